@@ -1,0 +1,131 @@
+"""Activities on the order: verify and hold it, release it, close it."""
+
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from activities.signatures import CloseOrder, ReleaseOrder, Verification, VerifyOrder
+from domain.errors import ErrorCode, Refused
+from domain.order import Order, TenderKind
+from domain.outcome import CancellationRecord, Outcome
+from domain.payment import Payment
+from domain.policy import Decision, Policy, Rule, Verdict
+from domain.shipment import GoodsGroup, LabelStatus, StopStatus, Tracking
+from providers.carrier.port import Labels
+from providers.gateway.port import PaymentGateway
+from providers.order_book.port import Closing, NewNotice, NoticeKind, OrderBook
+
+
+class OrderActivities:
+    def __init__(self, book: OrderBook, gateway: PaymentGateway, labels: Labels, policy: Policy) -> None:
+        self._book = book
+        self._gateway = gateway
+        self._labels = labels
+        self._policy = policy
+
+    @activity.defn
+    async def verify_order(self, step: VerifyOrder) -> Verification:
+        """Read the order and the live truth, decide by policy, plan, and hold the order when there is something to do.
+
+        Refused: ORDER_HELD, PAYMENT_NOT_FOUND. A business no is a decision, not a failure.
+        """
+        request = step.request
+        try:
+            order = await self._book.read_order(request.order_id)
+        except Refused as refused:
+            if refused.code is not ErrorCode.ORDER_NOT_FOUND:
+                raise
+            return Verification(decision=self._policy.not_found(request.order_id))
+        if request.customer_id not in {None, order.customer_id}:
+            return Verification(decision=self._policy.not_found(request.order_id))
+        known = await self._book.find_cancellation(request.order_id, request.request_id)
+        if known and known.result:
+            return _told_again(known, order, self._policy)
+        if known:
+            # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
+            ours = known.cancellation_id == step.cancellation_id and activity.info().attempt > 1
+            return Verification(
+                decision=known.decision,
+                plan=known.plan,
+                customer_id=order.customer_id,
+                existing=None if ours else known,
+            )
+        no = self._policy.admits(order, request)
+        if no:
+            return Verification(decision=no, customer_id=order.customer_id)
+        decision, plan = self._policy.decide(
+            cancellation_id=step.cancellation_id,
+            order=order,
+            request=request,
+            payments=await self._payments(order),
+            trackings=await self._trackings(order),
+            now=datetime.now(UTC),
+        )
+        if plan is not None:
+            record = CancellationRecord(
+                cancellation_id=step.cancellation_id,
+                order_id=order.order_id,
+                request=request,
+                decision=decision,
+                plan=plan,
+            )
+            await self._book.hold_order(record, [NewNotice(kind=NoticeKind.RECEIVED)], key=step.key)
+        return Verification(decision=decision, plan=plan, customer_id=order.customer_id)
+
+    async def _payments(self, order: Order) -> dict[str, Payment]:
+        return {
+            tender.tender_id: await self._gateway.read_payment(tender.reference)
+            if tender.kind is TenderKind.CARD
+            else await self._book.read_balance(order.order_id, tender.tender_id)
+            for tender in order.tenders
+        }
+
+    async def _trackings(self, order: Order) -> dict[str, Tracking]:
+        in_warehouse = Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
+        return {
+            shipment.shipment_id: await self._labels.track(shipment.label_reference)
+            if shipment.label_reference and shipment.lines
+            else in_warehouse  # or emptied by an earlier cancellation
+            for shipment in order.shipments
+        }
+
+    @activity.defn
+    async def release_order(self, step: ReleaseOrder) -> None:
+        """Compensation of verify_order: hold off, promise to the customer restored, cancellation closed in the OMS."""
+        await self._book.release_order(step.result, [NewNotice(kind=NoticeKind.NOT_CANCELLED)], key=step.key)
+
+    @activity.defn
+    async def close_order(self, step: CloseOrder) -> None:
+        """Fulfilments first, then the order; promise released or restock announced; customer told. Refused: ORDER_LOCKED."""
+        stopped = [stop for stop in step.stops if stop.status is not StopStatus.DECLINED]
+        left_warehouse = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
+        closing = Closing(
+            cancellation_id=step.cancellation_id,
+            order_id=step.order_id,
+            result=step.result,
+            lines=step.plan.lines,
+            shipping=step.plan.shipping,
+            stopped=tuple(stop.shipment_id for stop in stopped),
+            coming_back=tuple(stop.shipment_id for stop in stopped if stop.status in left_warehouse),
+            left_out=step.plan.left_out,
+            reversals=step.reversals,
+        )
+        assert step.result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
+        notices = [NewNotice(kind=NoticeKind.CANCELLED)]
+        if step.result.released:
+            notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=step.result.released))
+        await self._book.close_order(closing, notices, key=step.key)
+
+
+def _told_again(known: CancellationRecord, order: Order, policy: Policy) -> Verification:
+    """This request has had its end, or the whole order is cancelled: the existing cancellation is the answer."""
+    assert known.result is not None
+    decision = Decision(
+        verdict=Verdict.APPROVED
+        if known.result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
+        else Verdict.REJECTED,
+        rule=Rule.EXISTING_CANCELLATION,
+        policy_version=policy.version,
+        sentence=f"Cancellation {known.cancellation_id} of order {order.order_id} is over: {known.result.sentence}",
+    )
+    return Verification(decision=decision, customer_id=order.customer_id, existing=known)

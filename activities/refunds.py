@@ -1,0 +1,73 @@
+"""Activities on paper: credit the refund, revoke the credit."""
+
+from temporalio import activity
+
+from activities.signatures import CreditedRefund, CreditRefund, RevokedRefund, RevokeRefund
+from domain.money import Money
+from domain.outcome import Reversal
+from domain.payment import RefundStatus
+from domain.plan import PlannedTender
+from providers.order_book.port import Credit, CreditedTender, NewNotice, NoticeKind, OrderBook
+
+
+class RefundActivities:
+    def __init__(self, book: OrderBook) -> None:
+        self._book = book
+
+    @activity.defn
+    async def credit_refund(self, step: CreditRefund) -> CreditedRefund:
+        """Issue the credit note over what goes back, post what has settled, and tell the customer: `refunded` only when
+        all of it has settled. What was only reserved needs no credit note: nothing was taken."""
+        tenders = {planned.tender.tender_id: planned for planned in step.plan.tenders}
+        credited = [part for reversal in step.reversals for part in _credited(tenders[reversal.tender_id], reversal)]
+        currency = step.plan.currency
+        total = Money.total((part.amount for part in credited), currency)
+        if not total:
+            return CreditedRefund(credit_note=None, total=total)
+        tax = Money.total((line.tax for line in step.plan.lines), currency)
+        value = step.plan.value
+        settled = all(part.settled for part in credited)
+        notice = NewNotice(kind=NoticeKind.REFUNDED if settled else NoticeKind.REFUND_STARTED, amount=total)
+        note = await self._book.credit(
+            Credit(
+                cancellation_id=step.cancellation_id,
+                order_id=step.order_id,
+                total=total,
+                tax=tax.share(min(total, value).amount, value.amount) if value else Money.zero(currency),
+                tenders=tuple(credited),
+            ),
+            [notice],
+            key=step.key,
+        )
+        return CreditedRefund(credit_note=note.number, total=total)
+
+    @activity.defn
+    async def revoke_refund(self, step: RevokeRefund) -> RevokedRefund:
+        """Compensation of credit_refund: contra transfers and a debit note, never a delete."""
+        return RevokedRefund(debit_note=await self._book.revoke_credit(step.cancellation_id, key=step.key))
+
+
+def _credited(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender]:
+    """One entry per refund, each with the provider's reference; a refund that failed is not credited."""
+    if reversal.by_hand and reversal.by_hand.amount:
+        return [
+            CreditedTender(
+                tender_id=reversal.tender_id,
+                kind=planned.tender.kind,
+                amount=reversal.by_hand.amount,
+                reference=reversal.by_hand.reference,
+                settled=True,
+                by_hand=True,
+            )
+        ]
+    return [
+        CreditedTender(
+            tender_id=reversal.tender_id,
+            kind=planned.tender.kind,
+            amount=refund.amount,
+            reference=refund.reference,
+            settled=refund.status is RefundStatus.SUCCEEDED,
+        )
+        for refund in reversal.refunds
+        if not refund.status.dead
+    ]

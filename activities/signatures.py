@@ -1,0 +1,128 @@
+"""The signatures of the activities: name, input, result. All that the workflow knows of them.
+
+One pydantic model each way. `key` is the idempotency key of the step's effect; it is made in the workflow, from business
+ids, so that every attempt of every worker uses the same one.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from domain.base import Value
+from domain.money import Money
+from domain.outcome import CancellationRecord, CancellationResult, Reversal, StepName
+from domain.plan import Plan, PlannedTender, RefundIntercepted
+from domain.policy import Decision
+from domain.request import CancellationRequest
+from domain.shipment import Stop
+
+In = TypeVar("In", bound="StepInput")
+Out = TypeVar("Out", bound=Value | None)
+
+
+class StepInput(Value):
+    """What every step is told. `target` is the order, shipment or tender that it is about."""
+
+    cancellation_id: str
+    order_id: str
+    target: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Signature(Generic[In, Out]):
+    """An activity by name. `gives` is None when it returns nothing."""
+
+    name: StepName
+    takes: type[In]
+    gives: type[Out] | None
+
+
+class VerifyOrder(StepInput):
+    request: CancellationRequest
+
+
+class Verification(Value):
+    """`customer_id` is the order's owner; None when the order was not found. `existing` is what the order book knew of
+    this order's cancellation before: with a result it is over, without one it is taken up again."""
+
+    decision: Decision
+    plan: Plan | None = None
+    customer_id: str | None = None
+    existing: CancellationRecord | None = None
+
+
+class ReleaseOrder(StepInput):
+    result: CancellationResult
+
+
+class StopShipment(StepInput):
+    pass
+
+
+class CheckShipment(StepInput):
+    """Look where an intercepted parcel is. `refund_intercepted` says what counts as stopped."""
+
+    stop: Stop
+    refund_intercepted: RefundIntercepted
+
+
+class ResumeShipment(StepInput):
+    pass
+
+
+class ReversePayment(StepInput):
+    planned: PlannedTender
+
+
+class RestorePayment(StepInput):
+    """`undoes` are the keys of `reverse_payment` for this tender, oldest first."""
+
+    planned: PlannedTender
+    undoes: tuple[str, ...]
+
+
+class CheckRefund(StepInput):
+    """Look at the refunds of one tender that have not settled yet."""
+
+    planned: PlannedTender
+    reversal: Reversal
+
+
+class CreditRefund(StepInput):
+    plan: Plan
+    reversals: tuple[Reversal, ...]
+
+
+class CreditedRefund(Value):
+    """`credit_note` None: no money was taken, so there is nothing to credit."""
+
+    credit_note: str | None
+    total: Money
+
+
+class RevokeRefund(StepInput):
+    pass
+
+
+class RevokedRefund(Value):
+    debit_note: str | None
+
+
+class CloseOrder(StepInput):
+    plan: Plan
+    stops: tuple[Stop, ...]
+    reversals: tuple[Reversal, ...]
+    result: CancellationResult
+
+
+VERIFY_ORDER = Signature(StepName.VERIFY_ORDER, VerifyOrder, Verification)
+RELEASE_ORDER: Signature[ReleaseOrder, None] = Signature(StepName.RELEASE_ORDER, ReleaseOrder, None)
+STOP_SHIPMENT = Signature(StepName.STOP_SHIPMENT, StopShipment, Stop)
+CHECK_SHIPMENT = Signature(StepName.CHECK_SHIPMENT, CheckShipment, Stop)
+RESUME_SHIPMENT: Signature[ResumeShipment, None] = Signature(StepName.RESUME_SHIPMENT, ResumeShipment, None)
+REVERSE_PAYMENT = Signature(StepName.REVERSE_PAYMENT, ReversePayment, Reversal)
+RESTORE_PAYMENT: Signature[RestorePayment, None] = Signature(StepName.RESTORE_PAYMENT, RestorePayment, None)
+CHECK_REFUND = Signature(StepName.CHECK_REFUND, CheckRefund, Reversal)
+CREDIT_REFUND = Signature(StepName.CREDIT_REFUND, CreditRefund, CreditedRefund)
+REVOKE_REFUND = Signature(StepName.REVOKE_REFUND, RevokeRefund, RevokedRefund)
+CLOSE_ORDER: Signature[CloseOrder, None] = Signature(StepName.CLOSE_ORDER, CloseOrder, None)

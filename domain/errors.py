@@ -1,0 +1,62 @@
+"""The ways in which a step can be told no. One sentence each, for the person who has to act on it.
+
+An adapter raises these; the worker turns them into Temporal failures (activities/failures.py). Anything else that is
+raised is a programming error: it is retried and seen, and it never rolls back money.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """The type of a failure, as the workflow, the Temporal UI and a caller see it."""
+
+    ORDER_NOT_FOUND = "order_not_found"
+    ORDER_HELD = "order_held"
+    ORDER_LOCKED = "order_locked"
+    SHIPMENT_NOT_STOPPABLE = "shipment_not_stoppable"
+    STOP_NOT_UNDOABLE = "stop_not_undoable"
+    PAYMENT_NOT_FOUND = "payment_not_found"
+    PAYMENT_DISPUTED = "payment_disputed"
+    REFUND_REFUSED = "refund_refused"
+    REFUND_EXCEEDS_CAPTURED = "refund_exceeds_captured"
+    ALREADY_REFUNDED = "already_refunded"
+    REFUND_NOT_CANCELLABLE = "refund_not_cancellable"
+    NO_MANDATE = "no_mandate"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    PROVIDER_REJECTED_CREDENTIALS = "provider_rejected_credentials"
+    MAIL_REFUSED = "mail_refused"
+    UNAVAILABLE = "unavailable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    REQUEST_CONFLICT = "request_conflict"
+    ROLLED_BACK = "rolled_back"
+
+
+class StepError(Exception):
+    """A counterpart's answer that the process has to deal with."""
+
+    code: ErrorCode
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Refused(StepError):
+    """The counterpart said no, and asking again will not change it."""
+
+
+class Unavailable(StepError):
+    """Nothing happened at the counterpart; ask again, not before `retry_after` seconds when it named a time."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, message)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(StepError):
+    """The call was made and its answer was lost: the effect may exist. Look it up before acting again."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(ErrorCode.OUTCOME_UNKNOWN, message)
+        self.retry_after = retry_after

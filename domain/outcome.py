@@ -1,0 +1,257 @@
+"""Where a cancellation stands and how it ended: three axes (goods, money, paper) and the table of its steps."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from domain.base import Value
+from domain.money import Money
+from domain.payment import Refund
+from domain.plan import LeftOut, Plan
+from domain.policy import Decision
+from domain.request import Actor, CancellationRequest
+from domain.shipment import Stop, StopAction, StopStatus
+
+
+class State(StrEnum):
+    """What a run waits for, or its outcome. Search attribute `CancellationState`; the step table says what it is doing."""
+
+    RUNNING = "running"
+    WAITING_FOR_APPROVAL = "waiting_for_approval"
+    WAITING_FOR_CARRIER = "waiting_for_carrier"
+    WAITING_FOR_SETTLEMENT = "waiting_for_settlement"
+    NEEDS_ATTENTION = "needs_attention"
+    ROLLING_BACK = "rolling_back"
+    CANCELLED = "cancelled"
+    PARTIALLY_CANCELLED = "partially_cancelled"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    ROLLED_BACK = "rolled_back"
+
+
+class Outcome(StrEnum):
+    CANCELLED = "cancelled"
+    PARTIALLY_CANCELLED = "partially_cancelled"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    ROLLED_BACK = "rolled_back"
+
+
+class GoodsStatus(StrEnum):
+    UNTOUCHED = "untouched"
+    NEVER_HANDED_OVER = "never_handed_over"
+    STOPPED = "stopped"
+    PARTLY_STOPPED = "partly_stopped"
+    COMING_BACK = "coming_back"
+    NOT_STOPPED = "not_stopped"
+    LOST = "lost"
+    MOVING_AGAIN = "moving_again"
+    WAITING = "waiting"
+
+
+class MoneyStatus(StrEnum):
+    UNTOUCHED = "untouched"
+    RELEASED = "released"
+    REFUND_PENDING = "refund_pending"
+    REFUNDED = "refunded"
+    PARTLY_REFUNDED = "partly_refunded"
+    NOTHING_DUE = "nothing_due"
+    RESTORED = "restored"
+    BY_HAND = "by_hand"
+    WAITING = "waiting"
+
+
+class PaperStatus(StrEnum):
+    """`none_needed`: no money was taken, so there is nothing to credit."""
+
+    UNTOUCHED = "untouched"
+    CREDITED = "credited"
+    NONE_NEEDED = "none_needed"
+    REVOKED = "revoked"
+
+
+class StepName(StrEnum):
+    VERIFY_ORDER = "verify_order"
+    STOP_SHIPMENT = "stop_shipment"
+    REVERSE_PAYMENT = "reverse_payment"
+    CREDIT_REFUND = "credit_refund"
+    CLOSE_ORDER = "close_order"
+    RELEASE_ORDER = "release_order"
+    RESUME_SHIPMENT = "resume_shipment"
+    RESTORE_PAYMENT = "restore_payment"
+    REVOKE_REFUND = "revoke_refund"
+    CHECK_SHIPMENT = "check_shipment"
+    CHECK_REFUND = "check_refund"
+
+
+class StepStatus(StrEnum):
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    DECLINED = "declined"
+    NEEDS_ATTENTION = "needs_attention"
+    RESOLVED = "resolved"
+    FAILED = "failed"
+
+
+class StepRow(Value):
+    """One row of the step table. `target` is the order, shipment or tender that the step is about."""
+
+    step: StepName
+    target: str
+    status: StepStatus
+    detail: str = ""
+    reference: str | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+class Owner(StrEnum):
+    """Whose turn it is while a run waits."""
+
+    SECOND_PERSON = "second_person"
+    CARRIER = "carrier"
+    GATEWAY = "gateway"
+    OPERATIONS = "operations"
+    REFUND_DEPARTMENT = "refund_department"
+
+
+class Wait(Value):
+    """A visible wait: for whom, why, until when, and what that person can do."""
+
+    state: State
+    owner: Owner
+    reason: str
+    due_at: datetime
+    step: StepName | None = None
+    target: str | None = None
+
+
+class ByHand(Value):
+    """A person settled it outside; `reference` is their proof."""
+
+    reference: str
+    amount: Money
+
+
+class Reversal(Value):
+    """What came back to one tender. `released` is what an authorisation no longer reserves. `by_hand` is what a person
+    gave back outside, under the reference that person named."""
+
+    tender_id: str
+    released: Money
+    refunds: tuple[Refund, ...] = ()
+    by_hand: ByHand | None = None
+    detail: str = ""
+
+    @property
+    def pending(self) -> bool:
+        return self.by_hand is None and any(refund.status.under_way for refund in self.refunds)
+
+    @property
+    def dead(self) -> bool:
+        """A refund that the gateway had taken has failed: the customer is still owed this money."""
+        return self.by_hand is None and any(refund.status.dead for refund in self.refunds)
+
+    @property
+    def refunded(self) -> Money:
+        """What goes back or has gone back to the customer by this reversal, without what has failed."""
+        alive = (refund.amount for refund in self.refunds if not refund.status.dead)
+        by_hand = self.by_hand.amount if self.by_hand else Money.zero(self.released.currency)
+        return Money.total(alive, self.released.currency) + by_hand
+
+
+class StaffAction(Value):
+    """A person's step in the run, for the record."""
+
+    action: str
+    actor: Actor
+    note: str
+    at: datetime
+
+
+class Progress(Value):
+    """Answer of the `progress` query."""
+
+    cancellation_id: str
+    order_id: str
+    state: State
+    goods: GoodsStatus
+    money: MoneyStatus
+    paper: PaperStatus
+    decision: Decision | None = None
+    pivot_passed: bool = False
+    waits: tuple[Wait, ...] = ()
+    steps: tuple[StepRow, ...] = ()
+    actions: tuple[StaffAction, ...] = ()
+    credit_note: str | None = None
+
+
+class CancellationResult(Value):
+    """Result of `CancellationWorkflow`; also the details of its failure after a roll-back that a failure caused.
+
+    `existing`: the order book knew this cancellation already and nothing was done again. `refunded` and `released` are
+    what really went back, all tenders together.
+    """
+
+    cancellation_id: str
+    order_id: str
+    outcome: Outcome
+    sentence: str
+    decision: Decision | None
+    goods: GoodsStatus
+    money: MoneyStatus
+    paper: PaperStatus
+    refunded: Money | None = None
+    released: Money | None = None
+    credit_note: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    steps: tuple[StepRow, ...] = ()
+    actions: tuple[StaffAction, ...] = ()
+    existing: bool = False
+
+
+class CancellationRecord(Value):
+    """The OMS's own row of a cancellation: the last guard against doing it twice. `result` None: it is open."""
+
+    cancellation_id: str
+    order_id: str
+    request: CancellationRequest
+    decision: Decision
+    plan: Plan
+    result: CancellationResult | None = None
+
+
+_NEVER_LEFT = {StopAction.WITHDRAW_PICK, StopAction.VOID_LABEL}
+
+
+def goods_status(stops: Sequence[Stop], left_out: Sequence[LeftOut]) -> GoodsStatus:
+    """One word for where the goods of the cancellation are. No shipment at all: they never left the shelf."""
+    held = [stop for stop in stops if stop.status is not StopStatus.DECLINED]
+    if stops and not held:
+        return GoodsStatus.NOT_STOPPED
+    if left_out:
+        return GoodsStatus.PARTLY_STOPPED
+    if all(stop.action in _NEVER_LEFT for stop in held):
+        return GoodsStatus.NEVER_HANDED_OVER
+    if all(stop.status is StopStatus.LOST for stop in held):
+        return GoodsStatus.LOST
+    if any(stop.status in {StopStatus.COMING_BACK, StopStatus.REQUESTED} for stop in held):
+        return GoodsStatus.COMING_BACK
+    return GoodsStatus.STOPPED
+
+
+def money_status(reversals: Sequence[Reversal], tenders: int) -> MoneyStatus:
+    """One word for the money of `tenders` tenders, of which `reversals` have been dealt with so far."""
+    if any(reversal.dead for reversal in reversals) or len(reversals) < tenders:
+        moved = any(reversal.refunded or reversal.released for reversal in reversals)
+        return MoneyStatus.PARTLY_REFUNDED if moved else MoneyStatus.WAITING
+    if any(reversal.pending for reversal in reversals):
+        return MoneyStatus.REFUND_PENDING
+    if any(reversal.by_hand for reversal in reversals):
+        return MoneyStatus.BY_HAND
+    if any(reversal.refunded for reversal in reversals):
+        return MoneyStatus.REFUNDED
+    if any(reversal.released for reversal in reversals):
+        return MoneyStatus.RELEASED
+    return MoneyStatus.NOTHING_DUE

@@ -1,0 +1,70 @@
+"""Money at the gateway: what was authorised, captured, voided and refunded, at the gateway's own count."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from domain.base import Value
+from domain.money import Money
+
+
+class RefundStatus(StrEnum):
+    """`unknown` is a real state: the call was made and its answer was lost. `succeeded` can still become `failed`."""
+
+    REQUESTED = "requested"
+    SUBMITTED = "submitted"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+    @property
+    def under_way(self) -> bool:
+        return self in {self.REQUESTED, self.SUBMITTED, self.PENDING, self.REQUIRES_ACTION, self.UNKNOWN}
+
+    @property
+    def dead(self) -> bool:
+        """The money did not and will not move by this refund."""
+        return self in {self.FAILED, self.CANCELED}
+
+
+class DisputeState(StrEnum):
+    NONE = "none"
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class Refund(Value):
+    """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it."""
+
+    reference: str
+    amount: Money
+    status: RefundStatus
+    key: str | None = None
+    reason: str = ""
+    created_at: datetime | None = None
+
+
+class Payment(Value):
+    """One payment at a provider. `capturable` is what an authorisation still reserves; `refunded` counts every refund
+    that has not failed, whoever made it."""
+
+    reference: str
+    captured: Money
+    capturable: Money
+    refunded: Money
+    dispute: DisputeState = DisputeState.NONE
+    mandate: bool = False
+    released: bool = False
+    """The authorisation was voided or has expired: it reserves nothing any more."""
+    refunds: tuple[Refund, ...] = ()
+
+    @property
+    def refundable(self) -> Money:
+        return self.captured - self.refunded
+
+    def made_under(self, key: str) -> Refund | None:
+        """Our own refund by its key: the look-up before acting."""
+        return next((refund for refund in self.refunds if refund.key == key), None)

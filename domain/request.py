@@ -1,0 +1,122 @@
+"""The request: who asks for a cancellation, through which channel, for what, and why."""
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from domain.base import Value
+
+# Ids become workflow ids, idempotency keys and search attributes, all of which are readable by many: no spaces, no
+# separators of ours, nothing long enough to carry a name and an address.
+BusinessId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Note = Annotated[str, Field(max_length=500)]
+
+
+class ActorKind(StrEnum):
+    CUSTOMER = "customer"
+    CUSTOMER_SERVICE = "customer_service"
+    REFUND_DEPARTMENT = "refund_department"
+    MERCHANT = "merchant"
+    RISK = "risk"
+    SYSTEM = "system"
+
+
+STAFF = frozenset(
+    {ActorKind.CUSTOMER_SERVICE, ActorKind.REFUND_DEPARTMENT, ActorKind.MERCHANT, ActorKind.RISK}
+)  # people of the merchant: they may decide on what waits
+
+
+class Actor(Value):
+    """Who acts. `id` is the actor's id in its own system (customer number, staff login), never a name or an e-mail."""
+
+    kind: ActorKind
+    id: BusinessId
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}:{self.id}"
+
+
+class Channel(StrEnum):
+    WEB_SHOP = "web_shop"
+    HELP_DESK = "help_desk"
+    MARKETPLACE = "marketplace"
+    BACK_OFFICE = "back_office"
+    API = "api"
+
+
+class ReasonCode(StrEnum):
+    NO_LONGER_NEEDED = "no_longer_needed"
+    ORDERED_BY_MISTAKE = "ordered_by_mistake"
+    WRONG_ITEM_OR_ADDRESS = "wrong_item_or_address"
+    FOUND_CHEAPER = "found_cheaper"
+    ARRIVES_TOO_LATE = "arrives_too_late"
+    DUPLICATE_ORDER = "duplicate_order"
+    STATUTORY_WITHDRAWAL = "statutory_withdrawal"
+    OUT_OF_STOCK = "out_of_stock"
+    PRICING_ERROR = "pricing_error"
+    ADDRESS_PROBLEM = "address_problem"
+    CANNOT_SHIP = "cannot_ship"
+    STAFF_ERROR = "staff_error"
+    POLICY_VIOLATION = "policy_violation"
+    PAYMENT_DECLINED = "payment_declined"
+    SUSPECTED_FRAUD = "suspected_fraud"
+    CONFIRMED_FRAUD = "confirmed_fraud"
+    UNPAID_EXPIRED = "unpaid_expired"
+    MARKETPLACE_CANCELLED = "marketplace_cancelled"
+    OTHER = "other"
+
+
+class LineScope(Value):
+    """So many units of one order line."""
+
+    line_id: BusinessId
+    quantity: Annotated[int, Field(ge=1)]
+
+
+class CancellationRequest(Value):
+    """Input of `CancellationWorkflow` and of its `submit` update. `lines` empty means the whole order.
+
+    `request_id` is the caller's: the same id with the same content is the same request however often it is sent, the
+    same id with other content is a conflict. `customer_id` must own the order when the actor is the customer.
+    """
+
+    request_id: BusinessId
+    order_id: BusinessId
+    customer_id: BusinessId | None = None
+    actor: Actor
+    channel: Channel
+    reason: ReasonCode
+    note: Note = ""
+    lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "CancellationRequest":
+        if self.actor.kind is ActorKind.CUSTOMER and self.customer_id != self.actor.id:
+            raise ValueError("a customer asks for their own orders only: customer_id must be the actor's id")
+        if self.reason is ReasonCode.OTHER and not self.note.strip():
+            raise ValueError("the reason 'other' needs a note")
+        if len({line.line_id for line in self.lines}) != len(self.lines):
+            raise ValueError("each order line may be named once")
+        return self
+
+    @property
+    def whole_order(self) -> bool:
+        return not self.lines
+
+
+def workflow_id(order_id: str) -> str:
+    """One workflow per order."""
+    return f"cancel-order-{order_id}"
+
+
+def cancellation_id(order_id: str, request_id: str) -> str:
+    """The id of the cancellation that a request opens: the same request always opens the same one."""
+    digest = sha256(f"{order_id}/{request_id}".encode()).hexdigest()[:10]
+    return f"can-{order_id}-{digest}"
+
+
+def effect_key(cancellation: str, step: str, target: str, n: int = 1) -> str:
+    """The idempotency key of one effect. `n` rises only after the effect's failure was confirmed."""
+    return f"{cancellation}/{step}/{target}/{n}"

@@ -1,0 +1,87 @@
+"""Goods: where a shipment is, and what the carrier answered."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from domain.base import Value
+
+
+class GoodsGroup(StrEnum):
+    """Where the goods are, as far as a cancellation cares."""
+
+    NOT_HANDED_OVER = "not_handed_over"
+    IN_NETWORK = "in_network"
+    LAST_MILE = "last_mile"
+    DELIVERED = "delivered"
+    COMING_BACK = "coming_back"
+    RETURNED = "returned"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+
+class LabelStatus(StrEnum):
+    """`void_submitted` is enough to go on: the carrier confirms a void up to 30 days later."""
+
+    NONE = "none"
+    ACTIVE = "active"
+    VOID_SUBMITTED = "void_submitted"
+    VOIDED = "voided"
+    VOID_REJECTED = "void_rejected"
+
+
+class ShipmentLine(Value):
+    line_id: str
+    quantity: Annotated[int, Field(ge=1)]
+
+
+class Shipment(Value):
+    """A parcel of an order, as the OMS knows it. Without a label (`label_reference` None) it is still in the warehouse."""
+
+    shipment_id: str
+    lines: tuple[ShipmentLine, ...]
+    carrier: str | None = None
+    label_reference: str | None = None
+    tracking_number: str | None = None
+    stopped: bool = False
+
+
+class Tracking(Value):
+    """The carrier's live truth about one parcel."""
+
+    group: GoodsGroup
+    label: LabelStatus
+    detail: str = ""
+    at: datetime | None = None
+
+
+class StopAction(StrEnum):
+    """How a shipment is stopped, by where it is."""
+
+    WITHDRAW_PICK = "withdraw_pick"
+    VOID_LABEL = "void_label"
+    INTERCEPT = "intercept"
+    NONE = "none"
+
+
+class StopStatus(StrEnum):
+    """`stopped`: it will not reach the customer. `requested`: the carrier took the request, tracking tells the rest.
+    `declined`: it goes on to the customer. `lost`: there is nothing to stop."""
+
+    STOPPED = "stopped"
+    REQUESTED = "requested"
+    COMING_BACK = "coming_back"
+    DECLINED = "declined"
+    LOST = "lost"
+
+
+class Stop(Value):
+    """What stopping one shipment came to. `reference` is the carrier's, where it gave one."""
+
+    shipment_id: str
+    action: StopAction
+    status: StopStatus
+    detail: str = ""
+    reference: str | None = None

@@ -1,0 +1,54 @@
+"""The gateway port: what the process needs of any payment gateway."""
+
+from typing import Protocol
+
+from domain.base import Value
+from domain.money import Money
+from domain.payment import Payment, Refund
+
+
+class GatewayCapabilities(Value):
+    """What this gateway can do, so that the process asks for nothing else."""
+
+    cancels_refunds: bool
+    """Some refunds can still be cancelled."""
+    reauthorises: bool
+    """A payment can be authorised again under a mandate that the customer gave."""
+
+
+class PaymentGateway(Protocol):
+    """Every method raises `Unavailable` (nothing happened, ask again), `OutcomeUnknown` (an effect may have happened:
+    the answer was lost, or the gateway failed while it worked) or `Refused`. Amounts are in the payment's currency.
+
+    The keys are idempotency keys: the same key has one effect, ever. They are kept with the effect at the gateway, so
+    that `read_payment` finds our own refunds again after the gateway has forgotten the key itself.
+    """
+
+    @property
+    def capabilities(self) -> GatewayCapabilities: ...
+
+    async def read_payment(self, reference: str) -> Payment:
+        """The live truth, with every refund there is. Refused: PAYMENT_NOT_FOUND."""
+        ...
+
+    async def void(self, reference: str, *, key: str) -> Payment:
+        """Release what the authorisation still reserves and return the payment after it. A payment that reserves nothing
+        (captured meanwhile, released or expired already) is returned as it is: the caller looks at it and goes on."""
+        ...
+
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
+        """Make a new refund, or return the one that this key made. Refused: PAYMENT_DISPUTED, REFUND_EXCEEDS_CAPTURED,
+        ALREADY_REFUNDED (nothing is left: reconcile by `read_payment`), REFUND_REFUSED."""
+        ...
+
+    async def read_refund(self, reference: str) -> Refund:
+        """Refused: PAYMENT_NOT_FOUND."""
+        ...
+
+    async def cancel_refund(self, reference: str, *, key: str) -> Refund:
+        """Stop a refund that has not moved money yet. Refused: REFUND_NOT_CANCELLABLE."""
+        ...
+
+    async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
+        """Reserve `amount` again on the payment method behind `reference`, as a new payment. Refused: NO_MANDATE."""
+        ...

@@ -1,0 +1,400 @@
+"""The gateway port on Stripe's official SDK.
+
+The key of an effect goes two ways: as Stripe's idempotency key, which Stripe forgets after a day, and into the metadata
+of what it makes, where `read_payment` finds it for ever. The SDK's own retries are off: the process retries.
+
+Stripe keeps an answer of 500 under the idempotency key and repeats it for as long as it keeps the key. Asking again
+would never end, so a *repeated* 500 is answered by looking the effect up: when it is there, it is returned; when it is
+not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
+attempt of every worker walks the same row. A *first* 500 stays an unknown outcome.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import aiohttp
+import stripe
+
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.money import Money
+from domain.payment import DisputeState, Payment, Refund, RefundStatus
+from providers.gateway.port import GatewayCapabilities
+
+KEY = "cancellation_key"
+"""Where our key is kept in Stripe's metadata."""
+REPLACES = "replaces_payment"
+
+_KEYS_IN_A_ROW = 5
+_PAGE = 100
+
+_UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
+_MINOR_PER_UNIT = {"MGA": 100}
+"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
+
+_STATE_CHANGED = "payment_intent_unexpected_state"
+
+_FAILURES = (stripe.StripeError, aiohttp.ClientError, TimeoutError)
+"""What a call can raise: the SDK lets through what happens while it reads the body of an answer."""
+
+_OPEN_DISPUTES = {
+    "warning_needs_response",
+    "warning_under_review",
+    "needs_response",
+    "under_review",
+    "appeal_needs_response",
+    "appeal_under_review",
+}
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class _Doing:
+    """What a call is about, for the sentences of its errors. `otherwise` is the refusal that has no code of its own; a call
+    without one only reads."""
+
+    what: str
+    otherwise: ErrorCode | None = None
+
+
+@dataclass(frozen=True)
+class _Mandate:
+    """The customer and the saved payment method that may be charged again without them."""
+
+    customer: str
+    payment_method: str
+
+
+class StripeGateway:
+    """`timeout` is in seconds, for a whole call. Without `base_url` it speaks to Stripe; the key says whether in test mode.
+    Belongs to one event loop."""
+
+    def __init__(self, api_key: str, base_url: str | None = None, timeout: float = 10.0) -> None:
+        self._transport = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout / 2))
+        self._stripe = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": base_url} if base_url else None,
+            http_client=self._transport,
+            max_network_retries=0,
+        ).v1
+
+    async def aclose(self) -> None:
+        await self._transport.close_async()  # type: ignore[no-untyped-call]
+
+    @property
+    def capabilities(self) -> GatewayCapabilities:
+        return GatewayCapabilities(cancels_refunds=True, reauthorises=True)
+
+    async def read_payment(self, reference: str) -> Payment:
+        """Refunds are read after the payment: what happens in between makes `refundable` too small, never too large."""
+        doing = _Doing(f"reading payment {reference}")
+        intent = await self._intent(reference)
+        refunds = await _asked(doing, lambda: self._refunds(reference))
+        charge = _charge(intent)
+        disputes = await _asked(doing, lambda: self._disputes(reference)) if charge and charge.disputed else []
+        return _payment(intent, refunds, disputes)
+
+    async def void(self, reference: str, *, key: str) -> Payment:
+        """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
+        released by a last capture of nothing."""
+        payment = await self.read_payment(reference)
+        if not payment.capturable:
+            return payment
+
+        async def release(options: stripe.RequestOptions) -> bool:
+            try:
+                if payment.captured:
+                    nothing: stripe.params.PaymentIntentCaptureParams = {"amount_to_capture": 0, "final_capture": True}
+                    await self._stripe.payment_intents.capture_async(reference, nothing, options)
+                else:
+                    await self._stripe.payment_intents.cancel_async(reference, {}, options)
+            except stripe.InvalidRequestError as error:
+                if error.code != _STATE_CHANGED:
+                    raise
+            return True
+
+        async def released() -> bool:
+            return not (await self.read_payment(reference)).capturable
+
+        await self._once(_Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED), key, release, released)
+        payment = await _afterwards(self.read_payment(reference))
+        if payment.capturable:
+            raise Unavailable(f"Payment {reference} is changing at the gateway and could not be voided yet.")
+        return payment
+
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
+        """Under the same key the gateway repeats the answer it gave then, so the refund is read again. It forgets keys
+        after a day: look for the refund by `read_payment` before an attempt that may be older."""
+        params: stripe.params.RefundCreateParams = {
+            "payment_intent": reference,
+            "amount": _units(amount),
+            "metadata": {KEY: key},
+        }
+
+        async def create(options: stripe.RequestOptions) -> stripe.Refund:
+            return await self._stripe.refunds.create_async(params, options)
+
+        async def existing() -> stripe.Refund | None:
+            made = await _asked(
+                _Doing(f"looking for the refund of payment {reference}"), lambda: self._refunds(reference)
+            )
+            return next((refund for refund in made if _key(refund) == key), None)
+
+        doing = _Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_REFUSED)
+        refund = await self._once(doing, key, create, existing)
+        if refund.last_response and "Idempotent-Replayed" in refund.last_response.headers:
+            return await _afterwards(self.read_refund(refund.id))
+        return _refund(refund)
+
+    async def read_refund(self, reference: str) -> Refund:
+        return _refund(
+            await _asked(_Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference))
+        )
+
+    async def cancel_refund(self, reference: str, *, key: str) -> Refund:
+        async def cancel(options: stripe.RequestOptions) -> Refund:
+            return _refund(await self._stripe.refunds.cancel_async(reference, {}, options))
+
+        async def canceled() -> Refund | None:
+            refund = await self.read_refund(reference)
+            return refund if refund.status is RefundStatus.CANCELED else None
+
+        doing = _Doing(f"cancelling refund {reference}", ErrorCode.REFUND_NOT_CANCELLABLE)
+        return await self._once(doing, key, cancel, canceled)
+
+    async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
+        mandate = _mandate(await self._intent(reference))
+        if mandate is None:
+            raise Refused(
+                ErrorCode.NO_MANDATE,
+                f"Payment {reference} carries no mandate to use the card again: ask the customer for a new payment.",
+            )
+        params: stripe.params.PaymentIntentCreateParams = {
+            "amount": _units(amount),
+            "currency": amount.currency.lower(),
+            "customer": mandate.customer,
+            "payment_method": mandate.payment_method,
+            "off_session": True,
+            "confirm": True,
+            "capture_method": "manual",
+            "metadata": {KEY: key, REPLACES: reference},
+        }
+
+        async def authorise(options: stripe.RequestOptions) -> str:
+            return (await self._stripe.payment_intents.create_async(params, options)).id
+
+        async def existing() -> str | None:
+            doing = _Doing(f"looking for what replaces payment {reference}")
+            made = await _asked(doing, lambda: self._intents(mandate.customer))
+            ours = (intent.id for intent in made if _key(intent) == key and intent.status != "requires_payment_method")
+            return next(ours, None)
+
+        doing = _Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
+        replacement = await existing()
+        if replacement is None:
+            replacement = await self._once(doing, key, authorise, existing)
+        assert replacement is not None
+        return await _afterwards(self.read_payment(replacement))
+
+    async def _intent(self, reference: str) -> stripe.PaymentIntent:
+        return await _asked(
+            _Doing(f"reading payment {reference}"),
+            lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": ["latest_charge"]}),
+        )
+
+    async def _refunds(self, payment: str) -> list[stripe.Refund]:
+        page = await self._stripe.refunds.list_async({"payment_intent": payment, "limit": _PAGE})
+        return [refund async for refund in page.auto_paging_iter()]
+
+    async def _disputes(self, payment: str) -> list[stripe.Dispute]:
+        page = await self._stripe.disputes.list_async({"payment_intent": payment, "limit": _PAGE})
+        return [dispute async for dispute in page.auto_paging_iter()]
+
+    async def _intents(self, customer: str) -> list[stripe.PaymentIntent]:
+        page = await self._stripe.payment_intents.list_async({"customer": customer, "limit": _PAGE})
+        return [intent async for intent in page.auto_paging_iter()]
+
+    async def _once(
+        self,
+        doing: _Doing,
+        key: str,
+        write: Callable[[stripe.RequestOptions], Awaitable[Answer]],
+        look_up: Callable[[], Awaitable[Answer | None]],
+    ) -> Answer:
+        """Write under the key; past a repeated 500 under the next key of its row, as the module's text says."""
+        for number in range(_KEYS_IN_A_ROW):
+            try:
+                return await write({"idempotency_key": f"{key}~{number}" if number else key})
+            except _FAILURES as error:
+                if not _repeated_500(error):
+                    raise _step_error(error, doing) from None
+            found = await _afterwards(look_up())
+            if found:
+                return found
+        raise OutcomeUnknown(f"The gateway keeps failing while {doing.what}: whether it happened must be looked up.")
+
+
+async def _asked(doing: _Doing, read: Callable[[], Awaitable[Answer]]) -> Answer:
+    try:
+        return await read()
+    except _FAILURES as error:
+        raise _step_error(error, doing) from None
+
+
+async def _afterwards(reading: Awaitable[Answer]) -> Answer:
+    """A read after a write: where it fails, it is no longer true that nothing happened."""
+    try:
+        return await reading
+    except Unavailable as error:
+        raise OutcomeUnknown(error.message, error.retry_after) from None
+
+
+def _repeated_500(error: Exception) -> bool:
+    return (
+        isinstance(error, stripe.StripeError)
+        and (error.http_status or 0) >= 500
+        and (error.headers or {}).get("Idempotent-Replayed") == "true"
+    )
+
+
+def _step_error(error: Exception, doing: _Doing) -> StepError:
+    """Every answer of Stripe that is not a success, as the process knows it. Only Stripe's codes are passed on."""
+    what = doing.what
+    match error:
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return Refused(
+                ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+                f"The gateway rejected our API key while {what}: check the key and its permissions.",
+            )
+        case stripe.RateLimitError():
+            return Unavailable(f"The gateway asked to slow down while {what}.", _retry_after(error))
+        case stripe.APIError(http_status=409):
+            return Unavailable(f"Another call with the same key is under way while {what}.", _retry_after(error))
+        case stripe.IdempotencyError():
+            return Refused(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                f"The key of this effect was used with other content while {what}: look at the payment's refunds.",
+            )
+        case stripe.InvalidRequestError() | stripe.CardError() if doing.otherwise or error.http_status == 404:
+            return _refusal(error, doing)
+        case _ if doing.otherwise is None or _never_sent(error):
+            return Unavailable(f"The gateway gave no usable answer while {what}.", _retry_after(error))
+        case _:
+            return OutcomeUnknown(
+                f"The gateway's answer was lost while {what}: it may have happened and must be looked up.",
+                _retry_after(error),
+            )
+
+
+def _refusal(error: stripe.InvalidRequestError | stripe.CardError, doing: _Doing) -> Refused:
+    what, code = doing.what, error.code or "no code"
+    refunding = doing.otherwise is ErrorCode.REFUND_REFUSED
+    if code == "charge_already_refunded":
+        return Refused(ErrorCode.ALREADY_REFUNDED, f"Nothing is left to give back while {what}: look at its refunds.")
+    if code == "charge_disputed":
+        return Refused(ErrorCode.PAYMENT_DISPUTED, f"The bank has charged the payment back; stopped {what}.")
+    if refunding and error.param == "amount":
+        return Refused(
+            ErrorCode.REFUND_EXCEEDS_CAPTURED, f"More than is left of the captured amount was asked for while {what}."
+        )
+    if doing.otherwise is not ErrorCode.NO_MANDATE and (code == "resource_missing" or error.http_status == 404):
+        return Refused(ErrorCode.PAYMENT_NOT_FOUND, f"The gateway knows no such payment or refund; stopped {what}.")
+    return Refused(
+        doing.otherwise or ErrorCode.REFUND_REFUSED,
+        f"The gateway refused for good ({code}) while {what}: another way or a person is needed.",
+    )
+
+
+def _never_sent(error: Exception) -> bool:
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+
+
+def _retry_after(error: Exception) -> float | None:
+    """The seconds that the gateway asks us to wait."""
+    if not isinstance(error, stripe.StripeError):
+        return None
+    try:
+        return float((error.headers or {}).get("Retry-After", ""))
+    except ValueError:
+        return None
+
+
+def _money(units: int, currency: str) -> Money:
+    code = currency.upper()
+    return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
+
+
+def _units(amount: Money) -> int:
+    """Raises Refused for an amount that Stripe cannot express."""
+    units, rest = divmod(
+        amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1), _MINOR_PER_UNIT.get(amount.currency, 1)
+    )
+    if rest:
+        raise Refused(ErrorCode.REFUND_REFUSED, f"The gateway takes no fractions in {amount.currency}: {amount}.")
+    return units
+
+
+def _mandate(intent: stripe.PaymentIntent) -> _Mandate | None:
+    if intent.setup_future_usage != "off_session" or intent.customer is None or intent.payment_method is None:
+        return None
+    customer, method = intent.customer, intent.payment_method
+    return _Mandate(
+        customer if isinstance(customer, str) else customer.id, method if isinstance(method, str) else method.id
+    )
+
+
+def _charge(intent: stripe.PaymentIntent) -> stripe.Charge | None:
+    return intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+
+
+def _key(made: stripe.Refund | stripe.PaymentIntent) -> str | None:
+    return made.metadata.to_dict().get(KEY) if made.metadata else None
+
+
+def _refund(refund: stripe.Refund) -> Refund:
+    try:
+        status = RefundStatus(refund.status or "")
+    except ValueError:
+        status = RefundStatus.UNKNOWN
+    reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
+    return Refund(
+        reference=refund.id,
+        amount=_money(refund.amount, refund.currency),
+        status=status,
+        key=_key(refund),
+        reason=reason,
+        created_at=datetime.fromtimestamp(refund.created, UTC),
+    )
+
+
+def _is_release(refund: stripe.Refund) -> bool:
+    """Stripe also lists the end of an authorisation as a refund that succeeded. No captured money moved, so it has no
+    balance transaction."""
+    return refund.status == "succeeded" and refund.balance_transaction is None and _key(refund) is None
+
+
+def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
+    states = {dispute.status for dispute in disputes}
+    if states & _OPEN_DISPUTES:
+        return DisputeState.OPEN
+    if "lost" in states:
+        return DisputeState.LOST
+    return DisputeState.WON if "won" in states else DisputeState.NONE
+
+
+def _payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
+    refunds = tuple(_refund(refund) for refund in listed if not _is_release(refund))
+    captured = _money(intent.amount_received, intent.currency)
+    part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
+    return Payment(
+        reference=intent.id,
+        captured=captured,
+        capturable=_money(intent.amount_capturable, intent.currency),
+        refunded=Money.total((refund.amount for refund in refunds if not refund.status.dead), captured.currency),
+        dispute=_dispute(disputes),
+        mandate=_mandate(intent) is not None,
+        released=intent.status == "canceled" or part_taken,
+        refunds=refunds,
+    )

@@ -1,0 +1,90 @@
+"""Mail by SMTP."""
+
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+import aiosmtplib
+
+from domain.errors import ErrorCode, Refused, Unavailable
+from providers.mail.port import Mail
+
+
+class SmtpMailer:
+    """`Mailer` on one mail server. `start_tls`: True demands encryption, None takes it where it is offered."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        sender: str,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        start_tls: bool | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._sender = sender
+        self._username = username
+        self._password = password
+        self._start_tls = start_tls
+        self._timeout = timeout
+
+    async def send(self, mail: Mail) -> None:
+        try:
+            message = self._message(mail)
+        except ValueError:
+            raise _refused(mail, "it has a line break in its address, subject or id") from None
+        try:
+            await aiosmtplib.send(
+                message,
+                sender=self._sender,
+                recipients=[mail.to],
+                hostname=self._host,
+                port=self._port,
+                username=self._username,
+                password=self._password,
+                start_tls=self._start_tls,
+                timeout=self._timeout,
+            )
+        except aiosmtplib.SMTPAuthenticationError:
+            raise Refused(
+                ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+                "The mail server rejected the user name and password. Check them in the settings.",
+            ) from None
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            # 450 and 550 come in this one wrapper; only the code inside tells a full mailbox from one that is not there.
+            raise _answered(mail, min(refused.code for refused in error.recipients)) from None
+        except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
+            raise Unavailable("The mail server is not taking connections.") from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise _answered(mail, error.code) from None
+        except aiosmtplib.SMTPNotSupported:
+            raise _refused(mail, "the server takes no address with letters outside ASCII") from None
+        except (aiosmtplib.SMTPException, OSError):
+            raise Unavailable("The connection to the mail server was lost or timed out.") from None
+
+    def _message(self, mail: Mail) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = self._sender
+        message["To"] = mail.to
+        message["Subject"] = mail.subject
+        message["Message-ID"] = mail.message_id
+        message["Date"] = format_datetime(datetime.now(UTC))
+        message.set_content(mail.body)
+        return message
+
+
+def _answered(mail: Mail, code: int) -> Unavailable | Refused:
+    if code < 500:
+        return Unavailable(f"The mail server put mail {mail.message_id} off ({code}).")
+    return _refused(mail, f"the server answered {code}")
+
+
+def _refused(mail: Mail, why: str) -> Refused:
+    return Refused(
+        ErrorCode.MAIL_REFUSED,
+        f"Mail {mail.message_id} cannot be delivered: {why}. Check the order's address; tell the customer another way.",
+    )

@@ -1,0 +1,33 @@
+"""The record of what was done under which idempotency key."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import ErrorCode, Refused
+from providers.order_book.reading import now
+from providers.order_book.tables import EffectKind, EffectRow
+
+
+async def find_effect(session: AsyncSession, key: str, kind: EffectKind) -> EffectRow | None:
+    """What this key has done already. Refused: IDEMPOTENCY_CONFLICT when that was something else."""
+    found = await session.get(EffectRow, key)
+    if found is not None and found.kind is not kind:
+        raise Refused(
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            f"The key {key} was used for {found.kind.value} of order {found.order_id} already; "
+            f"{kind.value} needs a key of its own.",
+        )
+    return found
+
+
+def record_effect(
+    session: AsyncSession,
+    key: str,
+    kind: EffectKind,
+    *,
+    order_id: str,
+    cancellation_id: str | None,
+    reference: str | None = None,
+) -> None:
+    session.add(
+        EffectRow(key=key, kind=kind, order_id=order_id, cancellation_id=cancellation_id, reference=reference, at=now())
+    )

@@ -1,0 +1,102 @@
+"""How the database is opened, and what its failures mean.
+
+Every writing method locks the order's row before it looks at anything else. On PostgreSQL that makes READ COMMITTED
+enough: of two transactions about one order the second waits, and then sees all that the first wrote. What orders share
+(stock, stored value accounts, document counters) is locked after the order and always in that sequence, so no two
+transactions wait for each other. On SQLite a writing transaction takes the one write lock as it begins: a lock taken
+later, when another writer came between, fails at once with "database is locked" instead of waiting.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from domain.errors import Unavailable
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_BEGIN = "order_book_begin"
+
+# SQLSTATE classes and codes after which nothing was written and the same call may succeed: connection lost (08), out of
+# resources (53), server shutting down or starting (57P0x), serialisation failure, deadlock, lock timeout.
+_POSTGRES_TRANSIENT = ("08", "53", "57P0", "40001", "40P01", "55P03")
+_SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL")
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """Open `sqlite:///file.db` or `postgresql://…`. Statement parameters stay out of error texts: they hold customers'
+    data. Seconds to wait for a lock on SQLite: `?timeout=`, 10 unless given."""
+    parsed = make_url(url)
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    if parsed.get_backend_name() == "sqlite":
+        if "timeout" not in parsed.query:
+            parsed = parsed.update_query_dict({"timeout": "10"})
+        engine = create_async_engine(parsed, hide_parameters=True)
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        parsed,
+        hide_parameters=True,
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 5,
+            "command_timeout": 20,
+            "server_settings": {"lock_timeout": "10s", "application_name": "order-cancellation"},
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transactions: `_begin_sqlite` does
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def writing(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for transactions that write."""
+    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for transactions that read more than one table and must see one moment of them all."""
+    return engine.execution_options(isolation_level="REPEATABLE READ") if engine.name == "postgresql" else engine
+
+
+@asynccontextmanager
+async def transaction(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    """One transaction. Raises Unavailable when the database cannot be reached or did not finish in time.
+
+    When the connection breaks while PostgreSQL commits, the effect may be there although Unavailable is raised. The
+    caller need not know: the same call with the same key then returns what was committed.
+    """
+    try:
+        async with sessions.begin() as session:
+            yield session
+    except DBAPIError as error:
+        if _transient(error):
+            raise Unavailable("The order book's database is not reachable at the moment.") from error
+        raise
+    except (OSError, NoConnectionFree) as error:
+        raise Unavailable("The order book's database is not reachable at the moment.") from error
+
+
+def _transient(error: DBAPIError) -> bool:
+    if error.connection_invalidated or isinstance(error.orig, OSError):
+        return True
+    on_postgresql = str(getattr(error.orig, "sqlstate", None) or "")
+    on_sqlite = str(getattr(error.orig, "sqlite_errorname", None) or "")
+    return on_postgresql.startswith(_POSTGRES_TRANSIENT) or on_sqlite.startswith(_SQLITE_TRANSIENT)

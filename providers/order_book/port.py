@@ -1,0 +1,165 @@
+"""The order book port: the order management system (OMS) with its ledger, stored value and notices.
+
+Every writing method is one transaction, takes the idempotency key of its effect and does nothing the second time: it
+returns what the first time returned. All raise `Unavailable` when the database cannot be reached, before anything is
+written.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from domain.base import Value
+from domain.money import Money
+from domain.order import Order, TenderKind
+from domain.outcome import CancellationRecord, CancellationResult, Reversal
+from domain.payment import Payment, Refund
+from domain.plan import LeftOut, PlannedLine
+
+
+class NoticeKind(StrEnum):
+    """What the customer is told. `refunded` only after settlement; until then `refund_started`."""
+
+    RECEIVED = "received"
+    REFUND_STARTED = "refund_started"
+    REFUNDED = "refunded"
+    RESERVATION_RELEASED = "reservation_released"
+    CANCELLED = "cancelled"
+    NOT_CANCELLED = "not_cancelled"
+
+
+class NewNotice(Value):
+    """A notice to be put in the outbox with an effect. Its id is `{cancellation_id}/{kind}`: one of a kind."""
+
+    kind: NoticeKind
+    amount: Money | None = None
+
+
+class Notice(Value):
+    """A notice that is due, with what is needed to write it."""
+
+    notice_id: str
+    kind: NoticeKind
+    order_id: str
+    email: str
+    amount: Money | None
+    attempts: int
+
+
+class CreditedTender(Value):
+    """What one tender got back, for the books. `reference` is the provider's refund, or a person's own."""
+
+    tender_id: str
+    kind: TenderKind
+    amount: Money
+    reference: str
+    settled: bool
+    by_hand: bool = False
+
+
+class Credit(Value):
+    """What to put on paper: the credit note over `total` (which is the sum of the tenders), its tax part, and for each
+    settled tender the ledger transfer."""
+
+    cancellation_id: str
+    order_id: str
+    total: Money
+    tax: Money
+    tenders: tuple[CreditedTender, ...]
+
+
+class CreditNote(Value):
+    number: str
+    total: Money
+
+
+class Closing(Value):
+    """The end of a cancellation in the OMS. `lines` leave the order; `shipping` is credited. `stopped` are the shipments
+    that do not reach the customer; of these, `coming_back` have left the warehouse: their goods are restocked when they
+    arrive. Everything else only releases the promise, and stock on hand stays as it is."""
+
+    cancellation_id: str
+    order_id: str
+    result: CancellationResult
+    lines: tuple[PlannedLine, ...]
+    shipping: Money
+    stopped: tuple[str, ...]
+    coming_back: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    reversals: tuple[Reversal, ...]
+
+
+class OrderBook(Protocol):
+    async def read_order(self, order_id: str) -> Order:
+        """Refused: ORDER_NOT_FOUND."""
+        ...
+
+    async def find_cancellation(self, order_id: str, request_id: str) -> CancellationRecord | None:
+        """What the book knows already: the order's open cancellation, else the one that this request opened, else the
+        one that cancelled the whole order."""
+        ...
+
+    async def hold_order(self, record: CancellationRecord, notices: Sequence[NewNotice], *, key: str) -> None:
+        """Open the cancellation and freeze the order: no pick, no label, no capture. Refused: ORDER_HELD when another
+        cancellation holds it."""
+        ...
+
+    async def release_order(self, result: CancellationResult, notices: Sequence[NewNotice], *, key: str) -> None:
+        """Take the hold off, restore the promise to the customer and close the cancellation with `result`. Does nothing
+        when this cancellation never held the order or does not hold it any more."""
+        ...
+
+    async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: str) -> None:
+        """Take a shipment out of the warehouse's work. Refused: SHIPMENT_NOT_STOPPABLE once it is labelled or gone."""
+        ...
+
+    async def resume_pick(self, order_id: str, shipment_id: str, *, key: str) -> None:
+        """Give a withdrawn shipment back to the warehouse; nothing when it was not withdrawn."""
+        ...
+
+    async def relabel(
+        self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: str
+    ) -> None:
+        """Record the label that replaces a voided one."""
+        ...
+
+    async def read_balance(self, order_id: str, tender_id: str) -> Payment:
+        """A gift card or store credit tender in the terms of a payment: captured is what it gave, refunded what was put
+        back, each put-back a refund with its key. Refused: PAYMENT_NOT_FOUND."""
+        ...
+
+    async def restore_balance(self, order_id: str, tender_id: str, amount: Money, *, key: str) -> Refund:
+        """Put money back on the gift card or store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
+        ...
+
+    async def take_back_balance(self, order_id: str, tender_id: str, *, key: str, undoes: str) -> Refund | None:
+        """Undo `restore_balance` that ran under the key `undoes`; None when it never did. Refused:
+        REFUND_NOT_CANCELLABLE when the balance has been spent."""
+        ...
+
+    async def credit(self, credit: Credit, notices: Sequence[NewNotice], *, key: str) -> CreditNote:
+        """Issue the credit note with the next number (gapless) and post its ledger transfers; post the settlement of
+        each tender that has settled. Called again when more has settled: nothing is posted twice."""
+        ...
+
+    async def revoke_credit(self, cancellation_id: str, *, key: str) -> str | None:
+        """Contra transfers and a debit note over the whole credit note; its number, or None without a credit note."""
+        ...
+
+    async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
+        """Cancel the fulfilments, then the lines and the order; release the promise or announce the restock; credit the
+        shipping; take the hold off; close the cancellation with its result. Refused: ORDER_LOCKED."""
+        ...
+
+    async def due_notices(self, now: datetime, limit: int) -> Sequence[Notice]:
+        """Claim unsent notices for a minute, oldest first."""
+        ...
+
+    async def notice_sent(self, notice_id: str, now: datetime) -> None: ...
+
+    async def notice_delayed(self, notice_id: str, until: datetime, why: str) -> None: ...
+
+    async def notice_refused(self, notice_id: str, why: str) -> None:
+        """It will never be delivered; it is not tried again."""
+        ...

@@ -1,0 +1,165 @@
+"""Gift cards and store credit: here the order book itself is the provider that moves the money."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import ErrorCode, Refused
+from domain.money import Money
+from domain.order import TenderKind
+from domain.payment import Payment, Refund, RefundStatus
+from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.reading import lock_order, now
+from providers.order_book.tables import AccountEntryRow, AccountRow, EffectKind, OrderRow, TenderRow
+
+
+async def read_balance(session: AsyncSession, order_id: str, tender_id: str) -> Payment:
+    tender, account = await _account(session, order_id, tender_id)
+    entries = (
+        await session.scalars(
+            select(AccountEntryRow)
+            .where(AccountEntryRow.order_id == order_id, AccountEntryRow.tender_id == tender_id)
+            .order_by(AccountEntryRow.entry_id)
+        )
+    ).all()
+    undone = {entry.undoes for entry in entries}
+    return Payment(
+        reference=tender.reference,
+        captured=Money(amount=tender.amount, currency=account.currency),
+        capturable=Money.zero(account.currency),
+        refunded=Money(amount=tender.put_back, currency=account.currency),
+        refunds=tuple(_refund(entry, account, undone=entry.key in undone) for entry in entries if entry.undoes is None),
+    )
+
+
+async def restore_balance(session: AsyncSession, order_id: str, tender_id: str, amount: Money, *, key: str) -> Refund:
+    if amount.amount <= 0:
+        raise ValueError("only an amount above zero can be put back")
+    order = await lock_order(session, order_id)
+    if await find_effect(session, key, EffectKind.RESTORE_BALANCE):
+        return await _made_under(session, key, order_id, tender_id, amount)
+    tender, account = await _account(session, order_id, tender_id, lock=True)
+    room = Money(amount=tender.amount - tender.put_back, currency=account.currency)
+    if amount > room:
+        raise Refused(
+            ErrorCode.REFUND_EXCEEDS_CAPTURED,
+            f"Tender {tender_id} of order {order_id} can get back {room} at most, not {amount}. "
+            "Compare the plan with what was put back already.",
+        )
+    entry = _post(session, account, amount.amount, order, tender, key=key)
+    tender.put_back += amount.amount
+    await session.flush()
+    refund = _refund(entry, account, undone=False)
+    record_effect(
+        session,
+        key,
+        EffectKind.RESTORE_BALANCE,
+        order_id=order_id,
+        cancellation_id=order.held_by,
+        reference=refund.reference,
+    )
+    return refund
+
+
+async def take_back_balance(
+    session: AsyncSession, order_id: str, tender_id: str, *, key: str, undoes: str
+) -> Refund | None:
+    order = await lock_order(session, order_id)
+    await find_effect(session, key, EffectKind.TAKE_BACK_BALANCE)
+    entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == undoes))
+    if entry is None:
+        return None
+    tender, account = await _account(session, order_id, tender_id, lock=True)
+    if (entry.order_id, entry.tender_id) != (order_id, tender_id):
+        raise Refused(
+            ErrorCode.IDEMPOTENCY_CONFLICT, f"The key {undoes} put money back on another tender than {tender_id}."
+        )
+    if not await _undone(session, undoes):
+        if account.balance < entry.amount:
+            raise Refused(
+                ErrorCode.REFUND_NOT_CANCELLABLE,
+                f"{Money(amount=entry.amount, currency=account.currency)} was put back for tender {tender_id} of order "
+                f"{order_id} and has been spent since. Settle it with the customer.",
+            )
+        _post(session, account, -entry.amount, order, tender, key=key, undoes=undoes)
+        tender.put_back -= entry.amount
+        record_effect(
+            session,
+            key,
+            EffectKind.TAKE_BACK_BALANCE,
+            order_id=order_id,
+            cancellation_id=order.held_by,
+            reference=_refund_reference(entry),
+        )
+    return _refund(entry, account, undone=True)
+
+
+async def _account(
+    session: AsyncSession, order_id: str, tender_id: str, *, lock: bool = False
+) -> tuple[TenderRow, AccountRow]:
+    tender = await session.get(TenderRow, (order_id, tender_id))
+    account = None
+    if tender is not None and tender.kind is not TenderKind.CARD:
+        account = await session.get(AccountRow, tender.reference, with_for_update=lock)
+    if tender is None or account is None:
+        raise Refused(
+            ErrorCode.PAYMENT_NOT_FOUND,
+            f"Order {order_id} has no gift card or store credit under the tender {tender_id}. Check the order's tenders.",
+        )
+    return tender, account
+
+
+async def _made_under(session: AsyncSession, key: str, order_id: str, tender_id: str, amount: Money) -> Refund:
+    """The refund of an earlier attempt, as it stands now: a roll-back may have undone it meanwhile."""
+    entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == key))
+    assert entry is not None
+    account = await session.get_one(AccountRow, entry.account_id)
+    refund = _refund(entry, account, undone=await _undone(session, key))
+    if (entry.order_id, entry.tender_id, refund.amount) != (order_id, tender_id, amount):
+        raise Refused(
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            f"The key {key} put {refund.amount} back for tender {entry.tender_id} of order {entry.order_id} already; "
+            f"{amount} for tender {tender_id} of order {order_id} needs a key of its own.",
+        )
+    return refund
+
+
+async def _undone(session: AsyncSession, key: str) -> bool:
+    return await session.scalar(select(AccountEntryRow.key).where(AccountEntryRow.undoes == key)) is not None
+
+
+def _post(
+    session: AsyncSession,
+    account: AccountRow,
+    amount: int,
+    order: OrderRow,
+    tender: TenderRow,
+    *,
+    key: str,
+    undoes: str | None = None,
+) -> AccountEntryRow:
+    entry = AccountEntryRow(
+        key=key,
+        account_id=account.account_id,
+        amount=amount,
+        order_id=order.order_id,
+        tender_id=tender.tender_id,
+        undoes=undoes,
+        at=now(),
+    )
+    session.add(entry)
+    account.balance += amount
+    return entry
+
+
+def _refund_reference(entry: AccountEntryRow) -> str:
+    return f"SV-{entry.entry_id:06d}"
+
+
+def _refund(entry: AccountEntryRow, account: AccountRow, *, undone: bool) -> Refund:
+    return Refund(
+        reference=_refund_reference(entry),
+        amount=Money(amount=entry.amount, currency=account.currency),
+        status=RefundStatus.CANCELED if undone else RefundStatus.SUCCEEDED,
+        key=entry.key,
+        created_at=entry.at,
+    )

@@ -1,0 +1,52 @@
+"""`python -m runtime.health`: exit 0 when this host's worker has asked Temporal for work of late, 1 when it has not.
+
+That is all a worker owes the outside, and it holds only when its process, its network and Temporal are all right.
+"""
+
+import asyncio
+import socket
+import sys
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from runtime.plugin import TASK_QUEUE
+from runtime.settings import connection
+
+# A poll lasts up to a minute and is counted from its begin.
+RECENT = timedelta(minutes=2)
+
+
+async def polled() -> bool:
+    """Whether a worker of this host (the SDK's identity is `pid@host`) has polled within RECENT."""
+    client = await Client.connect(**connection())
+    queue = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=TASK_QUEUE),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+    )
+    since = datetime.now(UTC) - RECENT
+    return any(
+        poller.identity.partition("@")[2] == socket.gethostname()
+        and poller.last_access_time.ToDatetime(tzinfo=UTC) > since
+        for poller in queue.pollers
+    )
+
+
+def main() -> None:
+    try:
+        healthy = asyncio.run(polled())
+    except (RPCError, RuntimeError):
+        sys.exit("Temporal does not answer; TEMPORAL_ADDRESS says where it is.")
+    if not healthy:
+        sys.exit(f"No worker of this host polls the task queue {TASK_QUEUE}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Structured logs: one line per fact, with cancellation, order, step and attempt on every line, once also under replay."""
+
+import logging
+import sys
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from temporalio import activity, workflow
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    ExecuteWorkflowInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+
+class LogFormat(StrEnum):
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def _not_under_replay(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if workflow.in_workflow() and workflow.unsafe.is_replaying():
+        raise structlog.DropEvent
+    return event
+
+
+def _run_context(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The context of a workflow comes from the run itself: its event loop does not carry context variables over."""
+    if workflow.in_workflow():
+        info = workflow.info()
+        event.setdefault("workflow_id", info.workflow_id)
+        event.setdefault("order_id", info.workflow_id.removeprefix("cancel-order-"))
+        event.setdefault("run_id", info.run_id)
+    return event
+
+
+def configure(form: LogFormat, level: str = "INFO") -> None:
+    """Send structlog and the standard library's logging through one pipeline to standard error."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _run_context,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render: list[structlog.typing.Processor]
+    if form is LogFormat.JSON:
+        render = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    else:
+        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    structlog.configure(
+        processors=[_not_under_replay, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
+
+
+class LogContext(Interceptor):
+    """Puts the ids of the step on every line that an activity or a workflow writes, and notes how each attempt ended."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _ActivityContext(next)
+
+    def workflow_interceptor_class(
+        self,
+        input: WorkflowInterceptorClassInput,  # noqa: A002
+    ) -> type[WorkflowInboundInterceptor] | None:
+        return _WorkflowContext
+
+
+class _ActivityContext(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        info = activity.info()
+        step_input = input.args[0] if input.args else None
+        log = structlog.get_logger()
+        with structlog.contextvars.bound_contextvars(
+            cancellation_id=getattr(step_input, "cancellation_id", None),
+            order_id=getattr(step_input, "order_id", None),
+            target=getattr(step_input, "target", None),
+            step=info.activity_type,
+            attempt=info.attempt,
+            run_id=info.workflow_run_id,
+        ):
+            try:
+                result = await super().execute_activity(input)
+            except Exception as failure:
+                log.warning("step_attempt_failed", error=getattr(failure, "type", None) or type(failure).__name__)
+                raise
+            log.info("step_attempt_succeeded")
+            return result
+
+
+class _WorkflowContext(WorkflowInboundInterceptor):
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002
+        log = structlog.get_logger()
+        log.info("cancellation_started")
+        try:
+            result = await super().execute_workflow(input)
+        except Exception as failure:
+            log.warning("cancellation_failed", error=getattr(failure, "type", None) or type(failure).__name__)
+            raise
+        log.info("cancellation_ended", outcome=getattr(result, "outcome", None))
+        return result

@@ -1,0 +1,55 @@
+"""Settings, from the environment. The connection to Temporal is Temporal's own (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, … or its configuration file)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+
+from runtime.logs import LogFormat
+
+
+class WorkerSettings(BaseSettings):
+    """Settings of `worker.py`. A base URL that is not set means the provider's own."""
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: str = "sqlite+aiosqlite:///.run/order_book.sqlite"
+    policy_file: Path = Path("policy.toml")
+
+    stripe_api_key: SecretStr
+    stripe_base_url: str | None = None
+    easypost_api_key: SecretStr
+    easypost_base_url: str | None = None
+    ups_client_id: str
+    ups_client_secret: SecretStr
+    ups_base_url: str = "https://onlinetools.ups.com/api/deliveryintercept/v2"
+    ups_token_url: str = "https://onlinetools.ups.com/security/v1/oauth/token"  # noqa: S105 - an address
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 25
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_start_tls: bool = False
+    mail_sender: str = "orders@shop.example"
+
+    log_format: LogFormat = LogFormat.CONSOLE
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    graceful_shutdown: timedelta = timedelta(seconds=45)
+    """Longer than the longest attempt of a step, so that a stop loses nothing. Seconds or ISO 8601."""
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with the settings, a line for each variable."""
+    lines = [
+        f"  {'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
+    ]
+    return "\n".join(["The settings are not complete:", *lines, "Set them in the environment; README.md lists them."])
+
+
+def connection() -> ClientConnectConfig:
+    """How to reach Temporal: 127.0.0.1:7233, namespace default, unless the environment says otherwise."""
+    config = ClientConfig.load_client_connect_config()
+    config.setdefault("target_host", "127.0.0.1:7233")
+    return config

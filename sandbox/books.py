@@ -1,0 +1,321 @@
+"""Sample data for the order book, and a look into its tables: for the demo and the tests, never for the product."""
+
+from collections.abc import Mapping, Set
+from datetime import UTC, datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from domain.base import Value
+from domain.money import Money
+from domain.order import Order, TenderKind
+from domain.outcome import Outcome
+from providers.order_book.engine import reading, writing
+from providers.order_book.outbox import amount_of
+from providers.order_book.port import NoticeKind
+from providers.order_book.tables import (
+    AccountEntryRow,
+    AccountRow,
+    CancellationRow,
+    CustomerRow,
+    DocumentKind,
+    DocumentRow,
+    EffectKind,
+    EffectRow,
+    LedgerAccount,
+    NoticeRow,
+    OrderLineRow,
+    OrderRow,
+    ShipmentLineRow,
+    ShipmentRow,
+    StockRow,
+    TenderRow,
+    TransferRow,
+)
+
+
+class Transfer(Value):
+    key: str
+    cancellation_id: str
+    debit: LedgerAccount
+    credit: LedgerAccount
+    amount: Money
+    reference: str
+
+
+class Document(Value):
+    number: str
+    kind: DocumentKind
+    cancellation_id: str
+    order_id: str
+    total: Money
+    tax: Money
+
+
+class Effect(Value):
+    key: str
+    kind: EffectKind
+    order_id: str
+    cancellation_id: str | None
+    reference: str | None
+
+
+class OutboxNotice(Value):
+    notice_id: str
+    kind: NoticeKind
+    order_id: str
+    amount: Money | None
+    due_at: datetime
+    sent_at: datetime | None
+    attempts: int
+    delayed_why: str | None
+    refused_why: str | None
+
+
+class Stock(Value):
+    sku: str
+    on_hand: int
+    reserved: int
+    expected_back: int
+
+
+class GivenBack(Value):
+    """What closed cancellations gave back on one tender, as the OMS noted it."""
+
+    tender_id: str
+    refunded: Money
+    released: Money
+
+
+class CancellationState(Value):
+    """Where a cancellation stands in the OMS; `outcome` None: it is open."""
+
+    cancellation_id: str
+    order_id: str
+    outcome: Outcome | None
+
+
+async def add_order(
+    engine: AsyncEngine,
+    order: Order,
+    *,
+    email: str,
+    language: str = "en",
+    on_hand: Mapping[str, int] | None = None,
+    balances: Mapping[str, Money] | None = None,
+    handed_over: Set[str] = frozenset(),
+) -> None:
+    """Put an order in. Its units are reserved, except those in the shipments `handed_over` to the carrier. `on_hand` adds
+    stock by SKU (when not given: what the order reserves). `balances` by account is what is left on a gift card or store
+    credit now, after this order was paid with it (when not given: nothing)."""
+    travelling: dict[str, int] = {}
+    for shipment in order.shipments:
+        if shipment.shipment_id in handed_over:
+            for part in shipment.lines:
+                travelling[part.line_id] = travelling.get(part.line_id, 0) + part.quantity
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        if await session.get(CustomerRow, order.customer_id) is None:
+            session.add(CustomerRow(customer_id=order.customer_id, email=email, language=language))
+            await session.flush()
+        for line in sorted(order.lines, key=lambda line: line.sku):
+            reserved = line.remaining - travelling.get(line.line_id, 0)
+            stock = await session.get(StockRow, line.sku, with_for_update=True)
+            if stock is None:
+                stock = StockRow(sku=line.sku, on_hand=0, reserved=0, expected_back=0)
+                session.add(stock)
+            stock.on_hand += on_hand[line.sku] if on_hand is not None else reserved
+            stock.reserved += reserved
+        for tender in order.tenders:
+            if tender.kind is TenderKind.CARD or await session.get(AccountRow, tender.reference) is not None:
+                continue
+            left = (balances or {}).get(tender.reference, Money.zero(order.currency))
+            session.add(
+                AccountRow(account_id=tender.reference, kind=tender.kind, currency=left.currency, balance=left.amount)
+            )
+            await session.flush()
+            if left:
+                session.add(
+                    AccountEntryRow(
+                        key=f"opening/{tender.reference}",
+                        account_id=tender.reference,
+                        amount=left.amount,
+                        at=datetime.now(UTC),
+                    )
+                )
+        session.add(
+            OrderRow(
+                order_id=order.order_id,
+                customer_id=order.customer_id,
+                placed_at=order.placed_at,
+                currency=order.currency,
+                state=order.state,
+                shipping=order.shipping.amount,
+                shipping_credited=order.shipping_credited.amount,
+                flags=sorted(order.flags),
+                lines=[
+                    OrderLineRow(
+                        line_id=line.line_id,
+                        position=position,
+                        sku=line.sku,
+                        title=line.title,
+                        quantity=line.quantity,
+                        total=line.total.amount,
+                        tax=line.tax.amount,
+                        cancelled=line.cancelled,
+                        reserved=line.remaining - travelling.get(line.line_id, 0),
+                    )
+                    for position, line in enumerate(order.lines)
+                ],
+                tenders=[
+                    TenderRow(
+                        tender_id=tender.tender_id,
+                        position=position,
+                        kind=tender.kind,
+                        amount=tender.amount.amount,
+                        reference=tender.reference,
+                        refunded=0,
+                        released=0,
+                        put_back=0,
+                    )
+                    for position, tender in enumerate(order.tenders)
+                ],
+                shipments=[
+                    ShipmentRow(
+                        shipment_id=shipment.shipment_id,
+                        position=position,
+                        carrier=shipment.carrier,
+                        label_reference=shipment.label_reference,
+                        tracking_number=shipment.tracking_number,
+                        stopped=shipment.stopped,
+                        handed_over=shipment.shipment_id in handed_over,
+                    )
+                    for position, shipment in enumerate(order.shipments)
+                ],
+            )
+        )
+        await session.flush()
+        for shipment in order.shipments:
+            for part in shipment.lines:
+                session.add(
+                    ShipmentLineRow(
+                        order_id=order.order_id,
+                        shipment_id=shipment.shipment_id,
+                        line_id=part.line_id,
+                        quantity=part.quantity,
+                        taken_out=0,
+                    )
+                )
+
+
+async def lock_order(engine: AsyncEngine, order_id: str, reason: str | None) -> None:
+    """Close the books on an order for `reason`; None opens them again."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        await session.execute(update(OrderRow).where(OrderRow.order_id == order_id).values(locked_reason=reason))
+
+
+async def spend_balance(engine: AsyncEngine, account_id: str, amount: Money, *, key: str) -> None:
+    """The customer pays something else with a gift card or store credit."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        account = await session.get_one(AccountRow, account_id, with_for_update=True)
+        account.balance -= amount.amount
+        session.add(AccountEntryRow(key=key, account_id=account_id, amount=-amount.amount, at=datetime.now(UTC)))
+
+
+async def balance(engine: AsyncEngine, account_id: str) -> Money:
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        account = await session.get_one(AccountRow, account_id)
+        return Money(amount=account.balance, currency=account.currency)
+
+
+async def ledger(engine: AsyncEngine) -> list[Transfer]:
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        return [
+            Transfer(
+                key=row.key,
+                cancellation_id=row.cancellation_id,
+                debit=row.debit_account,
+                credit=row.credit_account,
+                amount=Money(amount=row.amount, currency=row.currency),
+                reference=row.reference,
+            )
+            for row in await session.scalars(select(TransferRow).order_by(TransferRow.transfer_id))
+        ]
+
+
+async def documents(engine: AsyncEngine) -> list[Document]:
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        return [
+            Document(
+                number=row.number,
+                kind=row.kind,
+                cancellation_id=row.cancellation_id,
+                order_id=row.order_id,
+                total=Money(amount=row.total, currency=row.currency),
+                tax=Money(amount=row.tax, currency=row.currency),
+            )
+            for row in await session.scalars(select(DocumentRow).order_by(DocumentRow.number))
+        ]
+
+
+async def effects(engine: AsyncEngine) -> list[Effect]:
+    """Oldest first."""
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        return [
+            Effect(
+                key=row.key,
+                kind=row.kind,
+                order_id=row.order_id,
+                cancellation_id=row.cancellation_id,
+                reference=row.reference,
+            )
+            for row in await session.scalars(select(EffectRow).order_by(EffectRow.at, EffectRow.key))
+        ]
+
+
+async def notices(engine: AsyncEngine) -> list[OutboxNotice]:
+    """Sent or not, oldest first."""
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        return [
+            OutboxNotice(
+                notice_id=row.notice_id,
+                kind=row.kind,
+                order_id=row.order_id,
+                amount=amount_of(row),
+                due_at=row.due_at,
+                sent_at=row.sent_at,
+                attempts=row.attempts,
+                delayed_why=row.delayed_why,
+                refused_why=row.refused_why,
+            )
+            for row in await session.scalars(select(NoticeRow).order_by(NoticeRow.created_at, NoticeRow.notice_id))
+        ]
+
+
+async def stock(engine: AsyncEngine, sku: str) -> Stock:
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        row = await session.get_one(StockRow, sku)
+        return Stock(sku=sku, on_hand=row.on_hand, reserved=row.reserved, expected_back=row.expected_back)
+
+
+async def given_back(engine: AsyncEngine, order_id: str) -> list[GivenBack]:
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        currency = (await session.get_one(OrderRow, order_id)).currency
+        return [
+            GivenBack(
+                tender_id=row.tender_id,
+                refunded=Money(amount=row.refunded, currency=currency),
+                released=Money(amount=row.released, currency=currency),
+            )
+            for row in await session.scalars(
+                select(TenderRow).where(TenderRow.order_id == order_id).order_by(TenderRow.position)
+            )
+        ]
+
+
+async def cancellations(engine: AsyncEngine) -> list[CancellationState]:
+    """Every cancellation that ever held an order, oldest first."""
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        return [
+            CancellationState(cancellation_id=row.cancellation_id, order_id=row.order_id, outcome=row.outcome)
+            for row in await session.scalars(select(CancellationRow).order_by(CancellationRow.opened_at))
+        ]

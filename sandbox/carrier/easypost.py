@@ -1,0 +1,277 @@
+"""EasyPost v2, as far as its official SDK needs it for labels and tracking."""
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from sandbox.carrier.faults import FaultyRoute
+from sandbox.carrier.model import EASYPOST_KEY, Operation, Parcel, Scan, Script
+from sandbox.carrier.network import Declined, Network
+
+CARRIER = "UPS"
+
+
+class Problem(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def answer(problem: Problem, retry_after: int | None = None) -> Response:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    error = {"code": problem.code, "message": problem.message, "errors": []}
+    return JSONResponse({"error": error}, problem.status, headers=headers)
+
+
+class EasyPostRoute(FaultyRoute):
+    @staticmethod
+    def broken(status: int, retry_after: int | None) -> Response:
+        if status == 429:
+            return answer(Problem(429, "RATE_LIMITED", "You have been rate limited."), retry_after)
+        return answer(Problem(status, "INTERNAL_SERVER_ERROR", "We're sorry, something went wrong."))
+
+
+async def the_network(request: Request) -> Network:
+    network: Network = request.app.state.network
+    return network
+
+
+Carrier = Annotated[Network, Depends(the_network)]
+
+
+async def _authorised(request: Request) -> None:
+    """The key as a bearer token, or as the user name of basic authentication."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            given = base64.b64decode(given).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            given = ""
+    if given != EASYPOST_KEY:
+        raise Problem(401, "APIKEY.INACTIVE", "This api key is no longer active. Please use a different api key.")
+
+
+router = APIRouter(prefix="/v2", route_class=EasyPostRoute, dependencies=[Depends(_authorised)])
+
+
+class ShipmentParams(BaseModel):
+    to_address: dict[str, Any]
+    from_address: dict[str, Any]
+    parcel: dict[str, Any]
+    customs_info: dict[str, Any] | None = None
+    reference: str | None = None
+    options: dict[str, Any] | None = None
+
+
+class CreateShipment(BaseModel):
+    shipment: ShipmentParams
+
+
+class RateId(BaseModel):
+    id: str
+
+
+class BuyShipment(BaseModel):
+    rate: RateId
+
+
+class TrackerParams(BaseModel):
+    tracking_code: str
+    carrier: str | None = None
+
+
+class CreateTracker(BaseModel):
+    tracker: TrackerParams
+
+
+def _found(network: Network, name: str) -> Parcel:
+    parcel = network.find(name)
+    if parcel is None:
+        raise Problem(404, "NOT_FOUND", "The requested resource could not be found.")
+    return parcel
+
+
+@router.post("/shipments", name=Operation.SHIPMENT_CREATE, status_code=201)
+async def create_shipment(body: CreateShipment, network: Carrier) -> dict[str, Any]:
+    given = body.shipment
+    options = given.options or {}
+    try:
+        parcel = network.create(
+            script=Script(options.get("sandbox_script", Script.LABEL_ONLY)),
+            reference=given.reference,
+            to_address=given.to_address,
+            from_address=given.from_address,
+            dimensions=given.parcel,
+            customs_info=given.customs_info,
+            options=options,
+        )
+    except (Declined, ValueError) as problem:
+        raise Problem(422, "SHIPMENT.INVALID_PARAMS", str(problem)) from problem
+    return shipment_json(parcel)
+
+
+@router.get("/shipments/{name}", name=Operation.SHIPMENT_READ)
+async def read_shipment(name: str, network: Carrier) -> dict[str, Any]:
+    return shipment_json(_found(network, name))
+
+
+@router.post("/shipments/{name}/buy", name=Operation.SHIPMENT_BUY)
+async def buy_shipment(name: str, body: BuyShipment, network: Carrier) -> dict[str, Any]:
+    parcel = _found(network, name)
+    if parcel.bought_rate is not None:
+        raise Problem(422, "SHIPMENT.POSTAGE.EXISTS", "Postage already exists for this shipment.")
+    rate = next((rate for rate in parcel.rates if rate.id == body.rate.id), None)
+    if rate is None:
+        raise Problem(422, "SHIPMENT.INVALID_PARAMS", "The rate does not belong to this shipment.")
+    network.buy(parcel, rate)
+    return shipment_json(parcel)
+
+
+@router.post("/shipments/{name}/refund", name=Operation.SHIPMENT_REFUND)
+async def refund_shipment(name: str, network: Carrier) -> dict[str, Any]:
+    parcel = _found(network, name)
+    try:
+        network.void(parcel)
+    except Declined as declined:
+        raise Problem(422, "SHIPMENT.REFUND.UNAVAILABLE", str(declined)) from declined
+    return shipment_json(parcel)
+
+
+@router.post("/trackers", name=Operation.TRACKER_CREATE, status_code=201)
+async def create_tracker(body: CreateTracker, network: Carrier) -> dict[str, Any]:
+    """EasyPost gives the tracker that exists; a number that is not ours has none here."""
+    parcel = network.find(body.tracker.tracking_code)
+    if parcel is None or parcel.tracking_number != body.tracker.tracking_code:
+        raise Problem(422, "TRACKER.CREATE.ERROR", "The tracking code was not recognised.")
+    return tracker_json(parcel)
+
+
+@router.get("/trackers/{name}", name=Operation.TRACKER_READ)
+async def read_tracker(name: str, network: Carrier) -> dict[str, Any]:
+    parcel = _found(network, name)
+    if parcel.tracker_id != name:
+        raise Problem(404, "NOT_FOUND", "The requested resource could not be found.")
+    return tracker_json(parcel)
+
+
+def shipment_json(parcel: Parcel) -> dict[str, Any]:
+    created, updated = parcel.created_at.isoformat(), parcel.updated_at.isoformat()
+    rates = [
+        {
+            "id": rate.id,
+            "object": "Rate",
+            "mode": "test",
+            "shipment_id": parcel.id,
+            "carrier": CARRIER,
+            "carrier_account_id": "ca_sandbox",
+            "service": rate.service,
+            "rate": rate.price,
+            "currency": "USD",
+            "created_at": created,
+            "updated_at": created,
+        }
+        for rate in parcel.rates
+    ]
+    bought = parcel.bought_rate
+    label = {
+        "id": f"pl_{parcel.id.removeprefix('shp_')}",
+        "object": "PostageLabel",
+        "label_date": created,
+        "label_url": f"http://127.0.0.1/labels/{parcel.tracking_number}.png",
+        "created_at": created,
+        "updated_at": created,
+    }
+    return {
+        "id": parcel.id,
+        "object": "Shipment",
+        "mode": "test",
+        "reference": parcel.reference,
+        "to_address": parcel.to_address,
+        "from_address": parcel.from_address,
+        "return_address": parcel.from_address,
+        "buyer_address": parcel.to_address,
+        "parcel": parcel.dimensions,
+        "customs_info": parcel.customs_info,
+        "options": parcel.options,
+        "is_return": False,
+        "messages": [],
+        "forms": [],
+        "fees": [],
+        "insurance": None,
+        "scan_form": None,
+        "batch_id": None,
+        "rates": rates,
+        "selected_rate": next((rate for rate in rates if bought and rate["id"] == bought.id), None),
+        "postage_label": label if bought else None,
+        "tracking_code": parcel.tracking_number,
+        "tracker": tracker_json(parcel) if bought else None,
+        "status": parcel.status,
+        "refund_status": parcel.refund_status,
+        "created_at": created,
+        "updated_at": updated,
+    }
+
+
+def tracker_json(parcel: Parcel) -> dict[str, Any]:
+    latest = parcel.scans[-1]
+    return {
+        "id": parcel.tracker_id,
+        "object": "Tracker",
+        "mode": "test",
+        "tracking_code": parcel.tracking_number,
+        "status": latest.status,
+        "status_detail": latest.detail,
+        "carrier": CARRIER,
+        "shipment_id": parcel.id,
+        "signed_by": None,
+        "weight": None,
+        "est_delivery_date": None,
+        "carrier_detail": None,
+        "public_url": f"http://127.0.0.1/track/{parcel.tracking_number}",
+        "fees": [],
+        "tracking_details": [_detail_json(scan) for scan in parcel.scans],
+        "created_at": parcel.created_at.isoformat(),
+        "updated_at": latest.at.isoformat(),
+    }
+
+
+def _detail_json(scan: Scan) -> dict[str, Any]:
+    return {
+        "object": "TrackingDetail",
+        "message": scan.detail.replace("_", " ").capitalize(),
+        "description": None,
+        "status": scan.status,
+        "status_detail": scan.detail,
+        "datetime": scan.at.isoformat(),
+        "source": CARRIER,
+        "carrier_code": None,
+        "tracking_location": {"object": "TrackingLocation", "city": None, "state": None, "country": None, "zip": None},
+    }
+
+
+def refund_json(parcel: Parcel) -> dict[str, Any]:
+    return {
+        "id": f"rfnd_{parcel.id.removeprefix('shp_')}",
+        "object": "Refund",
+        "tracking_code": parcel.tracking_number,
+        "confirmation_number": None,
+        "status": parcel.refund_status,
+        "carrier": CARRIER,
+        "shipment_id": parcel.id,
+        "created_at": parcel.created_at.isoformat(),
+        "updated_at": parcel.updated_at.isoformat(),
+    }
+
+
+def install(app: FastAPI) -> None:
+    app.include_router(router)
+
+    @app.exception_handler(Problem)
+    async def refuse(_: Request, problem: Problem) -> Response:
+        return answer(problem)

@@ -1,0 +1,69 @@
+"""Faults: a request that is slow, refused, broken or cut off, before or after its effect was committed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.carrier.model import FaultKind
+from sandbox.carrier.network import Network
+
+
+class Cuttable:
+    """Lets a handler really close its socket: hands the connection's transport down in the scope."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["sandbox.transport"] = send.__self__.transport  # type: ignore[attr-defined]  # uvicorn's request cycle
+        await self._app(scope, receive, send)
+
+
+async def _cut(request: Request) -> Response:
+    """Returns when uvicorn has seen the end of the connection: what is returned then goes nowhere."""
+    request.scope["sandbox.transport"].abort()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response()
+
+
+class FaultyRoute(APIRoute):
+    """A route whose name is an `Operation`. `broken` words the API's own answer to an error of the server."""
+
+    @staticmethod
+    def broken(status: int, retry_after: int | None) -> Response:
+        raise NotImplementedError
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def faulty(request: Request) -> Response:
+            network: Network = request.app.state.network
+            network.settle()
+            named = request.path_params.get("name") or request.path_params.get("tracking_number")
+            fault = network.take_fault(self.name, named)
+            if fault is None:
+                return await handle(request)
+            match fault.fault:
+                case FaultKind.SLOW:
+                    await asyncio.sleep(fault.seconds)
+                    return await handle(request)
+                case FaultKind.HTTP_429:
+                    return self.broken(429, fault.seconds)
+                case FaultKind.HTTP_500:
+                    return self.broken(500, None)
+                case FaultKind.DROP_BEFORE_COMMIT:
+                    return await _cut(request)
+                case FaultKind.HTTP_500_AFTER_COMMIT:
+                    await handle(request)
+                    return self.broken(500, None)
+                case FaultKind.DROP_AFTER_COMMIT:
+                    await handle(request)
+                    return await _cut(request)
+
+        return faulty

@@ -1,0 +1,257 @@
+"""Stripe's HTTP API on top of the state, and the sandbox's own controls beside it (outside /v1)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Fault, FaultKind
+from sandbox.gateway.state import ApiError, Call, Json, State, Stored
+from sandbox.gateway.webhooks import Webhooks
+
+TICK = 0.1
+"""Seconds between two looks at the clock and at the webhooks that are due."""
+
+_COMMON = {"expand"}
+_LIST = {"limit", "starting_after"}
+_NEW_PAYMENT = {
+    "amount",
+    "automatic_payment_methods",
+    "capture_method",
+    "confirm",
+    "currency",
+    "customer",
+    "description",
+    "metadata",
+    "off_session",
+    "payment_method",
+    "payment_method_options",
+    "setup_future_usage",
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call of the API. `known` are its parameters: Stripe refuses any other."""
+
+    name: str
+    method: str
+    path: str
+    known: set[str]
+    run: Callable[[Call], Json]
+
+
+def operations(state: State) -> list[Operation]:
+    payments, refunds = "/v1/payment_intents", "/v1/refunds"
+    return [
+        Operation("customer.create", "POST", "/v1/customers", {"metadata"}, state.create_customer),
+        Operation("payment_intent.create", "POST", payments, _NEW_PAYMENT, state.create_payment),
+        Operation("payment_intent.list", "GET", payments, {"customer"} | _LIST, state.list_payments),
+        Operation("payment_intent.retrieve", "GET", payments + "/{id}", set(), state.read_payment),
+        Operation(
+            "payment_intent.capture",
+            "POST",
+            payments + "/{id}/capture",
+            {"amount_to_capture", "final_capture"},
+            state.capture_payment,
+        ),
+        Operation(
+            "payment_intent.cancel", "POST", payments + "/{id}/cancel", {"cancellation_reason"}, state.cancel_payment
+        ),
+        Operation(
+            "refund.create", "POST", refunds, {"payment_intent", "amount", "metadata", "reason"}, state.create_refund
+        ),
+        Operation("refund.list", "GET", refunds, {"payment_intent"} | _LIST, state.list_refunds),
+        Operation("refund.retrieve", "GET", refunds + "/{id}", set(), state.read_refund),
+        Operation("refund.cancel", "POST", refunds + "/{id}/cancel", set(), state.cancel_refund),
+        Operation("charge.retrieve", "GET", "/v1/charges/{id}", set(), state.read_charge),
+        Operation("dispute.list", "GET", "/v1/disputes", {"payment_intent"} | _LIST, state.list_disputes),
+    ]
+
+
+class Dropped(Response):
+    """No answer at all: the connection is really closed. ASGI has no word for that, so this reaches for the transport of
+    the server that called."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cycle: Any = getattr(receive, "__self__", None)
+        cycle.transport.abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def answer(status: int, body: Json, **headers: str) -> Response:
+    return Response(json.dumps(body), status, headers, media_type="application/json")
+
+
+def parse(text: str) -> Json:
+    """Form parameters with brackets as nested objects: `metadata[a]=b`, `expand[]=c`, `expand[0]=c`."""
+    nested: Json = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        *path, last = name.replace("]", "").split("[")
+        target = nested
+        for part in path:
+            target = target.setdefault(part, {})
+        target[last or str(len(target))] = value
+    return nested
+
+
+class Api:
+    """What every call goes through: credentials, idempotency, faults, one transaction."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._keys_in_use: set[str] = set()
+
+    def route(self, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            try:
+                return await self._handle(operation, request)
+            except ApiError as error:
+                return answer(error.status, error.body)
+
+        return handle
+
+    async def _handle(self, operation: Operation, request: Request) -> Response:
+        if not request.headers.get("authorization", "").startswith("Bearer sk_test_"):
+            raise ApiError(401, "Invalid API Key provided: use one that starts with sk_test_.")
+        reading = operation.method == "GET"
+        params = parse(request.url.query if reading else (await request.body()).decode())
+        for name in params.keys() - operation.known - _COMMON:
+            raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+        object_id = request.path_params.get("id", "")
+        key = None if reading else request.headers.get("idempotency-key")
+        if key in self._keys_in_use:
+            raise ApiError(
+                409,
+                "There is currently another in-progress request using this Idempotent Key.",
+                code="idempotency_key_in_use",
+            )
+        fingerprint = f"{request.url.path} {json.dumps(params, sort_keys=True)}"
+        replay = self._state.stored(key) if key else None
+        if replay is not None and replay.fingerprint != fingerprint:
+            raise ApiError(
+                400, "Keys for idempotent requests can only be used with the same parameters.", kind="idempotency_error"
+            )
+        payment = self._state.payment_of(object_id or str(params.get("payment_intent", "")))
+        fault = self._state.take_fault(operation.name, payment, replaying=replay is not None)
+        match fault.fault if fault else None:
+            case FaultKind.HTTP_429 if fault:
+                error = ApiError(429, "Too many requests.", code="rate_limit")
+                return answer(error.status, error.body, **{"Retry-After": f"{fault.retry_after:g}"})
+            case FaultKind.DROP_BEFORE_COMMIT:
+                return Dropped()
+            case FaultKind.SLOW if fault:
+                await self._hold(key, fault.seconds)
+        if replay is not None:
+            response = answer(replay.status, replay.body, **{"Idempotent-Replayed": "true"})
+        else:
+            call = Call(params, object_id, key, fault.fault if fault else None)
+            done = self._commit(operation, call, fingerprint)
+            response = answer(done.status, done.body)
+        return Dropped() if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response
+
+    async def _hold(self, key: str | None, seconds: float) -> None:
+        """Take time, with the key in use."""
+        if key:
+            self._keys_in_use.add(key)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._keys_in_use.discard(key or "")
+
+    def _commit(self, operation: Operation, call: Call, fingerprint: str) -> Stored:
+        with self._state.transaction():
+            self._state.settle_due()
+            try:
+                if call.fault is FaultKind.HTTP_500_BEFORE:
+                    raise _broken()
+                done = Stored(fingerprint, 200, operation.run(call))
+                if call.fault is FaultKind.HTTP_500_AFTER_COMMIT:
+                    raise _broken()
+            except ApiError as error:
+                if not error.stored:
+                    raise
+                done = Stored(fingerprint, error.status, error.body)
+            if call.key:
+                self._state.store(call.key, done)
+        return done
+
+
+def _broken() -> ApiError:
+    return ApiError(500, "An unknown error occurred.", kind="api_error")
+
+
+def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
+    """The whole process as an ASGI app. It owns the state and closes it."""
+
+    async def tick() -> None:
+        while True:
+            with state.transaction():
+                state.settle_due()
+            if webhooks is not None:
+                await webhooks.deliver_due(state)
+            await asyncio.sleep(TICK)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        ticking = asyncio.create_task(tick())
+        yield
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        if webhooks is not None:
+            await webhooks.aclose()
+        state.close()
+
+    app = FastAPI(lifespan=lifespan, title="Payment gateway stand-in", openapi_url=None)
+    api = Api(state)
+    for operation in operations(state):
+        app.add_route(operation.path, api.route(operation), methods=[operation.method])
+
+    @app.exception_handler(ApiError)
+    async def refuse(_: Request, error: ApiError) -> Response:
+        return answer(error.status, error.body)
+
+    @app.get("/sandbox/health")
+    async def health() -> Clock:
+        return Clock(now=state.now)
+
+    @app.post("/sandbox/clock/advance")
+    async def advance(by: Advance) -> Clock:
+        with state.transaction():
+            state.advance(by.seconds)
+            state.settle_due()
+        return Clock(now=state.now)
+
+    @app.get("/sandbox/effects")
+    async def effects(payment_intent: str | None = None) -> list[Effect]:
+        return state.effects(payment_intent)
+
+    @app.post("/sandbox/faults")
+    async def add_fault(fault: Fault) -> Fault:
+        state.add_fault(fault)
+        return fault
+
+    @app.post("/sandbox/payments/{payment}/dispute")
+    async def dispute(payment: str, change: DisputeChange) -> Json:
+        with state.transaction():
+            return state.dispute(payment, change.status)
+
+    @app.post("/sandbox/refunds/{refund}/settle")
+    async def settle(refund: str) -> Json:
+        with state.transaction():
+            return state.end_refund(refund, "succeeded")
+
+    @app.post("/sandbox/refunds/{refund}/fail")
+    async def fail(refund: str) -> Json:
+        with state.transaction():
+            return state.end_refund(refund, "failed")
+
+    return app

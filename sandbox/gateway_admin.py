@@ -1,0 +1,138 @@
+"""A hand on the gateway stand-in: makes sample payments and controls what Stripe's API has no call for.
+
+Payments are made by Stripe's own API with Stripe's test payment methods: the same calls work in Stripe's test mode.
+"""
+
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import httpx2
+import stripe
+
+from domain.money import Money
+from sandbox.gateway.messages import Advance, DisputeChange, Effect, EffectKind, Fault, FaultKind
+
+SANDBOX_KEY = "sk_test_sandbox"
+
+
+class TestCard(StrEnum):
+    """Stripe's names for its test payment methods."""
+
+    __test__ = False
+
+    VISA = "pm_card_visa"
+    PENDING_REFUND = "pm_card_pendingRefund"
+    REFUND_FAILS = "pm_card_refundFail"
+    DISPUTED = "pm_card_createDispute"
+    DECLINED = "pm_card_chargeDeclined"
+
+
+class GatewayAdmin:
+    def __init__(self, url: str, api_key: str = SANDBOX_KEY) -> None:
+        self.url = url
+        self._http = httpx2.AsyncClient(base_url=url, timeout=10)
+        self._transport = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=10))
+        self._stripe = stripe.StripeClient(
+            api_key, base_addresses={"api": url}, http_client=self._transport, max_network_retries=0
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+        await self._transport.close_async()  # type: ignore[no-untyped-call]
+
+    async def create_payment(
+        self,
+        amount: Money,
+        card: TestCard = TestCard.VISA,
+        *,
+        capture: Money | None = None,
+        mandate: bool = False,
+        sandbox_fault: str = "",
+    ) -> str:
+        """Authorise `amount`, capture `capture` of it (nothing when None) and keep the rest capturable; returns the
+        payment's id. `mandate`: the customer let the card be used again later. Raises stripe.CardError when declined."""
+        customer = (await self._stripe.v1.customers.create_async({})).id if mandate else None
+        params: stripe.params.PaymentIntentCreateParams = {
+            "amount": amount.amount,
+            "currency": amount.currency.lower(),
+            "payment_method": card.value,
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "confirm": True,
+            "capture_method": "manual",
+            "metadata": {"sandbox_fault": sandbox_fault} if sandbox_fault else {},
+        }
+        if capture is not None and capture < amount:
+            params["payment_method_options"] = {"card": {"request_multicapture": "if_available"}}
+        if customer:
+            params["customer"] = customer
+            params["setup_future_usage"] = "off_session"
+        payment = await self._stripe.v1.payment_intents.create_async(params)
+        if capture is not None:
+            await self.capture(payment.id, capture, final=capture == amount)
+        return payment.id
+
+    async def capture(self, payment: str, amount: Money, *, final: bool) -> None:
+        """`final` releases what is left of the authorisation; otherwise it stays capturable."""
+        await self._stripe.v1.payment_intents.capture_async(
+            payment, {"amount_to_capture": amount.amount, **({} if final else {"final_capture": False})}
+        )
+
+    async def refund_elsewhere(self, payment: str, amount: Money) -> str:
+        """A refund that somebody made in the gateway's dashboard; returns its id."""
+        refund = await self._stripe.v1.refunds.create_async({"payment_intent": payment, "amount": amount.amount})
+        return refund.id
+
+    async def effects(self, payment: str | None = None, kind: EffectKind | None = None) -> list[Effect]:
+        """What was committed, oldest first: of one payment or of all."""
+        answer = await self._http.get("/sandbox/effects", params={"payment_intent": payment} if payment else {})
+        answer.raise_for_status()
+        effects = [Effect.model_validate(item) for item in answer.json()]
+        return [effect for effect in effects if kind in {None, effect.kind}]
+
+    async def add_fault(
+        self,
+        operation: str,
+        fault: FaultKind,
+        *,
+        payment: str | None = None,
+        times: int = 1,
+        retry_after: float = 1,
+        seconds: float = 5,
+    ) -> None:
+        asked = Fault(
+            operation=operation,
+            fault=fault,
+            times=times,
+            payment_intent=payment,
+            retry_after=retry_after,
+            seconds=seconds,
+        )
+        await self._post("/sandbox/faults", asked.model_dump_json())
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass: what is due happens now."""
+        await self._post("/sandbox/clock/advance", Advance(seconds=seconds).model_dump_json())
+
+    async def settle(self, refund: str) -> None:
+        await self._post(f"/sandbox/refunds/{refund}/settle", "")
+
+    async def fail(self, refund: str) -> None:
+        await self._post(f"/sandbox/refunds/{refund}/fail", "")
+
+    async def dispute(self, payment: str, status: str = "needs_response") -> None:
+        """Open a dispute; called again with `won` or `lost`, end it."""
+        await self._post(f"/sandbox/payments/{payment}/dispute", DisputeChange(status=status).model_dump_json())
+
+    async def _post(self, path: str, body: str) -> None:
+        answer = await self._http.post(path, content=body, headers={"Content-Type": "application/json"})
+        answer.raise_for_status()

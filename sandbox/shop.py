@@ -1,0 +1,185 @@
+"""Sample orders: placed across the gateway, the carrier and the order book the way a shop would have done it."""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.base import Value
+from domain.money import Money, money
+from domain.order import Order, OrderFlag, OrderLine, OrderState, Tender, TenderKind
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+from domain.shipment import Shipment, ShipmentLine
+from sandbox import books
+from sandbox.carrier.model import Script
+from sandbox.carrier_admin import CarrierAdmin
+from sandbox.gateway_admin import GatewayAdmin, TestCard
+
+
+class SampleLine(Value):
+    """`total` for all units, with `tax` inside."""
+
+    line_id: str
+    quantity: int
+    total: Money
+    tax: Money
+
+
+class SampleTender(Value):
+    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero)."""
+
+    kind: TenderKind = TenderKind.CARD
+    amount: Money
+    captured: Money | None = None
+    card: TestCard = TestCard.VISA
+    fault: str = ""
+    mandate: bool = False
+    refunded_elsewhere: Money | None = None
+    disputed: bool = False
+
+
+class SampleParcel(Value):
+    """`script` None: still in the warehouse, without a label."""
+
+    lines: tuple[ShipmentLine, ...]
+    script: Script | None = None
+
+
+class SampleOrder(Value):
+    order_id: str
+    lines: tuple[SampleLine, ...]
+    tenders: tuple[SampleTender, ...]
+    parcels: tuple[SampleParcel, ...] = ()
+    shipping: Money | None = None
+    flags: frozenset[OrderFlag] = frozenset()
+    age: timedelta = timedelta(days=1)
+
+    @property
+    def customer_id(self) -> str:
+        return f"C-{self.order_id}"
+
+    @property
+    def currency(self) -> str:
+        return self.tenders[0].amount.currency
+
+
+def line(line_id: str, quantity: int, total: str, tax: str | None = None) -> SampleLine:
+    value = money(total)
+    return SampleLine(
+        line_id=line_id, quantity=quantity, total=value, tax=money(tax) if tax else Money.zero(value.currency)
+    )
+
+
+def card(amount: str, captured: str | None = None, **more: object) -> SampleTender:
+    """A card payment: `card("64.00 USD", "0.00 USD")` is authorised only."""
+    taken = money(captured) if captured is not None else None
+    return SampleTender.model_validate({"amount": money(amount), "captured": taken, **more})
+
+
+def stored(kind: TenderKind, amount: str) -> SampleTender:
+    return SampleTender(kind=kind, amount=money(amount))
+
+
+def parcel(script: Script | None, **quantities: int) -> SampleParcel:
+    return SampleParcel(
+        lines=tuple(ShipmentLine(line_id=name, quantity=count) for name, count in quantities.items()), script=script
+    )
+
+
+class Shop:
+    """Places sample orders. `payments` and `labels` remember the provider's id per order, for faults and counts."""
+
+    def __init__(self, gateway: GatewayAdmin, carrier: CarrierAdmin, engine: AsyncEngine) -> None:
+        self.gateway = gateway
+        self.carrier = carrier
+        self.engine = engine
+        self.payments: dict[str, list[str]] = {}
+        self.labels: dict[str, list[str]] = {}
+
+    async def place(self, sample: SampleOrder) -> Order:
+        """Pay, pack, and write the order into the book."""
+        tenders = [await self._pay(sample, number, part) for number, part in enumerate(sample.tenders, start=1)]
+        shipments = [await self._pack(sample, number, part) for number, part in enumerate(sample.parcels, start=1)]
+        order = Order(
+            order_id=sample.order_id,
+            customer_id=sample.customer_id,
+            placed_at=datetime.now(UTC) - sample.age,
+            currency=sample.currency,
+            state=OrderState.OPEN,
+            lines=tuple(
+                OrderLine(
+                    line_id=one.line_id,
+                    sku=f"SKU-{sample.order_id}-{one.line_id}",
+                    title=f"Article {one.line_id}",
+                    quantity=one.quantity,
+                    total=one.total,
+                    tax=one.tax,
+                )
+                for one in sample.lines
+            ),
+            tenders=tuple(tenders),
+            shipments=tuple(shipments),
+            shipping=sample.shipping or Money.zero(sample.currency),
+            shipping_credited=Money.zero(sample.currency),
+            flags=sample.flags,
+        )
+        handed_over = {
+            f"S{number}"
+            for number, one in enumerate(sample.parcels, start=1)
+            if one.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
+        }
+        await books.add_order(
+            self.engine, order, email=f"{sample.customer_id.lower()}@customer.example", handed_over=handed_over
+        )
+        return order
+
+    async def _pay(self, sample: SampleOrder, number: int, part: SampleTender) -> Tender:
+        tender_id = f"T{number}"
+        if part.kind is TenderKind.CARD:
+            taken = part.amount if part.captured is None else part.captured
+            reference = await self.gateway.create_payment(
+                part.amount,
+                part.card,
+                capture=taken if taken.amount else None,
+                mandate=part.mandate,
+                sandbox_fault=part.fault,
+            )
+            if part.refunded_elsewhere:
+                await self.gateway.refund_elsewhere(reference, part.refunded_elsewhere)
+            if part.disputed:
+                await self.gateway.dispute(reference)
+            self.payments.setdefault(sample.order_id, []).append(reference)
+        else:
+            reference = f"{part.kind.value}-{sample.order_id}-{tender_id}"
+        return Tender(tender_id=tender_id, kind=part.kind, amount=part.amount, reference=reference)
+
+    async def _pack(self, sample: SampleOrder, number: int, part: SampleParcel) -> Shipment:
+        shipment_id = f"S{number}"
+        if part.script is None:
+            return Shipment(shipment_id=shipment_id, lines=part.lines)
+        label = await self.carrier.parcel(part.script, reference=f"{sample.order_id}-{shipment_id}")
+        self.labels.setdefault(sample.order_id, []).append(label.shipment_id)
+        return Shipment(
+            shipment_id=shipment_id,
+            lines=part.lines,
+            carrier="UPS",
+            label_reference=label.shipment_id,
+            tracking_number=label.tracking_number,
+        )
+
+
+def request(
+    sample: SampleOrder,
+    *scope: LineScope,
+    request_id: str | None = None,
+    reason: ReasonCode = ReasonCode.NO_LONGER_NEEDED,
+) -> CancellationRequest:
+    """The customer's own request for a sample order."""
+    return CancellationRequest(
+        request_id=request_id or f"req-{sample.order_id}",
+        order_id=sample.order_id,
+        customer_id=sample.customer_id,
+        actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id),
+        channel=Channel.WEB_SHOP,
+        reason=reason,
+        lines=scope,
+    )

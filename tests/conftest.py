@@ -1,0 +1,10 @@
+"""Fixtures live beside what they start: tests/fixtures/, one module per real part."""
+
+pytest_plugins = [
+    "tests.fixtures.gateway",
+    "tests.fixtures.carrier",
+    "tests.fixtures.mail",
+    "tests.fixtures.databases",
+    "tests.fixtures.temporal",
+    "tests.fixtures.house",
+]

@@ -1,0 +1,190 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.money import Money, money
+from domain.order import Order, TenderKind
+from domain.payment import Payment
+from domain.plan import LeftOutReason, NotCancellable, Plan, Terms, make_plan
+from domain.request import LineScope
+from domain.shipment import GoodsGroup, StopAction, Tracking
+from tests.domain.build import line, order, parcel, payment, request, tender, tracked
+
+
+def plan_of(of: Order, *scope: LineScope, paid: dict[str, Payment], where: dict[str, Tracking] | None = None) -> Plan:
+    return make_plan(
+        cancellation_id="can-1",
+        order=of,
+        request=request(*scope),
+        payments=paid,
+        trackings=where or {},
+        terms=Terms(),
+    )
+
+
+def test_an_authorisation_is_released_and_nothing_refunded() -> None:
+    """B1"""
+    plan = plan_of(order(line("L1", 1, "64.00 USD")), paid={"T1": payment("0.00 USD", capturable="64.00 USD")})
+    assert (plan.release, plan.refund) == (money("64.00 USD"), money("0.00 USD"))
+
+
+def test_a_partly_captured_payment_is_refunded_and_released() -> None:
+    """B3"""
+    plan = plan_of(order(line("L1", 1, "106.00 USD")), paid={"T1": payment("50.00 USD", capturable="56.00 USD")})
+    assert (plan.release, plan.refund) == (money("56.00 USD"), money("50.00 USD"))
+
+
+def test_what_was_refunded_earlier_is_not_refunded_again() -> None:
+    """B8"""
+    plan = plan_of(order(line("L1", 1, "12.72 USD")), paid={"T1": payment("12.72 USD", refunded="5.00 USD")})
+    assert plan.refund == money("7.72 USD")
+
+
+def test_an_order_that_was_refunded_in_full_still_has_its_goods_stopped() -> None:
+    """B9"""
+    plan = plan_of(
+        order(line("L1", 1, "20.00 USD"), shipments=(parcel("S1", L1=1),)),
+        paid={"T1": payment("20.00 USD", refunded="20.00 USD")},
+        where={"S1": tracked(GoodsGroup.NOT_HANDED_OVER)},
+    )
+    assert plan.refund == money("0.00 USD")
+    assert [stop.action for stop in plan.shipments] == [StopAction.VOID_LABEL]
+
+
+def test_lines_worth_more_than_is_left_to_refund_are_rejected_with_the_maximum() -> None:
+    """B10"""
+    of = order(line("L1", 1, "80.00 USD"), line("L2", 1, "40.00 USD"))
+    with pytest.raises(NotCancellable) as no:
+        plan_of(
+            of,
+            LineScope(line_id="L1", quantity=1),
+            paid={"T1": payment("120.00 USD", refunded="60.00 USD")},
+        )
+    assert no.value.reason == "amount_exceeds_refundable"
+    assert no.value.maximum == money("60.00 USD")
+
+
+def test_each_tender_gets_back_at_most_what_it_gave() -> None:
+    """B12"""
+    of = order(line("L1", 1, "52.35 USD"), tenders=(tender("T1", kind=TenderKind.GIFT_CARD), tender("T2")))
+    plan = plan_of(of, paid={"T1": payment("10.00 USD"), "T2": payment("42.35 USD")})
+    assert [part.refund for part in plan.tenders] == [money("10.00 USD"), money("42.35 USD")]
+
+
+def test_an_order_discount_stays_in_the_lines() -> None:
+    """B32: 10 % off 3 × 100; cancelling two gives back 180."""
+    of = order(line("L1", 3, "270.00 USD"))
+    plan = plan_of(of, LineScope(line_id="L1", quantity=2), paid={"T1": payment("270.00 USD")})
+    assert plan.refund == money("180.00 USD")
+
+
+def test_the_last_line_takes_the_shipping_charge_with_it() -> None:
+    """B34"""
+    of = order(line("L1", 1, "30.00 USD", cancelled=1), line("L2", 1, "20.00 USD"), shipping="4.90 USD")
+    plan = plan_of(of, LineScope(line_id="L2", quantity=1), paid={"T1": payment("54.90 USD", refunded="30.00 USD")})
+    assert plan.refund == money("24.90 USD")
+
+
+def test_delivered_parcels_are_left_out_with_their_share_of_the_shipping_charge() -> None:
+    """C10"""
+    of = order(
+        line("L1", 3, "90.00 USD"),
+        shipments=(parcel("S1", L1=1), parcel("S2", L1=1), parcel("S3", L1=1)),
+        shipping="9.00 USD",
+    )
+    plan = plan_of(
+        of,
+        paid={"T1": payment("99.00 USD")},
+        where={
+            "S1": tracked(GoodsGroup.DELIVERED),
+            "S2": tracked(GoodsGroup.DELIVERED),
+            "S3": tracked(GoodsGroup.NOT_HANDED_OVER),
+        },
+    )
+    assert plan.refund == money("33.00 USD")
+    assert [(out.shipment_id, out.reason) for out in plan.left_out] == [
+        ("S1", LeftOutReason.DELIVERED),
+        ("S2", LeftOutReason.DELIVERED),
+    ]
+
+
+def test_everything_delivered_is_a_return_and_no_cancellation() -> None:
+    """C9"""
+    of = order(line("L1", 1, "90.00 USD"), shipments=(parcel("S1", L1=1),))
+    with pytest.raises(NotCancellable, match="offer a return") as no:
+        plan_of(of, paid={"T1": payment("90.00 USD")}, where={"S1": tracked(GoodsGroup.DELIVERED)})
+    assert no.value.reason == "already_delivered"
+
+
+def test_a_parcel_on_its_way_is_not_turned_round_for_one_of_its_lines() -> None:
+    of = order(line("L1", 1, "10.00 USD"), line("L2", 1, "10.00 USD"), shipments=(parcel("S1", L1=1, L2=1),))
+    with pytest.raises(NotCancellable):
+        plan_of(
+            of,
+            LineScope(line_id="L1", quantity=1),
+            paid={"T1": payment("20.00 USD")},
+            where={"S1": tracked(GoodsGroup.IN_NETWORK)},
+        )
+
+
+def test_the_lines_of_a_parcel_that_was_not_stopped_leave_the_plan() -> None:
+    of = order(line("L1", 2, "100.00 USD"), shipments=(parcel("S1", L1=1), parcel("S2", L1=1)), shipping="5.00 USD")
+    in_network = tracked(GoodsGroup.IN_NETWORK)
+    plan = plan_of(of, paid={"T1": payment("105.00 USD")}, where={"S1": in_network, "S2": in_network})
+    left = plan.without(frozenset({"S2"}))
+    assert left.refund == money("52.50 USD")
+    assert [(out.shipment_id, out.reason) for out in left.left_out] == [("S2", LeftOutReason.STOP_DECLINED)]
+
+
+@given(
+    totals=st.lists(st.integers(0, 100_000), min_size=1, max_size=4),
+    quantities=st.lists(st.integers(1, 6), min_size=4, max_size=4),
+    shipping=st.integers(0, 2_000),
+    gift_card=st.integers(0, 30_000),
+    data=st.data(),
+)
+def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
+    totals: list[int], quantities: list[int], shipping: int, gift_card: int, data: st.DataObject
+) -> None:
+    lines = [
+        line(f"L{i}", quantity, str(Money(amount=total, currency="USD")))
+        for i, (total, quantity) in enumerate(zip(totals, quantities, strict=False))
+    ]
+    paid = sum(totals) + shipping
+    gift = min(gift_card, paid)
+    of = order(
+        *lines,
+        tenders=(tender("T1"), tender("T2", kind=TenderKind.GIFT_CARD)),
+        shipping=str(Money(amount=shipping, currency="USD")),
+    )
+    given_back = {"T1": 0, "T2": 0}
+    captured = {"T1": paid - gift, "T2": gift}
+    while any(one.remaining for one in of.lines):
+        open_lines = [one for one in of.lines if one.remaining]
+        chosen = data.draw(st.sampled_from(open_lines))
+        quantity = data.draw(st.integers(1, chosen.remaining))
+        plan = plan_of(
+            of,
+            LineScope(line_id=chosen.line_id, quantity=quantity),
+            paid={
+                name: Payment(
+                    reference=name,
+                    captured=Money(amount=captured[name], currency="USD"),
+                    capturable=money("0.00 USD"),
+                    refunded=Money(amount=given_back[name], currency="USD"),
+                )
+                for name in captured
+            },
+        )
+        for part in plan.tenders:
+            given_back[part.tender.tender_id] += part.refund.amount
+            assert given_back[part.tender.tender_id] <= captured[part.tender.tender_id]
+        of = of.model_copy(
+            update={
+                "lines": tuple(
+                    one.model_copy(update={"cancelled": one.cancelled + quantity}) if one is chosen else one
+                    for one in of.lines
+                )
+            }
+        )
+    assert given_back == captured

@@ -1,0 +1,205 @@
+"""The whole house for a test: a worker on real parts, a shop to place orders in, and the counts to check afterwards."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from domain.messages import RefundEvent, ResolveStep, Submission
+from domain.money import Money, money
+from domain.outcome import CancellationResult, Progress, State, StepName
+from domain.plan import Terms
+from domain.policy import Policy
+from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
+from providers.carrier.easypost import EasyPostLabels
+from providers.carrier.ups import UpsIntercepts
+from providers.gateway.stripe import StripeGateway
+from providers.order_book.book import SqlOrderBook
+from sandbox import books
+from sandbox.gateway.messages import EffectKind
+from sandbox.shop import Shop
+from worker import make_worker
+from workflows.cancellation import CancellationWorkflow
+
+Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
+AGENT = Actor(kind=ActorKind.CUSTOMER_SERVICE, id="agent-7")
+SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
+
+POLICY = Policy(
+    version="test",
+    window=timedelta(days=30),
+    approval_limits=(money("500.00 USD"), money("75000 JPY"), money("150.000 KWD")),
+    terms=Terms(next_round=timedelta(minutes=10)),
+)
+
+
+@dataclass
+class House:
+    """`server` is Temporal; `task_queue` is the test's own."""
+
+    server: WorkflowEnvironment
+    engine: AsyncEngine
+    book: SqlOrderBook
+    shop: Shop
+    gateway: StripeGateway
+    labels: EasyPostLabels
+    intercepts: UpsIntercepts
+    task_queue: str
+    started: list[Handle] = field(default_factory=list)
+
+    async def leave(self) -> None:
+        """End what a test left running: a run without a worker would hold up the skipping clock for every other test."""
+        for handle in self.started:
+            with contextlib.suppress(RPCError):
+                await handle.terminate("the test is over")
+
+    @property
+    def client(self) -> Client:
+        return self.server.client
+
+    def worker(self, *, policy: Policy = POLICY, **options: Any) -> Worker:
+        return make_worker(
+            self.client,
+            book=self.book,
+            gateway=self.gateway,
+            labels=self.labels,
+            intercepts=self.intercepts,
+            policy=policy,
+            task_queue=self.task_queue,
+            **options,
+        )
+
+    async def submit(self, request: CancellationRequest) -> tuple[Submission, Handle]:
+        """Start the cancellation, or join it, and wait for the decision."""
+        start = WithStartWorkflowOperation(
+            CancellationWorkflow.run,
+            request,
+            id=workflow_id(request.order_id),
+            task_queue=self.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        submission = await self.client.execute_update_with_start_workflow(
+            CancellationWorkflow.submit, request, start_workflow_operation=start
+        )
+        handle = await start.workflow_handle()
+        self.started.append(handle)
+        return submission, handle
+
+    async def start(self, request: CancellationRequest) -> Handle:
+        """Start the cancellation and wait for nothing."""
+        handle = await self.client.start_workflow(
+            CancellationWorkflow.run, request, id=workflow_id(request.order_id), task_queue=self.task_queue
+        )
+        self.started.append(handle)
+        return handle
+
+    async def cancel(self, request: CancellationRequest) -> CancellationResult:
+        """Start the cancellation and wait for its end."""
+        _, handle = await self.submit(request)
+        return await self.end(handle)
+
+    async def end(self, handle: Handle) -> CancellationResult:
+        """The result of a run. On the time-skipping server its clock jumps from timer to timer until then."""
+        if not self.server.supports_time_skipping:
+            return await handle.result()
+        # Only handles that start_workflow made unlock the clock by themselves, and ours come from update-with-start.
+        await self.client.test_service.unlock_time_skipping(UnlockTimeSkippingRequest())
+        try:
+            return await handle.result()
+        finally:
+            await self.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
+
+    async def skip(self, by: timedelta) -> None:
+        """Let the server's clock jump; what is due on the way happens."""
+        await self.server.sleep(by)
+
+    async def wake(self, handle: Handle) -> None:
+        """What a webhook of the gateway becomes: a signal that only wakes the run up."""
+        await handle.signal(CancellationWorkflow.refund_event, RefundEvent(event_id="evt_1"))
+
+    async def failed(self, handle: Handle) -> CancellationResult:
+        """The result in the details of a run that a failure rolled back."""
+        try:
+            result = await self.end(handle)
+        except WorkflowFailureError as failure:
+            cause = failure.cause
+            assert isinstance(cause, ApplicationError), cause
+            assert cause.type == "rolled_back", cause
+            return CancellationResult.model_validate(cause.details[0])
+        raise AssertionError(f"the run did not fail; it ended as {result.outcome}")
+
+    async def waits_for(self, handle: Handle, state: State) -> Progress:
+        """Look until the run is in `state`."""
+        seen: list[Progress] = []
+
+        async def there() -> bool:
+            seen.append(await handle.query(CancellationWorkflow.progress))
+            return seen[-1].state is state
+
+        await eventually(there, f"the run is {state}")
+        return seen[-1]
+
+    async def refunds(self, order_id: str) -> list[Money]:
+        """Every refund that the gateway ever committed for the order's cards, with its own count of what failed since."""
+        amounts = []
+        for payment in self.shop.payments.get(order_id, []):
+            for effect in await self.shop.gateway.effects(payment, EffectKind.REFUND_CREATED):
+                amounts.append(Money(amount=effect.amount, currency=effect.currency.upper()))
+        return amounts
+
+    async def voids(self, order_id: str) -> int:
+        """How often the gateway released an authorisation of the order."""
+        found = [
+            await self.shop.gateway.effects(payment, EffectKind.PAYMENT_VOIDED)
+            for payment in self.shop.payments.get(order_id, [])
+        ]
+        return sum(len(effects) for effects in found)
+
+    async def carrier_effects(self, order_id: str) -> list[str]:
+        """What the carrier did to the order's parcels after their labels were bought."""
+        found = []
+        for label in self.shop.labels.get(order_id, []):
+            found += [effect.kind.value for effect in await self.shop.carrier.effects(label)]
+        return [kind for kind in found if kind != "label.bought"]
+
+    async def assert_books_balance(self) -> None:
+        """I4: what was credited was settled, and every transfer names one reference."""
+        transfers = await books.ledger(self.engine)
+        assert all(transfer.reference and transfer.amount.amount > 0 for transfer in transfers)
+        for currency in {transfer.amount.currency for transfer in transfers}:
+            mine = [transfer for transfer in transfers if transfer.amount.currency == currency]
+            payable = sum(
+                t.amount.amount * ((t.credit == "refunds_payable") - (t.debit == "refunds_payable")) for t in mine
+            )
+            assert payable == 0, f"{payable} {currency} credited and not settled"
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within: float = 20) -> None:
+    """Poll a condition until it holds; fails with `what` after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not await condition():
+        assert time.monotonic() < deadline, f"not in {within} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+def resolve(step: StepName, target: str, resolution: str, reference: str = "REF-1") -> ResolveStep:
+    return ResolveStep.model_validate(
+        {"actor": SUPERVISOR, "step": step, "target": target, "resolution": resolution, "reference": reference}
+    )
+
+
+def new_queue() -> str:
+    return f"queue-{uuid4().hex[:8]}"

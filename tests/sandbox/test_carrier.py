@@ -1,0 +1,235 @@
+"""The carrier stand-in itself: what the tests of everything else rely on."""
+
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from easypost.util import validate_webhook
+
+from domain.errors import Unavailable
+from domain.shipment import GoodsGroup, LabelStatus
+from providers.carrier.easypost import EasyPostLabels
+from providers.carrier.ups import UpsIntercepts
+from sandbox.carrier.model import (
+    EASYPOST_KEY,
+    UPS_CLIENT_ID,
+    UPS_CLIENT_SECRET,
+    WEBHOOK_SECRET,
+    FaultKind,
+    Operation,
+    Script,
+    TrackerStatus,
+)
+from sandbox.carrier_admin import CarrierAdmin, carrier_process
+
+UPS_HEADERS = {
+    "transId": "0a1b9c2d8e3f43",
+    "platformType": "XOLT",
+    "inquiryType": "U",
+    "Content-Type": "application/json",
+}
+RETURN = {
+    "requestType": "RS",
+    "requesterContactInfo": {"name": "Shipping", "telephone": "+10000000000"},
+    "reasonForReturn": "AM",
+    "specialInstructions": None,
+}
+
+
+@pytest.fixture(scope="module")
+async def ups(carrier_sandbox: CarrierAdmin) -> AsyncIterator[httpx2.AsyncClient]:
+    """A bare client with a valid token and every header UPS asks for."""
+    async with httpx2.AsyncClient(base_url=carrier_sandbox.ups_url) as http:
+        answer = await http.post(
+            "/security/v1/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(UPS_CLIENT_ID, UPS_CLIENT_SECRET),
+        )
+        http.headers.update({**UPS_HEADERS, "Authorization": f"Bearer {answer.json()['access_token']}"})
+        yield http
+
+
+async def test_tracking_numbers_are_valid_1z_numbers(carrier_sandbox: CarrierAdmin) -> None:
+    """By UPS's check digit: letters count as their place in the alphabet plus 1, every second digit double."""
+    for _ in range(12):
+        number = (await carrier_sandbox.parcel(Script.LABEL_ONLY)).tracking_number
+        assert re.fullmatch(r"1Z[A-Z0-9]{16}", number)
+        digits = [int(char) if char.isdigit() else (ord(char) - ord("A") + 2) % 10 for char in number[2:17]]
+        weighed = sum(digit * weight for digit, weight in zip(digits, itertools.cycle((1, 2)), strict=False))
+        assert (weighed + int(number[17])) % 10 == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("transId", "ab"),
+        ("transId", "longer-than-14-characters"),
+        ("platformType", "WEB"),
+        ("inquiryType", "C"),
+        ("Content-Type", "text/plain"),
+    ],
+)
+async def test_ups_insists_on_its_headers(
+    carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient, header: str, value: str
+) -> None:
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    answer = await ups.get(f"/eligibility/intercept/{parcel.tracking_number}", headers={header: value})
+    assert answer.status_code == 400
+    assert answer.json()["response"]["errors"][0]["code"] == "710"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unexpected": True},
+        {"reasonForReturn": "ZZ"},
+        {"requesterContactInfo": {"name": "Shipping"}},
+        {"requesterContactInfo": {"name": "Shipping", "telephone": "0800 1234"}},
+        {"specialInstructions": ""},
+        {"requestType": "AA"},
+    ],
+)
+async def test_ups_insists_on_its_body(
+    carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient, wrong: dict[str, Any]
+) -> None:
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    answer = await ups.post(f"/return/{parcel.tracking_number}", content=json.dumps({**RETURN, **wrong}))
+    assert answer.status_code == 400
+    assert answer.json()["response"]["errors"][0]["code"] == "710"
+
+
+async def test_special_instructions_must_be_there_even_as_null(
+    carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient
+) -> None:
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    without = {name: value for name, value in RETURN.items() if name != "specialInstructions"}
+    assert (await ups.post(f"/return/{parcel.tracking_number}", content=json.dumps(without))).status_code == 400
+    assert (await ups.post(f"/return/{parcel.tracking_number}", content=json.dumps(RETURN))).json()["success"] is True
+
+
+async def test_ups_wants_a_1z_number_and_a_token(ups: httpx2.AsyncClient) -> None:
+    assert (await ups.get("/eligibility/intercept/9405500207552011812764")).status_code == 400
+    answer = await ups.get("/eligibility/intercept/1Z9999999999999999", headers={"Authorization": "Bearer other"})
+    assert answer.status_code == 401
+
+
+async def test_the_charges_of_an_intercept_are_named(carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient) -> None:
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    address = {"addressLine1": "12911 Fork Rd", "city": "Baldwin", "state": "MD", "postalCode": "21013"}
+    body = {"ratingRequest": [{"fromAddress": address, "toAddress": address, "trackInfo": {"interceptOption": "RS"}}]}
+    answer = await ups.post(f"/charges/{parcel.tracking_number}", content=json.dumps(body))
+    [charge] = answer.json()["response"]["chargeInfo"]
+    assert (charge["trackingNumber"], charge["totalCharge"]) == (parcel.tracking_number, "21.00")
+
+
+async def test_a_drop_is_a_closed_socket(carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient) -> None:
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    await carrier_sandbox.break_(
+        Operation.INTERCEPT_ELIGIBILITY, FaultKind.DROP_BEFORE_COMMIT, parcel=parcel.shipment_id
+    )
+    with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+        await ups.get(f"/eligibility/intercept/{parcel.tracking_number}")
+
+
+async def test_a_fault_is_for_its_parcel_and_can_be_taken_back(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
+) -> None:
+    broken = await carrier_sandbox.parcel(Script.LABEL_ONLY)
+    other = await carrier_sandbox.parcel(Script.LABEL_ONLY)
+    await carrier_sandbox.break_(Operation.SHIPMENT_READ, FaultKind.HTTP_500, times=1000, parcel=broken.shipment_id)
+    with pytest.raises(Unavailable):
+        await labels.track(broken.shipment_id)
+    await labels.track(other.shipment_id)
+    await carrier_sandbox.mend()
+    assert (await labels.track(broken.shipment_id)).label is LabelStatus.ACTIVE
+
+
+async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
+    """Parcels, effects, intercepts, the clock, tokens and faults outlive SIGKILL."""
+    first = carrier_process(tmp_path).start()
+    async with CarrierAdmin(first.url) as admin:
+        labels = EasyPostLabels(EASYPOST_KEY, admin.easypost_url)
+        intercepts = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, admin.ups_url)
+        voided = await admin.parcel(Script.LABEL_ONLY, reference="order-1/shipment-1")
+        turned = await admin.parcel(Script.IN_NETWORK)
+        await labels.void(voided.shipment_id)
+        await intercepts.request(turned.tracking_number, key="k/1")
+        await admin.break_(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=voided.shipment_id)
+        ahead = await admin.advance(86400)
+        effects = await admin.effects()
+    first.kill()
+
+    second = carrier_process(tmp_path, port=int(first.url.rpartition(":")[2])).start()
+    try:
+        async with CarrierAdmin(second.url) as admin:
+            assert await admin.now() >= ahead
+            assert await admin.effects() == effects
+            with pytest.raises(Unavailable):
+                await labels.track(voided.shipment_id)
+            assert (await labels.track(voided.shipment_id)).label is LabelStatus.VOID_SUBMITTED
+            assert (await labels.track(turned.shipment_id)).group is GoodsGroup.COMING_BACK
+            assert not (await intercepts.cancel(turned.tracking_number, key="k/2")).accepted
+    finally:
+        await intercepts.aclose()
+        second.stop()
+
+
+class Receiver:
+    """A webhook endpoint that refuses its first delivery."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+        self.events: list[dict[str, Any]] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request for each connection: it answers `Connection: close`."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        headers = {name.title(): value for name, value in headers.items()}
+        event = validate_webhook(await reader.readexactly(int(headers["Content-Length"])), headers, WEBHOOK_SECRET)
+        if self.refused:
+            self.events.append(event)
+        else:
+            self.refused.append(event["id"])
+        status = b"200 OK" if self.events else b"503 Service Unavailable"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_events_are_signed_repeated_unordered_and_tried_again(tmp_path: Path) -> None:
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhooks/easypost"
+    process = carrier_process(tmp_path, webhook_url=url).start()
+    try:
+        async with CarrierAdmin(process.url) as admin:
+            parcel = await admin.parcel(Script.IN_NETWORK)
+            scans = [TrackerStatus.OUT_FOR_DELIVERY, TrackerStatus.FAILURE, TrackerStatus.IN_TRANSIT]
+            for status in [*scans, TrackerStatus.DELIVERED]:
+                await admin.scan(parcel.shipment_id, status)
+            voided = await admin.parcel(Script.LABEL_ONLY)
+            await EasyPostLabels(EASYPOST_KEY, admin.easypost_url).void(voided.shipment_id)
+            await admin.advance(30 * 86400)
+            async with asyncio.timeout(20):
+                # Five events, of which the first and the fourth are delivered twice.
+                while len(receiver.events) < 7:  # noqa: ASYNC110 - what is waited for happens in another process
+                    await asyncio.sleep(0.05)
+    finally:
+        process.stop()
+        server.close()
+    ids = [event["id"] for event in receiver.events]
+    assert receiver.refused[0] in ids
+    assert len(set(ids)) == 5
+    statuses = [event["result"]["status"] for event in receiver.events if event["description"] == "tracker.updated"]
+    assert set(statuses) == {*scans, TrackerStatus.DELIVERED}
+    assert list(dict.fromkeys(statuses)) != [*scans, TrackerStatus.DELIVERED]
+    [refund] = [event["result"] for event in receiver.events if event["description"] == "refund.successful"]
+    assert (refund["shipment_id"], refund["status"]) == (voided.shipment_id, "refunded")

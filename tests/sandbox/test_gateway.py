@@ -1,0 +1,267 @@
+"""The gateway stand-in is as strict as Stripe: over plain HTTP, in Stripe's wire format."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import stripe
+
+from domain.money import money
+from providers.gateway.stripe import StripeGateway
+from sandbox.gateway.messages import EffectKind, FaultKind
+from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin, TestCard
+from tests.fixtures.gateway import SETTLE_SECONDS, GatewaySandbox, gateway_process
+
+TOTAL = money("52.35 USD")
+SECRET = "whsec_sandbox"
+
+
+@pytest.fixture
+def admin(gateway_sandbox: GatewaySandbox) -> GatewayAdmin:
+    return gateway_sandbox.admin
+
+
+@pytest.fixture
+async def http(gateway_sandbox: GatewaySandbox) -> AsyncIterator[httpx2.AsyncClient]:
+    headers = {"Authorization": f"Bearer {SANDBOX_KEY}"}
+    async with httpx2.AsyncClient(base_url=gateway_sandbox.process.url, headers=headers, timeout=10) as client:
+        yield client
+
+
+async def refund(http: httpx2.AsyncClient, payment: str, amount: int | str = "", key: str = "") -> httpx2.Response:
+    data = {"payment_intent": payment} | ({"amount": str(amount)} if amount else {})
+    return await http.post("/v1/refunds", data=data, headers={"Idempotency-Key": key or uuid4().hex})
+
+
+def error_of(answer: httpx2.Response) -> tuple[int, str | None, str | None]:
+    error = answer.json()["error"]
+    return answer.status_code, error.get("code") or error["type"], error.get("param")
+
+
+async def test_only_a_test_key_is_let_in(http: httpx2.AsyncClient) -> None:
+    for header in ("Bearer sk_live_anything", f"Basic {SANDBOX_KEY}", ""):
+        answer = await http.get("/v1/refunds", headers={"Authorization": header})
+        assert answer.status_code == 401
+
+
+async def test_the_same_key_replays_the_stored_answer(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    first = await refund(http, payment, 100, "replay-" + payment)
+    second = await refund(http, payment, 100, "replay-" + payment)
+
+    assert first.json() == second.json()
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert len(await admin.effects(payment, EffectKind.REFUND_CREATED)) == 1
+
+
+async def test_a_500_is_stored_under_the_key_too(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL, sandbox_fault="refund.create:http_500_before")
+    first = await refund(http, payment, key="broken-" + payment)
+    second = await refund(http, payment, key="broken-" + payment)
+
+    assert (first.status_code, second.status_code) == (500, 500)
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert (await refund(http, payment)).status_code == 200
+
+
+async def test_the_same_key_with_other_parameters_is_an_error(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    await refund(http, payment, 100, "changed-" + payment)
+    assert error_of(await refund(http, payment, 200, "changed-" + payment)) == (400, "idempotency_error", None)
+
+
+async def test_a_key_in_use_is_a_conflict(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    await admin.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=0.5)
+
+    answers = await asyncio.gather(*(refund(http, payment, key="race-" + payment) for _ in range(2)))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    conflict = next(answer for answer in answers if answer.status_code == 409)
+    assert error_of(conflict)[1] == "idempotency_key_in_use"
+
+
+async def test_a_key_is_forgotten_after_a_day(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    """Why the effect is looked up first: the old key makes a new refund."""
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    first = await refund(http, payment, 100, "old-" + payment)
+    await admin.advance(25 * 3600)
+    assert (await refund(http, payment, 100, "old-" + payment)).json()["id"] != first.json()["id"]
+
+
+async def test_no_more_than_the_captured_amount_is_refunded(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    assert error_of(await refund(http, payment, TOTAL.amount + 1)) == (400, "invalid_request_error", "amount")
+    assert (await refund(http, payment)).json()["amount"] == TOTAL.amount
+    assert error_of(await refund(http, payment, 1)) == (400, "charge_already_refunded", None)
+
+
+@pytest.mark.parametrize("amount", ["0", "-5", "1.50", "many"])
+async def test_amounts_are_whole_minor_units(http: httpx2.AsyncClient, admin: GatewayAdmin, amount: str) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    assert error_of(await refund(http, payment, amount)) == (400, "parameter_invalid_integer", "amount")
+
+
+async def test_an_uncaptured_payment_is_voided_and_a_captured_one_refunded(
+    http: httpx2.AsyncClient, admin: GatewayAdmin
+) -> None:
+    reserved = await admin.create_payment(TOTAL)
+    assert error_of(await refund(http, reserved))[1] == "payment_intent_unexpected_state"
+
+    for taken in (TOTAL, money("10 USD")):
+        payment = await admin.create_payment(TOTAL, capture=taken)
+        cancelled = await http.post(f"/v1/payment_intents/{payment}/cancel")
+        assert error_of(cancelled)[1] == "payment_intent_unexpected_state"
+
+
+async def test_a_disputed_charge_is_not_refunded(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, TestCard.DISPUTED, capture=TOTAL)
+    assert error_of(await refund(http, payment))[1] == "charge_disputed"
+
+
+async def test_an_authorisation_expires_after_a_week(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL)
+    await admin.advance(8 * 24 * 3600)
+
+    read = (await http.get(f"/v1/payment_intents/{payment}", params={"expand[]": "latest_charge"})).json()
+
+    assert (read["status"], read["cancellation_reason"], read["amount_capturable"]) == ("canceled", "automatic", 0)
+    assert read["latest_charge"]["amount_captured"] == 0
+    assert error_of(await http.post(f"/v1/payment_intents/{payment}/cancel"))[1] == "payment_intent_unexpected_state"
+
+
+async def test_unknown_parameters_objects_and_cards_are_refused(http: httpx2.AsyncClient) -> None:
+    assert error_of(await http.post("/v1/refunds", data={"order": "1"})) == (400, "parameter_unknown", "order")
+    missing = await http.get("/v1/charges/ch_unknown")
+    assert error_of(missing) == (404, "resource_missing", "charge")
+    payment = {"amount": "100", "currency": "usd", "payment_method": "pm_card_unheardOf", "confirm": "true"}
+    assert error_of(await http.post("/v1/payment_intents", data=payment))[0] == 404
+
+
+async def test_a_saved_card_may_be_used_for_its_customer_only(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL)
+    method = (await http.get(f"/v1/payment_intents/{payment}")).json()["payment_method"]
+    again = {"amount": "100", "currency": "usd", "payment_method": method, "confirm": "true", "off_session": "true"}
+    assert (await http.post("/v1/payment_intents", data=again)).status_code == 400
+
+
+async def test_a_dropped_connection_has_no_answer(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    for fault, effects in ((FaultKind.DROP_BEFORE_COMMIT, 0), (FaultKind.DROP_AFTER_COMMIT, 1)):
+        await admin.add_fault("refund.create", fault, payment=payment)
+        with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+            await refund(http, payment, 100, "dropped-" + payment)
+        assert len(await admin.effects(payment, EffectKind.REFUND_CREATED)) == effects
+
+
+async def test_faults_are_counted_off(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL, sandbox_fault="refund.create:http_429*2")
+    answers = [await refund(http, payment, 100, "busy-" + payment) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 429, 200]
+    assert answers[0].headers["Retry-After"] == "1"
+
+
+async def test_a_killed_process_forgets_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """D7, at the gateway: killed between its commit and its answer's arrival."""
+    process = gateway_process(tmp_path_factory).start()
+    admin, adapter = GatewayAdmin(process.url), StripeGateway(SANDBOX_KEY, process.url)
+    try:
+        payment = await admin.create_payment(TOTAL, TestCard.PENDING_REFUND, capture=TOTAL)
+        await admin.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=3)
+        await admin.advance(3600)
+        refunded = await admin.refund_elsewhere(await admin.create_payment(TOTAL, capture=TOTAL), TOTAL)
+        effects = await admin.effects()
+        port = process.url.rsplit(":", 1)[1]
+
+        process.kill()
+        process.argv = [*process.argv, "--port", port]
+        process.start()
+
+        assert await admin.effects() == effects
+        assert (await adapter.read_refund(refunded)).amount == TOTAL
+        async with httpx2.AsyncClient(
+            base_url=process.url, headers={"Authorization": f"Bearer {SANDBOX_KEY}"}
+        ) as client:
+            answers = [await refund(client, payment, key="after") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [429, 429, 429, 200]
+        await admin.advance(SETTLE_SECONDS)
+        assert (await admin.effects(payment))[-1].kind is EffectKind.REFUND_SETTLED
+    finally:
+        await adapter.aclose()
+        await admin.aclose()
+        process.stop()
+
+
+Delivery = tuple[str, bytes]
+
+
+@contextmanager
+def receiver(deliveries: list[Delivery]) -> Iterator[str]:
+    """An address that refuses the first delivery and keeps the others: signature and body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        refused = False
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if not Handler.refused:
+                Handler.refused = True
+                self.send_response(503)
+            else:
+                deliveries.append((self.headers["Stripe-Signature"], body))
+                self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def test_webhooks_are_signed_repeated_out_of_order_and_never_lost(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    deliveries: list[Delivery] = []
+    with receiver(deliveries) as url:
+        process = gateway_process(tmp_path_factory, "--webhook-url", url).start()
+        try:
+            async with GatewayAdmin(process.url) as admin:
+                payment = await admin.create_payment(TOTAL, capture=TOTAL)
+                await admin.fail(await admin.refund_elsewhere(payment, TOTAL))
+                await admin.dispute(payment)
+                await admin.refund_elsewhere(await admin.create_payment(TOTAL, capture=TOTAL), TOTAL)
+            async with asyncio.timeout(30):
+                while len(deliveries) < 10:  # noqa: ASYNC110 - seven events, three of them twice
+                    await asyncio.sleep(0.05)
+        finally:
+            process.stop()
+
+    events = []
+    for signature, body in deliveries:
+        stripe.WebhookSignature.verify_header(body, signature, SECRET, 300)
+        with pytest.raises(stripe.SignatureVerificationError):
+            stripe.WebhookSignature.verify_header(body, signature, "whsec_other", 300)
+        events.append(json.loads(body))
+    kinds = {event["type"] for event in events}
+    assert kinds >= {"refund.updated", "refund.failed", "charge.refunded", "charge.dispute.created"}
+    first_seen = list(dict.fromkeys(event["id"] for event in events))
+    assert len(first_seen) == 7
+    assert len(events) > len(first_seen)
+    named = [event["type"] for event in events]
+    assert named.index("refund.failed") < named.index("refund.updated")

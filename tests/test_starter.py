@@ -1,0 +1,485 @@
+"""The command line and the library behind it: a real process against the dev server, with a worker on the real parts."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from pydantic import TypeAdapter
+from temporalio.testing import WorkflowEnvironment
+
+from domain.messages import Acknowledgement, RefundEvent, Submission
+from domain.money import money
+from domain.outcome import CancellationResult, Outcome, Owner, Progress, State, StepName, StepStatus
+from domain.policy import Rule, Verdict
+from domain.request import workflow_id
+from runtime.plugin import TASK_QUEUE
+from sandbox import books
+from sandbox.gateway_admin import TestCard
+from sandbox.serving import ROOT
+from sandbox.shop import SampleOrder, card, line, request
+from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
+from tests.fixtures.temporal import start_dev_server
+from tests.house import House, eventually, new_queue
+from tests.workflows.samples import an_id, captured
+from workflows.cancellation import CancellationWorkflow
+
+SUPERVISOR = "refund_department:supervisor-2"
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """What a failure says: one line on standard error, and nothing on standard output."""
+        assert self.out == ""
+        assert self.err.count("\n") == 1
+        return self.err.strip()
+
+
+Starter = Callable[..., Coroutine[None, None, Answer]]
+
+
+async def run_starter(address: str, *args: str, stdin: str = "") -> Answer:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "starter.py"),
+        *args,
+        env={**os.environ, "TEMPORAL_ADDRESS": address},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    return Answer(process.returncode, out.decode(), err.decode())
+
+
+def address_of(server: WorkflowEnvironment) -> str:
+    return server.client.service_client.config.target_host
+
+
+@pytest.fixture
+def starter(dev_server: WorkflowEnvironment) -> Starter:
+    async def run(*args: str, stdin: str = "") -> Answer:
+        return await run_starter(address_of(dev_server), *args, stdin=stdin)
+
+    return run
+
+
+@pytest.fixture
+async def open_house(real_time_house: House) -> AsyncIterator[House]:
+    """A house on the task queue that the command line knows, with its worker."""
+    house = replace(real_time_house, task_queue=TASK_QUEUE)
+    async with house.worker():
+        yield house
+
+
+def start_command(sample: SampleOrder, *more: str) -> tuple[str, ...]:
+    return (
+        "start",
+        sample.order_id,
+        "--actor",
+        f"customer:{sample.customer_id}",
+        "--reason",
+        "no_longer_needed",
+        "--channel",
+        "web_shop",
+        *more,
+    )
+
+
+def expensive() -> SampleOrder:
+    """Above the limit that one person may decide on."""
+    return captured(total="600.00 USD")
+
+
+def settles_later() -> SampleOrder:
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "52.35 USD"),),
+        tenders=(card("52.35 USD", card=TestCard.PENDING_REFUND),),
+    )
+
+
+async def reached(cancellations: Cancellations, order_id: str, state: State) -> Status:
+    seen: list[Status] = []
+
+    async def there() -> bool:
+        seen.append(await cancellations.status(order_id))
+        return seen[-1].state is state
+
+    await eventually(there, f"the cancellation of {order_id} is {state}")
+    return seen[-1]
+
+
+# Starting
+
+
+async def test_start_shows_the_decision_with_the_amounts_and_result_shows_the_end(
+    open_house: House, starter: Starter
+) -> None:
+    """B2"""
+    sample = captured(total="52.35 USD")
+    await open_house.shop.place(sample)
+    started = await starter(*start_command(sample))
+    assert started.code == ExitCode.DONE, started.err
+    assert "approved" in started.out
+    assert "refund  T1 (card)" in started.out
+    assert "52.35 USD" in started.out
+    ended = await starter("result", sample.order_id)
+    assert ended.code == ExitCode.DONE
+    assert "refunded 52.35 USD" in ended.out
+    shown = await starter("status", sample.order_id, "--json")
+    status = Status.model_validate_json(shown.out)
+    assert (status.source, status.state) == (Source.RESULT, State.CANCELLED)
+    assert status.steps[-1].status is StepStatus.DONE
+
+
+async def test_the_same_request_twice_is_one_cancellation_with_one_answer(open_house: House, starter: Starter) -> None:
+    """A4: while it runs; and the result once it has ended (A3)."""
+    sample = captured(total="52.35 USD")
+    await open_house.shop.place(sample)
+    command = start_command(sample, "--request-id", "req-1", "--json")
+    first = await starter(*command)
+    submission = Submission.model_validate_json(first.out)
+    assert submission.plan is not None
+    assert submission.plan.refund == money("52.35 USD")
+    await starter("result", sample.order_id)
+    again = await starter(*command)
+    assert (first.code, again.code) == (0, 0)
+    told = Submission.model_validate_json(again.out)
+    assert told.result is not None
+    assert (told.result.outcome, told.result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
+    assert told.cancellation_id == submission.cancellation_id
+    assert await open_house.refunds(sample.order_id) == [money("52.35 USD")]
+
+
+async def test_two_at_once_get_the_same_answer(open_house: House, starter: Starter) -> None:
+    """A4: the double click."""
+    sample = expensive()
+    await open_house.shop.place(sample)
+    command = start_command(sample, "--json")
+    first, second = await asyncio.gather(starter(*command), starter(*command))
+    assert (first.code, first.err) == (0, "")
+    assert first.out == second.out
+    await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
+    await starter("result", sample.order_id)
+    again = await starter(*command)
+    assert again.code == ExitCode.NOT_CANCELLED, "it was withdrawn, and the repeated request is told so"
+    anew = await starter(*command, "--request-id", "anew")
+    assert Submission.model_validate_json(anew.out).decision.verdict is Verdict.NEEDS_APPROVAL
+    await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
+
+
+async def test_asking_twice_without_a_request_id_is_one_request(open_house: House, starter: Starter) -> None:
+    """A4: where a second request would cancel another unit."""
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
+    await open_house.shop.place(sample)
+    command = start_command(sample, "--line", "L1=1", "--json")
+    await starter(*command)
+    await starter("result", sample.order_id)
+    again = Submission.model_validate_json((await starter(*command)).out)
+    assert again.result is not None
+    assert await open_house.refunds(sample.order_id) == [money("10.00 USD")]
+
+
+async def test_a_request_id_that_was_used_with_other_content_is_refused(open_house: House, starter: Starter) -> None:
+    """A4"""
+    sample = expensive()
+    await open_house.shop.place(sample)
+    first = await starter(*start_command(sample, "--request-id", "req-1"))
+    assert first.code == ExitCode.DONE
+    other = await starter(*start_command(sample, "--request-id", "req-1", "--note", "but in blue"))
+    assert other.code == ExitCode.REFUSED
+    assert "sent before with other content" in other.sentence
+    joined = await starter(*start_command(sample, "--request-id", "req-2", "--json"))
+    assert Submission.model_validate_json(joined.out).joined
+    assert (await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")).code == 0
+    assert (await starter("result", sample.order_id)).code == ExitCode.NOT_CANCELLED
+
+
+async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_house: House, starter: Starter) -> None:
+    """A1"""
+    sample = captured()
+    await open_house.shop.place(sample)
+    unknown = await starter("start", "O-none", "--actor", "customer:C-2", "--reason", "no_longer_needed")
+    others = await starter("start", sample.order_id, "--actor", "customer:C-2", "--reason", "no_longer_needed")
+    assert unknown.code == others.code == ExitCode.NOT_FOUND
+    assert unknown.sentence == "Order O-none was not found for this customer. Check the order number."
+    assert others.sentence == unknown.sentence.replace("O-none", sample.order_id)
+
+
+async def test_a_rejected_request_names_what_is_allowed(open_house: House, starter: Starter) -> None:
+    """A8"""
+    sample = captured()
+    await open_house.shop.place(sample)
+    command = ("start", sample.order_id, "--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock")
+    answer = await starter(*command, "--json")
+    assert answer.code == ExitCode.NOT_CANCELLED
+    decision = Submission.model_validate_json(answer.out).decision
+    assert (decision.verdict, decision.rule) == (Verdict.REJECTED, Rule.REASON_NOT_ALLOWED)
+    assert "rejected" in (await starter(*command)).out
+
+
+async def test_a_whole_request_is_read_from_standard_input(open_house: House, starter: Starter) -> None:
+    sample = captured()
+    await open_house.shop.place(sample)
+    whole = request(sample, request_id="from-the-shop").model_dump_json()
+    answer = await starter("start", "--file", "-", "--json", stdin=whole)
+    assert answer.code == ExitCode.DONE, answer.err
+    assert Submission.model_validate_json(answer.out).request_id == "from-the-shop"
+    assert (await starter("result", sample.order_id)).code == ExitCode.DONE
+
+
+# The ends
+
+
+async def test_the_result_of_a_run_that_a_failure_rolled_back_tells_its_steps(
+    open_house: House, starter: Starter
+) -> None:
+    """The payment is not at the gateway, so nothing can be verified."""
+    placed = await open_house.shop.place(captured())
+    tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
+    lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
+    await books.add_order(open_house.engine, lost, email="buyer@shop.example")
+    started = await starter(
+        "start", lost.order_id, "--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed"
+    )
+    assert started.code == ExitCode.NOT_CANCELLED
+    ended = await starter("result", lost.order_id, "--json")
+    assert ended.code == ExitCode.NOT_CANCELLED
+    result = CancellationResult.model_validate_json(ended.out)
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert started.sentence == result.sentence
+    assert [(row.step, row.status) for row in result.steps] == [
+        (StepName.VERIFY_ORDER, StepStatus.FAILED),
+        (StepName.RELEASE_ORDER, StepStatus.DONE),
+    ]
+
+
+async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(open_house: House, starter: Starter) -> None:
+    """A9: the requester may not."""
+    sample = expensive()
+    await open_house.shop.place(sample)
+    started = await starter(
+        "start",
+        sample.order_id,
+        "--actor",
+        "customer_service:agent-7",
+        "--customer",
+        sample.customer_id,
+        "--reason",
+        "found_cheaper",
+        "--json",
+    )
+    assert Submission.model_validate_json(started.out).decision.verdict is Verdict.NEEDS_APPROVAL
+    early = await starter("result", sample.order_id, "--wait", "0.2")
+    assert early.code == ExitCode.UNDECIDED
+    assert "has not ended" in early.sentence
+
+    async def listed() -> bool:
+        answer = await starter("list", "--state", "waiting_for_approval", "--owner", "second_person", "--json")
+        found = TypeAdapter(list[Summary]).validate_json(answer.out)
+        mine = [one for one in found if one.order_id == sample.order_id]
+        assert all(one.owner is Owner.SECOND_PERSON and one.due_at and one.cancellation_id for one in mine)
+        return bool(mine)
+
+    await eventually(listed, "the cancellation is listed as waiting for approval")
+    own = await starter("approve", sample.order_id, "--actor", "refund_department:agent-7")
+    assert own.code == ExitCode.REFUSED
+    assert "somebody else has to" in own.sentence
+
+    watching = asyncio.create_task(starter("watch", sample.order_id, "--json"))
+    approved = await starter("approve", sample.order_id, "--actor", SUPERVISOR, "--note", "fine", "--json")
+    assert approved.code == ExitCode.DONE
+    assert Acknowledgement.model_validate_json(approved.out).sentence == "Approved; the cancellation goes on."
+    watched = await watching
+    assert watched.code == ExitCode.DONE
+    *before, last = watched.out.splitlines()
+    assert all(Progress.model_validate_json(one).order_id == sample.order_id for one in before)
+    result = CancellationResult.model_validate_json(last)
+    assert result.outcome is Outcome.CANCELLED
+    assert [entry.action for entry in result.actions] == ["approved"]
+
+
+async def test_a_refused_approval_ends_as_rolled_back(open_house: House, starter: Starter) -> None:
+    """D5"""
+    sample = expensive()
+    await open_house.shop.place(sample)
+    await starter(*start_command(sample))
+    assert (await starter("reject", sample.order_id, "--actor", SUPERVISOR)).code == ExitCode.DONE
+    watched = await starter("watch", sample.order_id)
+    assert watched.code == ExitCode.NOT_CANCELLED
+    assert "rolled back" in watched.out
+    late = await starter("reject", sample.order_id, "--actor", SUPERVISOR)
+    assert late.code == ExitCode.REFUSED
+    assert "is over (rolled back)" in late.sentence
+
+
+async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
+    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+) -> None:
+    """D2; and then the refund settles (B22)."""
+    sample = settles_later()
+    await open_house.shop.place(sample)
+    await starter(*start_command(sample))
+    cancellations = Cancellations(dev_server.client)
+    waiting = await reached(cancellations, sample.order_id, State.WAITING_FOR_SETTLEMENT)
+    refused = await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
+    assert refused.code == ExitCode.REFUSED
+    assert "cannot be withdrawn any more: the money is on its way back" in refused.sentence
+    nothing = await starter("retry", sample.order_id, "--actor", SUPERVISOR, "--step", "close_order")
+    assert nothing.code == ExitCode.REFUSED
+    assert "these wait: reverse_payment T1" in nothing.sentence
+    shown = await starter("status", sample.order_id)
+    assert "waits for" in shown.out
+
+    refund = next(row.reference for row in waiting.steps if row.step is StepName.REVERSE_PAYMENT)
+    assert refund is not None
+    await open_house.shop.gateway.settle(refund)
+    handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))
+    await handle.signal(CancellationWorkflow.refund_event, RefundEvent(refund_reference=refund))
+    assert (await starter("result", sample.order_id)).code == ExitCode.DONE
+
+
+async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
+    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+) -> None:
+    sample = settles_later()
+    await open_house.shop.place(sample)
+    await starter(*start_command(sample))
+    await reached(Cancellations(dev_server.client), sample.order_id, State.WAITING_FOR_SETTLEMENT)
+    resolved = await starter(
+        "resolve",
+        sample.order_id,
+        "--actor",
+        SUPERVISOR,
+        "--resolution",
+        "done_by_hand",
+        "--reference",
+        "BANK-1",
+    )
+    assert resolved.code == ExitCode.DONE, resolved.err
+    result = CancellationResult.model_validate_json((await starter("result", sample.order_id, "--json")).out)
+    assert [row.reference for row in result.steps if row.status is StepStatus.RESOLVED] == ["BANK-1"]
+
+
+# When something is missing
+
+
+async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: WorkflowEnvironment) -> None:
+    cancellations = Cancellations(dev_server.client, task_queue=new_queue())
+    sample = captured()
+    with pytest.raises(StarterError) as undecided:
+        await cancellations.start(request(sample), timedelta(seconds=0.5))
+    assert undecided.value.code is ExitCode.UNDECIDED
+    assert f"starter.py status {sample.order_id}" in undecided.value.sentence
+    status = await cancellations.status(sample.order_id)
+    assert (status.source, status.state) == (Source.LAST_PUBLISHED, State.RUNNING)
+    assert status.cancellation_id.startswith(f"can-{sample.order_id}-")
+    assert "No worker answers" in status.sentence
+
+    await dev_server.client.get_workflow_handle(workflow_id(sample.order_id)).terminate()
+    with pytest.raises(StarterError) as lost:
+        await cancellations.result(sample.order_id)
+    assert lost.value.code is ExitCode.NOT_CANCELLED
+    assert (await cancellations.status(sample.order_id)).sentence == lost.value.sentence
+
+    async def listed() -> bool:
+        found = [one for one in await cancellations.list(limit=10_000) if one.order_id == sample.order_id]
+        return [one.execution for one in found] == [Execution.TERMINATED]
+
+    await eventually(listed, "the lost run is listed as terminated")
+
+
+async def test_the_cancel_of_a_caller_stays_a_cancel(dev_server: WorkflowEnvironment) -> None:
+    cancellations = Cancellations(dev_server.client, task_queue=new_queue())
+    asked = request(captured())
+    asking = asyncio.create_task(cancellations.start(asked))
+
+    async def begun() -> bool:
+        try:
+            await dev_server.client.get_workflow_handle(workflow_id(asked.order_id)).describe()
+        except Exception:  # noqa: BLE001 - not there yet
+            return False
+        return True
+
+    await eventually(begun, "the run has begun")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await dev_server.client.get_workflow_handle(workflow_id(asked.order_id)).terminate()
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "result"])
+async def test_an_order_without_a_cancellation_is_one_sentence(starter: Starter, command: str) -> None:
+    answer = await starter(command, "O-none-yet")
+    assert answer.code == ExitCode.NOT_FOUND
+    assert answer.sentence.startswith("There is no cancellation of order O-none-yet; start one with")
+
+
+async def test_a_server_that_is_down_is_one_sentence() -> None:
+    answer = await run_starter("127.0.0.1:9", "status", "O-1")
+    assert answer.code == ExitCode.UNREACHABLE
+    assert answer.sentence == (
+        "Temporal does not answer at 127.0.0.1:9. Start it, or set TEMPORAL_ADDRESS to where it is."
+    )
+
+
+async def test_a_server_that_goes_down_under_a_watcher_is_one_sentence_beside_its_answers() -> None:
+    async with await start_dev_server() as server:
+        waiting = request(captured())
+        with pytest.raises(StarterError):
+            await Cancellations(server.client).start(waiting, timedelta(seconds=0.1))
+        watcher = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "starter.py"),
+            "watch",
+            waiting.order_id,
+            "--json",
+            env={**os.environ, "TEMPORAL_ADDRESS": address_of(server)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert watcher.stdout is not None
+        first = await watcher.stdout.readline()
+    out, err = await watcher.communicate()
+    assert watcher.returncode == ExitCode.UNREACHABLE
+    assert Status.model_validate_json(first).order_id == waiting.order_id
+    assert out == b""
+    assert err.startswith(b"Temporal does not answer at ")
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("start", "O-1"), "ORDER_ID, --actor and --reason are needed"),
+        (("start", "O-1", "--actor", "bob", "--reason", "other"), "write it as KIND:ID"),
+        (("start", "Jo Doe", "--actor", "risk:R-1", "--reason", "other"), "an id is 1 to 64 letters"),
+        (("start", "O-1", "--actor", "risk:R-1", "--reason", "other"), "the reason 'other' needs a note"),
+        (("start", "O-1", "--actor", "risk:R-1", "--reason", "bored"), "is not one of"),
+        (
+            ("start", "O-1", "--actor", "customer:C-1", "--customer", "C-2", "--reason", "found_cheaper"),
+            "own orders only",
+        ),
+        (("start", "O-1", "--actor", "risk:R-1", "--reason", "other", "--line", "L1"), "LINE=QUANTITY"),
+        (("start", "--file", "no-such-file.json"), "cannot be read"),
+        (("start", "--file", "-"), "is not valid"),
+        (("approve", "O-1"), "Missing option '--actor'"),
+        (("fetch",), "No such command"),
+    ],
+)
+async def test_wrong_input_is_one_sentence(args: tuple[str, ...], says: str) -> None:
+    answer = await run_starter("127.0.0.1:9", *args, stdin='{"order_id": "Jo Doe <jo@doe.example>"}')
+    assert answer.code == ExitCode.WRONG_INPUT
+    assert says in answer.sentence
+    assert "jo@doe" not in answer.sentence

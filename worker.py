@@ -1,0 +1,246 @@
+"""The worker: hosts `CancellationWorkflow`, its activities and the delivery of notices; replays histories against its code.
+
+python worker.py run                      settings by environment, see README.md
+python worker.py replay FILE …            histories exported as JSON
+python worker.py replay --query 'CancellationState = "running"'
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+from pydantic import ValidationError
+from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError
+from temporalio.worker import Replayer, Worker
+
+from activities.failures import StepFailures
+from activities.notices import NoticeDispatcher
+from activities.orders import OrderActivities
+from activities.payments import PaymentActivities
+from activities.refunds import RefundActivities
+from activities.shipments import ShipmentActivities
+from domain.policy import Policy
+from providers.carrier.easypost import EasyPostLabels
+from providers.carrier.port import Intercepts, Labels
+from providers.carrier.ups import UpsIntercepts
+from providers.gateway.port import PaymentGateway
+from providers.gateway.stripe import StripeGateway
+from providers.mail.smtp import SmtpMailer
+from providers.order_book.book import SqlOrderBook
+from providers.order_book.engine import open_engine
+from providers.order_book.port import OrderBook
+from runtime import logs, search_attributes
+from runtime.plugin import TASK_QUEUE, plugin
+from runtime.settings import WorkerSettings, complaint, connection
+from workflows.cancellation import CancellationWorkflow
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+# How long the server waits for the worker that knows a run before it gives the run to another one, after a crash.
+STICKY = timedelta(seconds=3)
+
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+EXIT_UNREACHABLE = 3
+
+
+def load_policy(path: Path) -> Policy:
+    """Read the policy file. Raises ValueError that names the file and what is wrong with it."""
+    try:
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"The policy file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise ValueError(f"The policy file {path} is not valid: {error}") from None
+
+
+def make_worker(
+    client: Client,
+    *,
+    book: OrderBook,
+    gateway: PaymentGateway,
+    labels: Labels,
+    intercepts: Intercepts,
+    policy: Policy,
+    task_queue: str = TASK_QUEUE,
+    **options: object,
+) -> Worker:
+    """A worker on these counterparts. `options` are the Temporal worker's own."""
+    orders = OrderActivities(book, gateway, labels, policy)
+    shipments = ShipmentActivities(book, labels, intercepts)
+    payments = PaymentActivities(book, gateway)
+    refunds = RefundActivities(book)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[CancellationWorkflow],
+        activities=[
+            orders.verify_order,
+            orders.release_order,
+            orders.close_order,
+            shipments.stop_shipment,
+            shipments.check_shipment,
+            shipments.resume_shipment,
+            payments.reverse_payment,
+            payments.check_refund,
+            payments.restore_payment,
+            refunds.credit_refund,
+            refunds.revoke_refund,
+        ],
+        interceptors=[logs.LogContext(), StepFailures()],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _fail(code: int, sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+async def _connect() -> Client:
+    config = connection()
+    try:
+        return await Client.connect(**config, plugins=[plugin()])
+    except (RPCError, RuntimeError):
+        _fail(
+            EXIT_UNREACHABLE,
+            f"Temporal does not answer at {config['target_host']}. Start it, or set TEMPORAL_ADDRESS to where it is.",
+        )
+
+
+@contextlib.asynccontextmanager
+async def _counterparts(
+    settings: WorkerSettings,
+) -> AsyncIterator[tuple[OrderBook, PaymentGateway, Labels, Intercepts]]:
+    engine = open_engine(settings.database_url)
+    gateway = StripeGateway(settings.stripe_api_key.get_secret_value(), settings.stripe_base_url)
+    labels = EasyPostLabels(settings.easypost_api_key.get_secret_value(), settings.easypost_base_url)
+    intercepts = UpsIntercepts(
+        settings.ups_client_id,
+        settings.ups_client_secret.get_secret_value(),
+        settings.ups_base_url,
+        settings.ups_token_url,
+    )
+    try:
+        yield SqlOrderBook(engine), gateway, labels, intercepts
+    finally:
+        await intercepts.aclose()
+        await gateway.aclose()
+        await engine.dispose()
+
+
+async def _run(settings: WorkerSettings, policy: Policy) -> None:
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    client = await _connect()
+    missing = await search_attributes.missing(client)
+    if missing:
+        _fail(
+            EXIT_USAGE,
+            f"Namespace {client.namespace} lacks the search attributes {', '.join(missing)}. Create them with:\n  "
+            + search_attributes.creating_command(missing, client.namespace),
+        )
+    async with _counterparts(settings) as (book, gateway, labels, intercepts):
+        mailer = SmtpMailer(
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.mail_sender,
+            settings.smtp_username,
+            settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            start_tls=settings.smtp_start_tls,
+        )
+        dispatcher = asyncio.create_task(NoticeDispatcher(book, mailer, settings.mail_sender.rpartition("@")[2]).run())
+        worker = make_worker(
+            client,
+            book=book,
+            gateway=gateway,
+            labels=labels,
+            intercepts=intercepts,
+            policy=policy,
+            graceful_shutdown_timeout=settings.graceful_shutdown,
+            sticky_queue_schedule_to_start_timeout=STICKY,
+        )
+        log = structlog.get_logger()
+        log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace, policy=policy.version)
+        running = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping, dispatcher}, return_when=asyncio.FIRST_COMPLETED)
+        if dispatcher.done():
+            dispatcher.result()
+        if not running.done():
+            log.info("worker_draining")
+            await worker.shutdown()
+        await running
+        dispatcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await dispatcher
+        log.info("worker_stopped")
+
+
+@app.command()
+def run() -> None:
+    """Work until SIGTERM or SIGINT, then drain: running steps end, nothing is lost."""
+    try:
+        settings = WorkerSettings()
+        policy = load_policy(settings.policy_file)
+    except ValidationError as error:
+        _fail(EXIT_USAGE, complaint(error))
+    except ValueError as error:
+        _fail(EXIT_USAGE, str(error))
+    logs.configure(settings.log_format, settings.log_level)
+    asyncio.run(_run(settings, policy))
+
+
+async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[WorkflowHistory]:
+    for file in files:
+        try:
+            yield WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            _fail(
+                EXIT_USAGE,
+                f"{file} is not a workflow history in JSON; export one with `temporal workflow show -o json`.",
+            )
+    if query is not None:
+        client = await _connect()
+        async for history in client.list_workflows(query).map_histories():
+            yield history
+
+
+async def _replay(files: Sequence[Path], query: str | None) -> int:
+    replayer = Replayer(workflows=[CancellationWorkflow], plugins=[plugin()], interceptors=[logs.LogContext()])
+    passed, failed = 0, 0
+    async for history in _histories(files, query):
+        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+        if result.replay_failure:
+            failed += 1
+            typer.echo(f"FAILED {history.workflow_id}: {result.replay_failure}")
+        else:
+            passed += 1
+    typer.echo(f"{passed} replayed, {failed} failed")
+    return EXIT_FAILED if failed or not passed else 0
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path] | None, typer.Argument(help="Histories exported as JSON.")] = None,
+    query: Annotated[str | None, typer.Option(help="List filter: replay these runs from the running server.")] = None,
+) -> None:
+    """Replay histories on today's code; exit 1 when one does not replay. Do this before every deploy."""
+    if not files and query is None:
+        _fail(EXIT_USAGE, "Name history files, or a --query for runs on the server.")
+    logs.configure(logs.LogFormat.CONSOLE, "ERROR")
+    raise typer.Exit(asyncio.run(_replay(files or [], query)))
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,462 @@
+"""The cancellation of an order: the process, top to bottom.
+
+    verify the order and hold it → approval where it is due → stop every shipment → reverse every tender (the pivot)
+    → credit the refund and wait until the money has settled → close the order
+
+Before the pivot everything can be undone, and is, last step first. After it the process only goes forward.
+"""
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from activities.signatures import (
+    CheckRefund,
+    CheckShipment,
+    CloseOrder,
+    CreditRefund,
+    ReleaseOrder,
+    RestorePayment,
+    ResumeShipment,
+    ReversePayment,
+    RevokeRefund,
+    StopShipment,
+    Verification,
+    VerifyOrder,
+)
+from domain.errors import ErrorCode
+from domain.messages import Resolution, ResolveStep, Submission
+from domain.money import Money
+from domain.outcome import (
+    ByHand,
+    CancellationResult,
+    GoodsStatus,
+    MoneyStatus,
+    Outcome,
+    Owner,
+    PaperStatus,
+    Reversal,
+    State,
+    StepStatus,
+    Wait,
+    goods_status,
+    money_status,
+)
+from domain.plan import Plan, PlannedShipment, PlannedTender, RefundIntercepted
+from domain.policy import Decision, Gate, Rule, Verdict, order_not_found
+from domain.request import CancellationRequest
+from domain.shipment import Stop, StopStatus
+from workflows import steps
+from workflows.saga import RollBack, Saga, carried_to_its_end
+from workflows.steering import SteeredWorkflow, due
+
+
+@workflow.defn(name="CancellationWorkflow")
+class CancellationWorkflow(SteeredWorkflow):
+    """One run per order, id `cancel-order-{order_id}`, task queue `order-cancellation`."""
+
+    @workflow.init
+    def __init__(self, request: CancellationRequest) -> None:
+        super().__init__(request)
+        self.saga = Saga()
+        self.verification: Verification | None = None
+        self.stops: list[Stop] = []
+        self.reversals: list[Reversal] = []
+        self.rolled_back = RollBack(Outcome.ROLLED_BACK, "")
+        self.ended = False
+
+    @workflow.run
+    async def run(self, request: CancellationRequest) -> CancellationResult:
+        result = await carried_to_its_end(self.cancel_order(request))
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return result
+
+    # The process
+
+    async def cancel_order(self, request: CancellationRequest) -> CancellationResult:
+        try:
+            plan = await self.verify_order(request)
+            if plan is None:
+                return self.refused_or_known()
+            await self.approval(Gate.BEFORE_STOPPING)
+            plan = await self.stop_shipments(plan)
+            await self.approval(Gate.BEFORE_REVERSING)
+            await self.reverse_payments(plan)
+            await self.credit_refund(plan)
+            return await self.close_order(plan)
+        except RollBack as cause:
+            return await self.roll_back(cause)
+
+    async def verify_order(self, request: CancellationRequest) -> Plan | None:
+        """The decision and the plan; the order is held. None: there is nothing to carry out."""
+        self.saga.register(self.release_order)
+        verification = await self.carry_out(
+            steps.VERIFY_ORDER,
+            request.order_id,
+            lambda key: VerifyOrder(**self.about(request.order_id, key), request=request),
+        )
+        assert isinstance(verification, Verification)  # no person can verify an order by hand
+        if verification.existing:
+            # An earlier run is over, and is told; or it was lost before its end, and goes on under its own id. How far it
+            # had come nobody knows, so it only goes forward: every effect is looked up before it is made.
+            self.journal.cancellation_id = verification.existing.cancellation_id
+            self.journal.pivot_passed = True
+        self.verification = verification
+        self.journal.decision = verification.decision
+        self.current_plan = verification.plan
+        self.journal.show()
+        if verification.plan is not None:
+            self.turn_if_wanted()
+        return verification.plan
+
+    async def approval(self, gate: Gate) -> None:
+        """Wait for a second person where the decision asks for one at this gate; silence rolls back."""
+        decision = self.decision
+        if decision.gate is not gate or self.approved:
+            return
+        wait = Wait(
+            state=State.WAITING_FOR_APPROVAL,
+            owner=Owner.SECOND_PERSON,
+            reason=decision.sentence,
+            due_at=due(self.terms.approval_expiry),
+        )
+        with self.journal.waiting(wait):
+            answered = await self.until(lambda: self.approved or self.turning, self.terms.approval_expiry)
+        self.turn_if_wanted()
+        if not answered:
+            sentence = f"Nobody approved within {self.terms.approval_expiry}."
+            raise self.turn_round(RollBack(Outcome.ROLLED_BACK, sentence))
+        self.journal.went_on()
+
+    async def stop_shipments(self, plan: Plan) -> Plan:
+        """Stop every parcel; the lines of those that the carrier did not stop leave the plan as a return offer."""
+        self.stops = await self.each(self.stop_shipment(planned) for planned in plan.shipments)
+        declined = frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED)
+        self.current_plan = plan = plan.without(declined)
+        self.journal.goods = goods_status(self.stops, plan.left_out)
+        self.turn_if_wanted()
+        if not plan.lines:
+            sentence = "The carrier did not stop the goods; offer the customer a return."
+            raise self.turn_round(RollBack(Outcome.REJECTED, sentence))
+        return plan
+
+    async def stop_shipment(self, planned: PlannedShipment) -> Stop:
+        shipment_id = planned.shipment.shipment_id
+        self.saga.register(lambda: self.resume_shipment(shipment_id))
+        stop = await self.carry_out(
+            steps.STOP_SHIPMENT, shipment_id, lambda key: StopShipment(**self.about(shipment_id, key))
+        )
+        when = self.terms.refund_intercepted
+        if (
+            isinstance(stop, Stop)
+            and stop.status is StopStatus.REQUESTED
+            and when is not RefundIntercepted.ON_ACCEPTANCE
+        ):
+            self.journal.goods = GoodsStatus.WAITING
+            stop = await self.watch(
+                steps.STOP_SHIPMENT,
+                shipment_id,
+                stop,
+                state=State.WAITING_FOR_CARRIER,
+                why="The carrier took the intercept; its tracking has not told the outcome yet.",
+                patience=self.terms.carrier_patience,
+                poll=self.terms.carrier_poll,
+                look=lambda now: self.look(
+                    steps.CHECK_SHIPMENT,
+                    shipment_id,
+                    lambda key: CheckShipment(**self.about(shipment_id, key), stop=now, refund_intercepted=when),
+                ),
+                open_=lambda now: now.status is StopStatus.REQUESTED,
+            )
+        if isinstance(stop, ResolveStep):
+            by_hand = stop.resolution is Resolution.DONE_BY_HAND
+            return Stop(
+                shipment_id=shipment_id,
+                action=planned.action,
+                status=StopStatus.STOPPED if by_hand else StopStatus.DECLINED,
+                reference=stop.reference,
+            )
+        status = StepStatus.DECLINED if stop.status is StopStatus.DECLINED else StepStatus.DONE
+        self.journal.ended(*self.place(steps.STOP_SHIPMENT, shipment_id), status, stop.detail, stop.reference)
+        return stop
+
+    async def reverse_payments(self, plan: Plan) -> None:
+        """The pivot: from here on the process only goes forward."""
+        self.journal.pivot_passed = True
+        tenders = [tender for tender in plan.tenders if tender.refund or tender.release]
+        if tenders:
+            self.journal.money = MoneyStatus.WAITING
+        await self.each(self.reverse_payment(tender, of=len(tenders)) for tender in tenders)
+        self.journal.money = money_status(self.reversals, len(tenders))
+
+    async def reverse_payment(self, planned: PlannedTender, *, of: int) -> None:
+        self.saga.register(lambda: self.restore_payment(planned))
+        await self.void_or_refund(planned, of=of)
+
+    async def void_or_refund(self, planned: PlannedTender, *, of: int) -> None:
+        """Until the gateway has taken it, or a person has settled it."""
+        tender_id = planned.tender.tender_id
+        reversal = await self.carry_out(
+            steps.REVERSE_PAYMENT,
+            tender_id,
+            lambda key: ReversePayment(**self.about(tender_id, key), planned=planned),
+        )
+        self.note(planned, reversal, of=of)
+        if self.reversal_of(planned).dead:
+            await self.replace_failed_refund(planned, of=of)
+
+    async def replace_failed_refund(self, planned: PlannedTender, *, of: int) -> None:
+        """A refund that failed is made again, or a person gives the money back; the customer is owed it all the same."""
+        tender_id = planned.tender.tender_id
+        failed = self.reversal_of(planned).refunds[-1]
+        self.renew(steps.REVERSE_PAYMENT, tender_id)
+        answer = await self.ask(
+            steps.REVERSE_PAYMENT,
+            tender_id,
+            f"The refund {failed.reference} over {failed.amount} failed: {failed.reason or 'no reason given'}.",
+            due=self.terms.attention_due,
+            again=None,
+        )
+        if isinstance(answer, ResolveStep):
+            self.note(planned, answer, of=of)
+        else:
+            await self.void_or_refund(planned, of=of)
+
+    async def credit_refund(self, plan: Plan) -> None:
+        """Put the refund on paper, wait until the money has settled, and post the settlement."""
+        self.saga.register(self.revoke_refund)
+        await self.post_credit(plan)
+        pending = {reversal.tender_id for reversal in self.reversals if reversal.pending}
+        if pending:
+            await self.each(self.settlement(tender) for tender in plan.tenders if tender.tender.tender_id in pending)
+            await self.post_credit(plan)
+        self.journal.money = money_status(self.reversals, len(self.reversals))
+
+    async def post_credit(self, plan: Plan) -> None:
+        credited = await self.carry_out(
+            steps.CREDIT_REFUND,
+            plan.order_id,
+            lambda key: CreditRefund(**self.about(plan.order_id, key), plan=plan, reversals=tuple(self.reversals)),
+        )
+        number = credited.reference if isinstance(credited, ResolveStep) else credited.credit_note
+        self.journal.credit_note = number
+        self.journal.paper = PaperStatus.CREDITED if number else PaperStatus.NONE_NEEDED
+        self.journal.ended(*self.place(steps.CREDIT_REFUND, plan.order_id), StepStatus.DONE, reference=number)
+
+    async def settlement(self, planned: PlannedTender) -> None:
+        """Until the money of one tender has settled. A refund can still fail days after the gateway took it."""
+        tender_id = planned.tender.tender_id
+        of = len(self.reversals)
+        while self.reversal_of(planned).pending:
+            watched = await self.watch(
+                steps.REVERSE_PAYMENT,
+                tender_id,
+                self.reversal_of(planned),
+                state=State.WAITING_FOR_SETTLEMENT,
+                why="The gateway has taken the refund; the money has not settled yet.",
+                patience=self.terms.settlement_due,
+                poll=self.terms.settlement_poll,
+                look=lambda now: self.look(
+                    steps.CHECK_REFUND,
+                    tender_id,
+                    lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=now),
+                ),
+                open_=lambda now: now.pending,
+            )
+            self.note(planned, watched, of=of)
+            if self.reversal_of(planned).dead:
+                await self.replace_failed_refund(planned, of=of)
+
+    async def close_order(self, plan: Plan) -> CancellationResult:
+        result = self.closing_result(plan)
+        resolved = await self.carry_out(
+            steps.CLOSE_ORDER,
+            plan.order_id,
+            lambda key: CloseOrder(
+                **self.about(plan.order_id, key),
+                plan=plan,
+                stops=tuple(self.stops),
+                reversals=tuple(self.reversals),
+                result=result,
+            ),
+        )
+        if isinstance(resolved, ResolveStep):
+            self.journal.acted("closed the order by hand", resolved.actor, resolved.note)
+        return self.end(self.closing_result(plan))
+
+    # Roll-back: the compensations, each conditional, each carried to its own end
+
+    async def roll_back(self, cause: RollBack) -> CancellationResult:
+        self.rolled_back = cause
+        self.journal.rolling_back()
+        await self.saga.roll_back()
+        result = self.end(self.rolled_back_result())
+        if cause.failed:
+            raise ApplicationError(cause.sentence, result, type=ErrorCode.ROLLED_BACK, non_retryable=True)
+        return result
+
+    async def release_order(self) -> None:
+        order_id = self.request.order_id
+        await self.carry_out(
+            steps.RELEASE_ORDER,
+            order_id,
+            lambda key: ReleaseOrder(**self.about(order_id, key), result=self.rolled_back_result()),
+        )
+
+    async def resume_shipment(self, shipment_id: str) -> None:
+        await self.carry_out(
+            steps.RESUME_SHIPMENT, shipment_id, lambda key: ResumeShipment(**self.about(shipment_id, key))
+        )
+        self.journal.goods = GoodsStatus.MOVING_AGAIN
+
+    async def restore_payment(self, planned: PlannedTender) -> None:
+        tender_id = planned.tender.tender_id
+        undoes = self.keys_of(steps.REVERSE_PAYMENT, tender_id)
+        await self.carry_out(
+            steps.RESTORE_PAYMENT,
+            tender_id,
+            lambda key: RestorePayment(**self.about(tender_id, key), planned=planned, undoes=undoes),
+        )
+        self.journal.money = MoneyStatus.RESTORED
+
+    async def revoke_refund(self) -> None:
+        order_id = self.request.order_id
+        await self.carry_out(steps.REVOKE_REFUND, order_id, lambda key: RevokeRefund(**self.about(order_id, key)))
+        self.journal.paper = PaperStatus.REVOKED
+
+    # Details
+
+    @property
+    def decision(self) -> Decision:
+        assert self.journal.decision is not None  # made by verify_order, before anything else
+        return self.journal.decision
+
+    def about(self, target: str, key: str) -> dict[str, str]:
+        """What every step is told."""
+        return {
+            "cancellation_id": self.journal.cancellation_id,
+            "order_id": self.request.order_id,
+            "target": target,
+            "key": key,
+        }
+
+    def reversal_of(self, planned: PlannedTender) -> Reversal:
+        return next(reversal for reversal in self.reversals if reversal.tender_id == planned.tender.tender_id)
+
+    def note(self, planned: PlannedTender, outcome: Reversal | ResolveStep, *, of: int) -> None:
+        """Keep what became of one of `of` tenders, in the place of what was known of it before."""
+        tender_id = planned.tender.tender_id
+        if isinstance(outcome, ResolveStep):
+            nothing = outcome.resolution is Resolution.NOTHING_DUE
+            before = next((known for known in self.reversals if known.tender_id == tender_id), None)
+            amount = before.refunds[-1].amount if before and before.refunds else planned.refund
+            outcome = Reversal(
+                tender_id=tender_id,
+                released=Money.zero(planned.refund.currency) if nothing else planned.release,
+                by_hand=None if nothing else ByHand(reference=outcome.reference, amount=amount),
+                detail=outcome.note,
+            )
+        else:
+            reference = outcome.refunds[-1].reference if outcome.refunds else None
+            place = self.place(steps.REVERSE_PAYMENT, tender_id)
+            self.journal.ended(*place, StepStatus.DONE, outcome.detail, reference)
+        self.reversals = [known for known in self.reversals if known.tender_id != tender_id] + [outcome]
+        self.journal.money = money_status(self.reversals, of)
+        self.journal.show()
+
+    def refused_or_known(self) -> CancellationResult:
+        """Nothing to carry out: the policy refused, or the order book knows the end of this cancellation already."""
+        assert self.verification is not None
+        known = self.verification.existing
+        if known and known.result:
+            result = known.result.model_copy(update={"existing": True})
+            self.journal.goods, self.journal.money, self.journal.paper = result.goods, result.money, result.paper
+            self.journal.credit_note = result.credit_note
+            return self.end(result)
+        return self.end(self.result(Outcome.REJECTED, self.decision.sentence))
+
+    def closing_result(self, plan: Plan) -> CancellationResult:
+        if plan.left_out:
+            return self.result(
+                Outcome.PARTIALLY_CANCELLED, "A part was cancelled; offer the customer a return for the rest."
+            )
+        return self.result(Outcome.CANCELLED, f"Order {plan.order_id}: what was asked for is cancelled.")
+
+    def rolled_back_result(self) -> CancellationResult:
+        return self.result(self.rolled_back.outcome, self.rolled_back.sentence)
+
+    def result(self, outcome: Outcome, sentence: str) -> CancellationResult:
+        plan = self.current_plan
+        back = None
+        if plan:
+            back = (
+                Money.total((reversal.refunded for reversal in self.reversals), plan.currency),
+                Money.total((reversal.released for reversal in self.reversals), plan.currency),
+            )
+        return CancellationResult(
+            cancellation_id=self.journal.cancellation_id,
+            order_id=self.request.order_id,
+            outcome=outcome,
+            sentence=sentence,
+            decision=self.journal.decision,
+            goods=self.journal.goods,
+            money=self.journal.money,
+            paper=self.journal.paper,
+            refunded=back[0] if back else None,
+            released=back[1] if back else None,
+            credit_note=self.journal.credit_note,
+            left_out=plan.left_out if plan else (),
+            steps=self.journal.rows,
+            actions=tuple(self.journal.actions),
+        )
+
+    def end(self, result: CancellationResult) -> CancellationResult:
+        self.journal.close(State(result.outcome.value))
+        self.ended = True
+        return result
+
+    # The request again
+
+    @workflow.update
+    async def submit(self, request: CancellationRequest) -> Submission:
+        """Answers after verification with the decision and the amounts; sent together with the start of the run. Another
+        request for the same order joins the cancellation that is under way."""
+        await workflow.wait_condition(lambda: self.verification is not None or self.ended)
+        seen = self.verification
+        if seen is None:
+            raise ApplicationError(self.rolled_back.sentence, type=ErrorCode.ROLLED_BACK)
+        joined = request.request_id != self.request.request_id
+        stranger = request.customer_id is not None and request.customer_id != seen.customer_id
+        if joined and stranger:
+            not_found = Decision(
+                verdict=Verdict.REJECTED,
+                rule=Rule.ORDER_NOT_FOUND,
+                policy_version=seen.decision.policy_version,
+                sentence=order_not_found(request.order_id),
+            )
+            return self.submission(request, not_found, None, joined=True)
+        return self.submission(request, seen.decision, seen.plan, joined=joined)
+
+    @submit.validator
+    def _may_submit(self, request: CancellationRequest) -> None:
+        if request.order_id != self.request.order_id:
+            raise ApplicationError(f"This run cancels order {self.request.order_id}, not {request.order_id}.")
+        if request.request_id == self.request.request_id and request != self.request:
+            raise ApplicationError(
+                f"Request {request.request_id} for order {request.order_id} was sent before with other content; "
+                "send new content under a new request id.",
+                type=ErrorCode.REQUEST_CONFLICT,
+            )
+
+    def submission(
+        self, request: CancellationRequest, decision: Decision, plan: Plan | None, *, joined: bool
+    ) -> Submission:
+        known = self.verification.existing if self.verification and plan is None else None
+        return Submission(
+            cancellation_id=self.journal.cancellation_id,
+            order_id=request.order_id,
+            request_id=request.request_id,
+            decision=decision,
+            plan=plan,
+            joined=joined,
+            result=known.result if known and decision.rule is Rule.EXISTING_CANCELLATION else None,
+        )

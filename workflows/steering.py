@@ -1,0 +1,395 @@
+"""How a step is carried to its own end, and how people steer a run that waits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.signatures import In, Out
+from domain.messages import (
+    Acknowledgement,
+    Approve,
+    RefundEvent,
+    Reject,
+    Resolution,
+    ResolveStep,
+    RetryStep,
+    ShipmentEvent,
+    Withdraw,
+)
+from domain.outcome import Outcome, Owner, Progress, State, StepName, StepStatus, Wait
+from domain.plan import Plan, Terms
+from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key
+from workflows.journal import Journal
+from workflows.saga import RollBack
+from workflows.steps import Role, Step
+
+T = TypeVar("T")
+Place = tuple[StepName, str]
+
+
+@dataclass(frozen=True)
+class _NoAnswer:
+    """How a round of attempts ended. `refused`: the counterpart said no, and asking again will not change it."""
+
+    sentence: str
+    refused: bool
+
+    @staticmethod
+    def of(error: ActivityError, step: "Step[Any, Any]") -> "_NoAnswer":
+        cause = error.cause
+        if isinstance(cause, ApplicationError):
+            return _NoAnswer(cause.message, refused=cause.type in step.refusals)
+        return _NoAnswer(f"{step.summary('')}: no answer in {step.round}", refused=False)
+
+
+class SteeredWorkflow:
+    """The part of `CancellationWorkflow` that talks: updates, signals, queries, and the waits they answer."""
+
+    def __init__(self, request: CancellationRequest) -> None:
+        self.request = request
+        self.journal = Journal(request, cancellation_id(request.order_id, request.request_id))
+        self.current_plan: Plan | None = None
+        self.approved = False
+        self._turn: RollBack | None = None
+        self._answers: dict[Place, RetryStep | ResolveStep] = {}
+        self._asked: set[Place] = set()
+        self._tries: dict[Place, int] = {}
+        self._heard = 0
+
+    @property
+    def terms(self) -> Terms:
+        return self.current_plan.terms if self.current_plan else Terms()
+
+    # Steps
+
+    async def carry_out(self, step: Step[In, Out], target: str, make: Callable[[str], In]) -> Out | ResolveStep:
+        """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide.
+
+        `make` builds the step's input for an idempotency key. Returns the step's result, or how a person resolved it.
+        Raises RollBack when the process turns round: a refusal before the pivot, a wish to stop that was voiced while
+        the step rested, or a person's order.
+        """
+        place = self.place(step, target)
+        while True:
+            self._tries.setdefault(place, 1)
+            key = self.keys_of(step, target)[-1]
+            self.journal.began(*place)
+            try:
+                result: Out = await workflow.execute_activity(
+                    step.signature.name,
+                    make(key),
+                    result_type=step.signature.gives,
+                    start_to_close_timeout=step.attempt,
+                    schedule_to_close_timeout=step.round,
+                    retry_policy=step.retry,
+                    summary=step.summary(target),
+                )
+            except ActivityError as error:
+                no_answer = _NoAnswer.of(error, step)
+            else:
+                self.journal.ended(*place, StepStatus.DONE)
+                return result
+            if no_answer.refused and step.role is Role.COMPENSATABLE and not self.journal.pivot_passed:
+                self.journal.ended(*place, StepStatus.FAILED, no_answer.sentence)
+                raise self.turn_round(RollBack(Outcome.ROLLED_BACK, no_answer.sentence, failed=True))
+            answer = await self.ask(
+                step,
+                target,
+                no_answer.sentence,
+                due=self.terms.attention_due,
+                again=None if no_answer.refused else self.terms.next_round,
+            )
+            if isinstance(answer, ResolveStep):
+                return answer
+            if no_answer.refused:
+                self.renew(step, target)
+
+    async def ask(
+        self, step: Step[Any, Any], target: str, why: str, *, due: timedelta, again: timedelta | None
+    ) -> ResolveStep | RetryStep | None:
+        """Wait for a person's `retry_step` or `resolve_step`, for `again` to pass (None is returned then), or for a wish
+        to stop. Raises RollBack."""
+        place = self.place(step, target)
+        state = State.WAITING_FOR_CARRIER if again and step.owner is Owner.CARRIER else State.NEEDS_ATTENTION
+        wait = Wait(
+            state=state,
+            owner=step.owner,
+            reason=why,
+            due_at=workflow.now() + due,
+            step=step.signature.name,
+            target=target,
+        )
+        undoing = step.role is Role.COMPENSATION
+        self._asked.add(place)
+        with self.journal.waiting(wait):
+            await self.until(lambda: place in self._answers or (self.turning and not undoing), again)
+        self._asked.discard(place)
+        self.journal.went_on()
+        answer = self._answers.get(place)
+        resolved = self._resolved(place, why)
+        if resolved:
+            return resolved
+        if not undoing:
+            self.turn_if_wanted()
+        return answer
+
+    def _resolved(self, place: Place, why: str) -> ResolveStep | None:
+        """Take a person's answer; returns it when it resolves the step. Raises RollBack when it turns the process round."""
+        answer = self._answers.pop(place, None)
+        if not isinstance(answer, ResolveStep):
+            return None
+        self._asked.discard(place)
+        if answer.resolution is Resolution.ROLL_BACK:
+            self.journal.ended(*place, StepStatus.FAILED, why)
+            raise self.turn_round(RollBack(Outcome.ROLLED_BACK, why, failed=True))
+        self.journal.ended(*place, StepStatus.RESOLVED, answer.note or why, answer.reference)
+        self.journal.went_on()
+        return answer
+
+    async def each(self, jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Run jobs in parallel and wait for all of them, also when one turns the process round: a step that has begun is
+        carried to its end."""
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
+
+    async def until(self, ready: Callable[[], bool], within: timedelta | None) -> bool:
+        """Wait for a condition; False when `within` passed first."""
+        try:
+            await workflow.wait_condition(ready, timeout=within)
+        except TimeoutError:
+            return False
+        return True
+
+    async def look(self, step: Step[In, Out], target: str, make: Callable[[str], In]) -> Out | None:
+        """Look something up; None when nobody answered in a round. A look changes nothing, so nobody is bothered."""
+        key = effect_key(self.journal.cancellation_id, step.signature.name, target)
+        try:
+            result: Out = await workflow.execute_activity(
+                step.signature.name,
+                make(key),
+                result_type=step.signature.gives,
+                start_to_close_timeout=step.attempt,
+                schedule_to_close_timeout=step.round,
+                retry_policy=step.retry,
+                summary=step.summary(target),
+            )
+        except ActivityError:
+            return None
+        return result
+
+    async def watch(
+        self,
+        step: Step[Any, Any],
+        target: str,
+        now: T,
+        *,
+        state: State,
+        why: str,
+        patience: timedelta,
+        poll: timedelta,
+        look: Callable[[T], Awaitable[T | None]],
+        open_: Callable[[T], bool],
+    ) -> T | ResolveStep:
+        """Wait for the outcome of something that `step` began elsewhere: woken by any event, looking again every `poll`.
+        When `patience` is over it needs attention, and goes on looking. Raises RollBack before the pivot."""
+        place = self.place(step, target)
+        due_at = workflow.now() + patience
+        self._asked.add(place)
+        while open_(now):
+            overdue = workflow.now() >= due_at
+            wait = Wait(
+                state=State.NEEDS_ATTENTION if overdue else state,
+                owner=step.owner,
+                reason=why,
+                due_at=due_at,
+                step=step.signature.name,
+                target=target,
+            )
+            rest = poll if overdue else min(poll, due_at - workflow.now())
+            heard = self._heard
+            with self.journal.waiting(wait):
+                await self.until(
+                    lambda heard=heard: self._heard > heard or place in self._answers or self.turning,  # type: ignore[misc]
+                    rest,
+                )
+                answer = self._resolved(place, why)
+                if answer:
+                    return answer
+                self.turn_if_wanted()
+                now = await look(now) or now
+        self._asked.discard(place)
+        self.journal.went_on()
+        return now
+
+    @staticmethod
+    def place(step: Step[Any, Any], target: str) -> Place:
+        return step.signature.name, target
+
+    def renew(self, step: Step[Any, Any], target: str) -> None:
+        """The failure of the last effect is confirmed: the next try is another effect, under another key."""
+        self._tries[self.place(step, target)] += 1
+
+    def keys_of(self, step: Step[Any, Any], target: str) -> tuple[str, ...]:
+        """Every key that this step has used for this target, oldest first."""
+        tries = self._tries.get(self.place(step, target), 0)
+        return tuple(
+            effect_key(self.journal.cancellation_id, step.signature.name, target, n) for n in range(1, tries + 1)
+        )
+
+    # Turning round
+
+    def turn_round(self, cause: RollBack) -> RollBack:
+        """Note the first cause, so that everything that waits in parallel hears of it; returns that first cause."""
+        self._turn = self._turn or cause
+        return self._turn
+
+    @property
+    def turning(self) -> bool:
+        """Whether the process should turn round. After the pivot a cancel request is too late; a person's order is not."""
+        wanted = workflow.cancellation_reason() is not None and not self.journal.pivot_passed
+        return wanted or self._turn is not None
+
+    def turn_if_wanted(self) -> None:
+        """The look between steps: raises RollBack when somebody wants the process to stop."""
+        if self._turn:
+            raise self._turn
+        if self.turning:
+            raise self.turn_round(RollBack(Outcome.ROLLED_BACK, "A cancel request was sent to the run."))
+
+    # Updates
+
+    @workflow.update
+    async def approve(self, message: Approve) -> Acknowledgement:
+        self.approved = True
+        self.journal.acted("approved", message.actor, message.note)
+        return self._acknowledge("Approved; the cancellation goes on.")
+
+    @approve.validator
+    def _may_approve(self, message: Approve) -> None:
+        self._waits_for_approval()
+        _staff_only(message.actor, "approve")
+        if message.actor.id == self.request.actor.id:
+            raise ApplicationError(
+                f"{message.actor} asked for the cancellation of order {self.request.order_id} and cannot approve it; "
+                "somebody else has to."
+            )
+
+    @workflow.update
+    async def reject(self, message: Reject) -> Acknowledgement:
+        self.journal.acted("rejected", message.actor, message.note)
+        self.turn_round(RollBack(Outcome.ROLLED_BACK, f"The approval was refused by {message.actor}."))
+        return self._acknowledge("Refused; what was done is rolled back.")
+
+    @reject.validator
+    def _may_reject(self, message: Reject) -> None:
+        self._waits_for_approval()
+        _staff_only(message.actor, "reject")
+
+    @workflow.update
+    async def withdraw(self, message: Withdraw) -> Acknowledgement:
+        self.journal.acted("withdrawn", message.actor, message.note)
+        self.turn_round(RollBack(Outcome.WITHDRAWN, f"Withdrawn by {message.actor}."))
+        return self._acknowledge("Withdrawn; what was done is rolled back.")
+
+    @withdraw.validator
+    def _may_withdraw(self, message: Withdraw) -> None:
+        customer = message.actor.kind is ActorKind.CUSTOMER
+        if customer and message.actor.id != self.request.customer_id:
+            raise ApplicationError(f"Order {self.request.order_id} was not found for this customer.")
+        if self.journal.pivot_passed:
+            raise ApplicationError(
+                f"The cancellation of order {self.request.order_id} cannot be withdrawn any more: the money is on its "
+                "way back. Place a new order instead."
+            )
+        if self._turn:
+            raise ApplicationError(
+                f"The cancellation of order {self.request.order_id} is being rolled back already: {self._turn.sentence}"
+            )
+
+    @workflow.update
+    async def retry_step(self, message: RetryStep) -> Acknowledgement:
+        self._answer(f"retry {message.step} {message.target}", message)
+        return self._acknowledge(f"{message.step} of {message.target} is tried again.")
+
+    @retry_step.validator
+    def _may_retry(self, message: RetryStep) -> None:
+        self._waits_for_a_person(message)
+
+    @workflow.update
+    async def resolve_step(self, message: ResolveStep) -> Acknowledgement:
+        self._answer(f"resolve {message.step} {message.target}: {message.resolution} ({message.reference})", message)
+        return self._acknowledge(f"{message.step} of {message.target}: {message.resolution}.")
+
+    @resolve_step.validator
+    def _may_resolve(self, message: ResolveStep) -> None:
+        self._waits_for_a_person(message)
+        if message.step is StepName.VERIFY_ORDER and message.resolution is not Resolution.ROLL_BACK:
+            raise ApplicationError("An order cannot be verified by hand; retry the step or roll back.")
+        if message.resolution is Resolution.NOTHING_DUE and self.journal.credit_note:
+            raise ApplicationError(
+                f"Credit note {self.journal.credit_note} says that this money is due to the customer; give it back by hand "
+                "and name the reference, or roll back."
+            )
+        if self.journal.state is State.ROLLING_BACK and message.resolution is Resolution.ROLL_BACK:
+            raise ApplicationError("The cancellation is being rolled back already.")
+
+    def _answer(self, action: str, message: RetryStep | ResolveStep) -> None:
+        self._answers[message.step, message.target] = message
+        self.journal.acted(action, message.actor, message.note)
+
+    def _waits_for_approval(self) -> None:
+        if self.journal.state is not State.WAITING_FOR_APPROVAL:
+            raise ApplicationError(
+                f"The cancellation of order {self.request.order_id} does not wait for approval; "
+                f"it is {self.journal.state.replace('_', ' ')}."
+            )
+
+    def _waits_for_a_person(self, message: RetryStep | ResolveStep) -> None:
+        _staff_only(message.actor, "steer")
+        place = (message.step, message.target)
+        if place not in self._asked or place in self._answers:
+            waiting = ", ".join(f"{step} {target}" for step, target in sorted(self._asked)) or "nothing"
+            raise ApplicationError(
+                f"{message.step} of {message.target} does not wait for a decision; waiting is: {waiting}."
+            )
+
+    def _acknowledge(self, sentence: str) -> Acknowledgement:
+        return Acknowledgement(state=self.journal.state, sentence=sentence)
+
+    # Signals: they only wake the run up. It reads carrier and gateway itself before it believes anything.
+
+    @workflow.signal
+    def shipment_event(self, event: ShipmentEvent) -> None:
+        self._heard += 1
+
+    @workflow.signal
+    def refund_event(self, event: RefundEvent) -> None:
+        self._heard += 1
+
+    # Queries
+
+    @workflow.query
+    def progress(self) -> Progress:
+        return self.journal.progress()
+
+    @workflow.query
+    def plan(self) -> Plan | None:
+        return self.current_plan
+
+
+def _staff_only(actor: Actor, verb: str) -> None:
+    if actor.kind not in STAFF:
+        raise ApplicationError(f"{actor.kind.value} may not {verb} a cancellation; staff of the merchant may.")
+
+
+def due(after: timedelta) -> datetime:
+    """A due time from now."""
+    return workflow.now() + after
