@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test check pins clean
+.PHONY: help demo up test histories check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -23,6 +23,9 @@ up: $(READY)  ## the same, and stay for a look at the Temporal UI
 
 test: $(READY)  ## every test that belongs to a change
 	@$(BIN)/python -m pytest -n 2
+
+histories: $(READY)  ## record the histories of new paths; one that is there is never written again
+	@RECORD_HISTORIES=1 $(BIN)/python -m pytest -q -n 2 tests/workflows
 
 check: $(READY)  ## lint, format, strict types, import rules
 	@$(BIN)/ruff check .

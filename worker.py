@@ -20,7 +20,7 @@ import typer
 from pydantic import ValidationError
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Interceptor, Replayer, Worker
 
 from activities.failures import StepFailures
 from activities.notices import NoticeDispatcher
@@ -39,6 +39,7 @@ from providers.order_book.book import SqlOrderBook
 from providers.order_book.engine import open_engine
 from providers.order_book.port import OrderBook
 from runtime import logs, search_attributes
+from runtime.heartbeats import Heartbeats
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, complaint, connection
 from workflows.cancellation import CancellationWorkflow
@@ -72,6 +73,7 @@ def make_worker(
     intercepts: Intercepts,
     policy: Policy,
     task_queue: str = TASK_QUEUE,
+    more_interceptors: Sequence[Interceptor] = (),
     **options: object,
 ) -> Worker:
     """A worker on these counterparts. `options` are the Temporal worker's own."""
@@ -96,7 +98,7 @@ def make_worker(
             refunds.credit_refund,
             refunds.revoke_refund,
         ],
-        interceptors=[logs.LogContext(), StepFailures()],
+        interceptors=[logs.LogContext(), StepFailures(), Heartbeats(), *more_interceptors],
         **options,  # type: ignore[arg-type]
     )
 

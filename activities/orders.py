@@ -39,6 +39,8 @@ class OrderActivities:
         if request.customer_id not in {None, order.customer_id}:
             return Verification(decision=self._policy.not_found(request.order_id))
         known = await self._book.find_cancellation(request.order_id, request.request_id)
+        if known and known.request.request_id == request.request_id and known.request != request:
+            return Verification(decision=self._policy.conflict(request), customer_id=order.customer_id)
         if known and known.result:
             return _told_again(known, order, self._policy)
         if known:

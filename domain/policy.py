@@ -28,6 +28,7 @@ class Rule(StrEnum):
     ALREADY_CANCELLED = "already_cancelled"
     ALREADY_DELIVERED = "already_delivered"
     AMOUNT_EXCEEDS_REFUNDABLE = "amount_exceeds_refundable"
+    REQUEST_CONFLICT = "request_conflict"
 
     ABOVE_LIMIT = "above_limit"
     OUTSIDE_WINDOW = "outside_window"
@@ -93,6 +94,13 @@ def order_not_found(order_id: str) -> str:
     return f"Order {order_id} was not found for this customer. Check the order number."
 
 
+def request_conflict(request: CancellationRequest) -> str:
+    return (
+        f"Request {request.request_id} for order {request.order_id} was sent before with other content; send new content "
+        "under a new request id."
+    )
+
+
 class Policy(Value):
     """A version of the merchant's rules (`policy.toml`)."""
 
@@ -115,6 +123,10 @@ class Policy(Value):
     def not_found(self, order_id: str) -> Decision:
         """One and the same answer for an order that does not exist and for somebody else's: nobody learns which."""
         return self.reject(Rule.ORDER_NOT_FOUND, order_not_found(order_id))
+
+    def conflict(self, request: CancellationRequest) -> Decision:
+        """The request id was used before, for something else."""
+        return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
     def admits(self, order: Order, request: CancellationRequest) -> Decision | None:
         """The rules that need nothing but the OMS's order. None: go on and look at the payments and the parcels."""

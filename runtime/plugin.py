@@ -14,12 +14,15 @@ TASK_QUEUE = "order-cancellation"
 PASSED_THROUGH = ("domain", "iso4217", "pydantic", "runtime", "structlog")
 
 
+def sandboxed(runner: SandboxedWorkflowRunner) -> SandboxedWorkflowRunner:
+    """The workflow sandbox with our pass-through."""
+    return dataclasses.replace(runner, restrictions=runner.restrictions.with_passthrough_modules(*PASSED_THROUGH))
+
+
 def _runner(existing: WorkflowRunner | None) -> WorkflowRunner:
-    if isinstance(existing, SandboxedWorkflowRunner):
-        return dataclasses.replace(
-            existing, restrictions=existing.restrictions.with_passthrough_modules(*PASSED_THROUGH)
-        )
-    return existing or SandboxedWorkflowRunner()
+    if existing is None or isinstance(existing, SandboxedWorkflowRunner):
+        return sandboxed(existing or SandboxedWorkflowRunner())
+    return existing
 
 
 def plugin() -> SimplePlugin:

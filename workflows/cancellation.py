@@ -42,12 +42,14 @@ from domain.outcome import (
     money_status,
 )
 from domain.plan import Plan, PlannedShipment, PlannedTender, RefundIntercepted
-from domain.policy import Decision, Gate, Rule, Verdict, order_not_found
-from domain.request import CancellationRequest
+from domain.policy import Decision, Gate, Rule, Verdict, order_not_found, request_conflict
+from domain.request import Actor, ActorKind, CancellationRequest
 from domain.shipment import Stop, StopStatus
 from workflows import steps
 from workflows.saga import RollBack, Saga, carried_to_its_end
 from workflows.steering import SteeredWorkflow, due
+
+SYSTEM = Actor(kind=ActorKind.SYSTEM, id="cancellation-workflow")
 
 
 @workflow.defn(name="CancellationWorkflow")
@@ -66,7 +68,11 @@ class CancellationWorkflow(SteeredWorkflow):
 
     @workflow.run
     async def run(self, request: CancellationRequest) -> CancellationResult:
-        result = await carried_to_its_end(self.cancel_order(request))
+        try:
+            result = await carried_to_its_end(self.cancel_order(request))
+        except ApplicationError:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            raise
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
 
@@ -119,8 +125,13 @@ class CancellationWorkflow(SteeredWorkflow):
             reason=decision.sentence,
             due_at=due(self.terms.approval_expiry),
         )
+        reminder = min(self.terms.approval_reminder, self.terms.approval_expiry)
         with self.journal.waiting(wait):
-            answered = await self.until(lambda: self.approved or self.turning, self.terms.approval_expiry)
+            answered = await self.until(lambda: self.approved or self.turning, reminder)
+            if not answered:
+                self.journal.acted("reminder: the approval is still due", SYSTEM, "")
+                rest = self.terms.approval_expiry - reminder
+                answered = await self.until(lambda: self.approved or self.turning, rest)
         self.turn_if_wanted()
         if not answered:
             sentence = f"Nobody approved within {self.terms.approval_expiry}."
@@ -303,6 +314,8 @@ class CancellationWorkflow(SteeredWorkflow):
         )
 
     async def resume_shipment(self, shipment_id: str) -> None:
+        if any(stop.shipment_id == shipment_id and stop.status is StopStatus.DECLINED for stop in self.stops):
+            return  # it was never stopped
         await self.carry_out(
             steps.RESUME_SHIPMENT, shipment_id, lambda key: ResumeShipment(**self.about(shipment_id, key))
         )
@@ -316,12 +329,13 @@ class CancellationWorkflow(SteeredWorkflow):
             tender_id,
             lambda key: RestorePayment(**self.about(tender_id, key), planned=planned, undoes=undoes),
         )
-        self.journal.money = MoneyStatus.RESTORED
+        moved = any(reversal.refunded or reversal.released for reversal in self.reversals)
+        self.journal.money = MoneyStatus.RESTORED if moved else MoneyStatus.UNTOUCHED
 
     async def revoke_refund(self) -> None:
         order_id = self.request.order_id
         await self.carry_out(steps.REVOKE_REFUND, order_id, lambda key: RevokeRefund(**self.about(order_id, key)))
-        self.journal.paper = PaperStatus.REVOKED
+        self.journal.paper = PaperStatus.REVOKED if self.journal.credit_note else PaperStatus.UNTOUCHED
 
     # Details
 
@@ -441,11 +455,7 @@ class CancellationWorkflow(SteeredWorkflow):
         if request.order_id != self.request.order_id:
             raise ApplicationError(f"This run cancels order {self.request.order_id}, not {request.order_id}.")
         if request.request_id == self.request.request_id and request != self.request:
-            raise ApplicationError(
-                f"Request {request.request_id} for order {request.order_id} was sent before with other content; "
-                "send new content under a new request id.",
-                type=ErrorCode.REQUEST_CONFLICT,
-            )
+            raise ApplicationError(request_conflict(request), type=ErrorCode.REQUEST_CONFLICT)
 
     def submission(
         self, request: CancellationRequest, decision: Decision, plan: Plan | None, *, joined: bool

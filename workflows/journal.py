@@ -59,6 +59,10 @@ class Journal:
         return next((state for state in _URGENCY if state in waiting), self._base)
 
     @property
+    def closed(self) -> bool:
+        return self._base not in {State.RUNNING, State.ROLLING_BACK}
+
+    @property
     def rows(self) -> tuple[StepRow, ...]:
         return tuple(self._rows.values())
 

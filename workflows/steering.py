@@ -80,15 +80,7 @@ class SteeredWorkflow:
             key = self.keys_of(step, target)[-1]
             self.journal.began(*place)
             try:
-                result: Out = await workflow.execute_activity(
-                    step.signature.name,
-                    make(key),
-                    result_type=step.signature.gives,
-                    start_to_close_timeout=step.attempt,
-                    schedule_to_close_timeout=step.round,
-                    retry_policy=step.retry,
-                    summary=step.summary(target),
-                )
+                result = await self._attempt(step, target, make(key))
             except ActivityError as error:
                 no_answer = _NoAnswer.of(error, step)
             else:
@@ -172,17 +164,23 @@ class SteeredWorkflow:
         """Look something up; None when nobody answered in a round. A look changes nothing, so nobody is bothered."""
         key = effect_key(self.journal.cancellation_id, step.signature.name, target)
         try:
-            result: Out = await workflow.execute_activity(
-                step.signature.name,
-                make(key),
-                result_type=step.signature.gives,
-                start_to_close_timeout=step.attempt,
-                schedule_to_close_timeout=step.round,
-                retry_policy=step.retry,
-                summary=step.summary(target),
-            )
+            return await self._attempt(step, target, make(key))
         except ActivityError:
             return None
+
+    @staticmethod
+    async def _attempt(step: Step[In, Out], target: str, told: In) -> Out:
+        """One round of attempts."""
+        result: Out = await workflow.execute_activity(
+            step.signature.name,
+            told,
+            result_type=step.signature.gives,
+            heartbeat_timeout=step.heartbeat,
+            start_to_close_timeout=step.attempt,
+            schedule_to_close_timeout=step.round,
+            retry_policy=step.retry,
+            summary=step.summary(target),
+        )
         return result
 
     async def watch(
@@ -304,6 +302,10 @@ class SteeredWorkflow:
         customer = message.actor.kind is ActorKind.CUSTOMER
         if customer and message.actor.id != self.request.customer_id:
             raise ApplicationError(f"Order {self.request.order_id} was not found for this customer.")
+        if self.journal.closed:
+            raise ApplicationError(
+                f"The cancellation of order {self.request.order_id} has ended: {self.journal.state.replace('_', ' ')}."
+            )
         if self.journal.pivot_passed:
             raise ApplicationError(
                 f"The cancellation of order {self.request.order_id} cannot be withdrawn any more: the money is on its "

@@ -1,7 +1,8 @@
 """The steps of the process: one typed row each. What a step may take, how it is retried, and which answers are final.
 
-Two clocks bound a step. `attempt` bounds one call. `round` bounds a series of attempts; when it ends without an answer
-the step rests, visibly, and begins another round (workflows/steering.py): it never gives up on its own.
+Three clocks bound a step. A worker that is silent for `heartbeat` is taken for dead, and another one goes on. `attempt`
+bounds one call. `round` bounds a series of attempts; when it ends without an answer the step rests, visibly, and begins
+another round (workflows/steering.py): it never gives up on its own.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Step(Generic[In, Out]):
     owner: Owner
     says: str
     refusals: frozenset[ErrorCode] = frozenset()
+    heartbeat: timedelta = timedelta(seconds=6)
     attempt: timedelta = timedelta(seconds=30)
     round: timedelta = timedelta(minutes=2)
 

@@ -94,6 +94,18 @@ async def test_a_request_id_that_comes_again_with_other_content_is_a_conflict(ho
     assert "new request id" in cause.message
 
 
+async def test_a_request_id_with_other_content_is_a_conflict_after_the_run_has_ended_too(house: House) -> None:
+    """A4: the order book remembers the request."""
+    sample = captured()
+    await house.shop.place(sample)
+    await house.cancel(request(sample))
+    again = await house.cancel(request(sample).model_copy(update={"note": "something else"}))
+    assert again.outcome is Outcome.REJECTED
+    assert again.decision is not None
+    assert again.decision.rule is Rule.REQUEST_CONFLICT
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+
+
 # Money
 
 

@@ -1,0 +1,121 @@
+"""The demo as a stranger runs it: processes of its own, and nothing left of them afterwards."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from pathlib import Path
+
+import pytest
+
+from domain.outcome import CancellationResult, Outcome
+from sandbox.demo import Report
+from sandbox.samples import SAMPLES
+from sandbox.serving import ROOT
+
+
+async def start_demo(folder: Path, *options: str) -> Process:
+    argv = ["-m", "sandbox.demo", "--folder", str(folder), *options]
+    return await asyncio.create_subprocess_exec(sys.executable, *argv, cwd=ROOT, stdout=PIPE, stderr=STDOUT)
+
+
+async def run_demo(folder: Path, *options: str) -> Report:
+    """Run it to its end, which has to be a good one."""
+    file = folder.with_suffix(".json")
+    demo = await start_demo(folder, "--report", str(file), *options)
+    out, _ = await demo.communicate()
+    assert demo.returncode == 0, out.decode()
+    assert "Traceback" not in out.decode()
+    return Report.model_validate_json(file.read_bytes())
+
+
+async def read_until(demo: Process, words: str) -> str:
+    assert demo.stdout is not None
+    seen = ""
+    while words not in seen:
+        line = await demo.stdout.readline()
+        assert line, f"the demo ended before it said {words!r}:\n{seen}"
+        seen += line.decode()
+    return seen
+
+
+def children_of(pid: int) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+    return {int(child) for child, parent in map(str.split, listed.splitlines()) if int(parent) == pid}
+
+
+def alive(pids: set[int]) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], check=True, capture_output=True, text=True).stdout
+    return pids & set(map(int, listed.split()))
+
+
+@pytest.fixture(scope="module")
+async def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return await run_demo(tmp_path_factory.mktemp("undisturbed") / "demo")
+
+
+async def test_every_sample_ends_as_expected_and_the_books_balance(undisturbed: Report) -> None:
+    """B1, B2, B3, B8, B12, B18, B19, B22, B27, B30, C1, C3, C6, C9, C10, D1, D5"""
+    assert [order.order_id for order in undisturbed.orders] == [sample.order_id for sample in SAMPLES]
+    assert [order.seen for order in undisturbed.orders] == [sample.expected for sample in SAMPLES]
+    assert {balance.currency for balance in undisturbed.proof.balances} == {"USD", "JPY", "KWD"}
+    assert all(balance.holds and balance.credited for balance in undisturbed.proof.balances)
+    assert undisturbed.proof.effects["gateway refund.created"] == sum(
+        bool(order.credit_note) for order in undisturbed.orders
+    )
+    assert undisturbed.problems == ()
+
+
+@pytest.mark.timeout(240)
+async def test_a_worker_killed_in_the_middle_changes_no_outcome_and_no_effect(
+    undisturbed: Report, tmp_path: Path
+) -> None:
+    """D7: killed twice with SIGKILL while cancellations are under way."""
+    killed = await run_demo(tmp_path / "demo", "--kill-worker")
+    assert killed.kills == 2
+    assert [order.seen for order in killed.orders] == [order.seen for order in undisturbed.orders]
+    assert killed.proof.effects == undisturbed.proof.effects
+    assert killed.proof.balances == undisturbed.proof.balances
+    assert killed.proof.mails == undisturbed.proof.mails
+
+
+async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path) -> None:
+    demo = await start_demo(tmp_path / "demo", "--stay")
+    said = await read_until(demo, "Ctrl-C stops everything")
+    processes = children_of(demo.pid)
+    assert len(processes) == 5
+    elsewhere = re.search(r"TEMPORAL_ADDRESS=(\S+)", said)
+    environment = {**os.environ, "TEMPORAL_ADDRESS": elsewhere[1] if elsewhere else "127.0.0.1:7233"}
+    argv = [str(ROOT / "starter.py"), "result", "1001", "--json"]
+    starter = await asyncio.create_subprocess_exec(sys.executable, *argv, env=environment, stdout=PIPE)
+    out, _ = await starter.communicate()
+    assert CancellationResult.model_validate_json(out).outcome is Outcome.CANCELLED
+    demo.send_signal(signal.SIGINT)
+    await demo.communicate()
+    assert demo.returncode == 0
+    assert alive(processes) == set()
+
+
+async def test_stopped_in_the_middle_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    demo = await start_demo(tmp_path / "demo")
+    await read_until(demo, "verify done")
+    processes = children_of(demo.pid)
+    assert len(processes) == 5
+    demo.send_signal(signal.SIGINT)
+    assert demo.stdout is not None
+    rest = (await demo.stdout.read()).decode()
+    assert await demo.wait() == 130
+    assert "Traceback" not in rest
+    assert alive(processes) == set()
+
+
+async def test_it_empties_no_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    demo = await start_demo(tmp_path)
+    out, _ = await demo.communicate()
+    assert demo.returncode == 1
+    assert "name an empty folder" in out.decode()
+    assert (tmp_path / "letter.txt").read_text() == "dear"

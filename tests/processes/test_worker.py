@@ -1,0 +1,245 @@
+"""worker.py as a process of its own: killed, drained, badly set up; and what it writes to its log."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.money import money
+from domain.outcome import Outcome, StepName, StepStatus
+from domain.request import workflow_id
+from runtime import search_attributes
+from runtime.plugin import TASK_QUEUE
+from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
+from sandbox.gateway.messages import EffectKind, FaultKind
+from sandbox.gateway_admin import SANDBOX_KEY
+from sandbox.serving import ROOT, Process
+from sandbox.shop import request
+from tests.fixtures.mail import Mailbox
+from tests.fixtures.temporal import start_dev_server
+from tests.house import House, eventually
+from tests.workflows.samples import captured
+from workflows.cancellation import CancellationWorkflow
+
+
+def environment(house: House, mailbox: Mailbox) -> dict[str, str]:
+    """The settings of a worker on the test's parts."""
+    return {
+        "TEMPORAL_ADDRESS": house.client.service_client.config.target_host,
+        "DATABASE_URL": house.engine.url.render_as_string(hide_password=False),
+        "STRIPE_API_KEY": SANDBOX_KEY,
+        "STRIPE_BASE_URL": house.shop.gateway.url,
+        "EASYPOST_API_KEY": EASYPOST_KEY,
+        "EASYPOST_BASE_URL": house.shop.carrier.easypost_url,
+        "UPS_CLIENT_ID": UPS_CLIENT_ID,
+        "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
+        "UPS_BASE_URL": house.shop.carrier.ups_url,
+        "UPS_TOKEN_URL": f"{house.shop.carrier.ups_url}/security/v1/oauth/token",
+        "SMTP_HOST": mailbox.host,
+        "SMTP_PORT": str(mailbox.port),
+        "LOG_FORMAT": "json",
+    }
+
+
+@dataclass
+class Workers:
+    """Starts worker processes; what is left at the end is killed."""
+
+    env: Mapping[str, str]
+    folder: Path
+    started: list[Process]
+
+    def start(self) -> Process:
+        log = self.folder / f"worker-{len(self.started)}.log"
+        process = Process("worker", ["worker.py", "run"], log, env=self.env, announces=False).start()
+        self.started.append(process)
+        return process
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of every worker's log."""
+        return [
+            json.loads(text)
+            for process in self.started
+            for text in process.log.read_text().splitlines()
+            if text.startswith("{")
+        ]
+
+
+@pytest.fixture
+def workers(real_time_house: House, mailbox: Mailbox, tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(environment(real_time_house, mailbox), tmp_path, [])
+    yield made
+    for process in made.started:
+        process.kill()
+
+
+@pytest.fixture
+def process_house(real_time_house: House) -> House:
+    """The worker process listens on the product's own queue."""
+    real_time_house.task_queue = TASK_QUEUE
+    return real_time_house
+
+
+async def test_a_worker_killed_between_the_gateways_commit_and_its_record_refunds_once(
+    process_house: House, workers: Workers
+) -> None:
+    """D7: the gateway works on the refund while the worker dies; the next worker finds it."""
+    house = process_house
+    sample = captured(parcels=())
+    await house.shop.place(sample)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
+    worker = workers.start()
+    _, handle = await house.submit(request(sample))
+
+    async def asked() -> bool:
+        rows = (await handle.query(CancellationWorkflow.progress)).steps
+        return any(row.step is StepName.REVERSE_PAYMENT and row.status is StepStatus.RUNNING for row in rows)
+
+    await eventually(asked, "the refund is asked for")
+    assert await house.refunds(sample.order_id) == []
+    worker.kill()
+
+    async def committed() -> bool:
+        return bool(await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))
+
+    await eventually(committed, "the gateway commits the refund that nobody waits for any more")
+    workers.start()
+    result = await handle.result()
+    assert result.outcome is Outcome.CANCELLED
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+    await house.assert_books_balance()
+
+
+async def test_sigterm_lets_the_running_step_end(process_house: House, workers: Workers) -> None:
+    """Nothing is lost and no attempt is repeated."""
+    house = process_house
+    sample = captured(parcels=())
+    await house.shop.place(sample)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
+    worker = workers.start()
+    _, handle = await house.submit(request(sample))
+
+    async def asked() -> bool:
+        described = await handle.describe()
+        return any(
+            pending.activity_type.name == "reverse_payment" and pending.attempt == 1
+            for pending in described.raw_description.pending_activities
+        )
+
+    await eventually(asked, "the refund is asked for")
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.stop(timeout=20) == 0
+    workers.start()
+    result = await handle.result()
+    assert result.outcome is Outcome.CANCELLED
+    attempts = [
+        (line["event"], line["attempt"])
+        for line in workers.lines()
+        if line.get("step") == "reverse_payment" and line["order_id"] == sample.order_id
+    ]
+    assert attempts == [("step_attempt_succeeded", 1)]
+
+
+async def test_every_line_names_its_cancellation_and_comes_once_also_under_replay(
+    process_house: House, workers: Workers
+) -> None:
+    """The second worker replays the run from its start and says nothing twice."""
+    house = process_house
+    sample = captured(total="600.00 USD")
+    await house.shop.place(sample)
+    first = workers.start()
+    submission, handle = await house.submit(request(sample))
+    first.kill()
+    workers.start()
+    await handle.cancel()
+    await handle.result()
+    mine = [line for line in workers.lines() if line.get("order_id") == sample.order_id]
+    steps = [line for line in mine if "step" in line and line["event"].startswith("step_attempt")]
+    assert all(line["cancellation_id"] == submission.cancellation_id and line["attempt"] >= 1 for line in steps)
+    told = Counter((line["event"], line.get("step"), line.get("attempt")) for line in mine)
+    assert told["cancellation_started", None, None] == 1
+    assert told["cancellation_ended", None, None] == 1
+    assert told["step_attempt_succeeded", "verify_order", 1] == 1
+    assert {line["workflow_id"] for line in mine if line["event"].startswith("cancellation_")} == {
+        workflow_id(sample.order_id)
+    }
+
+
+async def test_nothing_personal_or_secret_is_in_the_log(process_house: House, workers: Workers) -> None:
+    """I8"""
+    house = process_house
+    sample = captured(parcels=())
+    await house.shop.place(sample)
+    worker = workers.start()
+    private = request(sample).model_copy(update={"note": "call Mrs. Canary at 555-0199"})
+    _, handle = await house.submit(private)
+    await handle.result()
+    worker.stop()
+    log = worker.log.read_text()
+    assert sample.order_id in log
+    for secret in ("Canary", "customer.example", SANDBOX_KEY, UPS_CLIENT_SECRET):
+        assert secret not in log
+
+
+def run_worker(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("STRIPE", "EASYPOST", "UPS"))}
+    return subprocess.run(
+        [sys.executable, "worker.py", "run"],
+        cwd=ROOT,
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_settings_that_are_missing_are_named() -> None:
+    done = run_worker({})
+    assert done.returncode == 2
+    assert "STRIPE_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_policy_that_does_not_read_is_named(real_time_house: House, mailbox: Mailbox, tmp_path: Path) -> None:
+    broken = tmp_path / "policy.toml"
+    broken.write_text('version = "1"\nwindow = "soon"\n')
+    done = run_worker({**environment(real_time_house, mailbox), "POLICY_FILE": str(broken)})
+    assert done.returncode == 2
+    assert "policy.toml is not valid" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_server_that_does_not_answer_is_named(real_time_house: House, mailbox: Mailbox) -> None:
+    done = run_worker({**environment(real_time_house, mailbox), "TEMPORAL_ADDRESS": "127.0.0.1:1"})
+    assert done.returncode == 3
+    assert "does not answer at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_missing_search_attributes_are_named_with_the_command_that_creates_them(
+    real_time_house: House, mailbox: Mailbox
+) -> None:
+    """And that command is all it takes."""
+    async with await start_dev_server(attributes=False) as server:
+        address = server.client.service_client.config.target_host
+        env = {**environment(real_time_house, mailbox), "TEMPORAL_ADDRESS": address}
+        done = await asyncio.to_thread(run_worker, env)
+        assert done.returncode == 2
+        command = done.stderr.strip().splitlines()[-1].strip()
+        assert command.startswith("temporal operator search-attribute create --namespace default --name OrderId")
+        temporal = Path(sys.executable).with_name("temporal")
+        creating = await asyncio.create_subprocess_exec(temporal, *command.split()[1:], "--address", address)
+        assert await creating.wait() == 0
+        assert await search_attributes.missing(server.client) == []

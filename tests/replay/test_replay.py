@@ -1,0 +1,123 @@
+"""I7: every history recorded replays on today's code, and a changed one, or a changed process, does not."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+from temporalio.workflow import NondeterminismError
+
+from runtime.plugin import plugin
+from tests.fixtures.recording import HISTORIES, file_of, record
+from tests.house import House
+from workflows.cancellation import CancellationWorkflow
+
+RECORDED = sorted(HISTORIES.glob("*.json"))
+PATHS = Path(__file__).parent.parent / "workflows"
+
+
+def replayer() -> Replayer:
+    return Replayer(workflows=[CancellationWorkflow], plugins=[plugin()])
+
+
+def read(file: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
+async def test_a_recorded_history_replays(file: Path) -> None:
+    result = await replayer().replay_workflow(read(file), raise_on_replay_failure=False)
+    assert result.replay_failure is None, (
+        f"{file.name} does not replay: runs in flight would break. Keep their way with workflow.patched (CONTRIBUTING.md)."
+    )
+
+
+def test_every_path_that_is_tested_has_its_history() -> None:
+    missing = []
+    for module in sorted(PATHS.glob("test_*.py")):
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        for found in tree.body:
+            if isinstance(found, ast.AsyncFunctionDef) and {"house", "real_time_house"} & {
+                arg.arg for arg in found.args.args
+            }:
+                if not found.name.startswith("test_"):
+                    continue
+                name = file_of(found.name).stem
+                if not any(file.stem == name or file.stem.startswith(f"{name}-") for file in RECORDED):
+                    missing.append(found.name)
+    assert not missing, f"record them with `make histories`: {missing}"
+
+
+async def test_a_history_in_which_a_step_has_another_name_does_not_replay() -> None:
+    text = read_text("a_captured_payment_is_refunded").replace("stop_shipment", "halt_shipment")
+    with pytest.raises(NondeterminismError):
+        await replayer().replay_workflow(WorkflowHistory.from_json("mutated", text))
+
+
+async def test_a_history_in_which_two_steps_change_places_does_not_replay() -> None:
+    events = json.loads(read_text("a_captured_payment_is_refunded"))
+    names = [
+        event["activityTaskScheduledEventAttributes"]["activityType"]
+        for event in events["events"]
+        if "activityTaskScheduledEventAttributes" in event
+    ]
+    reverse = next(name for name in names if name["name"] == "reverse_payment")
+    credit = next(name for name in names if name["name"] == "credit_refund")
+    reverse["name"], credit["name"] = credit["name"], reverse["name"]
+    with pytest.raises(NondeterminismError):
+        await replayer().replay_workflow(WorkflowHistory.from_json("mutated", json.dumps(events)))
+
+
+async def test_a_process_that_skips_a_step_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug planted in today's code is caught by yesterday's history."""
+
+    async def nothing(self: CancellationWorkflow, plan: object) -> None:
+        return None
+
+    monkeypatch.setattr(CancellationWorkflow, "credit_refund", nothing)
+    unsandboxed = Replayer(
+        workflows=[CancellationWorkflow], plugins=[plugin()], workflow_runner=UnsandboxedWorkflowRunner()
+    )
+    with pytest.raises(NondeterminismError):
+        await unsandboxed.replay_workflow(read(file_of("a_captured_payment_is_refunded")))
+
+
+async def test_a_history_that_is_there_is_never_recorded_again(real_time_house: House) -> None:
+    there = file_of("a_captured_payment_is_refunded")
+    before = there.read_bytes()
+    await record(real_time_house, "test_a_captured_payment_is_refunded")
+    assert there.read_bytes() == before
+
+
+def test_histories_say_nothing_of_the_machine_that_recorded_them() -> None:
+    for file in RECORDED:
+        text = file.read_text(encoding="utf-8")
+        assert "site-packages" not in text, file.name
+        assert "stackTrace" not in text, file.name
+
+
+def test_the_command_replays_files_and_tells_by_its_exit_code(tmp_path: Path) -> None:
+    good = str(file_of("a_captured_payment_is_refunded"))
+    bad = tmp_path / "mutated.json"
+    bad.write_text(read_text("a_captured_payment_is_refunded").replace("stop_shipment", "halt_shipment"))
+
+    def replay(*files: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "worker.py", "replay", *files], capture_output=True, text=True, check=False, timeout=60
+        )
+
+    passed, failed, nonsense = replay(good), replay(good, str(bad)), replay("README.md")
+    assert (passed.returncode, passed.stdout) == (0, "1 replayed, 0 failed\n")
+    assert failed.returncode == 1
+    assert "FAILED mutated" in failed.stdout
+    assert "1 replayed, 1 failed" in failed.stdout
+    assert nonsense.returncode == 2
+    assert "Traceback" not in nonsense.stderr
+
+
+def read_text(name: str) -> str:
+    return (HISTORIES / f"{name}.json").read_text(encoding="utf-8")

@@ -1,0 +1,197 @@
+"""A cancel request at every event of a run, one run each: nothing is left half done, wherever it lands.
+
+The run is held at every point at which its history can grow: before each workflow task, before each activity and after
+it. At the first such point at which the history is long enough the cancel request is sent, and the run goes on only once
+the server has it. So the request lands at every index, also while a task or an activity is under way.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.service import RPCError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    WorkflowInstance,
+    WorkflowInstanceDetails,
+    WorkflowRunner,
+)
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from domain.messages import Reject
+from domain.money import money
+from domain.order import OrderFlag, OrderState
+from domain.outcome import CancellationResult, GoodsStatus, Outcome, State
+from runtime.plugin import sandboxed
+from sandbox import books
+from sandbox.carrier.model import Script
+from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.house import SUPERVISOR, Handle, House, eventually
+from tests.workflows.samples import an_id
+from workflows.cancellation import CancellationWorkflow
+
+Hold = Callable[[int | None], Coroutine[Any, Any, None]]
+
+
+class _HeldActivities(Interceptor):
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        hold = self._hold
+
+        class Held(ActivityInboundInterceptor):
+            async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+                await hold(None)
+                result = await super().execute_activity(input)
+                await hold(None)
+                return result
+
+        return Held(next)
+
+
+class _HeldTasks(WorkflowRunner):
+    """The product's own runner, held before every workflow task."""
+
+    def __init__(self, hold: Hold, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = sandboxed(SandboxedWorkflowRunner())
+        self._hold = hold
+        self._loop = loop
+
+    def prepare_workflow(self, defn: Any) -> None:
+        self._inner.prepare_workflow(defn)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        instance = self._inner.create_instance(det)
+        activate = instance.activate
+
+        def held(act: Any) -> Any:
+            if not any(job.HasField("remove_from_cache") for job in act.jobs):
+                asyncio.run_coroutine_threadsafe(self._hold(act.history_length), self._loop).result(10)
+            return activate(act)
+
+        instance.activate = held  # type: ignore[method-assign]
+        return instance
+
+    def set_worker_level_failure_exception_types(self, types: Any) -> None:
+        self._inner.set_worker_level_failure_exception_types(types)
+
+
+async def info(house: House, handle: Handle) -> WorkflowExecutionInfo:
+    """By the raw call: `describe()` cannot read an unset time attribute from the time-skipping server."""
+    asked = DescribeWorkflowExecutionRequest(
+        namespace=house.client.namespace, execution=WorkflowExecution(workflow_id=handle.id)
+    )
+    return (await house.client.workflow_service.describe_workflow_execution(asked)).workflow_execution_info
+
+
+async def run_once(
+    house: House, sample: SampleOrder, *, cancel_at: int | None, reject: bool
+) -> tuple[CancellationResult, int, bool]:
+    """One run to its end, cancelled when its history has `cancel_at` events. Returns its result, the length of its
+    history, and whether the request landed while the run was open."""
+    await house.shop.place(sample)
+    handle: Handle | None = None
+    sent = False
+
+    async def hold(length: int | None) -> None:
+        nonlocal sent
+        if handle is None or cancel_at is None or sent:
+            return
+        if length is None:
+            length = (await info(house, handle)).history_length
+        if length >= cancel_at:
+            sent = True
+            await handle.cancel()
+
+    if cancel_at is not None and cancel_at <= 2:
+        handle = await house.start(request(sample))
+        sent = True
+        await handle.cancel()
+    runner = _HeldTasks(hold, asyncio.get_running_loop())
+    async with house.worker(workflow_runner=runner, more_interceptors=[_HeldActivities(hold)]):
+        if handle is None:
+            handle = await house.start(request(sample))
+        started = handle
+
+        async def closed() -> bool:
+            if int((await info(house, started)).status) != int(WorkflowExecutionStatus.RUNNING):
+                return True
+            if reject and (await started.query(CancellationWorkflow.progress)).state is State.WAITING_FOR_APPROVAL:
+                try:
+                    await started.execute_update(CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
+                except (WorkflowUpdateFailedError, RPCError):
+                    return False  # the cancel request was quicker
+            return False
+
+        await eventually(closed, f"the run cancelled at event {cancel_at} ends")
+        return await started.result(), (await info(house, started)).history_length, sent
+
+
+async def assert_whole(house: House, sample: SampleOrder, result: CancellationResult, at: object) -> None:
+    """Either everything happened, once, or nothing is left of what happened: I1, I2, I3, I5, I9."""
+    order = await house.book.read_order(sample.order_id)
+    refunds = await house.refunds(sample.order_id)
+    carrier = await house.carrier_effects(sample.order_id)
+    state = next((c.outcome for c in await books.cancellations(house.engine) if c.order_id == sample.order_id), None)
+    assert order.held_by is None, at
+    if result.outcome is Outcome.CANCELLED:
+        assert refunds == [money("64.00 USD")], at
+        assert order.state is OrderState.CANCELLED, at
+        assert carrier == ["label.void_submitted"], at
+        assert state is Outcome.CANCELLED, at
+        await house.assert_books_balance()
+        return
+    assert result.outcome is Outcome.ROLLED_BACK, at
+    assert refunds == [], at
+    assert order.state is OrderState.OPEN, at
+    assert not any(shipment.stopped for shipment in order.shipments), at
+    assert state in {None, Outcome.ROLLED_BACK}, at
+    voided, bought = carrier.count("label.void_submitted"), len(await relabelled(house, sample))
+    assert voided == bought, f"{at}: {voided} labels voided, {bought} bought again"
+    assert voided <= 1, at
+    if voided:
+        assert result.goods is GoodsStatus.MOVING_AGAIN, at
+
+
+async def relabelled(house: House, sample: SampleOrder) -> list[str]:
+    first = set(house.shop.labels[sample.order_id])
+    now = {s.label_reference for s in (await house.book.read_order(sample.order_id)).shipments if s.label_reference}
+    return sorted(now - first)
+
+
+def sample_order(*, review: bool) -> SampleOrder:
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 2, "64.00 USD"),),
+        tenders=(card("64.00 USD"),),
+        parcels=(parcel(Script.LABEL_ONLY, L1=1), parcel(None, L1=1)),
+        flags=frozenset({OrderFlag.FRAUD_REVIEW}) if review else frozenset(),
+    )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", ["happy", "roll_back"])
+async def test_a_cancel_request_at_any_event_leaves_nothing_half_done(bare_house: House, path: str) -> None:
+    house, reject = bare_house, path == "roll_back"
+    sample = sample_order(review=reject)
+    result, length, _ = await run_once(house, sample, cancel_at=None, reject=reject)
+    assert result.outcome is (Outcome.ROLLED_BACK if reject else Outcome.CANCELLED)
+    await assert_whole(house, sample, result, "not cancelled")
+    outcomes = []
+    for index in range(1, length + 1):
+        sample = sample_order(review=reject)
+        result, _, sent = await run_once(house, sample, cancel_at=index, reject=reject)
+        await assert_whole(house, sample, result, f"cancelled at event {index} of {length}")
+        outcomes.append((sent, result.outcome))
+    assert outcomes[0] == (True, Outcome.ROLLED_BACK)
+    assert sum(sent for sent, _ in outcomes) > length * 0.8
+    if not reject:
+        assert (True, Outcome.CANCELLED) in outcomes, "a request after the pivot changes nothing"
