@@ -119,6 +119,11 @@ class GatewayAdmin:
         )
         await self._post("/sandbox/faults", asked.model_dump_json())
 
+    async def faults_left(self, payment: str) -> int:
+        """How many times faults will still meet calls about this payment: zero once the last of them has begun."""
+        answer = await self._http.get(f"/sandbox/payments/{payment}/faults")
+        return int(answer.raise_for_status().json())
+
     async def advance(self, seconds: float) -> None:
         """Let time pass: what is due happens now."""
         await self._post("/sandbox/clock/advance", Advance(seconds=seconds).model_dump_json())

@@ -234,6 +234,10 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
     async def effects(payment_intent: str | None = None) -> list[Effect]:
         return state.effects(payment_intent)
 
+    @app.get("/sandbox/payments/{payment}/faults")
+    async def faults_left(payment: str) -> int:
+        return state.faults_left(payment)
+
     @app.post("/sandbox/faults")
     async def add_fault(fault: Fault) -> Fault:
         state.add_fault(fault)

@@ -306,6 +306,13 @@ class State:
                 return fault
         return None
 
+    def faults_left(self, payment: str) -> int:
+        """How many times faults will still meet calls about this payment."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(remaining), 0) FROM faults WHERE payment = ?", (payment,)
+        ).fetchone()
+        return int(row[0])
+
     def effects(self, payment: str | None = None) -> list[Effect]:
         rows = self._db.execute(
             "SELECT seq, doc FROM effects WHERE payment = coalesce(?, payment) ORDER BY seq", (payment,)
