@@ -1,0 +1,235 @@
+"""What the demo shows: the timelines while it runs, the closing table and the proof."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from domain.outcome import CancellationResult, Outcome, StepName, StepRow, StepStatus
+from sandbox.proof import Proof
+from sandbox.samples import Ending, Sample
+from starter import Status
+
+News = Status | CancellationResult
+
+_VERBS = {
+    StepName.VERIFY_ORDER: "verify",
+    StepName.STOP_SHIPMENT: "stop",
+    StepName.REVERSE_PAYMENT: "reverse",
+    StepName.CREDIT_REFUND: "credit",
+    StepName.CLOSE_ORDER: "close",
+    StepName.RELEASE_ORDER: "release",
+    StepName.RESUME_SHIPMENT: "resume",
+    StepName.RESTORE_PAYMENT: "restore",
+    StepName.REVOKE_REFUND: "revoke",
+}
+_MARKS = {
+    StepStatus.RUNNING: ("▶", "cyan"),
+    StepStatus.WAITING: ("…", "yellow"),
+    StepStatus.DONE: ("✓", "green"),
+    StepStatus.DECLINED: ("↩", "yellow"),
+    StepStatus.NEEDS_ATTENTION: ("!", "bold red"),
+    StepStatus.RESOLVED: ("✓", "magenta"),
+    StepStatus.FAILED: ("✗", "red"),
+}
+_OUTCOMES = {
+    Outcome.CANCELLED: "green",
+    Outcome.PARTIALLY_CANCELLED: "green",
+    Outcome.REJECTED: "red",
+    Outcome.WITHDRAWN: "magenta",
+    Outcome.ROLLED_BACK: "magenta",
+}
+_REMARKS_SHOWN = 5
+
+
+class Board:
+    """Keeps the latest news of each order, and what was remarked. On a terminal it is drawn anew all the time; elsewhere
+    each change becomes a line."""
+
+    def __init__(self, samples: Sequence[Sample], console: Console) -> None:
+        self.console = console
+        self._samples = samples
+        self._news: dict[str, News] = {}
+        self._remarks: list[str] = []
+        self._said: set[tuple[str, str]] = set()
+        self._changed = asyncio.Event()
+        self._began = time.monotonic()
+
+    def live(self) -> Live:
+        """Draws the board while it is entered; does nothing where there is no terminal to draw on."""
+        return Live(self if self.console.is_terminal else "", console=self.console, refresh_per_second=8)
+
+    def show(self, sample: Sample, news: News) -> None:
+        if news.steps or isinstance(news, CancellationResult):  # without a worker only a part is known: keep the rest
+            self._news[sample.order_id] = news
+            self._changed.set()
+        if self.console.is_terminal:
+            return
+        for step in news.steps:
+            self._say(sample.order_id, " ".join(filter(None, (_step(step), _words(step.status), step.detail))))
+        if isinstance(news, CancellationResult):
+            self._say(sample.order_id, f"{_words(news.outcome)}: {news.sentence}")
+        else:
+            for wait in news.waits:
+                if wait.step is None:
+                    self._say(sample.order_id, f"{_words(wait.state)}: {wait.reason}")
+
+    def remark(self, sentence: str) -> None:
+        """Something that somebody did."""
+        if self.console.is_terminal:
+            self._remarks.append(f"{self._clock()}  {sentence}")
+        else:
+            self._say("    ", sentence)
+
+    @property
+    def steps_done(self) -> int:
+        return sum(step.ended_at is not None for news in self._news.values() for step in news.steps)
+
+    def step(self, order_id: str, name: StepName) -> StepRow | None:
+        """The first step of that name of an order."""
+        news = self._news.get(order_id)
+        return next((step for step in news.steps if step.step is name), None) if news else None
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _clock(self) -> str:
+        return f"{time.monotonic() - self._began:5.1f} s"
+
+    def _say(self, order_id: str, what: str) -> None:
+        if (order_id, what) not in self._said:
+            self._said.add((order_id, what))
+            self.console.print(Text(f"{self._clock()}  {order_id}  {what}"), soft_wrap=True)
+
+    def __rich__(self) -> RenderableType:
+        table = _table("order", "what it is", "state", "timeline")
+        for sample in self._samples:
+            news = self._news.get(sample.order_id)
+            table.add_row(sample.order_id, sample.title, _state(news), _timeline(news) if news else Text())
+        remarks = [Text(remark, style="bold cyan") for remark in self._remarks[-_REMARKS_SHOWN:]]
+        return Group(table, Text(), *remarks)
+
+
+def closing_table(samples: Sequence[Sample], results: Mapping[str, CancellationResult], proof: Proof) -> RenderableType:
+    """Each order's end: ✓ where it is exactly what was expected, else ✗ with both."""
+    table = _table("order", "what it is", "outcome", "goods")
+    table.add_column("money", overflow="fold", min_width=len("refunded 640.00 USD"))
+    table.add_column("paper", no_wrap=True)
+    table.add_column("mails", justify="right")
+    for sample in samples:
+        result = results.get(sample.order_id)
+        if result is None:
+            table.add_row(sample.order_id, sample.title, Text("✗ has not ended", style="bold red"))
+            continue
+        seen = Ending.of(result, sample.order.currency)
+        table.add_row(
+            sample.order_id,
+            sample.title,
+            _seen(sample.expected.outcome, seen.outcome, good=seen == sample.expected),
+            _seen(sample.expected.goods, seen.goods),
+            _money(sample.expected, seen),
+            result.credit_note or Text(_words(seen.paper), style="dim"),
+            str(proof.mails.get(sample.order_id, 0)),
+        )
+    return table
+
+
+def proof_view(proof: Proof) -> RenderableType:
+    table = _table("")
+    for column in ("refunded at the gateway", "by others", "settled in the ledger", "put back", "credit notes", "owed"):
+        table.add_column(column, justify="right")
+    for balance in proof.balances:
+        amounts = (balance.at_gateway, balance.elsewhere, balance.settled, balance.put_back, balance.credited)
+        table.add_row(_verdict(balance.holds), *map(str, (*amounts, balance.payable)))
+    systems = {name: sum(n for kind, n in proof.effects.items() if kind.startswith(name)) for name in _SYSTEMS}
+    counted = ", ".join(f"{count} {where}" for where, count in zip(_SYSTEMS.values(), systems.values(), strict=True))
+    return Group(
+        Text(),
+        Text(
+            "The books: gateway less others = ledger; with what was put back on gift cards = credit notes", style="dim"
+        ),
+        table,
+        Text.assemble(_verdict(not proof.repeated), f"  {sum(systems.values())} effects, none twice: {counted}"),
+        Text.assemble(_verdict(not proof.unsent), f"  {sum(proof.mails.values())} mails, one for each notice"),
+    )
+
+
+_SYSTEMS = {"gateway": "at the gateway", "carrier": "at the carrier", "order book": "in the order book"}
+
+
+def _verdict(holds: bool) -> Text:
+    return Text("✓", style="bold green") if holds else Text("✗", style="bold red")
+
+
+def _seen(expected: StrEnum, seen: StrEnum, *, good: bool | None = None) -> Text:
+    """What was seen and, where something else was expected, what. With `good`, a mark for the whole order before it."""
+    text = Text(_words(seen), style=_OUTCOMES.get(seen, "") if isinstance(seen, Outcome) else "")
+    if seen != expected:
+        text.append(f" (expected: {_words(expected)})", style="bold red")
+    return text if good is None else Text.assemble(_verdict(good), " ", text)
+
+
+def _money(expected: Ending, seen: Ending) -> Text:
+    given_back = [
+        f"{word} {amount}" for word, amount in (("refunded", seen.refunded), ("released", seen.released)) if amount
+    ]
+    text = Text("\n".join(given_back)) if given_back else Text(_words(seen.money), style="dim")
+    wanted = (expected.money, expected.paper, expected.refunded, expected.released)
+    if (seen.money, seen.paper, seen.refunded, seen.released) != wanted:
+        text.append(
+            f"\n({_words(seen.money)}, {_words(seen.paper)}; expected: {_words(expected.money)}, {_words(expected.paper)}, "
+            f"refunded {expected.refunded}, released {expected.released})",
+            style="bold red",
+        )
+    return text
+
+
+def _state(news: News | None) -> Text:
+    if news is None:
+        return Text("asked", style="dim")
+    if isinstance(news, CancellationResult):
+        return Text(_words(news.outcome), style=_OUTCOMES[news.outcome])
+    return Text(_words(news.state).replace("waiting", "waits"), style="yellow")
+
+
+def _timeline(news: News) -> Text:
+    """Steps and people's actions, the earliest first."""
+    marks = [(act.at, Text(f"•{act.action.partition(' ')[0]}", style="bold cyan")) for act in news.actions]
+    marks += [(step.started_at, _mark(step)) for step in news.steps]
+    return Text(" ").join(mark for _, mark in sorted(marks, key=lambda mark: mark[0]))
+
+
+def _mark(step: StepRow) -> Text:
+    sign, colour = _MARKS[step.status]
+    return Text.assemble((sign, colour), _step(step))
+
+
+def _step(step: StepRow) -> str:
+    verb = _VERBS.get(step.step, step.step.value)
+    return f"{verb} {step.target}" if step.step in _WITH_TARGET else verb
+
+
+_WITH_TARGET = {
+    StepName.STOP_SHIPMENT,
+    StepName.RESUME_SHIPMENT,
+    StepName.REVERSE_PAYMENT,
+    StepName.RESTORE_PAYMENT,
+}
+
+
+def _words(code: StrEnum) -> str:
+    return code.value.replace("_", " ")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,200 @@
+"""Everything that a cancellation meets, on one machine: a process each for Temporal, the stand-ins and the real worker."""
+
+import asyncio
+import fcntl
+import shutil
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from providers.order_book.migrate import migrate
+from runtime import search_attributes
+from runtime.plugin import plugin
+from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
+from sandbox.carrier_admin import carrier_process
+from sandbox.gateway_admin import SANDBOX_KEY
+from sandbox.mailbox import mailbox_process
+from sandbox.serving import ROOT, Process
+
+USUAL_PORT, USUAL_UI_PORT = 7233, 8233
+_PATIENCE = 30  # seconds for a process to become ready
+
+# A process of the sandbox runs Python; this line of it becomes another program, under the same process id.
+_BECOME = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+
+
+class StackError(Exception):
+    """Why the processes could not be started, in one sentence."""
+
+
+class Stack:
+    """The running processes. Their data and logs are in `folder`."""
+
+    def __init__(self, folder: Path, port: int, ui_port: int) -> None:
+        self.folder = folder
+        self.address = f"127.0.0.1:{port}"
+        self.ui = f"http://127.0.0.1:{ui_port}"
+        self.database_url = f"sqlite+aiosqlite:///{folder / 'order_book.sqlite'}"
+        self.mails = folder / "mail"
+        self.temporal = Process(
+            "Temporal", ["-c", _BECOME, *_start_dev(folder, port, ui_port)], folder / "temporal.log", announces=False
+        )
+        gateway = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", "4"]
+        self.gateway = Process("gateway", gateway, folder / "gateway.log")
+        self.carrier = carrier_process(folder, scan_seconds=2)
+        self.mailbox = mailbox_process(self.mails)
+        self.worker = Process("worker", ["worker.py", "run"], folder / "worker.log", announces=False)
+
+    async def start(self) -> Client:
+        """Start everything but the worker; returns a client of Temporal. Raises StackError."""
+        standins = (self.gateway, self.carrier, self.mailbox)
+        self.temporal.start()
+        starting = [asyncio.get_running_loop().run_in_executor(None, process.start) for process in standins]
+        try:
+            await migrate(self.database_url)
+        finally:
+            await _all(starting)  # also when we are told to stop: what is being started could not be stopped yet
+        for process, started in zip(standins, starting, strict=True):
+            if started.exception():
+                raise _did_not_start(process)
+        return await self._connect()
+
+    async def start_worker(self) -> None:
+        """Start the worker, or start it again, and wait until it works. Raises StackError."""
+        mail = urlsplit(self.mailbox.url)
+        self.worker.env = {
+            "TEMPORAL_ADDRESS": self.address,
+            "DATABASE_URL": self.database_url,
+            "POLICY_FILE": str(ROOT / "sandbox" / "policy.toml"),
+            "STRIPE_API_KEY": SANDBOX_KEY,
+            "STRIPE_BASE_URL": self.gateway.url,
+            "EASYPOST_API_KEY": EASYPOST_KEY,
+            "EASYPOST_BASE_URL": f"{self.carrier.url}/v2",
+            "UPS_CLIENT_ID": UPS_CLIENT_ID,
+            "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
+            "UPS_BASE_URL": self.carrier.url,
+            "UPS_TOKEN_URL": f"{self.carrier.url}/security/v1/oauth/token",
+            "SMTP_HOST": mail.hostname or "",
+            "SMTP_PORT": str(mail.port),
+            "LOG_FORMAT": "json",
+            "GRACEFUL_SHUTDOWN": "PT5S",
+        }
+        before = self.worker.log.stat().st_size if self.worker.log.exists() else 0
+        self.worker.start()
+        deadline = time.monotonic() + _PATIENCE
+        while b'"worker_started"' not in self.worker.log.read_bytes()[before:]:
+            if not self.worker.running or time.monotonic() > deadline:
+                raise _did_not_start(self.worker)
+            await asyncio.sleep(0.05)
+
+    async def _connect(self) -> Client:
+        deadline = time.monotonic() + _PATIENCE
+        while self.temporal.running and time.monotonic() < deadline:
+            try:
+                client = await Client.connect(self.address, plugins=[plugin()])
+                if not await search_attributes.missing(client):
+                    return client
+            except (RPCError, RuntimeError):
+                pass
+            await asyncio.sleep(0.1)
+        raise _did_not_start(self.temporal)
+
+    def stop(self) -> None:
+        """The worker first, so that it ends its steps; Temporal last."""
+        for process in (self.worker, self.mailbox, self.carrier, self.gateway, self.temporal):
+            process.stop()
+
+
+@asynccontextmanager
+async def new_stack(folder: Path, *, usual_ports: bool) -> AsyncIterator[Stack]:
+    """A stack on an empty `folder`, all of it stopped in the end. `usual_ports`: Temporal where everybody looks for it,
+    when nothing else is there. Raises StackError."""
+    if usual_ports and _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
+        port, ui_port = USUAL_PORT, USUAL_UI_PORT
+    else:
+        port, ui_port = _free_ports()
+    with _claimed(folder):
+        stack = Stack(folder, port, ui_port)
+        try:
+            yield stack
+        finally:
+            stack.stop()
+
+
+def _start_dev(folder: Path, port: int, ui_port: int) -> list[str]:
+    binary = Path(sys.executable).with_name("temporal")
+    if not binary.exists():
+        raise StackError(f"{binary} is missing; `make` installs it.")
+    options = ["--ip", "127.0.0.1", "--port", str(port), "--ui-port", str(ui_port), "--log-level", "error"]
+    # Without waiting for the disk: the file has to survive a crash of a process, not of the machine.
+    options += ["--db-filename", str(folder / "temporal.sqlite"), "--sqlite-pragma", "synchronous=OFF"]
+    for key in search_attributes.ALL:
+        options += ["--search-attribute", f"{key.name}={search_attributes.type_name(key)}"]
+    # Tasks are handed over at once instead of up to 50 ms later, and a run whose code is stuck is marked after 14 s.
+    for setting in (
+        "history.transferProcessorMaxPollRPS=1000",
+        "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
+    ):
+        options += ["--dynamic-config-value", setting]
+    return [str(binary), "server", "start-dev", *options]
+
+
+def _claimed(folder: Path) -> IO[str]:
+    """Empty the folder, and keep others out of it for as long as the file that is returned is open."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / "in_use.lock"
+    if not lock.exists() and any(folder.iterdir()):
+        raise StackError(f"{folder} holds something else than an earlier demo; name an empty folder.")
+    held = lock.open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise StackError(f"Another demo is running in {folder}; stop it first, or name another --folder.") from None
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry != lock:
+            entry.unlink()
+    return held
+
+
+async def _all(starting: "list[asyncio.Future[Process]]") -> None:
+    """Wait for all of them, whatever comes of each; a cancel comes through afterwards."""
+    cancelled = False
+    while any(not one.done() for one in starting):
+        try:
+            await asyncio.wait(starting)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+def _did_not_start(process: Process) -> StackError:
+    return StackError(f"The {process.name} did not start; {process.log} tells why.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
