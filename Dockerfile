@@ -20,6 +20,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin app \
 WORKDIR /app
 COPY LICENSE alembic.ini policy.toml *.py ./
 COPY activities activities
+COPY client client
 COPY domain domain
 COPY migrations migrations
 COPY providers providers

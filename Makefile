@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test histories check pins clean
+.PHONY: help demo up test histories contract check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -26,6 +26,9 @@ test: $(READY)  ## every test that belongs to a change
 
 histories: $(READY)  ## record the histories of new paths; one that is there is never written again
 	@RECORD_HISTORIES=1 $(BIN)/python -m pytest -q -n 2 tests/workflows
+
+contract: $(READY)  ## write docs/contract/*.schema.json from the messages
+	@$(BIN)/python -m tests.contract.schemas
 
 check: $(READY)  ## lint, format, strict types, import rules
 	@$(BIN)/ruff check .

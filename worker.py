@@ -1,4 +1,4 @@
-"""The worker: hosts `CancellationWorkflow`, its activities and the delivery of notices; replays histories against its code.
+"""The worker: hosts the workflows, their activities and the delivery of notices; replays histories against its code.
 
 python worker.py run                      settings by environment, see README.md
 python worker.py replay FILE …            histories exported as JSON
@@ -43,6 +43,9 @@ from runtime.heartbeats import Heartbeats
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, complaint, connection
 from workflows.cancellation import CancellationWorkflow
+from workflows.quote import QuoteWorkflow
+
+WORKFLOWS = (CancellationWorkflow, QuoteWorkflow)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -84,15 +87,17 @@ def make_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[CancellationWorkflow],
+        workflows=WORKFLOWS,
         activities=[
             orders.verify_order,
+            orders.quote_cancellation,
             orders.release_order,
             orders.close_order,
             shipments.stop_shipment,
             shipments.check_shipment,
             shipments.resume_shipment,
             payments.reverse_payment,
+            payments.give_store_credit,
             payments.check_refund,
             payments.restore_payment,
             refunds.credit_refund,
@@ -131,6 +136,8 @@ async def _counterparts(
         settings.ups_client_secret.get_secret_value(),
         settings.ups_base_url,
         settings.ups_token_url,
+        contact_name=settings.ups_contact_name,
+        contact_phone=settings.ups_contact_phone,
     )
     try:
         yield SqlOrderBook(engine), gateway, labels, intercepts
@@ -219,7 +226,7 @@ async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[
 
 
 async def _replay(files: Sequence[Path], query: str | None) -> int:
-    replayer = Replayer(workflows=[CancellationWorkflow], plugins=[plugin()], interceptors=[logs.LogContext()])
+    replayer = Replayer(workflows=WORKFLOWS, plugins=[plugin()], interceptors=[logs.LogContext()])
     passed, failed = 0, 0
     async for history in _histories(files, query):
         result = await replayer.replay_workflow(history, raise_on_replay_failure=False)

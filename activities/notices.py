@@ -4,48 +4,80 @@ Mail trouble never holds a cancellation up: no step waits for the mail server, a
 """
 
 import asyncio
+import time
+import traceback
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from domain.errors import Refused, Unavailable
+from domain.errors import ErrorCode, StepError, Unavailable
+from domain.money import Money, exponent
 from providers.mail.port import Mail, Mailer
-from providers.order_book.port import Notice, NoticeKind, OrderBook
+from providers.order_book.port import Notice, OrderBook
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
+# A claim lasts a minute. What a slow mail server leaves of a batch is not begun so late that another worker may have it.
+_BATCH_SECONDS = 30
 
-_SUBJECTS = {
-    NoticeKind.RECEIVED: "We have received your cancellation of order {order}",
-    NoticeKind.REFUND_STARTED: "Your refund for order {order} has started",
-    NoticeKind.REFUNDED: "Your money for order {order} is back",
-    NoticeKind.RESERVATION_RELEASED: "The reservation for order {order} is released",
-    NoticeKind.CANCELLED: "Order {order} is cancelled",
-    NoticeKind.NOT_CANCELLED: "Order {order} was not cancelled",
-}
-_BODIES = {
-    NoticeKind.RECEIVED: "We have received the request to cancel order {order} and are stopping it now.",
-    NoticeKind.REFUND_STARTED: "We have started to refund {amount}. We write again when the money has arrived.",
-    NoticeKind.REFUNDED: "We have refunded {amount}. Your bank shows it on the account you paid from.",
-    NoticeKind.RESERVATION_RELEASED: "We have released the {amount} that were reserved. Nothing was charged for them.",
-    NoticeKind.CANCELLED: "Order {order} is cancelled.",
-    NoticeKind.NOT_CANCELLED: "Order {order} was not cancelled and goes on as before.",
-}
+_FALLBACK = "en"
+# A language is a row here, its marks for thousands and decimals, and a folder of templates, one for each kind of notice.
+_MARKS = {"en": ",.", "de": ".,"}
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=False,  # noqa: S701 (the mails are plain text)
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    auto_reload=False,
+)
 
 
 def write(notice: Notice, domain: str) -> Mail:
-    """The mail of a notice. Its Message-ID is made from the notice's id, so that a repeat is recognised as one."""
-    words = {"order": notice.order_id, "amount": str(notice.amount or "")}
+    """The mail of a notice, in the customer's language or else in English. A template's first line is the subject. The
+    Message-ID is made from the notice's id, so that a repeat is recognised as one."""
+    spoken = notice.language.replace("_", "-").partition("-")[0].lower()
+    language = spoken if spoken in _MARKS else _FALLBACK
+    words: dict[str, object] = {
+        "order": notice.order_id,
+        "lines": notice.lines,
+        "left_out": notice.left_out,
+        "outcome": notice.outcome,
+        "note": notice.note.splitlines(),
+    }
+    # What a notice does not have stays undefined: a mail with a gap where the amount should be is not written at all.
+    if notice.amount is not None:
+        words["amount"] = _figure(notice.amount, language)
+    if notice.received_at is not None:
+        words["received_at"] = f"{notice.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    text = _TEMPLATES.get_template(f"{language}/{notice.kind.value}.txt").render(words)
+    subject, _, body = text.partition("\n")
     return Mail(
         message_id=f"<{notice.notice_id.replace('/', '.')}@{domain}>",
         to=notice.email,
-        subject=_SUBJECTS[notice.kind].format(**words),
-        body=_BODIES[notice.kind].format(**words) + "\n",
+        subject=subject,
+        body=body.lstrip("\n"),
     )
 
 
+def _figure(money: Money, language: str) -> str:
+    """`1,234.50 USD`, in German `1.234,50 USD`: with a foreign mark, three decimals read as thousands. The number of
+    decimals is that of ISO 4217, which the payment was made by, and the code says which dollar is meant."""
+    places = exponent(money.currency)
+    figure = f"{Decimal(money.amount).scaleb(-places):,.{places}f}"
+    return f"{figure.translate(str.maketrans(',.', _MARKS[language]))} {money.currency}"
+
+
 class NoticeDispatcher:
-    """Delivers the outbox, in every worker: a notice is claimed before it is sent, so two workers do not send it twice."""
+    """Delivers the outbox, in every worker: a notice is claimed before it is sent, so two workers do not send it twice.
+
+    Nothing that goes wrong with one notice stops the others, and nothing ends the dispatcher but its cancellation.
+    """
 
     def __init__(self, book: OrderBook, mailer: Mailer, domain: str) -> None:
         self._book = book
@@ -55,28 +87,62 @@ class NoticeDispatcher:
     async def run(self, every: timedelta = timedelta(seconds=1)) -> None:
         """Until cancelled."""
         while True:
+            sent = 0
             try:
-                await self.deliver_due(datetime.now(UTC))
+                sent = await self.deliver_due(datetime.now(UTC))
             except Unavailable as error:
                 structlog.get_logger().warning("outbox_unavailable", error=error.message)
-            await asyncio.sleep(every.total_seconds())
+            except Exception as error:  # noqa: BLE001 (a programming error: seen, and the worker lives on)
+                structlog.get_logger().error("outbox_failed", **_seen(error))
+            if sent < _BATCH:
+                await asyncio.sleep(every.total_seconds())
 
     async def deliver_due(self, now: datetime) -> int:
-        """Deliver what is due; returns how many notices went out."""
+        """Deliver what is due; returns how many notices went out. Raises Unavailable when the order book cannot be
+        reached: to go on sending then would be to send again what could not be noted as sent."""
+        began = time.monotonic()
         sent = 0
         for notice in await self._book.due_notices(now, _BATCH):
-            log = structlog.get_logger().bind(notice_id=notice.notice_id, order_id=notice.order_id)
+            if time.monotonic() - began > _BATCH_SECONDS:
+                break
+            log = structlog.get_logger().bind(notice_id=notice.notice_id, order_id=notice.order_id, kind=notice.kind)
             try:
-                await self._mailer.send(write(notice, self._domain))
-            except Unavailable as error:
-                delay = min(timedelta(seconds=2**notice.attempts), _LONGEST_DELAY)
-                await self._book.notice_delayed(notice.notice_id, now + delay, error.message)
-                log.warning("notice_delayed", error=error.message)
-            except Refused as error:
+                sent += await self._deliver(notice, now, log)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 (the claim runs out in a minute; the others are not to wait for it)
+                log.error("notice_failed", **_seen(error))
+        return sent
+
+    async def _deliver(self, notice: Notice, now: datetime, log: structlog.typing.FilteringBoundLogger) -> bool:
+        """Whether it went out."""
+        try:
+            await self._mailer.send(write(notice, self._domain))
+        except StepError as error:
+            if error.code is ErrorCode.MAIL_REFUSED:
                 await self._book.notice_refused(notice.notice_id, error.message)
                 log.warning("notice_refused", error=error.message)
-            else:
-                await self._book.notice_sent(notice.notice_id, now)
-                log.info("notice_sent", kind=notice.kind)
-                sent += 1
-        return sent
+                return False
+            # Down, or it rejected our password: no fault of this notice.
+            why = error.message
+            log.warning("notice_delayed", error=why)
+        except Exception as error:  # noqa: BLE001 (a programming error: seen here, and this notice tried again later)
+            why = f"It cannot be written or sent: {type(error).__name__}."
+            log.error("notice_failed", **_seen(error))
+        else:
+            await self._book.notice_sent(notice.notice_id, now)
+            log.info("notice_sent")
+            return True
+        await self._book.notice_delayed(notice.notice_id, now + _delay(notice.attempts), why)
+        return False
+
+
+def _delay(attempts: int) -> timedelta:
+    """Twice as long each time, up to an hour."""
+    return min(timedelta(seconds=2 ** min(attempts, 12)), _LONGEST_DELAY)
+
+
+def _seen(error: Exception) -> dict[str, str]:
+    """A programming error for the log, by its type and place: its text may hold what the customer's mail says."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "where": f"{place.filename}:{place.lineno}"}

@@ -1,19 +1,24 @@
 """Activities on the order: verify and hold it, release it, close it."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities.signatures import CloseOrder, ReleaseOrder, Verification, VerifyOrder
+from activities.signatures import CloseOrder, QuoteCancellation, ReleaseOrder, Verification, VerifyOrder
 from domain.errors import ErrorCode, Refused
+from domain.messages import Quote
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationRecord, Outcome
 from domain.payment import Payment
+from domain.plan import LeftOut, PlannedLine
 from domain.policy import Decision, Policy, Rule, Verdict
+from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, StopStatus, Tracking
 from providers.carrier.port import Labels
 from providers.gateway.port import PaymentGateway
-from providers.order_book.port import Closing, NewNotice, NoticeKind, OrderBook
+from providers.order_book.port import Closing, NewNotice, NoticeKind, NoticeLine, OrderBook
 
 
 class OrderActivities:
@@ -30,6 +35,46 @@ class OrderActivities:
         Refused: ORDER_HELD, PAYMENT_NOT_FOUND. A business no is a decision, not a failure.
         """
         request = step.request
+        order = await self._admitted(request)
+        if isinstance(order, Verification):
+            known = order.existing
+            # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
+            ours = known and known.cancellation_id == step.cancellation_id and activity.info().attempt > 1
+            return order.model_copy(update={"existing": None}) if known and not known.result and ours else order
+        verification = await self._decide(step.cancellation_id, order, request)
+        if verification.plan is not None:
+            record = CancellationRecord(
+                cancellation_id=step.cancellation_id,
+                order_id=order.order_id,
+                request=request,
+                decision=verification.decision,
+                plan=verification.plan,
+            )
+            await self._book.hold_order(record, [_received(request)], key=step.key)
+        elif request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
+            # The law wants its receipt acknowledged whatever becomes of the order.
+            await self._book.tell(step.cancellation_id, order.order_id, [_received(request)])
+        return verification
+
+    @activity.defn
+    async def quote_cancellation(self, step: QuoteCancellation) -> Quote:
+        """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND."""
+        request = step.request
+        seen = await self._admitted(request)
+        if isinstance(seen, Order):
+            seen = await self._decide(step.cancellation_id, seen, request)
+        known = seen.existing
+        return Quote(
+            order_id=request.order_id,
+            request_id=request.request_id,
+            decision=seen.decision,
+            plan=seen.plan,
+            existing=known.cancellation_id if known else None,
+            result=known.result if known else None,
+        )
+
+    async def _admitted(self, request: CancellationRequest) -> Order | Verification:
+        """The order; or the answer that needs no look at its payments and parcels."""
         try:
             order = await self._book.read_order(request.order_id)
         except Refused as refused:
@@ -44,34 +89,20 @@ class OrderActivities:
         if known and known.result:
             return _told_again(known, order, self._policy)
         if known:
-            # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
-            ours = known.cancellation_id == step.cancellation_id and activity.info().attempt > 1
-            return Verification(
-                decision=known.decision,
-                plan=known.plan,
-                customer_id=order.customer_id,
-                existing=None if ours else known,
-            )
+            return Verification(decision=known.decision, plan=known.plan, customer_id=order.customer_id, existing=known)
         no = self._policy.admits(order, request)
-        if no:
-            return Verification(decision=no, customer_id=order.customer_id)
+        return Verification(decision=no, customer_id=order.customer_id) if no else order
+
+    async def _decide(self, cancellation_id: str, order: Order, request: CancellationRequest) -> Verification:
+        """Decision and plan by policy, on the live truth."""
         decision, plan = self._policy.decide(
-            cancellation_id=step.cancellation_id,
+            cancellation_id=cancellation_id,
             order=order,
             request=request,
             payments=await self._payments(order),
             trackings=await self._trackings(order),
             now=datetime.now(UTC),
         )
-        if plan is not None:
-            record = CancellationRecord(
-                cancellation_id=step.cancellation_id,
-                order_id=order.order_id,
-                request=request,
-                decision=decision,
-                plan=plan,
-            )
-            await self._book.hold_order(record, [NewNotice(kind=NoticeKind.RECEIVED)], key=step.key)
         return Verification(decision=decision, plan=plan, customer_id=order.customer_id)
 
     async def _payments(self, order: Order) -> dict[str, Payment]:
@@ -94,7 +125,11 @@ class OrderActivities:
     @activity.defn
     async def release_order(self, step: ReleaseOrder) -> None:
         """Compensation of verify_order: hold off, promise to the customer restored, cancellation closed in the OMS."""
-        await self._book.release_order(step.result, [NewNotice(kind=NoticeKind.NOT_CANCELLED)], key=step.key)
+        result = step.result
+        # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
+        left_out = _together(result.left_out) if result.outcome is Outcome.REJECTED else ()
+        notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=result.outcome, left_out=left_out)
+        await self._book.release_order(result, [notice], key=step.key)
 
     @activity.defn
     async def close_order(self, step: CloseOrder) -> None:
@@ -113,10 +148,35 @@ class OrderActivities:
             reversals=step.reversals,
         )
         assert step.result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
-        notices = [NewNotice(kind=NoticeKind.CANCELLED)]
+        notices = [
+            NewNotice(
+                kind=NoticeKind.CANCELLED,
+                lines=() if step.plan.everything else _together(step.plan.lines),
+                left_out=_together(step.plan.left_out),
+            )
+        ]
         if step.result.released:
             notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=step.result.released))
         await self._book.close_order(closing, notices, key=step.key)
+
+
+def _received(request: CancellationRequest) -> NewNotice:
+    """A note that staff wrote is not for the customer's eyes."""
+    statutory = request.reason is ReasonCode.STATUTORY_WITHDRAWAL
+    return NewNotice(
+        kind=NoticeKind.WITHDRAWAL_ACKNOWLEDGED if statutory else NoticeKind.RECEIVED,
+        lines=_together(request.lines),
+        received_at=activity.info().scheduled_time,
+        note=request.note if request.actor.kind is ActorKind.CUSTOMER else "",
+    )
+
+
+def _together(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[NoticeLine, ...]:
+    """Units of one line in several parcels are one line to the customer."""
+    units: Counter[str] = Counter()
+    for part in parts:
+        units[part.line_id] += part.quantity
+    return tuple(NoticeLine(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())
 
 
 def _told_again(known: CancellationRecord, order: Order, policy: Policy) -> Verification:

@@ -2,14 +2,14 @@
 
 from temporalio import activity
 
-from activities.signatures import CheckRefund, RestorePayment, ReversePayment
+from activities.signatures import CheckRefund, GiveStoreCredit, RestorePayment, ReversePayment, StepInput
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Reversal
 from domain.payment import DisputeState, Payment, Refund, RefundStatus
 from providers.gateway.port import PaymentGateway
-from providers.order_book.port import OrderBook
+from providers.order_book.port import NewNotice, NoticeKind, OrderBook
 
 
 class PaymentActivities:
@@ -44,6 +44,8 @@ class PaymentActivities:
         detail = f"released {released}" if released else ""
         if refund is None:
             return Reversal(tender_id=tender.tender_id, released=released, detail=detail)
+        if refund.status.dead:
+            await self._tell_failed(step)
         detail = f"{detail}; refund {refund.status.replace('_', ' ')}".removeprefix("; ")
         return Reversal(tender_id=tender.tender_id, released=released, refunds=(refund,), detail=detail)
 
@@ -73,12 +75,19 @@ class PaymentActivities:
         try:
             return await self._gateway.refund(step.planned.tender.reference, amount, key=step.key)
         except Refused as refused:
+            if refused.code is ErrorCode.REFUND_REFUSED:
+                await self._tell_failed(step)
             if refused.code in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
                 # Somebody refunded between our look and our call: look again, with the new count.
                 raise Unavailable(
                     f"The payment of tender {step.planned.tender.tender_id} changed meanwhile; it is read again."
                 ) from None
             raise
+
+    async def _tell_failed(self, step: StepInput) -> None:
+        """The customer may have the money another way, and is told once, however many refunds fail."""
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED)
+        await self._book.tell(step.cancellation_id, step.order_id, [failed])
 
     async def _put_back(self, step: ReversePayment) -> Reversal:
         tender = step.planned.tender
@@ -93,11 +102,18 @@ class PaymentActivities:
         return Reversal(tender_id=tender.tender_id, released=zero, refunds=(refund,), detail="put back on its balance")
 
     @activity.defn
+    async def give_store_credit(self, step: GiveStoreCredit) -> Refund:
+        """Put what the tender cannot take back on the customer's store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
+        return await self._book.restore_balance(step.order_id, step.target, step.amount, key=step.key)
+
+    @activity.defn
     async def check_refund(self, step: CheckRefund) -> Reversal:
         """Read the refunds of one tender again."""
         if step.planned.tender.kind is not TenderKind.CARD:
             return step.reversal
         refunds = tuple([await self._gateway.read_refund(refund.reference) for refund in step.reversal.refunds])
+        if any(refund.status.dead for refund in refunds):
+            await self._tell_failed(step)
         detail = "; ".join(f"refund {refund.status.replace('_', ' ')}" for refund in refunds)
         return step.reversal.model_copy(update={"refunds": refunds, "detail": detail})
 
@@ -106,9 +122,9 @@ class PaymentActivities:
         """Compensation of reverse_payment, whether that had its effect or not: cancel refunds that can still be cancelled
         and reserve again what was released. Refused: REFUND_NOT_CANCELLABLE, NO_MANDATE; a person goes on then."""
         tender = step.planned.tender
+        for n, key in enumerate(step.undoes, start=1):
+            await self._book.take_back_balance(step.order_id, tender.tender_id, key=f"{step.key}.{n}", undoes=key)
         if tender.kind is not TenderKind.CARD:
-            for key in step.undoes:
-                await self._book.take_back_balance(step.order_id, tender.tender_id, key=step.key, undoes=key)
             return
         payment = await self._gateway.read_payment(tender.reference)
         for key in step.undoes:

@@ -4,6 +4,7 @@ from temporalio import activity
 
 from activities.signatures import CreditedRefund, CreditRefund, RevokedRefund, RevokeRefund
 from domain.money import Money
+from domain.order import TenderKind
 from domain.outcome import Reversal
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
@@ -63,7 +64,7 @@ def _credited(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender
     return [
         CreditedTender(
             tender_id=reversal.tender_id,
-            kind=planned.tender.kind,
+            kind=TenderKind.STORE_CREDIT if reversal.as_store_credit else planned.tender.kind,
             amount=refund.amount,
             reference=refund.reference,
             settled=refund.status is RefundStatus.SUCCEEDED,

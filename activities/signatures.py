@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from domain.base import Value
+from domain.messages import Quote
 from domain.money import Money
 from domain.outcome import CancellationRecord, CancellationResult, Reversal, StepName
+from domain.payment import Refund
 from domain.plan import Plan, PlannedTender, RefundIntercepted
 from domain.policy import Decision
 from domain.request import CancellationRequest
@@ -51,6 +53,10 @@ class Verification(Value):
     existing: CancellationRecord | None = None
 
 
+class QuoteCancellation(StepInput):
+    request: CancellationRequest
+
+
 class ReleaseOrder(StepInput):
     result: CancellationResult
 
@@ -75,10 +81,16 @@ class ReversePayment(StepInput):
 
 
 class RestorePayment(StepInput):
-    """`undoes` are the keys of `reverse_payment` for this tender, oldest first."""
+    """`undoes` are the keys under which money of this tender may have gone back, oldest first."""
 
     planned: PlannedTender
     undoes: tuple[str, ...]
+
+
+class GiveStoreCredit(StepInput):
+    """`amount` goes to the customer's store credit in place of the tender `target`."""
+
+    amount: Money
 
 
 class CheckRefund(StepInput):
@@ -116,6 +128,7 @@ class CloseOrder(StepInput):
 
 
 VERIFY_ORDER = Signature(StepName.VERIFY_ORDER, VerifyOrder, Verification)
+QUOTE_CANCELLATION = Signature(StepName.QUOTE_CANCELLATION, QuoteCancellation, Quote)
 RELEASE_ORDER: Signature[ReleaseOrder, None] = Signature(StepName.RELEASE_ORDER, ReleaseOrder, None)
 STOP_SHIPMENT = Signature(StepName.STOP_SHIPMENT, StopShipment, Stop)
 CHECK_SHIPMENT = Signature(StepName.CHECK_SHIPMENT, CheckShipment, Stop)
@@ -123,6 +136,7 @@ RESUME_SHIPMENT: Signature[ResumeShipment, None] = Signature(StepName.RESUME_SHI
 REVERSE_PAYMENT = Signature(StepName.REVERSE_PAYMENT, ReversePayment, Reversal)
 RESTORE_PAYMENT: Signature[RestorePayment, None] = Signature(StepName.RESTORE_PAYMENT, RestorePayment, None)
 CHECK_REFUND = Signature(StepName.CHECK_REFUND, CheckRefund, Reversal)
+GIVE_STORE_CREDIT = Signature(StepName.GIVE_STORE_CREDIT, GiveStoreCredit, Refund)
 CREDIT_REFUND = Signature(StepName.CREDIT_REFUND, CreditRefund, CreditedRefund)
 REVOKE_REFUND = Signature(StepName.REVOKE_REFUND, RevokeRefund, RevokedRefund)
 CLOSE_ORDER: Signature[CloseOrder, None] = Signature(StepName.CLOSE_ORDER, CloseOrder, None)

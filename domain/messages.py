@@ -32,6 +32,22 @@ class Submission(Value):
     result: CancellationResult | None = None
 
 
+class Quote(Value):
+    """Result of `QuoteWorkflow`: what `submit` would answer at this moment. Nothing was done, and nothing is promised:
+    order, payments and parcels are read anew when the cancellation is asked for.
+
+    `existing` is the cancellation that there is already and that the request would meet; then decision and plan are that
+    one's, and `result` is there when it is over.
+    """
+
+    order_id: str
+    request_id: str
+    decision: Decision
+    plan: Plan | None = None
+    existing: str | None = None
+    result: CancellationResult | None = None
+
+
 class Approve(Value):
     """Update `approve`: a second person lets the cancellation go on."""
 
@@ -79,6 +95,23 @@ class ResolveStep(Value):
     target: str
     resolution: Resolution
     reference: Reference
+    note: Note = ""
+
+
+class RefundMethod(StrEnum):
+    """The other ways to give money back when the original tender cannot take it."""
+
+    STORE_CREDIT = "store_credit"
+    BANK_TRANSFER = "bank_transfer"
+
+
+class ChooseRefundMethod(Value):
+    """Update `choose_refund_method`: the customer, or staff on the phone with the customer, says how to give back the money
+    of a tender (`target`) that the gateway cannot refund. Nobody chooses for the customer: without this the run waits."""
+
+    actor: Actor
+    target: str
+    method: RefundMethod
     note: Note = ""
 
 

@@ -1,7 +1,7 @@
 """Money: an integer of minor units with its ISO 4217 currency; never a float, never `/100`."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Self
@@ -95,17 +95,6 @@ class Money(Value):
         """This amount × part / whole, rounded down. Successive shares are taken as differences of cumulative ones, so
         that the last unit takes the rest and the shares of a whole always add up to it."""
         return Money(amount=self.amount * part // whole, currency=self.currency)
-
-    def split(self, weights: Sequence[int]) -> "list[Money]":
-        """Divide by weights, largest remainder first: the parts add up exactly, ties go to the earlier part."""
-        whole = sum(weights)
-        if whole <= 0:
-            raise ValueError("weights must add up to more than zero")
-        parts = [self.amount * weight // whole for weight in weights]
-        by_remainder = sorted(range(len(weights)), key=lambda i: (-(self.amount * weights[i] % whole), i))
-        for i in by_remainder[: self.amount - sum(parts)]:
-            parts[i] += 1
-        return [Money(amount=part, currency=self.currency) for part in parts]
 
 
 _AMOUNT = re.compile(r"^(?P<amount>-?\d+(\.\d+)?) ?(?P<currency>[A-Z]{3})$")

@@ -20,6 +20,7 @@ class OrderState(StrEnum):
 class OrderFlag(StrEnum):
     FRAUD_REVIEW = "fraud_review"
     FINAL_SALE = "final_sale"
+    EU_CONSUMER = "eu_consumer"
 
 
 class TenderKind(StrEnum):

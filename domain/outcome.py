@@ -82,6 +82,8 @@ class StepName(StrEnum):
     REVOKE_REFUND = "revoke_refund"
     CHECK_SHIPMENT = "check_shipment"
     CHECK_REFUND = "check_refund"
+    QUOTE_CANCELLATION = "quote_cancellation"
+    GIVE_STORE_CREDIT = "give_store_credit"
 
 
 class StepStatus(StrEnum):
@@ -142,6 +144,8 @@ class Reversal(Value):
     released: Money
     refunds: tuple[Refund, ...] = ()
     by_hand: ByHand | None = None
+    as_store_credit: bool = False
+    """The tender could not take it back, and the customer chose store credit."""
     detail: str = ""
 
     @property

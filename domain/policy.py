@@ -169,7 +169,7 @@ class Policy(Value):
             )
         except NotCancellable as no:
             return self.reject(Rule(no.reason), no.message, maximum=no.maximum), None
-        asks = self._second_person(order, plan, now)
+        asks = self._second_person(order, request, plan, now)
         if asks is None:
             return (
                 Decision(
@@ -192,10 +192,16 @@ class Policy(Value):
             plan,
         )
 
-    def _second_person(self, order: Order, plan: Plan, now: datetime) -> tuple[Rule, str, Gate] | None:
+    def _second_person(
+        self, order: Order, request: CancellationRequest, plan: Plan, now: datetime
+    ) -> tuple[Rule, str, Gate] | None:
         if OrderFlag.FRAUD_REVIEW in order.flags and plan.refund:
             # The parcel of a suspect must not leave while somebody looks; only the money waits for them.
             return Rule.FRAUD_REVIEW, f"Order {order.order_id} is under fraud review.", Gate.BEFORE_REVERSING
+        if request.reason is ReasonCode.STATUTORY_WITHDRAWAL and OrderFlag.EU_CONSUMER in order.flags:
+            # A right, not a favour: Directive 2011/83/EU, art. 9, gives 14 days from the receipt of the goods, and these
+            # have not been received. No window, limit or sale condition of ours stands against it.
+            return None
         if OrderFlag.FINAL_SALE in order.flags:
             return Rule.FINAL_SALE, f"Order {order.order_id} is a final sale.", Gate.BEFORE_STOPPING
         if now - order.placed_at > self.window:

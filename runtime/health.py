@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from runtime.leaving import leave
 from runtime.plugin import TASK_QUEUE
 from runtime.settings import connection
 
@@ -39,14 +40,16 @@ async def polled() -> bool:
     )
 
 
-def main() -> None:
+def main() -> int:
     try:
         healthy = asyncio.run(polled())
     except (RPCError, RuntimeError):
-        sys.exit("Temporal does not answer; TEMPORAL_ADDRESS says where it is.")
+        print("Temporal does not answer; TEMPORAL_ADDRESS says where it is.", file=sys.stderr)
+        return 1
     if not healthy:
-        sys.exit(f"No worker of this host polls the task queue {TASK_QUEUE}.")
+        print(f"No worker of this host polls the task queue {TASK_QUEUE}.", file=sys.stderr)
+    return 0 if healthy else 1
 
 
 if __name__ == "__main__":
-    main()
+    leave(main())

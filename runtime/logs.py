@@ -33,7 +33,8 @@ def _run_context(_: Any, __: str, event: structlog.typing.EventDict) -> structlo
     if workflow.in_workflow():
         info = workflow.info()
         event.setdefault("workflow_id", info.workflow_id)
-        event.setdefault("order_id", info.workflow_id.removeprefix("cancel-order-"))
+        if info.workflow_id.startswith("cancel-order-"):
+            event.setdefault("order_id", info.workflow_id.removeprefix("cancel-order-"))
         event.setdefault("run_id", info.run_id)
     return event
 
@@ -47,10 +48,13 @@ def configure(form: LogFormat, level: str = "INFO") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render: list[structlog.typing.Processor]
+    # Tracebacks come without the local variables of each frame: they hold requests, keys and customers' data.
     if form is LogFormat.JSON:
-        render = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        render = [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
     else:
-        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[_not_under_replay, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
@@ -111,11 +115,12 @@ class _ActivityContext(ActivityInboundInterceptor):
 class _WorkflowContext(WorkflowInboundInterceptor):
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002
         log = structlog.get_logger()
-        log.info("cancellation_started")
+        kind = workflow.info().workflow_type.removesuffix("Workflow").lower()  # cancellation, quote
+        log.info(f"{kind}_started")
         try:
             result = await super().execute_workflow(input)
         except Exception as failure:
-            log.warning("cancellation_failed", error=getattr(failure, "type", None) or type(failure).__name__)
+            log.warning(f"{kind}_failed", error=getattr(failure, "type", None) or type(failure).__name__)
             raise
-        log.info("cancellation_ended", outcome=getattr(result, "outcome", None))
+        log.info(f"{kind}_ended", outcome=getattr(result, "outcome", None))
         return result

@@ -26,6 +26,9 @@ class WorkerSettings(BaseSettings):
     ups_client_id: str
     ups_client_secret: SecretStr
     ups_base_url: str = "https://onlinetools.ups.com/api/deliveryintercept/v2"
+    ups_contact_name: str = Field(default="Shipping department", max_length=30)
+    ups_contact_phone: str = Field(default="+10000000000", pattern=r"^\+[0-9]{1,13}$")
+    """Whom UPS asks about an intercept: set both before the first real one."""
     ups_token_url: str = "https://onlinetools.ups.com/security/v1/oauth/token"  # noqa: S105 - an address
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 25

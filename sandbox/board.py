@@ -7,15 +7,12 @@ from enum import StrEnum
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from domain.outcome import CancellationResult, Outcome, StepName, StepRow, StepStatus
+from client.views import MARKS, News, given_back, table, words
+from domain.outcome import CancellationResult, Outcome, StepName, StepRow
 from sandbox.proof import Proof
 from sandbox.samples import Ending, Sample
-from starter import Status
-
-News = Status | CancellationResult
 
 _VERBS = {
     StepName.VERIFY_ORDER: "verify",
@@ -27,15 +24,6 @@ _VERBS = {
     StepName.RESUME_SHIPMENT: "resume",
     StepName.RESTORE_PAYMENT: "restore",
     StepName.REVOKE_REFUND: "revoke",
-}
-_MARKS = {
-    StepStatus.RUNNING: ("▶", "cyan"),
-    StepStatus.WAITING: ("…", "yellow"),
-    StepStatus.DONE: ("✓", "green"),
-    StepStatus.DECLINED: ("↩", "yellow"),
-    StepStatus.NEEDS_ATTENTION: ("!", "bold red"),
-    StepStatus.RESOLVED: ("✓", "magenta"),
-    StepStatus.FAILED: ("✗", "red"),
 }
 _OUTCOMES = {
     Outcome.CANCELLED: "green",
@@ -71,13 +59,13 @@ class Board:
         if self.console.is_terminal:
             return
         for step in news.steps:
-            self._say(sample.order_id, " ".join(filter(None, (_step(step), _words(step.status), step.detail))))
+            self._say(sample.order_id, " ".join(filter(None, (_step(step), words(step.status), step.detail))))
         if isinstance(news, CancellationResult):
-            self._say(sample.order_id, f"{_words(news.outcome)}: {news.sentence}")
+            self._say(sample.order_id, f"{words(news.outcome)}: {news.sentence}")
         else:
             for wait in news.waits:
                 if wait.step is None:
-                    self._say(sample.order_id, f"{_words(wait.state)}: {wait.reason}")
+                    self._say(sample.order_id, f"{words(wait.state)}: {wait.reason}")
 
     def remark(self, sentence: str) -> None:
         """Something that somebody did."""
@@ -109,45 +97,45 @@ class Board:
             self.console.print(Text(f"{self._clock()}  {order_id}  {what}"), soft_wrap=True)
 
     def __rich__(self) -> RenderableType:
-        table = _table("order", "what it is", "state", "timeline")
+        rows = table("order", "what it is", "state", "timeline")
         for sample in self._samples:
             news = self._news.get(sample.order_id)
-            table.add_row(sample.order_id, sample.title, _state(news), _timeline(news) if news else Text())
+            rows.add_row(sample.order_id, sample.title, _state(news), _timeline(news) if news else Text())
         remarks = [Text(remark, style="bold cyan") for remark in self._remarks[-_REMARKS_SHOWN:]]
-        return Group(table, Text(), *remarks)
+        return Group(rows, Text(), *remarks)
 
 
 def closing_table(samples: Sequence[Sample], results: Mapping[str, CancellationResult], proof: Proof) -> RenderableType:
     """Each order's end: ✓ where it is exactly what was expected, else ✗ with both."""
-    table = _table("order", "what it is", "outcome", "goods")
-    table.add_column("money", overflow="fold", min_width=len("refunded 640.00 USD"))
-    table.add_column("paper", no_wrap=True)
-    table.add_column("mails", justify="right")
+    rows = table("order", "what it is", "outcome", "goods")
+    rows.add_column("money", overflow="fold", min_width=len("refunded 640.00 USD"))
+    rows.add_column("paper", no_wrap=True)
+    rows.add_column("mails", justify="right")
     for sample in samples:
         result = results.get(sample.order_id)
         if result is None:
-            table.add_row(sample.order_id, sample.title, Text("✗ has not ended", style="bold red"))
+            rows.add_row(sample.order_id, sample.title, Text("✗ has not ended", style="bold red"))
             continue
         seen = Ending.of(result, sample.order.currency)
-        table.add_row(
+        rows.add_row(
             sample.order_id,
             sample.title,
             _seen(sample.expected.outcome, seen.outcome, good=seen == sample.expected),
             _seen(sample.expected.goods, seen.goods),
             _money(sample.expected, seen),
-            result.credit_note or Text(_words(seen.paper), style="dim"),
+            result.credit_note or Text(words(seen.paper), style="dim"),
             str(proof.mails.get(sample.order_id, 0)),
         )
-    return table
+    return rows
 
 
 def proof_view(proof: Proof) -> RenderableType:
-    table = _table("")
+    rows = table("")
     for column in ("refunded at the gateway", "by others", "settled in the ledger", "put back", "credit notes", "owed"):
-        table.add_column(column, justify="right")
+        rows.add_column(column, justify="right")
     for balance in proof.balances:
         amounts = (balance.at_gateway, balance.elsewhere, balance.settled, balance.put_back, balance.credited)
-        table.add_row(_verdict(balance.holds), *map(str, (*amounts, balance.payable)))
+        rows.add_row(_verdict(balance.holds), *map(str, (*amounts, balance.payable)))
     systems = {name: sum(n for kind, n in proof.effects.items() if kind.startswith(name)) for name in _SYSTEMS}
     counted = ", ".join(f"{count} {where}" for where, count in zip(_SYSTEMS.values(), systems.values(), strict=True))
     return Group(
@@ -155,7 +143,7 @@ def proof_view(proof: Proof) -> RenderableType:
         Text(
             "The books: gateway less others = ledger; with what was put back on gift cards = credit notes", style="dim"
         ),
-        table,
+        rows,
         Text.assemble(_verdict(not proof.repeated), f"  {sum(systems.values())} effects, none twice: {counted}"),
         Text.assemble(_verdict(not proof.unsent), f"  {sum(proof.mails.values())} mails, one for each notice"),
     )
@@ -170,21 +158,19 @@ def _verdict(holds: bool) -> Text:
 
 def _seen(expected: StrEnum, seen: StrEnum, *, good: bool | None = None) -> Text:
     """What was seen and, where something else was expected, what. With `good`, a mark for the whole order before it."""
-    text = Text(_words(seen), style=_OUTCOMES.get(seen, "") if isinstance(seen, Outcome) else "")
+    text = Text(words(seen), style=_OUTCOMES.get(seen, "") if isinstance(seen, Outcome) else "")
     if seen != expected:
-        text.append(f" (expected: {_words(expected)})", style="bold red")
+        text.append(f" (expected: {words(expected)})", style="bold red")
     return text if good is None else Text.assemble(_verdict(good), " ", text)
 
 
 def _money(expected: Ending, seen: Ending) -> Text:
-    given_back = [
-        f"{word} {amount}" for word, amount in (("refunded", seen.refunded), ("released", seen.released)) if amount
-    ]
-    text = Text("\n".join(given_back)) if given_back else Text(_words(seen.money), style="dim")
+    money = given_back(seen.refunded, seen.released)
+    text = Text("\n".join(money)) if money else Text(words(seen.money), style="dim")
     wanted = (expected.money, expected.paper, expected.refunded, expected.released)
     if (seen.money, seen.paper, seen.refunded, seen.released) != wanted:
         text.append(
-            f"\n({_words(seen.money)}, {_words(seen.paper)}; expected: {_words(expected.money)}, {_words(expected.paper)}, "
+            f"\n({words(seen.money)}, {words(seen.paper)}; expected: {words(expected.money)}, {words(expected.paper)}, "
             f"refunded {expected.refunded}, released {expected.released})",
             style="bold red",
         )
@@ -195,8 +181,8 @@ def _state(news: News | None) -> Text:
     if news is None:
         return Text("asked", style="dim")
     if isinstance(news, CancellationResult):
-        return Text(_words(news.outcome), style=_OUTCOMES[news.outcome])
-    return Text(_words(news.state).replace("waiting", "waits"), style="yellow")
+        return Text(words(news.outcome), style=_OUTCOMES[news.outcome])
+    return Text(words(news.state).replace("waiting", "waits"), style="yellow")
 
 
 def _timeline(news: News) -> Text:
@@ -207,7 +193,7 @@ def _timeline(news: News) -> Text:
 
 
 def _mark(step: StepRow) -> Text:
-    sign, colour = _MARKS[step.status]
+    sign, colour = MARKS[step.status]
     return Text.assemble((sign, colour), _step(step))
 
 
@@ -222,14 +208,3 @@ _WITH_TARGET = {
     StepName.REVERSE_PAYMENT,
     StepName.RESTORE_PAYMENT,
 }
-
-
-def _words(code: StrEnum) -> str:
-    return code.value.replace("_", " ")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

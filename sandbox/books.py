@@ -11,7 +11,6 @@ from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import Outcome
 from providers.order_book.engine import reading, writing
-from providers.order_book.outbox import amount_of
 from providers.order_book.port import NoticeKind
 from providers.order_book.tables import (
     AccountEntryRow,
@@ -280,7 +279,7 @@ async def notices(engine: AsyncEngine) -> list[OutboxNotice]:
                 notice_id=row.notice_id,
                 kind=row.kind,
                 order_id=row.order_id,
-                amount=amount_of(row),
+                amount=row.content.amount,
                 due_at=row.due_at,
                 sent_at=row.sent_at,
                 attempts=row.attempts,

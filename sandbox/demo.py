@@ -21,11 +21,15 @@ from rich.console import Console
 from rich.text import Text
 from temporalio.runtime import Runtime, TelemetryConfig
 
+from client.cancellations import Cancellations
+from client.errors import StarterError
+from client.views import new_console
 from domain.base import Value
 from domain.messages import Approve, Reject, Resolution, ResolveStep, Withdraw
 from domain.outcome import CancellationResult, StepName
 from domain.request import Actor, ActorKind
 from providers.order_book.engine import open_engine
+from runtime.leaving import leave
 from sandbox import books
 from sandbox.board import Board, closing_table, proof_view
 from sandbox.carrier_admin import CarrierAdmin
@@ -36,7 +40,6 @@ from sandbox.samples import SAMPLES, SLOW_REFUND, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
 from sandbox.stack import USUAL_PORT, Stack, StackError, new_stack
-from starter import Cancellations, StarterError
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -284,9 +287,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="write the outcomes and the counts here, as JSON")
     parser.add_argument("--folder", type=Path, default=ROOT / ".run" / "demo", help="data and logs; emptied first")
     given = parser.parse_args()
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 120
+    console = new_console(width=120)
     _only_this_machine()
     try:
         return asyncio.run(
@@ -300,11 +301,5 @@ def main() -> int:
         return 1
 
 
-def _leave(code: int) -> NoReturn:
-    """Temporal's client has threads that may abort the interpreter while it shuts down, long after all work was done."""
-    sys.stdout.flush()
-    os._exit(code)
-
-
 if __name__ == "__main__":
-    _leave(main())
+    leave(main())

@@ -7,4 +7,6 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.temporal",
     "tests.fixtures.house",
+    "tests.fixtures.starter",
+    "tests.fixtures.api",
 ]

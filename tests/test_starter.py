@@ -1,10 +1,6 @@
 """The command line and the library behind it: a real process against the dev server, with a worker on the real parts."""
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -16,84 +12,17 @@ from domain.money import money
 from domain.outcome import CancellationResult, Outcome, Owner, Progress, State, StepName, StepStatus
 from domain.policy import Rule, Verdict
 from domain.request import workflow_id
-from runtime.plugin import TASK_QUEUE
 from sandbox import books
 from sandbox.gateway_admin import TestCard
-from sandbox.serving import ROOT
 from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
+from tests.fixtures.starter import Starter, address_of, begin_starter, by_customer, end_starter, run_starter
 from tests.fixtures.temporal import start_dev_server
 from tests.house import House, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
 SUPERVISOR = "refund_department:supervisor-2"
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def sentence(self) -> str:
-        """What a failure says: one line on standard error, and nothing on standard output."""
-        assert self.out == ""
-        assert self.err.count("\n") == 1
-        return self.err.strip()
-
-
-Starter = Callable[..., Coroutine[None, None, Answer]]
-
-
-async def run_starter(address: str, *args: str, stdin: str = "") -> Answer:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "starter.py"),
-        *args,
-        env={**os.environ, "TEMPORAL_ADDRESS": address},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(stdin.encode())
-    assert process.returncode is not None
-    return Answer(process.returncode, out.decode(), err.decode())
-
-
-def address_of(server: WorkflowEnvironment) -> str:
-    return server.client.service_client.config.target_host
-
-
-@pytest.fixture
-def starter(dev_server: WorkflowEnvironment) -> Starter:
-    async def run(*args: str, stdin: str = "") -> Answer:
-        return await run_starter(address_of(dev_server), *args, stdin=stdin)
-
-    return run
-
-
-@pytest.fixture
-async def open_house(real_time_house: House) -> AsyncIterator[House]:
-    """A house on the task queue that the command line knows, with its worker."""
-    house = replace(real_time_house, task_queue=TASK_QUEUE)
-    async with house.worker():
-        yield house
-
-
-def start_command(sample: SampleOrder, *more: str) -> tuple[str, ...]:
-    return (
-        "start",
-        sample.order_id,
-        "--actor",
-        f"customer:{sample.customer_id}",
-        "--reason",
-        "no_longer_needed",
-        "--channel",
-        "web_shop",
-        *more,
-    )
 
 
 def expensive() -> SampleOrder:
@@ -129,7 +58,7 @@ async def test_start_shows_the_decision_with_the_amounts_and_result_shows_the_en
     """B2"""
     sample = captured(total="52.35 USD")
     await open_house.shop.place(sample)
-    started = await starter(*start_command(sample))
+    started = await starter(*by_customer("start", sample))
     assert started.code == ExitCode.DONE, started.err
     assert "approved" in started.out
     assert "refund  T1 (card)" in started.out
@@ -147,7 +76,7 @@ async def test_the_same_request_twice_is_one_cancellation_with_one_answer(open_h
     """A4: while it runs; and the result once it has ended (A3)."""
     sample = captured(total="52.35 USD")
     await open_house.shop.place(sample)
-    command = start_command(sample, "--request-id", "req-1", "--json")
+    command = by_customer("start", sample, "--request-id", "req-1", "--json")
     first = await starter(*command)
     submission = Submission.model_validate_json(first.out)
     assert submission.plan is not None
@@ -166,7 +95,7 @@ async def test_two_at_once_get_the_same_answer(open_house: House, starter: Start
     """A4: the double click."""
     sample = expensive()
     await open_house.shop.place(sample)
-    command = start_command(sample, "--json")
+    command = by_customer("start", sample, "--json")
     first, second = await asyncio.gather(starter(*command), starter(*command))
     assert (first.code, first.err) == (0, "")
     assert first.out == second.out
@@ -183,7 +112,7 @@ async def test_asking_twice_without_a_request_id_is_one_request(open_house: Hous
     """A4: where a second request would cancel another unit."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
     await open_house.shop.place(sample)
-    command = start_command(sample, "--line", "L1=1", "--json")
+    command = by_customer("start", sample, "--line", "L1=1", "--json")
     await starter(*command)
     await starter("result", sample.order_id)
     again = Submission.model_validate_json((await starter(*command)).out)
@@ -195,12 +124,12 @@ async def test_a_request_id_that_was_used_with_other_content_is_refused(open_hou
     """A4"""
     sample = expensive()
     await open_house.shop.place(sample)
-    first = await starter(*start_command(sample, "--request-id", "req-1"))
+    first = await starter(*by_customer("start", sample, "--request-id", "req-1"))
     assert first.code == ExitCode.DONE
-    other = await starter(*start_command(sample, "--request-id", "req-1", "--note", "but in blue"))
+    other = await starter(*by_customer("start", sample, "--request-id", "req-1", "--note", "but in blue"))
     assert other.code == ExitCode.REFUSED
     assert "sent before with other content" in other.sentence
-    joined = await starter(*start_command(sample, "--request-id", "req-2", "--json"))
+    joined = await starter(*by_customer("start", sample, "--request-id", "req-2", "--json"))
     assert Submission.model_validate_json(joined.out).joined
     assert (await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")).code == 0
     assert (await starter("result", sample.order_id)).code == ExitCode.NOT_CANCELLED
@@ -314,7 +243,7 @@ async def test_a_refused_approval_ends_as_rolled_back(open_house: House, starter
     """D5"""
     sample = expensive()
     await open_house.shop.place(sample)
-    await starter(*start_command(sample))
+    await starter(*by_customer("start", sample))
     assert (await starter("reject", sample.order_id, "--actor", SUPERVISOR)).code == ExitCode.DONE
     watched = await starter("watch", sample.order_id)
     assert watched.code == ExitCode.NOT_CANCELLED
@@ -330,7 +259,7 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
     """D2; and then the refund settles (B22)."""
     sample = settles_later()
     await open_house.shop.place(sample)
-    await starter(*start_command(sample))
+    await starter(*by_customer("start", sample))
     cancellations = Cancellations(dev_server.client)
     waiting = await reached(cancellations, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     refused = await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
@@ -355,7 +284,7 @@ async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
 ) -> None:
     sample = settles_later()
     await open_house.shop.place(sample)
-    await starter(*start_command(sample))
+    await starter(*by_customer("start", sample))
     await reached(Cancellations(dev_server.client), sample.order_id, State.WAITING_FOR_SETTLEMENT)
     resolved = await starter(
         "resolve",
@@ -439,24 +368,13 @@ async def test_a_server_that_goes_down_under_a_watcher_is_one_sentence_beside_it
         waiting = request(captured())
         with pytest.raises(StarterError):
             await Cancellations(server.client).start(waiting, timedelta(seconds=0.1))
-        watcher = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ROOT / "starter.py"),
-            "watch",
-            waiting.order_id,
-            "--json",
-            env={**os.environ, "TEMPORAL_ADDRESS": address_of(server)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        watcher = await begin_starter(address_of(server), "watch", waiting.order_id, "--json")
         assert watcher.stdout is not None
         first = await watcher.stdout.readline()
-    out, err = await watcher.communicate()
-    assert watcher.returncode == ExitCode.UNREACHABLE
+    answer = await end_starter(watcher)
+    assert answer.code == ExitCode.UNREACHABLE
     assert Status.model_validate_json(first).order_id == waiting.order_id
-    assert out == b""
-    assert err.startswith(b"Temporal does not answer at ")
-    assert err.count(b"\n") == 1
+    assert answer.sentence.startswith("Temporal does not answer at ")
 
 
 @pytest.mark.parametrize(

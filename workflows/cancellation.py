@@ -14,6 +14,7 @@ from activities.signatures import (
     CheckShipment,
     CloseOrder,
     CreditRefund,
+    GiveStoreCredit,
     ReleaseOrder,
     RestorePayment,
     ResumeShipment,
@@ -24,7 +25,7 @@ from activities.signatures import (
     VerifyOrder,
 )
 from domain.errors import ErrorCode
-from domain.messages import Resolution, ResolveStep, Submission
+from domain.messages import RefundMethod, Resolution, ResolveStep, Submission
 from domain.money import Money
 from domain.outcome import (
     ByHand,
@@ -47,7 +48,7 @@ from domain.request import Actor, ActorKind, CancellationRequest
 from domain.shipment import Stop, StopStatus
 from workflows import steps
 from workflows.saga import RollBack, Saga, carried_to_its_end
-from workflows.steering import SteeredWorkflow, due
+from workflows.steering import AnotherWay, SteeredWorkflow, due
 
 SYSTEM = Actor(kind=ActorKind.SYSTEM, id="cancellation-workflow")
 
@@ -127,11 +128,11 @@ class CancellationWorkflow(SteeredWorkflow):
         )
         reminder = min(self.terms.approval_reminder, self.terms.approval_expiry)
         with self.journal.waiting(wait):
-            answered = await self.until(lambda: self.approved or self.turning, reminder)
+            answered = await self.until(lambda: self.approved or self.turning, reminder, "Remind of the approval")
             if not answered:
                 self.journal.acted("reminder: the approval is still due", SYSTEM, "")
                 rest = self.terms.approval_expiry - reminder
-                answered = await self.until(lambda: self.approved or self.turning, rest)
+                answered = await self.until(lambda: self.approved or self.turning, rest, "The approval expires")
         self.turn_if_wanted()
         if not answered:
             sentence = f"Nobody approved within {self.terms.approval_expiry}."
@@ -168,6 +169,7 @@ class CancellationWorkflow(SteeredWorkflow):
                 shipment_id,
                 stop,
                 state=State.WAITING_FOR_CARRIER,
+                owner=Owner.CARRIER,
                 why="The carrier took the intercept; its tracking has not told the outcome yet.",
                 patience=self.terms.carrier_patience,
                 poll=self.terms.carrier_poll,
@@ -204,33 +206,74 @@ class CancellationWorkflow(SteeredWorkflow):
         await self.void_or_refund(planned, of=of)
 
     async def void_or_refund(self, planned: PlannedTender, *, of: int) -> None:
-        """Until the gateway has taken it, or a person has settled it."""
+        """Until the gateway has taken it, the customer has it another way, or a person has settled it."""
         tender_id = planned.tender.tender_id
-        reversal = await self.carry_out(
-            steps.REVERSE_PAYMENT,
-            tender_id,
-            lambda key: ReversePayment(**self.about(tender_id, key), planned=planned),
-        )
+        try:
+            reversal = await self.carry_out(
+                steps.REVERSE_PAYMENT,
+                tender_id,
+                lambda key: ReversePayment(**self.about(tender_id, key), planned=planned),
+            )
+        except AnotherWay as way:
+            await self.give_back_by(way.method, planned, of=of)
+            return
         self.note(planned, reversal, of=of)
         if self.reversal_of(planned).dead:
             await self.replace_failed_refund(planned, of=of)
 
     async def replace_failed_refund(self, planned: PlannedTender, *, of: int) -> None:
-        """A refund that failed is made again, or a person gives the money back; the customer is owed it all the same."""
+        """A refund that failed is made again, or goes back another way; the customer is owed it all the same."""
         tender_id = planned.tender.tender_id
         failed = self.reversal_of(planned).refunds[-1]
         self.renew(steps.REVERSE_PAYMENT, tender_id)
-        answer = await self.ask(
-            steps.REVERSE_PAYMENT,
-            tender_id,
-            f"The refund {failed.reference} over {failed.amount} failed: {failed.reason or 'no reason given'}.",
-            due=self.terms.attention_due,
-            again=None,
-        )
+        try:
+            answer = await self.ask(
+                steps.REVERSE_PAYMENT,
+                tender_id,
+                f"The refund {failed.reference} over {failed.amount} failed: {failed.reason or 'no reason given'}.",
+                due=self.terms.attention_due,
+                again=None,
+                choice=True,
+            )
+        except AnotherWay as way:
+            await self.give_back_by(way.method, planned, of=of)
+            return
         if isinstance(answer, ResolveStep):
             self.note(planned, answer, of=of)
         else:
             await self.void_or_refund(planned, of=of)
+
+    async def give_back_by(self, method: RefundMethod, planned: PlannedTender, *, of: int) -> None:
+        """The other way that the customer chose. A bank transfer is made by a person, who names its reference."""
+        tender_id, amount = planned.tender.tender_id, self.owed(planned)
+        if method is RefundMethod.BANK_TRANSFER:
+            answer = None
+            while not isinstance(answer, ResolveStep):
+                answer = await self.ask(
+                    steps.REVERSE_PAYMENT,
+                    tender_id,
+                    f"The customer chose a bank transfer: transfer {amount} and resolve the step with its reference.",
+                    due=self.terms.attention_due,
+                    again=None,
+                )
+            self.note(planned, answer, of=of)
+            return
+        given = await self.carry_out(
+            steps.GIVE_STORE_CREDIT,
+            tender_id,
+            lambda key: GiveStoreCredit(**self.about(tender_id, key), amount=amount),
+        )
+        if isinstance(given, ResolveStep):
+            self.note(planned, given, of=of)
+            return
+        credit = Reversal(
+            tender_id=tender_id,
+            released=planned.release,
+            refunds=(given,),
+            as_store_credit=True,
+            detail="given as store credit",
+        )
+        self.note(planned, credit, of=of)
 
     async def credit_refund(self, plan: Plan) -> None:
         """Put the refund on paper, wait until the money has settled, and post the settlement."""
@@ -263,6 +306,7 @@ class CancellationWorkflow(SteeredWorkflow):
                 tender_id,
                 self.reversal_of(planned),
                 state=State.WAITING_FOR_SETTLEMENT,
+                owner=Owner.GATEWAY,
                 why="The gateway has taken the refund; the money has not settled yet.",
                 patience=self.terms.settlement_due,
                 poll=self.terms.settlement_poll,
@@ -279,7 +323,7 @@ class CancellationWorkflow(SteeredWorkflow):
 
     async def close_order(self, plan: Plan) -> CancellationResult:
         result = self.closing_result(plan)
-        resolved = await self.carry_out(
+        await self.carry_out(
             steps.CLOSE_ORDER,
             plan.order_id,
             lambda key: CloseOrder(
@@ -290,15 +334,13 @@ class CancellationWorkflow(SteeredWorkflow):
                 result=result,
             ),
         )
-        if isinstance(resolved, ResolveStep):
-            self.journal.acted("closed the order by hand", resolved.actor, resolved.note)
         return self.end(self.closing_result(plan))
 
     # Roll-back: the compensations, each conditional, each carried to its own end
 
     async def roll_back(self, cause: RollBack) -> CancellationResult:
         self.rolled_back = cause
-        self.journal.rolling_back()
+        self.journal.rolling_back(cause.sentence)
         await self.saga.roll_back()
         result = self.end(self.rolled_back_result())
         if cause.failed:
@@ -323,7 +365,7 @@ class CancellationWorkflow(SteeredWorkflow):
 
     async def restore_payment(self, planned: PlannedTender) -> None:
         tender_id = planned.tender.tender_id
-        undoes = self.keys_of(steps.REVERSE_PAYMENT, tender_id)
+        undoes = self.keys_of(steps.REVERSE_PAYMENT, tender_id) + self.keys_of(steps.GIVE_STORE_CREDIT, tender_id)
         await self.carry_out(
             steps.RESTORE_PAYMENT,
             tender_id,
@@ -356,17 +398,20 @@ class CancellationWorkflow(SteeredWorkflow):
     def reversal_of(self, planned: PlannedTender) -> Reversal:
         return next(reversal for reversal in self.reversals if reversal.tender_id == planned.tender.tender_id)
 
+    def owed(self, planned: PlannedTender) -> Money:
+        """What the customer is owed on a tender whose refund was refused or failed."""
+        before = next((known for known in self.reversals if known.tender_id == planned.tender.tender_id), None)
+        return before.refunds[-1].amount if before and before.refunds else planned.refund
+
     def note(self, planned: PlannedTender, outcome: Reversal | ResolveStep, *, of: int) -> None:
         """Keep what became of one of `of` tenders, in the place of what was known of it before."""
         tender_id = planned.tender.tender_id
         if isinstance(outcome, ResolveStep):
             nothing = outcome.resolution is Resolution.NOTHING_DUE
-            before = next((known for known in self.reversals if known.tender_id == tender_id), None)
-            amount = before.refunds[-1].amount if before and before.refunds else planned.refund
             outcome = Reversal(
                 tender_id=tender_id,
                 released=Money.zero(planned.refund.currency) if nothing else planned.release,
-                by_hand=None if nothing else ByHand(reference=outcome.reference, amount=amount),
+                by_hand=None if nothing else ByHand(reference=outcome.reference, amount=self.owed(planned)),
                 detail=outcome.note,
             )
         else:

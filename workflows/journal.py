@@ -1,6 +1,6 @@
 """What a run shows of itself: the step table, the waits, three axes; by query, in the Temporal UI, in search attributes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -52,6 +52,7 @@ class Journal:
         self._waits: list[Wait] = []
         self._rows: dict[tuple[StepName, str], StepRow] = {}
         self._published: object = None
+        self._turned = ""
 
     @property
     def state(self) -> State:
@@ -124,8 +125,9 @@ class Journal:
         if not self._waits:
             self.publish()
 
-    def rolling_back(self) -> None:
+    def rolling_back(self, why: str) -> None:
         self._base = State.ROLLING_BACK
+        self._turned = why
         self.show()
 
     def close(self, outcome: State) -> None:
@@ -155,7 +157,7 @@ class Journal:
         workflow.upsert_search_attributes(updates)
 
     def show(self) -> None:
-        workflow.set_current_details(describe(self.progress())[:_DETAILS_LIMIT])
+        workflow.set_current_details(describe(self.progress(), self._turned)[:_DETAILS_LIMIT])
 
 
 _MARKS = {
@@ -169,31 +171,52 @@ _MARKS = {
 }
 
 
-def describe(progress: Progress) -> str:
-    """The run as a page for a person, in the Markdown that the Temporal UI shows."""
-    lines = [f"**{progress.state.replace('_', ' ')}** · cancellation `{progress.cancellation_id}`", ""]
+def describe(progress: Progress, turned: str) -> str:
+    """The run as a page for a person, in the Markdown that the Temporal UI shows: lists, because it sets tables without
+    space between the cells. `turned` says why the process has turned round."""
+    lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", ""]
     if progress.decision:
         lines += [progress.decision.sentence, ""]
+    if turned:
+        lines += [f"Turned round: {turned}", ""]
     for wait in progress.waits:
-        due = f"{wait.due_at:%Y-%m-%d %H:%M} UTC"
-        lines.append(f"- ❗ Waits for **{wait.owner.replace('_', ' ')}**, due {due}: {wait.reason}")
-    if progress.waits:
-        lines.append("")
-    lines += ["| goods | money | paper |", "|---|---|---|"]
-    axes = (progress.goods, progress.money, progress.paper)
-    lines += ["| " + " | ".join(axis.replace("_", " ") for axis in axes) + " |", ""]
-    lines += ["| | step | target | detail | reference |", "|---|---|---|---|---|"]
+        lines += [
+            f"❗ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {wait.reason}",
+            "",
+            *_way_on(progress, wait),
+        ]
     lines += [
-        f"| {_MARKS[row.status]} | {row.step} | {row.target} | {_cell(row.detail)} | {row.reference or ''} |"
-        for row in progress.steps
+        f"goods: **{_words(progress.goods)}** · money: **{_words(progress.money)}** · paper: **{_words(progress.paper)}**",
+        "",
     ]
-    lines += _actions(progress.actions)
-    return "\n".join(lines)
+    waiting = {(wait.step, wait.target) for wait in progress.waits}
+    for row in progress.steps:
+        says = [f"{_MARKS[row.status]} {_words(row.step)} {row.target}"]
+        if (row.step, row.target) in waiting:
+            says.append("waits, see above")
+        elif row.detail:
+            says.append(_cell(row.detail))
+        if row.reference:
+            says.append(f"`{row.reference}`")
+        lines.append(f"- {' · '.join(says)}")
+    lines += ["", *(f"- {entry.at:%Y-%m-%d %H:%M} {entry.actor}: {entry.action}" for entry in progress.actions)]
+    return "\n".join(lines).rstrip()
 
 
-def _actions(actions: Sequence[StaffAction]) -> list[str]:
-    return ["", *(f"- {entry.at:%Y-%m-%d %H:%M} {entry.actor}: {entry.action}" for entry in actions)] if actions else []
+def _way_on(progress: Progress, wait: Wait) -> list[str]:
+    """What a person types to go on."""
+    order = progress.order_id
+    if wait.state is State.WAITING_FOR_APPROVAL:
+        return [f"`starter.py approve {order} --actor ROLE:ID` or `starter.py reject {order} --actor ROLE:ID`", ""]
+    if wait.state is State.NEEDS_ATTENTION and wait.step:
+        place = f"{order} --step {wait.step} --target {wait.target} --actor ROLE:ID"
+        return [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
+    return []
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+    return text.replace("\n", " ")

@@ -10,10 +10,13 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.signatures import In, Out
+from domain.errors import ErrorCode
 from domain.messages import (
     Acknowledgement,
     Approve,
+    ChooseRefundMethod,
     RefundEvent,
+    RefundMethod,
     Reject,
     Resolution,
     ResolveStep,
@@ -29,22 +32,34 @@ from workflows.saga import RollBack
 from workflows.steps import Role, Step
 
 T = TypeVar("T")
+_BOOKS_ONLY = {StepName.VERIFY_ORDER, StepName.CLOSE_ORDER, StepName.RELEASE_ORDER}
 Place = tuple[StepName, str]
 
 
 @dataclass(frozen=True)
 class _NoAnswer:
-    """How a round of attempts ended. `refused`: the counterpart said no, and asking again will not change it."""
+    """How a round of attempts ended. `refused`: the counterpart said no, and asking again will not change it. `choice`: the
+    customer may have the money another way."""
 
     sentence: str
     refused: bool
+    choice: bool = False
 
     @staticmethod
     def of(error: ActivityError, step: "Step[Any, Any]") -> "_NoAnswer":
         cause = error.cause
         if isinstance(cause, ApplicationError):
-            return _NoAnswer(cause.message, refused=cause.type in step.refusals)
+            choice = cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT
+            return _NoAnswer(cause.message, refused=cause.type in step.refusals, choice=choice)
         return _NoAnswer(f"{step.summary('')}: no answer in {step.round}", refused=False)
+
+
+class AnotherWay(Exception):
+    """The customer chose how to have the money instead."""
+
+    def __init__(self, method: RefundMethod) -> None:
+        super().__init__(method)
+        self.method = method
 
 
 class SteeredWorkflow:
@@ -58,7 +73,10 @@ class SteeredWorkflow:
         self._turn: RollBack | None = None
         self._answers: dict[Place, RetryStep | ResolveStep] = {}
         self._asked: set[Place] = set()
+        self._choosable: set[str] = set()
+        self._chosen: dict[str, RefundMethod] = {}
         self._tries: dict[Place, int] = {}
+        self._due: dict[Place, datetime] = {}
         self._heard = 0
 
     @property
@@ -95,6 +113,7 @@ class SteeredWorkflow:
                 no_answer.sentence,
                 due=self.terms.attention_due,
                 again=None if no_answer.refused else self.terms.next_round,
+                choice=no_answer.choice,
             )
             if isinstance(answer, ResolveStep):
                 return answer
@@ -102,26 +121,43 @@ class SteeredWorkflow:
                 self.renew(step, target)
 
     async def ask(
-        self, step: Step[Any, Any], target: str, why: str, *, due: timedelta, again: timedelta | None
+        self,
+        step: Step[Any, Any],
+        target: str,
+        why: str,
+        *,
+        due: timedelta,
+        again: timedelta | None,
+        choice: bool = False,
     ) -> ResolveStep | RetryStep | None:
-        """Wait for a person's `retry_step` or `resolve_step`, for `again` to pass (None is returned then), or for a wish
-        to stop. Raises RollBack."""
+        """Wait for a person's `retry_step` or `resolve_step`, for `again` to pass (None is returned then), for a wish to
+        stop or, with `choice`, for the customer's choice of another way. Raises RollBack and AnotherWay."""
         place = self.place(step, target)
-        state = State.WAITING_FOR_CARRIER if again and step.owner is Owner.CARRIER else State.NEEDS_ATTENTION
+        due_at = self._due.setdefault(place, workflow.now() + due)  # further rounds do not put it off
+        carriers_turn = again is not None and step.owner is Owner.CARRIER and workflow.now() < due_at
         wait = Wait(
-            state=state,
+            state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
             owner=step.owner,
             reason=why,
-            due_at=workflow.now() + due,
+            due_at=due_at,
             step=step.signature.name,
             target=target,
         )
         undoing = step.role is Role.COMPENSATION
         self._asked.add(place)
+        if choice:
+            self._choosable.add(target)
         with self.journal.waiting(wait):
-            await self.until(lambda: place in self._answers or (self.turning and not undoing), again)
+            await self.until(
+                lambda: place in self._answers or target in self._chosen or (self.turning and not undoing),
+                again,
+                step.summary(target) + ", again",
+            )
         self._asked.discard(place)
+        self._choosable.discard(target)
         self.journal.went_on()
+        if target in self._chosen:
+            raise AnotherWay(self._chosen.pop(target))
         answer = self._answers.get(place)
         resolved = self._resolved(place, why)
         if resolved:
@@ -152,10 +188,10 @@ class SteeredWorkflow:
                 raise result
         return [result for result in results if not isinstance(result, BaseException)]
 
-    async def until(self, ready: Callable[[], bool], within: timedelta | None) -> bool:
-        """Wait for a condition; False when `within` passed first."""
+    async def until(self, ready: Callable[[], bool], within: timedelta | None, then: str) -> bool:
+        """Wait for a condition; False when `within` passed first. `then` says in the Temporal UI what the timer is for."""
         try:
-            await workflow.wait_condition(ready, timeout=within)
+            await workflow.wait_condition(ready, timeout=within, timeout_summary=then[:200])
         except TimeoutError:
             return False
         return True
@@ -190,6 +226,7 @@ class SteeredWorkflow:
         now: T,
         *,
         state: State,
+        owner: Owner,
         why: str,
         patience: timedelta,
         poll: timedelta,
@@ -205,7 +242,7 @@ class SteeredWorkflow:
             overdue = workflow.now() >= due_at
             wait = Wait(
                 state=State.NEEDS_ATTENTION if overdue else state,
-                owner=step.owner,
+                owner=step.owner if overdue else owner,
                 reason=why,
                 due_at=due_at,
                 step=step.signature.name,
@@ -217,6 +254,7 @@ class SteeredWorkflow:
                 await self.until(
                     lambda heard=heard: self._heard > heard or place in self._answers or self.turning,  # type: ignore[misc]
                     rest,
+                    f"Look again: {step.summary(target)}",
                 )
                 answer = self._resolved(place, why)
                 if answer:
@@ -299,9 +337,7 @@ class SteeredWorkflow:
 
     @withdraw.validator
     def _may_withdraw(self, message: Withdraw) -> None:
-        customer = message.actor.kind is ActorKind.CUSTOMER
-        if customer and message.actor.id != self.request.customer_id:
-            raise ApplicationError(f"Order {self.request.order_id} was not found for this customer.")
+        self._owner_or_staff(message.actor)
         if self.journal.closed:
             raise ApplicationError(
                 f"The cancellation of order {self.request.order_id} has ended: {self.journal.state.replace('_', ' ')}."
@@ -333,8 +369,11 @@ class SteeredWorkflow:
     @resolve_step.validator
     def _may_resolve(self, message: ResolveStep) -> None:
         self._waits_for_a_person(message)
-        if message.step is StepName.VERIFY_ORDER and message.resolution is not Resolution.ROLL_BACK:
-            raise ApplicationError("An order cannot be verified by hand; retry the step or roll back.")
+        if message.step in _BOOKS_ONLY and message.resolution is not Resolution.ROLL_BACK:
+            raise ApplicationError(
+                f"{message.step} of {message.target} happens in the order book itself and cannot be done by hand; remove "
+                "what stands in its way there, then retry the step."
+            )
         if message.resolution is Resolution.NOTHING_DUE and self.journal.credit_note:
             raise ApplicationError(
                 f"Credit note {self.journal.credit_note} says that this money is due to the customer; give it back by hand "
@@ -343,9 +382,28 @@ class SteeredWorkflow:
         if self.journal.state is State.ROLLING_BACK and message.resolution is Resolution.ROLL_BACK:
             raise ApplicationError("The cancellation is being rolled back already.")
 
+    @workflow.update
+    async def choose_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
+        self._chosen[message.target] = message.method
+        self.journal.acted(f"chose {message.method} for {message.target}", message.actor, message.note)
+        return self._acknowledge(f"The money of {message.target} is given back by {message.method.replace('_', ' ')}.")
+
+    @choose_refund_method.validator
+    def _may_choose(self, message: ChooseRefundMethod) -> None:
+        self._owner_or_staff(message.actor)
+        if message.target not in self._choosable or message.target in self._chosen:
+            raise ApplicationError(
+                f"There is nothing to choose for {message.target} of order {self.request.order_id}: its refund has not "
+                "failed, or the choice was made."
+            )
+
     def _answer(self, action: str, message: RetryStep | ResolveStep) -> None:
         self._answers[message.step, message.target] = message
         self.journal.acted(action, message.actor, message.note)
+
+    def _owner_or_staff(self, actor: Actor) -> None:
+        if actor.kind is ActorKind.CUSTOMER and actor.id != self.request.customer_id:
+            raise ApplicationError(f"Order {self.request.order_id} was not found for this customer.")
 
     def _waits_for_approval(self) -> None:
         if self.journal.state is not State.WAITING_FOR_APPROVAL:

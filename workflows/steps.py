@@ -64,6 +64,15 @@ VERIFY_ORDER = Step(
     "Verify and hold order",
     refusals=frozenset({ErrorCode.ORDER_HELD, ErrorCode.PAYMENT_NOT_FOUND, _NO_ACCESS}),
 )
+QUOTE_CANCELLATION = Step(
+    signatures.QUOTE_CANCELLATION,
+    Role.LOOK,
+    Owner.OPERATIONS,
+    "Quote the cancellation of order",
+    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, _NO_ACCESS}),
+    attempt=timedelta(seconds=10),
+    round=timedelta(seconds=20),
+)
 STOP_SHIPMENT = Step(
     signatures.STOP_SHIPMENT,
     Role.COMPENSATABLE,
@@ -87,6 +96,13 @@ REVERSE_PAYMENT = Step(
             _NO_ACCESS,
         }
     ),
+)
+GIVE_STORE_CREDIT = Step(
+    signatures.GIVE_STORE_CREDIT,
+    Role.RETRIABLE,
+    Owner.REFUND_DEPARTMENT,
+    "Give store credit in place of tender",
+    refusals=frozenset({ErrorCode.REFUND_EXCEEDS_CAPTURED, ErrorCode.IDEMPOTENCY_CONFLICT}),
 )
 CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.GATEWAY, "Look whether the refund has settled, tender")
 CREDIT_REFUND = Step(
@@ -130,9 +146,11 @@ REVOKE_REFUND = Step(signatures.REVOKE_REFUND, Role.COMPENSATION, Owner.REFUND_D
 
 ALL_STEPS = (
     VERIFY_ORDER,
+    QUOTE_CANCELLATION,
     STOP_SHIPMENT,
     CHECK_SHIPMENT,
     REVERSE_PAYMENT,
+    GIVE_STORE_CREDIT,
     CHECK_REFUND,
     CREDIT_REFUND,
     CLOSE_ORDER,

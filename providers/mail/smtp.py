@@ -59,6 +59,9 @@ class SmtpMailer:
             raise _answered(mail, min(refused.code for refused in error.recipients)) from None
         except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
             raise Unavailable("The mail server is not taking connections.") from None
+        except aiosmtplib.SMTPSenderRefused:
+            # Ours, not the customer's: every mail would be refused for it, so none is given up.
+            raise Unavailable(f"The mail server does not let us send as {self._sender}. Check MAIL_SENDER.") from None
         except aiosmtplib.SMTPResponseException as error:
             raise _answered(mail, error.code) from None
         except aiosmtplib.SMTPNotSupported:
@@ -72,6 +75,7 @@ class SmtpMailer:
         message["To"] = mail.to
         message["Subject"] = mail.subject
         message["Message-ID"] = mail.message_id
+        message["Auto-Submitted"] = "auto-generated"  # so that nobody's absence notice answers
         message["Date"] = format_datetime(datetime.now(UTC))
         message.set_content(mail.body)
         return message

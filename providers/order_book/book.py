@@ -197,6 +197,11 @@ class SqlOrderBook:
             )
             await outbox.put_notices(session, closing.cancellation_id, order.order_id, notices)
 
+    async def tell(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
+        async with transaction(self._writes) as session:
+            await lock_order(session, order_id)
+            await outbox.put_notices(session, cancellation_id, order_id, notices)
+
     async def due_notices(self, now: datetime, limit: int) -> Sequence[Notice]:
         async with transaction(self._writes) as session:
             return await outbox.claim_due(session, now, limit)

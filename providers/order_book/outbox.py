@@ -1,15 +1,14 @@
 """The outbox: notices are written with the effect that they tell of, and handed to whoever sends them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.money import Money
-from providers.order_book.port import NewNotice, Notice
+from providers.order_book.port import NewNotice, Notice, NoticeLine
 from providers.order_book.reading import now
-from providers.order_book.tables import CustomerRow, NoticeRow, OrderRow
+from providers.order_book.tables import CustomerRow, NoticeRow, OrderLineRow, OrderRow
 
 _CLAIM = timedelta(minutes=1)
 
@@ -24,8 +23,7 @@ async def put_notices(session: AsyncSession, cancellation_id: str, order_id: str
                     notice_id=notice_id,
                     kind=notice.kind,
                     order_id=order_id,
-                    amount=notice.amount.amount if notice.amount else None,
-                    currency=notice.amount.currency if notice.amount else None,
+                    content=notice,
                     created_at=now(),
                     due_at=now(),
                     attempts=0,
@@ -37,8 +35,8 @@ async def put_notices(session: AsyncSession, cancellation_id: str, order_id: str
 async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Notice]:
     """Claimed notices are due again in a minute: when the claimant dies, another one sends them. Two claimants at a time
     get different ones."""
-    rows = await session.execute(
-        select(NoticeRow, CustomerRow.email)
+    found = await session.execute(
+        select(NoticeRow, CustomerRow.email, CustomerRow.language)
         .join(OrderRow, OrderRow.order_id == NoticeRow.order_id)
         .join(CustomerRow, CustomerRow.customer_id == OrderRow.customer_id)
         .where(NoticeRow.sent_at.is_(None), NoticeRow.refused_why.is_(None), NoticeRow.due_at <= at)
@@ -46,24 +44,45 @@ async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Not
         .limit(limit)
         .with_for_update(of=NoticeRow, skip_locked=True)
     )
+    rows = found.tuples().all()
+    titles = await _titles(session, {row.order_id for row, _, _ in rows if row.content.lines or row.content.left_out})
     claimed = []
-    for row, email in rows.tuples():
+    for row, email, language in rows:
         row.attempts += 1
         row.due_at = at + _CLAIM
+        content = row.content
         claimed.append(
             Notice(
                 notice_id=row.notice_id,
                 kind=row.kind,
                 order_id=row.order_id,
                 email=email,
-                amount=amount_of(row),
+                language=language,
                 attempts=row.attempts,
+                amount=content.amount,
+                lines=_titled(row.order_id, content.lines, titles),
+                left_out=_titled(row.order_id, content.left_out, titles),
+                outcome=content.outcome,
+                received_at=content.received_at,
+                note=content.note,
             )
         )
     return claimed
 
 
-def amount_of(row: NoticeRow) -> Money | None:
-    if row.amount is None or row.currency is None:
-        return None
-    return Money(amount=row.amount, currency=row.currency)
+async def _titles(session: AsyncSession, orders: set[str]) -> dict[tuple[str, str], str]:
+    if not orders:
+        return {}
+    found = await session.execute(
+        select(OrderLineRow.order_id, OrderLineRow.line_id, OrderLineRow.title).where(OrderLineRow.order_id.in_(orders))
+    )
+    return {(order_id, line_id): title for order_id, line_id, title in found.tuples()}
+
+
+def _titled(
+    order_id: str, lines: Sequence[NoticeLine], titles: Mapping[tuple[str, str], str]
+) -> tuple[NoticeLine, ...]:
+    """A withdrawal is acknowledged as it was declared, so it may name a line that the order does not have."""
+    return tuple(
+        line.model_copy(update={"title": titles.get((order_id, line.line_id), line.line_id)}) for line in lines
+    )

@@ -13,37 +13,56 @@ from typing import Protocol
 from domain.base import Value
 from domain.money import Money
 from domain.order import Order, TenderKind
-from domain.outcome import CancellationRecord, CancellationResult, Reversal
+from domain.outcome import CancellationRecord, CancellationResult, Outcome, Reversal
 from domain.payment import Payment, Refund
 from domain.plan import LeftOut, PlannedLine
 
 
 class NoticeKind(StrEnum):
-    """What the customer is told. `refunded` only after settlement; until then `refund_started`."""
+    """What the customer is told. `refunded` only after settlement; until then `refund_started`. A statutory withdrawal is
+    acknowledged with its content, date and time, instead of `received`."""
 
     RECEIVED = "received"
+    WITHDRAWAL_ACKNOWLEDGED = "withdrawal_acknowledged"
     REFUND_STARTED = "refund_started"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
     RESERVATION_RELEASED = "reservation_released"
     CANCELLED = "cancelled"
     NOT_CANCELLED = "not_cancelled"
 
 
+class NoticeLine(Value):
+    """So many units of an order line. The order book adds the `title` when the notice is sent."""
+
+    line_id: str
+    quantity: int
+    title: str = ""
+
+
 class NewNotice(Value):
-    """A notice to be put in the outbox with an effect. Its id is `{cancellation_id}/{kind}`: one of a kind."""
+    """A notice to be put in the outbox with an effect. Its id is `{cancellation_id}/{kind}`: one of a kind.
+
+    What it tells is kept with it, so that every attempt says the same. `lines` were asked for or are cancelled; without
+    any, the whole order. `left_out` could not be stopped and are offered as a return. `note` is the customer's own.
+    """
 
     kind: NoticeKind
     amount: Money | None = None
+    lines: tuple[NoticeLine, ...] = ()
+    left_out: tuple[NoticeLine, ...] = ()
+    outcome: Outcome | None = None
+    received_at: datetime | None = None
+    note: str = ""
 
 
-class Notice(Value):
-    """A notice that is due, with what is needed to write it."""
+class Notice(NewNotice):
+    """A notice that is due, with what is needed to write it. `language` is the customer's, as an IETF language tag."""
 
     notice_id: str
-    kind: NoticeKind
     order_id: str
     email: str
-    amount: Money | None
+    language: str
     attempts: int
 
 
@@ -90,6 +109,44 @@ class Closing(Value):
     reversals: tuple[Reversal, ...]
 
 
+class Provider(StrEnum):
+    """Who sends us events."""
+
+    STRIPE = "stripe"
+    EASYPOST = "easypost"
+
+
+class ProviderEvent(Value):
+    """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
+    is about; all of them None for a kind of event that no cancellation waits for."""
+
+    provider: Provider
+    event_id: str
+    kind: str
+    payment: str | None = None
+    refund: str | None = None
+    shipment: str | None = None
+    tracking_number: str | None = None
+
+
+class EventStatus(StrEnum):
+    """What became of an event when it arrived. `unmatched`: about nothing in the order book."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"
+    UNMATCHED = "unmatched"
+
+
+class DueEvent(Value):
+    """An event that the order's cancellation has not been told of yet. `subject` is the refund or the tracking number."""
+
+    provider: Provider
+    event_id: str
+    order_id: str
+    subject: str | None
+    attempts: int
+
+
 class OrderBook(Protocol):
     async def read_order(self, order_id: str) -> Order:
         """Refused: ORDER_NOT_FOUND."""
@@ -130,7 +187,8 @@ class OrderBook(Protocol):
         ...
 
     async def restore_balance(self, order_id: str, tender_id: str, amount: Money, *, key: str) -> Refund:
-        """Put money back on the gift card or store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
+        """Put money back on the gift card or store credit; the money of a card tender goes to the customer's store credit.
+        Refused: REFUND_EXCEEDS_CAPTURED."""
         ...
 
     async def take_back_balance(self, order_id: str, tender_id: str, *, key: str, undoes: str) -> Refund | None:
@@ -150,6 +208,10 @@ class OrderBook(Protocol):
     async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
         """Cancel the fulfilments, then the lines and the order; release the promise or announce the restock; credit the
         shipping; take the hold off; close the cancellation with its result. Refused: ORDER_LOCKED."""
+        ...
+
+    async def tell(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
+        """Tell the customer something that no effect here goes with. Refused: ORDER_NOT_FOUND."""
         ...
 
     async def due_notices(self, now: datetime, limit: int) -> Sequence[Notice]:

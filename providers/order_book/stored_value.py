@@ -1,4 +1,8 @@
-"""Gift cards and store credit: here the order book itself is the provider that moves the money."""
+"""Gift cards and store credit: here the order book itself is the provider that moves the money.
+
+A card has no balance here. Money of a card that its gateway cannot take back goes to the customer's store credit, which
+is opened for that.
+"""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -63,11 +67,11 @@ async def restore_balance(session: AsyncSession, order_id: str, tender_id: str, 
 async def take_back_balance(
     session: AsyncSession, order_id: str, tender_id: str, *, key: str, undoes: str
 ) -> Refund | None:
-    order = await lock_order(session, order_id)
-    await find_effect(session, key, EffectKind.TAKE_BACK_BALANCE)
     entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == undoes))
     if entry is None:
         return None
+    order = await lock_order(session, order_id)
+    await find_effect(session, key, EffectKind.TAKE_BACK_BALANCE)
     tender, account = await _account(session, order_id, tender_id, lock=True)
     if (entry.order_id, entry.tender_id) != (order_id, tender_id):
         raise Refused(
@@ -100,12 +104,25 @@ async def _account(
     account = None
     if tender is not None and tender.kind is not TenderKind.CARD:
         account = await session.get(AccountRow, tender.reference, with_for_update=lock)
+    elif tender is not None and lock:
+        account = await _store_credit(session, await session.get_one(OrderRow, order_id))
     if tender is None or account is None:
         raise Refused(
             ErrorCode.PAYMENT_NOT_FOUND,
             f"Order {order_id} has no gift card or store credit under the tender {tender_id}. Check the order's tenders.",
         )
     return tender, account
+
+
+async def _store_credit(session: AsyncSession, order: OrderRow) -> AccountRow:
+    """The customer's store credit in the order's currency; opened when there is none."""
+    account_id = f"store-credit-{order.customer_id}-{order.currency}"
+    account = await session.get(AccountRow, account_id, with_for_update=True)
+    if account is None:
+        account = AccountRow(account_id=account_id, kind=TenderKind.STORE_CREDIT, currency=order.currency, balance=0)
+        session.add(account)
+        await session.flush()
+    return account
 
 
 async def _made_under(session: AsyncSession, key: str, order_id: str, tender_id: str, amount: Money) -> Refund:

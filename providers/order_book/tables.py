@@ -33,7 +33,7 @@ from domain.outcome import CancellationResult, Outcome
 from domain.plan import Plan
 from domain.policy import Decision
 from domain.request import CancellationRequest
-from providers.order_book.port import NoticeKind
+from providers.order_book.port import NewNotice, NoticeKind, Provider
 
 V = TypeVar("V", bound=Value)
 
@@ -141,10 +141,12 @@ class Base(DeclarativeBase):
         EffectKind: checked(EffectKind, "kind"),
         DocumentKind: checked(DocumentKind, "kind"),
         NoticeKind: checked(NoticeKind, "kind"),
+        Provider: checked(Provider, "provider"),
         CancellationRequest: AsJson(CancellationRequest),
         Decision: AsJson(Decision),
         Plan: AsJson(Plan),
         CancellationResult: AsJson(CancellationResult),
+        NewNotice: AsJson(NewNotice),
     }
 
 
@@ -221,13 +223,13 @@ class OrderLineRow(Base):
 
 class TenderRow(Base):
     """`refunded` and `released` are what closed cancellations gave back, for the record: the gateway's own count is the
-    truth. `put_back` is what stands restored on a gift card or store credit, where this book is the truth."""
+    truth. `put_back` is what stands restored on a gift card or store credit (for a card: given as store credit in its
+    place), where this book is the truth."""
 
     __tablename__ = "tenders"
     __table_args__ = (
         CheckConstraint("amount >= 0 AND refunded >= 0 AND released >= 0", name="amounts"),
         CheckConstraint("put_back >= 0 AND put_back <= amount", name="put_back"),
-        CheckConstraint("kind <> 'card' OR put_back = 0", name="put_back_stored_value_only"),
     )
 
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"), primary_key=True)
@@ -235,7 +237,7 @@ class TenderRow(Base):
     position: Mapped[int]
     kind: Mapped[TenderKind]
     amount: Mapped[Amount]
-    reference: Mapped[str]
+    reference: Mapped[str] = mapped_column(index=True)
     refunded: Mapped[Amount]
     released: Mapped[Amount]
     put_back: Mapped[Amount]
@@ -251,8 +253,8 @@ class ShipmentRow(Base):
     shipment_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int]
     carrier: Mapped[str | None]
-    label_reference: Mapped[str | None]
-    tracking_number: Mapped[str | None]
+    label_reference: Mapped[str | None] = mapped_column(index=True)
+    tracking_number: Mapped[str | None] = mapped_column(index=True)
     stopped: Mapped[bool]
     handed_over: Mapped[bool]
 
@@ -408,7 +410,6 @@ class NoticeRow(Base):
 
     __tablename__ = "notices"
     __table_args__ = (
-        CheckConstraint("(amount IS NULL) = (currency IS NULL)", name="amount_with_currency"),
         CheckConstraint("sent_at IS NULL OR refused_why IS NULL", name="sent_or_refused"),
         Index(
             "ix_notices_unsent",
@@ -421,11 +422,37 @@ class NoticeRow(Base):
     notice_id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[NoticeKind]
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"), index=True)
-    amount: Mapped[int | None] = mapped_column(BigInteger)
-    currency: Mapped[str | None] = mapped_column(String(3))
+    content: Mapped[NewNotice]
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     attempts: Mapped[int]
     delayed_why: Mapped[str | None]
     refused_why: Mapped[str | None]
+
+
+class WebhookEventRow(Base):
+    """An event of a provider, once, by its own id. Without an order it is about nothing that we know. It is told to the
+    order's cancellation until that has been told (`told_at`) or it was tried too often (`given_up_why`)."""
+
+    __tablename__ = "webhook_events"
+    __table_args__ = (
+        CheckConstraint("told_at IS NULL OR given_up_why IS NULL", name="told_or_given_up"),
+        Index(
+            "ix_webhook_events_due",
+            "due_at",
+            sqlite_where=text("order_id IS NOT NULL AND told_at IS NULL AND given_up_why IS NULL"),
+            postgresql_where=text("order_id IS NOT NULL AND told_at IS NULL AND given_up_why IS NULL"),
+        ),
+    )
+
+    provider: Mapped[Provider] = mapped_column(primary_key=True)
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[str | None]
+    order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.order_id"), index=True)
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    due_at: Mapped[datetime]
+    attempts: Mapped[int]
+    told_at: Mapped[datetime | None]
+    given_up_why: Mapped[str | None]

@@ -65,6 +65,46 @@ def test_fraud_review_stops_the_goods_and_lets_only_the_captured_money_wait() ->
     assert decide(suspect, payment("0.00 USD", capturable="50.00 USD")).verdict is Verdict.APPROVED
 
 
+@pytest.mark.parametrize("flags", [{OrderFlag.FINAL_SALE}, set()])
+def test_a_statutory_withdrawal_of_an_eu_consumer_is_not_held_up_by_policy(flags: set[OrderFlag]) -> None:
+    """A15: neither by the window, nor by the limit, nor by the conditions of the sale."""
+    of = order(
+        line("L1", 1, "900.00 USD"),
+        placed_at=NOW - timedelta(days=40),
+        flags=frozenset({OrderFlag.EU_CONSUMER, *flags}),
+    )
+    decision, _ = POLICY.decide(
+        cancellation_id="can-1",
+        order=of,
+        request=request(reason=ReasonCode.STATUTORY_WITHDRAWAL),
+        payments={"T1": payment("900.00 USD")},
+        trackings={},
+        now=NOW,
+    )
+    assert decision.verdict is Verdict.APPROVED
+
+
+def test_the_same_words_from_somebody_who_has_no_such_right_change_nothing() -> None:
+    """A15"""
+    of = order(line("L1", 1, "900.00 USD"))
+    decision, _ = POLICY.decide(
+        cancellation_id="can-1",
+        order=of,
+        request=request(reason=ReasonCode.STATUTORY_WITHDRAWAL),
+        payments={"T1": payment("900.00 USD")},
+        trackings={},
+        now=NOW,
+    )
+    assert decision.rule is Rule.ABOVE_LIMIT
+
+
+def test_a_final_sale_needs_approval_and_says_so() -> None:
+    """A12"""
+    decision = decide(order(line("L1", 1, "50.00 USD"), flags=frozenset({OrderFlag.FINAL_SALE})), payment("50.00 USD"))
+    assert (decision.verdict, decision.rule) == (Verdict.NEEDS_APPROVAL, Rule.FINAL_SALE)
+    assert "final sale" in decision.sentence
+
+
 def test_a_dispute_is_named_in_the_decision() -> None:
     decision = decide(order(line("L1", 1, "50.00 USD")), payment("50.00 USD", dispute=DisputeState.OPEN))
     assert "disputed" in decision.sentence

@@ -35,6 +35,7 @@ async def test_a_notice_carries_what_is_needed_to_write_it(order_book: SqlOrderB
             kind=NoticeKind.RECEIVED,
             order_id="O-0",
             email=EMAIL,
+            language="en",
             amount=None,
             attempts=1,
         )

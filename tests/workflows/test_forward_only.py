@@ -5,21 +5,28 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from domain.messages import RetryStep
+from domain.messages import ChooseRefundMethod, RefundMethod, RetryStep
 from domain.money import money
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, Owner, State, StepName, StepStatus
+from domain.request import Actor, ActorKind
 from sandbox import books
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation
 from sandbox.gateway.messages import EffectKind, FaultKind
-from sandbox.shop import card, request
-from tests.house import SUPERVISOR, House, resolve
+from sandbox.shop import SampleOrder, card, request
+from tests.house import SUPERVISOR, House, eventually, resolve
 from tests.workflows.samples import captured, split_tender
 from workflows.cancellation import CancellationWorkflow
 
 
 def retry(step: StepName, target: str) -> RetryStep:
     return RetryStep(actor=SUPERVISOR, step=step, target=target)
+
+
+def choose(sample: SampleOrder, method: RefundMethod) -> ChooseRefundMethod:
+    """The customer's own choice for the first tender."""
+    actor = Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id)
+    return ChooseRefundMethod(actor=actor, target="T1", method=method)
 
 
 async def notices(house: House) -> list[str]:
@@ -82,13 +89,17 @@ async def test_the_goods_stay_stopped_while_the_gateway_is_down_for_hours(house:
     sample = captured()
     await house.shop.place(sample)
     payment = house.shop.payments[sample.order_id][0]
-    await house.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=12, retry_after=60)
+    await house.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=30, retry_after=60)
     _, handle = await house.submit(request(sample))
+    await house.skip(timedelta(minutes=4))
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert progress.goods is GoodsStatus.NEVER_HANDED_OVER
+    assert "slow down" in progress.waits[0].reason
     result = await house.end(handle)
     assert result.outcome is Outcome.CANCELLED
     started, ended = next((r.started_at, r.ended_at) for r in result.steps if r.step is StepName.REVERSE_PAYMENT)
     assert ended is not None
-    assert ended - started > timedelta(minutes=12)
+    assert ended - started > timedelta(hours=1)
     assert await house.carrier_effects(sample.order_id) == ["label.void_submitted"]
     assert await house.refunds(sample.order_id) == [money("64.00 USD")]
 
@@ -121,8 +132,13 @@ async def test_of_two_tenders_the_first_is_never_repeated_when_the_second_is_ref
     )
     await house.shop.place(sample)
     _, handle = await house.submit(request(sample))
-    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
-    assert progress.money is MoneyStatus.PARTLY_REFUNDED
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+
+    async def said() -> bool:
+        return (await handle.query(CancellationWorkflow.progress)).money is MoneyStatus.PARTLY_REFUNDED
+
+    await eventually(said, "the money axis says that one of two tenders is refunded")
+    progress = await handle.query(CancellationWorkflow.progress)
     assert {(row.target, row.status) for row in progress.steps if row.step is StepName.REVERSE_PAYMENT} == {
         ("T1", StepStatus.DONE),
         ("T2", StepStatus.NEEDS_ATTENTION),
@@ -192,6 +208,88 @@ async def test_a_refund_that_fails_after_it_was_pending_is_made_again_under_a_ne
     ]
     assert keys == [f"{result.cancellation_id}/reverse_payment/T1/{n}" for n in (1, 2)]
     await house.assert_books_balance()
+
+
+async def test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer_chooses_it(house: House) -> None:
+    """B23: a person makes the transfer and names its reference."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    payment = house.shop.payments[sample.order_id][0]
+    first = (await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))[0]
+    await house.shop.gateway.fail(first.object_id)
+    await house.wake(handle)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.BANK_TRANSFER))
+
+    async def told() -> bool:
+        waits = (await handle.query(CancellationWorkflow.progress)).waits
+        return bool(waits) and "bank transfer: transfer 64.00 USD" in waits[0].reason
+
+    await eventually(told, "the refund department is told to transfer the money")
+    answer = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "SEPA-4711")
+    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    result = await house.end(handle)
+    assert (result.outcome, result.money, result.refunded) == (
+        Outcome.CANCELLED,
+        MoneyStatus.BY_HAND,
+        money("64.00 USD"),
+    )
+    await house.assert_books_balance()
+
+
+async def test_a_tender_that_cannot_be_refunded_goes_to_store_credit_when_the_customer_chooses_it(house: House) -> None:
+    """B29, D4: at once, not after many retries; never by itself."""
+    sample = captured(fault="refund.create:refuse")
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    stranger = choose(sample, RefundMethod.STORE_CREDIT).model_copy(
+        update={"actor": Actor(kind=ActorKind.CUSTOMER, id="C-other")}
+    )
+    with pytest.raises(WorkflowUpdateFailedError):
+        await handle.execute_update(CancellationWorkflow.choose_refund_method, stranger)
+    await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
+    result = await house.end(handle)
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
+    assert await house.refunds(sample.order_id) == []
+    assert await books.balance(house.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
+    settled = [transfer for transfer in await books.ledger(house.engine) if transfer.debit == "refunds_payable"]
+    assert [transfer.credit for transfer in settled] == ["store_credit_liability"]
+    await house.assert_books_balance()
+
+
+async def test_there_is_nothing_to_choose_while_a_payment_is_disputed(house: House) -> None:
+    """B27: store credit now could pay twice."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", disputed=True),)})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update(
+            CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT)
+        )
+    assert "nothing to choose" in str(refused.value.cause)
+
+
+async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_the_roll_back(house: House) -> None:
+    sample = split_tender().model_copy(
+        update={
+            "tenders": (
+                card("10.00 USD", fault="refund.create:refuse"),
+                card("42.35 USD", fault="refund.create:refuse*2"),
+            )
+        }
+    )
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
+    await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
+    result = await house.failed(handle)
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert await books.balance(house.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
 
 
 async def test_a_refund_that_does_not_settle_in_time_needs_attention_and_still_finishes(house: House) -> None:

@@ -1,0 +1,249 @@
+"""Many requests from one file: each is sent once, the answers are kept beside the file, and what failed stops nothing.
+
+A request that was answered with a decision is not sent again by the next run; one that failed is. That is safe: it is the
+same request, by its request id.
+"""
+
+import asyncio
+import contextlib
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import ValidationError
+
+from client.cancellations import Cancellations
+from client.errors import ExitCode, StarterError
+from client.requests import complaint, new_request
+from domain.base import Value
+from domain.money import Money
+from domain.outcome import Outcome
+from domain.policy import Rule, Verdict
+from domain.request import Actor, CancellationRequest, Channel, ReasonCode
+
+COLUMNS = ("order_id", "request_id", "reason", "note")
+
+_AT_ONCE = 20  # requests that wait for their decision
+_DECISION_WAIT = timedelta(minutes=2)  # nobody sits and waits, and a busy worker is behind at times
+
+
+class Line(Value):
+    """A request and where it stands in the file."""
+
+    number: int
+    request: CancellationRequest
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.request.order_id, self.request.request_id
+
+
+class WrongLine(Value):
+    number: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a CSV file leaves open. The columns `reason` and `note` go first where they are filled."""
+
+    actor: Actor | None
+    channel: Channel
+    reason: ReasonCode | None
+    note: str
+
+
+class LineAnswer(Value):
+    """What became of one line: a decision with its amounts, the outcome of a cancellation that was over already, or
+    `failure` with its sentence. The lines of the results file."""
+
+    line: int
+    order_id: str
+    request_id: str
+    sentence: str
+    cancellation_id: str | None = None
+    verdict: Verdict | None = None
+    rule: Rule | None = None
+    joined: bool = False
+    refund: Money | None = None
+    release: Money | None = None
+    outcome: Outcome | None = None
+    failure: ExitCode | None = None
+
+    @property
+    def word(self) -> str:
+        """What it counts as in the summary."""
+        if self.failure is not None:
+            return f"failed: {self.failure.name.lower()}"
+        if self.rule is Rule.ORDER_NOT_FOUND:
+            return "rejected: order_not_found"
+        return f"already {self.outcome}" if self.outcome else str(self.verdict)
+
+
+class BulkSummary(Value):
+    """The lines of a file by what became of them: `answers` in this run, `before` answered in earlier runs or twice in the
+    file, `wrong` not requests at all, `unanswered` when it was interrupted."""
+
+    lines: int
+    answers: Mapping[str, int]
+    before: int
+    wrong: int
+    unanswered: int
+    results: str
+
+
+def read_lines(text: str, filled: Filled) -> Iterator[Line | WrongLine]:
+    """The requests of a file, in CSV or one JSON object a line. Raises StarterError when it is neither, or when what is
+    `filled` does not go with it."""
+    numbered = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if numbered and numbered[0][1].lstrip().startswith("{"):
+        if filled.actor or filled.reason or filled.note:
+            raise StarterError(
+                ExitCode.WRONG_INPUT, "JSON lines hold whole requests; give no --actor, --reason or --note."
+            )
+        return _checked(numbered, CancellationRequest.model_validate_json)
+    header: list[str] = []
+    with contextlib.suppress(csv.Error, IndexError):
+        header = _cells(numbered[0][1])
+    if "order_id" not in header or len({*header} & {*COLUMNS}) != len(header):
+        raise StarterError(
+            ExitCode.WRONG_INPUT,
+            f"The first line of a CSV file names its columns: order_id, and of {', '.join(COLUMNS[1:])} what is there.",
+        )
+    if filled.actor is None:
+        raise StarterError(ExitCode.WRONG_INPUT, "--actor is needed: a CSV file does not say who asks.")
+    actor = filled.actor
+
+    def request_in(line: str) -> CancellationRequest:
+        cells = _cells(line)
+        if len(cells) != len(header):
+            raise ValueError(f"it has {len(cells)} values, and the header names {len(header)}")
+        row = dict(zip(header, cells, strict=True))
+        reason = row.get("reason") or filled.reason
+        if reason not in set(ReasonCode):
+            raise ValueError(
+                "a reason is missing; give --reason" if not reason else "reason: not one of the reason codes"
+            )
+        return new_request(
+            row["order_id"],
+            actor=actor,
+            channel=filled.channel,
+            reason=ReasonCode(reason),
+            note=row.get("note") or filled.note,
+            request_id=row.get("request_id") or None,
+        )
+
+    return _checked(numbered[1:], request_in)
+
+
+def _cells(line: str) -> list[str]:
+    """One line of CSV by itself: a quotation mark that is never closed spoils this line and not the rest of the file."""
+    return [cell.strip() for cell in next(csv.reader([line], strict=True))]
+
+
+def _checked(
+    numbered: Iterable[tuple[int, str]], request_in: Callable[[str], CancellationRequest]
+) -> Iterator[Line | WrongLine]:
+    for number, line in numbered:
+        try:
+            yield Line(number=number, request=request_in(line))
+        except ValidationError as error:
+            yield WrongLine(number=number, sentence=complaint(error))
+        except (csv.Error, ValueError) as error:
+            yield WrongLine(number=number, sentence=str(error))
+
+
+class Results:
+    """The results file: one answer a line, written as it comes. `answered` are the keys of the lines that got a decision,
+    by this run or an earlier one."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.answered: set[tuple[str, str]] = set()
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, path: Path) -> Iterator["Results"]:
+        try:
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            file = path.open("a", encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise StarterError(ExitCode.WRONG_INPUT, f"The results file {path} cannot be read and written.") from None
+        with file:
+            results = cls(file)
+            for line in before.splitlines():
+                # A line that was being written when the machine stopped is no answer.
+                with contextlib.suppress(ValidationError):
+                    results._note(LineAnswer.model_validate_json(line))
+            if before and not before.endswith("\n"):
+                file.write("\n")
+            yield results
+
+    def add(self, answer: LineAnswer) -> None:
+        self._file.write(answer.model_dump_json(exclude_none=True) + "\n")
+        self._file.flush()
+        self._note(answer)
+
+    def _note(self, answer: LineAnswer) -> None:
+        if answer.failure is None:
+            self.answered.add((answer.order_id, answer.request_id))
+
+
+async def start_all(
+    cancellations: Cancellations,
+    lines: Iterable[Line],
+    *,
+    rate: float,
+    stop: asyncio.Event,
+    told: Callable[[LineAnswer], None],
+) -> None:
+    """Start a cancellation for each line, at most `rate` a second, and tell each answer as it comes. After `stop` nothing
+    more is sent; what has been sent is answered."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+
+    async def send(line: Line) -> None:
+        try:
+            told(await _answer(cancellations, line))
+        finally:
+            slots.release()
+
+    async with asyncio.TaskGroup() as sending:
+        for line in lines:
+            await slots.acquire()
+            due = max(due, loop.time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await stop.wait()
+            if stop.is_set():
+                return
+            due += 1 / rate
+            sending.create_task(send(line))
+
+
+async def _answer(cancellations: Cancellations, line: Line) -> LineAnswer:
+    order_id, request_id = line.key
+    try:
+        submission = await cancellations.start(line.request, _DECISION_WAIT)
+    except StarterError as error:
+        return LineAnswer(
+            line=line.number, order_id=order_id, request_id=request_id, sentence=error.sentence, failure=error.code
+        )
+    decision, plan, result = submission.decision, submission.plan, submission.result
+    return LineAnswer(
+        line=line.number,
+        order_id=order_id,
+        request_id=request_id,
+        sentence=decision.sentence,
+        cancellation_id=submission.cancellation_id,
+        verdict=decision.verdict,
+        rule=decision.rule,
+        joined=submission.joined,
+        refund=plan.refund if plan else None,
+        release=plan.release if plan else None,
+        outcome=result.outcome if result else None,
+    )

@@ -1,0 +1,97 @@
+"""What can go wrong for a caller, in one sentence that says what to do next; and how Temporal's failures become that."""
+
+from collections.abc import Awaitable
+from enum import IntEnum
+from typing import TypeVar
+
+from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import ErrorCode
+from domain.outcome import CancellationResult, Outcome
+from runtime import search_attributes as attributes
+
+T = TypeVar("T")
+
+
+class ExitCode(IntEnum):
+    """How a call ended. The command line ends with it; starter.py documents each."""
+
+    DONE = 0
+    NOT_CANCELLED = 1
+    WRONG_INPUT = 2
+    UNREACHABLE = 3
+    NOT_FOUND = 4
+    REFUSED = 5
+    UNDECIDED = 6
+    INTERRUPTED = 130
+
+    @classmethod
+    def of(cls, result: CancellationResult) -> "ExitCode":
+        cancelled = result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
+        return cls.DONE if cancelled else cls.NOT_CANCELLED
+
+
+class StarterError(Exception):
+    """What a caller has to know. `sentence` is meant for people, `code` for programs."""
+
+    def __init__(self, code: ExitCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+async def told(client: Client, order_id: str | None, call: Awaitable[T]) -> T:
+    """The call's answer; its failures as `StarterError`. Only TimeoutError is left to the caller."""
+    try:
+        return await call
+    except RPCError as error:
+        raise await explained(client, order_id, error) from None
+    except WorkflowUpdateFailedError as error:
+        raise _refusal(error) from None
+    except RPCTimeoutOrCancelledError:
+        raise TimeoutError from None
+
+
+async def explained(client: Client, order_id: str | None, error: RPCError) -> StarterError:
+    """What the server's answer means. Where it is about a run, it is the run of `order_id`."""
+    address = client.service_client.config.target_host
+    namespace = client.namespace
+    match error.status:
+        case RPCStatusCode.NOT_FOUND if "amespace" in error.message:
+            sentence = f"Temporal at {address} has no namespace {namespace}; create it, or set TEMPORAL_NAMESPACE."
+        case RPCStatusCode.NOT_FOUND:
+            return StarterError(
+                ExitCode.NOT_FOUND,
+                f"There is no cancellation of order {order_id}; start one with: starter.py start {order_id}",
+            )
+        case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
+            sentence = (
+                f"Temporal at {address} refuses our credentials for namespace {namespace}; check TEMPORAL_API_KEY and the "
+                "certificates."
+            )
+        case RPCStatusCode.INVALID_ARGUMENT if missing := await attributes.missing(client):
+            command = attributes.creating_command(missing, namespace)
+            sentence = f"Namespace {namespace} lacks search attributes; create them with: {command}"
+        case RPCStatusCode.UNAVAILABLE:
+            return unreachable(address)
+        case status:
+            sentence = f"Temporal at {address} could not answer ({status.name.lower()}); repeat the call, it is safe."
+    return StarterError(ExitCode.UNREACHABLE, sentence)
+
+
+def unreachable(address: str) -> StarterError:
+    return StarterError(
+        ExitCode.UNREACHABLE,
+        f"Temporal does not answer at {address}. Start it, or set TEMPORAL_ADDRESS to where it is.",
+    )
+
+
+def _refusal(error: WorkflowUpdateFailedError) -> StarterError:
+    """The sentence of a validator, or the cause of a roll-back that came before the decision."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError):
+        return StarterError(ExitCode.NOT_CANCELLED, "The run ended before it could answer; look at its result.")
+    code = ExitCode.NOT_CANCELLED if cause.type == ErrorCode.ROLLED_BACK else ExitCode.REFUSED
+    return StarterError(code, cause.message)

@@ -1,0 +1,49 @@
+"""Requests from what people give: options of a command, lines of a file. What is wrong with one is said in a sentence."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from pydantic import ValidationError
+
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+
+BAD_ID = "an id is 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit."
+
+
+def new_request(
+    order_id: str,
+    *,
+    actor: Actor,
+    channel: Channel,
+    reason: ReasonCode,
+    note: str = "",
+    customer_id: str | None = None,
+    lines: Sequence[LineScope] = (),
+    request_id: str | None = None,
+) -> CancellationRequest:
+    """A request of `actor`. Without a request id it gets one from its content: asking twice for the same is one request.
+    A customer asks for their own order. Raises ValidationError."""
+    request = CancellationRequest(
+        request_id=request_id or "derived",
+        order_id=order_id,
+        customer_id=customer_id or (actor.id if actor.kind is ActorKind.CUSTOMER else None),
+        actor=actor,
+        channel=channel,
+        reason=reason,
+        note=note,
+        lines=tuple(lines),
+    )
+    if request_id:
+        return request
+    content = request.model_copy(update={"request_id": ""}).model_dump_json()
+    return request.model_copy(update={"request_id": f"req-{sha256(content.encode()).hexdigest()[:12]}"})
+
+
+def complaint(error: ValidationError) -> str:
+    """What is wrong with a message: each field with the reason, never the value."""
+    return "; ".join(_problem(".".join(map(str, one["loc"])), one["type"], one["msg"]) for one in error.errors())
+
+
+def _problem(place: str, kind: str, message: str) -> str:
+    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

@@ -1,0 +1,296 @@
+"""What people see of a cancellation on a terminal. All text is plain: nothing in a note or an answer is taken for markup or
+for terminal control."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from rich import progress
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from client.bulk import BulkSummary
+from client.errors import ExitCode
+from client.status import Execution, Status, Summary
+from domain.messages import Quote, Submission
+from domain.money import Money
+from domain.outcome import CancellationResult, Progress, State, StepStatus, Wait
+from domain.plan import Plan
+from domain.policy import Decision, Verdict
+
+News = Status | CancellationResult
+
+MARKS = {
+    StepStatus.RUNNING: ("▶", "cyan"),
+    StepStatus.WAITING: ("…", "yellow"),
+    StepStatus.DONE: ("✓", "green"),
+    StepStatus.DECLINED: ("↩", "yellow"),
+    StepStatus.NEEDS_ATTENTION: ("!", "bold red"),
+    StepStatus.RESOLVED: ("✓", "magenta"),
+    StepStatus.FAILED: ("✗", "red"),
+}
+_VERDICTS = {
+    Verdict.APPROVED: "bold green",
+    Verdict.NEEDS_APPROVAL: "bold yellow",
+    Verdict.REJECTED: "bold red",
+}
+_COUNT_EVERY = 100
+_GOOD = {State.CANCELLED, State.PARTIALLY_CANCELLED}
+_BAD = {State.NEEDS_ATTENTION, State.REJECTED, State.ROLLED_BACK, State.WITHDRAWN, State.ROLLING_BACK}
+
+
+def new_console(width: int, *, stderr: bool = False) -> Console:
+    """Standard output or error; `width` where it is no terminal."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = width
+    return console
+
+
+def plain(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def words(code: StrEnum) -> str:
+    return code.value.replace("_", " ")
+
+
+def table(*columns: str) -> Table:
+    empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        empty.add_column(column, overflow="fold")
+    return empty
+
+
+def given_back(refunded: Money | None, released: Money | None) -> list[str]:
+    """What went back to the customer, in words; nothing for what is zero."""
+    return [f"{word} {amount}" for word, amount in (("refunded", refunded), ("released", released)) if amount]
+
+
+def _colour(state: State) -> str:
+    return "bold green" if state in _GOOD else "bold red" if state in _BAD else "bold yellow"
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _head(about: Progress | CancellationResult, state: State) -> list[RenderableType]:
+    axes = f"goods {words(about.goods)} · money {words(about.money)} · paper {words(about.paper)}"
+    return [
+        Text.assemble(f"order {about.order_id}  ", (words(state), _colour(state)), f"  {axes}"),
+        Text(f"cancellation {about.cancellation_id}", style="dim"),
+    ]
+
+
+# Decision and plan
+
+
+def submission_view(submission: Submission) -> RenderableType:
+    decision = submission.decision
+    parts: list[RenderableType] = [
+        _verdict(decision),
+        Text(
+            f"cancellation {submission.cancellation_id} · request {submission.request_id} · {_rule(decision)}",
+            style="dim",
+        ),
+    ]
+    if submission.joined:
+        parts.append(Text("Another request opened this cancellation; this one joins it and causes nothing new."))
+    if submission.plan:
+        parts += ["", _plan(submission.plan)]
+    if submission.result:
+        parts += ["", result_view(submission.result)]
+        if ExitCode.of(submission.result):
+            parts += ["", Text("To ask anew, give another --request-id.", style="dim")]
+    elif decision.verdict is not Verdict.REJECTED:
+        parts += ["", Text(f"Follow it: starter.py watch {submission.order_id}", style="dim")]
+    return Group(*parts)
+
+
+def quote_view(quote: Quote) -> RenderableType:
+    decision = quote.decision
+    parts: list[RenderableType] = [
+        _verdict(decision),
+        Text(f"quote only: nothing was done · {_rule(decision)}", style="dim"),
+    ]
+    if quote.existing:
+        is_ = "ended" if quote.result else "under way"
+        parts.append(Text(f"There is a cancellation of this order already, and it is {is_}: {quote.existing}"))
+    if quote.plan:
+        parts += ["", _plan(quote.plan)]
+    if quote.result:
+        parts += ["", result_view(quote.result)]
+    return Group(*parts)
+
+
+def _verdict(decision: Decision) -> Text:
+    return Text.assemble((words(decision.verdict), _VERDICTS[decision.verdict]), "  ", plain(decision.sentence))
+
+
+def _rule(decision: Decision) -> str:
+    return f"policy {decision.policy_version}, rule {words(decision.rule)}"
+
+
+def _plan(plan: Plan) -> Table:
+    rows = table("plan", "of", "how")
+    rows.add_column("amount", justify="right")
+    for line in plan.lines:
+        rows.add_row("cancel", f"{line.quantity} × {line.line_id}", line.sku, str(line.amount))
+    if plan.shipping:
+        rows.add_row("cancel", "shipping charge", "", str(plan.shipping))
+    for planned in plan.shipments:
+        rows.add_row("stop", planned.shipment.shipment_id, f"{words(planned.action)} ({words(planned.group)})")
+    for tender in plan.tenders:
+        kind = f"{tender.tender.tender_id} ({words(tender.tender.kind)})"
+        for action, amount in (("refund", tender.refund), ("release", tender.release)):
+            if amount:
+                rows.add_row(action, kind, "", str(amount))
+    for left in plan.left_out:
+        rows.add_row("keep", f"{left.quantity} × {left.line_id}", f"{words(left.reason)}: offer a return")
+    return rows
+
+
+# Many at once
+
+
+@contextlib.contextmanager
+def bulk_progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """Shows how many are answered; what it gives is to be called for each. A bar on a terminal, else now and then a line."""
+    if not console.is_terminal:
+        counted = itertools.count(1)
+
+        def count() -> None:
+            if (done := next(counted)) % _COUNT_EVERY == 0:
+                console.print(f"{done} of {total} answered")
+
+        yield count
+        return
+    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), "answered, left:", progress.TimeRemainingColumn())
+    with progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def bulk_view(summary: BulkSummary) -> RenderableType:
+    rows = table("lines")
+    rows.columns[0].justify = "right"
+    rows.add_column("")
+    for word, count in summary.answers.items():
+        rows.add_row(str(count), word.replace("_", " "), style="red" if word.startswith("failed") else "")
+    for count, what in (
+        (summary.before, "answered before"),
+        (summary.wrong, "wrong: not sent"),
+        (summary.unanswered, "not answered yet"),
+    ):
+        if count:
+            rows.add_row(str(count), what)
+    rows.add_row(str(summary.lines), "in all", style="bold")
+    return Group(rows, Text(f"Each answer: {summary.results}", style="dim"))
+
+
+# Progress and result
+
+
+def news_view(news: News) -> RenderableType:
+    return result_view(news) if isinstance(news, CancellationResult) else progress_view(news)
+
+
+def progress_view(now: Status) -> RenderableType:
+    parts = _head(now, now.state)
+    explained = now.sentence or (now.decision.sentence if now.decision else "")
+    if explained not in {"", *(wait.reason for wait in now.waits)}:
+        parts.append(Text(plain(explained)))
+    for wait in now.waits:
+        place = f" ({words(wait.step)} {wait.target})" if wait.step else ""
+        waits = f"{words(wait.owner)}{place}, due {_at(wait.due_at)} UTC: {wait.reason}"
+        parts += [Text.assemble(("waits for ", "yellow"), plain(waits)), _way_on(now, wait)]
+    return Group(*parts, "", _timeline(now))
+
+
+def _way_on(now: Status, wait: Wait) -> Text:
+    """The commands that end a wait."""
+    if wait.step is None:
+        return Text(f"  starter.py approve|reject {now.order_id} --actor KIND:ID", style="dim")
+    step = f"--actor KIND:ID --step {wait.step} --target {wait.target}"
+    return Text(f"  starter.py retry|resolve {now.order_id} {step}", style="dim")
+
+
+def result_view(ended: CancellationResult) -> RenderableType:
+    parts = [*_head(ended, State(ended.outcome.value)), Text(plain(ended.sentence))]
+    money = given_back(ended.refunded, ended.released)
+    if ended.credit_note:
+        money.append(f"credit note {ended.credit_note}")
+    if money:
+        parts.append(Text(", ".join(money)))
+    if ended.left_out:
+        kept = ", ".join(f"{left.quantity} × {left.line_id} ({words(left.reason)})" for left in ended.left_out)
+        parts.append(Text(f"not cancelled, offer a return: {kept}"))
+    return Group(*parts, "", _timeline(ended)) if ended.steps or ended.actions else Group(*parts)
+
+
+def _timeline(about: Progress | CancellationResult) -> Table:
+    """Steps and people's actions, the earliest first."""
+    rows: list[tuple[datetime, Text, str, str, str, str]] = []
+    for step in about.steps:
+        mark, colour = MARKS[step.status]
+        detail = step.detail or words(step.status)
+        at = step.ended_at or step.started_at
+        rows.append((at, Text(mark, style=colour), words(step.step), step.target, detail, step.reference or ""))
+    for entry in about.actions:
+        rows.append((entry.at, Text("•"), entry.action, str(entry.actor), entry.note, ""))
+    timeline = table("UTC", "", "step", "target", "detail", "reference")
+    for at, sign, *cells in sorted(rows, key=lambda row: row[0]):
+        timeline.add_row(_at(at), sign, *(plain(cell) for cell in cells))
+    return timeline
+
+
+class PlainLines:
+    """Each change as a line, for a log or a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._seen: set[str] = set()
+
+    def __call__(self, news: News) -> None:
+        for row in news.steps:
+            what = " ".join(filter(None, (words(row.step), row.target, words(row.status), row.detail)))
+            self._say(row.ended_at or row.started_at, what)
+        for entry in news.actions:
+            self._say(entry.at, f"{entry.actor}: {entry.action}")
+        if isinstance(news, CancellationResult):
+            self._console.print(result_view(news.model_copy(update={"steps": (), "actions": ()})))
+            return
+        for wait in news.waits:
+            self._say(None, f"waits for {words(wait.owner)}, due {_at(wait.due_at)}: {wait.reason}")
+        if news.sentence:
+            self._say(None, news.sentence)
+
+    def _say(self, at: datetime | None, what: str) -> None:
+        line = plain(what)
+        if line not in self._seen:
+            self._seen.add(line)
+            self._console.print(Text(f"{_at(at) if at else '':19}  {line}"), soft_wrap=True)
+
+
+def list_view(found: Sequence[Summary]) -> RenderableType:
+    if not found:
+        return Text("No cancellations.")
+    rows = table("started (UTC)", "order", "state", "goods", "money", "paper", "waits for", "due")
+    for one in found:
+        lost = one.execution not in {Execution.RUNNING, Execution.COMPLETED, Execution.FAILED}
+        state = Text(words(one.state), style=_colour(one.state))
+        rows.add_row(
+            _at(one.started_at),
+            one.order_id,
+            Text.assemble(state, (f" ({words(one.execution)})", "bold red")) if lost else state,
+            words(one.goods),
+            words(one.money),
+            words(one.paper),
+            words(one.owner) if one.owner else "",
+            _at(one.due_at) if one.due_at else "",
+        )
+    return rows

@@ -1,0 +1,119 @@
+"""The providers' events: kept once each before they are acknowledged, and told to the order's cancellation afterwards."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import CursorResult, delete, or_, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from providers.order_book.engine import transaction, writing
+from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
+from providers.order_book.reading import now
+from providers.order_book.tables import ShipmentRow, TenderRow, WebhookEventRow
+
+_CLAIM = timedelta(minutes=1)
+
+
+class SqlProviderEvents:
+    """Each method is one transaction. All raise `Unavailable` when the database cannot be reached."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reads = async_sessionmaker(engine)
+        self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
+        self._insert = postgresql.insert if engine.name == "postgresql" else sqlite.insert
+
+    async def ready(self) -> None:
+        """Raises Unavailable unless the database answers."""
+        async with transaction(self._reads) as session:
+            await session.execute(text("SELECT 1"))
+
+    async def receive(self, event: ProviderEvent) -> EventStatus:
+        """Keep an event with the order that it is about. The database refuses a second one of the same id, so of two
+        deliveries at the same time one is the first."""
+        async with transaction(self._writes) as session:
+            order_id = await _order_of(session, event)
+            at = now()
+            inserted = await session.execute(
+                self._insert(WebhookEventRow)
+                .values(
+                    provider=event.provider,
+                    event_id=event.event_id,
+                    kind=event.kind,
+                    subject=event.refund or event.tracking_number,
+                    order_id=order_id,
+                    received_at=at,
+                    due_at=at,
+                    attempts=0,
+                )
+                .on_conflict_do_nothing()
+            )
+            assert isinstance(inserted, CursorResult)
+            if not inserted.rowcount:
+                return EventStatus.REPEATED
+            return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
+
+    async def due(self, at: datetime, limit: int) -> Sequence[DueEvent]:
+        """Claim events that nobody has been told of, oldest first. They are due again in a minute: when the claimant dies,
+        another one tells them."""
+        async with transaction(self._writes) as session:
+            rows = await session.scalars(
+                select(WebhookEventRow)
+                .where(
+                    WebhookEventRow.order_id.is_not(None),
+                    WebhookEventRow.told_at.is_(None),
+                    WebhookEventRow.given_up_why.is_(None),
+                    WebhookEventRow.due_at <= at,
+                )
+                .order_by(WebhookEventRow.due_at)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            )
+            claimed = []
+            for row in rows:
+                assert row.order_id is not None
+                row.attempts += 1
+                row.due_at = at + _CLAIM
+                claimed.append(
+                    DueEvent(
+                        provider=row.provider,
+                        event_id=row.event_id,
+                        order_id=row.order_id,
+                        subject=row.subject,
+                        attempts=row.attempts,
+                    )
+                )
+            return claimed
+
+    async def told(self, event: DueEvent, at: datetime) -> None:
+        async with transaction(self._writes) as session:
+            (await _row(session, event)).told_at = at
+
+    async def delayed(self, event: DueEvent, until: datetime) -> None:
+        async with transaction(self._writes) as session:
+            (await _row(session, event)).due_at = until
+
+    async def given_up(self, event: DueEvent, why: str) -> None:
+        async with transaction(self._writes) as session:
+            (await _row(session, event)).given_up_why = why
+
+    async def forget(self, before: datetime) -> None:
+        """Delete what arrived before then; no provider repeats an event for that long."""
+        async with transaction(self._writes) as session:
+            await session.execute(delete(WebhookEventRow).where(WebhookEventRow.received_at < before))
+
+
+async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
+    if event.provider is Provider.STRIPE:
+        if event.payment is None:
+            return None
+        return await session.scalar(select(TenderRow.order_id).where(TenderRow.reference == event.payment).limit(1))
+    named = [ShipmentRow.label_reference == event.shipment] if event.shipment else []
+    named += [ShipmentRow.tracking_number == event.tracking_number] if event.tracking_number else []
+    if not named:
+        return None
+    return await session.scalar(select(ShipmentRow.order_id).where(or_(*named)).limit(1))
+
+
+async def _row(session: AsyncSession, event: DueEvent) -> WebhookEventRow:
+    return await session.get_one(WebhookEventRow, (event.provider, event.event_id), with_for_update=True)

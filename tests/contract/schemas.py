@@ -1,0 +1,59 @@
+"""The published contract as JSON Schemas, made of the models: `python -m tests.contract.schemas` writes docs/contract/."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from domain.messages import (
+    Acknowledgement,
+    Approve,
+    ChooseRefundMethod,
+    RefundEvent,
+    Reject,
+    ResolveStep,
+    RetryStep,
+    ShipmentEvent,
+    Submission,
+    Withdraw,
+)
+from domain.outcome import CancellationResult, Progress
+from domain.plan import Plan
+from domain.request import CancellationRequest
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "contract"
+
+SENT: tuple[type[BaseModel], ...] = (
+    CancellationRequest,
+    Approve,
+    Reject,
+    Withdraw,
+    RetryStep,
+    ResolveStep,
+    ChooseRefundMethod,
+    ShipmentEvent,
+    RefundEvent,
+)
+ANSWERED: tuple[type[BaseModel], ...] = (Submission, CancellationResult, Acknowledgement, Progress, Plan)
+
+
+def schemas() -> dict[Path, str]:
+    """The text of each file. What is sent may leave fields with a default out; what is answered has them all."""
+    return {_file(model): _schema(model, sent=True) for model in SENT} | {
+        _file(model): _schema(model, sent=False) for model in ANSWERED
+    }
+
+
+def _file(model: type[BaseModel]) -> Path:
+    return FOLDER / f"{model.__name__}.schema.json"
+
+
+def _schema(model: type[BaseModel], *, sent: bool) -> str:
+    schema = model.model_json_schema(mode="validation" if sent else "serialization")
+    return json.dumps({"$schema": GenerateJsonSchema.schema_dialect, **schema}, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    for file, text in schemas().items():
+        file.write_text(text, encoding="utf-8")

@@ -1,0 +1,412 @@
+"""api.py as a process of its own, between a client and a worker on the real parts."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import TypeAdapter
+
+from client.status import Source, Status, Summary
+from domain.messages import Acknowledgement, Submission
+from domain.money import money
+from domain.outcome import Outcome, State
+from domain.policy import Rule, Verdict
+from domain.request import workflow_id
+from runtime.plugin import TASK_QUEUE
+from sandbox.gateway_admin import TestCard
+from sandbox.serving import ROOT
+from sandbox.shop import SampleOrder, card, line
+from tests.fixtures.api import AGENT, SERVICE, SUPERVISOR, Api, ApiHouse, environment, running_api
+from tests.fixtures.databases import Databases
+from tests.fixtures.temporal import start_dev_server
+from tests.house import eventually
+from tests.workflows.samples import an_id, captured
+
+
+def asked(sample: SampleOrder, **more: Any) -> dict[str, Any]:
+    return {"customer_id": sample.customer_id, "reason": "no_longer_needed", "channel": "web_shop", **more}
+
+
+def expensive() -> SampleOrder:
+    """Above the limit that one person may decide on."""
+    return captured(total="600.00 USD")
+
+
+def problem(answer: httpx2.Response, status: int, code: str) -> str:
+    """The sentence of a problem, which is one, and of this kind."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["type"]) == (status, status, f"urn:order-cancellation:{code}")
+    assert told["title"]
+    return str(told["detail"])
+
+
+async def reached(api: Api, order_id: str, *states: State) -> Status:
+    seen: list[Status] = []
+
+    async def there() -> bool:
+        seen.append(Status.model_validate_json((await api.get(f"/orders/{order_id}/cancellation")).content))
+        return seen[-1].state in states
+
+    await eventually(there, f"the cancellation of {order_id} is {states}")
+    return seen[-1]
+
+
+# Asking
+
+
+async def test_a_request_is_answered_with_the_decision_and_the_amounts_and_ends(api: Api, api_house: ApiHouse) -> None:
+    """B2"""
+    sample = captured(total="52.35 USD")
+    await api_house.house.shop.place(sample)
+    started = await api.start(sample.order_id, asked(sample))
+    assert started.status_code == 201, started.text
+    assert started.headers["location"] == f"/orders/{sample.order_id}/cancellation"
+    submission = Submission.model_validate_json(started.content)
+    assert submission.decision.verdict is Verdict.APPROVED
+    assert submission.plan is not None
+    assert submission.plan.refund == money("52.35 USD")
+    await reached(api, sample.order_id, State.CANCELLED)
+    assert await api_house.house.refunds(sample.order_id) == [money("52.35 USD")]
+
+
+async def test_the_same_request_gets_the_same_answer_and_its_result_once_it_is_over(
+    api: Api, api_house: ApiHouse
+) -> None:
+    """A4: ten at once, and A3: again after the end."""
+    sample = expensive()
+    await api_house.house.shop.place(sample)
+    answers = await asyncio.gather(*(api.start(sample.order_id, asked(sample)) for _ in range(10)))
+    assert {(answer.status_code, answer.text) for answer in answers} == {(201, answers[0].text)}
+    await api.steer(sample.order_id, "approve", {})
+    await reached(api, sample.order_id, State.CANCELLED)
+    again = await api.start(sample.order_id, asked(sample))
+    assert again.status_code == 200
+    told = Submission.model_validate_json(again.content)
+    assert told.result is not None
+    assert told.result.outcome is Outcome.CANCELLED
+    assert await api_house.house.refunds(sample.order_id) == [money("600.00 USD")]
+
+
+async def test_another_request_joins_and_other_content_under_the_same_key_is_a_conflict(
+    api: Api, api_house: ApiHouse
+) -> None:
+    """A4: while it runs and after its end."""
+    sample = expensive()
+    await api_house.house.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    joined = await api.start(sample.order_id, asked(sample), request_id="req-2")
+    assert (joined.status_code, Submission.model_validate_json(joined.content).joined) == (200, True)
+    other = await api.start(sample.order_id, asked(sample, note="in blue"))
+    assert "under a new request id" in problem(other, 409, "request_conflict")
+    await api.steer(sample.order_id, "approve", {})
+    await reached(api, sample.order_id, State.CANCELLED)
+    late = await api.start(sample.order_id, asked(sample, note="in blue"))
+    assert problem(late, 409, "request_conflict") == problem(other, 409, "request_conflict")
+
+
+async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_house: ApiHouse) -> None:
+    """A1"""
+    sample = captured()
+    await api_house.house.shop.place(sample)
+    stranger = {"customer_id": "C-other", "reason": "no_longer_needed"}
+    others = await api.start(sample.order_id, stranger)
+    unknown = await api.start("O-none", stranger)
+    sentence = problem(unknown, 404, "order_not_found")
+    assert problem(others, 404, "order_not_found") == sentence.replace("O-none", sample.order_id)
+    assert "start one" not in problem(await api.get("/orders/O-never/cancellation"), 404, "no_cancellation")
+
+
+async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_house: ApiHouse) -> None:
+    """A8"""
+    sample = captured()
+    await api_house.house.shop.place(sample)
+    answer = await api.start(sample.order_id, asked(sample, reason="out_of_stock"))
+    assert answer.status_code == 200
+    decision = Submission.model_validate_json(answer.content).decision
+    assert (decision.verdict, decision.rule) == (Verdict.REJECTED, Rule.REASON_NOT_ALLOWED)
+    assert decision.allowed_reasons
+
+
+async def test_a_part_is_cancelled(api: Api, api_house: ApiHouse) -> None:
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
+    await api_house.house.shop.place(sample)
+    answer = await api.start(sample.order_id, asked(sample, lines=[{"line_id": "L1", "quantity": 1}]))
+    assert answer.status_code == 201
+    await reached(api, sample.order_id, State.CANCELLED, State.PARTIALLY_CANCELLED)
+    assert await api_house.house.refunds(sample.order_id) == [money("10.00 USD")]
+
+
+# Who may do what
+
+
+async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: Api, api_house: ApiHouse) -> None:
+    """A9"""
+    sample = expensive()
+    await api_house.house.shop.place(sample)
+    started = await api.start(sample.order_id, asked(sample, channel="help_desk"), AGENT)
+    assert Submission.model_validate_json(started.content).decision.verdict is Verdict.NEEDS_APPROVAL
+
+    async def listed() -> bool:
+        answer = await api.get("/cancellations", AGENT, state="waiting_for_approval", owner="second_person")
+        found = TypeAdapter(list[Summary]).validate_json(answer.content)
+        return sample.order_id in {one.order_id for one in found}
+
+    await eventually(listed, "the cancellation is listed as waiting for approval")
+    assert "service" in problem(await api.steer(sample.order_id, "approve", {}, SERVICE), 403, "not_permitted")
+    assert "somebody else" in problem(await api.steer(sample.order_id, "approve", {}, AGENT), 409, "not_allowed_now")
+    approved = await api.steer(sample.order_id, "approve", {"note": "fine"}, SUPERVISOR)
+    assert Acknowledgement.model_validate_json(approved.content).sentence == "Approved; the cancellation goes on."
+    ended = await reached(api, sample.order_id, State.CANCELLED)
+    assert [(entry.action, str(entry.actor)) for entry in ended.actions] == [
+        ("approved", "refund_department:supervisor-2")
+    ]
+
+
+async def test_a_refused_approval_rolls_back(api: Api, api_house: ApiHouse) -> None:
+    """D5"""
+    sample = expensive()
+    await api_house.house.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    assert (await api.steer(sample.order_id, "reject", {})).status_code == 200
+    await reached(api, sample.order_id, State.ROLLED_BACK)
+    late = await api.steer(sample.order_id, "reject", {})
+    assert "is over" in problem(late, 409, "not_allowed_now")
+
+
+async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_house: ApiHouse) -> None:
+    """D1: and for nobody else."""
+    sample = expensive()
+    await api_house.house.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    others = await api.steer(sample.order_id, "withdraw", {"customer_id": "C-other"}, SERVICE)
+    assert "not found for this customer" in problem(others, 409, "not_allowed_now")
+    mine = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
+    assert mine.status_code == 200
+    ended = await reached(api, sample.order_id, State.WITHDRAWN)
+    assert str(ended.actions[0].actor) == f"customer:{sample.customer_id}"
+
+
+async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_house: ApiHouse) -> None:
+    """D2 as well: the money is on its way, so nobody withdraws."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "30.00 USD"),),
+        tenders=(card("30.00 USD", card=TestCard.PENDING_REFUND),),
+    )
+    await api_house.house.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
+    late = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
+    assert "the money is on its way back" in problem(late, 409, "not_allowed_now")
+    nothing = await api.steer(sample.order_id, "retry-step", {"step": "close_order", "target": sample.order_id})
+    assert "waiting is: reverse_payment T1" in problem(nothing, 409, "not_allowed_now")
+    decided = {"step": "reverse_payment", "target": "T1", "resolution": "done_by_hand", "reference": "BANK-1"}
+    assert problem(await api.steer(sample.order_id, "resolve-step", decided, SERVICE), 403, "not_permitted")
+    assert (await api.steer(sample.order_id, "resolve-step", decided)).status_code == 200
+    ended = await reached(api, sample.order_id, State.CANCELLED)
+    assert "BANK-1" in {row.reference for row in ended.steps}
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "ключ"])
+async def test_without_a_valid_key_there_is_nothing_but_health(api: Api, key: str | None) -> None:
+    headers = {} if key is None else {b"Authorization": f"Bearer {key}".encode()}
+    answer = await api.http.get("/orders/O-1/cancellation", headers=headers)
+    problem(answer, 401, "key_missing")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert (await api.http.get("/health")).json() == {"status": "ok"}
+    assert (await api.http.get("/ready")).json() == {"status": "ok"}
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        ({"reason": "bored"}, "body.reason"),
+        ({"reason": "other"}, "body"),
+        ({"reason": "found_cheaper", "linse": [{"line_id": "L1", "quantity": 1}]}, "body.linse"),
+        ({"reason": "found_cheaper", "lines": [{"line_id": "L1", "quantity": 0}]}, "body.lines.0.quantity"),
+        ({"reason": "found_cheaper", "lines": [{"line_id": "L1", "quantity": 1}] * 2}, "body"),
+        ({"reason": "found_cheaper", "customer_id": "Jo Canary <jo@canary.example>"}, "body.customer_id"),
+    ],
+)
+async def test_wrong_input_is_named_without_its_value(api: Api, body: Mapping[str, Any], at: str) -> None:
+    answer = await api.start("O-1", body)
+    assert f"{at}: " in problem(answer, 422, "invalid_request")
+    assert [one["at"] for one in answer.json()["errors"]] == [at]
+    assert "canary" not in answer.text.lower()
+
+
+async def test_a_body_that_is_no_json_a_missing_id_and_a_wrong_address_are_problems_too(api: Api) -> None:
+    authorised = {"Authorization": f"Bearer {SERVICE}", "Content-Type": "application/json"}
+    place = "/orders/O-1/cancellation"
+    for body in (b"{", b"\xff", b"[]", b""):
+        answer = await api.http.post(place, content=body, headers={**authorised, "Idempotency-Key": "r"})
+        problem(answer, 422, "invalid_request")
+    no_id = await api.http.post(place, json={"reason": "found_cheaper"}, headers=authorised)
+    assert "idempotency-key" in problem(no_id, 422, "invalid_request")
+    problem(await api.get("/orders/-/cancellation"), 422, "invalid_request")
+    problem(await api.http.get("/nothing"), 404, "no_such_address")
+    problem(await api.http.delete(place), 405, "method_not_allowed")
+    huge = await api.http.post(place, content=b" " * 600_000, headers=authorised)
+    assert "524288 bytes" in problem(huge, 413, "body_too_large")
+
+
+async def test_every_answer_to_generated_requests_fits_the_published_description(
+    api: Api, api_house: ApiHouse, tmp_path: Path
+) -> None:
+    """Requests that fit the OpenAPI document and such that do not, on every endpoint, about an order that waits for
+    approval."""
+    sample = expensive()
+    await api_house.house.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(f'[parameters]\n"path.order_id" = "{sample.order_id}"\n')
+    runner = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        *("--config-file", str(config)),
+        *("run", f"{api.process.url}/openapi.json"),
+        *(
+            "--checks",
+            "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance",
+        ),
+        *("--phases", "examples,coverage,fuzzing", "--mode", "all", "--max-examples", "12", "--seed", "1"),
+        *("--header", f"Authorization: Bearer {SUPERVISOR}", "--generation-database", "none", "--no-color"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await runner.communicate()
+    assert runner.returncode == 0, out.decode()
+
+
+# When something is missing
+
+
+async def test_a_request_that_is_not_decided_in_time_is_told_where_to_look(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """No worker runs. What was begun stays, and a message that nobody takes is told apart from one that was refused."""
+    async with await start_dev_server() as server:
+        address = server.client.service_client.config.target_host
+        env = {**environment(address, await databases.sqlite(tmp_path / "book.db")), "DECISION_WAIT": "PT0.5S"}
+        async with running_api(tmp_path / "api.log", env) as api:
+            answer = await api.start("O-1", {"reason": "found_cheaper", "customer_id": "C-1"})
+            assert answer.status_code == 202
+            assert answer.headers["location"] == "/orders/O-1/cancellation"
+            shown = Status.model_validate_json((await api.get("/orders/O-1/cancellation")).content)
+            assert (shown.source, shown.state) == (Source.LAST_PUBLISHED, State.RUNNING)
+        run = server.client.get_workflow_handle(workflow_id("O-1"))
+        assert (await run.describe()).task_queue == TASK_QUEUE
+
+
+async def test_without_temporal_callers_are_asked_to_come_again(databases: Databases, tmp_path: Path) -> None:
+    """At the start, and when it goes away afterwards; what it says is for the log."""
+    url = await databases.sqlite(tmp_path / "book.db")
+    async with running_api(tmp_path / "down.log", environment("127.0.0.1:9", url)) as api:
+        for answer in (
+            await api.start("O-1", {"reason": "found_cheaper", "customer_id": "C-1"}),
+            await api.get("/orders/O-1/cancellation"),
+            await api.http.get("/ready"),
+        ):
+            assert "127.0.0.1" not in problem(answer, 503, "unavailable")
+            assert answer.headers["retry-after"] == "5"
+        assert (await api.http.get("/health")).status_code == 200
+        assert any("127.0.0.1:9" in line.get("error", "") for line in api.lines())
+    async with await start_dev_server() as server:
+        env = {**environment(server.client.service_client.config.target_host, url), "DECISION_WAIT": "PT2S"}
+        async with running_api(tmp_path / "gone.log", env) as api:
+            assert (await api.http.get("/ready")).status_code == 200
+            await server.shutdown()
+            gone = await api.start("O-1", {"reason": "found_cheaper", "customer_id": "C-1"})
+            problem(gone, 503, "unavailable")
+
+
+async def test_without_the_order_book_it_is_not_ready(api_house: ApiHouse, tmp_path: Path) -> None:
+    env = environment(api_house.temporal, "postgresql://nobody@127.0.0.1:9/none")
+    async with running_api(tmp_path / "api.log", env) as api:
+        problem(await api.http.get("/ready"), 503, "unavailable")
+
+
+# The process
+
+
+async def test_sigterm_lets_a_request_in_flight_be_answered(databases: Databases, tmp_path: Path) -> None:
+    async with await start_dev_server() as server:
+        address = server.client.service_client.config.target_host
+        env = {**environment(address, await databases.sqlite(tmp_path / "book.db")), "DECISION_WAIT": "PT2S"}
+        async with running_api(tmp_path / "api.log", env) as api:
+            asking = asyncio.create_task(api.start("O-1", {"reason": "found_cheaper", "customer_id": "C-1"}))
+
+            async def begun() -> bool:
+                return bool(
+                    [run async for run in server.client.list_workflows("WorkflowType = 'CancellationWorkflow'")]
+                )
+
+            await eventually(begun, "the request has reached Temporal")
+            assert await asyncio.to_thread(api.process.stop) == 0
+            assert (await asking).status_code == 202
+            assert api.lines()[-1]["event"] == "api_stopped"
+
+
+async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_house: ApiHouse) -> None:
+    """I8"""
+    sample = captured()
+    await api_house.house.shop.place(sample)
+    await api.start(sample.order_id, asked(sample, note="call Mrs. Canary at 555-0199"))
+    await api.get("/orders/jo@canary.example/cancellation")
+    await api.http.get("/cancellations", params={"key": "Canary"}, headers={"Authorization": "Bearer Canary"})
+    logged = api.process.log.read_text()
+    mine = [one for one in api.lines() if one.get("order_id") == sample.order_id and one["event"] == "request_answered"]
+    assert [(one["method"], one["status"], one["caller"]) for one in mine] == [("POST", 201, "web-shop")]
+    for secret in ("canary", SERVICE, "whsec_", "customer.example"):
+        assert secret.lower() not in logged.lower()
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"API_KEYS": ""}, "API_KEYS: Field required"),
+        ({"API_KEYS": "service:web-shop:the-canary-itself"}, "API_KEYS.0.SHA256"),
+        ({"API_KEYS": "the-canary-itself"}, "write a key as ROLE:ID:SHA256"),
+        ({"API_PORT": "none"}, "API_PORT"),
+        ({"API_HOST": "192.0.2.1"}, "cannot be listened on"),
+        ({"DATABASE_URL": "canary"}, "DATABASE_URL is not the address of a database"),
+    ],
+)
+def test_wrong_settings_are_named_without_their_value(env: Mapping[str, str], says: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "api.py"],
+        cwd=ROOT,
+        env={**os.environ, **environment("127.0.0.1:9", "sqlite:///none.db"), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "canary" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_every_problem_and_success_is_described(api: Api) -> None:
+    """A caller can be generated from the document: each operation names its problems under their own media type."""
+    document = (await api.http.get("/openapi.json")).json()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len(operations) >= 12
+    for operation in operations:
+        assert operation["summary"]
+        for code, response in operation["responses"].items():
+            media = ["application/problem+json"] if int(code) >= 400 else ["application/json"]
+            assert list(response["content"]) == media, (operation["operationId"], code)
+    assert "examples" in json.dumps(document["components"]["schemas"]["Ask"])

@@ -1,0 +1,361 @@
+"""The providers' events at api.py: delivered by the stand-ins, and sent by hand where they are to be wrong."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import stripe
+from pydantic import TypeAdapter
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from temporalio.api.enums.v1 import EventType
+
+from domain.messages import RefundEvent
+from domain.money import money
+from domain.outcome import Outcome, State, StepName
+from domain.shipment import Shipment
+from providers.order_book.engine import open_engine
+from providers.order_book.events import SqlProviderEvents
+from providers.order_book.port import EventStatus, Provider, ProviderEvent
+from providers.order_book.tables import WebhookEventRow
+from sandbox import books
+from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
+from sandbox.carrier.webhooks import sign
+from sandbox.gateway_admin import TestCard
+from sandbox.shop import SampleOrder, card, line, request
+from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiHouse, environment, running_api
+from tests.fixtures.databases import Databases
+from tests.house import Handle, House, eventually
+from tests.providers import order_book_samples as samples
+from tests.workflows.samples import an_id, captured, in_network
+
+STRIPE = "/webhooks/stripe"
+EASYPOST = "/webhooks/easypost"
+
+
+def settles_later() -> SampleOrder:
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "52.35 USD"),),
+        tenders=(card("52.35 USD", card=TestCard.PENDING_REFUND),),
+    )
+
+
+def event(kind: str, payment: str, **more: Any) -> dict[str, Any]:
+    """As Stripe sends it, as far as anybody reads it."""
+    name = {"refund": "refund", "charge": "charge"}[kind.partition(".")[0]]
+    subject = {"id": f"{name}_{uuid4().hex}", "object": name, "payment_intent": payment}
+    return {"id": f"evt_{uuid4().hex}", "object": "event", "type": kind, "data": {"object": {**subject, **more}}}
+
+
+async def send(
+    api: Api, told: dict[str, Any] | bytes, *, secret: str = STRIPE_SECRET, age: float = 0
+) -> httpx2.Response:
+    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    made_at = int(time.time() - age)
+    header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, made_at)
+    return await api.http.post(STRIPE, content=body, headers={"Stripe-Signature": header})
+
+
+async def kept(engine: AsyncEngine, event_id: str) -> WebhookEventRow | None:
+    async with AsyncSession(engine) as session:
+        return await session.scalar(select(WebhookEventRow).where(WebhookEventRow.event_id == event_id))
+
+
+async def was_told(engine: AsyncEngine, event_id: str) -> None:
+    async def told() -> bool:
+        row = await kept(engine, event_id)
+        return row is not None and row.told_at is not None
+
+    await eventually(told, f"event {event_id} is told")
+
+
+async def signals(handle: Handle) -> list[str]:
+    """The event ids of the refund signals in a run's history."""
+    history = await handle.fetch_history()
+    signalled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    return [
+        TypeAdapter(RefundEvent)
+        .validate_json(one.workflow_execution_signaled_event_attributes.input.payloads[0].data)
+        .event_id
+        for one in history.events
+        if one.event_type == signalled
+    ]
+
+
+async def waiting_for_settlement(house: House) -> tuple[SampleOrder, Handle, str, str]:
+    """An order whose refund is pending: with its run, its payment and its refund."""
+    sample = settles_later()
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    refund = next(row.reference for row in progress.steps if row.step is StepName.REVERSE_PAYMENT)
+    assert refund is not None
+    return sample, handle, house.shop.payments[sample.order_id][0], refund
+
+
+# Delivered by the stand-ins, repeated and out of order as they do
+
+
+async def test_the_gateways_event_ends_the_wait_for_the_settlement(api_house: ApiHouse) -> None:
+    """B22: the run looks by itself only every six hours."""
+    house = api_house.house
+    _, handle, _, refund = await waiting_for_settlement(house)
+    await house.shop.gateway.settle(refund)
+    result = await handle.result()
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
+    assert await signals(handle)
+
+
+async def test_the_gateways_event_tells_that_a_refund_has_failed(api_house: ApiHouse) -> None:
+    """B23: it needs a person then."""
+    house = api_house.house
+    _, handle, _, refund = await waiting_for_settlement(house)
+    await house.shop.gateway.fail(refund)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await handle.terminate("the test is over")
+
+
+async def test_the_carriers_event_ends_the_wait_for_the_return_scan(api_house: ApiHouse) -> None:
+    """C6: the run looks by itself only every two hours."""
+    house = api_house.house
+    sample = in_network(Script.INTERCEPT_SILENT)
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+    label = house.shop.labels[sample.order_id][0]
+    await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    assert (await handle.result()).outcome is Outcome.CANCELLED
+
+
+# Sent by hand
+
+
+@pytest.mark.parametrize("order", list(permutations(["refund.created", "refund.updated", "charge.refunded"])))
+async def test_events_in_any_order_and_repeated_come_to_the_same_end(
+    api: Api, api_house: ApiHouse, order: tuple[str, ...]
+) -> None:
+    """They only wake the run up: before the money has settled they change nothing."""
+    house = api_house.house
+    _, handle, payment, refund = await waiting_for_settlement(house)
+    events = [event(kind, payment, status="succeeded") for kind in order]
+    for one in (*events, *reversed(events)):
+        assert (await send(api, one)).status_code == 200
+    for one in events:
+        await was_told(house.engine, one["id"])
+    assert (await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)).steps
+    await house.shop.gateway.settle(refund)
+    for one in reversed(events):
+        assert (await send(api, one)).json()["status"] == "repeated"
+    result = await handle.result()
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
+    assert await house.refunds(result.order_id) == [money("52.35 USD")]
+
+
+async def test_an_event_that_comes_twice_is_told_once(api: Api, api_house: ApiHouse) -> None:
+    """Ten at the same time, and again."""
+    house = api_house.house
+    _, handle, payment, refund = await waiting_for_settlement(house)
+    mine = event("refund.updated", payment)
+    answers = await asyncio.gather(*(send(api, mine) for _ in range(10)))
+    assert sorted(answer.json()["status"] for answer in answers) == ["accepted", *["repeated"] * 9]
+    await was_told(house.engine, mine["id"])
+    assert (await send(api, mine)).json()["status"] == "repeated"
+    await house.shop.gateway.settle(refund)
+    await handle.result()
+    assert (await signals(handle)).count(mine["id"]) == 1
+
+
+async def test_a_forged_a_changed_and_a_stale_event_are_refused_and_not_kept(api: Api, api_house: ApiHouse) -> None:
+    mine = event("refund.updated", "pi_1")
+    body = json.dumps(mine)
+    good = stripe.WebhookSignature.generate_signature_header(body, STRIPE_SECRET)
+    answers = [
+        await send(api, mine, secret="whsec_wrong"),
+        await send(api, mine, age=301),
+        await api.http.post(STRIPE, content=body.replace("pi_1", "pi_2"), headers={"Stripe-Signature": good}),
+        await api.http.post(STRIPE, content=body),
+        await api.http.post(STRIPE, content=body, headers={"Stripe-Signature": "t=,v1"}),
+        await api.http.post(STRIPE, content=body, headers={b"Stripe-Signature": "t=1,v1=ä".encode()}),
+        await api.http.post(STRIPE, content=b"\xff", headers={"Stripe-Signature": good}),
+        await api.http.post(EASYPOST, content=body, headers={"X-Hmac-Signature": sign(body.encode(), "wrong")}),
+        await api.http.post(EASYPOST, content=body, headers={b"X-Hmac-Signature": "ä".encode()}),
+        await api.http.post(EASYPOST, content=body),
+    ]
+    for answer in answers:
+        assert answer.status_code == 400
+        assert answer.json()["type"] == "urn:order-cancellation:signature_invalid"
+        assert STRIPE_SECRET not in answer.text
+    assert await kept(api_house.house.engine, mine["id"]) is None
+
+
+async def test_while_a_secret_is_replaced_both_are_good(api: Api) -> None:
+    for secret in (STRIPE_SECRET, NEXT_STRIPE_SECRET):
+        assert (await send(api, event("refund.updated", "pi_unknown"), secret=secret)).status_code == 200
+
+
+async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, api_house: ApiHouse) -> None:
+    """An unknown payment, an unknown kind about a payment that we know, an unknown parcel."""
+    house = api_house.house
+    sample = captured()
+    await house.shop.place(sample)
+    unknown_payment = event("refund.updated", "pi_unknown")
+    unknown_kind = event("charge.updated", house.shop.payments[sample.order_id][0])
+    for one in (unknown_payment, unknown_kind):
+        assert (await send(api, one)).json() == {"event_id": one["id"], "status": "unmatched"}
+    parcel = {
+        "id": f"evt_{uuid4().hex}",
+        "description": "tracker.updated",
+        "result": {"shipment_id": "shp_unknown", "tracking_code": None},
+    }
+    body = json.dumps(parcel).encode()
+    answer = await api.http.post(EASYPOST, content=body, headers={"X-Hmac-Signature": sign(body, WEBHOOK_SECRET)})
+    assert answer.json() == {"event_id": parcel["id"], "status": "unmatched"}
+    for one in (unknown_payment, unknown_kind, parcel):
+        row = await kept(house.engine, str(one["id"]))
+        assert row is not None
+        assert (row.order_id, row.told_at) == (None, None)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"id": "evt_1"}', b'{"id": "", "type": "x", "data": {"object": {}}}'])
+async def test_a_signed_body_that_is_no_event_is_refused(api: Api, body: bytes) -> None:
+    answer = await send(api, body)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:order-cancellation:not_an_event")
+
+
+async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api, api_house: ApiHouse) -> None:
+    """Never begun, and ended."""
+    house = api_house.house
+    sample = captured(parcels=())
+    await house.shop.place(sample)
+    payment = house.shop.payments[sample.order_id][0]
+    early = event("refund.updated", payment)
+    assert (await send(api, early)).json()["status"] == "accepted"
+    await was_told(house.engine, early["id"])
+    await house.cancel(request(sample))
+    late = event("refund.updated", payment)
+    await send(api, late)
+    await was_told(house.engine, late["id"])
+    row = await kept(house.engine, late["id"])
+    assert row is not None
+    assert row.attempts == 1
+
+
+async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
+    api_house: ApiHouse, databases: Databases, tmp_path: Path
+) -> None:
+    """By another process of the API, out of the same order book."""
+    house = api_house.house
+    sample, handle, payment, _ = await waiting_for_settlement(house)
+    url = await databases.sqlite(tmp_path / "order_book.db")
+    engine = open_engine(url)
+    try:
+        order = await house.book.read_order(sample.order_id)
+        await books.add_order(engine, order, email="buyer@shop.example")
+        mine = event("refund.updated", payment)
+        async with running_api(tmp_path / "away.log", environment("127.0.0.1:9", url)) as api:
+            assert (await send(api, mine)).json()["status"] == "accepted"
+
+            async def delayed() -> bool:
+                return any(line["event"] == "event_delayed" for line in api.lines())
+
+            await eventually(delayed, "telling it was tried")
+        row = await kept(engine, mine["id"])
+        assert row is not None
+        assert row.told_at is None
+        async with running_api(tmp_path / "back.log", environment(api_house.temporal, url)):
+            await was_told(engine, mine["id"])
+        assert (await signals(handle)).count(mine["id"]) == 1
+    finally:
+        await engine.dispose()
+    await handle.terminate("the test is over")
+
+
+async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_polling_left_to_find_it(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    engine = open_engine(sqlite_url)
+    try:
+        await books.add_order(engine, samples.order(), email="buyer@shop.example")
+        mine = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
+        await SqlProviderEvents(engine).receive(mine)
+        async with AsyncSession(engine) as session:
+            await session.execute(update(WebhookEventRow).values(attempts=19))
+            await session.commit()
+        async with running_api(tmp_path / "api.log", environment("127.0.0.1:9", sqlite_url)):
+
+            async def given_up() -> bool:
+                row = await kept(engine, "evt_1")
+                return row is not None and bool(row.given_up_why)
+
+            await eventually(given_up, "it is given up")
+        later = datetime.now(UTC) + timedelta(days=1)
+        assert await SqlProviderEvents(engine).due(later, 10) == []
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_fault_of_ours_is_a_problem_without_internals_and_its_log_without_the_data(
+    sqlite_url: str, tmp_path: Path, form: str
+) -> None:
+    """I8: a table is missing. The provider sends the event again."""
+    engine = open_engine(sqlite_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE tenders"))
+    await engine.dispose()
+    env = {**environment("127.0.0.1:9", sqlite_url), "LOG_FORMAT": form}
+    async with running_api(tmp_path / "api.log", env) as api:
+        answer = await send(api, event("refund.updated", "pi_canary"))
+        assert (answer.status_code, answer.json()["type"]) == (500, "urn:order-cancellation:internal_error")
+        assert "tenders" not in answer.text
+
+        async def logged() -> bool:
+            return "no such table" in api.process.log.read_text()
+
+        await eventually(logged, "the fault is in the log")
+        for secret in ("pi_canary", STRIPE_SECRET):
+            assert secret not in api.process.log.read_text()
+
+
+# The order book's side, on both databases
+
+
+async def test_one_event_is_kept_once_and_claimed_by_one(database: AsyncEngine) -> None:
+    events = SqlProviderEvents(database)
+    parcel = Shipment(shipment_id="S1", lines=(), carrier="UPS", label_reference="shp_1", tracking_number="1Z1")
+    await books.add_order(database, samples.order(shipments=(parcel,)), email="buyer@shop.example")
+    told = ProviderEvent(
+        provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1", refund="re_1"
+    )
+    statuses = await asyncio.gather(*(events.receive(told) for _ in range(8)))
+    assert sorted(statuses) == [EventStatus.ACCEPTED, *[EventStatus.REPEATED] * 7]
+    same_id = ProviderEvent(provider=Provider.EASYPOST, event_id="evt_1", kind="tracker.updated", shipment="shp_1")
+    assert await events.receive(same_id) is EventStatus.ACCEPTED, "two providers may use the same id"
+
+    now = (await _rows(database))[0].received_at
+    soon = now.replace(year=now.year + 1)
+    claims = await asyncio.gather(*(events.due(soon, 10) for _ in range(4)))
+    claimed = [one for claim in claims for one in claim]
+    assert sorted((one.provider, one.order_id, one.subject) for one in claimed) == [
+        (Provider.EASYPOST, "O-1", None),
+        (Provider.STRIPE, "O-1", "re_1"),
+    ]
+    by_provider = {one.provider: one for one in claimed}
+    await events.told(by_provider[Provider.STRIPE], soon)
+    await events.given_up(by_provider[Provider.EASYPOST], "unavailable")
+    assert await events.due(soon.replace(year=soon.year + 1), 10) == []
+    await events.forget(soon)
+    assert await _rows(database) == []
+
+
+async def _rows(engine: AsyncEngine) -> list[WebhookEventRow]:
+    async with AsyncSession(engine) as session:
+        return [*(await session.scalars(select(WebhookEventRow)))]

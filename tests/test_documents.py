@@ -1,0 +1,24 @@
+"""The documents name files and functions that are there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_link_and_every_place_in_the_code_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    places = re.findall(r"`([\w/]+\.py):(\w+)`", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    missing += [f"{file}:{name}" for file, name in places if not _defines(ROOT / file, name)]
+    assert not missing
+
+
+def _defines(file: Path, name: str) -> bool:
+    definition = rf"^\s*((async )?def|class) {name}\b|^{name}\b.* = "
+    return file.exists() and re.search(definition, file.read_text(encoding="utf-8"), re.MULTILINE) is not None

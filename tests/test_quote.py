@@ -1,0 +1,146 @@
+"""A quote: decision and plan as `start` would answer them, and nothing done. On the dev server, with the real parts."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.testing import WorkflowEnvironment
+
+from domain.messages import Quote, Submission
+from domain.money import money
+from domain.order import TenderKind
+from domain.outcome import Outcome
+from domain.plan import LeftOutReason
+from domain.policy import Rule, Verdict
+from domain.shipment import StopAction
+from sandbox import books
+from sandbox.carrier.model import Script
+from sandbox.shop import SampleOrder, card, line, parcel, request, stored
+from starter import Cancellations, ExitCode, StarterError
+from tests.fixtures.starter import Starter, by_customer
+from tests.house import House, eventually, new_queue
+from tests.workflows.samples import an_id, captured
+
+
+def a_bit_of_everything() -> SampleOrder:
+    """Two tenders; of three units one is delivered, one is labelled and one is in no parcel yet."""
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 3, "90.00 USD"),),
+        tenders=(stored(TenderKind.GIFT_CARD, "19.00 USD"), card("80.00 USD")),
+        shipping=money("9.00 USD"),
+        parcels=(parcel(Script.DELIVERED, L1=1), parcel(Script.LABEL_ONLY, L1=1)),
+    )
+
+
+async def everything_done(house: House, order_id: str) -> list[object]:
+    """All that can be seen of an order outside the process: at the gateway, at the carrier, in the order book."""
+    return [
+        await house.book.read_order(order_id),
+        [await house.shop.gateway.effects(payment) for payment in house.shop.payments[order_id]],
+        await house.carrier_effects(order_id),
+        await books.effects(house.engine),
+        await books.cancellations(house.engine),
+        await books.notices(house.engine),
+    ]
+
+
+async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_house: House, starter: Starter) -> None:
+    sample = a_bit_of_everything()
+    await open_house.shop.place(sample)
+    before = await everything_done(open_house, sample.order_id)
+    shown = await starter(*by_customer("quote", sample))
+    quoted = await starter(*by_customer("quote", sample, "--json"))
+    assert (shown.code, quoted.code) == (ExitCode.DONE, ExitCode.DONE), shown.err + quoted.err
+    assert await everything_done(open_house, sample.order_id) == before
+    assert (await starter("status", sample.order_id)).code == ExitCode.NOT_FOUND
+
+    quote = Quote.model_validate_json(quoted.out)
+    assert quote.plan is not None
+    assert [(str(t.tender.kind), str(t.refund)) for t in quote.plan.tenders] == [
+        ("gift_card", "0.00 USD"),
+        ("card", "66.00 USD"),
+    ]
+    assert [(p.shipment.shipment_id, p.action) for p in quote.plan.shipments] == [("S2", StopAction.VOID_LABEL)]
+    assert [(left.quantity, left.reason) for left in quote.plan.left_out] == [(1, LeftOutReason.DELIVERED)]
+    for told in ("approved", "66.00 USD", "void label", "delivered: offer a return", "nothing was done"):
+        assert told in shown.out
+
+    submission = Submission.model_validate_json((await starter(*by_customer("start", sample, "--json"))).out)
+    assert (submission.decision, submission.plan, submission.request_id) == (
+        quote.decision,
+        quote.plan,
+        quote.request_id,
+    )
+    assert (await starter("result", sample.order_id)).code == ExitCode.DONE
+
+
+async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
+    open_house: House, starter: Starter
+) -> None:
+    """A3"""
+    sample = captured(total="600.00 USD")
+    await open_house.shop.place(sample)
+    submission, handle = await open_house.submit(request(sample))
+    other = by_customer("quote", sample, "--request-id", "another")
+    under_way = Quote.model_validate_json((await starter(*other, "--json")).out)
+    assert (under_way.existing, under_way.result) == (submission.cancellation_id, None)
+    assert (under_way.decision, under_way.plan) == (submission.decision, submission.plan)
+    assert "under way" in (await starter(*other)).out
+
+    await starter("approve", sample.order_id, "--actor", "refund_department:supervisor-2")
+    await open_house.end(handle)
+    over = await starter(*other, "--json")
+    told = Quote.model_validate_json(over.out)
+    assert over.code == ExitCode.DONE
+    assert (told.existing, told.plan, told.decision.rule) == (
+        submission.cancellation_id,
+        None,
+        Rule.EXISTING_CANCELLATION,
+    )
+    assert told.result is not None
+    assert told.result.outcome is Outcome.CANCELLED
+
+
+async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_start(
+    open_house: House, starter: Starter
+) -> None:
+    """A1, A8"""
+    sample = captured()
+    await open_house.shop.place(sample)
+    asks = ("--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock", "--json")
+    refused = await starter("quote", sample.order_id, *asks)
+    assert refused.code == ExitCode.NOT_CANCELLED
+    assert Quote.model_validate_json(refused.out).decision.verdict is Verdict.REJECTED
+    unknown = await starter("quote", "O-none", "--actor", "customer:C-2", "--reason", "no_longer_needed")
+    assert unknown.code == ExitCode.NOT_FOUND
+    assert unknown.sentence == "Order O-none was not found for this customer. Check the order number."
+
+
+async def test_an_order_that_cannot_be_verified_cannot_be_quoted(open_house: House, starter: Starter) -> None:
+    """Its payment is not at the gateway."""
+    placed = await open_house.shop.place(captured())
+    tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
+    lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
+    await books.add_order(open_house.engine, lost, email="buyer@shop.example")
+    asks = ("--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed")
+    answer = await starter("quote", lost.order_id, *asks)
+    assert answer.code == ExitCode.NOT_CANCELLED
+    assert "pi_gone" in answer.sentence
+
+
+async def test_without_a_worker_there_is_no_quote_and_no_run_that_waits_for_one(
+    dev_server: WorkflowEnvironment,
+) -> None:
+    sample = captured()
+    with pytest.raises(StarterError) as none:
+        await Cancellations(dev_server.client, task_queue=new_queue()).quote(request(sample), timedelta(seconds=1))
+    assert none.value.code is ExitCode.UNDECIDED
+    assert "no worker answered" in none.value.sentence
+    assert "Nothing was done" in none.value.sentence
+
+    async def over() -> bool:
+        runs = dev_server.client.list_workflows(f"WorkflowId STARTS_WITH 'quote-order-{sample.order_id}-'")
+        return [run.status async for run in runs] == [WorkflowExecutionStatus.TIMED_OUT]
+
+    await eventually(over, "the run of the quote has ended")

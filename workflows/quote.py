@@ -1,0 +1,35 @@
+"""A quote: what a cancellation would do. Only a worker reads the live truth, so it is a run, of one activity and seconds."""
+
+from temporalio import workflow
+
+from activities.signatures import QuoteCancellation
+from domain.messages import Quote
+from domain.request import CancellationRequest, cancellation_id, effect_key
+from workflows.steps import QUOTE_CANCELLATION as STEP
+
+
+@workflow.defn(name="QuoteWorkflow")
+class QuoteWorkflow:
+    """Id `quote-order-{order_id}-{random}`, task queue `order-cancellation`. It fails when nothing can be quoted."""
+
+    @workflow.run
+    async def run(self, request: CancellationRequest) -> Quote:
+        order_id = request.order_id
+        cancellation = cancellation_id(order_id, request.request_id)
+        quote: Quote = await workflow.execute_activity(
+            STEP.signature.name,
+            QuoteCancellation(
+                cancellation_id=cancellation,
+                order_id=order_id,
+                target=order_id,
+                key=effect_key(cancellation, STEP.signature.name, order_id),
+                request=request,
+            ),
+            result_type=Quote,
+            heartbeat_timeout=STEP.heartbeat,
+            start_to_close_timeout=STEP.attempt,
+            schedule_to_close_timeout=STEP.round,
+            retry_policy=STEP.retry,
+            summary=STEP.summary(order_id),
+        )
+        return quote
