@@ -56,8 +56,10 @@ from domain.errors import Unavailable
 from domain.messages import (
     Acknowledgement,
     Approve,
+    ChooseRefundMethod,
     Reference,
     RefundEvent,
+    RefundMethod,
     Reject,
     Resolution,
     ResolveStep,
@@ -84,6 +86,7 @@ from providers.order_book.events import SqlProviderEvents
 from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
 from runtime import logs
 from runtime.api_settings import ApiKey, ApiSettings, Role, holder
+from runtime.leaving import leave
 from runtime.plugin import plugin
 from runtime.settings import complaint, connection
 from workflows.cancellation import CancellationWorkflow
@@ -334,6 +337,19 @@ class Resolve(Again):
 
     resolution: Resolution
     reference: Reference
+
+
+class Choose(Body):
+    """`target` is the tender, as the status names it in its waits."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"customer_id": "C-77", "target": "T1", "method": "store_credit"}]}
+    )
+
+    customer_id: CustomerId = None
+    target: BusinessId
+    method: RefundMethod
+    note: Note = ""
 
 
 class Pending(BaseModel):
@@ -700,6 +716,20 @@ async def resolve_step(order_id: OrderId, body: Resolve, person: Person, parts: 
     return await (await parts.temporal.cancellations()).resolve_step(order_id, message)
 
 
+@cancellations.post(
+    "/orders/{order_id}/cancellation/choose-refund-method",
+    summary="Choose how to have the money instead",
+    responses=_STEERING,
+)
+async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, parts: House) -> Acknowledgement:
+    """Where the gateway cannot give it back to the tender. The customer chooses; staff who speak with the customer may pass it
+    on."""
+    message = ChooseRefundMethod(
+        actor=_actor(caller, body.customer_id), target=body.target, method=body.method, note=body.note
+    )
+    return await (await parts.temporal.cancellations()).choose_refund_method(order_id, message)
+
+
 # Webhooks
 
 STRIPE_TOLERANCE = 300
@@ -1033,4 +1063,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

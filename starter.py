@@ -255,7 +255,7 @@ def bulk(
     is not sent again, what failed is. Exit code 0: every line has its decision; 1: some have not, the summary counts them;
     130: interrupted.
     """
-    path = file.with_name(f"{file.name}.results.jsonl")
+    path = Path(f"{file}.results.jsonl")
     lines: list[Line] = []
     wrong = 0
     for read in read_lines(_read("file", str(file)), Filled(actor, channel, reason, note)):

@@ -3,12 +3,18 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from runtime.logs import LogFormat
+
+# The environment holds text, and pydantic takes only numbers for seconds.
+Seconds = Annotated[
+    timedelta, BeforeValidator(lambda given: float(given) if isinstance(given, str) and given.isdecimal() else given)
+]
 
 
 class WorkerSettings(BaseSettings):
@@ -39,7 +45,7 @@ class WorkerSettings(BaseSettings):
 
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    graceful_shutdown: timedelta = timedelta(seconds=45)
+    graceful_shutdown: Seconds = timedelta(seconds=45)
     """Longer than the longest attempt of a step, so that a stop loses nothing. Seconds or ISO 8601."""
 
 

@@ -4,8 +4,9 @@ from temporalio import workflow
 
 from activities.signatures import QuoteCancellation
 from domain.messages import Quote
+from domain.outcome import StepName
 from domain.request import CancellationRequest, cancellation_id, effect_key
-from workflows.steps import QUOTE_CANCELLATION as STEP
+from workflows.steps import QUOTE_CANCELLATION, attempt
 
 
 @workflow.defn(name="QuoteWorkflow")
@@ -16,20 +17,14 @@ class QuoteWorkflow:
     async def run(self, request: CancellationRequest) -> Quote:
         order_id = request.order_id
         cancellation = cancellation_id(order_id, request.request_id)
-        quote: Quote = await workflow.execute_activity(
-            STEP.signature.name,
+        return await attempt(
+            QUOTE_CANCELLATION,
+            order_id,
             QuoteCancellation(
                 cancellation_id=cancellation,
                 order_id=order_id,
                 target=order_id,
-                key=effect_key(cancellation, STEP.signature.name, order_id),
+                key=effect_key(cancellation, StepName.QUOTE_CANCELLATION, order_id),
                 request=request,
             ),
-            result_type=Quote,
-            heartbeat_timeout=STEP.heartbeat,
-            start_to_close_timeout=STEP.attempt,
-            schedule_to_close_timeout=STEP.round,
-            retry_policy=STEP.retry,
-            summary=STEP.summary(order_id),
         )
-        return quote

@@ -29,7 +29,7 @@ from domain.plan import Plan, Terms
 from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key
 from workflows.journal import Journal
 from workflows.saga import RollBack
-from workflows.steps import Role, Step
+from workflows.steps import Role, Step, attempt
 
 T = TypeVar("T")
 _BOOKS_ONLY = {StepName.VERIFY_ORDER, StepName.CLOSE_ORDER, StepName.RELEASE_ORDER}
@@ -98,7 +98,7 @@ class SteeredWorkflow:
             key = self.keys_of(step, target)[-1]
             self.journal.began(*place)
             try:
-                result = await self._attempt(step, target, make(key))
+                result = await attempt(step, target, make(key))
             except ActivityError as error:
                 no_answer = _NoAnswer.of(error, step)
             else:
@@ -200,24 +200,9 @@ class SteeredWorkflow:
         """Look something up; None when nobody answered in a round. A look changes nothing, so nobody is bothered."""
         key = effect_key(self.journal.cancellation_id, step.signature.name, target)
         try:
-            return await self._attempt(step, target, make(key))
+            return await attempt(step, target, make(key))
         except ActivityError:
             return None
-
-    @staticmethod
-    async def _attempt(step: Step[In, Out], target: str, told: In) -> Out:
-        """One round of attempts."""
-        result: Out = await workflow.execute_activity(
-            step.signature.name,
-            told,
-            result_type=step.signature.gives,
-            heartbeat_timeout=step.heartbeat,
-            start_to_close_timeout=step.attempt,
-            schedule_to_close_timeout=step.round,
-            retry_policy=step.retry,
-            summary=step.summary(target),
-        )
-        return result
 
     async def watch(
         self,

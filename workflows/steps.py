@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Generic
 
+from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from activities import signatures
@@ -53,6 +54,21 @@ class Step(Generic[In, Out]):
             maximum_interval=timedelta(seconds=30),
             non_retryable_error_types=sorted(self.refusals),
         )
+
+
+async def attempt(step: Step[In, Out], target: str, told: In) -> Out:
+    """One round of attempts, in the words of the step's row. Raises ActivityError when it ends without a result."""
+    result: Out = await workflow.execute_activity(
+        step.signature.name,
+        told,
+        result_type=step.signature.gives,
+        heartbeat_timeout=step.heartbeat,
+        start_to_close_timeout=step.attempt,
+        schedule_to_close_timeout=step.round,
+        retry_policy=step.retry,
+        summary=step.summary(target),
+    )
+    return result
 
 
 _NO_ACCESS = ErrorCode.PROVIDER_REJECTED_CREDENTIALS

@@ -10,6 +10,7 @@ from domain.messages import (
     Acknowledgement,
     Approve,
     ChooseRefundMethod,
+    Quote,
     RefundEvent,
     Reject,
     ResolveStep,
@@ -35,7 +36,7 @@ SENT: tuple[type[BaseModel], ...] = (
     ShipmentEvent,
     RefundEvent,
 )
-ANSWERED: tuple[type[BaseModel], ...] = (Submission, CancellationResult, Acknowledgement, Progress, Plan)
+ANSWERED: tuple[type[BaseModel], ...] = (Submission, CancellationResult, Acknowledgement, Progress, Plan, Quote)
 
 
 def schemas() -> dict[Path, str]:

@@ -11,6 +11,7 @@ from domain.request import CancellationRequest
 from runtime.plugin import TASK_QUEUE
 from tests.contract.schemas import FOLDER, schemas
 from workflows.cancellation import CancellationWorkflow
+from workflows.quote import QuoteWorkflow
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
@@ -27,6 +28,8 @@ def test_every_message_of_the_workflow_is_published_under_its_name() -> None:
     handlers += [("query", name, query.fn) for name, query in definition.queries.items()]
     expected = {(kind, name, *_models(handler)) for kind, name, handler in handlers}
     expected.add(("workflow", definition.name, CancellationRequest.__name__, CancellationResult.__name__))
+    quote = workflow._Definition.must_from_class(QuoteWorkflow)
+    expected.add(("workflow", quote.name, *_models(QuoteWorkflow.run)))
     rows = re.findall(r"^\| (workflow|update|signal|query) \| `(\w+)` \|([^|]*)\|([^|]*)\|", README, re.MULTILINE)
     assert {(kind, name, _link(takes), _link(gives)) for kind, name, takes, gives in rows} == expected
 
