@@ -722,7 +722,7 @@ async def resolve_step(order_id: OrderId, body: Resolve, person: Person, parts: 
     responses=_STEERING,
 )
 async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, parts: House) -> Acknowledgement:
-    """Where the gateway cannot give it back to the tender. The customer chooses; staff who speak with the customer may pass it
+    """Where the gateway cannot give it back to the tender. The customer chooses; staff may pass the choice
     on."""
     message = ChooseRefundMethod(
         actor=_actor(caller, body.customer_id), target=body.target, method=body.method, note=body.note
