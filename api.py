@@ -722,11 +722,14 @@ async def resolve_step(order_id: OrderId, body: Resolve, person: Person, parts: 
     responses=_STEERING,
 )
 async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, parts: House) -> Acknowledgement:
-    """Where the gateway cannot give it back to the tender. The customer chooses; staff may pass the choice
-    on."""
-    message = ChooseRefundMethod(
-        actor=_actor(caller, body.customer_id), target=body.target, method=body.method, note=body.note
-    )
+    """Where the gateway cannot give it back to the tender. The customer chooses, through a service that names them or
+    through staff; nobody chooses for the customer."""
+    actor = _actor(caller, body.customer_id)
+    if actor.kind is ActorKind.SYSTEM:
+        raise Refusal(
+            Code.NOT_PERMITTED, "Name the customer who chose in customer_id; a service does not choose by itself."
+        )
+    message = ChooseRefundMethod(actor=actor, target=body.target, method=body.method, note=body.note)
     return await (await parts.temporal.cancellations()).choose_refund_method(order_id, message)
 
 

@@ -40,6 +40,7 @@ from providers.order_book.engine import open_engine
 from providers.order_book.port import OrderBook
 from runtime import logs, search_attributes
 from runtime.heartbeats import Heartbeats
+from runtime.leaving import leave
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, complaint, connection
 from workflows.cancellation import CancellationWorkflow
@@ -251,5 +252,14 @@ def replay(
     raise typer.Exit(asyncio.run(_replay(files or [], query)))
 
 
+def main() -> int:
+    """Run the command line; wrong usage is one sentence on standard error."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        print(error.format_message(), file=sys.stderr)
+        return EXIT_USAGE
+
+
 if __name__ == "__main__":
-    sys.exit(app())
+    leave(main())

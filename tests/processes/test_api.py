@@ -235,6 +235,8 @@ async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(
     strangers = {**choice, "customer_id": "C-other"}
     refused = await api.steer(sample.order_id, "choose-refund-method", strangers, SERVICE)
     assert "not found for this customer" in problem(refused, 409, "not_allowed_now")
+    for_nobody = {"target": "T1", "method": "store_credit"}
+    problem(await api.steer(sample.order_id, "choose-refund-method", for_nobody, SERVICE), 403, "not_permitted")
     chosen = await api.steer(sample.order_id, "choose-refund-method", choice, SERVICE)
     assert chosen.status_code == 200, chosen.text
     ended = await reached(api, sample.order_id, State.CANCELLED)

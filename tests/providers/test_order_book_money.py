@@ -89,16 +89,35 @@ async def test_a_key_puts_one_amount_back(order_book: SqlOrderBook, database: As
     assert await books.balance(database, "GC-1") == money("3.00 USD")
 
 
-@pytest.mark.parametrize("tender_id", ["T-card", "T-404"])
-async def test_a_card_has_no_balance_here(order_book: SqlOrderBook, database: AsyncEngine, tender_id: str) -> None:
+async def test_a_tender_that_is_not_there_has_no_balance(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     await books.add_order(database, SPLIT, email=EMAIL)
 
     with pytest.raises(Refused) as read:
-        await order_book.read_balance("O-1", tender_id)
+        await order_book.read_balance("O-1", "T-404")
     with pytest.raises(Refused) as restored:
-        await order_book.restore_balance("O-1", tender_id, money("1.00 USD"), key="k")
+        await order_book.restore_balance("O-1", "T-404", money("1.00 USD"), key="k")
 
     assert {read.value.code, restored.value.code} == {ErrorCode.PAYMENT_NOT_FOUND}
+
+
+async def test_a_card_has_no_balance_here_and_its_money_goes_to_the_customers_store_credit(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """B29: opened when there is none, once for a key, and never more than the card gave."""
+    await books.add_order(database, SPLIT, email=EMAIL)
+    account = f"store-credit-{SPLIT.customer_id}-USD"
+
+    with pytest.raises(Refused) as read:
+        await order_book.read_balance("O-1", "T-card")
+    for _ in range(2):
+        await order_book.restore_balance("O-1", "T-card", money("1.00 USD"), key="k")
+    with pytest.raises(Refused) as more:
+        await order_book.restore_balance("O-1", "T-card", money("1000.00 USD"), key="k2")
+
+    assert (read.value.code, more.value.code) == (ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.REFUND_EXCEEDS_CAPTURED)
+    assert await books.balance(database, account) == money("1.00 USD")
+    assert await order_book.take_back_balance("O-1", "T-card", key="undo", undoes="k") is not None
+    assert await books.balance(database, account) == money("0.00 USD")
 
 
 async def test_a_restored_balance_is_taken_back_once(order_book: SqlOrderBook, database: AsyncEngine) -> None:
