@@ -1,5 +1,5 @@
-# Two images: `worker` (also runs the starter and the migrations) and `sandbox`, which adds the stand-ins. No image was built
-# where this was written; tests/test_compose.py runs each command from the files that the COPY lines select.
+# Two images: `worker` (also runs the API, the starter and the migrations) and `sandbox`, which adds the stand-ins. No image was
+# built where this was written; tests/test_compose.py runs each command from the files that the COPY lines select.
 ARG PYTHON=python:3.11.15-slim-bookworm
 
 # The virtual environment is made where pip is and copied to where it is not needed.
@@ -25,6 +25,7 @@ COPY domain domain
 COPY migrations migrations
 COPY providers providers
 COPY runtime runtime
+COPY web web
 COPY workflows workflows
 # Exec form: SIGTERM reaches Python, which drains the running steps.
 ENTRYPOINT ["python"]

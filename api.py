@@ -10,10 +10,7 @@ settings hold what `printf %s KEY | sha256sum` makes of it. The key says who act
 (or by itself, for what a machine decides), anybody else in their own name. TLS, rate limits and the public address belong to
 the proxy in front.
 
-Webhooks only wake a cancellation up. It reads gateway and carrier itself before it believes anything, and reads them from
-time to time without being woken, so a lost, late, repeated or reordered event costs time and never correctness. An event is
-acknowledged when it is in the order book, once by its own id, and told to the order's cancellation after that, again and
-again until Temporal has taken it.
+What is not a success is in web/problems.py, what the providers send in web/webhooks.py.
 """
 
 import asyncio
@@ -23,477 +20,53 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
 
-import stripe
 import structlog
 import uvicorn
-from easypost.errors.general.signature_verification_error import (
-    SignatureVerificationError as EasyPostSignatureError,
-)
-from easypost.util import validate_webhook
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
-from client.requests import BAD_ID
 from client.status import Status, Summary
-from domain.errors import Unavailable
 from domain.messages import (
     Acknowledgement,
     Approve,
     ChooseRefundMethod,
-    Reference,
-    RefundEvent,
-    RefundMethod,
     Reject,
-    Resolution,
     ResolveStep,
     RetryStep,
-    ShipmentEvent,
     Submission,
     Withdraw,
 )
-from domain.outcome import Owner, State, StepName
+from domain.outcome import Owner, State
 from domain.policy import Rule, Verdict
-from domain.request import (
-    Actor,
-    ActorKind,
-    BusinessId,
-    CancellationRequest,
-    Channel,
-    LineScope,
-    Note,
-    ReasonCode,
-    workflow_id,
-)
+from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
-from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
 from runtime import logs
 from runtime.api_settings import ApiKey, ApiSettings, Role, holder
 from runtime.leaving import leave
-from runtime.plugin import plugin
 from runtime.settings import complaint, connection
-from workflows.cancellation import CancellationWorkflow
+from web.bodies import Again, Ask, Choose, Health, Pending, Remark, Resolve, TakeBack
+from web.parts import TEMPORAL_WAIT, House, Parts, Temporal
+from web.problems import COME_AGAIN, Code, Refusal, add_problems, checked, place, responses_of
+from web.webhooks import Teller, webhooks
 
 EXIT_USAGE = 2
 
 LARGEST_BODY = 512 * 1024
 """Bytes. The largest request of 200 lines has a twentieth of it; EasyPost's longest tracking history fits as well."""
-COME_AGAIN = 5
-"""Seconds that a caller is asked to wait when something is not there at the moment."""
 
-_TEMPORAL_WAIT = timedelta(seconds=5)
 
-
-# Problems: every answer that is not a success is `application/problem+json` (RFC 9457) with one of these types.
-
-
-class Code(StrEnum):
-    """The end of a problem's `type`. It never changes its meaning; the sentences may."""
-
-    INVALID_REQUEST = "invalid_request"
-    KEY_MISSING = "key_missing"
-    NOT_PERMITTED = "not_permitted"
-    NO_SUCH_ADDRESS = "no_such_address"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
-    ORDER_NOT_FOUND = "order_not_found"
-    NO_CANCELLATION = "no_cancellation"
-    REQUEST_CONFLICT = "request_conflict"
-    NOT_ALLOWED_NOW = "not_allowed_now"
-    ROLLED_BACK = "rolled_back"
-    BODY_TOO_LARGE = "body_too_large"
-    SIGNATURE_INVALID = "signature_invalid"
-    NOT_AN_EVENT = "not_an_event"
-    UNAVAILABLE = "unavailable"
-    NOT_ANSWERED = "not_answered"
-    INTERNAL_ERROR = "internal_error"
-
-
-_PROBLEMS: dict[Code, tuple[int, str]] = {
-    Code.INVALID_REQUEST: (422, "The request is not valid"),
-    Code.KEY_MISSING: (401, "A valid key is needed"),
-    Code.NOT_PERMITTED: (403, "This key does not permit that"),
-    Code.NO_SUCH_ADDRESS: (404, "There is nothing at this address"),
-    Code.METHOD_NOT_ALLOWED: (405, "This address does not take the method"),
-    Code.ORDER_NOT_FOUND: (404, "The order was not found"),
-    Code.NO_CANCELLATION: (404, "The order has no cancellation"),
-    Code.REQUEST_CONFLICT: (409, "The key was used for another request"),
-    Code.NOT_ALLOWED_NOW: (409, "The cancellation does not allow that now"),
-    Code.ROLLED_BACK: (409, "The cancellation was rolled back"),
-    Code.BODY_TOO_LARGE: (413, "The body is too large"),
-    Code.SIGNATURE_INVALID: (400, "The signature is not valid"),
-    Code.NOT_AN_EVENT: (400, "The body is not an event"),
-    Code.UNAVAILABLE: (503, "Not available at the moment"),
-    Code.NOT_ANSWERED: (504, "Not answered in time"),
-    Code.INTERNAL_ERROR: (500, "A fault of ours"),
-}
-_BY_STATUS = {404: Code.NO_SUCH_ADDRESS, 405: Code.METHOD_NOT_ALLOWED}
-
-
-class Complaint(BaseModel):
-    """One thing that is wrong with a request, and where."""
-
-    at: str
-    problem: str
-
-
-class Problem(BaseModel):
-    """An error of RFC 9457. Programs look at `type`, people read `detail`."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[Complaint] = []
-
-
-class Refusal(HTTPException):
-    """What the caller is told instead of an answer."""
-
-    def __init__(self, code: Code, sentence: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(_PROBLEMS[code][0], sentence, headers)
-        self.code = code
-
-
-def _problem(
-    code: Code, sentence: str, headers: dict[str, str] | None = None, errors: Sequence[Complaint] = ()
-) -> Response:
-    status, title = _PROBLEMS[code]
-    problem = Problem(
-        type=f"urn:order-cancellation:{code}", title=title, status=status, detail=sentence, errors=list(errors)
-    )
-    return JSONResponse(problem.model_dump(), status, headers, media_type="application/problem+json")
-
-
-def _come_again(sentence: str) -> Response:
-    return _problem(Code.UNAVAILABLE, sentence, {"Retry-After": str(COME_AGAIN)})
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers) if error.headers else None
-    if isinstance(error, Refusal):
-        return _problem(error.code, error.detail, headers)
-    code = _BY_STATUS.get(error.status_code, Code.INVALID_REQUEST)
-    sentences = {
-        Code.NO_SUCH_ADDRESS: "Nothing is at this address; /openapi.json lists what there is.",
-        Code.METHOD_NOT_ALLOWED: "This address does not take the method; the header Allow says what it takes.",
-        Code.INVALID_REQUEST: "The body could not be read; send JSON in UTF-8.",
-    }
-    return _problem(code, sentences[code], headers)
-
-
-async def _invalid(_: Request, error: Exception) -> Response:
-    """Field and reason, never the value."""
-    assert isinstance(error, RequestValidationError)
-    wrong = []
-    for one in error.errors():
-        message = str(one["msg"]).removeprefix("Value error, ")
-        if one["type"] == "string_pattern_mismatch":
-            message = BAD_ID.removesuffix(".")
-        wrong.append(Complaint(at=".".join(map(str, one["loc"])), problem=message))
-    told = "; ".join(f"{one.at}: {one.problem}" for one in wrong)
-    return _problem(Code.INVALID_REQUEST, f"The request is not valid: {told}.", errors=wrong)
-
-
-async def _failed(_: Request, __: Exception) -> Response:
-    return _problem(
-        Code.INTERNAL_ERROR, "This should not have happened and stands in our log. Sending the same again does no harm."
-    )
-
-
-async def _database_away(_: Request, error: Exception) -> Response:
-    structlog.get_logger().warning("order_book_unavailable")
-    return _come_again("The order book does not answer at the moment; send the same again.")
-
-
-async def _told_by_the_library(request: Request, error: Exception) -> Response:
-    """The library speaks to people at a command line and names addresses: a caller gets our sentence, the log has its."""
-    assert isinstance(error, StarterError)
-    order_id = request.path_params.get("order_id", "")
-    if error.code is ExitCode.NOT_FOUND:
-        return _problem(
-            Code.NO_CANCELLATION,
-            f"Order {order_id} has no cancellation; ask for one with POST {_place(order_id)}.",
-        )
-    if error.code is ExitCode.REFUSED:
-        return _problem(Code.NOT_ALLOWED_NOW, error.sentence)
-    if error.code is ExitCode.NOT_CANCELLED:
-        return _problem(Code.ROLLED_BACK, error.sentence)
-    structlog.get_logger().warning("temporal_unavailable", error=error.sentence)
-    if error.code is ExitCode.UNDECIDED:
-        return _problem(
-            Code.NOT_ANSWERED,
-            f"The cancellation of order {order_id} did not answer in time and may still take the message; look at "
-            f"GET {_place(order_id)} before you send it again.",
-        )
-    return _come_again("Cancellations cannot be reached at the moment; send the same again, nothing is done twice.")
-
-
-@contextlib.contextmanager
-def _checked() -> Iterator[None]:
-    """What the domain refuses of a body is wrong input like any other."""
-    try:
-        yield
-    except ValidationError as error:
-        raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False, include_context=False)]
-        ) from None
-
-
-def _place(order_id: str) -> str:
-    return f"/orders/{order_id}/cancellation"
-
-
-# What callers send. Unknown fields are refused: a misspelt `lines` must not cancel the whole order.
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-CustomerId = Annotated[
-    BusinessId | None,
-    Field(description="Who must own the order. A service acts for this customer; without one it acts by itself."),
-]
-
-
-class Ask(Body):
-    """A request for a cancellation. Without `lines` it is for the whole order. No personal data in the note."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"customer_id": "C-77", "reason": "no_longer_needed", "channel": "web_shop"},
-                {
-                    "customer_id": "C-77",
-                    "reason": "other",
-                    "note": "Bought two, wants one.",
-                    "lines": [{"line_id": "L1", "quantity": 1}],
-                },
-            ]
-        }
-    )
-
-    customer_id: CustomerId = None
-    channel: Channel = Channel.API
-    reason: ReasonCode
-    note: Note = ""
-    lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
-
-
-class TakeBack(Body):
-    customer_id: CustomerId = None
-    note: Note = ""
-
-
-class Remark(Body):
-    note: Note = ""
-
-
-class Again(Body):
-    """`step` and `target` as the status names them in its waits."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"step": "reverse_payment", "target": "T1", "note": "The bank is back."}]}
-    )
-
-    step: StepName
-    target: BusinessId
-    note: Note = ""
-
-
-class Resolve(Again):
-    """`reference` is the proof, for the books."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "step": "reverse_payment",
-                    "target": "T1",
-                    "resolution": "done_by_hand",
-                    "reference": "BANK-2026-11-0042",
-                }
-            ]
-        }
-    )
-
-    resolution: Resolution
-    reference: Reference
-
-
-class Choose(Body):
-    """`target` is the tender, as the status names it in its waits."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"customer_id": "C-77", "target": "T1", "method": "store_credit"}]}
-    )
-
-    customer_id: CustomerId = None
-    target: BusinessId
-    method: RefundMethod
-    note: Note = ""
-
-
-class Pending(BaseModel):
-    """The request was taken and is not decided yet."""
-
-    order_id: str
-    sentence: str
-
-
-class Receipt(BaseModel):
-    """What became of a provider's event."""
-
-    event_id: str
-    status: EventStatus
-
-
-class Health(BaseModel):
-    status: str = "ok"
-
-
-# The parts that the endpoints share
-
-
-class Temporal:
-    """The connection to Temporal, made when it is first needed and kept."""
-
-    def __init__(self) -> None:
-        self._client: Client | None = None
-        self._connecting = asyncio.Lock()
-
-    async def client(self) -> Client:
-        """Raises StarterError when Temporal does not answer."""
-        async with self._connecting:
-            if self._client is None:
-                config = connection()
-                try:
-                    self._client = await Client.connect(**config, plugins=[plugin()], connect_timeout=_TEMPORAL_WAIT)
-                except (RPCError, RuntimeError):
-                    raise StarterError(
-                        ExitCode.UNREACHABLE, f"Temporal does not answer at {config['target_host']}."
-                    ) from None
-            return self._client
-
-    async def cancellations(self) -> Cancellations:
-        return Cancellations(await self.client())
-
-    async def runs(self, order_id: str) -> bool:
-        """Whether a cancellation of the order is under way, as far as Temporal answers."""
-        try:
-            run = (await self.client()).get_workflow_handle(workflow_id(order_id))
-            return (await run.describe(rpc_timeout=_TEMPORAL_WAIT)).status is WorkflowExecutionStatus.RUNNING
-        except (RPCError, StarterError):
-            return False
-
-
-class Teller:
-    """Tells the cancellations of the events that have arrived, in every process of the API: an event is claimed first, so
-    two of them do not tell it twice. A run that is over has nothing left to wait for: its events count as told."""
-
-    BATCH = 50
-    LONGEST_DELAY = timedelta(minutes=5)
-    TRIES = 20
-    """A bit more than an hour. By then the run looks for itself, or soon."""
-    KEEP = timedelta(days=30)
-    """Longer than any provider repeats an event."""
-
-    def __init__(self, events: SqlProviderEvents, temporal: Temporal) -> None:
-        self._events = events
-        self._temporal = temporal
-        self._new = asyncio.Event()
-
-    def something_new(self) -> None:
-        self._new.set()
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        tidied = datetime.min.replace(tzinfo=UTC)
-        while True:
-            self._new.clear()
-            now = datetime.now(UTC)
-            told = False
-            try:
-                if now - tidied > timedelta(hours=1):
-                    await self._events.forget(now - self.KEEP)
-                    tidied = now
-                due = await self._events.due(now, self.BATCH)
-                await asyncio.gather(*(self._tell(event) for event in due))
-                told = bool(due)
-            except Unavailable as error:
-                structlog.get_logger().warning("events_unavailable", error=error.message)
-            if not told:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._new.wait(), 1)
-
-    async def _tell(self, event: DueEvent) -> None:
-        log = structlog.get_logger().bind(provider=event.provider, event_id=event.event_id, order_id=event.order_id)
-        try:
-            await self._signal(event)
-        except (RPCError, StarterError) as error:
-            if not _no_run(error):
-                why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
-                if event.attempts >= self.TRIES:
-                    await self._events.given_up(event, why)
-                    log.error("event_given_up", error=why)
-                else:
-                    delay = min(timedelta(seconds=2**event.attempts), self.LONGEST_DELAY)
-                    await self._events.delayed(event, datetime.now(UTC) + delay)
-                    log.warning("event_delayed", error=why)
-                return
-            log.info("event_without_run")
-        else:
-            log.info("event_told")
-        await self._events.told(event, datetime.now(UTC))
-
-    async def _signal(self, event: DueEvent) -> None:
-        client = await self._temporal.client()
-        run = client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(event.order_id))
-        if event.provider is Provider.STRIPE:
-            refund = RefundEvent(event_id=event.event_id, refund_reference=event.subject)
-            await run.signal(CancellationWorkflow.refund_event, refund, rpc_timeout=_TEMPORAL_WAIT)
-        else:
-            parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject)
-            await run.signal(CancellationWorkflow.shipment_event, parcel, rpc_timeout=_TEMPORAL_WAIT)
-
-
-def _no_run(error: RPCError | StarterError) -> bool:
-    """A namespace that is missing is a fault of the settings, and not the end of a run."""
-    return isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND and "amespace" not in error.message
-
-
-@dataclass(frozen=True)
-class Parts:
-    settings: ApiSettings
-    temporal: Temporal
-    events: SqlProviderEvents
-    teller: Teller
-
-
-async def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
-
-
-House = Annotated[Parts, Depends(_parts)]
+# Who calls
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="The caller's key; it says who acts.")
 
@@ -543,28 +116,6 @@ def _actor(caller: ApiKey, customer_id: str | None) -> Actor:
 
 # Cancellations
 
-
-def _responses(*codes: Code) -> dict[int | str, dict[str, Any]]:
-    """The problems of an endpoint, for its description. `_describe` puts them under their own media type."""
-    described: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
-        status, title = _PROBLEMS[code]
-        one = described.setdefault(status, {"model": Problem, "description": "", "content": {"application/json": {}}})
-        one["description"] = " ".join(filter(None, (one["description"], f"`{code}`: {title}.")))
-        one["content"]["application/json"].setdefault("examples", {})[code.value] = {
-            "value": {
-                "type": f"urn:order-cancellation:{code}",
-                "title": title,
-                "status": status,
-                "detail": "A sentence that says what to do next.",
-                "errors": [],
-            }
-        }
-        if status == 503:
-            one["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    return described
-
-
 _COMMON = (
     Code.INVALID_REQUEST,
     Code.KEY_MISSING,
@@ -572,8 +123,8 @@ _COMMON = (
     Code.UNAVAILABLE,
     Code.INTERNAL_ERROR,
 )
-_LOOKING = _responses(*_COMMON, Code.NO_CANCELLATION)
-_STEERING = _responses(
+_LOOKING = responses_of(*_COMMON, Code.NO_CANCELLATION)
+_STEERING = responses_of(
     *_COMMON, Code.NO_CANCELLATION, Code.NOT_ALLOWED_NOW, Code.ROLLED_BACK, Code.NOT_PERMITTED, Code.NOT_ANSWERED
 )
 
@@ -595,7 +146,7 @@ cancellations = APIRouter(tags=["cancellations"])
             "rejected by the policy, or its cancellation is over and its result is in the body.",
         },
         202: {"model": Pending, "description": "Taken, and not decided yet. It goes on; look at Location."},
-        **_responses(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.ROLLED_BACK),
+        **responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.ROLLED_BACK),
     },
 )
 async def start(
@@ -613,7 +164,7 @@ async def start(
     """Safe to repeat after a lost answer: the same key with the same content is the same request and gets the same answer,
     and its result once it is over; with other content it is a conflict. A request that the policy rejects is an answer: look
     at `decision.verdict`."""
-    with _checked():
+    with checked():
         request = CancellationRequest(
             request_id=idempotency_key,
             order_id=order_id,
@@ -624,7 +175,7 @@ async def start(
             note=body.note,
             lines=body.lines,
         )
-    there = {"Location": _place(order_id)}
+    there = {"Location": place(order_id)}
     library = await parts.temporal.cancellations()
     try:
         submission = await library.start(request, parts.settings.decision_wait)
@@ -662,7 +213,7 @@ async def status(order_id: OrderId, _: Caller, parts: House) -> Status:
 @cancellations.get(
     "/cancellations",
     summary="List cancellations",
-    responses=_responses(*_COMMON),
+    responses=responses_of(*_COMMON),
 )
 async def list_all(
     _: Caller,
@@ -733,140 +284,6 @@ async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, 
     return await (await parts.temporal.cancellations()).choose_refund_method(order_id, message)
 
 
-# Webhooks
-
-STRIPE_TOLERANCE = 300
-"""Seconds that a signature of Stripe is good for. EasyPost signs no time: an old event of theirs is known by its id."""
-
-# Printable, so that every database takes it.
-_Text = Annotated[str, Field(max_length=255, pattern="^[ -~]*$")]
-_Id = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]*$")]
-
-
-class _StripeObject(BaseModel):
-    id: _Text = ""
-    object: _Text = ""
-    payment_intent: _Text | None = None
-
-
-class _StripeData(BaseModel):
-    object: _StripeObject
-
-
-class _StripeEvent(BaseModel):
-    id: _Id
-    type: _Text
-    data: _StripeData
-
-    def told(self) -> ProviderEvent:
-        about = self.data.object
-        event = ProviderEvent(provider=Provider.STRIPE, event_id=self.id, kind=self.type)
-        if not self.type.startswith(("refund.", "charge.refund", "charge.dispute.", "payment_intent.canceled")):
-            return event
-        payment = about.id if about.object == "payment_intent" else about.payment_intent
-        return event.model_copy(
-            update={"payment": payment, "refund": about.id if about.object == "refund" else None},
-        )
-
-
-class _EasyPostObject(BaseModel):
-    shipment_id: _Text | None = None
-    tracking_code: _Text | None = None
-
-
-class _EasyPostEvent(BaseModel):
-    id: _Id
-    description: _Text
-    result: _EasyPostObject
-
-    def told(self) -> ProviderEvent:
-        event = ProviderEvent(provider=Provider.EASYPOST, event_id=self.id, kind=self.description)
-        if not self.description.startswith(("tracker.", "refund.")):
-            return event
-        return event.model_copy(
-            update={"shipment": self.result.shipment_id, "tracking_number": self.result.tracking_code}
-        )
-
-
-def _verify(signature: str, secrets: Sequence[SecretStr], verify: Callable[[str], object]) -> None:
-    """One of the secrets must have made the signature. The SDKs choke on a body or a header that is no text."""
-    for secret in secrets:
-        with contextlib.suppress(stripe.SignatureVerificationError, EasyPostSignatureError, ValueError):
-            if signature.isascii():
-                verify(secret.get_secret_value())
-                return
-    raise Refusal(
-        Code.SIGNATURE_INVALID,
-        "The signature is missing, too old, or not made over this body with a secret that we know; compare the webhook's "
-        "secret with our settings, and the clocks.",
-    )
-
-
-async def _receive(parts: Parts, model: type[_StripeEvent] | type[_EasyPostEvent], body: bytes) -> Receipt:
-    try:
-        event = model.model_validate_json(body).told()
-    except ValidationError:
-        raise Refusal(
-            Code.NOT_AN_EVENT, "The body has no id and kind of an event where this provider puts them."
-        ) from None
-    status = await parts.events.receive(event)
-    structlog.get_logger().info(
-        "event_received", provider=event.provider, event_id=event.event_id, kind=event.kind, status=status
-    )
-    if status is EventStatus.ACCEPTED:
-        parts.teller.something_new()
-    return Receipt(event_id=event.event_id, status=status)
-
-
-def _signed(header: str) -> dict[str, Any]:
-    """The description of a body that is read as it came."""
-    return {
-        "parameters": [{"name": header, "in": "header", "required": True, "schema": {"type": "string"}}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
-    }
-
-
-_WEBHOOK = _responses(
-    Code.SIGNATURE_INVALID, Code.NOT_AN_EVENT, Code.BODY_TOO_LARGE, Code.UNAVAILABLE, Code.INTERNAL_ERROR
-)
-
-webhooks = APIRouter(tags=["webhooks"])
-
-
-@webhooks.post(
-    "/webhooks/stripe",
-    summary="Events of Stripe",
-    responses=_WEBHOOK,
-    openapi_extra=_signed("Stripe-Signature"),
-)
-async def stripe_webhook(request: Request, parts: House) -> Receipt:
-    body = await request.body()
-    signature = request.headers.get("Stripe-Signature", "")
-
-    def verify(secret: str) -> object:
-        return stripe.WebhookSignature.verify_header(body, signature, secret, STRIPE_TOLERANCE)
-
-    _verify(signature, parts.settings.stripe_webhook_secrets, verify)
-    return await _receive(parts, _StripeEvent, body)
-
-
-@webhooks.post(
-    "/webhooks/easypost",
-    summary="Events of EasyPost",
-    responses=_WEBHOOK,
-    openapi_extra=_signed("X-Hmac-Signature"),
-)
-async def easypost_webhook(request: Request, parts: House) -> Receipt:
-    body = await request.body()
-    signature = request.headers.get("X-Hmac-Signature", "")
-
-    def verify(secret: str) -> object:
-        return validate_webhook(body, {"X-Hmac-Signature": signature}, secret)
-
-    _verify(signature, parts.settings.easypost_webhook_secrets, verify)
-    return await _receive(parts, _EasyPostEvent, body)
-
-
 # Health
 
 health = APIRouter(tags=["health"])
@@ -877,13 +294,13 @@ async def live() -> Health:
     return Health()
 
 
-@health.get("/ready", summary="Whether it can do its work", responses=_responses(Code.UNAVAILABLE))
+@health.get("/ready", summary="Whether it can do its work", responses=responses_of(Code.UNAVAILABLE))
 async def ready(parts: House) -> Health:
     """The order book and Temporal answer."""
     await parts.events.ready()
     client = await parts.temporal.client()
     try:
-        await client.service_client.check_health(timeout=_TEMPORAL_WAIT)
+        await client.service_client.check_health(timeout=TEMPORAL_WAIT)
     except RPCError as error:
         raise StarterError(ExitCode.UNREACHABLE, f"Temporal answers {error.status.name.lower()}.") from None
     return Health()
@@ -965,11 +382,7 @@ def create_app(parts: Parts) -> FastAPI:
     for router in (cancellations, webhooks, health):
         app.include_router(router)
     app.add_middleware(Entrance)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(StarterError, _told_by_the_library)
-    app.add_exception_handler(Unavailable, _database_away)
-    app.add_exception_handler(Exception, _failed)
+    add_problems(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app
 
@@ -995,10 +408,8 @@ class Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
     engine = open_engine(settings.database_url)
-    events = SqlProviderEvents(engine)
-    temporal = Temporal()
     try:
-        yield Parts(settings, temporal, events, Teller(events, temporal))
+        yield Parts(settings, Temporal(), SqlProviderEvents(engine), asyncio.Event())
     finally:
         await engine.dispose()
 
@@ -1021,7 +432,7 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop)
-        telling = asyncio.create_task(parts.teller.run())
+        telling = asyncio.create_task(Teller(parts).run())
         telling.add_done_callback(lambda _: stop())  # it never ends by itself: a fault in it is not to pass unseen
         await server.serve(sockets=[listening])
         telling.cancel()

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.request import BusinessId
 from runtime.logs import LogFormat
+from runtime.settings import Seconds
 
 
 class Role(StrEnum):
@@ -66,9 +67,9 @@ class ApiSettings(BaseSettings):
     ]
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = ()
     easypost_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = ()
-    decision_wait: Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(seconds=30))] = timedelta(seconds=10)
-    """How long a request waits for the decision before the answer is 202. ISO 8601."""
-    graceful_shutdown: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(seconds=40)
+    decision_wait: Annotated[Seconds, Field(gt=timedelta(0), le=timedelta(seconds=30))] = timedelta(seconds=10)
+    """How long a request waits for the decision before the answer is 202. Seconds or ISO 8601."""
+    graceful_shutdown: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=40)
     """How long requests in flight may take after SIGTERM; longer than any waits for an answer."""
 
     log_format: LogFormat = LogFormat.CONSOLE

@@ -1,0 +1,109 @@
+"""What callers send and are answered, where the domain and the library have no message for it. Unknown fields are refused: a
+misspelt `lines` must not cancel the whole order."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.messages import Reference, RefundMethod, Resolution
+from domain.outcome import StepName
+from domain.request import BusinessId, Channel, LineScope, Note, ReasonCode
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+CustomerId = Annotated[
+    BusinessId | None,
+    Field(description="Who must own the order. A service acts for this customer; without one it acts by itself."),
+]
+
+
+class Ask(Body):
+    """A request for a cancellation. Without `lines` it is for the whole order. No personal data in the note."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"customer_id": "C-77", "reason": "no_longer_needed", "channel": "web_shop"},
+                {
+                    "customer_id": "C-77",
+                    "reason": "other",
+                    "note": "Bought two, wants one.",
+                    "lines": [{"line_id": "L1", "quantity": 1}],
+                },
+            ]
+        }
+    )
+
+    customer_id: CustomerId = None
+    channel: Channel = Channel.API
+    reason: ReasonCode
+    note: Note = ""
+    lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
+
+
+class TakeBack(Body):
+    customer_id: CustomerId = None
+    note: Note = ""
+
+
+class Remark(Body):
+    note: Note = ""
+
+
+class Again(Body):
+    """`step` and `target` as the status names them in its waits."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"step": "reverse_payment", "target": "T1", "note": "The bank is back."}]}
+    )
+
+    step: StepName
+    target: BusinessId
+    note: Note = ""
+
+
+class Resolve(Again):
+    """`reference` is the proof, for the books."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "step": "reverse_payment",
+                    "target": "T1",
+                    "resolution": "done_by_hand",
+                    "reference": "BANK-2026-11-0042",
+                }
+            ]
+        }
+    )
+
+    resolution: Resolution
+    reference: Reference
+
+
+class Choose(Body):
+    """`target` is the tender, as the status names it in its waits."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"customer_id": "C-77", "target": "T1", "method": "store_credit"}]}
+    )
+
+    customer_id: CustomerId = None
+    target: BusinessId
+    method: RefundMethod
+    note: Note = ""
+
+
+class Pending(BaseModel):
+    """The request was taken and is not decided yet."""
+
+    order_id: str
+    sentence: str
+
+
+class Health(BaseModel):
+    status: str = "ok"

@@ -1,0 +1,69 @@
+"""The parts that the endpoints share."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
+
+from client.cancellations import Cancellations
+from client.errors import ExitCode, StarterError
+from domain.request import workflow_id
+from providers.order_book.events import SqlProviderEvents
+from runtime.api_settings import ApiSettings
+from runtime.plugin import plugin
+from runtime.settings import connection
+
+TEMPORAL_WAIT = timedelta(seconds=5)
+
+
+class Temporal:
+    """The connection to Temporal, made when it is first needed and kept."""
+
+    def __init__(self) -> None:
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+
+    async def client(self) -> Client:
+        """Raises StarterError when Temporal does not answer."""
+        async with self._connecting:
+            if self._client is None:
+                config = connection()
+                try:
+                    self._client = await Client.connect(**config, plugins=[plugin()], connect_timeout=TEMPORAL_WAIT)
+                except (RPCError, RuntimeError):
+                    raise StarterError(
+                        ExitCode.UNREACHABLE, f"Temporal does not answer at {config['target_host']}."
+                    ) from None
+            return self._client
+
+    async def cancellations(self) -> Cancellations:
+        return Cancellations(await self.client())
+
+    async def runs(self, order_id: str) -> bool:
+        """Whether a cancellation of the order is under way, as far as Temporal answers."""
+        try:
+            run = (await self.client()).get_workflow_handle(workflow_id(order_id))
+            return (await run.describe(rpc_timeout=TEMPORAL_WAIT)).status is WorkflowExecutionStatus.RUNNING
+        except (RPCError, StarterError):
+            return False
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: ApiSettings
+    temporal: Temporal
+    events: SqlProviderEvents
+    arrived: asyncio.Event
+    """Set when an event was stored, so that it is told at once."""
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+House = Annotated[Parts, Depends(_parts)]

@@ -1,0 +1,207 @@
+"""Problems: every answer that is not a success is `application/problem+json` (RFC 9457) with one of these types."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from client.errors import ExitCode, StarterError
+from client.requests import BAD_ID
+from domain.errors import Unavailable
+
+COME_AGAIN = 5
+"""Seconds that a caller is asked to wait when something is not there at the moment."""
+
+
+class Code(StrEnum):
+    """The end of a problem's `type`. It never changes its meaning; the sentences may."""
+
+    INVALID_REQUEST = "invalid_request"
+    KEY_MISSING = "key_missing"
+    NOT_PERMITTED = "not_permitted"
+    NO_SUCH_ADDRESS = "no_such_address"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    ORDER_NOT_FOUND = "order_not_found"
+    NO_CANCELLATION = "no_cancellation"
+    REQUEST_CONFLICT = "request_conflict"
+    NOT_ALLOWED_NOW = "not_allowed_now"
+    ROLLED_BACK = "rolled_back"
+    BODY_TOO_LARGE = "body_too_large"
+    SIGNATURE_INVALID = "signature_invalid"
+    NOT_AN_EVENT = "not_an_event"
+    UNAVAILABLE = "unavailable"
+    NOT_ANSWERED = "not_answered"
+    INTERNAL_ERROR = "internal_error"
+
+
+_PROBLEMS: dict[Code, tuple[int, str]] = {
+    Code.INVALID_REQUEST: (422, "The request is not valid"),
+    Code.KEY_MISSING: (401, "A valid key is needed"),
+    Code.NOT_PERMITTED: (403, "This key does not permit that"),
+    Code.NO_SUCH_ADDRESS: (404, "There is nothing at this address"),
+    Code.METHOD_NOT_ALLOWED: (405, "This address does not take the method"),
+    Code.ORDER_NOT_FOUND: (404, "The order was not found"),
+    Code.NO_CANCELLATION: (404, "The order has no cancellation"),
+    Code.REQUEST_CONFLICT: (409, "The key was used for another request"),
+    Code.NOT_ALLOWED_NOW: (409, "The cancellation does not allow that now"),
+    Code.ROLLED_BACK: (409, "The cancellation was rolled back"),
+    Code.BODY_TOO_LARGE: (413, "The body is too large"),
+    Code.SIGNATURE_INVALID: (400, "The signature is not valid"),
+    Code.NOT_AN_EVENT: (400, "The body is not an event"),
+    Code.UNAVAILABLE: (503, "Not available at the moment"),
+    Code.NOT_ANSWERED: (504, "Not answered in time"),
+    Code.INTERNAL_ERROR: (500, "A fault of ours"),
+}
+_BY_STATUS = {404: Code.NO_SUCH_ADDRESS, 405: Code.METHOD_NOT_ALLOWED}
+
+
+class Complaint(BaseModel):
+    """One thing that is wrong with a request, and where."""
+
+    at: str
+    problem: str
+
+
+class Problem(BaseModel):
+    """An error of RFC 9457. Programs look at `type`, people read `detail`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Complaint] = []
+
+
+class Refusal(HTTPException):
+    """What the caller is told instead of an answer."""
+
+    def __init__(self, code: Code, sentence: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(_PROBLEMS[code][0], sentence, headers)
+        self.code = code
+
+
+def _problem(
+    code: Code, sentence: str, headers: dict[str, str] | None = None, errors: Sequence[Complaint] = ()
+) -> Response:
+    status, title = _PROBLEMS[code]
+    problem = Problem(
+        type=f"urn:order-cancellation:{code}", title=title, status=status, detail=sentence, errors=list(errors)
+    )
+    return JSONResponse(problem.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def _come_again(sentence: str) -> Response:
+    return _problem(Code.UNAVAILABLE, sentence, {"Retry-After": str(COME_AGAIN)})
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers) if error.headers else None
+    if isinstance(error, Refusal):
+        return _problem(error.code, error.detail, headers)
+    code = _BY_STATUS.get(error.status_code, Code.INVALID_REQUEST)
+    sentences = {
+        Code.NO_SUCH_ADDRESS: "Nothing is at this address; /openapi.json lists what there is.",
+        Code.METHOD_NOT_ALLOWED: "This address does not take the method; the header Allow says what it takes.",
+        Code.INVALID_REQUEST: "The body could not be read; send JSON in UTF-8.",
+    }
+    return _problem(code, sentences[code], headers)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    """Field and reason, never the value."""
+    assert isinstance(error, RequestValidationError)
+    wrong = []
+    for one in error.errors():
+        message = str(one["msg"]).removeprefix("Value error, ")
+        if one["type"] == "string_pattern_mismatch":
+            message = BAD_ID.removesuffix(".")
+        wrong.append(Complaint(at=".".join(map(str, one["loc"])), problem=message))
+    told = "; ".join(f"{one.at}: {one.problem}" for one in wrong)
+    return _problem(Code.INVALID_REQUEST, f"The request is not valid: {told}.", errors=wrong)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    return _problem(
+        Code.INTERNAL_ERROR, "This should not have happened and stands in our log. Sending the same again does no harm."
+    )
+
+
+async def _database_away(_: Request, error: Exception) -> Response:
+    structlog.get_logger().warning("order_book_unavailable")
+    return _come_again("The order book does not answer at the moment; send the same again.")
+
+
+async def _told_by_the_library(request: Request, error: Exception) -> Response:
+    """The library speaks to people at a command line and names addresses: a caller gets our sentence, the log has its."""
+    assert isinstance(error, StarterError)
+    order_id = request.path_params.get("order_id", "")
+    if error.code is ExitCode.NOT_FOUND:
+        return _problem(
+            Code.NO_CANCELLATION,
+            f"Order {order_id} has no cancellation; ask for one with POST {place(order_id)}.",
+        )
+    if error.code is ExitCode.REFUSED:
+        return _problem(Code.NOT_ALLOWED_NOW, error.sentence)
+    if error.code is ExitCode.NOT_CANCELLED:
+        return _problem(Code.ROLLED_BACK, error.sentence)
+    structlog.get_logger().warning("temporal_unavailable", error=error.sentence)
+    if error.code is ExitCode.UNDECIDED:
+        return _problem(
+            Code.NOT_ANSWERED,
+            f"The cancellation of order {order_id} did not answer in time and may still take the message; look at "
+            f"GET {place(order_id)} before you send it again.",
+        )
+    return _come_again("Cancellations cannot be reached at the moment; send the same again, nothing is done twice.")
+
+
+@contextlib.contextmanager
+def checked() -> Iterator[None]:
+    """What the domain refuses of a body is wrong input like any other."""
+    try:
+        yield
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False, include_context=False)]
+        ) from None
+
+
+def place(order_id: str) -> str:
+    return f"/orders/{order_id}/cancellation"
+
+
+def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
+    """The problems of an endpoint, for its description. api.py puts them under their own media type."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        status, title = _PROBLEMS[code]
+        one = described.setdefault(status, {"model": Problem, "description": "", "content": {"application/json": {}}})
+        one["description"] = " ".join(filter(None, (one["description"], f"`{code}`: {title}.")))
+        one["content"]["application/json"].setdefault("examples", {})[code.value] = {
+            "value": {
+                "type": f"urn:order-cancellation:{code}",
+                "title": title,
+                "status": status,
+                "detail": "A sentence that says what to do next.",
+                "errors": [],
+            }
+        }
+        if status == 503:
+            one["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return described
+
+
+def add_problems(app: FastAPI) -> None:
+    """Every exception that leaves an endpoint is answered with its problem."""
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StarterError, _told_by_the_library)
+    app.add_exception_handler(Unavailable, _database_away)
+    app.add_exception_handler(Exception, _failed)

@@ -1,0 +1,242 @@
+"""The providers' webhooks.
+
+They only wake a cancellation up. It reads gateway and carrier itself before it believes anything, and reads them from
+time to time without being woken, so a lost, late, repeated or reordered event costs time and never correctness. An event is
+acknowledged when it is in the order book, once by its own id, and told to the order's cancellation after that, again and
+again until Temporal has taken it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import stripe
+import structlog
+from easypost.errors.general.signature_verification_error import (
+    SignatureVerificationError as EasyPostSignatureError,
+)
+from easypost.util import validate_webhook
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.errors import StarterError
+from domain.errors import Unavailable
+from domain.messages import RefundEvent, ShipmentEvent
+from domain.request import workflow_id
+from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
+from web.parts import TEMPORAL_WAIT, House, Parts
+from web.problems import Code, Refusal, responses_of
+from workflows.cancellation import CancellationWorkflow
+
+STRIPE_TOLERANCE = 300
+"""Seconds that a signature of Stripe is good for. EasyPost signs no time: an old event of theirs is known by its id."""
+
+# Printable, so that every database takes it.
+_Text = Annotated[str, Field(max_length=255, pattern="^[ -~]*$")]
+_Id = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]*$")]
+
+
+class _StripeObject(BaseModel):
+    id: _Text = ""
+    object: _Text = ""
+    payment_intent: _Text | None = None
+
+
+class _StripeData(BaseModel):
+    object: _StripeObject
+
+
+class _StripeEvent(BaseModel):
+    id: _Id
+    type: _Text
+    data: _StripeData
+
+    def told(self) -> ProviderEvent:
+        about = self.data.object
+        event = ProviderEvent(provider=Provider.STRIPE, event_id=self.id, kind=self.type)
+        if not self.type.startswith(("refund.", "charge.refund", "charge.dispute.", "payment_intent.canceled")):
+            return event
+        payment = about.id if about.object == "payment_intent" else about.payment_intent
+        return event.model_copy(
+            update={"payment": payment, "refund": about.id if about.object == "refund" else None},
+        )
+
+
+class _EasyPostObject(BaseModel):
+    shipment_id: _Text | None = None
+    tracking_code: _Text | None = None
+
+
+class _EasyPostEvent(BaseModel):
+    id: _Id
+    description: _Text
+    result: _EasyPostObject
+
+    def told(self) -> ProviderEvent:
+        event = ProviderEvent(provider=Provider.EASYPOST, event_id=self.id, kind=self.description)
+        if not self.description.startswith(("tracker.", "refund.")):
+            return event
+        return event.model_copy(
+            update={"shipment": self.result.shipment_id, "tracking_number": self.result.tracking_code}
+        )
+
+
+class Receipt(BaseModel):
+    """What became of a provider's event."""
+
+    event_id: str
+    status: EventStatus
+
+
+def _verify(signature: str, secrets: Sequence[SecretStr], verify: Callable[[str], object]) -> None:
+    """One of the secrets must have made the signature. The SDKs choke on a body or a header that is no text."""
+    for secret in secrets:
+        with contextlib.suppress(stripe.SignatureVerificationError, EasyPostSignatureError, ValueError):
+            if signature.isascii():
+                verify(secret.get_secret_value())
+                return
+    raise Refusal(
+        Code.SIGNATURE_INVALID,
+        "The signature is missing, too old, or not made over this body with a secret that we know; compare the webhook's "
+        "secret with our settings, and the clocks.",
+    )
+
+
+async def _receive(parts: Parts, model: type[_StripeEvent] | type[_EasyPostEvent], body: bytes) -> Receipt:
+    try:
+        event = model.model_validate_json(body).told()
+    except ValidationError:
+        raise Refusal(
+            Code.NOT_AN_EVENT, "The body has no id and kind of an event where this provider puts them."
+        ) from None
+    status = await parts.events.receive(event)
+    structlog.get_logger().info(
+        "event_received", provider=event.provider, event_id=event.event_id, kind=event.kind, status=status
+    )
+    if status is EventStatus.ACCEPTED:
+        parts.arrived.set()
+    return Receipt(event_id=event.event_id, status=status)
+
+
+def _signed(header: str) -> dict[str, Any]:
+    """The description of a body that is read as it came."""
+    return {
+        "parameters": [{"name": header, "in": "header", "required": True, "schema": {"type": "string"}}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+    }
+
+
+_WEBHOOK = responses_of(
+    Code.SIGNATURE_INVALID, Code.NOT_AN_EVENT, Code.BODY_TOO_LARGE, Code.UNAVAILABLE, Code.INTERNAL_ERROR
+)
+
+webhooks = APIRouter(tags=["webhooks"])
+
+
+@webhooks.post(
+    "/webhooks/stripe",
+    summary="Events of Stripe",
+    responses=_WEBHOOK,
+    openapi_extra=_signed("Stripe-Signature"),
+)
+async def stripe_webhook(request: Request, parts: House) -> Receipt:
+    body = await request.body()
+    signature = request.headers.get("Stripe-Signature", "")
+
+    def verify(secret: str) -> object:
+        return stripe.WebhookSignature.verify_header(body, signature, secret, STRIPE_TOLERANCE)
+
+    _verify(signature, parts.settings.stripe_webhook_secrets, verify)
+    return await _receive(parts, _StripeEvent, body)
+
+
+@webhooks.post(
+    "/webhooks/easypost",
+    summary="Events of EasyPost",
+    responses=_WEBHOOK,
+    openapi_extra=_signed("X-Hmac-Signature"),
+)
+async def easypost_webhook(request: Request, parts: House) -> Receipt:
+    body = await request.body()
+    signature = request.headers.get("X-Hmac-Signature", "")
+
+    def verify(secret: str) -> object:
+        return validate_webhook(body, {"X-Hmac-Signature": signature}, secret)
+
+    _verify(signature, parts.settings.easypost_webhook_secrets, verify)
+    return await _receive(parts, _EasyPostEvent, body)
+
+
+class Teller:
+    """Tells the cancellations of the events that have arrived, in every process of the API: an event is claimed first, so
+    two of them do not tell it twice. A run that is over has nothing left to wait for: its events count as told."""
+
+    BATCH = 50
+    LONGEST_DELAY = timedelta(minutes=5)
+    TRIES = 20
+    """A bit more than an hour. By then the run looks for itself, or soon."""
+    KEEP = timedelta(days=30)
+    """Longer than any provider repeats an event."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._events = parts.events
+        self._temporal = parts.temporal
+        self._arrived = parts.arrived
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        tidied = datetime.min.replace(tzinfo=UTC)
+        while True:
+            self._arrived.clear()
+            now = datetime.now(UTC)
+            told = False
+            try:
+                if now - tidied > timedelta(hours=1):
+                    await self._events.forget(now - self.KEEP)
+                    tidied = now
+                due = await self._events.due(now, self.BATCH)
+                await asyncio.gather(*(self._tell(event) for event in due))
+                told = bool(due)
+            except Unavailable as error:
+                structlog.get_logger().warning("events_unavailable", error=error.message)
+            if not told:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._arrived.wait(), 1)
+
+    async def _tell(self, event: DueEvent) -> None:
+        log = structlog.get_logger().bind(provider=event.provider, event_id=event.event_id, order_id=event.order_id)
+        try:
+            await self._signal(event)
+        except (RPCError, StarterError) as error:
+            if not _no_run(error):
+                why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
+                if event.attempts >= self.TRIES:
+                    await self._events.given_up(event, why)
+                    log.error("event_given_up", error=why)
+                else:
+                    delay = min(timedelta(seconds=2**event.attempts), self.LONGEST_DELAY)
+                    await self._events.delayed(event, datetime.now(UTC) + delay)
+                    log.warning("event_delayed", error=why)
+                return
+            log.info("event_without_run")
+        else:
+            log.info("event_told")
+        await self._events.told(event, datetime.now(UTC))
+
+    async def _signal(self, event: DueEvent) -> None:
+        client = await self._temporal.client()
+        run = client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(event.order_id))
+        if event.provider is Provider.STRIPE:
+            refund = RefundEvent(event_id=event.event_id, refund_reference=event.subject)
+            await run.signal(CancellationWorkflow.refund_event, refund, rpc_timeout=TEMPORAL_WAIT)
+        else:
+            parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject)
+            await run.signal(CancellationWorkflow.shipment_event, parcel, rpc_timeout=TEMPORAL_WAIT)
+
+
+def _no_run(error: RPCError | StarterError) -> bool:
+    """A namespace that is missing is a fault of the settings, and not the end of a run."""
+    return isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND and "amespace" not in error.message
