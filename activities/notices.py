@@ -105,7 +105,12 @@ class NoticeDispatcher:
         for notice in await self._book.due_notices(now, _BATCH):
             if time.monotonic() - began > _BATCH_SECONDS:
                 break
-            log = structlog.get_logger().bind(notice_id=notice.notice_id, order_id=notice.order_id, kind=notice.kind)
+            log = structlog.get_logger().bind(
+                cancellation_id=notice.notice_id.rpartition("/")[0],
+                order_id=notice.order_id,
+                notice_id=notice.notice_id,
+                kind=notice.kind,
+            )
             try:
                 sent += await self._deliver(notice, now, log)
             except Unavailable:

@@ -16,6 +16,8 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from domain.request import CancellationRequest, cancellation_id
+
 
 class LogFormat(StrEnum):
     CONSOLE = "console"
@@ -115,6 +117,9 @@ class _ActivityContext(ActivityInboundInterceptor):
 class _WorkflowContext(WorkflowInboundInterceptor):
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002
         log = structlog.get_logger()
+        asked = input.args[0] if input.args else None
+        if isinstance(asked, CancellationRequest):
+            log = log.bind(cancellation_id=cancellation_id(asked.order_id, asked.request_id))
         kind = workflow.info().workflow_type.removesuffix("Workflow").lower()  # cancellation, quote
         log.info(f"{kind}_started")
         try:
