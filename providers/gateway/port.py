@@ -2,18 +2,8 @@
 
 from typing import Protocol
 
-from domain.base import Value
 from domain.money import Money
 from domain.payment import Payment, Refund
-
-
-class GatewayCapabilities(Value):
-    """What this gateway can do, so that the process asks for nothing else."""
-
-    cancels_refunds: bool
-    """Some refunds can still be cancelled."""
-    reauthorises: bool
-    """A payment can be authorised again under a mandate that the customer gave."""
 
 
 class PaymentGateway(Protocol):
@@ -23,9 +13,6 @@ class PaymentGateway(Protocol):
     The keys are idempotency keys: the same key has one effect, ever. They are kept with the effect at the gateway, so
     that `read_payment` finds our own refunds again after the gateway has forgotten the key itself.
     """
-
-    @property
-    def capabilities(self) -> GatewayCapabilities: ...
 
     async def read_payment(self, reference: str) -> Payment:
         """The live truth, with every refund there is. Refused: PAYMENT_NOT_FOUND."""

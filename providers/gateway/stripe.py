@@ -20,7 +20,6 @@ import stripe
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.money import Money
 from domain.payment import DisputeState, Payment, Refund, RefundStatus
-from providers.gateway.port import GatewayCapabilities
 
 KEY = "cancellation_key"
 """Where our key is kept in Stripe's metadata."""
@@ -82,10 +81,6 @@ class StripeGateway:
 
     async def aclose(self) -> None:
         await self._transport.close_async()  # type: ignore[no-untyped-call]
-
-    @property
-    def capabilities(self) -> GatewayCapabilities:
-        return GatewayCapabilities(cancels_refunds=True, reauthorises=True)
 
     async def read_payment(self, reference: str) -> Payment:
         """Refunds are read after the payment: what happens in between makes `refundable` too small, never too large."""
