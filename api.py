@@ -53,7 +53,7 @@ from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
 from runtime import logs
 from runtime.api_settings import ApiKey, ApiSettings, Role, holder
-from runtime.leaving import leave
+from runtime.leaving import leave, stopped
 from runtime.settings import complaint, connection
 from web.bodies import Again, Ask, Choose, Health, Pending, Remark, Resolve, TakeBack
 from web.parts import TEMPORAL_WAIT, House, Parts, Temporal
@@ -435,9 +435,7 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
         telling = asyncio.create_task(Teller(parts).run())
         telling.add_done_callback(lambda _: stop())  # it never ends by itself: a fault in it is not to pass unseen
         await server.serve(sockets=[listening])
-        telling.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await telling
+        await stopped(telling)
         structlog.get_logger().info("api_stopped")
 
 

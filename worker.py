@@ -40,7 +40,7 @@ from providers.order_book.engine import open_engine
 from providers.order_book.port import OrderBook
 from runtime import logs, search_attributes
 from runtime.heartbeats import Heartbeats
-from runtime.leaving import leave
+from runtime.leaving import leave, stopped
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, complaint, connection
 from workflows.cancellation import CancellationWorkflow
@@ -191,9 +191,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             log.info("worker_draining")
             await worker.shutdown()
         await running
-        dispatcher.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await dispatcher
+        await stopped(dispatcher)
         log.info("worker_stopped")
 
 

@@ -1,9 +1,10 @@
-"""How a process ends that has used Temporal's client."""
+"""How a process ends, and what runs beside its main work."""
 
+import asyncio
 import contextlib
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 def leave(code: int) -> NoReturn:
@@ -13,3 +14,13 @@ def leave(code: int) -> NoReturn:
         with contextlib.suppress(BrokenPipeError):
             stream.flush()
     os._exit(code)
+
+
+async def stopped(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task that never ends by itself, and wait until it has ended. A cancel that lands together with an answer is
+    lost in `asyncio.wait_for` before Python 3.12, as database and mail drivers use it, so it is repeated."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
+    if not task.cancelled():
+        task.result()

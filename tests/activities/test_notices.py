@@ -20,6 +20,7 @@ from domain.request import LineScope, ReasonCode
 from providers.mail.smtp import SmtpMailer
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.port import NewNotice, Notice, NoticeKind, NoticeLine
+from runtime.leaving import stopped
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.gateway.messages import EffectKind
@@ -398,9 +399,7 @@ async def test_the_dispatcher_outlives_what_it_did_not_expect(
         await _execute(database, "ALTER TABLE notices_elsewhere RENAME TO notices")
         await eventually(arrived, "the mail arrives")
         assert not running.done()
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await stopped(running)
     assert email not in repr(logs)
 
 
@@ -417,9 +416,7 @@ async def test_a_full_batch_is_followed_by_the_next_at_once(
         return sum(mail.to == email for mail in mailbox.mails()) == 21
 
     await eventually(arrived, "all mails arrive")
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    await stopped(running)
 
 
 async def _execute(database: AsyncEngine, statement: str) -> None:
