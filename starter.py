@@ -49,7 +49,6 @@ from domain.messages import (
     Acknowledgement,
     Approve,
     ChooseRefundMethod,
-    RefundMethod,
     Reject,
     Resolution,
     ResolveStep,
@@ -57,6 +56,7 @@ from domain.messages import (
     Withdraw,
 )
 from domain.outcome import CancellationResult, Owner, State, StepName
+from domain.plan import RefundMethod
 from domain.policy import Decision, Rule, Verdict
 from domain.request import Actor, ActorKind, BusinessId, CancellationRequest, Channel, LineScope, ReasonCode
 from runtime.leaving import leave

@@ -23,11 +23,12 @@ from temporalio.service import RPCError
 from temporalio.worker import Interceptor, Replayer, Worker
 
 from activities.failures import StepFailures
-from activities.notices import NoticeDispatcher
+from activities.notices import NoticeActivities, NoticeDispatcher
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
 from activities.shipments import ShipmentActivities
+from activities.tenders import Payments
 from domain.policy import Policy
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.port import Intercepts, Labels
@@ -35,6 +36,7 @@ from providers.carrier.ups import UpsIntercepts
 from providers.gateway.port import PaymentGateway
 from providers.gateway.stripe import StripeGateway
 from providers.mail.smtp import SmtpMailer
+from providers.marketplace.port import Marketplace
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.engine import open_engine
 from providers.order_book.port import OrderBook
@@ -76,14 +78,17 @@ def make_worker(
     labels: Labels,
     intercepts: Intercepts,
     policy: Policy,
+    marketplace: Marketplace | None = None,
     task_queue: str = TASK_QUEUE,
     more_interceptors: Sequence[Interceptor] = (),
     **options: object,
 ) -> Worker:
     """A worker on these counterparts. `options` are the Temporal worker's own."""
-    orders = OrderActivities(book, gateway, labels, policy)
+    tenders = Payments(book, gateway, marketplace)
+    orders = OrderActivities(book, tenders, labels, policy)
     shipments = ShipmentActivities(book, labels, intercepts)
-    payments = PaymentActivities(book, gateway)
+    payments = PaymentActivities(book, gateway, tenders, policy)
+    notices = NoticeActivities(book, policy)
     refunds = RefundActivities(book)
     return Worker(
         client,
@@ -103,6 +108,7 @@ def make_worker(
             payments.restore_payment,
             refunds.credit_refund,
             refunds.revoke_refund,
+            notices.remind_staff,
         ],
         interceptors=[logs.LogContext(), StepFailures(), Heartbeats(), *more_interceptors],
         **options,  # type: ignore[arg-type]

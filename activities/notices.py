@@ -12,11 +12,14 @@ from pathlib import Path
 
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from temporalio import activity
 
+from activities.signatures import RemindStaff
 from domain.errors import ErrorCode, StepError, Unavailable
 from domain.money import Money, exponent
+from domain.policy import Policy
 from providers.mail.port import Mail, Mailer
-from providers.order_book.port import Notice, OrderBook
+from providers.order_book.port import NewNotice, Notice, NoticeKind, OrderBook
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
@@ -49,12 +52,17 @@ def write(notice: Notice, domain: str) -> Mail:
         "left_out": notice.left_out,
         "outcome": notice.outcome,
         "note": notice.note.splitlines(),
+        "methods": notice.methods,
     }
     # What a notice does not have stays undefined: a mail with a gap where the amount should be is not written at all.
     if notice.amount is not None:
         words["amount"] = _figure(notice.amount, language)
     if notice.received_at is not None:
         words["received_at"] = f"{notice.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if notice.due_at is not None:
+        words["due_at"] = f"{notice.due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if notice.sentence:
+        words["sentence"] = notice.sentence
     text = _TEMPLATES.get_template(f"{language}/{notice.kind.value}.txt").render(words)
     subject, _, body = text.partition("\n")
     return Mail(
@@ -71,6 +79,28 @@ def _figure(money: Money, language: str) -> str:
     places = exponent(money.currency)
     figure = f"{Decimal(money.amount).scaleb(-places):,.{places}f}"
     return f"{figure.translate(str.maketrans(',.', _MARKS[language]))} {money.currency}"
+
+
+class NoticeActivities:
+    """What no other effect tells of."""
+
+    def __init__(self, book: OrderBook, policy: Policy) -> None:
+        self._book = book
+        self._mailboxes = policy.mailboxes
+
+    @activity.defn
+    async def remind_staff(self, step: RemindStaff) -> None:
+        """Write to whoever may approve, or to whoever is told when nobody does; to nobody where the policy names nobody."""
+        mailbox = self._mailboxes.escalations if step.escalated else self._mailboxes.approvals
+        if mailbox is None:
+            return
+        notice = NewNotice(
+            kind=NoticeKind.APPROVAL_ESCALATED if step.escalated else NoticeKind.APPROVAL_DUE,
+            to=mailbox,
+            sentence=step.sentence,
+            due_at=step.due_at,
+        )
+        await self._book.tell(step.cancellation_id, step.order_id, [notice])
 
 
 class NoticeDispatcher:
@@ -106,7 +136,7 @@ class NoticeDispatcher:
             if time.monotonic() - began > _BATCH_SECONDS:
                 break
             log = structlog.get_logger().bind(
-                cancellation_id=notice.notice_id.rpartition("/")[0],
+                cancellation_id=notice.notice_id.partition("/")[0],
                 order_id=notice.order_id,
                 notice_id=notice.notice_id,
                 kind=notice.kind,

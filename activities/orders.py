@@ -7,24 +7,23 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities.signatures import CloseOrder, QuoteCancellation, ReleaseOrder, Verification, VerifyOrder
+from activities.tenders import Payments, failed_since
 from domain.errors import ErrorCode, Refused
 from domain.messages import Quote
-from domain.order import Order, TenderKind
-from domain.outcome import CancellationRecord, Outcome
-from domain.payment import Payment
+from domain.order import Order
+from domain.outcome import CancellationRecord, CarriedOut, Outcome
 from domain.plan import LeftOut, PlannedLine
-from domain.policy import Decision, Policy, Rule, Verdict
+from domain.policy import CustomerHistory, Decision, Policy, Rule, Verdict
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.shipment import GoodsGroup, LabelStatus, StopStatus, Tracking
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from providers.carrier.port import Labels
-from providers.gateway.port import PaymentGateway
 from providers.order_book.port import Closing, NewNotice, NoticeKind, NoticeLine, OrderBook
 
 
 class OrderActivities:
-    def __init__(self, book: OrderBook, gateway: PaymentGateway, labels: Labels, policy: Policy) -> None:
+    def __init__(self, book: OrderBook, payments: Payments, labels: Labels, policy: Policy) -> None:
         self._book = book
-        self._gateway = gateway
+        self._payments = payments
         self._labels = labels
         self._policy = policy
 
@@ -37,10 +36,7 @@ class OrderActivities:
         request = step.request
         order = await self._admitted(request)
         if isinstance(order, Verification):
-            known = order.existing
-            # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
-            ours = known and known.cancellation_id == step.cancellation_id and activity.info().attempt > 1
-            return order.model_copy(update={"existing": None}) if known and not known.result and ours else order
+            return await self._known(step, order)
         verification = await self._decide(step.cancellation_id, order, request)
         if verification.plan is not None:
             record = CancellationRecord(
@@ -55,6 +51,67 @@ class OrderActivities:
             # The law wants its receipt acknowledged whatever becomes of the order.
             await self._book.tell(step.cancellation_id, order.order_id, [_received(request)])
         return verification
+
+    async def _known(self, step: VerifyOrder, seen: Verification) -> Verification:
+        """What becomes of a request whose cancellation the order book knows: told again; or taken up, because its run was
+        lost, or because what it had achieved came undone."""
+        known = seen.existing
+        if known is None:
+            return seen
+        # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
+        ours = known.cancellation_id == step.cancellation_id and activity.info().attempt > 1
+        if known.result is None and known.carried_out is None and ours:
+            return seen.model_copy(update={"existing": None})
+        if known.result is None and known.carried_out is None:
+            moved = await self._money_moved(known)
+            return seen.model_copy(update={"money_moved": moved, "approved": moved})
+        if known.carried_out is None or (known.result and not step.look_again):
+            return seen
+        holds = await self._still_holds(known.order_id, known.carried_out)
+        if known.result:
+            failed = failed_since(known.carried_out, holds)
+            if len(holds.stops) == len(known.carried_out.stops) and not failed:
+                return seen
+            await self._book.reopen(known.cancellation_id, failed, key=step.key)
+        known = known.model_copy(update={"result": None, "plan": holds.plan, "carried_out": holds})
+        return Verification(
+            decision=known.decision,
+            plan=holds.plan,
+            customer_id=seen.customer_id,
+            existing=known,
+            money_moved=True,
+            approved=True,
+        )
+
+    async def _money_moved(self, known: CancellationRecord) -> bool:
+        """Whether a run that was lost had begun to give money back."""
+        for planned in known.plan.tenders:
+            payment = await self._payments.read(known.order_id, planned.tender)
+            ours = any(refund.key and refund.key.startswith(f"{known.cancellation_id}/") for refund in payment.refunds)
+            if ours or (planned.release and payment.released):
+                return True
+        return False
+
+    async def _still_holds(self, order_id: str, done: CarriedOut) -> CarriedOut:
+        """What still holds of what was done: without the stops of parcels that travel, and with the refunds as they are."""
+        order = await self._book.read_order(order_id)
+        shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
+        stops = [stop for stop in done.stops if not await self._travels(shipments[stop.shipment_id], stop)]
+        tenders = {planned.tender.tender_id: planned.tender for planned in done.plan.tenders}
+        reversals = [
+            await self._payments.read_again(order_id, tenders[reversal.tender_id], reversal)
+            for reversal in done.reversals
+        ]
+        return CarriedOut(plan=done.plan, stops=tuple(stops), reversals=tuple(reversals))
+
+    async def _travels(self, shipment: Shipment, stop: Stop) -> bool:
+        """Whether a parcel that counted as stopped is on its way to the customer all the same."""
+        by_carrier = stop.action in {StopAction.VOID_LABEL, StopAction.INTERCEPT}
+        if stop.status in {StopStatus.DECLINED, StopStatus.LOST} or not by_carrier or not shipment.label_reference:
+            return False
+        group = (await self._labels.track(shipment.label_reference)).group
+        on_its_way = {GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED}
+        return group in (on_its_way | {GoodsGroup.IN_NETWORK} if stop.action is StopAction.VOID_LABEL else on_its_way)
 
     @activity.defn
     async def quote_cancellation(self, step: QuoteCancellation) -> Quote:
@@ -95,32 +152,29 @@ class OrderActivities:
 
     async def _decide(self, cancellation_id: str, order: Order, request: CancellationRequest) -> Verification:
         """Decision and plan by policy, on the live truth."""
+        now = datetime.now(UTC)
+        abuse = self._policy.abuse
         decision, plan = self._policy.decide(
             cancellation_id=cancellation_id,
             order=order,
             request=request,
-            payments=await self._payments(order),
-            trackings=await self._trackings(order),
-            now=datetime.now(UTC),
+            payments={tender.tender_id: await self._payments.read(order.order_id, tender) for tender in order.tenders},
+            trackings={shipment.shipment_id: await self._tracking(shipment) for shipment in order.shipments},
+            history=await self._book.customer_history(order.customer_id, now - abuse.within, but=order.order_id)
+            if abuse
+            else CustomerHistory(),
+            now=now,
         )
         return Verification(decision=decision, plan=plan, customer_id=order.customer_id)
 
-    async def _payments(self, order: Order) -> dict[str, Payment]:
-        return {
-            tender.tender_id: await self._gateway.read_payment(tender.reference)
-            if tender.kind is TenderKind.CARD
-            else await self._book.read_balance(order.order_id, tender.tender_id)
-            for tender in order.tenders
-        }
-
-    async def _trackings(self, order: Order) -> dict[str, Tracking]:
-        in_warehouse = Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
-        return {
-            shipment.shipment_id: await self._labels.track(shipment.label_reference)
-            if shipment.label_reference and shipment.lines
-            else in_warehouse  # or emptied by an earlier cancellation
-            for shipment in order.shipments
-        }
+    async def _tracking(self, shipment: Shipment) -> Tracking:
+        if shipment.gift_card and shipment.lines:
+            used = await self._book.gift_card_used(shipment.gift_card)
+            return Tracking(group=GoodsGroup.DELIVERED if used else GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
+        if shipment.label_reference and shipment.lines:
+            return await self._labels.track(shipment.label_reference)
+        # In the warehouse, or emptied by an earlier cancellation.
+        return Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
 
     @activity.defn
     async def release_order(self, step: ReleaseOrder) -> None:
@@ -134,17 +188,12 @@ class OrderActivities:
     @activity.defn
     async def close_order(self, step: CloseOrder) -> None:
         """Fulfilments first, then the order; promise released or restock announced; customer told. Refused: ORDER_LOCKED."""
-        stopped = [stop for stop in step.stops if stop.status is not StopStatus.DECLINED]
-        left_warehouse = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
         closing = Closing(
             cancellation_id=step.cancellation_id,
             order_id=step.order_id,
             result=step.result,
-            lines=step.plan.lines,
-            shipping=step.plan.shipping,
-            stopped=tuple(stop.shipment_id for stop in stopped),
-            coming_back=tuple(stop.shipment_id for stop in stopped if stop.status in left_warehouse),
-            left_out=step.plan.left_out,
+            plan=step.plan,
+            stops=step.stops,
             reversals=step.reversals,
         )
         assert step.result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}

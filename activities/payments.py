@@ -1,21 +1,29 @@
 """Activities on a tender: reverse it, look at its refund, restore it."""
 
+from collections import Counter
+
 from temporalio import activity
 
 from activities.signatures import CheckRefund, GiveStoreCredit, RestorePayment, ReversePayment, StepInput
+from activities.tenders import Payments
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Reversal
-from domain.payment import DisputeState, Payment, Refund, RefundStatus
+from domain.payment import Payment, Refund, RefundStatus
+from domain.plan import PlannedTender
+from domain.policy import Policy
 from providers.gateway.port import PaymentGateway
+from providers.marketplace.port import SaleLine
 from providers.order_book.port import NewNotice, NoticeKind, OrderBook
 
 
 class PaymentActivities:
-    def __init__(self, book: OrderBook, gateway: PaymentGateway) -> None:
+    def __init__(self, book: OrderBook, gateway: PaymentGateway, payments: Payments, policy: Policy) -> None:
         self._book = book
         self._gateway = gateway
+        self._payments = payments
+        self._fallbacks = policy.terms.fallbacks
 
     @activity.defn
     async def reverse_payment(self, step: ReversePayment) -> Reversal:
@@ -25,29 +33,37 @@ class PaymentActivities:
         REFUND_REFUSED, PAYMENT_NOT_FOUND.
         """
         tender = step.planned.tender
+        if tender.kind is TenderKind.MARKETPLACE:
+            return await self._cancel_sale(step)
         if tender.kind is not TenderKind.CARD:
             return await self._put_back(step)
         payment, released = await self._release(step)
+        if payment.capturing:
+            raise Unavailable(
+                f"The gateway is still taking {payment.capturing} of tender {tender.tender_id}; it is refunded once taken."
+            )
         due = step.planned.refund + step.planned.release - released
-        refund = payment.made_under(step.key)
-        if refund is None and due:
-            amount = min(due, payment.refundable)
-            if not amount:
-                return Reversal(tender_id=tender.tender_id, released=released, detail="given back earlier by others")
-            if payment.dispute in {DisputeState.OPEN, DisputeState.LOST}:
+        refunds = _made_by_others(payment, step.planned, due)
+        due -= Money.total((refund.amount for refund in refunds), due.currency)
+        mine = _own_refund(payment, step.key)
+        amount = min(due, payment.refundable)
+        if mine is None and amount:
+            if payment.disputed:
                 raise Refused(
                     ErrorCode.PAYMENT_DISPUTED,
                     f"The payment of tender {tender.tender_id} of order {step.order_id} is disputed at the bank; refunding "
                     "now could pay twice. Answer the dispute, then resolve the step with the dispute's number.",
                 )
-            refund = await self._refund(step, amount)
-        detail = f"released {released}" if released else ""
-        if refund is None:
-            return Reversal(tender_id=tender.tender_id, released=released, detail=detail)
-        if refund.status.dead:
-            await self._tell_failed(step)
-        detail = f"{detail}; refund {refund.status.replace('_', ' ')}".removeprefix("; ")
-        return Reversal(tender_id=tender.tender_id, released=released, refunds=(refund,), detail=detail)
+            mine = await self._refund(step, amount)
+        if mine is not None:
+            refunds = (*refunds, mine)
+            if mine.status.dead:
+                await self._tell_failed(step)
+        says = [f"released {released}"] if released else []
+        says += [f"refund {refund.status.replace('_', ' ')}" for refund in refunds]
+        if due and not refunds:
+            says.append("given back earlier by others")
+        return Reversal(tender_id=tender.tender_id, released=released, refunds=refunds, detail="; ".join(says))
 
     async def _release(self, step: ReversePayment) -> tuple[Payment, Money]:
         """Release the reservation where the plan wants all of it gone; returns the payment after it and what was released.
@@ -67,7 +83,7 @@ class PaymentActivities:
                 f"Tender {planned.tender.tender_id} still reserves {payment.capturable}; voiding it again."
             )
         # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
-        captured_since = payment.captured - (planned.refundable + (payment.refunded - _ours(payment, step)))
+        captured_since = payment.captured - (planned.refundable + (payment.refunded - _since(payment, step)))
         taken = min(planned.release, max(captured_since, Money.zero(payment.captured.currency)))
         return payment, planned.release - taken
 
@@ -86,7 +102,7 @@ class PaymentActivities:
 
     async def _tell_failed(self, step: StepInput) -> None:
         """The customer may have the money another way, and is told once, however many refunds fail."""
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED)
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=self._fallbacks)
         await self._book.tell(step.cancellation_id, step.order_id, [failed])
 
     async def _put_back(self, step: ReversePayment) -> Reversal:
@@ -101,6 +117,29 @@ class PaymentActivities:
             return Reversal(tender_id=tender.tender_id, released=zero, detail="given back earlier by others")
         return Reversal(tender_id=tender.tender_id, released=zero, refunds=(refund,), detail="put back on its balance")
 
+    async def _cancel_sale(self, step: ReversePayment) -> Reversal:
+        """The marketplace took the money and gives it back: it is told, and what it does about our share is recorded."""
+        tender = step.planned.tender
+        units: Counter[str] = Counter()
+        for line in step.lines:
+            units[line.line_id] += line.quantity
+        before = {line.line_id: line.cancelled_before for line in step.lines}
+        refunds = await self._payments.sales(step.order_id).cancel(
+            tender.reference,
+            [
+                SaleLine(line_id=line_id, quantity=quantity, cancelled_before=before[line_id])
+                for line_id, quantity in units.items()
+            ],
+            step.reason,
+            key=step.key,
+        )
+        return Reversal(
+            tender_id=tender.tender_id,
+            released=Money.zero(step.planned.refund.currency),
+            refunds=refunds,
+            detail="cancelled at the marketplace, which refunds the buyer",
+        )
+
     @activity.defn
     async def give_store_credit(self, step: GiveStoreCredit) -> Refund:
         """Put what the tender cannot take back on the customer's store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
@@ -108,14 +147,11 @@ class PaymentActivities:
 
     @activity.defn
     async def check_refund(self, step: CheckRefund) -> Reversal:
-        """Read the refunds of one tender again."""
-        if step.planned.tender.kind is not TenderKind.CARD:
-            return step.reversal
-        refunds = tuple([await self._gateway.read_refund(refund.reference) for refund in step.reversal.refunds])
-        if any(refund.status.dead for refund in refunds):
+        """Read the refunds of one tender again, and whether the bank disputes the payment meanwhile."""
+        reversal = await self._payments.read_again(step.order_id, step.planned.tender, step.reversal)
+        if reversal.dead:
             await self._tell_failed(step)
-        detail = "; ".join(f"refund {refund.status.replace('_', ' ')}" for refund in refunds)
-        return step.reversal.model_copy(update={"refunds": refunds, "detail": detail})
+        return reversal
 
     @activity.defn
     async def restore_payment(self, step: RestorePayment) -> None:
@@ -124,6 +160,14 @@ class PaymentActivities:
         tender = step.planned.tender
         for n, key in enumerate(step.undoes, start=1):
             await self._book.take_back_balance(step.order_id, tender.tender_id, key=f"{step.key}.{n}", undoes=key)
+        if tender.kind is TenderKind.MARKETPLACE:
+            sale = await self._payments.read(step.order_id, tender)
+            if sale.refundable < step.planned.refundable:
+                raise Refused(
+                    ErrorCode.REFUND_NOT_CANCELLABLE,
+                    f"Order {step.order_id} is cancelled at the marketplace, which cannot take that back. Agree with the "
+                    "buyer on a new order there and resolve the step with its number.",
+                )
         if tender.kind is not TenderKind.CARD:
             return
         payment = await self._gateway.read_payment(tender.reference)
@@ -142,7 +186,35 @@ class PaymentActivities:
             await self._gateway.authorise_again(tender.reference, step.planned.release, key=f"{step.key}.authorise")
 
 
-def _ours(payment: Payment, step: ReversePayment) -> Money:
-    """What this step itself has refunded already, when it is tried again."""
-    mine = payment.made_under(step.key)
-    return mine.amount if mine else Money.zero(payment.captured.currency)
+def _own_refund(payment: Payment, key: str) -> Refund | None:
+    """What this step has made already: under this key, or, where a lost run had come further, under a later one."""
+    of_this_step = key.rpartition("/")[0]
+    alive = (
+        refund
+        for refund in payment.refunds
+        if refund.key and refund.key.rpartition("/")[0] == of_this_step and not refund.status.dead
+    )
+    return next(alive, None) or payment.made_under(key)
+
+
+def _made_by_others(payment: Payment, planned: PlannedTender, due: Money) -> tuple[Refund, ...]:
+    """Refunds that somebody made at the gateway since the plan was made: they give back what is planned here, and are
+    credited under their own references. Those that came to more than is due are somebody else's business."""
+    found: list[Refund] = []
+    for refund in payment.refunds:
+        since = planned.earlier is not None and refund.reference not in planned.earlier
+        if since and refund.key is None and not refund.status.dead and refund.amount <= due:
+            found.append(refund)
+            due -= refund.amount
+    return tuple(found)
+
+
+def _since(payment: Payment, step: ReversePayment) -> Money:
+    """What has been refunded since the plan was made, by this step and by others."""
+    known = step.planned.earlier
+    made = [
+        refund.amount
+        for refund in payment.refunds
+        if not refund.status.dead and (refund.key == step.key if known is None else refund.reference not in known)
+    ]
+    return Money.total(made, payment.captured.currency)

@@ -22,19 +22,23 @@ class RefundActivities:
         tenders = {planned.tender.tender_id: planned for planned in step.plan.tenders}
         credited = [part for reversal in step.reversals for part in _credited(tenders[reversal.tender_id], reversal)]
         currency = step.plan.currency
-        total = Money.total((part.amount for part in credited), currency)
+        total = Money.total((part.amount for part in credited if not part.failed), currency)
         if not total:
             return CreditedRefund(credit_note=None, total=total)
-        tax = Money.total((line.tax for line in step.plan.lines), currency)
         value = step.plan.value
-        settled = all(part.settled for part in credited)
-        notice = NewNotice(kind=NoticeKind.REFUNDED if settled else NoticeKind.REFUND_STARTED, amount=total)
+        settled = all(part.settled for part in credited if not part.failed)
+        failures = sum(part.failed for part in credited)
+        notice = NewNotice(
+            kind=NoticeKind.REFUNDED if settled else NoticeKind.REFUND_STARTED,
+            amount=total,
+            about=str(failures) if failures else "",  # after a failure it is said once more
+        )
         note = await self._book.credit(
             Credit(
                 cancellation_id=step.cancellation_id,
                 order_id=step.order_id,
                 total=total,
-                tax=tax.share(min(total, value).amount, value.amount) if value else Money.zero(currency),
+                tax=step.plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(currency),
                 tenders=tuple(credited),
             ),
             [notice],
@@ -49,9 +53,23 @@ class RefundActivities:
 
 
 def _credited(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender]:
-    """One entry per refund, each with the provider's reference; a refund that failed is not credited."""
+    """One entry per refund, each with the provider's reference. A refund that failed is marked as such: it is no part of the
+    credit, and its settlement is taken back."""
+    dead = (*reversal.failed, *(refund for refund in reversal.refunds if refund.status.dead))
+    failed = [
+        CreditedTender(
+            tender_id=reversal.tender_id,
+            kind=planned.tender.kind,
+            amount=refund.amount,
+            reference=refund.reference,
+            settled=False,
+            failed=True,
+        )
+        for refund in dead
+    ]
+    by_hand = []
     if reversal.by_hand and reversal.by_hand.amount:
-        return [
+        by_hand = [
             CreditedTender(
                 tender_id=reversal.tender_id,
                 kind=planned.tender.kind,
@@ -61,6 +79,14 @@ def _credited(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender
                 by_hand=True,
             )
         ]
+    return [
+        *failed,
+        *by_hand,
+        *_by_provider(planned, reversal),
+    ]
+
+
+def _by_provider(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender]:
     return [
         CreditedTender(
             tender_id=reversal.tender_id,

@@ -2,12 +2,12 @@
 
 from temporalio import activity
 
-from activities.signatures import CheckShipment, ResumeShipment, StopShipment
+from activities.signatures import CheckShipment, ResumeShipment, StepInput, StopShipment
 from domain.errors import ErrorCode, Refused
 from domain.plan import RefundIntercepted
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus
 from providers.carrier.port import Intercepts, Labels
-from providers.order_book.port import OrderBook
+from providers.order_book.port import NewNotice, NoticeKind, NoticeLine, OrderBook
 
 _BACK = {GoodsGroup.COMING_BACK, GoodsGroup.RETURNED}
 _VOID = {LabelStatus.VOID_SUBMITTED, LabelStatus.VOIDED}
@@ -37,6 +37,15 @@ class ShipmentActivities:
         A parcel that the carrier will not stop any more is an answer (`declined`), not a failure.
         """
         shipment = await self._shipment(step.order_id, step.target)
+        if shipment.gift_card is not None:
+            unused = await self._book.deactivate_gift_card(step.order_id, step.target, key=step.key)
+            return Stop(
+                shipment_id=step.target,
+                action=StopAction.DEACTIVATE_GIFT_CARD,
+                status=StopStatus.STOPPED if unused else StopStatus.DECLINED,
+                detail="deactivated" if unused else "used since it was bought",
+                reference=shipment.gift_card,
+            )
         if shipment.label_reference is None:
             await self._book.withdraw_pick(step.order_id, step.target, key=step.key)
             return Stop(shipment_id=step.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
@@ -52,7 +61,21 @@ class ShipmentActivities:
                     reference=shipment.label_reference,
                 )
             # A rejected void usually means that the parcel was scanned a moment ago: it is in the network.
-        return await self._stop_in_network(step, shipment, shipment.label_reference)
+        stop = await self._stop_in_network(step, shipment, shipment.label_reference)
+        if stop.status is not StopStatus.REQUESTED:
+            await self._tell(step, shipment, stop)
+        return stop
+
+    async def _tell(self, step: StepInput, shipment: Shipment, stop: Stop) -> None:
+        """The customer sees the parcel's tracking too, and is told why it turns round, or that it does not."""
+        stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
+        if stopped or stop.status is StopStatus.DECLINED:
+            notice = NewNotice(
+                kind=NoticeKind.PARCEL_STOPPED if stopped else NoticeKind.PARCEL_NOT_STOPPED,
+                about=step.target,
+                lines=tuple(NoticeLine(line_id=part.line_id, quantity=part.quantity) for part in shipment.lines),
+            )
+            await self._book.tell(step.cancellation_id, step.order_id, [notice])
 
     async def _stop_in_network(self, step: StopShipment, shipment: Shipment, label: str) -> Stop:
         tracking = await self._labels.track(label)
@@ -92,23 +115,26 @@ class ShipmentActivities:
         back = {GoodsGroup.RETURNED}
         if step.refund_intercepted is not RefundIntercepted.ON_RECEIPT:
             back.add(GoodsGroup.COMING_BACK)
-        if tracking.group in back:
-            return step.stop.model_copy(update={"status": StopStatus.COMING_BACK, "detail": "on its way back"})
-        if tracking.group is GoodsGroup.DELIVERED:
-            return step.stop.model_copy(
-                update={"status": StopStatus.DECLINED, "detail": "delivered in spite of the intercept"}
-            )
-        if tracking.group is GoodsGroup.LOST:
-            return step.stop.model_copy(
-                update={"status": StopStatus.LOST, "detail": "lost by the carrier; claim it there"}
-            )
-        return step.stop
+        outcome = {
+            **dict.fromkeys(back, (StopStatus.COMING_BACK, "on its way back")),
+            GoodsGroup.DELIVERED: (StopStatus.DECLINED, "delivered in spite of the intercept"),
+            GoodsGroup.LOST: (StopStatus.LOST, "lost by the carrier; claim it there"),
+        }.get(tracking.group)
+        if outcome is None:
+            return step.stop
+        stop = step.stop.model_copy(update={"status": outcome[0], "detail": outcome[1]})
+        await self._tell(step, shipment, stop)
+        return stop
 
     @activity.defn
     async def resume_shipment(self, step: ResumeShipment) -> None:
         """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in
         place of the voided one, or take the intercept back. Refused: STOP_NOT_UNDOABLE."""
         shipment = await self._shipment(step.order_id, step.target)
+        if shipment.gift_card is not None:
+            for undoes in step.undoes:
+                await self._book.reactivate_gift_card(step.order_id, step.target, key=step.key, undoes=undoes)
+            return
         if shipment.label_reference is None:
             await self._book.resume_pick(step.order_id, step.target, key=step.key)
             return

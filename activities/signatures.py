@@ -5,6 +5,7 @@ ids, so that every attempt of every worker uses the same one.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from domain.base import Value
@@ -12,9 +13,9 @@ from domain.messages import Quote
 from domain.money import Money
 from domain.outcome import CancellationRecord, CancellationResult, Reversal, StepName
 from domain.payment import Refund
-from domain.plan import Plan, PlannedTender, RefundIntercepted
+from domain.plan import Plan, PlannedLine, PlannedTender, RefundIntercepted
 from domain.policy import Decision
-from domain.request import CancellationRequest
+from domain.request import CancellationRequest, ReasonCode
 from domain.shipment import Stop
 
 In = TypeVar("In", bound="StepInput")
@@ -40,17 +41,24 @@ class Signature(Generic[In, Out]):
 
 
 class VerifyOrder(StepInput):
+    """`look_again`: an event has arrived for an order whose cancellation may be over; look whether what it had achieved
+    still holds."""
+
     request: CancellationRequest
+    look_again: bool = False
 
 
 class Verification(Value):
     """`customer_id` is the order's owner; None when the order was not found. `existing` is what the order book knew of
-    this order's cancellation before: with a result it is over, without one it is taken up again."""
+    this order's cancellation before: with a result it is over, without one it is taken up again. Then `carried_out` is what
+    still holds of what it had done, read anew; `money_moved` and `approved` say how far it had come."""
 
     decision: Decision
     plan: Plan | None = None
     customer_id: str | None = None
     existing: CancellationRecord | None = None
+    money_moved: bool = False
+    approved: bool = False
 
 
 class QuoteCancellation(StepInput):
@@ -73,11 +81,17 @@ class CheckShipment(StepInput):
 
 
 class ResumeShipment(StepInput):
-    pass
+    """`undoes` are the keys under which the shipment may have been stopped."""
+
+    undoes: tuple[str, ...] = ()
 
 
 class ReversePayment(StepInput):
+    """`lines` and `reason` are what a marketplace is told; nobody else needs them."""
+
     planned: PlannedTender
+    lines: tuple[PlannedLine, ...] = ()
+    reason: ReasonCode = ReasonCode.OTHER
 
 
 class RestorePayment(StepInput):
@@ -120,6 +134,14 @@ class RevokedRefund(Value):
     debit_note: str | None
 
 
+class RemindStaff(StepInput):
+    """An approval is due; `escalated`: nobody answered the first reminder. `sentence` is the decision's."""
+
+    sentence: str
+    escalated: bool
+    due_at: datetime
+
+
 class CloseOrder(StepInput):
     plan: Plan
     stops: tuple[Stop, ...]
@@ -139,4 +161,5 @@ CHECK_REFUND = Signature(StepName.CHECK_REFUND, CheckRefund, Reversal)
 GIVE_STORE_CREDIT = Signature(StepName.GIVE_STORE_CREDIT, GiveStoreCredit, Refund)
 CREDIT_REFUND = Signature(StepName.CREDIT_REFUND, CreditRefund, CreditedRefund)
 REVOKE_REFUND = Signature(StepName.REVOKE_REFUND, RevokeRefund, RevokedRefund)
+REMIND_STAFF: Signature[RemindStaff, None] = Signature(StepName.REMIND_STAFF, RemindStaff, None)
 CLOSE_ORDER: Signature[CloseOrder, None] = Signature(StepName.CLOSE_ORDER, CloseOrder, None)

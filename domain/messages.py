@@ -8,7 +8,7 @@ from pydantic import Field
 from domain.base import Value
 from domain.outcome import CancellationResult, State, StepName
 from domain.payment import RefundStatus
-from domain.plan import Plan
+from domain.plan import Plan, RefundMethod
 from domain.policy import Decision
 from domain.request import Actor, Note
 from domain.shipment import GoodsGroup
@@ -96,13 +96,6 @@ class ResolveStep(Value):
     resolution: Resolution
     reference: Reference
     note: Note = ""
-
-
-class RefundMethod(StrEnum):
-    """The other ways to give money back when the original tender cannot take it."""
-
-    STORE_CREDIT = "store_credit"
-    BANK_TRANSFER = "bank_transfer"
 
 
 class ChooseRefundMethod(Value):

@@ -1,7 +1,7 @@
 """Money: an integer of minor units with its ISO 4217 currency; never a float, never `/100`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Self
@@ -95,6 +95,18 @@ class Money(Value):
         """This amount × part / whole, rounded down. Successive shares are taken as differences of cumulative ones, so
         that the last unit takes the rest and the shares of a whole always add up to it."""
         return Money(amount=self.amount * part // whole, currency=self.currency)
+
+    def split(self, weights: Sequence[int]) -> "tuple[Money, ...]":
+        """This amount divided by `weights`, by largest remainders: the parts add up to it exactly, and none is a minor unit
+        or more away from its share. Without any weight the first part takes all of it."""
+        whole = sum(weights)
+        if not whole:
+            weights, whole = [1, *[0] * (len(weights) - 1)], 1
+        parts = [self.amount * weight // whole for weight in weights]
+        by_remainder = sorted(range(len(weights)), key=lambda at: self.amount * weights[at] % whole, reverse=True)
+        for at in by_remainder[: self.amount - sum(parts)]:
+            parts[at] += 1
+        return tuple(Money(amount=part, currency=self.currency) for part in parts)
 
 
 _AMOUNT = re.compile(r"^(?P<amount>-?\d+(\.\d+)?) ?(?P<currency>[A-Z]{3})$")

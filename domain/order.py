@@ -19,29 +19,41 @@ class OrderState(StrEnum):
 
 class OrderFlag(StrEnum):
     FRAUD_REVIEW = "fraud_review"
-    FINAL_SALE = "final_sale"
     EU_CONSUMER = "eu_consumer"
 
 
+class SaleCondition(StrEnum):
+    """Under which condition a line was sold. The policy says what that means for a customer who changes their mind."""
+
+    REGULAR = "regular"
+    FINAL_SALE = "final_sale"
+    CUSTOMISED = "customised"
+
+
 class TenderKind(StrEnum):
+    """`marketplace`: the marketplace took the buyer's money, settles it and gives it back. Ours is the seller's share."""
+
     CARD = "card"
     GIFT_CARD = "gift_card"
     STORE_CREDIT = "store_credit"
+    MARKETPLACE = "marketplace"
 
 
 class Tender(Value):
     """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the
-    account in the order book for a gift card or store credit."""
+    account in the order book for a gift card or store credit, the sale's number at the marketplace. `released` is the
+    part of a reservation that earlier cancellations gave up and that will not be captured: the gateway still reserves it."""
 
     tender_id: str
     kind: TenderKind
     amount: Money
     reference: str
+    released: Money | None = None
 
 
 class OrderLine(Value):
-    """`total` is what the customer owes for all `quantity` units, after order discounts and with tax (`tax` is the part
-    of it that is tax). `cancelled` units have left the order already."""
+    """`total` is what the customer owes for all `quantity` units, with tax (`tax` is the part of it that is tax) and before
+    a discount on the order as a whole. `cancelled` units have left the order already."""
 
     line_id: str
     sku: str
@@ -50,6 +62,7 @@ class OrderLine(Value):
     total: Money
     tax: Money
     cancelled: Annotated[int, Field(ge=0)] = 0
+    condition: SaleCondition = SaleCondition.REGULAR
 
     @property
     def remaining(self) -> int:
@@ -66,8 +79,9 @@ class OrderLine(Value):
 
 
 class Order(Value):
-    """`shipping` is the shipping charge with its tax; `shipping_credited` the part given back already.
-    `held_by` names the cancellation that froze the order."""
+    """`shipping` is the shipping charge with its tax (`shipping_tax`); `shipping_credited` the part given back already.
+    `discount` is on the order as a whole. `country` is where it is delivered to (ISO 3166, two letters). `held_by` names
+    the cancellation that froze the order."""
 
     order_id: str
     customer_id: str
@@ -79,8 +93,28 @@ class Order(Value):
     shipments: tuple[Shipment, ...]
     shipping: Money
     shipping_credited: Money
+    shipping_tax: Money | None = None
+    discount: Money | None = None
+    country: str | None = None
     flags: frozenset[OrderFlag] = frozenset()
     held_by: str | None = None
+
+    def discounted(self) -> "Order":
+        """The order with its discount in the lines, divided among them by what they cost; always the same way, because it
+        goes by the lines as they were sold. A line's tax shrinks with it."""
+        if not self.discount:
+            return self
+        parts = self.discount.split([line.total.amount for line in self.lines])
+        lines = [
+            line.model_copy(
+                update={
+                    "total": line.total - part,
+                    "tax": line.tax.share((line.total - part).amount, line.total.amount) if line.total else line.tax,
+                }
+            )
+            for line, part in zip(self.lines, parts, strict=True)
+        ]
+        return self.model_copy(update={"lines": tuple(lines), "discount": None})
 
     def line(self, line_id: str) -> OrderLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)

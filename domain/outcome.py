@@ -5,8 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.base import Value
+from domain.clocks import RefundDue
 from domain.money import Money
-from domain.payment import Refund
+from domain.payment import Refund, RefundStatus
 from domain.plan import LeftOut, Plan
 from domain.policy import Decision
 from domain.request import Actor, CancellationRequest
@@ -84,6 +85,7 @@ class StepName(StrEnum):
     CHECK_REFUND = "check_refund"
     QUOTE_CANCELLATION = "quote_cancellation"
     GIVE_STORE_CREDIT = "give_store_credit"
+    REMIND_STAFF = "remind_staff"
 
 
 class StepStatus(StrEnum):
@@ -112,6 +114,7 @@ class Owner(StrEnum):
     """Whose turn it is while a run waits."""
 
     SECOND_PERSON = "second_person"
+    SUPERVISOR = "supervisor"
     CARRIER = "carrier"
     GATEWAY = "gateway"
     OPERATIONS = "operations"
@@ -146,7 +149,29 @@ class Reversal(Value):
     by_hand: ByHand | None = None
     as_store_credit: bool = False
     """The tender could not take it back, and the customer chose store credit."""
+    failed: tuple[Refund, ...] = ()
+    """Refunds that the gateway had taken and that failed later; another way was found since."""
+    disputed: bool = False
+    """The bank has opened a dispute while the refund was under way."""
     detail: str = ""
+
+    def following(self, before: "Reversal") -> "Reversal":
+        """This in the place of what was known of the tender before: what failed then is kept, and so is what had settled."""
+        now = {refund.reference for refund in self.refunds}
+        past = [refund for refund in before.refunds if refund.reference not in now]
+        settled = [refund for refund in past if refund.status is RefundStatus.SUCCEEDED]
+        return self.model_copy(
+            update={
+                "failed": (*before.failed, *(refund for refund in past if refund.status.dead)),
+                "refunds": (*settled, *self.refunds),
+            }
+        )
+
+    @property
+    def settled(self) -> Money:
+        """What has arrived by refunds."""
+        amounts = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
+        return Money.total(amounts, self.released.currency)
 
     @property
     def pending(self) -> bool:
@@ -175,7 +200,7 @@ class StaffAction(Value):
 
 
 class Progress(Value):
-    """Answer of the `progress` query."""
+    """Answer of the `progress` query. `refund_due`: by when the law wants the money back, where one applies."""
 
     cancellation_id: str
     order_id: str
@@ -189,6 +214,7 @@ class Progress(Value):
     steps: tuple[StepRow, ...] = ()
     actions: tuple[StaffAction, ...] = ()
     credit_note: str | None = None
+    refund_due: RefundDue | None = None
 
 
 class CancellationResult(Value):
@@ -215,8 +241,17 @@ class CancellationResult(Value):
     existing: bool = False
 
 
+class CarriedOut(Value):
+    """What a cancellation has done: the plan as it was in the end, the stops and the reversals."""
+
+    plan: Plan
+    stops: tuple[Stop, ...]
+    reversals: tuple[Reversal, ...]
+
+
 class CancellationRecord(Value):
-    """The OMS's own row of a cancellation: the last guard against doing it twice. `result` None: it is open."""
+    """The OMS's own row of a cancellation: the last guard against doing it twice. `result` None: it is open.
+    `carried_out` is known once it has been closed, and stays known when it is opened again."""
 
     cancellation_id: str
     order_id: str
@@ -224,6 +259,7 @@ class CancellationRecord(Value):
     decision: Decision
     plan: Plan
     result: CancellationResult | None = None
+    carried_out: CarriedOut | None = None
 
 
 _NEVER_LEFT = {StopAction.WITHDRAW_PICK, StopAction.VOID_LABEL}

@@ -59,6 +59,8 @@ class Payment(Value):
     mandate: bool = False
     released: bool = False
     """The authorisation was voided or has expired: it reserves nothing any more."""
+    capturing: Money | None = None
+    """A capture is under way: not taken yet, and not only reserved any more."""
     refunds: tuple[Refund, ...] = ()
 
     @property
@@ -68,3 +70,8 @@ class Payment(Value):
     def made_under(self, key: str) -> Refund | None:
         """Our own refund by its key: the look-up before acting."""
         return next((refund for refund in self.refunds if refund.key == key), None)
+
+    @property
+    def disputed(self) -> bool:
+        """The bank has taken the money back, or may: to refund as well could pay twice."""
+        return self.dispute in {DisputeState.OPEN, DisputeState.LOST}

@@ -1,12 +1,14 @@
 """The plan: what will be stopped, released, refunded and restocked, with amounts, before anything is done."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 
 from domain.base import Value
+from domain.clocks import RefundDue
 from domain.money import Money
-from domain.order import Order, Tender, TenderKind
+from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
 from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, StopAction, Tracking
@@ -20,12 +22,21 @@ class RefundIntercepted(StrEnum):
     ON_RECEIPT = "on_receipt"
 
 
+class RefundMethod(StrEnum):
+    """The other ways to give money back when the original tender cannot take it."""
+
+    STORE_CREDIT = "store_credit"
+    BANK_TRANSFER = "bank_transfer"
+
+
 class Terms(Value):
-    """The clocks that the policy sets for one cancellation. They travel in the plan, so that a run keeps the terms it
-    was decided under."""
+    """What the policy sets for the course of one cancellation. It travels in the plan, so that a run keeps the terms it
+    was decided under. `fallbacks` are the other ways to have the money that a customer is offered, in this sequence."""
 
     refund_intercepted: RefundIntercepted = RefundIntercepted.ON_RETURN_SCAN
+    fallbacks: tuple[RefundMethod, ...] = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
     approval_reminder: timedelta = timedelta(hours=24)
+    approval_escalation: timedelta = timedelta(days=2)
     approval_expiry: timedelta = timedelta(days=3)
     carrier_poll: timedelta = timedelta(hours=2)
     carrier_patience: timedelta = timedelta(days=10)
@@ -37,14 +48,18 @@ class Terms(Value):
 
 
 class PlannedLine(Value):
-    """Units of one line that leave the order together. `shipment_id` None: they are in no parcel yet."""
+    """Units of one line that leave the order together. `shipment_id` None: they are in no parcel yet. `shipping` is the part
+    of the shipping charge that goes back with them, fixed when the plan is made. `cancelled_before` units of the line left
+    the order earlier."""
 
     line_id: str
     sku: str
     quantity: int
     amount: Money
     tax: Money
+    shipping: Money | None = None
     shipment_id: str | None = None
+    cancelled_before: int = 0
 
 
 class PlannedShipment(Value):
@@ -55,13 +70,15 @@ class PlannedShipment(Value):
 
 class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
-    `capturable` are the gateway's own count at planning time, and the bounds of the two."""
+    `capturable` are the gateway's own count at planning time, and the bounds of the two. `earlier` are the refunds that
+    there were then, by their references: whoever makes another one meanwhile gives back what is planned here."""
 
     tender: Tender
     refund: Money
     release: Money
     refundable: Money
     capturable: Money
+    earlier: tuple[str, ...] | None = None
 
 
 class LeftOutReason(StrEnum):
@@ -71,6 +88,7 @@ class LeftOutReason(StrEnum):
     OUT_FOR_DELIVERY = "out_for_delivery"
     PARCEL_SHARED = "parcel_shared"
     STOP_DECLINED = "stop_declined"
+    GIFT_CARD_USED = "gift_card_used"
 
 
 class LeftOut(Value):
@@ -82,7 +100,8 @@ class LeftOut(Value):
 
 class Plan(Value):
     """`everything`: after this plan nothing of the order remains, so each tender gets back all that it still has in it.
-    `value` is what the cancelled goods and the shipping share are worth to the customer."""
+    `value` is what the cancelled goods and the shipping share are worth to the customer. `refund_due` is the time by which
+    the law wants the money back, where one applies."""
 
     cancellation_id: str
     order_id: str
@@ -90,14 +109,22 @@ class Plan(Value):
     everything: bool
     lines: tuple[PlannedLine, ...]
     shipping: Money
+    shipping_tax: Money | None = None
     shipments: tuple[PlannedShipment, ...]
     tenders: tuple[PlannedTender, ...]
     left_out: tuple[LeftOut, ...] = ()
     terms: Terms = Terms()
+    refund_due: RefundDue | None = None
 
     @property
     def value(self) -> Money:
         return Money.total((line.amount for line in self.lines), self.currency) + self.shipping
+
+    @property
+    def tax(self) -> Money:
+        """The part of `value` that is tax."""
+        goods = Money.total((line.tax for line in self.lines), self.currency)
+        return goods + self.shipping_tax if self.shipping_tax else goods
 
     @property
     def refund(self) -> Money:
@@ -107,21 +134,27 @@ class Plan(Value):
     def release(self) -> Money:
         return Money.total((tender.release for tender in self.tenders), self.currency)
 
+    def _shipping_of(self, line: PlannedLine, goods: Money) -> Money:
+        if line.shipping is None and goods:  # a plan of before the parts were kept
+            return self.shipping.share(line.amount.amount, goods.amount)
+        return line.shipping or Money.zero(self.currency)
+
     def without(self, declined: frozenset[str]) -> "Plan":
-        """The plan for what is left when the carrier did not stop these shipments: their lines leave the cancellation
-        and become a return offer, and so does their share of the shipping charge."""
+        """The plan for what is left when these shipments were not stopped: their lines leave the cancellation and become a
+        return offer, and so does their part of the shipping charge."""
         if not declined:
             return self
         lines = tuple(line for line in self.lines if line.shipment_id not in declined)
         kept = Money.total((line.amount for line in lines), self.currency)
         goods = Money.total((line.amount for line in self.lines), self.currency)
-        shipping = self.shipping.share(kept.amount, goods.amount) if goods else Money.zero(self.currency)
+        shipping = Money.total((self._shipping_of(line, goods) for line in lines), self.currency)
+        used = {planned.shipment.shipment_id for planned in self.shipments if planned.shipment.gift_card}
         left_out = tuple(
             LeftOut(
                 line_id=line.line_id,
                 quantity=line.quantity,
                 shipment_id=line.shipment_id,
-                reason=LeftOutReason.STOP_DECLINED,
+                reason=LeftOutReason.GIFT_CARD_USED if line.shipment_id in used else LeftOutReason.STOP_DECLINED,
             )
             for line in self.lines
             if line.shipment_id is not None and line.shipment_id in declined
@@ -131,6 +164,9 @@ class Plan(Value):
                 "everything": False,
                 "lines": lines,
                 "shipping": shipping,
+                "shipping_tax": self.shipping_tax.share(shipping.amount, self.shipping.amount)
+                if self.shipping_tax and self.shipping
+                else None,
                 "shipments": tuple(s for s in self.shipments if s.shipment.shipment_id not in declined),
                 "tenders": allocate(kept + shipping, self.tenders, everything=False),
                 "left_out": self.left_out + left_out,
@@ -140,11 +176,13 @@ class Plan(Value):
 
 _STOPPABLE = (GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN, GoodsGroup.IN_NETWORK, GoodsGroup.LOST)
 _ALREADY_STOPPED = (GoodsGroup.COMING_BACK, GoodsGroup.RETURNED)
-_TENDER_ORDER = (TenderKind.CARD, TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT)
+_TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT)
 
 
 def stop_action(shipment: Shipment, tracking: Tracking) -> StopAction:
     """How a parcel is stopped, by where the carrier says that it is."""
+    if shipment.gift_card is not None:
+        return StopAction.DEACTIVATE_GIFT_CARD
     if tracking.group in {GoodsGroup.LOST, *_ALREADY_STOPPED}:
         return StopAction.NONE
     if tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
@@ -194,13 +232,13 @@ def _wanted(order: Order, request: CancellationRequest) -> dict[str, int]:
     return {scope.line_id: scope.quantity for scope in request.lines}
 
 
-def _left_out_reason(group: GoodsGroup, *, shared: bool) -> LeftOutReason | None:
+def _left_out_reason(shipment: Shipment, group: GoodsGroup, *, shared: bool) -> LeftOutReason | None:
     if group is GoodsGroup.DELIVERED:
-        return LeftOutReason.DELIVERED
+        return LeftOutReason.GIFT_CARD_USED if shipment.gift_card else LeftOutReason.DELIVERED
     if group is GoodsGroup.LAST_MILE:
         return LeftOutReason.OUT_FOR_DELIVERY
-    if shared and group not in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-        return LeftOutReason.PARCEL_SHARED  # a parcel on its way cannot be stopped in part
+    if shared and (shipment.gift_card or group not in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}):
+        return LeftOutReason.PARCEL_SHARED  # a parcel on its way cannot be stopped in part, nor a gift card
     return None
 
 
@@ -212,47 +250,25 @@ def make_plan(
     payments: dict[str, Payment],
     trackings: dict[str, Tracking],
     terms: Terms,
+    refund_due: RefundDue | None = None,
 ) -> Plan:
     """Work out the plan from the OMS's order and the live truth: `payments` by tender id, `trackings` by shipment id.
 
-    Raises NotCancellable: `invalid_scope`, `already_cancelled`, `already_delivered`, `amount_exceeds_refundable`.
+    Raises NotCancellable: `invalid_scope`, `already_cancelled`, `already_delivered`, `gift_card_used`,
+    `amount_exceeds_refundable`.
     """
+    order = order.discounted()
     wanted = _wanted(order, request)
     if not wanted:
         raise NotCancellable("already_cancelled", f"Every line of order {order.order_id} is cancelled already.")
-
-    lines: list[PlannedLine] = []
-    left_out: list[LeftOut] = []
+    units = _Units(order, wanted)
     stopping: list[PlannedShipment] = []
-    taken: dict[str, int] = dict.fromkeys(wanted, 0)
 
-    def take(line_id: str, quantity: int, shipment_id: str | None) -> None:
-        line = order.line(line_id)
-        assert line is not None
-        before = line.model_copy(update={"cancelled": line.cancelled + taken[line_id]})
-        lines.append(
-            PlannedLine(
-                line_id=line_id,
-                sku=line.sku,
-                quantity=quantity,
-                amount=before.value_of(quantity),
-                tax=before.tax_of(quantity),
-                shipment_id=shipment_id,
-            )
-        )
-        taken[line_id] += quantity
-        wanted[line_id] -= quantity
-
-    in_parcels: dict[str, int] = {}
+    in_parcels: Counter[str] = Counter()
     for shipment in order.shipments:
-        for part in shipment.lines:
-            in_parcels[part.line_id] = in_parcels.get(part.line_id, 0) + part.quantity
+        in_parcels.update({part.line_id: part.quantity for part in shipment.lines})
     for line_id, quantity in list(wanted.items()):
-        line = order.line(line_id)
-        assert line is not None
-        loose = min(quantity, max(0, line.remaining - in_parcels.get(line_id, 0)))
-        if loose:
-            take(line_id, loose, None)
+        units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
 
     # Units still in the warehouse go first: they cost nothing to stop.
     order_of_groups = (*_STOPPABLE, *_ALREADY_STOPPED, GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED)
@@ -262,42 +278,23 @@ def make_plan(
         if not any(asked.values()):
             continue
         shared = any(asked[part.line_id] < part.quantity for part in shipment.lines)
-        reason = _left_out_reason(tracking.group, shared=shared)
-        if reason:
-            for line_id, quantity in asked.items():
-                if quantity:
-                    wanted[line_id] -= quantity
-                    left_out.append(
-                        LeftOut(line_id=line_id, quantity=quantity, shipment_id=shipment.shipment_id, reason=reason)
-                    )
-            continue
+        reason = _left_out_reason(shipment, tracking.group, shared=shared)
         for line_id, quantity in asked.items():
-            if quantity:
-                take(line_id, quantity, shipment.shipment_id)
-        stopping.append(
-            PlannedShipment(shipment=shipment, group=tracking.group, action=stop_action(shipment, tracking))
-        )
+            if reason:
+                units.leave(line_id, quantity, shipment.shipment_id, reason)
+            else:
+                units.take(line_id, quantity, shipment.shipment_id)
+        if not reason:
+            stopping.append(
+                PlannedShipment(shipment=shipment, group=tracking.group, action=stop_action(shipment, tracking))
+            )
+    if not units.lines:
+        raise _nothing_left_to_cancel(order, units.left_out)
 
-    if not lines:
-        raise NotCancellable(
-            "already_delivered",
-            f"The goods of order {order.order_id} have reached the customer or are out for delivery; "
-            "offer a return instead.",
-        )
-
-    everything = all(line.remaining == taken.get(line.line_id, 0) for line in order.lines)
-    shipping = _shipping_share(order, request, lines, everything=everything)
+    everything = all(line.remaining == units.taken[line.line_id] for line in order.lines)
+    lines, shipping = _with_shipping(order, request, units, everything=everything)
     zero = Money.zero(order.currency)
-    tenders = [
-        PlannedTender(
-            tender=tender,
-            refund=zero,
-            release=zero,
-            refundable=payments[tender.tender_id].refundable,
-            capturable=payments[tender.tender_id].capturable,
-        )
-        for tender in order.tenders
-    ]
+    tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.refundable + t.capturable for t in tenders), order.currency)
     if not everything and value > available:
@@ -312,25 +309,106 @@ def make_plan(
         order_id=order.order_id,
         currency=order.currency,
         everything=everything,
-        lines=tuple(lines),
+        lines=lines,
         shipping=shipping,
+        shipping_tax=(order.shipping_tax or zero).share(shipping.amount, order.shipping.amount) if shipping else zero,
         shipments=tuple(stopping),
         tenders=allocate(value, tenders, everything=everything),
-        left_out=tuple(left_out),
+        left_out=tuple(units.left_out),
         terms=terms,
+        refund_due=refund_due,
     )
 
 
-def _shipping_share(
-    order: Order, request: CancellationRequest, lines: Sequence[PlannedLine], *, everything: bool
-) -> Money:
-    """The shipping charge goes back with the last line. When the whole order was asked for and some parcels cannot be
-    stopped any more, the share of the goods that are cancelled goes back; single lines take none with them."""
+class _Units:
+    """The units that a request asks for, as they are taken out of the order or have to stay in it."""
+
+    def __init__(self, order: Order, wanted: dict[str, int]) -> None:
+        self._lines = {line.line_id: line for line in order.lines}
+        self._wanted = wanted
+        self.taken: Counter[str] = Counter()
+        self.lines: list[PlannedLine] = []
+        self.left_out: list[LeftOut] = []
+
+    def line(self, line_id: str) -> OrderLine:
+        return self._lines[line_id]
+
+    def take(self, line_id: str, quantity: int, shipment_id: str | None) -> None:
+        if not quantity:
+            return
+        before = self._after(line_id, self.taken[line_id])
+        self.lines.append(
+            PlannedLine(
+                line_id=line_id,
+                sku=before.sku,
+                quantity=quantity,
+                amount=before.value_of(quantity),
+                tax=before.tax_of(quantity),
+                shipment_id=shipment_id,
+                cancelled_before=self._lines[line_id].cancelled,
+            )
+        )
+        self.taken[line_id] += quantity
+        self._wanted[line_id] -= quantity
+
+    def leave(self, line_id: str, quantity: int, shipment_id: str, reason: LeftOutReason) -> None:
+        if quantity:
+            self._wanted[line_id] -= quantity
+            self.left_out.append(LeftOut(line_id=line_id, quantity=quantity, shipment_id=shipment_id, reason=reason))
+
+    @property
+    def value_left_out(self) -> int:
+        """In minor units."""
+        quantities = Counter[str]()
+        for out in self.left_out:
+            quantities[out.line_id] += out.quantity
+        return sum(
+            self._after(line_id, self.taken[line_id]).value_of(quantity).amount
+            for line_id, quantity in quantities.items()
+        )
+
+    def _after(self, line_id: str, taken: int) -> OrderLine:
+        line = self._lines[line_id]
+        return line.model_copy(update={"cancelled": line.cancelled + taken})
+
+
+def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCancellable:
+    if all(out.reason is LeftOutReason.GIFT_CARD_USED for out in left_out):
+        return NotCancellable(
+            "gift_card_used",
+            f"The gift cards bought with order {order.order_id} have been used; they cannot be cancelled.",
+        )
+    return NotCancellable(
+        "already_delivered",
+        f"The goods of order {order.order_id} have reached the customer or are out for delivery; offer a return instead.",
+    )
+
+
+def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
+    zero = Money.zero(payment.captured.currency)
+    return PlannedTender(
+        tender=tender,
+        refund=zero,
+        release=zero,
+        refundable=payment.refundable + (payment.capturing or zero),
+        capturable=max(payment.capturable - (tender.released or zero), zero),
+        earlier=tuple(refund.reference for refund in payment.refunds),
+    )
+
+
+def _with_shipping(
+    order: Order, request: CancellationRequest, units: _Units, *, everything: bool
+) -> tuple[tuple[PlannedLine, ...], Money]:
+    """The lines with their parts of the shipping charge, and what goes back of it. It goes back with the last line, or when
+    it was asked for. When the whole order was asked for and some of it has to stay, that keeps its part; single lines take
+    none with them."""
     rest = order.shipping - order.shipping_credited
-    if everything:
-        return rest
-    if not request.whole_order:
-        return Money.zero(order.currency)
-    kept = Money.total((line.amount for line in lines), order.currency)
-    goods = Money.total((line.value_of(line.remaining) for line in order.lines), order.currency)
-    return rest.share(kept.amount, goods.amount) if goods else Money.zero(order.currency)
+    weights = [line.amount.amount for line in units.lines]
+    if everything or request.shipping:
+        parts = rest.split(weights)
+    elif request.whole_order:
+        parts = rest.split([*weights, units.value_left_out])[:-1]
+    else:
+        parts = (Money.zero(order.currency),) * len(weights)
+    lines = tuple(line.model_copy(update={"shipping": part}) for line, part in zip(units.lines, parts, strict=True))
+    return lines, Money.total(parts, order.currency)

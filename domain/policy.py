@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.base import Value
+from domain.clocks import RefundClock, refund_due
 from domain.money import Money
-from domain.order import Order, OrderFlag, OrderState
-from domain.payment import DisputeState, Payment
+from domain.order import Order, OrderFlag, OrderState, SaleCondition
+from domain.payment import Payment
 from domain.plan import NotCancellable, Plan, Terms, make_plan
-from domain.request import ActorKind, CancellationRequest, ReasonCode
+from domain.request import CHANGES_OF_MIND, ActorKind, CancellationRequest, ReasonCode
 from domain.shipment import Tracking
 
 
@@ -20,7 +21,8 @@ class Verdict(StrEnum):
 
 
 class Rule(StrEnum):
-    """The rule that decided. The first group rejects, the second asks a second person, `within_policy` approves."""
+    """The rule that decided. The first group rejects, the second asks a second person, the third does one or the other as
+    the policy says, `within_policy` approves."""
 
     ORDER_NOT_FOUND = "order_not_found"
     REASON_NOT_ALLOWED = "reason_not_allowed"
@@ -28,12 +30,16 @@ class Rule(StrEnum):
     ALREADY_CANCELLED = "already_cancelled"
     ALREADY_DELIVERED = "already_delivered"
     AMOUNT_EXCEEDS_REFUNDABLE = "amount_exceeds_refundable"
+    GIFT_CARD_USED = "gift_card_used"
     REQUEST_CONFLICT = "request_conflict"
 
     ABOVE_LIMIT = "above_limit"
     OUTSIDE_WINDOW = "outside_window"
     FRAUD_REVIEW = "fraud_review"
+    FREQUENT_CANCELLATIONS = "frequent_cancellations"
+
     FINAL_SALE = "final_sale"
+    CUSTOMISED = "customised"
 
     WITHIN_POLICY = "within_policy"
     EXISTING_CANCELLATION = "existing_cancellation"
@@ -59,37 +65,6 @@ class Decision(Value):
     maximum: Money | None = None
 
 
-_CUSTOMER = (
-    ReasonCode.NO_LONGER_NEEDED,
-    ReasonCode.ORDERED_BY_MISTAKE,
-    ReasonCode.WRONG_ITEM_OR_ADDRESS,
-    ReasonCode.FOUND_CHEAPER,
-    ReasonCode.ARRIVES_TOO_LATE,
-    ReasonCode.DUPLICATE_ORDER,
-    ReasonCode.STATUTORY_WITHDRAWAL,
-)
-_MERCHANT = (
-    ReasonCode.OUT_OF_STOCK,
-    ReasonCode.PRICING_ERROR,
-    ReasonCode.ADDRESS_PROBLEM,
-    ReasonCode.CANNOT_SHIP,
-    ReasonCode.STAFF_ERROR,
-    ReasonCode.POLICY_VIOLATION,
-)
-_RISK = (ReasonCode.PAYMENT_DECLINED, ReasonCode.SUSPECTED_FRAUD, ReasonCode.CONFIRMED_FRAUD)
-_SYSTEM = (ReasonCode.UNPAID_EXPIRED, ReasonCode.MARKETPLACE_CANCELLED)
-
-REASONS_BY_ACTOR: Mapping[ActorKind, tuple[ReasonCode, ...]] = {
-    ActorKind.CUSTOMER: (*_CUSTOMER, ReasonCode.OTHER),
-    # Customer service and the refund department also pass on what a customer said.
-    ActorKind.CUSTOMER_SERVICE: (*_CUSTOMER, *_MERCHANT, ReasonCode.OTHER),
-    ActorKind.REFUND_DEPARTMENT: (*_CUSTOMER, *_MERCHANT, ReasonCode.OTHER),
-    ActorKind.MERCHANT: (*_MERCHANT, ReasonCode.OTHER),
-    ActorKind.RISK: (*_RISK, ReasonCode.OTHER),
-    ActorKind.SYSTEM: (*_SYSTEM, ReasonCode.OTHER),
-}
-
-
 def order_not_found(order_id: str) -> str:
     return f"Order {order_id} was not found for this customer. Check the order number."
 
@@ -101,6 +76,35 @@ def request_conflict(request: CancellationRequest) -> str:
     )
 
 
+class OnCondition(StrEnum):
+    """What the policy does when a customer changes their mind about a line that was sold under a condition."""
+
+    ALLOWED = "allowed"
+    NEEDS_APPROVAL = "needs_approval"
+    REFUSED = "refused"
+
+
+class AbuseLimit(Value):
+    """So many cancellations of one customer `within` so long are frequent: a second person looks at the next one."""
+
+    cancellations: int
+    within: timedelta
+
+
+class CustomerHistory(Value):
+    """How often the customer has changed their mind lately: cancellations that were carried out, of other orders."""
+
+    cancellations: int = 0
+
+
+class Mailboxes(Value):
+    """Where staff is told of an approval that is due, and who is told when nobody answers. None: nobody is written to, and
+    the list of waiting runs is all there is."""
+
+    approvals: str | None = None
+    escalations: str | None = None
+
+
 class Policy(Value):
     """A version of the merchant's rules (`policy.toml`)."""
 
@@ -109,6 +113,13 @@ class Policy(Value):
     """How long after the order was placed it may be cancelled without a second person."""
     approval_limits: tuple[Money, ...]
     """Per currency, the value above which a second person approves. A currency without a limit always needs one."""
+    reasons: Mapping[ActorKind, tuple[ReasonCode, ...]]
+    """Who may claim which reason. An actor that is not listed may claim none."""
+    conditions: Mapping[SaleCondition, OnCondition] = {}
+    """For lines that are no regular sale. A condition that is not listed needs approval."""
+    abuse: AbuseLimit | None = None
+    refund_clocks: tuple[RefundClock, ...] = ()
+    mailboxes: Mailboxes = Mailboxes()
     terms: Terms = Terms()
 
     def above_limit(self, value: Money) -> bool:
@@ -132,7 +143,7 @@ class Policy(Value):
         """The rules that need nothing but the OMS's order. None: go on and look at the payments and the parcels."""
         if request.customer_id is not None and request.customer_id != order.customer_id:
             return self.not_found(request.order_id)
-        allowed = REASONS_BY_ACTOR[request.actor.kind]
+        allowed = self.reasons.get(request.actor.kind, ())
         if request.reason not in allowed:
             return Decision(
                 verdict=Verdict.REJECTED,
@@ -141,6 +152,11 @@ class Policy(Value):
                 sentence=f"{request.actor.kind.value} may not give the reason {request.reason.value} for order "
                 f"{order.order_id}; allowed are {', '.join(allowed)}.",
                 allowed_reasons=allowed,
+            )
+        if request.shipping and request.actor.kind is ActorKind.CUSTOMER:
+            return self.reject(
+                Rule.INVALID_SCOPE,
+                f"While lines of order {order.order_id} remain, only staff gives its shipping charge back; ask without it.",
             )
         if order.state is OrderState.CANCELLED:
             return self.reject(Rule.ALREADY_CANCELLED, f"Order {order.order_id} is cancelled already.")
@@ -154,10 +170,11 @@ class Policy(Value):
         request: CancellationRequest,
         payments: dict[str, Payment],
         trackings: dict[str, Tracking],
+        history: CustomerHistory,
         now: datetime,
     ) -> tuple[Decision, Plan | None]:
         """The decision and, unless it rejects, the plan. `payments` by tender id and `trackings` by shipment id are the
-        live truth, read a moment ago."""
+        live truth, read a moment ago; `history` covers the time of the abuse limit."""
         try:
             plan = make_plan(
                 cancellation_id=cancellation_id,
@@ -166,10 +183,21 @@ class Policy(Value):
                 payments=payments,
                 trackings=trackings,
                 terms=self.terms,
+                refund_due=refund_due(self.refund_clocks, order, now),
             )
         except NotCancellable as no:
             return self.reject(Rule(no.reason), no.message, maximum=no.maximum), None
-        asks = self._second_person(order, request, plan, now)
+        bound = self._bound(order, request, plan)
+        if bound and bound[1] is OnCondition.REFUSED:
+            rule, _, lines = bound
+            return (
+                self.reject(
+                    rule,
+                    f"{lines} cannot be cancelled by the customer. Ask for the other lines, or for staff to decide.",
+                ),
+                None,
+            )
+        asks = self._second_person(order, request, plan, history, now)
         if asks is None:
             return (
                 Decision(
@@ -192,18 +220,42 @@ class Policy(Value):
             plan,
         )
 
+    def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> tuple[Rule, OnCondition, str] | None:
+        """The strictest condition of sale among the planned lines that binds this request. It binds only a customer who
+        changes their mind. The statutory right of an EU consumer stands above a final sale, but does not exist for goods
+        made to the customer's own specification (Directive 2011/83/EU, art. 16 (c))."""
+        if request.reason not in CHANGES_OF_MIND:
+            return None
+        planned = {line.line_id for line in plan.lines}
+        found = []
+        for condition, rule in (
+            (SaleCondition.CUSTOMISED, Rule.CUSTOMISED),
+            (SaleCondition.FINAL_SALE, Rule.FINAL_SALE),
+        ):
+            if rule is Rule.FINAL_SALE and _statutory(order, request):
+                continue
+            lines = [line.line_id for line in order.lines if line.condition is condition and line.line_id in planned]
+            does = self.conditions.get(condition, OnCondition.NEEDS_APPROVAL)
+            if lines and does is not OnCondition.ALLOWED:
+                many = "s" if len(lines) > 1 else ""
+                what = f"Line{many} {', '.join(lines)} of order {order.order_id} ({condition.replace('_', ' ')})"
+                found.append((rule, does, what))
+        return max(found, key=lambda one: one[1] is OnCondition.REFUSED, default=None)
+
     def _second_person(
-        self, order: Order, request: CancellationRequest, plan: Plan, now: datetime
+        self, order: Order, request: CancellationRequest, plan: Plan, history: CustomerHistory, now: datetime
     ) -> tuple[Rule, str, Gate] | None:
         if OrderFlag.FRAUD_REVIEW in order.flags and plan.refund:
             # The parcel of a suspect must not leave while somebody looks; only the money waits for them.
             return Rule.FRAUD_REVIEW, f"Order {order.order_id} is under fraud review.", Gate.BEFORE_REVERSING
-        if request.reason is ReasonCode.STATUTORY_WITHDRAWAL and OrderFlag.EU_CONSUMER in order.flags:
+        bound = self._bound(order, request, plan)
+        if bound:
+            rule, _, lines = bound
+            return rule, f"{lines} can be cancelled with consent only.", Gate.BEFORE_STOPPING
+        if _statutory(order, request):
             # A right, not a favour: Directive 2011/83/EU, art. 9, gives 14 days from the receipt of the goods, and these
-            # have not been received. No window, limit or sale condition of ours stands against it.
+            # have not been received. No window, limit or count of ours stands against it.
             return None
-        if OrderFlag.FINAL_SALE in order.flags:
-            return Rule.FINAL_SALE, f"Order {order.order_id} is a final sale.", Gate.BEFORE_STOPPING
         if now - order.placed_at > self.window:
             return (
                 Rule.OUTSIDE_WINDOW,
@@ -216,7 +268,17 @@ class Policy(Value):
                 f"{plan.value} is above the limit that one person may decide on.",
                 Gate.BEFORE_STOPPING,
             )
+        if self.abuse and request.reason in CHANGES_OF_MIND and history.cancellations >= self.abuse.cancellations:
+            return (
+                Rule.FREQUENT_CANCELLATIONS,
+                f"The customer has cancelled {history.cancellations} other orders in {self.abuse.within.days} days.",
+                Gate.BEFORE_STOPPING,
+            )
         return None
+
+
+def _statutory(order: Order, request: CancellationRequest) -> bool:
+    return request.reason is ReasonCode.STATUTORY_WITHDRAWAL and OrderFlag.EU_CONSUMER in order.flags
 
 
 def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
@@ -232,7 +294,7 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
         parts.append(f"stop {len(plan.shipments)} shipment{'s' if len(plan.shipments) > 1 else ''}")
     text = f"Order {plan.order_id}: {', '.join(parts)}."
     if plan.left_out:
-        text += " Lines that have reached the customer stay; offer a return for them."
-    if any(payment.dispute in {DisputeState.OPEN, DisputeState.LOST} for payment in payments.values()):
+        text += " Lines that cannot be stopped any more stay; offer a return for them."
+    if any(payment.disputed for payment in payments.values()):
         text += " A disputed payment is not refunded until a person decides."
     return text

@@ -68,6 +68,20 @@ class ReasonCode(StrEnum):
     OTHER = "other"
 
 
+CHANGES_OF_MIND = frozenset(
+    {
+        ReasonCode.NO_LONGER_NEEDED,
+        ReasonCode.ORDERED_BY_MISTAKE,
+        ReasonCode.WRONG_ITEM_OR_ADDRESS,
+        ReasonCode.FOUND_CHEAPER,
+        ReasonCode.ARRIVES_TOO_LATE,
+        ReasonCode.DUPLICATE_ORDER,
+        ReasonCode.STATUTORY_WITHDRAWAL,
+    }
+)
+"""The customer's own reasons. What the merchant or the law of risk decides is not bound by conditions of sale."""
+
+
 class LineScope(Value):
     """So many units of one order line."""
 
@@ -76,7 +90,8 @@ class LineScope(Value):
 
 
 class CancellationRequest(Value):
-    """Input of `CancellationWorkflow` and of its `submit` update. `lines` empty means the whole order.
+    """Input of `CancellationWorkflow` and of its `submit` update. `lines` empty means the whole order. `shipping`: the
+    shipping charge goes back too although lines remain; without it, it goes back with the last line.
 
     `request_id` is the caller's: the same id with the same content is the same request however often it is sent, the
     same id with other content is a conflict. `customer_id` must own the order when the actor is the customer.
@@ -90,6 +105,7 @@ class CancellationRequest(Value):
     reason: ReasonCode
     note: Note = ""
     lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
+    shipping: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> "CancellationRequest":
@@ -120,3 +136,8 @@ def cancellation_id(order_id: str, request_id: str) -> str:
 def effect_key(cancellation: str, step: str, target: str, n: int = 1) -> str:
     """The idempotency key of one effect. `n` rises only after the effect's failure was confirmed."""
     return f"{cancellation}/{step}/{target}/{n}"
+
+
+def effect_number(key: str) -> int:
+    """The `n` of an effect's key."""
+    return int(key.rpartition("/")[2])

@@ -38,13 +38,15 @@ class ShipmentLine(Value):
 
 
 class Shipment(Value):
-    """A parcel of an order, as the OMS knows it. Without a label (`label_reference` None) it is still in the warehouse."""
+    """A parcel of an order, as the OMS knows it. Without a label (`label_reference` None) it is still in the warehouse.
+    With a `gift_card` (its account) it is a delivery by mail: gift cards that the customer bought."""
 
     shipment_id: str
     lines: tuple[ShipmentLine, ...]
     carrier: str | None = None
     label_reference: str | None = None
     tracking_number: str | None = None
+    gift_card: str | None = None
     stopped: bool = False
 
 
@@ -63,6 +65,7 @@ class StopAction(StrEnum):
     WITHDRAW_PICK = "withdraw_pick"
     VOID_LABEL = "void_label"
     INTERCEPT = "intercept"
+    DEACTIVATE_GIFT_CARD = "deactivate_gift_card"
     NONE = "none"
 
 

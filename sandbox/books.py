@@ -125,7 +125,10 @@ async def add_order(
             stock.on_hand += on_hand[line.sku] if on_hand is not None else reserved
             stock.reserved += reserved
         for tender in order.tenders:
-            if tender.kind is TenderKind.CARD or await session.get(AccountRow, tender.reference) is not None:
+            if (
+                tender.kind in {TenderKind.CARD, TenderKind.MARKETPLACE}
+                or await session.get(AccountRow, tender.reference) is not None
+            ):
                 continue
             left = (balances or {}).get(tender.reference, Money.zero(order.currency))
             session.add(
@@ -149,7 +152,10 @@ async def add_order(
                 currency=order.currency,
                 state=order.state,
                 shipping=order.shipping.amount,
+                shipping_tax=order.shipping_tax.amount if order.shipping_tax else 0,
                 shipping_credited=order.shipping_credited.amount,
+                discount=order.discount.amount if order.discount else 0,
+                country=order.country,
                 flags=sorted(order.flags),
                 lines=[
                     OrderLineRow(
@@ -161,6 +167,7 @@ async def add_order(
                         total=line.total.amount,
                         tax=line.tax.amount,
                         cancelled=line.cancelled,
+                        condition=line.condition,
                         reserved=line.remaining - travelling.get(line.line_id, 0),
                     )
                     for position, line in enumerate(order.lines)
@@ -185,6 +192,7 @@ async def add_order(
                         carrier=shipment.carrier,
                         label_reference=shipment.label_reference,
                         tracking_number=shipment.tracking_number,
+                        gift_card=shipment.gift_card,
                         stopped=shipment.stopped,
                         handed_over=shipment.shipment_id in handed_over,
                     )

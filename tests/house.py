@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from domain.messages import RefundEvent, ResolveStep, Submission
-from domain.money import Money, money
+from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, StepName
 from domain.plan import Terms
 from domain.policy import Policy
@@ -31,18 +32,15 @@ from providers.order_book.book import SqlOrderBook
 from sandbox import books
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import Shop
-from worker import make_worker
+from worker import load_policy, make_worker
 from workflows.cancellation import CancellationWorkflow
 
 Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
 AGENT = Actor(kind=ActorKind.CUSTOMER_SERVICE, id="agent-7")
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 
-POLICY = Policy(
-    version="test",
-    window=timedelta(days=30),
-    approval_limits=(money("500.00 USD"), money("75000 JPY"), money("150.000 KWD")),
-    terms=Terms(next_round=timedelta(minutes=10)),
+POLICY = load_policy(Path(__file__).resolve().parents[1] / "policy.toml").model_copy(
+    update={"version": "test", "terms": Terms(next_round=timedelta(minutes=10))}
 )
 
 

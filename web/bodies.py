@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.messages import Reference, RefundMethod, Resolution
+from domain.messages import Reference, Resolution
 from domain.outcome import StepName
+from domain.plan import RefundMethod
 from domain.request import BusinessId, Channel, LineScope, Note, ReasonCode
 
 

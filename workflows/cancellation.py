@@ -6,6 +6,11 @@
 Before the pivot everything can be undone, and is, last step first. After it the process only goes forward.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -16,6 +21,7 @@ from activities.signatures import (
     CreditRefund,
     GiveStoreCredit,
     ReleaseOrder,
+    RemindStaff,
     RestorePayment,
     ResumeShipment,
     ReversePayment,
@@ -25,7 +31,7 @@ from activities.signatures import (
     VerifyOrder,
 )
 from domain.errors import ErrorCode
-from domain.messages import RefundMethod, Resolution, ResolveStep, Submission
+from domain.messages import Resolution, ResolveStep, Submission
 from domain.money import Money
 from domain.outcome import (
     ByHand,
@@ -42,15 +48,25 @@ from domain.outcome import (
     goods_status,
     money_status,
 )
-from domain.plan import Plan, PlannedShipment, PlannedTender, RefundIntercepted
+from domain.plan import Plan, PlannedLine, PlannedShipment, PlannedTender, RefundIntercepted, RefundMethod
 from domain.policy import Decision, Gate, Rule, Verdict, order_not_found, request_conflict
 from domain.request import Actor, ActorKind, CancellationRequest
-from domain.shipment import Stop, StopStatus
+from domain.shipment import Stop, StopAction, StopStatus
 from workflows import steps
 from workflows.saga import RollBack, Saga, carried_to_its_end
 from workflows.steering import AnotherWay, SteeredWorkflow, due
 
 SYSTEM = Actor(kind=ActorKind.SYSTEM, id="cancellation-workflow")
+
+
+@dataclass(frozen=True)
+class ApprovalStage:
+    """How long the approval waits for this owner, and for what the timer is. `remind`: staff is written to as it begins."""
+
+    lasts: timedelta
+    owner: Owner
+    then: str
+    remind: bool = False
 
 
 @workflow.defn(name="CancellationWorkflow")
@@ -63,6 +79,8 @@ class CancellationWorkflow(SteeredWorkflow):
         self.saga = Saga()
         self.verification: Verification | None = None
         self.stops: list[Stop] = []
+        self.stopped_at = workflow.now()
+        self.heard_when_stopped = 0
         self.reversals: list[Reversal] = []
         self.rolled_back = RollBack(Outcome.ROLLED_BACK, "")
         self.ended = False
@@ -87,8 +105,10 @@ class CancellationWorkflow(SteeredWorkflow):
             await self.approval(Gate.BEFORE_STOPPING)
             plan = await self.stop_shipments(plan)
             await self.approval(Gate.BEFORE_REVERSING)
+            plan = await self.stop_what_came_loose(plan)
             await self.reverse_payments(plan)
             await self.credit_refund(plan)
+            plan = await self.stop_what_came_loose(plan)
             return await self.close_order(plan)
         except RollBack as cause:
             return await self.roll_back(cause)
@@ -99,17 +119,25 @@ class CancellationWorkflow(SteeredWorkflow):
         verification = await self.carry_out(
             steps.VERIFY_ORDER,
             request.order_id,
-            lambda key: VerifyOrder(**self.about(request.order_id, key), request=request),
+            lambda key: VerifyOrder(
+                **self.about(request.order_id, key), request=request, look_again=self.heard_before_verification
+            ),
         )
         assert isinstance(verification, Verification)  # no person can verify an order by hand
         if verification.existing:
-            # An earlier run is over, and is told; or it was lost before its end, and goes on under its own id. How far it
-            # had come nobody knows, so it only goes forward: every effect is looked up before it is made.
+            # An earlier run is over, and is told. Or it goes on under its own id, because it was lost before its end, or
+            # because what it had achieved came undone: forward only, and every effect is looked up before it is made.
             self.journal.cancellation_id = verification.existing.cancellation_id
             self.journal.pivot_passed = True
+            self.approved = verification.approved
+            if verification.existing.carried_out and verification.plan:
+                self.reopened = True
+                self.stops = list(verification.existing.carried_out.stops)
+                self.reversals = list(verification.existing.carried_out.reversals)
         self.verification = verification
         self.journal.decision = verification.decision
         self.current_plan = verification.plan
+        self.journal.refund_due = verification.plan.refund_due if verification.plan else None
         self.journal.show()
         if verification.plan is not None:
             self.turn_if_wanted()
@@ -120,28 +148,77 @@ class CancellationWorkflow(SteeredWorkflow):
         decision = self.decision
         if decision.gate is not gate or self.approved:
             return
-        wait = Wait(
-            state=State.WAITING_FOR_APPROVAL,
-            owner=Owner.SECOND_PERSON,
-            reason=decision.sentence,
-            due_at=due(self.terms.approval_expiry),
-        )
-        reminder = min(self.terms.approval_reminder, self.terms.approval_expiry)
-        with self.journal.waiting(wait):
-            answered = await self.until(lambda: self.approved or self.turning, reminder, "Remind of the approval")
-            if not answered:
-                self.journal.acted("reminder: the approval is still due", SYSTEM, "")
-                rest = self.terms.approval_expiry - reminder
-                answered = await self.until(lambda: self.approved or self.turning, rest, "The approval expires")
+        due_at = due(self.terms.approval_expiry)
+        for stage in self.approval_stages():
+            wait = Wait(state=State.WAITING_FOR_APPROVAL, owner=stage.owner, reason=decision.sentence, due_at=due_at)
+            with self.journal.waiting(wait):
+                if stage.remind:
+                    await self.remind(decision, due_at, escalated=stage.owner is Owner.SUPERVISOR)
+                answered = await self.until(lambda: self.approved or self.turning, stage.lasts, stage.then)
+            if answered:
+                break
         self.turn_if_wanted()
-        if not answered:
+        if not self.approved:
             sentence = f"Nobody approved within {self.terms.approval_expiry}."
             raise self.turn_round(RollBack(Outcome.ROLLED_BACK, sentence))
         self.journal.went_on()
 
+    def approval_stages(self) -> Iterator[ApprovalStage]:
+        """Asked, reminded of, escalated to the supervisor; each lasts until the next one."""
+        expiry = self.terms.approval_expiry
+        reminder = min(self.terms.approval_reminder, expiry)
+        yield ApprovalStage(reminder, Owner.SECOND_PERSON, "Remind of the approval")
+        if not workflow.patched("approvals-are-escalated"):
+            self.journal.acted("reminder: the approval is still due", SYSTEM, "")
+            yield ApprovalStage(expiry - reminder, Owner.SECOND_PERSON, "The approval expires")
+            return
+        escalation = max(reminder, min(self.terms.approval_escalation, expiry))
+        yield ApprovalStage(escalation - reminder, Owner.SECOND_PERSON, "Escalate the approval", remind=True)
+        yield ApprovalStage(expiry - escalation, Owner.SUPERVISOR, "The approval expires", remind=True)
+
+    async def remind(self, decision: Decision, due_at: datetime, *, escalated: bool) -> None:
+        """Tell staff; that nobody can be told holds nothing up."""
+        self.journal.acted(
+            "escalated: nobody has answered" if escalated else "reminder: the approval is due", SYSTEM, ""
+        )
+        order_id = self.request.order_id
+        await self.look(
+            steps.REMIND_STAFF,
+            order_id,
+            lambda key: RemindStaff(
+                **self.about(order_id, key), sentence=decision.sentence, escalated=escalated, due_at=due_at
+            ),
+        )
+
     async def stop_shipments(self, plan: Plan) -> Plan:
-        """Stop every parcel; the lines of those that the carrier did not stop leave the plan as a return offer."""
-        self.stops = await self.each(self.stop_shipment(planned) for planned in plan.shipments)
+        """Stop every parcel that is not known to be stopped."""
+        known = {stop.shipment_id for stop in self.stops}
+        moving = [planned for planned in plan.shipments if planned.shipment.shipment_id not in known]
+        for planned in moving:
+            self.saga.register(partial(self.resume_shipment, planned.shipment.shipment_id))
+        return await self.stop(plan, moving)
+
+    async def stop_what_came_loose(self, plan: Plan) -> Plan:
+        """A label that was voided may be used all the same: after a wait, or when the carrier has told of it, every such
+        parcel is stopped again. One that lies still is only looked at."""
+        voided = {
+            stop.shipment_id
+            for stop in self.stops
+            if stop.action is StopAction.VOID_LABEL and stop.status is StopStatus.STOPPED
+        }
+        waited = workflow.now() - self.stopped_at >= self.terms.carrier_poll
+        heard = self.heard_of_parcels > self.heard_when_stopped
+        doubtful = [planned for planned in plan.shipments if planned.shipment.shipment_id in voided]
+        if not doubtful or not (waited or heard) or not workflow.patched("voided-labels-are-looked-at-again"):
+            return plan
+        return await self.stop(plan, doubtful)
+
+    async def stop(self, plan: Plan, shipments: Sequence[PlannedShipment]) -> Plan:
+        """Stop these parcels; the lines of those that the carrier did not stop leave the plan as a return offer."""
+        stops = await self.each([self.stop_shipment(planned) for planned in shipments])
+        again = {stop.shipment_id for stop in stops}
+        self.stops = [stop for stop in self.stops if stop.shipment_id not in again] + stops
+        self.stopped_at, self.heard_when_stopped = workflow.now(), self.heard_of_parcels
         declined = frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED)
         self.current_plan = plan = plan.without(declined)
         self.journal.goods = goods_status(self.stops, plan.left_out)
@@ -153,7 +230,6 @@ class CancellationWorkflow(SteeredWorkflow):
 
     async def stop_shipment(self, planned: PlannedShipment) -> Stop:
         shipment_id = planned.shipment.shipment_id
-        self.saga.register(lambda: self.resume_shipment(shipment_id))
         stop = await self.carry_out(
             steps.STOP_SHIPMENT, shipment_id, lambda key: StopShipment(**self.about(shipment_id, key))
         )
@@ -188,9 +264,33 @@ class CancellationWorkflow(SteeredWorkflow):
                 status=StopStatus.STOPPED if by_hand else StopStatus.DECLINED,
                 reference=stop.reference,
             )
+        if stop.status is StopStatus.DECLINED and self.money_moved:
+            return await self.write_off(planned, stop)
         status = StepStatus.DECLINED if stop.status is StopStatus.DECLINED else StepStatus.DONE
         self.journal.ended(*self.place(steps.STOP_SHIPMENT, shipment_id), status, stop.detail, stop.reference)
         return stop
+
+    async def write_off(self, planned: PlannedShipment, stop: Stop) -> Stop:
+        """The goods reach a customer who has the money back already: a person fetches them, or does without."""
+        shipment_id = planned.shipment.shipment_id
+        answer = None
+        while not isinstance(answer, ResolveStep):
+            answer = await self.ask(
+                steps.STOP_SHIPMENT,
+                shipment_id,
+                f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
+                "goods, or do without them, and resolve the step.",
+                due=self.terms.attention_due,
+                again=None,
+            )
+        fetched = answer.resolution is Resolution.DONE_BY_HAND
+        return Stop(
+            shipment_id=shipment_id,
+            action=StopAction.NONE,
+            status=StopStatus.COMING_BACK if fetched else StopStatus.LOST,
+            detail="fetched by hand" if fetched else "done without",
+            reference=answer.reference,
+        )
 
     async def reverse_payments(self, plan: Plan) -> None:
         """The pivot: from here on the process only goes forward."""
@@ -198,12 +298,17 @@ class CancellationWorkflow(SteeredWorkflow):
         tenders = [tender for tender in plan.tenders if tender.refund or tender.release]
         if tenders:
             self.journal.money = MoneyStatus.WAITING
-        await self.each(self.reverse_payment(tender, of=len(tenders)) for tender in tenders)
+        await self.each([self.reverse_payment(tender, of=len(tenders)) for tender in tenders])
         self.journal.money = money_status(self.reversals, len(tenders))
 
     async def reverse_payment(self, planned: PlannedTender, *, of: int) -> None:
         self.saga.register(lambda: self.restore_payment(planned))
-        await self.void_or_refund(planned, of=of)
+        known = self.known_reversal(planned)
+        if known is None:
+            await self.void_or_refund(planned, of=of)
+        elif known.dead:
+            self.journal.began(*self.place(steps.REVERSE_PAYMENT, planned.tender.tender_id))
+            await self.replace_failed_refund(planned, of=of)
 
     async def void_or_refund(self, planned: PlannedTender, *, of: int) -> None:
         """Until the gateway has taken it, the customer has it another way, or a person has settled it."""
@@ -212,7 +317,9 @@ class CancellationWorkflow(SteeredWorkflow):
             reversal = await self.carry_out(
                 steps.REVERSE_PAYMENT,
                 tender_id,
-                lambda key: ReversePayment(**self.about(tender_id, key), planned=planned),
+                lambda key: ReversePayment(
+                    **self.about(tender_id, key), planned=planned, lines=self.lines, reason=self.request.reason
+                ),
             )
         except AnotherWay as way:
             await self.give_back_by(way.method, planned, of=of)
@@ -224,8 +331,8 @@ class CancellationWorkflow(SteeredWorkflow):
     async def replace_failed_refund(self, planned: PlannedTender, *, of: int) -> None:
         """A refund that failed is made again, or goes back another way; the customer is owed it all the same."""
         tender_id = planned.tender.tender_id
-        failed = self.reversal_of(planned).refunds[-1]
-        self.renew(steps.REVERSE_PAYMENT, tender_id)
+        failed = next(refund for refund in reversed(self.reversal_of(planned).refunds) if refund.status.dead)
+        self.renew(steps.REVERSE_PAYMENT, tender_id, after=failed.key)
         try:
             answer = await self.ask(
                 steps.REVERSE_PAYMENT,
@@ -281,7 +388,9 @@ class CancellationWorkflow(SteeredWorkflow):
         await self.post_credit(plan)
         pending = {reversal.tender_id for reversal in self.reversals if reversal.pending}
         if pending:
-            await self.each(self.settlement(tender) for tender in plan.tenders if tender.tender.tender_id in pending)
+            await self.each([self.settlement(tender) for tender in plan.tenders if tender.tender.tender_id in pending])
+            if workflow.patched("settled-refunds-are-looked-at-again"):
+                await self.each([self.settled_still(tender) for tender in plan.tenders])
             await self.post_credit(plan)
         self.journal.money = money_status(self.reversals, len(self.reversals))
 
@@ -316,10 +425,31 @@ class CancellationWorkflow(SteeredWorkflow):
                     lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=now),
                 ),
                 open_=lambda now: now.pending,
+                urgent=lambda now: (
+                    now.disputed
+                    and "The bank disputes the payment while its refund is under way: answer the "
+                    "dispute with the refund's reference, so that the money does not go back twice."
+                ),
             )
             self.note(planned, watched, of=of)
             if self.reversal_of(planned).dead:
                 await self.replace_failed_refund(planned, of=of)
+
+    async def settled_still(self, planned: PlannedTender) -> None:
+        """While one tender was waited for, the refund of another that had settled may have failed."""
+        before = self.known_reversal(planned)
+        if before is None or before.by_hand or before.as_store_credit or not before.refunds:
+            return
+        tender_id = planned.tender.tender_id
+        now = await self.look(
+            steps.CHECK_REFUND,
+            tender_id,
+            lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=before),
+        )
+        if now is not None and now.dead:
+            self.note(planned, now, of=len(self.reversals))
+            await self.replace_failed_refund(planned, of=len(self.reversals))
+            await self.settlement(planned)
 
     async def close_order(self, plan: Plan) -> CancellationResult:
         result = self.closing_result(plan)
@@ -359,7 +489,11 @@ class CancellationWorkflow(SteeredWorkflow):
         if any(stop.shipment_id == shipment_id and stop.status is StopStatus.DECLINED for stop in self.stops):
             return  # it was never stopped
         await self.carry_out(
-            steps.RESUME_SHIPMENT, shipment_id, lambda key: ResumeShipment(**self.about(shipment_id, key))
+            steps.RESUME_SHIPMENT,
+            shipment_id,
+            lambda key: ResumeShipment(
+                **self.about(shipment_id, key), undoes=self.keys_of(steps.STOP_SHIPMENT, shipment_id)
+            ),
         )
         self.journal.goods = GoodsStatus.MOVING_AGAIN
 
@@ -395,13 +529,28 @@ class CancellationWorkflow(SteeredWorkflow):
             "key": key,
         }
 
+    @property
+    def lines(self) -> tuple[PlannedLine, ...]:
+        return self.current_plan.lines if self.current_plan else ()
+
+    @property
+    def money_moved(self) -> bool:
+        """Whether money has begun to go back, by this run or by an earlier one that it goes on from."""
+        earlier = self.verification is not None and self.verification.money_moved
+        return earlier or any(reversal.refunded or reversal.released for reversal in self.reversals)
+
+    def known_reversal(self, planned: PlannedTender) -> Reversal | None:
+        return next((known for known in self.reversals if known.tender_id == planned.tender.tender_id), None)
+
     def reversal_of(self, planned: PlannedTender) -> Reversal:
-        return next(reversal for reversal in self.reversals if reversal.tender_id == planned.tender.tender_id)
+        known = self.known_reversal(planned)
+        assert known is not None
+        return known
 
     def owed(self, planned: PlannedTender) -> Money:
         """What the customer is owed on a tender whose refund was refused or failed."""
-        before = next((known for known in self.reversals if known.tender_id == planned.tender.tender_id), None)
-        return before.refunds[-1].amount if before and before.refunds else planned.refund
+        before = self.known_reversal(planned)
+        return planned.refund - before.settled if before else planned.refund
 
     def note(self, planned: PlannedTender, outcome: Reversal | ResolveStep, *, of: int) -> None:
         """Keep what became of one of `of` tenders, in the place of what was known of it before."""
@@ -418,6 +567,9 @@ class CancellationWorkflow(SteeredWorkflow):
             reference = outcome.refunds[-1].reference if outcome.refunds else None
             place = self.place(steps.REVERSE_PAYMENT, tender_id)
             self.journal.ended(*place, StepStatus.DONE, outcome.detail, reference)
+        before = self.known_reversal(planned)
+        if before is not None:
+            outcome = outcome.following(before)
         self.reversals = [known for known in self.reversals if known.tender_id != tender_id] + [outcome]
         self.journal.money = money_status(self.reversals, of)
         self.journal.show()

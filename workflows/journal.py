@@ -7,6 +7,7 @@ from datetime import datetime
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
+from domain.clocks import RefundDue
 from domain.outcome import (
     GoodsStatus,
     MoneyStatus,
@@ -47,6 +48,7 @@ class Journal:
         self.decision: Decision | None = None
         self.pivot_passed = False
         self.credit_note: str | None = None
+        self.refund_due: RefundDue | None = None
         self.actions: list[StaffAction] = []
         self._base = State.RUNNING
         self._waits: list[Wait] = []
@@ -81,6 +83,7 @@ class Journal:
             steps=self.rows,
             actions=tuple(self.actions),
             credit_note=self.credit_note,
+            refund_due=self.refund_due,
         )
 
     def began(self, step: StepName, target: str) -> None:
@@ -160,6 +163,13 @@ class Journal:
         workflow.set_current_details(describe(self.progress(), self._turned)[:_DETAILS_LIMIT])
 
 
+_MONEY_IS_BACK = {
+    MoneyStatus.REFUNDED,
+    MoneyStatus.RELEASED,
+    MoneyStatus.NOTHING_DUE,
+    MoneyStatus.BY_HAND,
+    MoneyStatus.RESTORED,
+}
 _MARKS = {
     StepStatus.RUNNING: "▶",
     StepStatus.WAITING: "⏳",
@@ -189,6 +199,9 @@ def describe(progress: Progress, turned: str) -> str:
         f"goods: **{_words(progress.goods)}** · money: **{_words(progress.money)}** · paper: **{_words(progress.paper)}**",
         "",
     ]
+    if progress.refund_due and progress.money not in _MONEY_IS_BACK:
+        law = progress.refund_due
+        lines += [f"By law the money is due {law.at:%Y-%m-%d %H:%M} UTC ({law.law}).", ""]
     waiting = {(wait.step, wait.target) for wait in progress.waits}
     for row in progress.steps:
         says = [f"{_MARKS[row.status]} {_words(row.step)} {row.target}"]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -16,7 +16,6 @@ from domain.messages import (
     Approve,
     ChooseRefundMethod,
     RefundEvent,
-    RefundMethod,
     Reject,
     Resolution,
     ResolveStep,
@@ -25,11 +24,11 @@ from domain.messages import (
     Withdraw,
 )
 from domain.outcome import Outcome, Owner, Progress, State, StepName, StepStatus, Wait
-from domain.plan import Plan, Terms
-from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key
+from domain.plan import Plan, RefundMethod, Terms
+from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key, effect_number
 from workflows.journal import Journal
 from workflows.saga import RollBack
-from workflows.steps import Role, Step, attempt
+from workflows.steps import MONEY_STEPS, Role, Step, attempt
 
 T = TypeVar("T")
 _BOOKS_ONLY = {StepName.VERIFY_ORDER, StepName.CLOSE_ORDER, StepName.RELEASE_ORDER}
@@ -70,6 +69,7 @@ class SteeredWorkflow:
         self.journal = Journal(request, cancellation_id(request.order_id, request.request_id))
         self.current_plan: Plan | None = None
         self.approved = False
+        self.reopened = False
         self._turn: RollBack | None = None
         self._answers: dict[Place, RetryStep | ResolveStep] = {}
         self._asked: set[Place] = set()
@@ -78,6 +78,12 @@ class SteeredWorkflow:
         self._tries: dict[Place, int] = {}
         self._due: dict[Place, datetime] = {}
         self._heard = 0
+        self.heard_of_parcels = 0
+
+    @property
+    def heard_before_verification(self) -> bool:
+        """The run was started by an event about an order whose cancellation may be over."""
+        return self._heard > 0
 
     @property
     def terms(self) -> Terms:
@@ -133,7 +139,9 @@ class SteeredWorkflow:
         """Wait for a person's `retry_step` or `resolve_step`, for `again` to pass (None is returned then), for a wish to
         stop or, with `choice`, for the customer's choice of another way. Raises RollBack and AnotherWay."""
         place = self.place(step, target)
-        due_at = self._due.setdefault(place, workflow.now() + due)  # further rounds do not put it off
+        due_at = self._due.setdefault(
+            place, self._by_law(step, workflow.now() + due)
+        )  # further rounds do not put it off
         carriers_turn = again is not None and step.owner is Owner.CARRIER and workflow.now() < due_at
         wait = Wait(
             state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
@@ -217,18 +225,21 @@ class SteeredWorkflow:
         poll: timedelta,
         look: Callable[[T], Awaitable[T | None]],
         open_: Callable[[T], bool],
+        urgent: Callable[[T], str | Literal[False]] = lambda _: False,
     ) -> T | ResolveStep:
         """Wait for the outcome of something that `step` began elsewhere: woken by any event, looking again every `poll`.
-        When `patience` is over it needs attention, and goes on looking. Raises RollBack before the pivot."""
+        When `patience` is over, or `urgent` says why, it needs attention, and goes on looking. Raises RollBack before the
+        pivot."""
         place = self.place(step, target)
-        due_at = workflow.now() + patience
+        due_at = self._by_law(step, workflow.now() + patience)
         self._asked.add(place)
         while open_(now):
             overdue = workflow.now() >= due_at
+            pressing = urgent(now)
             wait = Wait(
-                state=State.NEEDS_ATTENTION if overdue else state,
-                owner=step.owner if overdue else owner,
-                reason=why,
+                state=State.NEEDS_ATTENTION if overdue or pressing else state,
+                owner=step.owner if overdue or pressing else owner,
+                reason=pressing or why,
                 due_at=due_at,
                 step=step.signature.name,
                 target=target,
@@ -250,13 +261,21 @@ class SteeredWorkflow:
         self.journal.went_on()
         return now
 
+    def _by_law(self, step: Step[Any, Any], due_at: datetime) -> datetime:
+        """The due time of what holds the customer's money up is never later than the law's."""
+        law = self.current_plan.refund_due if self.current_plan else None
+        return min(due_at, law.at) if law and step in MONEY_STEPS else due_at
+
     @staticmethod
     def place(step: Step[Any, Any], target: str) -> Place:
         return step.signature.name, target
 
-    def renew(self, step: Step[Any, Any], target: str) -> None:
-        """The failure of the last effect is confirmed: the next try is another effect, under another key."""
-        self._tries[self.place(step, target)] += 1
+    def renew(self, step: Step[Any, Any], target: str, after: str | None = None) -> None:
+        """The failure of the last effect is confirmed: the next try is another effect, under another key. `after` is the key
+        of the failed effect, where an earlier run may have made it."""
+        place = self.place(step, target)
+        tries = self._tries.get(place, 1)
+        self._tries[place] = max(tries, effect_number(after) if after else 0) + 1
 
     def keys_of(self, step: Step[Any, Any], target: str) -> tuple[str, ...]:
         """Every key that this step has used for this target, oldest first."""
@@ -364,6 +383,11 @@ class SteeredWorkflow:
                 f"Credit note {self.journal.credit_note} says that this money is due to the customer; give it back by hand "
                 "and name the reference, or roll back."
             )
+        if self.reopened and message.resolution is Resolution.ROLL_BACK:
+            raise ApplicationError(
+                f"Order {self.request.order_id} was cancelled and closed before, which is not rolled back any more. Resolve "
+                "the step by hand, or place a new order."
+            )
         if self.journal.state is State.ROLLING_BACK and message.resolution is Resolution.ROLL_BACK:
             raise ApplicationError("The cancellation is being rolled back already.")
 
@@ -376,6 +400,12 @@ class SteeredWorkflow:
     @choose_refund_method.validator
     def _may_choose(self, message: ChooseRefundMethod) -> None:
         self._owner_or_staff(message.actor)
+        fallbacks = self.terms.fallbacks
+        if message.method not in fallbacks:
+            raise ApplicationError(
+                f"{message.method.replace('_', ' ')} is not offered for order {self.request.order_id}; to choose from: "
+                f"{', '.join(method.replace('_', ' ') for method in fallbacks) or 'nothing, staff settles it by hand'}."
+            )
         if message.target not in self._choosable or message.target in self._chosen:
             raise ApplicationError(
                 f"There is nothing to choose for {message.target} of order {self.request.order_id}: its refund has not "
@@ -414,6 +444,7 @@ class SteeredWorkflow:
     @workflow.signal
     def shipment_event(self, event: ShipmentEvent) -> None:
         self._heard += 1
+        self.heard_of_parcels += 1
 
     @workflow.signal
     def refund_event(self, event: RefundEvent) -> None:

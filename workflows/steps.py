@@ -121,6 +121,7 @@ GIVE_STORE_CREDIT = Step(
     refusals=frozenset({ErrorCode.REFUND_EXCEEDS_CAPTURED, ErrorCode.IDEMPOTENCY_CONFLICT}),
 )
 CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.GATEWAY, "Look whether the refund has settled, tender")
+REMIND_STAFF = Step(signatures.REMIND_STAFF, Role.LOOK, Owner.OPERATIONS, "Remind staff of the approval of")
 CREDIT_REFUND = Step(
     signatures.CREDIT_REFUND,
     Role.RETRIABLE,
@@ -167,6 +168,7 @@ ALL_STEPS = (
     CHECK_SHIPMENT,
     REVERSE_PAYMENT,
     GIVE_STORE_CREDIT,
+    REMIND_STAFF,
     CHECK_REFUND,
     CREDIT_REFUND,
     CLOSE_ORDER,
@@ -175,3 +177,6 @@ ALL_STEPS = (
     RESTORE_PAYMENT,
     REVOKE_REFUND,
 )
+
+MONEY_STEPS = (REVERSE_PAYMENT, GIVE_STORE_CREDIT, CREDIT_REFUND)
+"""What stands between the customer and the money once the process is past the pivot."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.errors import ErrorCode, Refused
@@ -11,13 +11,15 @@ from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import CancellationRecord, CancellationResult, Outcome
 from domain.payment import Payment, Refund
+from domain.policy import CustomerHistory
+from domain.request import CHANGES_OF_MIND
 from providers.order_book import outbox, paper, stored_value
-from providers.order_book.closing import note_reversals, take_out
+from providers.order_book.closing import count_back, note_reversals, take_out
 from providers.order_book.effects import find_effect, record_effect
 from providers.order_book.engine import reading, transaction, writing
-from providers.order_book.port import Closing, Credit, CreditNote, NewNotice, Notice
+from providers.order_book.port import Closing, Credit, CreditedTender, CreditNote, NewNotice, Notice
 from providers.order_book.reading import load_order, lock_order, now, order_of, record_of
-from providers.order_book.tables import CancellationRow, EffectKind, NoticeRow, OrderRow, ShipmentRow
+from providers.order_book.tables import CancellationRow, EffectKind, EffectRow, NoticeRow, OrderRow, ShipmentRow
 
 
 class SqlOrderBook:
@@ -49,6 +51,21 @@ class SqlOrderBook:
                         .limit(1)
                     )
             return record_of(found) if found is not None else None
+
+    async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
+        async with transaction(self._reads) as session:
+            carried_out = await session.execute(
+                select(CancellationRow.order_id, CancellationRow.request)
+                .join(OrderRow, OrderRow.order_id == CancellationRow.order_id)
+                .where(
+                    OrderRow.customer_id == customer_id,
+                    OrderRow.order_id != but,
+                    CancellationRow.closed_at >= since,
+                    CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
+                )
+            )
+            orders = {order_id for order_id, request in carried_out.tuples() if request.reason in CHANGES_OF_MIND}
+            return CustomerHistory(cancellations=len(orders))
 
     async def hold_order(self, record: CancellationRecord, notices: Sequence[NewNotice], *, key: str) -> None:
         async with transaction(self._writes) as session:
@@ -150,6 +167,18 @@ class SqlOrderBook:
                 reference=label_reference,
             )
 
+    async def gift_card_used(self, account_id: str) -> bool:
+        async with transaction(self._reads) as session:
+            return await stored_value.gift_card_used(session, account_id)
+
+    async def deactivate_gift_card(self, order_id: str, shipment_id: str, *, key: str) -> bool:
+        async with transaction(self._writes) as session:
+            return await stored_value.deactivate_gift_card(session, order_id, shipment_id, key=key)
+
+    async def reactivate_gift_card(self, order_id: str, shipment_id: str, *, key: str, undoes: str) -> None:
+        async with transaction(self._writes) as session:
+            await stored_value.reactivate_gift_card(session, order_id, shipment_id, key=key, undoes=undoes)
+
     async def read_balance(self, order_id: str, tender_id: str) -> Payment:
         async with transaction(self._reads) as session:
             return await stored_value.read_balance(session, order_id, tender_id)
@@ -173,29 +202,67 @@ class SqlOrderBook:
     async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
         async with transaction(self._writes) as session:
             await lock_order(session, closing.order_id)
-            if await find_effect(session, key, EffectKind.CLOSE_ORDER):
-                return
+            closed_before = await find_effect(session, key, EffectKind.CLOSE_ORDER)
             order = await load_order(session, closing.order_id)
+            cancellation = await session.get(CancellationRow, closing.cancellation_id)
+            if closed_before and cancellation is not None and cancellation.closed_at is not None:
+                return
             if order.locked_reason is not None:
                 raise Refused(
                     ErrorCode.ORDER_LOCKED,
                     f"Order {order.order_id} cannot be changed: {order.locked_reason}. "
                     "Have it unlocked in the order management system, then retry the step.",
                 )
-            cancellation = await session.get(CancellationRow, closing.cancellation_id)
             if cancellation is None or order.held_by != closing.cancellation_id:
                 raise Refused(
                     ErrorCode.ORDER_HELD,
                     f"Order {order.order_id} is not held by cancellation {closing.cancellation_id}, which therefore cannot "
                     "close it. See in the order book which cancellation ended or holds it.",
                 )
-            await take_out(session, order, closing)
-            note_reversals(order, closing)
+            if closed_before:
+                await count_back(session, order, closing)
+            else:
+                await take_out(session, order, closing)
+                record_effect(
+                    session,
+                    key,
+                    EffectKind.CLOSE_ORDER,
+                    order_id=order.order_id,
+                    cancellation_id=closing.cancellation_id,
+                )
+            note_reversals(order, cancellation, closing)
             _end(order, cancellation, closing.result)
-            record_effect(
-                session, key, EffectKind.CLOSE_ORDER, order_id=order.order_id, cancellation_id=closing.cancellation_id
-            )
             await outbox.put_notices(session, closing.cancellation_id, order.order_id, notices)
+
+    async def reopen(self, cancellation_id: str, failed: Sequence[CreditedTender], *, key: str) -> None:
+        async with transaction(self._writes) as session:
+            cancellation = await session.get_one(CancellationRow, cancellation_id)
+            order = await lock_order(session, cancellation.order_id)
+            await session.refresh(cancellation)
+            if cancellation.closed_at is None:
+                return
+            if order.held_by is not None:
+                raise Refused(
+                    ErrorCode.ORDER_HELD,
+                    f"Order {order.order_id} is held by cancellation {order.held_by}; {cancellation_id} is taken up again "
+                    "when that one has ended.",
+                )
+            order.held_by = cancellation_id
+            cancellation.closed_at = cancellation.outcome = cancellation.result = None
+            for tender in failed:
+                await paper.take_settlement_back(session, cancellation_id, tender)
+            times = await session.scalar(
+                select(func.count())
+                .select_from(EffectRow)
+                .where(EffectRow.cancellation_id == cancellation_id, EffectRow.kind == EffectKind.REOPEN)
+            )
+            record_effect(
+                session,
+                f"{key}/reopen/{(times or 0) + 1}",
+                EffectKind.REOPEN,
+                order_id=order.order_id,
+                cancellation_id=cancellation_id,
+            )
 
     async def tell(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
         async with transaction(self._writes) as session:

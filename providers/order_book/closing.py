@@ -7,8 +7,9 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.order import OrderState
+from domain.outcome import CarriedOut
 from providers.order_book.port import Closing
-from providers.order_book.tables import OrderRow, StockRow
+from providers.order_book.tables import CancellationRow, OrderRow, StockRow
 
 
 @dataclass
@@ -30,7 +31,7 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
     shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
     lines = {line.line_id: line for line in order.lines}
     stock: defaultdict[str, _StockChange] = defaultdict(_StockChange)
-    for planned in closing.lines:
+    for planned in closing.plan.lines:
         line = lines[planned.line_id]
         change = stock[line.sku]
         parcel = shipments[planned.shipment_id] if planned.shipment_id is not None else None
@@ -59,16 +60,45 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
             )
         )
 
-    order.shipping_credited += closing.shipping.amount
+    for shipment in order.shipments:
+        # It has left, whatever the warehouse knows of it: its units are counted above.
+        shipment.handed_over = shipment.handed_over or shipment.shipment_id in closing.coming_back
+
+    order.shipping_credited += closing.plan.shipping.amount
     if all(line.cancelled == line.quantity for line in order.lines):
         order.state = OrderState.CANCELLED
     elif any(line.cancelled for line in order.lines):
         order.state = OrderState.PARTIALLY_CANCELLED
 
 
-def note_reversals(order: OrderRow, closing: Closing) -> None:
+async def count_back(session: AsyncSession, order: OrderRow, closing: Closing) -> None:
+    """Of a cancellation that was opened again: parcels that were in the warehouse when it was first closed, and come back
+    now. Their units count as on hand until they are known to have left."""
+    lines = {line.line_id: line for line in order.lines}
+    for shipment in order.shipments:
+        if shipment.shipment_id in closing.coming_back and not shipment.handed_over:
+            shipment.handed_over = True
+            for planned in closing.plan.lines:
+                if planned.shipment_id == shipment.shipment_id:
+                    await session.execute(
+                        update(StockRow)
+                        .where(StockRow.sku == lines[planned.line_id].sku)
+                        .values(
+                            on_hand=StockRow.on_hand - planned.quantity,
+                            expected_back=StockRow.expected_back + planned.quantity,
+                        )
+                    )
+
+
+def note_reversals(order: OrderRow, cancellation: CancellationRow, closing: Closing) -> None:
+    """In the place of what the cancellation noted before, when it was closed before."""
     tenders = {tender.tender_id: tender for tender in order.tenders}
-    for reversal in closing.reversals:
-        tender = tenders[reversal.tender_id]
-        tender.refunded += reversal.refunded.amount
-        tender.released += reversal.released.amount
+    for sign, reversals in (
+        (-1, cancellation.carried_out.reversals if cancellation.carried_out else ()),
+        (1, closing.reversals),
+    ):
+        for reversal in reversals:
+            tender = tenders[reversal.tender_id]
+            tender.refunded += sign * reversal.refunded.amount
+            tender.released += sign * reversal.released.amount
+    cancellation.carried_out = CarriedOut(plan=closing.plan, stops=closing.stops, reversals=closing.reversals)

@@ -11,12 +11,13 @@ from providers.order_book.reading import now
 from providers.order_book.tables import CustomerRow, NoticeRow, OrderLineRow, OrderRow
 
 _CLAIM = timedelta(minutes=1)
+_STAFF_LANGUAGE = "en"
 
 
 async def put_notices(session: AsyncSession, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
-    """A cancellation tells the customer each kind of thing once, whichever effect comes first with it."""
+    """A cancellation tells each thing once, whichever effect comes first with it."""
     for notice in notices:
-        notice_id = f"{cancellation_id}/{notice.kind.value}"
+        notice_id = "/".join(part for part in (cancellation_id, notice.kind.value, notice.about) if part)
         if await session.get(NoticeRow, notice_id) is None:
             session.add(
                 NoticeRow(
@@ -51,20 +52,17 @@ async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Not
         row.attempts += 1
         row.due_at = at + _CLAIM
         content = row.content
+        told = {name: getattr(content, name) for name in type(content).model_fields}
+        told["lines"] = _titled(row.order_id, content.lines, titles)
+        told["left_out"] = _titled(row.order_id, content.left_out, titles)
         claimed.append(
             Notice(
+                **told,
                 notice_id=row.notice_id,
-                kind=row.kind,
                 order_id=row.order_id,
-                email=email,
-                language=language,
+                email=content.to or email,
+                language=_STAFF_LANGUAGE if content.to else language,
                 attempts=row.attempts,
-                amount=content.amount,
-                lines=_titled(row.order_id, content.lines, titles),
-                left_out=_titled(row.order_id, content.left_out, titles),
-                outcome=content.outcome,
-                received_at=content.received_at,
-                note=content.note,
             )
         )
     return claimed

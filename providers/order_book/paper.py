@@ -27,12 +27,15 @@ _SETTLED_FROM = {
     TenderKind.CARD: LedgerAccount.GATEWAY_CLEARING,
     TenderKind.GIFT_CARD: LedgerAccount.GIFT_CARD_LIABILITY,
     TenderKind.STORE_CREDIT: LedgerAccount.STORE_CREDIT_LIABILITY,
+    TenderKind.MARKETPLACE: LedgerAccount.MARKETPLACE_CLEARING,
 }
 
 
 async def issue_credit(session: AsyncSession, credit: Credit, notices: Sequence[NewNotice], *, key: str) -> CreditNote:
     currency = credit.total.currency
-    if credit.total.amount <= 0 or credit.total != Money.total((t.amount for t in credit.tenders), currency):
+    if credit.total.amount <= 0 or credit.total != Money.total(
+        (tender.amount for tender in credit.tenders if not tender.failed), currency
+    ):
         raise ValueError("a credit note is over the sum of its tenders, and over more than zero")
     await lock_order(session, credit.order_id)
     effect = await find_effect(session, key, EffectKind.CREDIT)
@@ -73,7 +76,9 @@ async def issue_credit(session: AsyncSession, credit: Credit, notices: Sequence[
     else:
         await _not_revoked(session, note)
     for tender in credit.tenders:
-        if tender.settled and tender.amount:
+        if tender.failed:
+            await take_settlement_back(session, credit.cancellation_id, tender)
+        elif tender.settled and tender.amount:
             await _settle(session, credit.cancellation_id, tender)
     if effect is None:
         record_effect(
@@ -133,14 +138,39 @@ async def revoke_credit(session: AsyncSession, cancellation_id: str, *, key: str
     return debit_note.number
 
 
-async def _settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:
     """One transfer per provider reference for ever. A person's own reference may cover several tenders (one bank transfer
     for all), so it counts once per tender."""
-    key = (
-        f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.reference}"
-        if tender.by_hand
-        else f"settled/{tender.kind.value}/{tender.reference}"
+    if tender.by_hand:
+        return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.reference}"
+    return f"settled/{tender.kind.value}/{tender.reference}"
+
+
+async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    """The contra transfer of a refund that had settled and failed afterwards: the customer is owed it again."""
+    settled = await session.scalar(
+        select(TransferRow).where(TransferRow.key == _settlement_key(cancellation_id, tender))
     )
+    key = f"failed/{tender.kind.value}/{tender.reference}"
+    if settled is None or await session.scalar(select(TransferRow).where(TransferRow.key == key)):
+        return
+    session.add(
+        TransferRow(
+            key=key,
+            cancellation_id=cancellation_id,
+            debit_account=settled.credit_account,
+            credit_account=settled.debit_account,
+            amount=settled.amount,
+            currency=settled.currency,
+            reference=tender.reference,
+            at=now(),
+        )
+    )
+    await session.flush()
+
+
+async def _settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    key = _settlement_key(cancellation_id, tender)
     posted = await session.scalar(select(TransferRow).where(TransferRow.key == key))
     if posted is None:
         session.add(

@@ -15,7 +15,9 @@ from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationRecord, CancellationResult, Outcome, Reversal
 from domain.payment import Payment, Refund
-from domain.plan import LeftOut, PlannedLine
+from domain.plan import Plan, RefundMethod
+from domain.policy import CustomerHistory
+from domain.shipment import Stop, StopStatus
 
 
 class NoticeKind(StrEnum):
@@ -24,12 +26,16 @@ class NoticeKind(StrEnum):
 
     RECEIVED = "received"
     WITHDRAWAL_ACKNOWLEDGED = "withdrawal_acknowledged"
+    PARCEL_STOPPED = "parcel_stopped"
+    PARCEL_NOT_STOPPED = "parcel_not_stopped"
     REFUND_STARTED = "refund_started"
     REFUNDED = "refunded"
     REFUND_FAILED = "refund_failed"
     RESERVATION_RELEASED = "reservation_released"
     CANCELLED = "cancelled"
     NOT_CANCELLED = "not_cancelled"
+    APPROVAL_DUE = "approval_due"
+    APPROVAL_ESCALATED = "approval_escalated"
 
 
 class NoticeLine(Value):
@@ -41,10 +47,12 @@ class NoticeLine(Value):
 
 
 class NewNotice(Value):
-    """A notice to be put in the outbox with an effect. Its id is `{cancellation_id}/{kind}`: one of a kind.
+    """A notice to be put in the outbox with an effect. Its id is `{cancellation_id}/{kind}`, with `/{about}` where there can
+    be several of a kind (the shipment, say). One of an id is ever sent, to the customer or to the mailbox of staff in `to`.
 
     What it tells is kept with it, so that every attempt says the same. `lines` were asked for or are cancelled; without
     any, the whole order. `left_out` could not be stopped and are offered as a return. `note` is the customer's own.
+    `sentence` and `due_at` are what staff decides on, and until when; `methods` are the other ways to have the money.
     """
 
     kind: NoticeKind
@@ -54,6 +62,11 @@ class NewNotice(Value):
     outcome: Outcome | None = None
     received_at: datetime | None = None
     note: str = ""
+    about: str = ""
+    to: str | None = None
+    sentence: str = ""
+    due_at: datetime | None = None
+    methods: tuple[RefundMethod, ...] = ()
 
 
 class Notice(NewNotice):
@@ -67,7 +80,8 @@ class Notice(NewNotice):
 
 
 class CreditedTender(Value):
-    """What one tender got back, for the books. `reference` is the provider's refund, or a person's own."""
+    """What one tender got back, for the books. `reference` is the provider's refund, or a person's own. `failed`: a refund
+    that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit."""
 
     tender_id: str
     kind: TenderKind
@@ -75,11 +89,12 @@ class CreditedTender(Value):
     reference: str
     settled: bool
     by_hand: bool = False
+    failed: bool = False
 
 
 class Credit(Value):
-    """What to put on paper: the credit note over `total` (which is the sum of the tenders), its tax part, and for each
-    settled tender the ledger transfer."""
+    """What to put on paper: the credit note over `total` (the sum of the tenders that have not failed), its tax part, for
+    each settled tender the ledger transfer, and for each failed one the contra transfer."""
 
     cancellation_id: str
     order_id: str
@@ -94,19 +109,25 @@ class CreditNote(Value):
 
 
 class Closing(Value):
-    """The end of a cancellation in the OMS. `lines` leave the order; `shipping` is credited. `stopped` are the shipments
-    that do not reach the customer; of these, `coming_back` have left the warehouse: their goods are restocked when they
-    arrive. Everything else only releases the promise, and stock on hand stays as it is."""
+    """The end of a cancellation in the OMS. The plan's lines leave the order; its shipping is credited. `stopped` are the
+    shipments that do not reach the customer; of these, `coming_back` have left the warehouse: their goods are restocked when
+    they arrive. Everything else only releases the promise, and stock on hand stays as it is."""
 
     cancellation_id: str
     order_id: str
     result: CancellationResult
-    lines: tuple[PlannedLine, ...]
-    shipping: Money
-    stopped: tuple[str, ...]
-    coming_back: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    plan: Plan
+    stops: tuple[Stop, ...]
     reversals: tuple[Reversal, ...]
+
+    @property
+    def stopped(self) -> frozenset[str]:
+        return frozenset(stop.shipment_id for stop in self.stops if stop.status is not StopStatus.DECLINED)
+
+    @property
+    def coming_back(self) -> frozenset[str]:
+        on_its_way = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
+        return frozenset(stop.shipment_id for stop in self.stops if stop.status in on_its_way)
 
 
 class Provider(StrEnum):
@@ -118,13 +139,15 @@ class Provider(StrEnum):
 
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
-    is about; all of them None for a kind of event that no cancellation waits for."""
+    is about; all of them None for a kind of event that no cancellation waits for. `amiss`: it says that a refund failed or
+    that a parcel travels, so it may undo what an ended cancellation had achieved."""
 
     provider: Provider
     event_id: str
     kind: str
     payment: str | None = None
     refund: str | None = None
+    amiss: bool = False
     shipment: str | None = None
     tracking_number: str | None = None
 
@@ -157,6 +180,10 @@ class OrderBook(Protocol):
         one that cancelled the whole order."""
         ...
 
+    async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
+        """How often the customer's changes of mind were carried out since then, each order once, without the order `but`."""
+        ...
+
     async def hold_order(self, record: CancellationRecord, notices: Sequence[NewNotice], *, key: str) -> None:
         """Open the cancellation and freeze the order: no pick, no label, no capture. Refused: ORDER_HELD when another
         cancellation holds it."""
@@ -181,6 +208,18 @@ class OrderBook(Protocol):
         """Record the label that replaces a voided one."""
         ...
 
+    async def gift_card_used(self, account_id: str) -> bool:
+        """Whether anything was paid with a gift card. Refused: PAYMENT_NOT_FOUND."""
+        ...
+
+    async def deactivate_gift_card(self, order_id: str, shipment_id: str, *, key: str) -> bool:
+        """Take the balance off an unused gift card that the shipment sent. False, and nothing is done, when it was used."""
+        ...
+
+    async def reactivate_gift_card(self, order_id: str, shipment_id: str, *, key: str, undoes: str) -> None:
+        """Undo `deactivate_gift_card` that ran under the key `undoes`; nothing when it never did."""
+        ...
+
     async def read_balance(self, order_id: str, tender_id: str) -> Payment:
         """A gift card or store credit tender in the terms of a payment: captured is what it gave, refunded what was put
         back, each put-back a refund with its key. Refused: PAYMENT_NOT_FOUND."""
@@ -198,7 +237,8 @@ class OrderBook(Protocol):
 
     async def credit(self, credit: Credit, notices: Sequence[NewNotice], *, key: str) -> CreditNote:
         """Issue the credit note with the next number (gapless) and post its ledger transfers; post the settlement of
-        each tender that has settled. Called again when more has settled: nothing is posted twice."""
+        each tender that has settled, and take back that of one that has failed since. Called again when more has settled:
+        nothing is posted twice."""
         ...
 
     async def revoke_credit(self, cancellation_id: str, *, key: str) -> str | None:
@@ -207,7 +247,14 @@ class OrderBook(Protocol):
 
     async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
         """Cancel the fulfilments, then the lines and the order; release the promise or announce the restock; credit the
-        shipping; take the hold off; close the cancellation with its result. Refused: ORDER_LOCKED."""
+        shipping; take the hold off; close the cancellation with its result. Of one that was opened again only what has
+        changed is booked. Refused: ORDER_LOCKED."""
+        ...
+
+    async def reopen(self, cancellation_id: str, failed: Sequence[CreditedTender], *, key: str) -> None:
+        """Open a closed cancellation again, because what it had achieved came undone: hold the order, and take back the
+        settlement of what has `failed`. Nothing when it is open; it may be closed and opened again, so the effect's key is
+        `key` and a number. Refused: ORDER_HELD when another cancellation holds the order."""
         ...
 
     async def tell(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:

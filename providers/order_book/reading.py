@@ -66,6 +66,7 @@ def order_of(row: OrderRow) -> Order:
                 total=Money(amount=line.total, currency=row.currency),
                 tax=Money(amount=line.tax, currency=row.currency),
                 cancelled=line.cancelled,
+                condition=line.condition,
             )
             for line in row.lines
         ),
@@ -75,15 +76,23 @@ def order_of(row: OrderRow) -> Order:
                 kind=tender.kind,
                 amount=Money(amount=tender.amount, currency=row.currency),
                 reference=tender.reference,
+                released=_if_any(tender.released, row.currency),
             )
             for tender in row.tenders
         ),
         shipments=tuple(_shipment_of(shipment) for shipment in row.shipments),
         shipping=Money(amount=row.shipping, currency=row.currency),
         shipping_credited=Money(amount=row.shipping_credited, currency=row.currency),
+        shipping_tax=_if_any(row.shipping_tax, row.currency),
+        discount=_if_any(row.discount, row.currency),
+        country=row.country,
         flags=frozenset(OrderFlag(flag) for flag in row.flags),
         held_by=row.held_by,
     )
+
+
+def _if_any(amount: int, currency: str) -> Money | None:
+    return Money(amount=amount, currency=currency) if amount else None
 
 
 def _shipment_of(row: ShipmentRow) -> Shipment:
@@ -97,6 +106,7 @@ def _shipment_of(row: ShipmentRow) -> Shipment:
         carrier=row.carrier,
         label_reference=row.label_reference,
         tracking_number=row.tracking_number,
+        gift_card=row.gift_card,
         stopped=row.stopped,
     )
 
@@ -109,4 +119,5 @@ def record_of(row: CancellationRow) -> CancellationRecord:
         decision=row.decision,
         plan=row.plan,
         result=row.result,
+        carried_out=row.carried_out,
     )

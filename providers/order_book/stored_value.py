@@ -13,7 +13,15 @@ from domain.order import TenderKind
 from domain.payment import Payment, Refund, RefundStatus
 from providers.order_book.effects import find_effect, record_effect
 from providers.order_book.reading import lock_order, now
-from providers.order_book.tables import AccountEntryRow, AccountRow, EffectKind, OrderRow, TenderRow
+from providers.order_book.tables import (
+    AccountEntryRow,
+    AccountRow,
+    EffectKind,
+    EffectRow,
+    OrderRow,
+    ShipmentRow,
+    TenderRow,
+)
 
 
 async def read_balance(session: AsyncSession, order_id: str, tender_id: str) -> Payment:
@@ -97,12 +105,80 @@ async def take_back_balance(
     return _refund(entry, account, undone=True)
 
 
+async def gift_card_used(session: AsyncSession, account_id: str) -> bool:
+    account = await session.get(AccountRow, account_id)
+    if account is None:
+        raise Refused(
+            ErrorCode.PAYMENT_NOT_FOUND, f"The order book has no gift card {account_id}. Check the order's shipments."
+        )
+    return await _spent(session, account)
+
+
+async def deactivate_gift_card(session: AsyncSession, order_id: str, shipment_id: str, *, key: str) -> bool:
+    order = await lock_order(session, order_id)
+    account = await _gift_card_of(session, order_id, shipment_id)
+    if await find_effect(session, key, EffectKind.DEACTIVATE_GIFT_CARD):
+        return not await _undone(session, key)
+    if await _spent(session, account) or not account.balance:
+        return False
+    session.add(AccountEntryRow(key=key, account_id=account.account_id, amount=-account.balance, at=now()))
+    account.balance = 0
+    record_effect(
+        session,
+        key,
+        EffectKind.DEACTIVATE_GIFT_CARD,
+        order_id=order_id,
+        cancellation_id=order.held_by,
+        reference=account.account_id,
+    )
+    return True
+
+
+async def reactivate_gift_card(
+    session: AsyncSession, order_id: str, shipment_id: str, *, key: str, undoes: str
+) -> None:
+    order = await lock_order(session, order_id)
+    account = await _gift_card_of(session, order_id, shipment_id)
+    taken = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == undoes))
+    if taken is None or await find_effect(session, key, EffectKind.REACTIVATE_GIFT_CARD):
+        return
+    session.add(AccountEntryRow(key=key, account_id=account.account_id, amount=-taken.amount, undoes=undoes, at=now()))
+    account.balance -= taken.amount
+    record_effect(
+        session,
+        key,
+        EffectKind.REACTIVATE_GIFT_CARD,
+        order_id=order_id,
+        cancellation_id=order.held_by,
+        reference=account.account_id,
+    )
+
+
+async def _gift_card_of(session: AsyncSession, order_id: str, shipment_id: str) -> AccountRow:
+    shipment = await session.get_one(ShipmentRow, (order_id, shipment_id))
+    return await session.get_one(AccountRow, shipment.gift_card, with_for_update=True)
+
+
+async def _spent(session: AsyncSession, account: AccountRow) -> bool:
+    """Whether something was paid with it: a movement off the card that is no deactivation of ours."""
+    spent = await session.scalar(
+        select(AccountEntryRow.key)
+        .where(
+            AccountEntryRow.account_id == account.account_id,
+            AccountEntryRow.amount < 0,
+            AccountEntryRow.key.not_in(select(EffectRow.key).where(EffectRow.kind == EffectKind.DEACTIVATE_GIFT_CARD)),
+        )
+        .limit(1)
+    )
+    return spent is not None
+
+
 async def _account(
     session: AsyncSession, order_id: str, tender_id: str, *, lock: bool = False
 ) -> tuple[TenderRow, AccountRow]:
     tender = await session.get(TenderRow, (order_id, tender_id))
     account = None
-    if tender is not None and tender.kind is not TenderKind.CARD:
+    if tender is not None and tender.kind in {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}:
         account = await session.get(AccountRow, tender.reference, with_for_update=lock)
     elif tender is not None and lock:
         account = await _store_credit(session, await session.get_one(OrderRow, order_id))

@@ -28,8 +28,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from domain.base import Value
-from domain.order import OrderFlag, OrderState, TenderKind
-from domain.outcome import CancellationResult, Outcome
+from domain.order import OrderFlag, OrderState, SaleCondition, TenderKind
+from domain.outcome import CancellationResult, CarriedOut, Outcome
 from domain.plan import Plan
 from domain.policy import Decision
 from domain.request import CancellationRequest
@@ -93,11 +93,14 @@ class EffectKind(StrEnum):
     WITHDRAW_PICK = "withdraw_pick"
     RESUME_PICK = "resume_pick"
     RELABEL = "relabel"
+    DEACTIVATE_GIFT_CARD = "deactivate_gift_card"
+    REACTIVATE_GIFT_CARD = "reactivate_gift_card"
     RESTORE_BALANCE = "restore_balance"
     TAKE_BACK_BALANCE = "take_back_balance"
     CREDIT = "credit"
     REVOKE_CREDIT = "revoke_credit"
     CLOSE_ORDER = "close_order"
+    REOPEN = "reopen"
 
 
 class DocumentKind(StrEnum):
@@ -115,6 +118,7 @@ class LedgerAccount(StrEnum):
     GATEWAY_CLEARING = "gateway_clearing"
     GIFT_CARD_LIABILITY = "gift_card_liability"
     STORE_CREDIT_LIABILITY = "store_credit_liability"
+    MARKETPLACE_CLEARING = "marketplace_clearing"
     MANUAL_CLEARING = "manual_clearing"
 
 
@@ -136,6 +140,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         str: Text,
         OrderState: checked(OrderState, "state"),
+        SaleCondition: checked(SaleCondition, "condition"),
         TenderKind: checked(TenderKind, "kind"),
         Outcome: checked(Outcome, "outcome"),
         EffectKind: checked(EffectKind, "kind"),
@@ -146,6 +151,7 @@ class Base(DeclarativeBase):
         Decision: AsJson(Decision),
         Plan: AsJson(Plan),
         CancellationResult: AsJson(CancellationResult),
+        CarriedOut: AsJson(CarriedOut),
         NewNotice: AsJson(NewNotice),
     }
 
@@ -175,7 +181,10 @@ class OrderRow(Base):
     currency: Mapped[Currency]
     state: Mapped[OrderState]
     shipping: Mapped[Amount]
+    shipping_tax: Mapped[Amount] = mapped_column(server_default="0")
     shipping_credited: Mapped[Amount]
+    discount: Mapped[Amount] = mapped_column(server_default="0")
+    country: Mapped[str | None] = mapped_column(String(2))
     flags: Mapped[list[OrderFlag]] = mapped_column(JSON)
     held_by: Mapped[str | None]
     locked_reason: Mapped[str | None]
@@ -219,6 +228,7 @@ class OrderLineRow(Base):
     tax: Mapped[Amount]
     cancelled: Mapped[int]
     reserved: Mapped[int]
+    condition: Mapped[SaleCondition] = mapped_column(server_default="regular")
 
 
 class TenderRow(Base):
@@ -244,7 +254,8 @@ class TenderRow(Base):
 
 
 class ShipmentRow(Base):
-    """`stopped`: the warehouse does not touch it. `handed_over`: it has left the warehouse for the carrier; its units are
+    """`stopped`: the warehouse does not touch it. `gift_card`: the account that was sent to the customer by mail; no parcel.
+    `handed_over`: it has left the warehouse for the carrier; its units are
     neither on hand nor reserved any more."""
 
     __tablename__ = "shipments"
@@ -255,6 +266,7 @@ class ShipmentRow(Base):
     carrier: Mapped[str | None]
     label_reference: Mapped[str | None] = mapped_column(index=True)
     tracking_number: Mapped[str | None] = mapped_column(index=True)
+    gift_card: Mapped[str | None] = mapped_column(ForeignKey("stored_value_accounts.account_id"))
     stopped: Mapped[bool]
     handed_over: Mapped[bool]
 
@@ -316,6 +328,9 @@ class AccountEntryRow(Base):
 
 
 class CancellationRow(Base):
+    """`carried_out` is what it had done when it was closed. A cancellation that is taken up again, because what it had
+    achieved came undone, is open again: without outcome and result."""
+
     __tablename__ = "cancellations"
     __table_args__ = (
         UniqueConstraint("order_id", "request_id"),
@@ -330,13 +345,14 @@ class CancellationRow(Base):
     )
 
     cancellation_id: Mapped[str] = mapped_column(primary_key=True)
-    order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"))
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"), index=True)
     request_id: Mapped[str]
     request: Mapped[CancellationRequest]
     decision: Mapped[Decision]
     plan: Mapped[Plan]
     result: Mapped[CancellationResult | None]
     outcome: Mapped[Outcome | None]
+    carried_out: Mapped[CarriedOut | None]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
 
@@ -432,7 +448,8 @@ class NoticeRow(Base):
 
 
 class WebhookEventRow(Base):
-    """An event of a provider, once, by its own id. Without an order it is about nothing that we know. It is told to the
+    """An event of a provider, once, by its own id. Without an order it is about nothing that we know. `amiss`: it may undo
+    what an ended cancellation had achieved. It is told to the
     order's cancellation until that has been told (`told_at`) or it was tried too often (`given_up_why`)."""
 
     __tablename__ = "webhook_events"
@@ -450,6 +467,7 @@ class WebhookEventRow(Base):
     event_id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     subject: Mapped[str | None]
+    amiss: Mapped[bool] = mapped_column(server_default=text("false"))
     order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.order_id"), index=True)
     received_at: Mapped[datetime] = mapped_column(index=True)
     due_at: Mapped[datetime]

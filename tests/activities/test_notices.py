@@ -43,6 +43,7 @@ MINIMUM = Notice(
     amount=money("1234.50 USD"),
     received_at=datetime(2026, 3, 1, 23, 59, 7, tzinfo=UTC),
 )
+TO_STAFF = (NoticeKind.APPROVAL_DUE, NoticeKind.APPROVAL_ESCALATED)
 EVERYTHING = {"lines": TWO_LINES, "left_out": TWO_LINES, "note": "too large\ntoo late", "outcome": Outcome.REJECTED}
 
 
@@ -80,7 +81,7 @@ async def put(book: SqlOrderBook, database: AsyncEngine, *notices: NewNotice, em
 @pytest.mark.parametrize(
     "but", [{}, EVERYTHING, {"outcome": Outcome.WITHDRAWN}], ids=["little", "everything", "withdrawn"]
 )
-@pytest.mark.parametrize("kind", NoticeKind)
+@pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind not in TO_STAFF])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_kind_can_be_told_in_every_language(language: str, kind: NoticeKind, but: dict[str, object]) -> None:
     mail = write(notice(kind=kind, language=language, **but), "shop.example")
@@ -90,6 +91,30 @@ def test_every_kind_can_be_told_in_every_language(language: str, kind: NoticeKin
     assert mail.body.endswith("\n")
     assert "\n\n\n" not in mail.body
     assert not any(left in mail.subject + mail.body for left in ("{{", "{%", "None"))
+
+
+@pytest.mark.parametrize("kind", TO_STAFF)
+def test_staff_is_told_what_to_decide_until_when_and_how(kind: NoticeKind) -> None:
+    due = {"sentence": "640.00 USD is above the limit.", "due_at": datetime(2026, 3, 4, 9, 0, tzinfo=UTC)}
+    mail = write(notice(kind=kind, **due), "shop.example")
+    assert "O-1" in mail.subject
+    assert "640.00 USD is above the limit." in mail.body
+    assert "2026-03-04 09:00 UTC" in mail.body
+    assert "starter.py approve O-1" in mail.body
+
+
+async def test_a_notice_to_staff_goes_to_their_mailbox_in_english_and_not_to_the_customer(
+    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
+) -> None:
+    staff, customer = f"{an_id()}@shop.example", f"{an_id()}@customer.example"
+    due = NewNotice(
+        kind=NoticeKind.APPROVAL_DUE, to=staff, sentence="It is large.", due_at=datetime(2026, 3, 4, tzinfo=UTC)
+    )
+    await put(order_book, database, due, email=customer, language="de")
+    await dispatcher(order_book, mailbox).deliver_due(datetime.now(UTC))
+    [mail] = [mail for mail in mailbox.mails() if mail.to == staff]
+    assert mail.subject.startswith("Approval due")
+    assert not [mail for mail in mailbox.mails() if mail.to == customer]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +237,7 @@ async def test_a_refund_that_fails_is_told_with_the_other_ways(house: House, mai
         f"Your refund for order {sample.order_id} takes longer",
     ]
     [failed] = [mail for mail in mails if "takes longer" in mail.subject]
-    assert "store credit or by bank transfer" in failed.body
+    assert "- as store credit, at once\n- by bank transfer\n" in failed.body
 
 
 # Statutory withdrawal

@@ -8,6 +8,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.payments import PaymentActivities
 from activities.signatures import RestorePayment, ReversePayment
+from activities.tenders import Payments
 from domain.errors import ErrorCode, OutcomeUnknown, Refused
 from domain.money import Money, money
 from domain.order import Tender, TenderKind
@@ -18,6 +19,7 @@ from providers.order_book.book import SqlOrderBook
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
 from tests.fixtures.gateway import GatewaySandbox
+from tests.house import POLICY
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def admin(gateway_sandbox: GatewaySandbox) -> GatewayAdmin:
 
 @pytest.fixture
 def payments(gateway: StripeGateway, order_book: SqlOrderBook, database: AsyncEngine) -> PaymentActivities:
-    return PaymentActivities(order_book, gateway)
+    return PaymentActivities(order_book, gateway, Payments(order_book, gateway, None), POLICY)
 
 
 def planned(reference: str, *, refund: str = "0.00 USD", release: str = "0.00 USD") -> PlannedTender:

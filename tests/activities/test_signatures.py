@@ -5,6 +5,7 @@ import typing
 import pytest
 
 from activities import signatures
+from activities.notices import NoticeActivities
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
@@ -12,7 +13,7 @@ from activities.shipments import ShipmentActivities
 from domain.outcome import StepName
 from workflows.steps import ALL_STEPS, Role
 
-HOSTS = (OrderActivities, ShipmentActivities, PaymentActivities, RefundActivities)
+HOSTS = (OrderActivities, ShipmentActivities, PaymentActivities, RefundActivities, NoticeActivities)
 
 
 @pytest.mark.parametrize("step", ALL_STEPS, ids=lambda step: step.signature.name)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from domain.money import Money, money
-from domain.order import Order, OrderFlag, OrderLine, OrderState, Tender, TenderKind
+from domain.order import Order, OrderFlag, OrderLine, OrderState, SaleCondition, Tender, TenderKind
 from domain.payment import DisputeState, Payment
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
@@ -22,6 +22,10 @@ def line(line_id: str, quantity: int, total: str, *, cancelled: int = 0, tax: st
         tax=money(tax) if tax else Money.zero(value.currency),
         cancelled=cancelled,
     )
+
+
+def sold(sold_line: OrderLine, condition: SaleCondition) -> OrderLine:
+    return sold_line.model_copy(update={"condition": condition})
 
 
 def order(

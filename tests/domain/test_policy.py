@@ -1,21 +1,44 @@
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from domain.money import money
-from domain.order import Order, OrderFlag, OrderState
+from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import DisputeState, Payment
-from domain.policy import Decision, Gate, Policy, Rule, Verdict
-from domain.request import Actor, ActorKind, CancellationRequest, Channel, ReasonCode, cancellation_id
-from tests.domain.build import NOW, line, order, payment, request
+from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode, cancellation_id
+from tests.domain.build import NOW, line, order, payment, request, sold
+from worker import load_policy
 
-POLICY = Policy(version="test", window=timedelta(days=30), approval_limits=(money("500.00 USD"),))
+POLICY = load_policy(Path(__file__).resolve().parents[2] / "policy.toml").model_copy(
+    update={"version": "test", "approval_limits": (money("500.00 USD"),)}
+)
+
+NEW_CUSTOMER = CustomerHistory()
 
 
-def decide(of: Order, paid: Payment) -> Decision:
-    decision, _ = POLICY.decide(
-        cancellation_id="can-1", order=of, request=request(), payments={"T1": paid}, trackings={}, now=NOW
+def decide(
+    of: Order,
+    paid: Payment,
+    *,
+    reason: ReasonCode = ReasonCode.NO_LONGER_NEEDED,
+    actor: ActorKind = ActorKind.CUSTOMER,
+    history: CustomerHistory = NEW_CUSTOMER,
+    policy: Policy = POLICY,
+) -> Decision:
+    asked = request(reason=reason)
+    if actor is not ActorKind.CUSTOMER:
+        asked = asked.model_copy(update={"actor": Actor(kind=actor, id="S-1")})
+    decision, _ = policy.decide(
+        cancellation_id="can-1",
+        order=of,
+        request=asked,
+        payments={"T1": paid},
+        trackings={},
+        history=history,
+        now=NOW,
     )
     return decision
 
@@ -65,44 +88,96 @@ def test_fraud_review_stops_the_goods_and_lets_only_the_captured_money_wait() ->
     assert decide(suspect, payment("0.00 USD", capturable="50.00 USD")).verdict is Verdict.APPROVED
 
 
-@pytest.mark.parametrize("flags", [{OrderFlag.FINAL_SALE}, set()])
-def test_a_statutory_withdrawal_of_an_eu_consumer_is_not_held_up_by_policy(flags: set[OrderFlag]) -> None:
-    """A15: neither by the window, nor by the limit, nor by the conditions of the sale."""
+@pytest.mark.parametrize("condition", [SaleCondition.FINAL_SALE, SaleCondition.REGULAR])
+def test_a_statutory_withdrawal_of_an_eu_consumer_is_not_held_up_by_policy(condition: SaleCondition) -> None:
+    """A15: neither by the window, nor by the limit, nor by a final sale, nor by how often they withdrew before."""
     of = order(
-        line("L1", 1, "900.00 USD"),
+        sold(line("L1", 1, "900.00 USD"), condition),
         placed_at=NOW - timedelta(days=40),
-        flags=frozenset({OrderFlag.EU_CONSUMER, *flags}),
+        flags=frozenset({OrderFlag.EU_CONSUMER}),
     )
-    decision, _ = POLICY.decide(
-        cancellation_id="can-1",
-        order=of,
-        request=request(reason=ReasonCode.STATUTORY_WITHDRAWAL),
-        payments={"T1": payment("900.00 USD")},
-        trackings={},
-        now=NOW,
+    decision = decide(
+        of,
+        payment("900.00 USD"),
+        reason=ReasonCode.STATUTORY_WITHDRAWAL,
+        history=CustomerHistory(cancellations=99),
     )
     assert decision.verdict is Verdict.APPROVED
+
+
+def test_goods_made_to_the_customers_specification_cannot_be_withdrawn_from() -> None:
+    """A12, A15: Directive 2011/83/EU, art. 16 (c)."""
+    of = order(sold(line("L1", 1, "90.00 USD"), SaleCondition.CUSTOMISED), flags=frozenset({OrderFlag.EU_CONSUMER}))
+    decision = decide(of, payment("90.00 USD"), reason=ReasonCode.STATUTORY_WITHDRAWAL)
+    assert (decision.verdict, decision.rule) == (Verdict.REJECTED, Rule.CUSTOMISED)
 
 
 def test_the_same_words_from_somebody_who_has_no_such_right_change_nothing() -> None:
     """A15"""
     of = order(line("L1", 1, "900.00 USD"))
-    decision, _ = POLICY.decide(
-        cancellation_id="can-1",
-        order=of,
-        request=request(reason=ReasonCode.STATUTORY_WITHDRAWAL),
-        payments={"T1": payment("900.00 USD")},
-        trackings={},
-        now=NOW,
-    )
-    assert decision.rule is Rule.ABOVE_LIMIT
+    assert decide(of, payment("900.00 USD"), reason=ReasonCode.STATUTORY_WITHDRAWAL).rule is Rule.ABOVE_LIMIT
 
 
 def test_a_final_sale_needs_approval_and_says_so() -> None:
     """A12"""
-    decision = decide(order(line("L1", 1, "50.00 USD"), flags=frozenset({OrderFlag.FINAL_SALE})), payment("50.00 USD"))
+    decision = decide(order(sold(line("L1", 1, "50.00 USD"), SaleCondition.FINAL_SALE)), payment("50.00 USD"))
     assert (decision.verdict, decision.rule) == (Verdict.NEEDS_APPROVAL, Rule.FINAL_SALE)
+    assert "Line L1" in decision.sentence
     assert "final sale" in decision.sentence
+
+
+def test_a_customised_line_is_refused_and_named() -> None:
+    """A12: the other lines may be asked for."""
+    of = order(line("L1", 1, "50.00 USD"), sold(line("L2", 1, "50.00 USD"), SaleCondition.CUSTOMISED))
+    decision = decide(of, payment("100.00 USD"))
+    assert (decision.verdict, decision.rule) == (Verdict.REJECTED, Rule.CUSTOMISED)
+    assert "Line L2" in decision.sentence
+
+
+@pytest.mark.parametrize(
+    ("does", "verdict"), [(one, one.value) for one in OnCondition if one is not OnCondition.ALLOWED]
+)
+def test_the_policy_says_what_a_condition_of_sale_means(does: OnCondition, verdict: str) -> None:
+    """A12"""
+    policy = POLICY.model_copy(update={"conditions": {SaleCondition.CUSTOMISED: does}})
+    decision = decide(
+        order(sold(line("L1", 1, "50.00 USD"), SaleCondition.CUSTOMISED)), payment("50.00 USD"), policy=policy
+    )
+    assert decision.verdict == {"refused": "rejected"}.get(verdict, verdict)
+
+
+def test_a_condition_of_sale_binds_the_customer_and_not_the_merchant() -> None:
+    """A12"""
+    of = order(sold(line("L1", 1, "50.00 USD"), SaleCondition.CUSTOMISED))
+    decision = decide(of, payment("50.00 USD"), reason=ReasonCode.OUT_OF_STOCK, actor=ActorKind.MERCHANT)
+    assert decision.verdict is Verdict.APPROVED
+
+
+@pytest.mark.parametrize(("before", "rule"), [(4, Rule.WITHIN_POLICY), (5, Rule.FREQUENT_CANCELLATIONS)])
+def test_a_customer_who_cancels_often_is_looked_at_by_a_second_person(before: int, rule: Rule) -> None:
+    history = CustomerHistory(cancellations=before)
+    assert decide(order(line("L1", 1, "50.00 USD")), payment("50.00 USD"), history=history).rule is rule
+
+
+def test_that_the_merchant_cannot_deliver_is_not_held_against_the_customer() -> None:
+    decision = decide(
+        order(line("L1", 1, "50.00 USD")),
+        payment("50.00 USD"),
+        reason=ReasonCode.OUT_OF_STOCK,
+        actor=ActorKind.MERCHANT,
+        history=CustomerHistory(cancellations=99),
+    )
+    assert decision.verdict is Verdict.APPROVED
+
+
+def test_only_staff_gives_back_the_shipping_charge_of_an_order_that_remains() -> None:
+    of = order(line("L1", 2, "50.00 USD"), shipping="5.00 USD")
+    asked = request(LineScope(line_id="L1", quantity=1)).model_copy(update={"shipping": True})
+    decision = POLICY.admits(of, asked)
+    assert decision is not None
+    assert decision.rule is Rule.INVALID_SCOPE
+    staff = asked.model_copy(update={"actor": Actor(kind=ActorKind.CUSTOMER_SERVICE, id="A-1")})
+    assert POLICY.admits(of, staff) is None
 
 
 def test_a_dispute_is_named_in_the_decision() -> None:

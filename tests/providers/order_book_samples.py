@@ -18,7 +18,7 @@ from domain.payment import Payment
 from domain.plan import Plan, Terms, make_plan
 from domain.policy import Decision, Rule, Verdict
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode, cancellation_id
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopStatus, Tracking
 from providers.order_book.port import Closing, Credit, CreditedTender
 
 DECISION = Decision(
@@ -116,11 +116,15 @@ def closing(of: CancellationRecord, *, coming_back: Sequence[str] = (), reversal
         cancellation_id=of.cancellation_id,
         order_id=of.order_id,
         result=result(of),
-        lines=plan.lines,
-        shipping=plan.shipping,
-        stopped=tuple(planned.shipment.shipment_id for planned in plan.shipments),
-        coming_back=tuple(coming_back),
-        left_out=plan.left_out,
+        plan=plan,
+        stops=tuple(
+            Stop(
+                shipment_id=planned.shipment.shipment_id,
+                action=planned.action,
+                status=StopStatus.COMING_BACK if planned.shipment.shipment_id in coming_back else StopStatus.STOPPED,
+            )
+            for planned in plan.shipments
+        ),
         reversals=tuple(reversals),
     )
 

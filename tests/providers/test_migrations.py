@@ -40,5 +40,5 @@ async def test_processes_that_start_together_migrate_once(empty_database_url: st
         revisions = (await connection.scalars(text("SELECT version_num FROM alembic_version"))).all()
         counters = (await connection.scalars(text("SELECT last FROM document_counters"))).all()
     await engine.dispose()
-    assert revisions == ["0002"]
+    assert revisions == ["0003"]
     assert counters == [0, 0]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.errors import ErrorCode, Refused
 from domain.money import Money, money
 from domain.order import OrderState
-from domain.outcome import ByHand, Outcome, Reversal
+from domain.outcome import ByHand, CarriedOut, Outcome, Reversal
 from domain.payment import Refund, RefundStatus
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, Shipment, ShipmentLine
@@ -40,7 +40,7 @@ async def test_an_order_is_read_as_it_was_put_in(order_book: SqlOrderBook, datab
         lines=(line(), line("52.35 USD", line_id="L2", quantity=1, tax="8.36 USD")),
         shipments=(parcel("S1", 2, label="shp_1"), parcel("S2", 1)),
         shipping="4.90 USD",
-    )
+    ).model_copy(update={"shipping_tax": money("0.78 USD"), "discount": money("1.00 USD"), "country": "DE"})
     await books.add_order(database, placed, email=EMAIL)
 
     assert await order_book.read_order("O-1") == placed
@@ -328,7 +328,7 @@ async def test_a_parcel_that_travels_on_keeps_what_was_not_cancelled(
     opened = record(placed, lines=[LineScope(line_id="L1", quantity=1)])
     await order_book.hold_order(opened, [], key="hold")
 
-    await order_book.close_order(closing(opened).model_copy(update={"stopped": ()}), [], key="close")
+    await order_book.close_order(closing(opened).model_copy(update={"stops": ()}), [], key="close")
 
     shipment = (await order_book.read_order("O-1")).shipments[0]
     assert (shipment.stopped, shipment.lines) == (False, (ShipmentLine(line_id="L1", quantity=2),))
@@ -384,7 +384,8 @@ async def test_the_book_remembers_a_cancellation(order_book: SqlOrderBook, datab
         whole.cancellation_id,
         whole.cancellation_id,
     ]
-    assert by_request[2] == whole.model_copy(update={"result": result(whole)})
+    done = CarriedOut(plan=whole.plan, stops=closing(whole).stops, reversals=())
+    assert by_request[2] == whole.model_copy(update={"result": result(whole), "carried_out": done})
 
 
 async def test_cancellations_of_many_orders_share_stock_without_losing_count(

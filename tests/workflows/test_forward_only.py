@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from domain.messages import ChooseRefundMethod, RefundMethod, RetryStep
+from domain.messages import ChooseRefundMethod, RetryStep
 from domain.money import money
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, Owner, State, StepName, StepStatus
+from domain.plan import RefundMethod
 from domain.request import Actor, ActorKind
 from sandbox import books
 from sandbox.carrier.model import FaultKind as CarrierFault

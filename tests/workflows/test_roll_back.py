@@ -77,7 +77,10 @@ async def test_silence_on_an_approval_rolls_back(house: House) -> None:
     result = await house.end(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert "Nobody approved" in result.sentence
-    assert [entry.action for entry in result.actions] == ["reminder: the approval is still due"]
+    assert [entry.action for entry in result.actions] == [
+        "reminder: the approval is due",
+        "escalated: nobody has answered",
+    ]
     await assert_untouched(house, sample.order_id)
 
 

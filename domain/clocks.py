@@ -1,0 +1,84 @@
+"""Legal clocks: until when the law wants the customer's money to be back."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+
+import holidays
+from pydantic import AfterValidator, Field
+
+from domain.base import Value
+from domain.order import Order, OrderFlag
+
+_LATEST_HOUR = time(20, tzinfo=UTC)
+"""Before midnight of the last day everywhere in the EU and, more so, west of it."""
+_YEARS_KNOWN = 2
+
+
+def _with_a_calendar(code: str) -> str:
+    if code not in holidays.list_supported_countries():
+        raise ValueError(f"there is no holiday calendar for {code!r}; write the country as its two letters of ISO 3166")
+    return code
+
+
+Country = Annotated[str, AfterValidator(_with_a_calendar)]
+
+
+class RefundDue(Value):
+    """When a refund is due, and by which law."""
+
+    law: str
+    at: datetime
+
+
+class RefundClock(Value):
+    """One law of `policy.toml`. It applies to orders that are delivered to one of `countries` or, with `eu_consumers`, to
+    consumers in the EU.
+
+    Days are counted from the day after the merchant learnt of the cancellation. With `working_days`, Saturdays, Sundays and
+    public holidays do not count (16 CFR 435.1 counts so). Without, every day counts, and a last day that is one of those is
+    put off to the next working day (Regulation 1182/71, art. 3, for terms of EU law). The calendar of holidays is the
+    delivery country's.
+    """
+
+    law: str
+    days: Annotated[int, Field(ge=1, le=90)]
+    working_days: bool = False
+    eu_consumers: bool = False
+    countries: frozenset[Country] = frozenset()
+
+    def applies_to(self, order: Order) -> bool:
+        return order.country in self.countries or (self.eu_consumers and OrderFlag.EU_CONSUMER in order.flags)
+
+    def due(self, learnt_at: datetime, country: str | None) -> datetime:
+        """When the term ends that began with `learnt_at`: 20:00 UTC of its last day, which is before midnight there."""
+        first = learnt_at.astimezone(UTC).date()
+        is_off = _days_off(country, first.year)
+        day = first
+        if self.working_days:
+            for _ in range(self.days):
+                day = _next_working_day(day, is_off)
+        else:
+            day += timedelta(days=self.days)
+            if day.weekday() >= 5 or day in is_off:
+                day = _next_working_day(day, is_off)
+        return datetime.combine(day, _LATEST_HOUR)
+
+
+def refund_due(clocks: Sequence[RefundClock], order: Order, learnt_at: datetime) -> RefundDue | None:
+    """The strictest of the laws that apply to an order; None when none does."""
+    dues = [RefundDue(law=one.law, at=one.due(learnt_at, order.country)) for one in clocks if one.applies_to(order)]
+    return min(dues, key=lambda due: due.at, default=None)
+
+
+def _days_off(country: str | None, year: int) -> frozenset[date]:
+    if country is None or country not in holidays.list_supported_countries():
+        return frozenset()  # a country without a calendar: fewer days off make an earlier due time, never a later one
+    return frozenset(holidays.country_holidays(country, years=range(year, year + _YEARS_KNOWN)))
+
+
+def _next_working_day(day: date, off: frozenset[date]) -> date:
+    day += timedelta(days=1)
+    while day.weekday() >= 5 or day in off:
+        day += timedelta(days=1)
+    return day
