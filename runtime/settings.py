@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
@@ -36,6 +36,11 @@ class WorkerSettings(BaseSettings):
     ups_contact_phone: str = Field(default="+10000000000", pattern=r"^\+[0-9]{1,13}$")
     """Whom UPS asks about an intercept: set both before the first real one."""
     ups_token_url: str = "https://onlinetools.ups.com/security/v1/oauth/token"  # noqa: S105 - an address
+    marketplace_base_url: str | None = None
+    marketplace_api_key: SecretStr | None = None
+    """Both or neither: without them no order is sold on a marketplace."""
+    marketplace_reason_code: str | None = None
+    """The marketplace's own code for what a seller cancels; None means those that Mirakl starts with."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 25
     smtp_username: str | None = None
@@ -48,12 +53,19 @@ class WorkerSettings(BaseSettings):
     graceful_shutdown: Seconds = timedelta(seconds=45)
     """Longer than the longest attempt of a step, so that a stop loses nothing. Seconds or ISO 8601."""
 
+    @model_validator(mode="after")
+    def _marketplace_is_complete(self) -> "WorkerSettings":
+        if (self.marketplace_base_url is None) != (self.marketplace_api_key is None):
+            raise ValueError("MARKETPLACE_BASE_URL and MARKETPLACE_API_KEY belong together: set both, or neither")
+        return self
+
 
 def complaint(error: ValidationError) -> str:
-    """What is wrong with the settings, a line for each variable."""
-    lines = [
-        f"  {'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
-    ]
+    """What is wrong with the settings, a line for each variable, or for some that do not go together."""
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"  {name}: {problem['msg']}" if name else f"  {problem['msg']}")
     return "\n".join(["The settings are not complete:", *lines, "Set them in the environment; README.md lists them."])
 
 

@@ -213,7 +213,9 @@ class Demo:
 
 async def _demo(console: Console, folder: Path, report_file: Path | None, *, stay: bool, kill_worker: bool) -> int:
     _cancel_on_signals()
-    console.print(Text("Starting Temporal, the gateway, carrier and mail stand-ins, and the worker …", style="dim"))
+    console.print(
+        Text("Starting Temporal, the gateway, carrier, marketplace and mail stand-ins, and the worker …", style="dim")
+    )
     async with new_stack(folder, usual_ports=stay) as stack:
         client = await stack.start()
         engine = open_engine(stack.database_url)

@@ -22,6 +22,8 @@ from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
 from sandbox.carrier_admin import carrier_process
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.mailbox import mailbox_process
+from sandbox.marketplace.model import MARKETPLACE_KEY
+from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
 
 USUAL_PORT, USUAL_UI_PORT = 7233, 8233
@@ -50,12 +52,13 @@ class Stack:
         gateway = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", "4"]
         self.gateway = Process("gateway", gateway, folder / "gateway.log")
         self.carrier = carrier_process(folder, scan_seconds=2)
+        self.marketplace = marketplace_process(folder)
         self.mailbox = mailbox_process(self.mails)
         self.worker = Process("worker", ["worker.py", "run"], folder / "worker.log", announces=False)
 
     async def start(self) -> Client:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
-        standins = (self.gateway, self.carrier, self.mailbox)
+        standins = (self.gateway, self.carrier, self.marketplace, self.mailbox)
         self.temporal.start()
         starting = [asyncio.get_running_loop().run_in_executor(None, process.start) for process in standins]
         try:
@@ -82,6 +85,8 @@ class Stack:
             "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
             "UPS_BASE_URL": self.carrier.url,
             "UPS_TOKEN_URL": f"{self.carrier.url}/security/v1/oauth/token",
+            "MARKETPLACE_BASE_URL": self.marketplace.url,
+            "MARKETPLACE_API_KEY": MARKETPLACE_KEY,
             "SMTP_HOST": mail.hostname or "",
             "SMTP_PORT": str(mail.port),
             "LOG_FORMAT": "json",
@@ -109,7 +114,14 @@ class Stack:
 
     def stop(self) -> None:
         """The worker first, so that it ends its steps; Temporal last."""
-        for process in (self.worker, self.mailbox, self.carrier, self.gateway, self.temporal):
+        for process in (
+            self.worker,
+            self.mailbox,
+            self.marketplace,
+            self.carrier,
+            self.gateway,
+            self.temporal,
+        ):
             process.stop()
 
 

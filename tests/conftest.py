@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fixtures.gateway",
     "tests.fixtures.carrier",
+    "tests.fixtures.marketplace",
     "tests.fixtures.mail",
     "tests.fixtures.databases",
     "tests.fixtures.temporal",

@@ -34,6 +34,7 @@ from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, connection
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET, WEBHOOK_SECRET
 from sandbox.gateway_admin import SANDBOX_KEY
+from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.serving import Process
 from tests.fixtures.api import STRIPE_SECRET
 from workflows.cancellation import CancellationWorkflow
@@ -42,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 ONE_SHOT = {"schema", "namespace", "migrate"}
-SANDBOX = ["carrier", "gateway", "mailbox"]
+SANDBOX = ["carrier", "gateway", "mailbox", "marketplace"]
 HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -173,6 +174,9 @@ def test_the_environment_of_the_worker_is_complete_and_fits_the_sandbox(monkeypa
     assert settings.stripe_api_key.get_secret_value() == SANDBOX_KEY
     assert settings.easypost_api_key.get_secret_value() == EASYPOST_KEY
     assert (settings.ups_client_id, settings.ups_client_secret.get_secret_value()) == (UPS_CLIENT_ID, UPS_CLIENT_SECRET)
+    assert settings.marketplace_api_key is not None
+    assert settings.marketplace_api_key.get_secret_value() == MARKETPLACE_KEY
+    assert settings.marketplace_reason_code is None
     assert (settings.smtp_username, settings.smtp_password) == (None, None)
     assert settings.log_format is LogFormat.JSON
     assert connection()["target_host"] == "temporal:7233"
@@ -211,6 +215,11 @@ def test_empty_addresses_lead_to_the_providers_own(monkeypatch: pytest.MonkeyPat
         assert getattr(settings, name) == WorkerSettings.model_fields[name].default
 
 
+def test_an_empty_address_and_key_mean_no_marketplace(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(monkeypatch, "worker", WorkerSettings, MARKETPLACE_BASE_URL="", MARKETPLACE_API_KEY="")
+    assert (settings.marketplace_base_url, settings.marketplace_api_key) == (None, None)
+
+
 def _settings(monkeypatch: pytest.MonkeyPatch, service: str, kind: type[Settings], **given: str) -> Settings:
     for name in [*os.environ, *map(str.upper, kind.model_fields)]:
         if name.startswith("TEMPORAL_") or name.lower() in kind.model_fields:
@@ -247,7 +256,7 @@ def test_addresses_name_services_and_the_ports_they_listen_on() -> None:
         f"grpc://{SERVICES[name].environment['TEMPORAL_ADDRESS']}" for name in ("namespace", "ui", "worker", "api")
     ]
     addresses += [_after("--webhook-url", SERVICES[name].command) for name in ("gateway", "carrier")]
-    assert len(addresses) == 12
+    assert len(addresses) == 13
     for address in addresses:
         host, port = urlsplit(address).hostname, urlsplit(address).port
         assert port in _listening()[host or ""], f"nothing listens at {address}"

@@ -24,7 +24,7 @@ class Cuttable:
         await self._app(scope, receive, send)
 
 
-async def _cut(request: Request) -> Response:
+async def cut(request: Request) -> Response:
     """Returns when uvicorn has seen the end of the connection: what is returned then goes nowhere."""
     request.scope["sandbox.transport"].abort()
     while (await request.receive())["type"] != "http.disconnect":
@@ -58,12 +58,12 @@ class FaultyRoute(APIRoute):
                 case FaultKind.HTTP_500:
                     return self.broken(500, None)
                 case FaultKind.DROP_BEFORE_COMMIT:
-                    return await _cut(request)
+                    return await cut(request)
                 case FaultKind.HTTP_500_AFTER_COMMIT:
                     await handle(request)
                     return self.broken(500, None)
                 case FaultKind.DROP_AFTER_COMMIT:
                     await handle(request)
-                    return await _cut(request)
+                    return await cut(request)
 
         return faulty

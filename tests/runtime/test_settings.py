@@ -1,0 +1,32 @@
+"""What the settings of the worker ask for."""
+
+import pytest
+from pydantic import ValidationError
+
+from runtime.settings import WorkerSettings, complaint
+
+
+@pytest.fixture(autouse=True)
+def needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WorkerSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("STRIPE_API_KEY", "EASYPOST_API_KEY", "UPS_CLIENT_ID", "UPS_CLIENT_SECRET"):
+        monkeypatch.setenv(name, "a-secret")
+
+
+@pytest.mark.parametrize("given", [(), ("MARKETPLACE_BASE_URL", "MARKETPLACE_API_KEY")])
+def test_a_marketplace_may_be_there_or_not(monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]) -> None:
+    for name in given:
+        monkeypatch.setenv(name, "a-secret")
+    settings = WorkerSettings()
+    assert (settings.marketplace_base_url is None) == (settings.marketplace_api_key is None) == (not given)
+
+
+@pytest.mark.parametrize("given", ["MARKETPLACE_BASE_URL", "MARKETPLACE_API_KEY"])
+def test_half_a_marketplace_is_complained_about(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv(given, "a-secret")
+    with pytest.raises(ValidationError) as caught:
+        WorkerSettings()
+    told = complaint(caught.value)
+    assert "MARKETPLACE_BASE_URL and MARKETPLACE_API_KEY belong together: set both, or neither" in told
+    assert "a-secret" not in told
