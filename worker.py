@@ -36,6 +36,7 @@ from providers.carrier.ups import UpsIntercepts
 from providers.gateway.port import PaymentGateway
 from providers.gateway.stripe import StripeGateway
 from providers.mail.smtp import SmtpMailer
+from providers.marketplace.mirakl import MiraklMarketplace
 from providers.marketplace.port import Marketplace
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.engine import open_engine
@@ -134,7 +135,7 @@ async def _connect() -> Client:
 @contextlib.asynccontextmanager
 async def _counterparts(
     settings: WorkerSettings,
-) -> AsyncIterator[tuple[OrderBook, PaymentGateway, Labels, Intercepts]]:
+) -> AsyncIterator[tuple[OrderBook, PaymentGateway, Labels, Intercepts, Marketplace | None]]:
     engine = open_engine(settings.database_url)
     gateway = StripeGateway(settings.stripe_api_key.get_secret_value(), settings.stripe_base_url)
     labels = EasyPostLabels(settings.easypost_api_key.get_secret_value(), settings.easypost_base_url)
@@ -146,9 +147,18 @@ async def _counterparts(
         contact_name=settings.ups_contact_name,
         contact_phone=settings.ups_contact_phone,
     )
+    marketplace = None
+    if settings.marketplace_base_url and settings.marketplace_api_key:
+        marketplace = MiraklMarketplace(
+            settings.marketplace_base_url,
+            settings.marketplace_api_key.get_secret_value(),
+            reason_code=settings.marketplace_reason_code,
+        )
     try:
-        yield SqlOrderBook(engine), gateway, labels, intercepts
+        yield SqlOrderBook(engine), gateway, labels, intercepts, marketplace
     finally:
+        if marketplace:
+            await marketplace.aclose()
         await intercepts.aclose()
         await gateway.aclose()
         await engine.dispose()
@@ -166,7 +176,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             f"Namespace {client.namespace} lacks the search attributes {', '.join(missing)}. Create them with:\n  "
             + search_attributes.creating_command(missing, client.namespace),
         )
-    async with _counterparts(settings) as (book, gateway, labels, intercepts):
+    async with _counterparts(settings) as (book, gateway, labels, intercepts, marketplace):
         mailer = SmtpMailer(
             settings.smtp_host,
             settings.smtp_port,
@@ -183,6 +193,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             labels=labels,
             intercepts=intercepts,
             policy=policy,
+            marketplace=marketplace,
             graceful_shutdown_timeout=settings.graceful_shutdown,
             sticky_queue_schedule_to_start_timeout=STICKY,
         )

@@ -72,7 +72,8 @@ class OrderActivities:
             failed = failed_since(known.carried_out, holds)
             if len(holds.stops) == len(known.carried_out.stops) and not failed:
                 return seen
-            await self._book.reopen(known.cancellation_id, failed, key=step.key)
+            told = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=known.plan.terms.fallbacks)
+            await self._book.reopen(known.cancellation_id, failed, [told] if failed else [], key=step.key)
         known = known.model_copy(update={"result": None, "plan": holds.plan, "carried_out": holds})
         return Verification(
             decision=known.decision,
@@ -164,6 +165,7 @@ class OrderActivities:
             if abuse
             else CustomerHistory(),
             now=now,
+            learnt_at=activity.info().scheduled_time,
         )
         return Verification(decision=decision, plan=plan, customer_id=order.customer_id)
 

@@ -172,9 +172,11 @@ class Policy(Value):
         trackings: dict[str, Tracking],
         history: CustomerHistory,
         now: datetime,
+        learnt_at: datetime,
     ) -> tuple[Decision, Plan | None]:
         """The decision and, unless it rejects, the plan. `payments` by tender id and `trackings` by shipment id are the
-        live truth, read a moment ago; `history` covers the time of the abuse limit."""
+        live truth, read a moment ago; `history` covers the time of the abuse limit. The legal
+        clocks begin with `learnt_at`, when the request arrived."""
         try:
             plan = make_plan(
                 cancellation_id=cancellation_id,
@@ -183,7 +185,7 @@ class Policy(Value):
                 payments=payments,
                 trackings=trackings,
                 terms=self.terms,
-                refund_due=refund_due(self.refund_clocks, order, now),
+                refund_due=refund_due(self.refund_clocks, order, learnt_at),
             )
         except NotCancellable as no:
             return self.reject(Rule(no.reason), no.message, maximum=no.maximum), None

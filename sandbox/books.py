@@ -10,6 +10,7 @@ from domain.base import Value
 from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import Outcome
+from domain.request import CancellationRequest
 from providers.order_book.engine import reading, writing
 from providers.order_book.port import NoticeKind
 from providers.order_book.tables import (
@@ -64,6 +65,7 @@ class OutboxNotice(Value):
     kind: NoticeKind
     order_id: str
     amount: Money | None
+    to: str | None
     due_at: datetime
     sent_at: datetime | None
     attempts: int
@@ -106,7 +108,7 @@ async def add_order(
 ) -> None:
     """Put an order in. Its units are reserved, except those in the shipments `handed_over` to the carrier. `on_hand` adds
     stock by SKU (when not given: what the order reserves). `balances` by account is what is left on a gift card or store
-    credit now, after this order was paid with it (when not given: nothing)."""
+    credit now, after this order was paid with it (when not given: nothing), or what a gift card was bought for."""
     travelling: dict[str, int] = {}
     for shipment in order.shipments:
         if shipment.shipment_id in handed_over:
@@ -141,6 +143,26 @@ async def add_order(
                         key=f"opening/{tender.reference}",
                         account_id=tender.reference,
                         amount=left.amount,
+                        at=datetime.now(UTC),
+                    )
+                )
+        for shipment in order.shipments:
+            if shipment.gift_card:
+                face = (balances or {})[shipment.gift_card]
+                session.add(
+                    AccountRow(
+                        account_id=shipment.gift_card,
+                        kind=TenderKind.GIFT_CARD,
+                        currency=face.currency,
+                        balance=face.amount,
+                    )
+                )
+                await session.flush()
+                session.add(
+                    AccountEntryRow(
+                        key=f"sold/{shipment.gift_card}",
+                        account_id=shipment.gift_card,
+                        amount=face.amount,
                         at=datetime.now(UTC),
                     )
                 )
@@ -288,6 +310,7 @@ async def notices(engine: AsyncEngine) -> list[OutboxNotice]:
                 kind=row.kind,
                 order_id=row.order_id,
                 amount=row.content.amount,
+                to=row.content.to,
                 due_at=row.due_at,
                 sent_at=row.sent_at,
                 attempts=row.attempts,
@@ -326,3 +349,14 @@ async def cancellations(engine: AsyncEngine) -> list[CancellationState]:
             CancellationState(cancellation_id=row.cancellation_id, order_id=row.order_id, outcome=row.outcome)
             for row in await session.scalars(select(CancellationRow).order_by(CancellationRow.opened_at))
         ]
+
+
+async def request_of(engine: AsyncEngine, order_id: str) -> CancellationRequest:
+    """The request of the order's latest cancellation."""
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        found = await session.scalars(
+            select(CancellationRow)
+            .where(CancellationRow.order_id == order_id)
+            .order_by(CancellationRow.opened_at.desc())
+        )
+        return found.first().request  # type: ignore[union-attr]

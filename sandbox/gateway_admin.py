@@ -128,6 +128,13 @@ class GatewayAdmin:
         """Let time pass: what is due happens now."""
         await self._post("/sandbox/clock/advance", Advance(seconds=seconds).model_dump_json())
 
+    async def capture_begins(self, payment: str) -> None:
+        """Let a capture of all that is reserved get under way, until `capture_ends`."""
+        await self._post(f"/sandbox/payments/{payment}/capture_begins", "")
+
+    async def capture_ends(self, payment: str) -> None:
+        await self._post(f"/sandbox/payments/{payment}/capture_ends", "")
+
     async def settle(self, refund: str) -> None:
         await self._post(f"/sandbox/refunds/{refund}/settle", "")
 

@@ -6,22 +6,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.base import Value
 from domain.money import Money, money
-from domain.order import Order, OrderFlag, OrderLine, OrderState, Tender, TenderKind
+from domain.order import Order, OrderFlag, OrderLine, OrderState, SaleCondition, Tender, TenderKind
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import Shipment, ShipmentLine
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway_admin import GatewayAdmin, TestCard
+from sandbox.marketplace.model import SoldLine
+from sandbox.marketplace_admin import MarketplaceAdmin
 
 
 class SampleLine(Value):
-    """`total` for all units, with `tax` inside."""
+    """`total` for all units, with `tax` inside. `commission` is what the marketplace keeps besides, of a line sold there."""
 
     line_id: str
     quantity: int
     total: Money
     tax: Money
+    condition: SaleCondition = SaleCondition.REGULAR
+    commission: Money | None = None
 
 
 class SampleTender(Value):
@@ -38,10 +42,11 @@ class SampleTender(Value):
 
 
 class SampleParcel(Value):
-    """`script` None: still in the warehouse, without a label."""
+    """`script` None: still in the warehouse, without a label. `gift_card`: no parcel, but a gift card by mail."""
 
     lines: tuple[ShipmentLine, ...]
     script: Script | None = None
+    gift_card: bool = False
 
 
 class SampleOrder(Value):
@@ -50,12 +55,16 @@ class SampleOrder(Value):
     tenders: tuple[SampleTender, ...]
     parcels: tuple[SampleParcel, ...] = ()
     shipping: Money | None = None
+    shipping_tax: Money | None = None
+    discount: Money | None = None
+    country: str | None = None
+    customer: str | None = None
     flags: frozenset[OrderFlag] = frozenset()
     age: timedelta = timedelta(days=1)
 
     @property
     def customer_id(self) -> str:
-        return f"C-{self.order_id}"
+        return self.customer or f"C-{self.order_id}"
 
     @property
     def currency(self) -> str:
@@ -88,10 +97,17 @@ def parcel(script: Script | None, **quantities: int) -> SampleParcel:
 class Shop:
     """Places sample orders. `payments` and `labels` remember the provider's id per order, for faults and counts."""
 
-    def __init__(self, gateway: GatewayAdmin, carrier: CarrierAdmin, engine: AsyncEngine) -> None:
+    def __init__(
+        self,
+        gateway: GatewayAdmin,
+        carrier: CarrierAdmin,
+        engine: AsyncEngine,
+        marketplace: MarketplaceAdmin | None = None,
+    ) -> None:
         self.gateway = gateway
         self.carrier = carrier
         self.engine = engine
+        self.marketplace = marketplace
         self.payments: dict[str, list[str]] = {}
         self.labels: dict[str, list[str]] = {}
 
@@ -113,6 +129,7 @@ class Shop:
                     quantity=one.quantity,
                     total=one.total,
                     tax=one.tax,
+                    condition=one.condition,
                 )
                 for one in sample.lines
             ),
@@ -120,15 +137,30 @@ class Shop:
             shipments=tuple(shipments),
             shipping=sample.shipping or Money.zero(sample.currency),
             shipping_credited=Money.zero(sample.currency),
+            shipping_tax=sample.shipping_tax,
+            discount=sample.discount,
+            country=sample.country,
             flags=sample.flags,
         )
         handed_over = {
             f"S{number}"
             for number, one in enumerate(sample.parcels, start=1)
-            if one.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
+            if one.gift_card
+            or one.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
         }
         await books.add_order(
-            self.engine, order, email=f"{sample.customer_id.lower()}@customer.example", handed_over=handed_over
+            self.engine,
+            order,
+            email=f"{sample.customer_id.lower()}@customer.example",
+            balances={
+                shipment.gift_card: Money.total(
+                    (one.total for one in sample.lines if one.line_id in {part.line_id for part in shipment.lines}),
+                    sample.currency,
+                )
+                for shipment in shipments
+                if shipment.gift_card
+            },
+            handed_over=handed_over,
         )
         return order
 
@@ -148,12 +180,20 @@ class Shop:
             if part.disputed:
                 await self.gateway.dispute(reference)
             self.payments.setdefault(sample.order_id, []).append(reference)
+        elif part.kind is TenderKind.MARKETPLACE:
+            assert self.marketplace is not None
+            reference = f"M-{sample.order_id}"
+            await self.marketplace.sell(reference, [_sold(one) for one in sample.lines], currency=sample.currency)
         else:
             reference = f"{part.kind.value}-{sample.order_id}-{tender_id}"
         return Tender(tender_id=tender_id, kind=part.kind, amount=part.amount, reference=reference)
 
     async def _pack(self, sample: SampleOrder, number: int, part: SampleParcel) -> Shipment:
         shipment_id = f"S{number}"
+        if part.gift_card:
+            return Shipment(
+                shipment_id=shipment_id, lines=part.lines, gift_card=f"bought-{sample.order_id}-{shipment_id}"
+            )
         if part.script is None:
             return Shipment(shipment_id=shipment_id, lines=part.lines)
         label = await self.carrier.parcel(part.script, reference=f"{sample.order_id}-{shipment_id}")
@@ -165,6 +205,18 @@ class Shop:
             label_reference=label.shipment_id,
             tracking_number=label.tracking_number,
         )
+
+
+def _sold(one: SampleLine) -> SoldLine:
+    """What the order book has of a line is the seller's share; the buyer paid the commission on top."""
+    commission = one.commission.amount if one.commission else 0
+    return SoldLine(
+        id=one.line_id,
+        quantity=one.quantity,
+        price=(one.total - one.tax).amount + commission,
+        tax=one.tax.amount,
+        commission=commission,
+    )
 
 
 def request(

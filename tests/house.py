@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from domain.messages import RefundEvent, ResolveStep, Submission
+from domain.messages import Approve, RefundEvent, ResolveStep, ShipmentEvent, Submission
 from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, StepName
 from domain.plan import Terms
@@ -28,6 +28,7 @@ from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.gateway.stripe import StripeGateway
+from providers.marketplace.mirakl import MiraklMarketplace
 from providers.order_book.book import SqlOrderBook
 from sandbox import books
 from sandbox.gateway.messages import EffectKind
@@ -55,6 +56,7 @@ class House:
     gateway: StripeGateway
     labels: EasyPostLabels
     intercepts: UpsIntercepts
+    marketplace: MiraklMarketplace
     task_queue: str
     started: list[Handle] = field(default_factory=list)
 
@@ -76,6 +78,7 @@ class House:
             labels=self.labels,
             intercepts=self.intercepts,
             policy=policy,
+            marketplace=self.marketplace,
             task_queue=self.task_queue,
             **options,
         )
@@ -123,6 +126,35 @@ class House:
     async def skip(self, by: timedelta) -> None:
         """Let the server's clock jump; what is due on the way happens."""
         await self.server.sleep(by)
+
+    async def told_of_parcel(self, order_id: str) -> Handle:
+        """What an event of the carrier becomes that is about an order whose cancellation may be over."""
+        return await self._told(order_id, "shipment_event", ShipmentEvent(event_id="evt_p"))
+
+    async def told_of_refund(self, order_id: str) -> Handle:
+        """The same for an event of the gateway."""
+        return await self._told(order_id, "refund_event", RefundEvent(event_id="evt_r"))
+
+    async def _told(self, order_id: str, signal: str, event: ShipmentEvent | RefundEvent) -> Handle:
+        known = await books.request_of(self.engine, order_id)
+        started = await self.client.start_workflow(
+            CancellationWorkflow.run,
+            known,
+            id=workflow_id(order_id),
+            task_queue=self.task_queue,
+            start_signal=signal,
+            start_signal_args=[event],
+        )
+        run_id = started.result_run_id
+        handle = self.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id), run_id=run_id)
+        self.started.insert(0, handle)  # the run that the test is about
+        return handle
+
+    async def approve(self, handle: Handle) -> None:
+        await handle.execute_update(CancellationWorkflow.approve, Approve(actor=SUPERVISOR))
+
+    async def resolve(self, handle: Handle, answer: ResolveStep) -> None:
+        await handle.execute_update(CancellationWorkflow.resolve_step, answer)
 
     async def wake(self, handle: Handle) -> None:
         """What a webhook of the gateway becomes: a signal that only wakes the run up."""

@@ -391,5 +391,8 @@ def _payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes
         dispute=_dispute(disputes),
         mandate=_mandate(intent) is not None,
         released=intent.status == "canceled" or part_taken,
+        capturing=_money(intent.amount - intent.amount_received, intent.currency)
+        if intent.status == "processing"
+        else None,
         refunds=refunds,
     )

@@ -234,7 +234,9 @@ class SqlOrderBook:
             _end(order, cancellation, closing.result)
             await outbox.put_notices(session, closing.cancellation_id, order.order_id, notices)
 
-    async def reopen(self, cancellation_id: str, failed: Sequence[CreditedTender], *, key: str) -> None:
+    async def reopen(
+        self, cancellation_id: str, failed: Sequence[CreditedTender], notices: Sequence[NewNotice], *, key: str
+    ) -> None:
         async with transaction(self._writes) as session:
             cancellation = await session.get_one(CancellationRow, cancellation_id)
             order = await lock_order(session, cancellation.order_id)
@@ -263,6 +265,7 @@ class SqlOrderBook:
                 order_id=order.order_id,
                 cancellation_id=cancellation_id,
             )
+            await outbox.put_notices(session, cancellation_id, order.order_id, notices)
 
     async def tell(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
         async with transaction(self._writes) as session:

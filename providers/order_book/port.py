@@ -251,7 +251,9 @@ class OrderBook(Protocol):
         changed is booked. Refused: ORDER_LOCKED."""
         ...
 
-    async def reopen(self, cancellation_id: str, failed: Sequence[CreditedTender], *, key: str) -> None:
+    async def reopen(
+        self, cancellation_id: str, failed: Sequence[CreditedTender], notices: Sequence[NewNotice], *, key: str
+    ) -> None:
         """Open a closed cancellation again, because what it had achieved came undone: hold the order, and take back the
         settlement of what has `failed`. Nothing when it is open; it may be closed and opened again, so the effect's key is
         `key` and a number. Refused: ORDER_HELD when another cancellation holds the order."""

@@ -248,6 +248,16 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
         with state.transaction():
             return state.dispute(payment, change.status)
 
+    @app.post("/sandbox/payments/{payment}/capture_begins")
+    async def capture_begins(payment: str) -> Json:
+        with state.transaction():
+            return state.capture_begins(payment)
+
+    @app.post("/sandbox/payments/{payment}/capture_ends")
+    async def capture_ends(payment: str) -> Json:
+        with state.transaction():
+            return state.capture_ends(payment)
+
     @app.post("/sandbox/refunds/{refund}/settle")
     async def settle(refund: str) -> Json:
         with state.transaction():

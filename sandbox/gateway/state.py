@@ -474,6 +474,22 @@ class State:
         self._save(payment)
         return self._render_payment(payment, call.params)
 
+    def capture_begins(self, payment_id: str) -> Json:
+        """The merchant captures all that is reserved, and the payment method takes its time."""
+        payment = self._get(Payment, payment_id, "payment_intent")
+        self._expect(payment, "captured", "requires_capture")
+        payment.status, payment.capturable = "processing", 0
+        self._save(payment)
+        return self._render_payment(payment, {})
+
+    def capture_ends(self, payment_id: str) -> Json:
+        payment = self._get(Payment, payment_id, "payment_intent")
+        self._expect(payment, "captured", "processing")
+        payment.capturable = payment.amount - payment.captured
+        self._capture(Call(params={}), payment, payment.capturable, final=True)
+        self._save(payment)
+        return self._render_payment(payment, {})
+
     def _capture(self, call: Call, payment: Payment, amount: int, *, final: bool) -> None:
         payment.captured += amount
         payment.capturable -= amount

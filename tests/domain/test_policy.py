@@ -39,6 +39,7 @@ def decide(
         trackings={},
         history=history,
         now=NOW,
+        learnt_at=NOW,
     )
     return decision
 

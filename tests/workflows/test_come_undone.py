@@ -1,0 +1,313 @@
+"""What was achieved comes undone: voided labels that travel, refunds that fail after they had succeeded, disputes; while
+the run goes on, and after it has ended."""
+
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from domain.messages import ChooseRefundMethod, RetryStep, ShipmentEvent
+from domain.money import money
+from domain.order import OrderFlag
+from domain.outcome import GoodsStatus, MoneyStatus, Outcome, Owner, State, StepName
+from domain.plan import LeftOutReason, RefundIntercepted, RefundMethod, Terms
+from domain.request import Actor, ActorKind, LineScope
+from sandbox import books
+from sandbox.carrier.model import Script, TrackerStatus
+from sandbox.gateway.messages import EffectKind
+from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.house import POLICY, SUPERVISOR, House, resolve
+from tests.workflows.samples import an_id, captured
+from workflows.cancellation import CancellationWorkflow
+
+PENDING = "pm_card_pendingRefund"
+
+
+def two_cards() -> SampleOrder:
+    """The first settles at once, the second takes days."""
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "50.00 USD"),),
+        tenders=(card("10.00 USD"), card("40.00 USD", card=PENDING)),
+    )
+
+
+def label(house: House, sample: SampleOrder) -> str:
+    return house.shop.labels[sample.order_id][0]
+
+
+async def refund_of(house: House, sample: SampleOrder, tender: int = 0) -> str:
+    payment = house.shop.payments[sample.order_id][tender]
+    return (await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))[-1].object_id
+
+
+# Goods
+
+
+async def test_a_parcel_that_travels_after_an_accepted_void_is_intercepted_before_the_money_goes_back(
+    house: House,
+) -> None:
+    """C4: it was scanned while the approval was waited for."""
+    sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.IN_TRANSIT)
+    await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(event_id="evt_p"))
+    await house.approve(handle)
+    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+    assert await house.refunds(sample.order_id) == []
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.RETURN_TO_SENDER)
+    result = await house.end(handle)
+    assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def test_a_parcel_that_is_delivered_after_an_accepted_void_is_not_refunded(house: House) -> None:
+    """C7: no event came; the look after the wait finds it."""
+    sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.DELIVERED)
+    await house.skip(timedelta(hours=3))
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert result.outcome is Outcome.REJECTED
+    assert [out.reason for out in result.left_out] == [LeftOutReason.STOP_DECLINED]
+    assert await house.refunds(sample.order_id) == []
+
+
+async def test_a_parcel_that_reaches_a_refunded_customer_is_a_persons_to_fetch(house: House) -> None:
+    """C7: scanned while the refund was settling; too late to leave the cancellation."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
+    order = await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.DELIVERED)
+    await house.shop.gateway.settle(await refund_of(house, sample))
+    await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(event_id="evt_p"))
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert progress.waits[0].owner is Owner.CARRIER
+    assert "fetch the goods" in progress.waits[0].reason
+    await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "RETURN-7"))
+    result = await house.end(handle)
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
+    assert (await books.stock(house.engine, order.lines[0].sku)).expected_back == 1
+    await house.assert_books_balance()
+
+
+async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_and_is_turned_round(
+    house: House,
+) -> None:
+    """C4: the carrier tells of it days later. Nothing is refunded twice, and the stock is right."""
+    sample = captured()
+    order = await house.shop.place(sample)
+    first = await house.cancel(request(sample))
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.IN_TRANSIT)
+    handle = await house.told_of_parcel(sample.order_id)
+    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+    assert (await house.book.read_order(sample.order_id)).held_by == first.cancellation_id
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.RETURN_TO_SENDER)
+    result = await house.end(handle)
+    assert (result.cancellation_id, result.outcome) == (first.cancellation_id, Outcome.CANCELLED)
+    assert result.goods is GoodsStatus.COMING_BACK
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+    stock = await books.stock(house.engine, order.lines[0].sku)
+    assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 1)
+    await house.assert_books_balance()
+
+
+async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_nothing(house: House) -> None:
+    sample = captured()
+    await house.shop.place(sample)
+    first = await house.cancel(request(sample))
+    handle = await house.told_of_parcel(sample.order_id)
+    result = await house.end(handle)
+    assert result.existing
+    assert result.cancellation_id == first.cancellation_id
+    assert (await house.book.read_order(sample.order_id)).held_by is None
+
+
+async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_to_a_person(bare_house: House) -> None:
+    """C6, C7: the policy refunds on acceptance and bears the risk; the cancellation is opened again."""
+    house = bare_house
+    terms = Terms(refund_intercepted=RefundIntercepted.ON_ACCEPTANCE)
+    async with house.worker(policy=POLICY.model_copy(update={"terms": terms})):
+        sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
+        await house.shop.place(sample)
+        first = await house.cancel(request(sample))
+        assert first.outcome is Outcome.CANCELLED
+        await house.shop.carrier.scan(label(house, sample), TrackerStatus.DELIVERED)
+        handle = await house.told_of_parcel(sample.order_id)
+        await house.waits_for(handle, State.NEEDS_ATTENTION)
+        with pytest.raises(WorkflowUpdateFailedError):  # it was closed: not rolled back any more
+            await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "roll_back"))
+        await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
+        result = await house.end(handle)
+        assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+        assert (await house.end(await house.told_of_parcel(sample.order_id))).existing  # and is not opened once more
+
+
+# Money
+
+
+async def test_a_refund_that_fails_after_it_had_succeeded_is_noticed_before_the_end(house: House) -> None:
+    """B23: while the other tender was waited for. Made again under the next key; the ledger has the contra transfer."""
+    sample = two_cards()
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    first, second = await refund_of(house, sample), await refund_of(house, sample, 1)
+    await house.shop.gateway.fail(first)
+    await house.shop.gateway.settle(second)
+    await house.wake(handle)
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert f"refund {first} over 10.00 USD failed" in progress.waits[0].reason
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    result = await house.end(handle)
+    assert (result.outcome, result.money, result.refunded) == (
+        Outcome.CANCELLED,
+        MoneyStatus.REFUNDED,
+        money("50.00 USD"),
+    )
+    about_first = [t for t in await books.ledger(house.engine) if t.reference == first]
+    assert [(t.debit, t.credit) for t in about_first] == [
+        ("refunds_payable", "gateway_clearing"),
+        ("gateway_clearing", "refunds_payable"),
+    ]
+    await house.assert_books_balance()
+
+
+async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(house: House) -> None:
+    """B23: succeeded can become failed days later. The customer chooses store credit; the books balance, and the customer
+    is told each time."""
+    sample = captured()
+    await house.shop.place(sample)
+    ended = await house.cancel(request(sample))
+    failed = await refund_of(house, sample)
+    await house.shop.gateway.fail(failed)
+    handle = await house.told_of_refund(sample.order_id)
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert (progress.cancellation_id, progress.waits[0].owner) == (ended.cancellation_id, Owner.REFUND_DEPARTMENT)
+    owed = [t for t in await books.ledger(house.engine) if t.credit == "refunds_payable" and t.reference == failed]
+    assert [t.amount for t in owed] == [money("64.00 USD")]
+    choice = ChooseRefundMethod(
+        actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
+    )
+    await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded, result.credit_note) == (
+        Outcome.CANCELLED,
+        money("64.00 USD"),
+        ended.credit_note,
+    )
+    assert await books.balance(house.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
+    [given] = await books.given_back(house.engine, sample.order_id)
+    assert given.refunded == money("64.00 USD")
+    kinds = [notice.kind.value for notice in await books.notices(house.engine)]
+    assert (kinds.count("refunded"), kinds.count("refund_failed"), kinds.count("cancelled")) == (2, 1, 1)
+    await house.assert_books_balance()
+
+
+async def test_a_refund_made_again_after_the_end_has_the_next_key(house: House) -> None:
+    """B23, rule 5; and once more after that."""
+    sample = captured()
+    await house.shop.place(sample)
+    ended = await house.cancel(request(sample))
+    for _ in range(2):
+        await house.shop.gateway.fail(await refund_of(house, sample))
+        handle = await house.told_of_refund(sample.order_id)
+        await house.waits_for(handle, State.NEEDS_ATTENTION)
+        retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+        await handle.execute_update(CancellationWorkflow.retry_step, retry)
+        assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    payment = house.shop.payments[sample.order_id][0]
+    keys = [
+        e.metadata["cancellation_key"] for e in await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
+    ]
+    assert keys == [f"{ended.cancellation_id}/reverse_payment/T1/{n}" for n in (1, 2, 3)]
+    await house.assert_books_balance()
+
+
+async def test_a_dispute_that_is_opened_while_the_refund_settles_needs_attention(house: House) -> None:
+    """B27: at any moment; the refund department answers the dispute with the refund."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await house.shop.gateway.dispute(house.shop.payments[sample.order_id][0])
+    await house.wake(handle)
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert progress.waits[0].owner is Owner.REFUND_DEPARTMENT
+    assert "answer the dispute" in progress.waits[0].reason
+    await house.shop.gateway.settle(await refund_of(house, sample))
+    await house.wake(handle)
+    assert (await house.end(handle)).money is MoneyStatus.REFUNDED
+
+
+async def test_what_others_refund_in_the_middle_of_a_run_is_credited_and_not_given_again(house: House) -> None:
+    """B9, B18: 20.00 of 64.00 by an agent in the gateway's dashboard, while the approval was waited for."""
+    sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    theirs = await house.shop.gateway.refund_elsewhere(house.shop.payments[sample.order_id][0], money("20.00 USD"))
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert await house.refunds(sample.order_id) == [money("20.00 USD"), money("44.00 USD")]
+    assert [document.total for document in await books.documents(house.engine)] == [money("64.00 USD")]
+    assert theirs in {transfer.reference for transfer in await books.ledger(house.engine)}
+    await house.assert_books_balance()
+
+
+async def test_a_refund_of_everything_by_others_is_reconciled_by_amount_and_reference(house: House) -> None:
+    """B9: nothing is left at the gateway; the credit note names their refund."""
+    sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    theirs = await house.shop.gateway.refund_elsewhere(house.shop.payments[sample.order_id][0], money("64.00 USD"))
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+    assert {t.reference for t in await books.ledger(house.engine)} == {theirs, result.credit_note}
+
+
+async def test_a_capture_under_way_is_waited_for_and_then_refunded(house: House) -> None:
+    """B2: neither void nor refund before the gateway has taken it; the run shows that it waits."""
+    sample = captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", "0.00 USD"),)})
+    await house.shop.place(sample)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.capture_begins(payment)
+    submission, handle = await house.submit(request(sample))
+    assert submission.plan is not None
+    assert submission.plan.refund == money("64.00 USD")
+    await house.skip(timedelta(minutes=4))
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert "still taking 64.00 USD" in progress.waits[0].reason
+    await house.shop.gateway.capture_ends(payment)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded, result.released) == (
+        Outcome.CANCELLED,
+        money("64.00 USD"),
+        money("0.00 USD"),
+    )
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def test_what_a_first_cancellation_released_is_not_released_again_by_the_next(house: House) -> None:
+    """B1: 20.00 of 50.00 reserved, and later the rest; the gateway releases once, the books say 20.00 and 30.00."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "30.00 USD")),
+        tenders=(card("50.00 USD", "0.00 USD"),),
+    )
+    await house.shop.place(sample)
+    first = await house.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
+    second = await house.cancel(request(sample, request_id="the-rest"))
+    assert (first.released, second.released) == (money("20.00 USD"), money("30.00 USD"))
+    assert await house.voids(sample.order_id) == 1

@@ -1,0 +1,182 @@
+"""Orders that are not only goods against a card: sold on a marketplace, or gift cards that the customer bought."""
+
+from domain.money import money
+from domain.order import TenderKind
+from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State, StepName
+from domain.plan import LeftOutReason
+from domain.policy import Rule
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+from providers.order_book.tables import EffectKind as BookEffect
+from sandbox import books
+from sandbox.marketplace.model import Actor as Seller
+from sandbox.marketplace.model import FaultKind, Operation
+from sandbox.shop import SampleOrder, SampleTender, card, line, request
+from tests.house import House, resolve
+from tests.workflows.samples import an_id, bought_gift_card
+
+
+def sold_there(*, quantity: int = 1) -> SampleOrder:
+    """64.00 is the seller's share; the buyer paid 9.60 of commission on top."""
+    order_id = an_id()
+    sold = line(f"{order_id}-L1", quantity, "64.00 USD").model_copy(update={"commission": money("9.60 USD")})
+    return SampleOrder(
+        order_id=order_id,
+        lines=(sold,),
+        tenders=(SampleTender(kind=TenderKind.MARKETPLACE, amount=money("64.00 USD")),),
+    )
+
+
+def by_the_marketplace(sample: SampleOrder, *, request_id: str = "market-1") -> CancellationRequest:
+    return CancellationRequest(
+        request_id=request_id,
+        order_id=sample.order_id,
+        actor=Actor(kind=ActorKind.SYSTEM, id="marketplace-connector"),
+        channel=Channel.MARKETPLACE,
+        reason=ReasonCode.MARKETPLACE_CANCELLED,
+    )
+
+
+async def told_there(house: House, sample: SampleOrder, *, by: Seller = Seller.SELLER) -> list[int]:
+    """The units of each cancellation at the marketplace."""
+    assert house.shop.marketplace is not None
+    effects = await house.shop.marketplace.effects(f"M-{sample.order_id}")
+    return [effect.quantity for effect in effects if effect.by is by and effect.kind != "line.refunded"]
+
+
+# Marketplace
+
+
+async def test_a_marketplace_order_is_cancelled_there_and_never_refunded_here(house: House) -> None:
+    """A13: their refund is recorded, and finished when they have made it; the seller's share only."""
+    sample = sold_there()
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    assert progress.money is MoneyStatus.REFUND_PENDING
+    assert await told_there(house, sample) == [1]
+    assert house.shop.marketplace is not None
+    await house.shop.marketplace.settle(f"M-{sample.order_id}")
+    await house.wake(handle)
+    result = await house.end(handle)
+    assert (result.outcome, result.money, result.refunded) == (
+        Outcome.CANCELLED,
+        MoneyStatus.REFUNDED,
+        money("64.00 USD"),
+    )
+    assert await house.refunds(sample.order_id) == []
+    settled = [transfer for transfer in await books.ledger(house.engine) if transfer.debit == "refunds_payable"]
+    assert [(transfer.credit, transfer.amount) for transfer in settled] == [
+        ("marketplace_clearing", money("64.00 USD"))
+    ]
+    await house.assert_books_balance()
+
+
+async def test_an_order_that_the_marketplace_has_cancelled_is_not_cancelled_there_again(house: House) -> None:
+    """A13: its connector asks, and what it did is taken over."""
+    sample = sold_there()
+    await house.shop.place(sample)
+    assert house.shop.marketplace is not None
+    await house.shop.marketplace.withdraw(f"M-{sample.order_id}", f"{sample.order_id}-L1", 1)
+    await house.shop.marketplace.settle(f"M-{sample.order_id}")
+    result = await house.cancel(by_the_marketplace(sample))
+    assert result.outcome is Outcome.CANCELLED
+    assert await told_there(house, sample) == []
+    assert (await house.book.read_order(sample.order_id)).lines[0].remaining == 0
+
+
+async def test_a_lost_answer_of_the_marketplace_is_looked_up(house: House) -> None:
+    """A13, B18: cancelled there once."""
+    sample = sold_there()
+    await house.shop.place(sample)
+    assert house.shop.marketplace is not None
+    await house.shop.marketplace.break_(
+        Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=f"M-{sample.order_id}"
+    )
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await house.shop.marketplace.settle(f"M-{sample.order_id}")
+    await house.wake(handle)
+    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    assert await told_there(house, sample) == [1]
+
+
+async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_rest(house: House) -> None:
+    """A13: each unit once, each with its part of the seller's share."""
+    sample = sold_there(quantity=2)
+    await house.shop.place(sample)
+    assert house.shop.marketplace is not None
+    refunded = []
+    for n, scope in enumerate(((LineScope(line_id=f"{sample.order_id}-L1", quantity=1),), ()), start=1):
+        _, handle = await house.submit(request(sample, *scope, request_id=f"part-{n}"))
+        await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await house.shop.marketplace.settle(f"M-{sample.order_id}")
+        await house.wake(handle)
+        refunded.append((await house.end(handle)).refunded)
+    assert refunded == [money("32.00 USD"), money("32.00 USD")]
+    assert await told_there(house, sample) == [1, 1]
+    await house.assert_books_balance()
+
+
+# Gift cards that were bought
+
+
+async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(house: House) -> None:
+    """B15"""
+    sample = bought_gift_card()
+    order = await house.shop.place(sample)
+    bought = order.shipments[0].gift_card
+    assert bought is not None
+    result = await house.cancel(request(sample))
+    assert (result.outcome, result.goods, result.refunded) == (
+        Outcome.CANCELLED,
+        GoodsStatus.STOPPED,
+        money("50.00 USD"),
+    )
+    assert await books.balance(house.engine, bought) == money("0.00 USD")
+    effects = [effect.kind for effect in await books.effects(house.engine)]
+    assert effects.index(BookEffect.DEACTIVATE_GIFT_CARD) < effects.index(BookEffect.CREDIT)
+    assert await house.refunds(sample.order_id) == [money("50.00 USD")]
+
+
+async def test_a_gift_card_that_was_used_is_not_taken_back(house: House) -> None:
+    """B15: nothing is refunded."""
+    sample = bought_gift_card()
+    order = await house.shop.place(sample)
+    bought = order.shipments[0].gift_card
+    assert bought is not None
+    await books.spend_balance(house.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    result = await house.cancel(request(sample))
+    assert result.decision is not None
+    assert (result.outcome, result.decision.rule) == (Outcome.REJECTED, Rule.GIFT_CARD_USED)
+    assert await books.balance(house.engine, bought) == money("45.00 USD")
+    assert await house.refunds(sample.order_id) == []
+
+
+async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_the_customer(house: House) -> None:
+    """B15: the other line is cancelled."""
+    sample = bought_gift_card(besides="600.00 USD")
+    order = await house.shop.place(sample)
+    bought = order.shipments[0].gift_card
+    assert bought is not None
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await books.spend_balance(house.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("600.00 USD"))
+    assert [out.reason for out in result.left_out] == [LeftOutReason.GIFT_CARD_USED]
+
+
+async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(house: House) -> None:
+    """B15: the compensation."""
+    sample = bought_gift_card().model_copy(update={"tenders": (card("50.00 USD", fault="refund.create:refuse"),)})
+    order = await house.shop.place(sample)
+    bought = order.shipments[0].gift_card
+    assert bought is not None
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert await books.balance(house.engine, bought) == money("0.00 USD")
+    await house.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
+    result = await house.failed(handle)
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert await books.balance(house.engine, bought) == money("50.00 USD")
