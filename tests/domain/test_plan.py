@@ -1,8 +1,6 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from domain.money import Money, money
+from domain.money import money
 from domain.order import Order, TenderKind
 from domain.payment import Payment
 from domain.plan import LeftOutReason, NotCancellable, Plan, Terms, make_plan
@@ -134,57 +132,3 @@ def test_the_lines_of_a_parcel_that_was_not_stopped_leave_the_plan() -> None:
     left = plan.without(frozenset({"S2"}))
     assert left.refund == money("52.50 USD")
     assert [(out.shipment_id, out.reason) for out in left.left_out] == [("S2", LeftOutReason.STOP_DECLINED)]
-
-
-@given(
-    totals=st.lists(st.integers(0, 100_000), min_size=1, max_size=4),
-    quantities=st.lists(st.integers(1, 6), min_size=4, max_size=4),
-    shipping=st.integers(0, 2_000),
-    gift_card=st.integers(0, 30_000),
-    data=st.data(),
-)
-def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
-    totals: list[int], quantities: list[int], shipping: int, gift_card: int, data: st.DataObject
-) -> None:
-    lines = [
-        line(f"L{i}", quantity, str(Money(amount=total, currency="USD")))
-        for i, (total, quantity) in enumerate(zip(totals, quantities, strict=False))
-    ]
-    paid = sum(totals) + shipping
-    gift = min(gift_card, paid)
-    of = order(
-        *lines,
-        tenders=(tender("T1"), tender("T2", kind=TenderKind.GIFT_CARD)),
-        shipping=str(Money(amount=shipping, currency="USD")),
-    )
-    given_back = {"T1": 0, "T2": 0}
-    captured = {"T1": paid - gift, "T2": gift}
-    while any(one.remaining for one in of.lines):
-        open_lines = [one for one in of.lines if one.remaining]
-        chosen = data.draw(st.sampled_from(open_lines))
-        quantity = data.draw(st.integers(1, chosen.remaining))
-        plan = plan_of(
-            of,
-            LineScope(line_id=chosen.line_id, quantity=quantity),
-            paid={
-                name: Payment(
-                    reference=name,
-                    captured=Money(amount=captured[name], currency="USD"),
-                    capturable=money("0.00 USD"),
-                    refunded=Money(amount=given_back[name], currency="USD"),
-                )
-                for name in captured
-            },
-        )
-        for part in plan.tenders:
-            given_back[part.tender.tender_id] += part.refund.amount
-            assert given_back[part.tender.tender_id] <= captured[part.tender.tender_id]
-        of = of.model_copy(
-            update={
-                "lines": tuple(
-                    one.model_copy(update={"cancelled": one.cancelled + quantity}) if one is chosen else one
-                    for one in of.lines
-                )
-            }
-        )
-    assert given_back == captured

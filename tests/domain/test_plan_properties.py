@@ -1,0 +1,245 @@
+"""Whatever an order looks like, and however it is cancelled part by part: the money adds up."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.money import Money
+from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
+from domain.payment import Payment
+from domain.plan import NotCancellable, Plan, Terms, make_plan
+from domain.request import LineScope
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
+from tests.domain.build import NOW, request
+
+pytestmark = pytest.mark.properties
+
+CURRENCIES = ("USD", "JPY", "KWD")
+TENDERS = (TenderKind.CARD, TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT)
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Order:
+    """An order of up to four lines with taxes, a discount on the whole and a shipping charge, paid with up to three tenders,
+    some of it in parcels."""
+    currency = draw(st.sampled_from(CURRENCIES))
+
+    def money(most: int) -> Money:
+        return Money(amount=draw(st.integers(0, most)), currency=currency)
+
+    lines = []
+    for n in range(draw(st.integers(1, 4))):
+        total = money(100_000)
+        lines.append(
+            OrderLine(
+                line_id=f"L{n}",
+                sku=f"SKU-{n}",
+                title=f"Thing {n}",
+                quantity=draw(st.integers(1, 6)),
+                total=total,
+                tax=money(total.amount),
+            )
+        )
+    goods = sum(line.total.amount for line in lines)
+    shipping = money(2_000)
+    discount = money(goods)
+    due = goods - discount.amount + shipping.amount
+    parts: list[int] = []
+    for _ in range(draw(st.integers(0, 2))):
+        parts.append(draw(st.integers(0, due - sum(parts))))
+    parts.insert(0, due - sum(parts))
+    shipments = []
+    for line in lines:
+        packed = draw(st.integers(0, line.quantity))
+        if packed:
+            shipments.append(
+                Shipment(
+                    shipment_id=f"S-{line.line_id}",
+                    lines=(ShipmentLine(line_id=line.line_id, quantity=packed),),
+                    label_reference=f"shp-{line.line_id}",
+                )
+            )
+    return Order(
+        order_id="1001",
+        customer_id="C-1",
+        placed_at=NOW,
+        currency=currency,
+        state=OrderState.OPEN,
+        lines=tuple(lines),
+        tenders=tuple(
+            Tender(
+                tender_id=f"T{n}",
+                kind=TENDERS[n],
+                amount=Money(amount=part, currency=currency),
+                reference=f"ref-{n}",
+            )
+            for n, part in enumerate(parts)
+        ),
+        shipments=tuple(shipments),
+        shipping=shipping,
+        shipping_tax=money(shipping.amount),
+        shipping_credited=Money.zero(currency),
+        discount=discount,
+    )
+
+
+class Books:
+    """What gateway and order book remember between two cancellations."""
+
+    def __init__(self, order: Order, captured: dict[str, int]) -> None:
+        self.order = order
+        self.captured = captured
+        self.refunded: Counter[str] = Counter()
+        self.released: Counter[str] = Counter()
+
+    def money(self, amount: int) -> Money:
+        return Money(amount=amount, currency=self.order.currency)
+
+    def payments(self) -> dict[str, Payment]:
+        """A part of a reservation that was given up stays reserved at the gateway until all of it is."""
+        return {
+            tender.tender_id: Payment(
+                reference=tender.reference,
+                captured=self.money(self.captured[tender.tender_id]),
+                capturable=self.money(tender.amount.amount - self.captured[tender.tender_id]),
+                refunded=self.money(self.refunded[tender.tender_id]),
+            )
+            for tender in self.order.tenders
+        }
+
+    def plan(self, *scope: LineScope, where: dict[str, GoodsGroup] | None = None, shipping: bool = False) -> Plan:
+        return make_plan(
+            cancellation_id="can-1",
+            order=self.order,
+            request=request(*scope).model_copy(update={"shipping": shipping}),
+            payments=self.payments(),
+            trackings={
+                shipment.shipment_id: Tracking(
+                    group=(where or {}).get(shipment.shipment_id, GoodsGroup.NOT_HANDED_OVER), label=LabelStatus.ACTIVE
+                )
+                for shipment in self.order.shipments
+            },
+            terms=Terms(),
+        )
+
+    def carry_out(self, plan: Plan) -> None:
+        """As closing does: units leave their lines and parcels, the shipping is credited, the tenders are noted."""
+        for part in plan.tenders:
+            assert part.refund <= part.refundable, "more is refunded than is left"
+            assert part.release <= part.capturable, "more is released than is reserved"
+            self.refunded[part.tender.tender_id] += part.refund.amount
+            self.released[part.tender.tender_id] += part.release.amount
+        gone: Counter[str] = Counter()
+        for line in plan.lines:
+            gone[line.line_id] += line.quantity
+        stopped = {planned.shipment.shipment_id for planned in plan.shipments}
+        self.order = self.order.model_copy(
+            update={
+                "lines": tuple(
+                    line.model_copy(update={"cancelled": line.cancelled + gone[line.line_id]})
+                    for line in self.order.lines
+                ),
+                "shipments": tuple(one for one in self.order.shipments if one.shipment_id not in stopped),
+                "shipping_credited": self.order.shipping_credited + plan.shipping,
+                "tenders": tuple(
+                    tender.model_copy(update={"released": self.money(self.released[tender.tender_id])})
+                    for tender in self.order.tenders
+                ),
+            }
+        )
+
+
+def paid(data: st.DataObject, order: Order) -> Books:
+    """All of it captured, or a card of which a part is reserved only."""
+    captured = {tender.tender_id: tender.amount.amount for tender in order.tenders}
+    card = order.tenders[0]
+    if data.draw(st.booleans(), label="the card is captured in part"):
+        captured[card.tender_id] = data.draw(st.integers(0, card.amount.amount), label="captured")
+    return Books(order, captured)
+
+
+@given(order=orders(), data=st.data())
+def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
+    order: Order, data: st.DataObject
+) -> None:
+    """B8, B12, B32, B34: per tender and in sum, never a unit more at any time; and every cent of tax once."""
+    books = paid(data, order)
+    taxes, values = 0, 0
+    while any(line.remaining for line in books.order.lines):
+        open_lines = [line for line in books.order.lines if line.remaining]
+        if data.draw(st.booleans(), label="the whole rest"):
+            scope: tuple[LineScope, ...] = ()
+        else:
+            chosen = data.draw(st.lists(st.sampled_from(open_lines), min_size=1, unique_by=lambda line: line.line_id))
+            scope = tuple(
+                LineScope(line_id=line.line_id, quantity=data.draw(st.integers(1, line.remaining))) for line in chosen
+            )
+        plan = books.plan(*scope, shipping=bool(scope) and data.draw(st.booleans(), label="with the shipping charge"))
+        assert (
+            Money.total((line.shipping for line in plan.lines if line.shipping is not None), order.currency)
+            == plan.shipping
+        )
+        if not plan.everything:
+            assert plan.refund + plan.release == plan.value
+        taxes += plan.tax.amount
+        values += plan.value.amount
+        books.carry_out(plan)
+        for tender in order.tenders:
+            assert books.refunded[tender.tender_id] <= books.captured[tender.tender_id]
+            back = books.refunded[tender.tender_id] + books.released[tender.tender_id]
+            assert back <= tender.amount.amount
+    for tender in order.tenders:
+        assert books.refunded[tender.tender_id] == books.captured[tender.tender_id]
+        assert books.released[tender.tender_id] == tender.amount.amount - books.captured[tender.tender_id]
+    assert values == sum(tender.amount.amount for tender in order.tenders)
+    after_discount = order.discounted()
+    assert taxes == sum(line.tax.amount for line in after_discount.lines) + (
+        order.shipping_tax.amount if order.shipping_tax and order.shipping else 0
+    )
+
+
+@given(order=orders(), data=st.data())
+def test_what_the_carrier_does_not_stop_keeps_its_price_and_its_part_of_the_shipping_charge(
+    order: Order, data: st.DataObject
+) -> None:
+    """C7, C10: what is cancelled and what stays are the order, to the unit."""
+    books = paid(data, order)
+    where = {
+        shipment.shipment_id: data.draw(
+            st.sampled_from((GoodsGroup.NOT_HANDED_OVER, GoodsGroup.IN_NETWORK, GoodsGroup.DELIVERED))
+        )
+        for shipment in order.shipments
+    }
+    try:
+        plan = books.plan(where=where)
+    except NotCancellable:
+        assert all(where[one.shipment_id] is not GoodsGroup.NOT_HANDED_OVER for one in order.shipments)
+        return
+    in_network = [planned.shipment.shipment_id for planned in plan.shipments if planned.group is GoodsGroup.IN_NETWORK]
+    declined = frozenset(data.draw(st.lists(st.sampled_from(in_network), unique=True)) if in_network else [])
+    left = plan.without(declined)
+    assert left.shipping <= plan.shipping
+    assert {line.shipment_id for line in left.lines}.isdisjoint(declined)
+    units = Counter[str]()
+    for line in left.lines:
+        units[line.line_id] += line.quantity
+    for out in left.left_out:
+        units[out.line_id] += out.quantity
+    assert units == Counter({line.line_id: line.quantity for line in order.lines})
+    if declined or plan.left_out:
+        assert left.refund + left.release == left.value
+        kept = sum(tender.amount.amount for tender in order.tenders) - left.value.amount
+        assert kept >= 0
+    books.carry_out(left)
+
+
+@given(amount=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=12))
+def test_an_amount_is_split_without_losing_a_unit(amount: int, weights: list[int]) -> None:
+    parts = Money(amount=amount, currency="USD").split(weights)
+    assert sum(part.amount for part in parts) == amount
+    whole = sum(weights)
+    if whole:
+        for part, weight in zip(parts, weights, strict=True):
+            assert abs(part.amount * whole - amount * weight) < whole, "a unit or more away from its share"
