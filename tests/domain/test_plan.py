@@ -136,6 +136,7 @@ def test_the_lines_of_a_parcel_that_was_not_stopped_leave_the_plan() -> None:
     assert [(out.shipment_id, out.reason) for out in left.left_out] == [("S2", LeftOutReason.STOP_DECLINED)]
 
 
+@pytest.mark.properties
 @given(
     totals=st.lists(st.integers(0, 100_000), min_size=1, max_size=4),
     quantities=st.lists(st.integers(1, 6), min_size=4, max_size=4),
