@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test histories contract check pins clean
+.PHONY: help demo up test test-faults histories contract check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -22,7 +22,11 @@ up: $(READY)  ## the same, and stay for a look at the Temporal UI
 	@$(BIN)/python -m sandbox.demo --stay
 
 test: $(READY)  ## every test that belongs to a change
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults
+
+test-faults: $(READY)  ## the longer runs: every property on many more inputs, and tests/faults/
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults -m properties --hypothesis-profile=faults
+	@$(BIN)/python -m pytest tests/faults --hypothesis-profile=faults
 
 histories: $(READY)  ## record the histories of new paths; one that is there is never written again
 	@RECORD_HISTORIES=1 $(BIN)/python -m pytest -q -n 2 tests/workflows

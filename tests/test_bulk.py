@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from client.bulk import BulkSummary, LineAnswer
 from domain.order import TenderKind
 from domain.outcome import Outcome
 from domain.policy import Rule, Verdict
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request, stored
 from starter import ExitCode
-from tests.fixtures.starter import Answer, Starter, address_of, begin_starter, end_starter, run_starter
+from tests.fixtures.starter import Starter, address_of, answers, begin_starter, end_starter, run_starter, summary
 from tests.house import House, eventually
 from tests.workflows.samples import an_id
 
@@ -45,15 +44,6 @@ def csv_of(folder: Path, *lines: str, header: str = "order_id") -> Path:
     file = folder / "orders.csv"
     file.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return file
-
-
-def answers(file: Path) -> list[LineAnswer]:
-    text = file.with_name(f"{file.name}.results.jsonl").read_text(encoding="utf-8")
-    return [LineAnswer.model_validate_json(found) for found in text.splitlines()]
-
-
-def summary(answer: Answer) -> BulkSummary:
-    return BulkSummary.model_validate_json(answer.out)
 
 
 async def all_cancelled_once(house: House, order_ids: Sequence[str]) -> None:

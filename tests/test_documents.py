@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+# What is recorded of a release stays as it was, whatever moves elsewhere.
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(file for file in ROOT.glob("docs/**/*.md") if "released" not in file.parts)])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())

@@ -1,6 +1,7 @@
 """The published contract as JSON Schemas, made of the models: `python -m tests.contract.schemas` writes docs/contract/."""
 
 import json
+import re
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -24,6 +25,8 @@ from domain.plan import Plan
 from domain.request import CancellationRequest
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "contract"
+MESSAGE = re.compile(r"^\| (workflow|update|signal|query) \| `(\w+)` \|([^|]*)\|([^|]*)\|", re.MULTILINE)
+"""A row of the table of messages in its README: kind, name, what it takes, what it gives."""
 
 SENT: tuple[type[BaseModel], ...] = (
     CancellationRequest,

@@ -9,7 +9,7 @@ from temporalio import workflow
 from domain.outcome import CancellationResult
 from domain.request import CancellationRequest
 from runtime.plugin import TASK_QUEUE
-from tests.contract.schemas import FOLDER, schemas
+from tests.contract.schemas import FOLDER, MESSAGE, schemas
 from workflows.cancellation import CancellationWorkflow
 from workflows.quote import QuoteWorkflow
 
@@ -30,7 +30,7 @@ def test_every_message_of_the_workflow_is_published_under_its_name() -> None:
     expected.add(("workflow", definition.name, CancellationRequest.__name__, CancellationResult.__name__))
     quote = workflow._Definition.must_from_class(QuoteWorkflow)
     expected.add(("workflow", quote.name, *_models(QuoteWorkflow.run)))
-    rows = re.findall(r"^\| (workflow|update|signal|query) \| `(\w+)` \|([^|]*)\|([^|]*)\|", README, re.MULTILINE)
+    rows = MESSAGE.findall(README)
     assert {(kind, name, _link(takes), _link(gives)) for kind, name, takes, gives in rows} == expected
 
 

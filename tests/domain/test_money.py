@@ -31,6 +31,7 @@ def test_two_currencies_do_not_mix() -> None:
         money("1.00 USD") + money("1.00 EUR")
 
 
+@pytest.mark.properties
 @given(st.integers(0, 10**9), st.lists(st.integers(1, 50), min_size=1, max_size=8))
 def test_shares_taken_one_after_the_other_add_up_to_the_whole(amount: int, parts: list[int]) -> None:
     whole = Money(amount=amount, currency="USD")
