@@ -57,7 +57,7 @@ from runtime.leaving import leave, stopped
 from runtime.settings import complaint, connection
 from web.bodies import Again, Ask, Choose, Health, Pending, Remark, Resolve, TakeBack
 from web.parts import TEMPORAL_WAIT, House, Parts, Temporal
-from web.problems import COME_AGAIN, Code, Refusal, add_problems, checked, place, responses_of
+from web.problems import COME_AGAIN, Code, Refusal, add_problems, checked, place, responses_of, told_to
 from web.webhooks import Teller, webhooks
 
 EXIT_USAGE = 2
@@ -124,9 +124,16 @@ _COMMON = (
     Code.INTERNAL_ERROR,
 )
 _LOOKING = responses_of(*_COMMON, Code.NO_CANCELLATION)
-_STEERING = responses_of(
-    *_COMMON, Code.NO_CANCELLATION, Code.NOT_ALLOWED_NOW, Code.ROLLED_BACK, Code.NOT_PERMITTED, Code.NOT_ANSWERED
+_ANSWERS = (
+    *_COMMON,
+    Code.NO_CANCELLATION,
+    Code.NOT_ALLOWED_NOW,
+    Code.ROLLED_BACK,
+    Code.NOT_PERMITTED,
+    Code.NOT_ANSWERED,
 )
+_STEERING = responses_of(*_ANSWERS)
+_STEERING_FOR_A_CUSTOMER = responses_of(*_ANSWERS, Code.ORDER_NOT_FOUND)
 
 OrderId = Annotated[BusinessId, Path(description="The order's number.", examples=["O-1001"])]
 
@@ -226,12 +233,18 @@ async def list_all(
     return await (await parts.temporal.cancellations()).list(state=state, owner=owner, limit=limit)
 
 
-@cancellations.post("/orders/{order_id}/cancellation/withdraw", summary="Take the request back", responses=_STEERING)
+@cancellations.post(
+    "/orders/{order_id}/cancellation/withdraw",
+    summary="Take the request back",
+    responses=_STEERING_FOR_A_CUSTOMER,
+)
 async def withdraw(order_id: OrderId, body: TakeBack, caller: Caller, parts: House) -> Acknowledgement:
     """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
     customer that it names."""
-    message = Withdraw(actor=_actor(caller, body.customer_id), note=body.note)
-    return await (await parts.temporal.cancellations()).withdraw(order_id, message)
+    actor = _actor(caller, body.customer_id)
+    library = await parts.temporal.cancellations()
+    with told_to(actor, order_id):
+        return await library.withdraw(order_id, Withdraw(actor=actor, note=body.note))
 
 
 @cancellations.post("/orders/{order_id}/cancellation/approve", summary="Approve", responses=_STEERING)
@@ -270,7 +283,7 @@ async def resolve_step(order_id: OrderId, body: Resolve, person: Person, parts: 
 @cancellations.post(
     "/orders/{order_id}/cancellation/choose-refund-method",
     summary="Choose how to have the money instead",
-    responses=_STEERING,
+    responses=_STEERING_FOR_A_CUSTOMER,
 )
 async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, parts: House) -> Acknowledgement:
     """Where the gateway cannot give it back to the tender. The customer chooses, through a service that names them or
@@ -281,7 +294,9 @@ async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, 
             Code.NOT_PERMITTED, "Name the customer who chose in customer_id; a service does not choose by itself."
         )
     message = ChooseRefundMethod(actor=actor, target=body.target, method=body.method, note=body.note)
-    return await (await parts.temporal.cancellations()).choose_refund_method(order_id, message)
+    library = await parts.temporal.cancellations()
+    with told_to(actor, order_id):
+        return await library.choose_refund_method(order_id, message)
 
 
 # Health

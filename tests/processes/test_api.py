@@ -182,12 +182,15 @@ async def test_a_refused_approval_rolls_back(api: Api, api_house: ApiHouse) -> N
 
 
 async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_house: ApiHouse) -> None:
-    """D1: and for nobody else."""
+    """D1: and for nobody else; A1: who is told the same of an order that is unknown."""
     sample = expensive()
     await api_house.house.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     others = await api.steer(sample.order_id, "withdraw", {"customer_id": "C-other"}, SERVICE)
-    assert "not found for this customer" in problem(others, 409, "not_allowed_now")
+    unknown = await api.steer("O-never", "withdraw", {"customer_id": "C-other"}, SERVICE)
+    sentence = problem(unknown, 404, "order_not_found")
+    assert problem(others, 404, "order_not_found") == sentence.replace("O-never", sample.order_id)
+    problem(await api.steer("O-never", "withdraw", {}, SERVICE), 404, "no_cancellation")
     mine = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
     assert mine.status_code == 200
     ended = await reached(api, sample.order_id, State.WITHDRAWN)
@@ -234,7 +237,9 @@ async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(
     await reached(api, sample.order_id, State.NEEDS_ATTENTION)
     strangers = {**choice, "customer_id": "C-other"}
     refused = await api.steer(sample.order_id, "choose-refund-method", strangers, SERVICE)
-    assert "not found for this customer" in problem(refused, 409, "not_allowed_now")
+    unknown = await api.steer("O-never", "choose-refund-method", strangers, SERVICE)
+    sentence = problem(unknown, 404, "order_not_found")
+    assert problem(refused, 404, "order_not_found") == sentence.replace("O-never", sample.order_id)
     for_nobody = {"target": "T1", "method": "store_credit"}
     problem(await api.steer(sample.order_id, "choose-refund-method", for_nobody, SERVICE), 403, "not_permitted")
     chosen = await api.steer(sample.order_id, "choose-refund-method", choice, SERVICE)
