@@ -36,6 +36,7 @@ from temporalio.service import RPCError
 
 from client.errors import ExitCode, StarterError
 from client.status import Status, Summary
+from domain.errors import Unavailable
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -51,6 +52,7 @@ from domain.policy import Rule, Verdict
 from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
+from providers.order_book.migrate import WrongTables, check_tables
 from runtime import logs
 from runtime.api_settings import ApiKey, ApiSettings, Role, holder
 from runtime.leaving import leave, stopped
@@ -422,14 +424,20 @@ class Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
+    """Raises WrongTables."""
     engine = open_engine(settings.database_url)
     try:
+        try:
+            await check_tables(engine)
+        except Unavailable:
+            structlog.get_logger().warning("order_book_unavailable")  # /ready says so as long as it is
         yield Parts(settings, Temporal(), SqlProviderEvents(engine), asyncio.Event())
     finally:
         await engine.dispose()
 
 
 async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
+    """Raises WrongTables."""
     async with _opened(settings) as parts:
         server = Server(
             uvicorn.Config(
@@ -485,7 +493,11 @@ def main() -> int:
         )
         return EXIT_USAGE
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_serve(settings, listening))
+    try:
+        asyncio.run(_serve(settings, listening))
+    except WrongTables as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
     return 0
 
 
