@@ -60,6 +60,7 @@ from runtime.settings import complaint, connection
 from web.bodies import Again, Ask, Choose, Health, Pending, Remark, Resolve, TakeBack
 from web.parts import TEMPORAL_WAIT, House, Parts, Temporal
 from web.problems import COME_AGAIN, Code, Refusal, add_problems, checked, place, responses_of, told_to
+from web.reconciler import Reconciler, sources
 from web.webhooks import Teller, webhooks
 
 EXIT_USAGE = 2
@@ -438,7 +439,7 @@ async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
 
 async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
     """Raises WrongTables."""
-    async with _opened(settings) as parts:
+    async with _opened(settings) as parts, contextlib.AsyncExitStack() as leaving:
         server = Server(
             uvicorn.Config(
                 create_app(parts),
@@ -455,10 +456,16 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop)
-        telling = asyncio.create_task(Teller(parts).run())
-        telling.add_done_callback(lambda _: stop())  # it never ends by itself: a fault in it is not to pass unseen
+        beside = [Teller(parts).run()]
+        for source in sources(settings):
+            leaving.push_async_callback(source.aclose)
+            beside.append(Reconciler(parts, source).run())
+        for run in beside:
+            task = asyncio.create_task(run)
+            task.add_done_callback(lambda _: stop())  # it never ends by itself: a fault in it is not to pass unseen
+            leaving.push_async_callback(stopped, task)
         await server.serve(sockets=[listening])
-        await stopped(telling)
+        await leaving.aclose()
         structlog.get_logger().info("api_stopped")
 
 
