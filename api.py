@@ -10,7 +10,8 @@ settings hold what `printf %s KEY | sha256sum` makes of it. The key says who act
 (or by itself, for what a machine decides), anybody else in their own name. TLS, rate limits and the public address belong to
 the proxy in front.
 
-What is not a success is in web/problems.py, what the providers send in web/webhooks.py.
+What is not a success is in web/problems.py, what the providers send in web/webhooks.py, what never came of it in
+web/reconciler.py.
 """
 
 import asyncio
