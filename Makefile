@@ -18,7 +18,7 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY)  ## cancel the sample orders on real parts, show the table, end
 	@$(BIN)/python -m sandbox.demo
 
-up: $(READY)  ## the same, and stay for a look at the Temporal UI
+up: $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API
 	@$(BIN)/python -m sandbox.demo --stay
 
 test: $(READY)  ## every test that belongs to a change

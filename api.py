@@ -10,7 +10,8 @@ settings hold what `printf %s KEY | sha256sum` makes of it. The key says who act
 (or by itself, for what a machine decides), anybody else in their own name. TLS, rate limits and the public address belong to
 the proxy in front.
 
-What is not a success is in web/problems.py, what the providers send in web/webhooks.py.
+What is not a success is in web/problems.py, what the providers send in web/webhooks.py, what never came of it in
+web/reconciler.py.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from temporalio.service import RPCError
 
 from client.errors import ExitCode, StarterError
 from client.status import Status, Summary
+from domain.errors import Unavailable
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -51,13 +53,15 @@ from domain.policy import Rule, Verdict
 from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
+from providers.order_book.migrate import WrongTables, check_tables
 from runtime import logs
 from runtime.api_settings import ApiKey, ApiSettings, Role, holder
 from runtime.leaving import leave, stopped
 from runtime.settings import complaint, connection
 from web.bodies import Again, Ask, Choose, Health, Pending, Remark, Resolve, TakeBack
 from web.parts import TEMPORAL_WAIT, House, Parts, Temporal
-from web.problems import COME_AGAIN, Code, Refusal, add_problems, checked, place, responses_of
+from web.problems import COME_AGAIN, Code, Refusal, add_problems, checked, place, responses_of, told_to
+from web.reconciler import Reconciler, sources
 from web.webhooks import Teller, webhooks
 
 EXIT_USAGE = 2
@@ -124,9 +128,16 @@ _COMMON = (
     Code.INTERNAL_ERROR,
 )
 _LOOKING = responses_of(*_COMMON, Code.NO_CANCELLATION)
-_STEERING = responses_of(
-    *_COMMON, Code.NO_CANCELLATION, Code.NOT_ALLOWED_NOW, Code.ROLLED_BACK, Code.NOT_PERMITTED, Code.NOT_ANSWERED
+_ANSWERS = (
+    *_COMMON,
+    Code.NO_CANCELLATION,
+    Code.NOT_ALLOWED_NOW,
+    Code.ROLLED_BACK,
+    Code.NOT_PERMITTED,
+    Code.NOT_ANSWERED,
 )
+_STEERING = responses_of(*_ANSWERS)
+_STEERING_FOR_A_CUSTOMER = responses_of(*_ANSWERS, Code.ORDER_NOT_FOUND)
 
 OrderId = Annotated[BusinessId, Path(description="The order's number.", examples=["O-1001"])]
 
@@ -226,12 +237,18 @@ async def list_all(
     return await (await parts.temporal.cancellations()).list(state=state, owner=owner, limit=limit)
 
 
-@cancellations.post("/orders/{order_id}/cancellation/withdraw", summary="Take the request back", responses=_STEERING)
+@cancellations.post(
+    "/orders/{order_id}/cancellation/withdraw",
+    summary="Take the request back",
+    responses=_STEERING_FOR_A_CUSTOMER,
+)
 async def withdraw(order_id: OrderId, body: TakeBack, caller: Caller, parts: House) -> Acknowledgement:
     """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
     customer that it names."""
-    message = Withdraw(actor=_actor(caller, body.customer_id), note=body.note)
-    return await (await parts.temporal.cancellations()).withdraw(order_id, message)
+    actor = _actor(caller, body.customer_id)
+    library = await parts.temporal.cancellations()
+    with told_to(actor, order_id):
+        return await library.withdraw(order_id, Withdraw(actor=actor, note=body.note))
 
 
 @cancellations.post("/orders/{order_id}/cancellation/approve", summary="Approve", responses=_STEERING)
@@ -270,7 +287,7 @@ async def resolve_step(order_id: OrderId, body: Resolve, person: Person, parts: 
 @cancellations.post(
     "/orders/{order_id}/cancellation/choose-refund-method",
     summary="Choose how to have the money instead",
-    responses=_STEERING,
+    responses=_STEERING_FOR_A_CUSTOMER,
 )
 async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, parts: House) -> Acknowledgement:
     """Where the gateway cannot give it back to the tender. The customer chooses, through a service that names them or
@@ -281,7 +298,9 @@ async def choose_refund_method(order_id: OrderId, body: Choose, caller: Caller, 
             Code.NOT_PERMITTED, "Name the customer who chose in customer_id; a service does not choose by itself."
         )
     message = ChooseRefundMethod(actor=actor, target=body.target, method=body.method, note=body.note)
-    return await (await parts.temporal.cancellations()).choose_refund_method(order_id, message)
+    library = await parts.temporal.cancellations()
+    with told_to(actor, order_id):
+        return await library.choose_refund_method(order_id, message)
 
 
 # Health
@@ -407,15 +426,21 @@ class Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
+    """Raises WrongTables."""
     engine = open_engine(settings.database_url)
     try:
+        try:
+            await check_tables(engine)
+        except Unavailable:
+            structlog.get_logger().warning("order_book_unavailable")  # /ready says so as long as it is
         yield Parts(settings, Temporal(), SqlProviderEvents(engine), asyncio.Event())
     finally:
         await engine.dispose()
 
 
 async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
-    async with _opened(settings) as parts:
+    """Raises WrongTables."""
+    async with _opened(settings) as parts, contextlib.AsyncExitStack() as leaving:
         server = Server(
             uvicorn.Config(
                 create_app(parts),
@@ -432,10 +457,16 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop)
-        telling = asyncio.create_task(Teller(parts).run())
-        telling.add_done_callback(lambda _: stop())  # it never ends by itself: a fault in it is not to pass unseen
+        beside = [Teller(parts).run()]
+        for source in sources(settings):
+            leaving.push_async_callback(source.aclose)
+            beside.append(Reconciler(parts, source).run())
+        for run in beside:
+            task = asyncio.create_task(run)
+            task.add_done_callback(lambda _: stop())  # it never ends by itself: a fault in it is not to pass unseen
+            leaving.push_async_callback(stopped, task)
         await server.serve(sockets=[listening])
-        await stopped(telling)
+        await leaving.aclose()
         structlog.get_logger().info("api_stopped")
 
 
@@ -470,7 +501,11 @@ def main() -> int:
         )
         return EXIT_USAGE
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_serve(settings, listening))
+    try:
+        asyncio.run(_serve(settings, listening))
+    except WrongTables as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
     return 0
 
 

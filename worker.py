@@ -29,6 +29,7 @@ from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
 from activities.shipments import ShipmentActivities
 from activities.tenders import Payments
+from domain.errors import Unavailable
 from domain.policy import Policy
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.port import Intercepts, Labels
@@ -40,6 +41,7 @@ from providers.marketplace.mirakl import MiraklMarketplace
 from providers.marketplace.port import Marketplace
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.engine import open_engine
+from providers.order_book.migrate import WrongTables, check_tables
 from providers.order_book.port import OrderBook
 from runtime import logs, search_attributes
 from runtime.heartbeats import Heartbeats
@@ -132,6 +134,18 @@ async def _connect() -> Client:
         )
 
 
+async def _check_tables(database_url: str) -> None:
+    engine = open_engine(database_url)
+    try:
+        await check_tables(engine)
+    except WrongTables as error:
+        _fail(EXIT_USAGE, str(error))
+    except Unavailable:
+        structlog.get_logger().warning("order_book_unavailable")  # the steps wait for it
+    finally:
+        await engine.dispose()
+
+
 @contextlib.asynccontextmanager
 async def _counterparts(
     settings: WorkerSettings,
@@ -176,6 +190,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             f"Namespace {client.namespace} lacks the search attributes {', '.join(missing)}. Create them with:\n  "
             + search_attributes.creating_command(missing, client.namespace),
         )
+    await _check_tables(settings.database_url)
     async with _counterparts(settings) as (book, gateway, labels, intercepts, marketplace):
         mailer = SmtpMailer(
             settings.smtp_host,

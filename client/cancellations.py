@@ -21,7 +21,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.workflow import UpdateMethodMultiParam
 
-from client.errors import ExitCode, StarterError, explained, told, unreachable
+from client.errors import ExitCode, OrderNotFound, StarterError, explained, told, unreachable
 from client.status import Source, Status, Summary
 from domain.base import Value
 from domain.errors import ErrorCode
@@ -37,6 +37,7 @@ from domain.messages import (
     Withdraw,
 )
 from domain.outcome import CancellationResult, Owner, State
+from domain.policy import Rule
 from domain.request import CancellationRequest, cancellation_id, workflow_id
 from runtime import search_attributes as attributes
 from runtime.plugin import TASK_QUEUE, plugin
@@ -295,7 +296,8 @@ class Cancellations:
         update: UpdateMethodMultiParam[[Any, Message], Acknowledgement],
         message: Message,
     ) -> Acknowledgement:
-        """StarterError: REFUSED with the run's own reason, or because it is over; UNDECIDED when no worker took it."""
+        """StarterError: REFUSED with the run's own reason, or because it is over; NOT_FOUND when there is none, or the order
+        is not the customer's who is named; UNDECIDED when no worker took it."""
         handle = self._handle(order_id)
         try:
             return await self._told(order_id, _within(ANSWER_WAIT, handle.execute_update(update, message)))
@@ -306,9 +308,11 @@ class Cancellations:
                 f"Look before you repeat it: starter.py status {order_id}",
             ) from None
         except StarterError as error:
-            if error.code is not ExitCode.NOT_FOUND:
+            if error.code is not ExitCode.NOT_FOUND or isinstance(error, OrderNotFound):
                 raise
         over = await self.status(order_id)  # or the sentence that there is no cancellation at all
+        if over.decision and over.decision.rule is Rule.ORDER_NOT_FOUND:
+            raise OrderNotFound(over.decision.sentence)
         raise StarterError(
             ExitCode.REFUSED,
             f"The cancellation of order {order_id} is over ({over.state.value.replace('_', ' ')}); nothing can be changed "

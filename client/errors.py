@@ -42,6 +42,13 @@ class StarterError(Exception):
         self.sentence = sentence
 
 
+class OrderNotFound(StarterError):
+    """The order is unknown or not this customer's: nobody is told which."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ExitCode.NOT_FOUND, sentence)
+
+
 async def told(client: Client, order_id: str | None, call: Awaitable[T]) -> T:
     """The call's answer; its failures as `StarterError`. Only TimeoutError is left to the caller."""
     try:
@@ -93,5 +100,7 @@ def _refusal(error: WorkflowUpdateFailedError) -> StarterError:
     cause = error.cause
     if not isinstance(cause, ApplicationError):
         return StarterError(ExitCode.NOT_CANCELLED, "The run ended before it could answer; look at its result.")
+    if cause.type == ErrorCode.ORDER_NOT_FOUND:
+        return OrderNotFound(cause.message)
     code = ExitCode.NOT_CANCELLED if cause.type == ErrorCode.ROLLED_BACK else ExitCode.REFUSED
     return StarterError(code, cause.message)

@@ -51,7 +51,8 @@ def _parts(value: Any) -> Any:
 
 class ApiSettings(BaseSettings):
     """Several keys or secrets are written with spaces between them: while one is replaced, both the old and the new one are
-    valid. Without a webhook secret the provider's webhooks are refused."""
+    valid. Without a webhook secret the provider's webhooks are refused; without its API key nobody looks for those that
+    never came. API keys and base URLs mean the same as for the worker."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", env_ignore_empty=True)
 
@@ -67,6 +68,12 @@ class ApiSettings(BaseSettings):
     ]
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = ()
     easypost_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = ()
+    stripe_api_key: SecretStr | None = None
+    stripe_base_url: str | None = None
+    easypost_api_key: SecretStr | None = None
+    easypost_base_url: str | None = None
+    reconcile_every: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(minutes=5)
+    """How often the providers whose key is set are asked for events that never came. Seconds or ISO 8601."""
     decision_wait: Annotated[Seconds, Field(gt=timedelta(0), le=timedelta(seconds=30))] = timedelta(seconds=10)
     """How long a request waits for the decision before the answer is 202. Seconds or ISO 8601."""
     graceful_shutdown: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(seconds=40)

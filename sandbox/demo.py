@@ -39,7 +39,7 @@ from sandbox.proof import Proof, examine
 from sandbox.samples import SAMPLES, SLOW_REFUND, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
-from sandbox.stack import USUAL_PORT, Stack, StackError, new_stack
+from sandbox.stack import API_KEY, USUAL_PORT, Stack, StackError, new_stack
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -213,10 +213,11 @@ class Demo:
 
 async def _demo(console: Console, folder: Path, report_file: Path | None, *, stay: bool, kill_worker: bool) -> int:
     _cancel_on_signals()
+    parts = "the worker and the API" if stay else "and the worker"
     console.print(
-        Text("Starting Temporal, the gateway, carrier, marketplace and mail stand-ins, and the worker …", style="dim")
+        Text(f"Starting Temporal, the gateway, carrier, marketplace and mail stand-ins, {parts} …", style="dim")
     )
-    async with new_stack(folder, usual_ports=stay) as stack:
+    async with new_stack(folder, stay=stay) as stack:
         client = await stack.start()
         engine = open_engine(stack.database_url)
         async with GatewayAdmin(stack.gateway.url) as gateway, CarrierAdmin(stack.carrier.url) as carrier:
@@ -248,6 +249,7 @@ async def _stay(stack: Stack, console: Console) -> None:
     console.print(
         f"\nTemporal UI   {stack.ui}/namespaces/default/workflows\n"
         f"From another terminal   {address}{python} starter.py status 1008\n"
+        f"HTTP API   {stack.api.url}, with the header Authorization: Bearer {API_KEY}\n"
         f"Logs and mails   {stack.folder}\n"
         "Ctrl-C stops everything.",
         highlight=False,

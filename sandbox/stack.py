@@ -1,4 +1,5 @@
-"""Everything that a cancellation meets, on one machine: a process each for Temporal, the stand-ins and the real worker."""
+"""Everything that a cancellation meets, on one machine: a process each for Temporal, the stand-ins, the real worker and,
+when it stays, the real API."""
 
 import asyncio
 import fcntl
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -18,15 +20,18 @@ from temporalio.service import RPCError
 from providers.order_book.migrate import migrate
 from runtime import search_attributes
 from runtime.plugin import plugin
-from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
+from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET, WEBHOOK_SECRET
 from sandbox.carrier_admin import carrier_process
+from sandbox.gateway.webhooks import SECRET
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.mailbox import mailbox_process
 from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
 
-USUAL_PORT, USUAL_UI_PORT = 7233, 8233
+USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
+API_KEY = "sandbox"
+"""Opens the API as a service that speaks for any customer."""
 _PATIENCE = 30  # seconds for a process to become ready
 
 # A process of the sandbox runs Python; this line of it becomes another program, under the same process id.
@@ -38,9 +43,10 @@ class StackError(Exception):
 
 
 class Stack:
-    """The running processes. Their data and logs are in `folder`."""
+    """The running processes. Their data and logs are in `folder`. With a port for the API it runs too, and the stand-ins
+    send it their events."""
 
-    def __init__(self, folder: Path, port: int, ui_port: int) -> None:
+    def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None) -> None:
         self.folder = folder
         self.address = f"127.0.0.1:{port}"
         self.ui = f"http://127.0.0.1:{ui_port}"
@@ -50,11 +56,16 @@ class Stack:
             "Temporal", ["-c", _BECOME, *_start_dev(folder, port, ui_port)], folder / "temporal.log", announces=False
         )
         gateway = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", "4"]
-        self.gateway = Process("gateway", gateway, folder / "gateway.log")
-        self.carrier = carrier_process(folder, scan_seconds=2)
         self.marketplace = marketplace_process(folder)
+        webhooks = f"http://127.0.0.1:{api_port}/webhooks" if api_port else None
+        if webhooks:
+            gateway += ["--webhook-url", f"{webhooks}/stripe"]
+        self.gateway = Process("gateway", gateway, folder / "gateway.log", env={"STRIPE_WEBHOOK_SECRET": SECRET})
+        self.carrier = carrier_process(folder, scan_seconds=2, webhook_url=webhooks and f"{webhooks}/easypost")
         self.mailbox = mailbox_process(self.mails)
         self.worker = Process("worker", ["worker.py", "run"], folder / "worker.log", announces=False)
+        self._api_port = api_port
+        self.api = Process("API", ["api.py"], folder / "api.log")
 
     async def start(self) -> Client:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
@@ -68,19 +79,43 @@ class Stack:
         for process, started in zip(standins, starting, strict=True):
             if started.exception():
                 raise _did_not_start(process)
-        return await self._connect()
+        client = await self._connect()
+        if self._api_port:
+            await self._start_api(self._api_port)
+        return client
+
+    async def _start_api(self, port: int) -> None:
+        self.api.env = {
+            **self._providers(),
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(port),
+            "API_KEYS": f"service:sandbox:{sha256(API_KEY.encode()).hexdigest()}",
+            "STRIPE_WEBHOOK_SECRETS": SECRET,
+            "EASYPOST_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+            "LOG_FORMAT": "json",
+        }
+        starting = asyncio.get_running_loop().run_in_executor(None, self.api.start)
+        await _all([starting])
+        if starting.exception():
+            raise _did_not_start(self.api)
+
+    def _providers(self) -> dict[str, str]:
+        """What worker and API are told alike."""
+        return {
+            "TEMPORAL_ADDRESS": self.address,
+            "DATABASE_URL": self.database_url,
+            "STRIPE_API_KEY": SANDBOX_KEY,
+            "STRIPE_BASE_URL": self.gateway.url,
+            "EASYPOST_API_KEY": EASYPOST_KEY,
+            "EASYPOST_BASE_URL": f"{self.carrier.url}/v2",
+        }
 
     async def start_worker(self) -> None:
         """Start the worker, or start it again, and wait until it works. Raises StackError."""
         mail = urlsplit(self.mailbox.url)
         self.worker.env = {
-            "TEMPORAL_ADDRESS": self.address,
-            "DATABASE_URL": self.database_url,
+            **self._providers(),
             "POLICY_FILE": str(ROOT / "sandbox" / "policy.toml"),
-            "STRIPE_API_KEY": SANDBOX_KEY,
-            "STRIPE_BASE_URL": self.gateway.url,
-            "EASYPOST_API_KEY": EASYPOST_KEY,
-            "EASYPOST_BASE_URL": f"{self.carrier.url}/v2",
             "UPS_CLIENT_ID": UPS_CLIENT_ID,
             "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
             "UPS_BASE_URL": self.carrier.url,
@@ -116,6 +151,7 @@ class Stack:
         """The worker first, so that it ends its steps; Temporal last."""
         for process in (
             self.worker,
+            self.api,
             self.mailbox,
             self.marketplace,
             self.carrier,
@@ -126,15 +162,17 @@ class Stack:
 
 
 @asynccontextmanager
-async def new_stack(folder: Path, *, usual_ports: bool) -> AsyncIterator[Stack]:
-    """A stack on an empty `folder`, all of it stopped in the end. `usual_ports`: Temporal where everybody looks for it,
-    when nothing else is there. Raises StackError."""
-    if usual_ports and _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
-        port, ui_port = USUAL_PORT, USUAL_UI_PORT
-    else:
-        port, ui_port = _free_ports()
+async def new_stack(folder: Path, *, stay: bool) -> AsyncIterator[Stack]:
+    """A stack on an empty `folder`, all of it stopped in the end. `stay`: for people, with the API, and Temporal and the API
+    where everybody looks for them, when nothing else is there. Raises StackError."""
+    port, ui_port, free = _free_ports()
+    api_port = None
+    if stay:
+        api_port = USUAL_API_PORT if _is_free(USUAL_API_PORT) else free
+        if _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
+            port, ui_port = USUAL_PORT, USUAL_UI_PORT
     with _claimed(folder):
-        stack = Stack(folder, port, ui_port)
+        stack = Stack(folder, port, ui_port, api_port)
         try:
             yield stack
         finally:
@@ -205,8 +243,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+def _free_ports() -> tuple[int, int, int]:
+    with socket.socket() as one, socket.socket() as other, socket.socket() as third:
+        for probe in (one, other, third):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1], third.getsockname()[1]

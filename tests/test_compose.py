@@ -193,6 +193,9 @@ def test_the_environment_of_the_api_is_complete_and_takes_the_events_of_the_sand
     assert (key.role, len(settings.api_keys)) == (Role.SERVICE, 1)
     assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == [STRIPE_SECRET]
     assert [secret.get_secret_value() for secret in settings.easypost_webhook_secrets] == [WEBHOOK_SECRET]
+    worker = SERVICES["worker"].environ()
+    for name in ("STRIPE_API_KEY", "STRIPE_BASE_URL", "EASYPOST_API_KEY", "EASYPOST_BASE_URL"):
+        assert SERVICES["api"].environ()[name] == worker[name]
     assert settings.log_format is LogFormat.JSON
     assert settings.database_url == SERVICES["worker"].environ()["DATABASE_URL"]
     assert connection()["target_host"] == SERVICES["worker"].environment["TEMPORAL_ADDRESS"]
@@ -250,13 +253,15 @@ def _types(annotation: Any) -> set[Any]:
 
 def test_addresses_name_services_and_the_ports_they_listen_on() -> None:
     worker = SERVICES["worker"].environ()
+    api = SERVICES["api"].environ()
     addresses = [f"smtp://{worker['SMTP_HOST']}:{worker['SMTP_PORT']}", worker["DATABASE_URL"]]
-    addresses += [value for name, value in worker.items() if name.endswith(("_BASE_URL", "_TOKEN_URL"))]
+    both = [*worker.items(), *api.items()]
+    addresses += [value for name, value in both if name.endswith(("_BASE_URL", "_TOKEN_URL"))]
     addresses += [
         f"grpc://{SERVICES[name].environment['TEMPORAL_ADDRESS']}" for name in ("namespace", "ui", "worker", "api")
     ]
     addresses += [_after("--webhook-url", SERVICES[name].command) for name in ("gateway", "carrier")]
-    assert len(addresses) == 13
+    assert len(addresses) == 15
     for address in addresses:
         host, port = urlsplit(address).hostname, urlsplit(address).port
         assert port in _listening()[host or ""], f"nothing listens at {address}"

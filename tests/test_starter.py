@@ -146,6 +146,20 @@ async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_house: 
     assert others.sentence == unknown.sentence.replace("O-none", sample.order_id)
 
 
+async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_unknown_order(
+    open_house: House, starter: Starter
+) -> None:
+    """A1"""
+    sample = expensive()
+    await open_house.shop.place(sample)
+    await starter(*by_customer("start", sample))
+    stranger = await starter("withdraw", sample.order_id, "--actor", "customer:C-2")
+    unknown = await starter("withdraw", "O-none", "--actor", "customer:C-2")
+    assert stranger.code == unknown.code == ExitCode.NOT_FOUND
+    assert stranger.sentence == f"Order {sample.order_id} was not found for this customer. Check the order number."
+    assert (await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")).code == 0
+
+
 async def test_a_rejected_request_names_what_is_allowed(open_house: House, starter: Starter) -> None:
     """A8"""
     sample = captured()

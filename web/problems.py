@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from client.errors import ExitCode, StarterError
 from client.requests import BAD_ID
 from domain.errors import Unavailable
+from domain.request import Actor, ActorKind
 
 COME_AGAIN = 5
 """Seconds that a caller is asked to wait when something is not there at the moment."""
@@ -170,6 +171,21 @@ def checked() -> Iterator[None]:
     except ValidationError as error:
         raise RequestValidationError(
             [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False, include_context=False)]
+        ) from None
+
+
+@contextlib.contextmanager
+def told_to(actor: Actor, order_id: str) -> Iterator[None]:
+    """A customer is told the same of an order that is unknown, somebody else's, or without a cancellation: otherwise order
+    numbers could be tried out."""
+    try:
+        yield
+    except StarterError as error:
+        if error.code is not ExitCode.NOT_FOUND or actor.kind is not ActorKind.CUSTOMER:
+            raise
+        raise Refusal(
+            Code.ORDER_NOT_FOUND,
+            f"Order {order_id} was not found for this customer, or has no cancellation. Check the order number.",
         ) from None
 
 

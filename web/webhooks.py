@@ -3,14 +3,14 @@
 They only wake a cancellation up. It reads gateway and carrier itself before it believes anything, and reads them from
 time to time without being woken, so a lost, late, repeated or reordered event costs time and never correctness. An event is
 acknowledged when it is in the order book, once by its own id, and told to the order's cancellation after that, again and
-again until Temporal has taken it.
+again until Temporal has taken it. What never came is found by web/reconciler.py.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import stripe
 import structlog
@@ -19,69 +19,22 @@ from easypost.errors.general.signature_verification_error import (
 )
 from easypost.util import validate_webhook
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import StarterError
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent
 from domain.request import workflow_id
-from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
+from providers.events.easypost import EasyPostEvent
+from providers.events.stripe import StripeEvent
+from providers.order_book.port import DueEvent, EventStatus, Provider
 from web.parts import TEMPORAL_WAIT, House, Parts
 from web.problems import Code, Refusal, responses_of
 from workflows.cancellation import CancellationWorkflow
 
 STRIPE_TOLERANCE = 300
 """Seconds that a signature of Stripe is good for. EasyPost signs no time: an old event of theirs is known by its id."""
-
-# Printable, so that every database takes it.
-_Text = Annotated[str, Field(max_length=255, pattern="^[ -~]*$")]
-_Id = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]*$")]
-
-
-class _StripeObject(BaseModel):
-    id: _Text = ""
-    object: _Text = ""
-    payment_intent: _Text | None = None
-
-
-class _StripeData(BaseModel):
-    object: _StripeObject
-
-
-class _StripeEvent(BaseModel):
-    id: _Id
-    type: _Text
-    data: _StripeData
-
-    def told(self) -> ProviderEvent:
-        about = self.data.object
-        event = ProviderEvent(provider=Provider.STRIPE, event_id=self.id, kind=self.type)
-        if not self.type.startswith(("refund.", "charge.refund", "charge.dispute.", "payment_intent.canceled")):
-            return event
-        payment = about.id if about.object == "payment_intent" else about.payment_intent
-        return event.model_copy(
-            update={"payment": payment, "refund": about.id if about.object == "refund" else None},
-        )
-
-
-class _EasyPostObject(BaseModel):
-    shipment_id: _Text | None = None
-    tracking_code: _Text | None = None
-
-
-class _EasyPostEvent(BaseModel):
-    id: _Id
-    description: _Text
-    result: _EasyPostObject
-
-    def told(self) -> ProviderEvent:
-        event = ProviderEvent(provider=Provider.EASYPOST, event_id=self.id, kind=self.description)
-        if not self.description.startswith(("tracker.", "refund.")):
-            return event
-        return event.model_copy(
-            update={"shipment": self.result.shipment_id, "tracking_number": self.result.tracking_code}
-        )
 
 
 class Receipt(BaseModel):
@@ -105,7 +58,7 @@ def _verify(signature: str, secrets: Sequence[SecretStr], verify: Callable[[str]
     )
 
 
-async def _receive(parts: Parts, model: type[_StripeEvent] | type[_EasyPostEvent], body: bytes) -> Receipt:
+async def _receive(parts: Parts, model: type[StripeEvent] | type[EasyPostEvent], body: bytes) -> Receipt:
     try:
         event = model.model_validate_json(body).told()
     except ValidationError:
@@ -150,7 +103,7 @@ async def stripe_webhook(request: Request, parts: House) -> Receipt:
         return stripe.WebhookSignature.verify_header(body, signature, secret, STRIPE_TOLERANCE)
 
     _verify(signature, parts.settings.stripe_webhook_secrets, verify)
-    return await _receive(parts, _StripeEvent, body)
+    return await _receive(parts, StripeEvent, body)
 
 
 @webhooks.post(
@@ -167,7 +120,7 @@ async def easypost_webhook(request: Request, parts: House) -> Receipt:
         return validate_webhook(body, {"X-Hmac-Signature": signature}, secret)
 
     _verify(signature, parts.settings.easypost_webhook_secrets, verify)
-    return await _receive(parts, _EasyPostEvent, body)
+    return await _receive(parts, EasyPostEvent, body)
 
 
 class Teller:

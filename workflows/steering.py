@@ -25,6 +25,7 @@ from domain.messages import (
 )
 from domain.outcome import Outcome, Owner, Progress, State, StepName, StepStatus, Wait
 from domain.plan import Plan, RefundMethod, Terms
+from domain.policy import order_not_found
 from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key, effect_number
 from workflows.journal import Journal
 from workflows.saga import RollBack
@@ -418,7 +419,7 @@ class SteeredWorkflow:
 
     def _owner_or_staff(self, actor: Actor) -> None:
         if actor.kind is ActorKind.CUSTOMER and actor.id != self.request.customer_id:
-            raise ApplicationError(f"Order {self.request.order_id} was not found for this customer.")
+            raise ApplicationError(order_not_found(self.request.order_id), type=ErrorCode.ORDER_NOT_FOUND)
 
     def _waits_for_approval(self) -> None:
         if self.journal.state is not State.WAITING_FOR_APPROVAL:

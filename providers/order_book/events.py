@@ -53,6 +53,11 @@ class SqlProviderEvents:
                 return EventStatus.REPEATED
             return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
 
+    async def knows(self, provider: Provider, event_id: str) -> bool:
+        """Whether the event was kept already. `receive` has the last word."""
+        async with transaction(self._reads) as session:
+            return await session.get(WebhookEventRow, (provider, event_id)) is not None
+
     async def due(self, at: datetime, limit: int) -> Sequence[DueEvent]:
         """Claim events that nobody has been told of, oldest first. They are due again in a minute: when the claimant dies,
         another one tells them."""

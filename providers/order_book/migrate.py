@@ -1,4 +1,4 @@
-"""Bring a database's tables up to date: `python -m providers.order_book.migrate [--url URL]`."""
+"""Bring a database's tables up to date: `python -m providers.order_book.migrate [--url URL]`. And whether they are."""
 
 import argparse
 import asyncio
@@ -7,9 +7,12 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from providers.order_book.engine import open_engine, writing
+from providers.order_book.engine import open_engine, transaction, writing
 
 _ALEMBIC_INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _ONE_AT_A_TIME = 7_265_001  # the lock's number means nothing; it only has to be the same everywhere
@@ -38,6 +41,39 @@ async def migrate(url: str) -> None:
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
+
+
+class WrongTables(Exception):
+    """The database's tables are not those that this version works on. The text says so, and what to do."""
+
+
+async def check_tables(engine: AsyncEngine) -> None:
+    """Raises WrongTables when tables are missing, older or newer than this version, and Unavailable when the database cannot
+    be reached: nobody knows then."""
+    scripts = ScriptDirectory.from_config(Config(_ALEMBIC_INI))
+    found: set[str] = set()
+    if not _missing_file(engine):
+        async with transaction(async_sessionmaker(engine)) as session:
+            found = set(await (await session.connection()).run_sync(_revisions))
+    if found == set(scripts.get_heads()):
+        return
+    if found <= {script.revision for script in scripts.walk_revisions()}:
+        raise WrongTables(
+            "The order book's tables are missing or older than this version; run python -m providers.order_book.migrate"
+        )
+    raise WrongTables(
+        f"The order book's tables are newer than this version (revision {', '.join(sorted(found))}); start the version that "
+        "made them, or a newer one."
+    )
+
+
+def _missing_file(engine: AsyncEngine) -> bool:
+    """SQLite would make it."""
+    return engine.name == "sqlite" and not Path(engine.url.database or "").is_file()
+
+
+def _revisions(connection: Connection) -> tuple[str, ...]:
+    return MigrationContext.configure(connection).get_current_heads()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""EasyPost v2, as far as its official SDK needs it for labels and tracking."""
+"""EasyPost v2, as far as its official SDK needs it for labels, tracking and events."""
 
 import base64
 import binascii
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -158,6 +159,44 @@ async def read_tracker(name: str, network: Carrier) -> dict[str, Any]:
     if parcel.tracker_id != name:
         raise Problem(404, "NOT_FOUND", "The requested resource could not be found.")
     return tracker_json(parcel)
+
+
+@router.get("/events", name=Operation.EVENT_LIST)
+async def list_events(
+    network: Carrier, page_size: Annotated[int, Query(ge=1, le=100)] = 20, before_id: str | None = None
+) -> dict[str, Any]:
+    """Newest first, and without what each is about: that goes to webhooks only."""
+    with network.outbox() as db:
+        place = db.execute("SELECT seq FROM events WHERE event_id = ?", (before_id,)).fetchone()
+        if before_id is not None and place is None:
+            raise Problem(422, "PARAMETER.INVALID", "There is no such event.")
+        rows = db.execute(
+            "SELECT event_id, description, made_at FROM events WHERE ? IS NULL OR seq < ? ORDER BY seq DESC LIMIT ?",
+            (before_id, place[0] if place else None, page_size + 1),
+        ).fetchall()
+    events = [
+        {
+            "id": event_id,
+            "object": "Event",
+            "mode": "test",
+            "user_id": "user_sandbox",
+            "description": description,
+            "status": "pending",
+            "created_at": made_at,
+        }
+        for event_id, description, made_at in rows[:page_size]
+    ]
+    return {"events": events, "has_more": len(rows) > page_size}
+
+
+@router.get("/events/{event_id}/payloads", name=Operation.EVENT_PAYLOADS)
+async def list_payloads(event_id: str, network: Carrier) -> dict[str, Any]:
+    """The attempts to deliver an event; none without a webhook."""
+    with network.outbox() as db:
+        if db.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone() is None:
+            raise Problem(404, "NOT_FOUND", "The payload(s) could not be found.")
+        rows = db.execute("SELECT document FROM payloads WHERE event_id = ? ORDER BY seq", (event_id,)).fetchall()
+    return {"payloads": [json.loads(document) for (document,) in rows]}
 
 
 def shipment_json(parcel: Parcel) -> dict[str, Any]:

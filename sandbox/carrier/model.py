@@ -135,6 +135,8 @@ class Operation(StrEnum):
     SHIPMENT_REFUND = "shipment.refund"
     TRACKER_CREATE = "tracker.create"
     TRACKER_READ = "tracker.read"
+    EVENT_LIST = "event.list"
+    EVENT_PAYLOADS = "event.payloads"
     OAUTH_TOKEN = "oauth.token"  # noqa: S105
     INTERCEPT_ELIGIBILITY = "intercept.eligibility"
     INTERCEPT_RETURN = "intercept.return"

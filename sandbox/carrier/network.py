@@ -43,9 +43,12 @@ CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, document TEXT NOT NULL)
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults (seq INTEGER PRIMARY KEY, document TEXT NOT NULL, times INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, expires REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL, description TEXT NOT NULL, previous TEXT NOT NULL,
-    parcel TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, deliveries INTEGER NOT NULL, send_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, description TEXT NOT NULL, previous TEXT NOT NULL,
+    parcel TEXT NOT NULL, made_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, deliveries INTEGER NOT NULL,
+    send_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS payloads (seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL, document TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS payloads_by_event ON payloads (event_id);
 """
 
 
@@ -282,7 +285,7 @@ class Network:
 
     @contextmanager
     def outbox(self) -> Iterator[sqlite3.Connection]:
-        """The table of events to deliver, for webhooks.py; one transaction."""
+        """The tables of events and of the attempts to deliver them, for webhooks.py and easypost.py; one transaction."""
         with self._db:
             yield self._db
 
@@ -331,19 +334,20 @@ class Network:
         self._db.execute("INSERT INTO effects (document) VALUES (?)", (effect.model_dump_json(),))
 
     def _announce(self, description: str, parcel: Parcel, previous: dict[str, str]) -> None:
-        """Put an event in the outbox. On purpose every second one is held back so long that its successor overtakes it,
-        and every third one is delivered twice: a receiver must live with both."""
-        if not self._announces:
-            return
-        (events,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM outbox").fetchone()
+        """Make an event, and with a webhook put it in the outbox. On purpose every second one is held back so long that its
+        successor overtakes it, and every third one is delivered twice: a receiver must live with both."""
+        (events,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        deliveries = 2 if events % 3 == 0 else 1
         self._db.execute(
-            "INSERT INTO outbox (event_id, description, previous, parcel, deliveries, send_at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events (event_id, description, previous, parcel, made_at, deliveries, send_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 f"evt_{uuid4().hex}",
                 description,
                 json.dumps(previous),
                 parcel.model_dump_json(),
-                2 if events % 3 == 0 else 1,
+                self.now().isoformat(),
+                deliveries if self._announces else 0,
                 time.time() + (0.5 if events % 2 == 0 else 0),
             ),
         )

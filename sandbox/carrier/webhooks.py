@@ -7,6 +7,7 @@ import json
 import time
 import unicodedata
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import httpx2
 
@@ -25,8 +26,7 @@ def sign(body: bytes, secret: str) -> str:
     return "hmac-sha256-hex=" + hmac.new(key, body, hashlib.sha256).hexdigest()
 
 
-def _body(event_id: str, description: str, previous: str, parcel: Parcel) -> bytes:
-    now = datetime.now(UTC).isoformat()
+def _body(event_id: str, description: str, previous: str, parcel: Parcel, made_at: str) -> bytes:
     result = refund_json(parcel) if description.startswith("refund.") else tracker_json(parcel)
     event = {
         "id": event_id,
@@ -38,32 +38,54 @@ def _body(event_id: str, description: str, previous: str, parcel: Parcel) -> byt
         "status": "pending",
         "pending_urls": [],
         "completed_urls": [],
+        "created_at": made_at,
+        "updated_at": made_at,
+    }
+    return json.dumps(event).encode()
+
+
+def _payload(url: str, body: bytes, headers: dict[str, str], answer: httpx2.Response | None) -> str:
+    """An attempt as EasyPost keeps it, with the body that it sent."""
+    now = datetime.now(UTC).isoformat()
+    payload = {
+        "id": f"payload_{uuid4().hex}",
+        "object": "Payload",
+        "mode": "test",
+        "request_url": url,
+        "request_headers": headers,
+        "request_body": body.decode(),
+        "response_code": answer.status_code if answer is not None else 0,
+        "response_headers": dict(answer.headers) if answer is not None else {},
+        "response_body": answer.text if answer is not None else "",
+        "total_time": round(answer.elapsed.total_seconds() * 1000) if answer is not None else 0,
         "created_at": now,
         "updated_at": now,
     }
-    return json.dumps(event).encode()
+    return json.dumps(payload)
 
 
 async def _deliver_due(network: Network, client: httpx2.AsyncClient, url: str) -> None:
     with network.outbox() as db:
         due = db.execute(
-            "SELECT seq, event_id, description, previous, parcel, attempts FROM outbox"
+            "SELECT seq, event_id, description, previous, parcel, made_at, attempts FROM events"
             " WHERE deliveries > 0 AND send_at <= ? ORDER BY send_at LIMIT 50",
             (time.time(),),
         ).fetchall()
-    for seq, event_id, description, previous, document, attempts in due:
-        body = _body(event_id, description, previous, Parcel.model_validate_json(document))
+    for seq, event_id, description, previous, document, made_at, attempts in due:
+        body = _body(event_id, description, previous, Parcel.model_validate_json(document), made_at)
         headers = {"Content-Type": "application/json", "X-Hmac-Signature": sign(body, WEBHOOK_SECRET)}
         try:
-            accepted = (await client.post(url, content=body, headers=headers)).is_success
+            answer = await client.post(url, content=body, headers=headers)
         except httpx2.HTTPError:
-            accepted = False
+            answer = None
         with network.outbox() as db:
-            if accepted:
-                db.execute("UPDATE outbox SET deliveries = deliveries - 1, attempts = 0 WHERE seq = ?", (seq,))
+            payload = _payload(url, body, headers, answer)
+            db.execute("INSERT INTO payloads (event_id, document) VALUES (?, ?)", (event_id, payload))
+            if answer is not None and answer.is_success:
+                db.execute("UPDATE events SET deliveries = deliveries - 1, attempts = 0 WHERE seq = ?", (seq,))
             else:
                 again = time.time() + min(0.2 * 2**attempts, _LONGEST_PAUSE)
-                db.execute("UPDATE outbox SET attempts = attempts + 1, send_at = ? WHERE seq = ?", (again, seq))
+                db.execute("UPDATE events SET attempts = attempts + 1, send_at = ? WHERE seq = ?", (again, seq))
 
 
 async def deliver(network: Network, url: str) -> None:

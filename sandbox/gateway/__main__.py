@@ -7,7 +7,7 @@ import typer
 
 from sandbox.gateway.app import create_app
 from sandbox.gateway.state import State
-from sandbox.gateway.webhooks import Webhooks
+from sandbox.gateway.webhooks import SECRET, Webhooks
 from sandbox.serving import serve
 
 
@@ -17,7 +17,7 @@ def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free port.")] = 0,
     webhook_url: Annotated[str, typer.Option(help="Where events are sent; none without it.")] = "",
-    webhook_secret: Annotated[str, typer.Option(envvar="STRIPE_WEBHOOK_SECRET")] = "whsec_sandbox",  # noqa: S107
+    webhook_secret: Annotated[str, typer.Option(envvar="STRIPE_WEBHOOK_SECRET")] = SECRET,
     settle_seconds: Annotated[float, typer.Option(help="How long a pending refund takes, by the clock.")] = 432_000,
     seed: Annotated[int, typer.Option(help="Chooses which events are repeated and late.")] = 0,
 ) -> None:

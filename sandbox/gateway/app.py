@@ -72,6 +72,7 @@ def operations(state: State) -> list[Operation]:
         Operation("refund.retrieve", "GET", refunds + "/{id}", set(), state.read_refund),
         Operation("refund.cancel", "POST", refunds + "/{id}/cancel", set(), state.cancel_refund),
         Operation("charge.retrieve", "GET", "/v1/charges/{id}", set(), state.read_charge),
+        Operation("event.list", "GET", "/v1/events", {"created", "types"} | _LIST, state.list_events),
         Operation("dispute.list", "GET", "/v1/disputes", {"payment_intent"} | _LIST, state.list_disputes),
     ]
 

@@ -23,6 +23,7 @@ Json = dict[str, Any]
 """A JSON object as it goes over the wire."""
 
 KEY_RETENTION = 24 * 3600.0
+MOST_TYPES = 20
 AUTHORISATION_LASTS = 7 * 24 * 3600.0
 
 DECLINES = {
@@ -171,6 +172,12 @@ class Dispute(Record):
     @property
     def owner(self) -> str | None:
         return self.payment
+
+
+class Event(Record):
+    """`body` is what a webhook brings."""
+
+    body: Json
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -359,6 +366,22 @@ class State:
         late = 0.3 if turn % 3 == 0 else 0.0
         for delay in (late, 0.2) if turn % 2 == 0 else (late,):
             self._db.execute("INSERT INTO deliveries (event, not_before) VALUES (?, ?)", (number, time.time() + delay))
+
+    def list_events(self, call: Call) -> Json:
+        """Whole events, as their webhooks have them."""
+        wanted = [*call.params.get("types", {}).values()]
+        if len(wanted) > MOST_TYPES:
+            raise ApiError(400, f"You may only specify up to {MOST_TYPES} event types.", param="types")
+        created = call.params.get("created", {})
+        rows = self._db.execute("SELECT body FROM events ORDER BY seq DESC").fetchall()
+        bodies = [json.loads(body) for (body,) in rows]
+        oldest = _whole(created, "gte") if created else 0
+        events = [
+            Event(id=body["id"], created=body["created"], body=body)
+            for body in bodies
+            if body["created"] >= oldest and (not wanted or body["type"] in wanted)
+        ]
+        return _page(call.params, events, lambda event: event.body, "/v1/events")
 
     def due_deliveries(self) -> list[tuple[int, int, str]]:
         """Delivery, attempts so far, body; oldest due first."""

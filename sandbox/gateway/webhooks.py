@@ -5,6 +5,7 @@ import stripe
 
 from sandbox.gateway.state import State
 
+SECRET = "whsec_sandbox"  # noqa: S105 - it opens nothing but the sandbox
 LONGEST_WAIT = 10.0
 
 

@@ -1,6 +1,7 @@
 """The demo as a stranger runs it: processes of its own, and nothing left of them afterwards."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from domain.outcome import CancellationResult, Outcome
@@ -86,7 +88,14 @@ async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path)
     demo = await start_demo(tmp_path / "demo", "--stay")
     said = await read_until(demo, "Ctrl-C stops everything")
     processes = children_of(demo.pid)
-    assert len(processes) == 5
+    assert len(processes) == 6
+    api = re.search(r"HTTP API\s+(http://\S+), with the header (\w+): (\w+ \w+)", said)
+    assert api is not None
+    async with httpx2.AsyncClient(base_url=api[1], headers={api[2]: api[3]}) as http:
+        told = (await http.get("/orders/1001/cancellation")).raise_for_status().json()
+    assert told["state"] == "cancelled"
+    lines = [json.loads(line) for line in (tmp_path / "demo" / "api.log").read_text().splitlines()]
+    assert {line["provider"] for line in lines if line["event"] == "event_received"} == {"stripe", "easypost"}
     elsewhere = re.search(r"TEMPORAL_ADDRESS=(\S+)", said)
     environment = {**os.environ, "TEMPORAL_ADDRESS": elsewhere[1] if elsewhere else "127.0.0.1:7233"}
     argv = [str(ROOT / "starter.py"), "result", "1001", "--json"]

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(2 * LATE)
 
 @pytest.fixture
 async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
-    async with new_stack(tmp_path / "stack", usual_ports=False) as stack:
+    async with new_stack(tmp_path / "stack", stay=False) as stack:
         await stack.start()
         await stack.start_worker()
         yield stack

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import TypeAdapter
+from sqlalchemy import text
 
 from client.status import Source, Status, Summary
 from domain.messages import Acknowledgement, Submission
@@ -19,6 +20,7 @@ from domain.money import money
 from domain.outcome import Outcome, State, StepName
 from domain.policy import Rule, Verdict
 from domain.request import workflow_id
+from providers.order_book.engine import open_engine
 from runtime.plugin import TASK_QUEUE
 from sandbox.gateway_admin import TestCard
 from sandbox.serving import ROOT
@@ -182,12 +184,15 @@ async def test_a_refused_approval_rolls_back(api: Api, api_house: ApiHouse) -> N
 
 
 async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_house: ApiHouse) -> None:
-    """D1: and for nobody else."""
+    """D1: and for nobody else; A1: who is told the same of an order that is unknown."""
     sample = expensive()
     await api_house.house.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     others = await api.steer(sample.order_id, "withdraw", {"customer_id": "C-other"}, SERVICE)
-    assert "not found for this customer" in problem(others, 409, "not_allowed_now")
+    unknown = await api.steer("O-never", "withdraw", {"customer_id": "C-other"}, SERVICE)
+    sentence = problem(unknown, 404, "order_not_found")
+    assert problem(others, 404, "order_not_found") == sentence.replace("O-never", sample.order_id)
+    problem(await api.steer("O-never", "withdraw", {}, SERVICE), 404, "no_cancellation")
     mine = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
     assert mine.status_code == 200
     ended = await reached(api, sample.order_id, State.WITHDRAWN)
@@ -234,7 +239,9 @@ async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(
     await reached(api, sample.order_id, State.NEEDS_ATTENTION)
     strangers = {**choice, "customer_id": "C-other"}
     refused = await api.steer(sample.order_id, "choose-refund-method", strangers, SERVICE)
-    assert "not found for this customer" in problem(refused, 409, "not_allowed_now")
+    unknown = await api.steer("O-never", "choose-refund-method", strangers, SERVICE)
+    sentence = problem(unknown, 404, "order_not_found")
+    assert problem(refused, 404, "order_not_found") == sentence.replace("O-never", sample.order_id)
     for_nobody = {"target": "T1", "method": "store_credit"}
     problem(await api.steer(sample.order_id, "choose-refund-method", for_nobody, SERVICE), 403, "not_permitted")
     chosen = await api.steer(sample.order_id, "choose-refund-method", choice, SERVICE)
@@ -416,19 +423,44 @@ async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_house: Api
     ],
 )
 def test_wrong_settings_are_named_without_their_value(env: Mapping[str, str], says: str) -> None:
-    done = subprocess.run(
+    done = run_api({**environment("127.0.0.1:9", "sqlite:///none.db"), **env})
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "canary" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        (
+            "DROP TABLE alembic_version",
+            "missing or older than this version; run python -m providers.order_book.migrate\n",
+        ),
+        ("UPDATE alembic_version SET version_num = '9999'", "newer than this version"),
+    ],
+)
+async def test_tables_of_another_version_are_one_sentence(sqlite_url: str, statement: str, says: str) -> None:
+    engine = open_engine(sqlite_url)
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+    done = await asyncio.to_thread(run_api, environment("127.0.0.1:9", sqlite_url))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def run_api(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "api.py"],
         cwd=ROOT,
-        env={**os.environ, **environment("127.0.0.1:9", "sqlite:///none.db"), **env},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert "canary" not in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 async def test_every_problem_and_success_is_described(api: Api) -> None:

@@ -12,14 +12,11 @@ from uuid import uuid4
 import httpx2
 import pytest
 import stripe
-from pydantic import TypeAdapter
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from temporalio.api.enums.v1 import EventType
 
-from domain.messages import RefundEvent
 from domain.money import money
-from domain.outcome import Outcome, State, StepName
+from domain.outcome import Outcome, State
 from domain.shipment import Shipment
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
@@ -28,24 +25,16 @@ from providers.order_book.tables import WebhookEventRow
 from sandbox import books
 from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
-from sandbox.gateway_admin import TestCard
-from sandbox.shop import SampleOrder, card, line, request
+from sandbox.shop import request
 from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiHouse, environment, running_api
 from tests.fixtures.databases import Databases
-from tests.house import Handle, House, eventually
+from tests.house import eventually
+from tests.processes.events import kept, signals, waiting_for_settlement, was_told
 from tests.providers import order_book_samples as samples
-from tests.workflows.samples import an_id, captured, in_network
+from tests.workflows.samples import captured, in_network
 
 STRIPE = "/webhooks/stripe"
 EASYPOST = "/webhooks/easypost"
-
-
-def settles_later() -> SampleOrder:
-    return SampleOrder(
-        order_id=an_id(),
-        lines=(line("L1", 1, "52.35 USD"),),
-        tenders=(card("52.35 USD", card=TestCard.PENDING_REFUND),),
-    )
 
 
 def event(kind: str, payment: str, **more: Any) -> dict[str, Any]:
@@ -62,43 +51,6 @@ async def send(
     made_at = int(time.time() - age)
     header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, made_at)
     return await api.http.post(STRIPE, content=body, headers={"Stripe-Signature": header})
-
-
-async def kept(engine: AsyncEngine, event_id: str) -> WebhookEventRow | None:
-    async with AsyncSession(engine) as session:
-        return await session.scalar(select(WebhookEventRow).where(WebhookEventRow.event_id == event_id))
-
-
-async def was_told(engine: AsyncEngine, event_id: str) -> None:
-    async def told() -> bool:
-        row = await kept(engine, event_id)
-        return row is not None and row.told_at is not None
-
-    await eventually(told, f"event {event_id} is told")
-
-
-async def signals(handle: Handle) -> list[str]:
-    """The event ids of the refund signals in a run's history."""
-    history = await handle.fetch_history()
-    signalled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
-    return [
-        TypeAdapter(RefundEvent)
-        .validate_json(one.workflow_execution_signaled_event_attributes.input.payloads[0].data)
-        .event_id
-        for one in history.events
-        if one.event_type == signalled
-    ]
-
-
-async def waiting_for_settlement(house: House) -> tuple[SampleOrder, Handle, str, str]:
-    """An order whose refund is pending: with its run, its payment and its refund."""
-    sample = settles_later()
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    refund = next(row.reference for row in progress.steps if row.step is StepName.REVERSE_PAYMENT)
-    assert refund is not None
-    return sample, handle, house.shop.payments[sample.order_id][0], refund
 
 
 # Delivered by the stand-ins, repeated and out of order as they do
@@ -335,8 +287,11 @@ async def test_one_event_is_kept_once_and_claimed_by_one(database: AsyncEngine) 
     told = ProviderEvent(
         provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1", refund="re_1"
     )
+    assert not await events.knows(Provider.STRIPE, "evt_1")
     statuses = await asyncio.gather(*(events.receive(told) for _ in range(8)))
     assert sorted(statuses) == [EventStatus.ACCEPTED, *[EventStatus.REPEATED] * 7]
+    assert await events.knows(Provider.STRIPE, "evt_1")
+    assert not await events.knows(Provider.EASYPOST, "evt_1")
     same_id = ProviderEvent(provider=Provider.EASYPOST, event_id="evt_1", kind="tracker.updated", shipment="shp_1")
     assert await events.receive(same_id) is EventStatus.ACCEPTED, "two providers may use the same id"
 

@@ -224,6 +224,14 @@ async def test_a_server_that_does_not_answer_is_named(real_time_house: House, ma
     assert "Traceback" not in done.stderr
 
 
+async def test_a_database_without_tables_is_named(real_time_house: House, mailbox: Mailbox, tmp_path: Path) -> None:
+    env = {**environment(real_time_house, mailbox), "DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
+    done = await asyncio.to_thread(run_worker, env)
+    assert done.returncode == 2
+    assert "run python -m providers.order_book.migrate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 async def test_missing_search_attributes_are_named_with_the_command_that_creates_them(
     real_time_house: House, mailbox: Mailbox
 ) -> None:

@@ -204,6 +204,11 @@ class Receiver:
         await writer.wait_closed()
 
 
+async def easypost(admin: CarrierAdmin, path: str, **params: str | int) -> dict[str, Any]:
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {EASYPOST_KEY}"}) as http:
+        return dict((await http.get(admin.easypost_url + path, params=params)).raise_for_status().json())
+
+
 async def test_events_are_signed_repeated_unordered_and_tried_again(tmp_path: Path) -> None:
     receiver = Receiver()
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
@@ -222,11 +227,24 @@ async def test_events_are_signed_repeated_unordered_and_tried_again(tmp_path: Pa
                 # Five events, of which the first and the fourth are delivered twice.
                 while len(receiver.events) < 7:  # noqa: ASYNC110 - what is waited for happens in another process
                     await asyncio.sleep(0.05)
+            payloads_of_the_refused = await easypost(admin, f"/events/{receiver.refused[0]}/payloads")
+            listed = await easypost(admin, "/events", page_size=3)
+            next_page = await easypost(admin, "/events", page_size=3, before_id=listed["events"][-1]["id"])
     finally:
         process.stop()
         server.close()
     ids = [event["id"] for event in receiver.events]
     assert receiver.refused[0] in ids
+    refused = payloads_of_the_refused["payloads"]
+    assert refused[0]["response_code"] == 503
+    assert json.loads(refused[0]["request_body"]) == next(
+        one for one in receiver.events if one["id"] in receiver.refused
+    )
+    assert [sorted(one) for one in listed["events"]] == [
+        ["created_at", "description", "id", "mode", "object", "status", "user_id"]
+    ] * 3
+    assert (listed["has_more"], next_page["has_more"], len(next_page["events"])) == (True, False, 2)
+    assert {one["id"] for one in listed["events"] + next_page["events"]} == set(ids)
     assert len(set(ids)) == 5
     statuses = [event["result"]["status"] for event in receiver.events if event["description"] == "tracker.updated"]
     assert set(statuses) == {*scans, TrackerStatus.DELIVERED}

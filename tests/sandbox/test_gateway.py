@@ -153,6 +153,28 @@ async def test_a_saved_card_may_be_used_for_its_customer_only(http: httpx2.Async
     assert (await http.post("/v1/payment_intents", data=again)).status_code == 400
 
 
+async def test_events_are_listed_whole_newest_first_by_kind_and_time_also_without_a_webhook(
+    http: httpx2.AsyncClient, admin: GatewayAdmin
+) -> None:
+    async def listed(**params: str | int) -> dict[str, Any]:
+        kinds = {"types[0]": "refund.created", "types[1]": "charge.refunded"}
+        return dict((await http.get("/v1/events", params={**kinds, **params})).json())
+
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    refunds = [await admin.refund_elsewhere(payment, money("1.00 USD")) for _ in range(2)]
+    await admin.fail(refunds[-1])
+    first = await listed(limit=3)
+    assert (first["object"], first["url"], first["has_more"]) == ("list", "/v1/events", True)
+    assert [event["type"] for event in first["data"]] == ["charge.refunded", "refund.created", "charge.refunded"]
+    assert first["data"][1]["data"]["object"]["id"] == refunds[1]
+    rest = await listed(limit=1, starting_after=first["data"][-1]["id"])
+    assert rest["data"][0]["data"]["object"]["id"] == refunds[0]
+    later = {"created[gte]": first["data"][0]["created"] + 3600}
+    assert (await listed(**later))["data"] == []
+    many = {f"types[{n}]": "refund.created" for n in range(21)}
+    assert error_of(await http.get("/v1/events", params=many)) == (400, "invalid_request_error", "types")
+
+
 async def test_a_dropped_connection_has_no_answer(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
     payment = await admin.create_payment(TOTAL, capture=TOTAL)
     for fault, effects in ((FaultKind.DROP_BEFORE_COMMIT, 0), (FaultKind.DROP_AFTER_COMMIT, 1)):

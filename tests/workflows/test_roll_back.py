@@ -10,6 +10,7 @@ from domain.messages import Approve, Reject, Withdraw
 from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import GoodsStatus, Outcome, State, StepName, StepStatus
+from domain.policy import order_not_found
 from domain.request import Actor, ActorKind
 from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
@@ -151,7 +152,8 @@ async def test_nobody_else_withdraws_a_customers_request(house: House) -> None:
     await house.shop.place(sample)
     _, handle = await house.submit(request(sample))
     stranger = Withdraw(actor=Actor(kind=ActorKind.CUSTOMER, id="C-other"))
-    assert "not found" in await update_refusal(handle, CancellationWorkflow.withdraw, stranger)
+    refused = await update_refusal(handle, CancellationWorkflow.withdraw, stranger)
+    assert refused == order_not_found(sample.order_id)
 
 
 async def test_after_the_money_has_gone_a_withdrawal_is_refused_with_the_reason(house: House) -> None:

@@ -1,0 +1,110 @@
+"""Stripe's events: what the body of one means, and the list of them (`GET /v1/events`), which goes back 30 days."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import stripe
+from pydantic import BaseModel, ValidationError
+
+from domain.errors import ErrorCode, Refused, Unavailable
+from providers.events.port import Id, Known, Text
+from providers.order_book.port import Provider, ProviderEvent
+
+KINDS = (
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.refunded",
+    "charge.refund.updated",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "payment_intent.canceled",
+)
+"""What a cancellation waits for. Stripe filters its list by up to 20 names, in full."""
+
+_PAGE = 100
+
+
+class _Object(BaseModel):
+    id: Text = ""
+    object: Text = ""
+    payment_intent: Text | None = None
+
+
+class _Data(BaseModel):
+    object: _Object
+
+
+class StripeEvent(BaseModel):
+    """The body of an event, as far as anybody reads it."""
+
+    id: Id
+    type: Text
+    data: _Data
+
+    def told(self) -> ProviderEvent:
+        about = self.data.object
+        event = ProviderEvent(provider=Provider.STRIPE, event_id=self.id, kind=self.type)
+        if self.type not in KINDS:
+            return event
+        payment = about.id if about.object == "payment_intent" else about.payment_intent
+        return event.model_copy(
+            update={"payment": payment, "refund": about.id if about.object == "refund" else None},
+        )
+
+
+class StripeEvents:
+    """`EventSource` at Stripe. `timeout` is in seconds, for a whole call. Nothing is retried here: the next look is. Belongs
+    to one event loop."""
+
+    provider = Provider.STRIPE
+
+    def __init__(self, api_key: str, base_url: str | None = None, timeout: float = 10.0) -> None:
+        self._transport = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout / 2))
+        self._stripe = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": base_url} if base_url else None,
+            http_client=self._transport,
+            max_network_retries=0,
+        ).v1
+
+    async def aclose(self) -> None:
+        await self._transport.close_async()  # type: ignore[no-untyped-call]
+
+    async def since(self, at: datetime, known: Known) -> AsyncIterator[ProviderEvent]:
+        """Newest first."""
+        listed = self._listed(at)
+        while (body := await _next(listed)) is not None:
+            try:
+                event = StripeEvent.model_validate(body).told()
+            except ValidationError:
+                continue  # its webhook is refused too
+            if not await known(event.event_id):
+                yield event
+
+    async def _listed(self, at: datetime) -> AsyncIterator[dict[str, Any]]:
+        page = await self._stripe.events.list_async(
+            {"created": {"gte": int(at.timestamp())}, "types": [*KINDS], "limit": _PAGE}
+        )
+        async for event in page.auto_paging_iter():
+            yield event.to_dict()
+
+
+async def _next(listed: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    """The next body, or None after the last. Only the provider's failures are worded here, not those of whoever takes the
+    events."""
+    try:
+        return await anext(listed, None)
+    except (stripe.AuthenticationError, stripe.PermissionError):
+        raise Refused(
+            ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+            "Stripe rejected the API key while its events were listed. Check STRIPE_API_KEY and its permissions.",
+        ) from None
+    except (stripe.StripeError, aiohttp.ClientError, TimeoutError, AttributeError):
+        # AttributeError: the answer is JSON, but no list.
+        raise Unavailable("Stripe gave no usable answer while its events were listed.") from None

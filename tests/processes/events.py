@@ -1,0 +1,59 @@
+"""Looking at the providers' events: which were kept, and which a run was told of."""
+
+from pydantic import TypeAdapter
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from temporalio.api.enums.v1 import EventType
+
+from domain.messages import RefundEvent
+from domain.outcome import State, StepName
+from providers.order_book.tables import WebhookEventRow
+from sandbox.gateway_admin import TestCard
+from sandbox.shop import SampleOrder, card, line, request
+from tests.house import Handle, House, eventually
+from tests.workflows.samples import an_id
+
+
+def settles_later() -> SampleOrder:
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "52.35 USD"),),
+        tenders=(card("52.35 USD", card=TestCard.PENDING_REFUND),),
+    )
+
+
+async def kept(engine: AsyncEngine, event_id: str) -> WebhookEventRow | None:
+    async with AsyncSession(engine) as session:
+        return await session.scalar(select(WebhookEventRow).where(WebhookEventRow.event_id == event_id))
+
+
+async def was_told(engine: AsyncEngine, event_id: str) -> None:
+    async def told() -> bool:
+        row = await kept(engine, event_id)
+        return row is not None and row.told_at is not None
+
+    await eventually(told, f"event {event_id} is told")
+
+
+async def signals(handle: Handle) -> list[str]:
+    """The event ids of the refund signals in a run's history."""
+    history = await handle.fetch_history()
+    signalled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    return [
+        TypeAdapter(RefundEvent)
+        .validate_json(one.workflow_execution_signaled_event_attributes.input.payloads[0].data)
+        .event_id
+        for one in history.events
+        if one.event_type == signalled
+    ]
+
+
+async def waiting_for_settlement(house: House) -> tuple[SampleOrder, Handle, str, str]:
+    """An order whose refund is pending: with its run, its payment and its refund."""
+    sample = settles_later()
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    refund = next(row.reference for row in progress.steps if row.step is StepName.REVERSE_PAYMENT)
+    assert refund is not None
+    return sample, handle, house.shop.payments[sample.order_id][0], refund
