@@ -1,9 +1,9 @@
 """The library: start, watch and steer cancellations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 from uuid import uuid4
 
 from temporalio.client import (
@@ -30,9 +30,11 @@ from domain.messages import (
     Approve,
     ChooseRefundMethod,
     Quote,
+    RefundEvent,
     Reject,
     ResolveStep,
     RetryStep,
+    ShipmentEvent,
     Submission,
     Withdraw,
 )
@@ -141,24 +143,29 @@ class Cancellations:
     def _start_operation(
         self, request: CancellationRequest
     ) -> WithStartWorkflowOperation[CancellationWorkflow, CancellationResult]:
-        scope = "whole order" if request.whole_order else f"{len(request.lines)} lines"
         return WithStartWorkflowOperation(
             CancellationWorkflow.run,
             request,
             id=workflow_id(request.order_id),
             task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            memo={"cancellation_id": cancellation_id(request.order_id, request.request_id)},
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(attributes.ORDER_ID, request.order_id),
-                    SearchAttributePair(attributes.STATE, State.RUNNING),
-                    SearchAttributePair(attributes.REASON, request.reason),
-                ]
-            ),
-            static_summary=f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}",
-            static_details=_HOW_TO_STEER.format(order_id=request.order_id),
+            **_shown(request),
         )
+
+    async def look_again(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
+        """What an ended cancellation had achieved may have come undone, as `event` tells. Starts a run that looks, or wakes
+        up the one that there is. `request` is the one that opened the cancellation."""
+        refund = isinstance(event, RefundEvent)
+        starting = self._client.start_workflow(
+            CancellationWorkflow.run,
+            request,
+            id=workflow_id(request.order_id),
+            task_queue=self._task_queue,
+            start_signal="refund_event" if refund else "shipment_event",
+            start_signal_args=[event],
+            **_shown(request),
+        )
+        await self._told(request.order_id, starting)
 
     # Looking
 
@@ -359,6 +366,31 @@ async def _ended(order_id: str, handle: WorkflowHandle[CancellationWorkflow, Can
         f"The run for order {order_id} failed without an outcome ({cause.type}); what it did stands in the history of "
         f"workflow {workflow_id(order_id)} in the Temporal UI.",
     )
+
+
+class _Shown(TypedDict):
+    """What a run shows of itself from its start."""
+
+    memo: Mapping[str, str]
+    search_attributes: TypedSearchAttributes
+    static_summary: str
+    static_details: str
+
+
+def _shown(request: CancellationRequest) -> _Shown:
+    scope = "whole order" if request.whole_order else f"{len(request.lines)} lines"
+    return {
+        "memo": {"cancellation_id": cancellation_id(request.order_id, request.request_id)},
+        "search_attributes": TypedSearchAttributes(
+            [
+                SearchAttributePair(attributes.ORDER_ID, request.order_id),
+                SearchAttributePair(attributes.STATE, State.RUNNING),
+                SearchAttributePair(attributes.REASON, request.reason),
+            ]
+        ),
+        "static_summary": f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}",
+        "static_details": _HOW_TO_STEER.format(order_id=request.order_id),
+    }
 
 
 def _run_was_closing(error: Exception) -> bool:

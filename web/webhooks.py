@@ -28,7 +28,7 @@ from domain.messages import RefundEvent, ShipmentEvent
 from domain.request import workflow_id
 from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
-from providers.order_book.port import DueEvent, EventStatus, Provider
+from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider
 from web.parts import TEMPORAL_WAIT, House, Parts
 from web.problems import Code, Refusal, responses_of
 from workflows.cancellation import CancellationWorkflow
@@ -125,7 +125,8 @@ async def easypost_webhook(request: Request, parts: House) -> Receipt:
 
 class Teller:
     """Tells the cancellations of the events that have arrived, in every process of the API: an event is claimed first, so
-    two of them do not tell it twice. A run that is over has nothing left to wait for: its events count as told."""
+    two of them do not tell it twice. A run that is over has nothing left to wait for: its events count as told. Only an
+    event that may undo what it had achieved starts a run, which looks at that again."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
@@ -161,8 +162,13 @@ class Teller:
 
     async def _tell(self, event: DueEvent) -> None:
         log = structlog.get_logger().bind(provider=event.provider, event_id=event.event_id, order_id=event.order_id)
+        ended = await self._events.ended(event) if event.amiss else None
+        if ended and ended.busy:
+            await self._events.delayed(event, datetime.now(UTC) + self.LONGEST_DELAY)
+            log.info("event_delayed", error="another cancellation of the order is under way")
+            return
         try:
-            await self._signal(event)
+            await self._signal(event, ended)
         except (RPCError, StarterError) as error:
             if not _no_run(error):
                 why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
@@ -179,14 +185,19 @@ class Teller:
             log.info("event_told")
         await self._events.told(event, datetime.now(UTC))
 
-    async def _signal(self, event: DueEvent) -> None:
+    async def _signal(self, event: DueEvent, ended: EndedCancellation | None) -> None:
+        refund = RefundEvent(event_id=event.event_id, refund_reference=event.subject)
+        parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject)
+        of_gateway = event.provider is Provider.STRIPE
+        if ended:
+            library = await self._temporal.cancellations()
+            await library.look_again(ended.request, refund if of_gateway else parcel)
+            return
         client = await self._temporal.client()
         run = client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(event.order_id))
-        if event.provider is Provider.STRIPE:
-            refund = RefundEvent(event_id=event.event_id, refund_reference=event.subject)
+        if of_gateway:
             await run.signal(CancellationWorkflow.refund_event, refund, rpc_timeout=TEMPORAL_WAIT)
         else:
-            parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject)
             await run.signal(CancellationWorkflow.shipment_event, parcel, rpc_timeout=TEMPORAL_WAIT)
 
 

@@ -135,6 +135,7 @@ class CancellationWorkflow(SteeredWorkflow):
                 self.stops = list(verification.existing.carried_out.stops)
                 self.reversals = list(verification.existing.carried_out.reversals)
         self.verification = verification
+        self.customer_id = verification.customer_id or self.customer_id
         self.journal.decision = verification.decision
         self.current_plan = verification.plan
         self.journal.refund_due = verification.plan.refund_due if verification.plan else None

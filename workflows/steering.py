@@ -69,6 +69,7 @@ class SteeredWorkflow:
         self.request = request
         self.journal = Journal(request, cancellation_id(request.order_id, request.request_id))
         self.current_plan: Plan | None = None
+        self.customer_id = request.customer_id
         self.approved = False
         self.reopened = False
         self._turn: RollBack | None = None
@@ -418,7 +419,7 @@ class SteeredWorkflow:
         self.journal.acted(action, message.actor, message.note)
 
     def _owner_or_staff(self, actor: Actor) -> None:
-        if actor.kind is ActorKind.CUSTOMER and actor.id != self.request.customer_id:
+        if actor.kind is ActorKind.CUSTOMER and actor.id != self.customer_id:
             raise ApplicationError(order_not_found(self.request.order_id), type=ErrorCode.ORDER_NOT_FOUND)
 
     def _waits_for_approval(self) -> None:

@@ -24,6 +24,8 @@ from providers.events.port import Id, Known, Text
 from providers.order_book.port import Provider, ProviderEvent
 
 _PAGE = 100
+_TRAVELLING = {"in_transit", "out_for_delivery", "available_for_pickup", "delivered"}
+"""A parcel whose label was voided does none of these, nor does one that was turned round."""
 _KINDS = ("tracker.", "refund.")
 """How the kinds begin that a cancellation waits for."""
 
@@ -33,6 +35,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 class _Object(BaseModel):
     shipment_id: Text | None = None
     tracking_code: Text | None = None
+    status: Text | None = None
 
 
 class EasyPostEvent(BaseModel):
@@ -47,7 +50,11 @@ class EasyPostEvent(BaseModel):
         if not self.description.startswith(_KINDS):
             return event
         return event.model_copy(
-            update={"shipment": self.result.shipment_id, "tracking_number": self.result.tracking_code}
+            update={
+                "shipment": self.result.shipment_id,
+                "tracking_number": self.result.tracking_code,
+                "amiss": self.result.status in _TRAVELLING,
+            }
         )
 
 

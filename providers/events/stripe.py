@@ -28,12 +28,15 @@ KINDS = (
 """What a cancellation waits for. Stripe filters its list by up to 20 names, in full."""
 
 _PAGE = 100
+_UNDONE = {"failed", "canceled"}
+"""A refund can fail days after it had succeeded."""
 
 
 class _Object(BaseModel):
     id: Text = ""
     object: Text = ""
     payment_intent: Text | None = None
+    status: Text | None = None
 
 
 class _Data(BaseModel):
@@ -54,7 +57,11 @@ class StripeEvent(BaseModel):
             return event
         payment = about.id if about.object == "payment_intent" else about.payment_intent
         return event.model_copy(
-            update={"payment": payment, "refund": about.id if about.object == "refund" else None},
+            update={
+                "payment": payment,
+                "refund": about.id if about.object == "refund" else None,
+                "amiss": about.object == "refund" and about.status in _UNDONE,
+            },
         )
 
 

@@ -7,10 +7,11 @@ from sqlalchemy import CursorResult, delete, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from domain.outcome import CarriedOut, Outcome
 from providers.order_book.engine import transaction, writing
-from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
+from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import now
-from providers.order_book.tables import ShipmentRow, TenderRow, WebhookEventRow
+from providers.order_book.tables import CancellationRow, OrderRow, ShipmentRow, TenderRow, WebhookEventRow
 
 _CLAIM = timedelta(minutes=1)
 
@@ -41,6 +42,7 @@ class SqlProviderEvents:
                     event_id=event.event_id,
                     kind=event.kind,
                     subject=event.refund or event.tracking_number,
+                    amiss=event.amiss,
                     order_id=order_id,
                     received_at=at,
                     due_at=at,
@@ -85,10 +87,26 @@ class SqlProviderEvents:
                         event_id=row.event_id,
                         order_id=row.order_id,
                         subject=row.subject,
+                        amiss=row.amiss,
                         attempts=row.attempts,
                     )
                 )
             return claimed
+
+    async def ended(self, event: DueEvent) -> EndedCancellation | None:
+        """The order's ended cancellation whose refund or parcel the event is about; None when there is none."""
+        async with transaction(self._reads) as session:
+            rows = await session.scalars(
+                select(CancellationRow).where(
+                    CancellationRow.order_id == event.order_id,
+                    CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
+                )
+            )
+            about = next((row for row in rows if row.carried_out and event.subject in _subjects(row.carried_out)), None)
+            if about is None:
+                return None
+            held_by = await session.scalar(select(OrderRow.held_by).where(OrderRow.order_id == event.order_id))
+            return EndedCancellation(request=about.request, busy=held_by is not None)
 
     async def told(self, event: DueEvent, at: datetime) -> None:
         async with transaction(self._writes) as session:
@@ -106,6 +124,11 @@ class SqlProviderEvents:
         """Delete what arrived before then; no provider repeats an event for that long."""
         async with transaction(self._writes) as session:
             await session.execute(delete(WebhookEventRow).where(WebhookEventRow.received_at < before))
+
+
+def _subjects(done: CarriedOut) -> set[str | None]:
+    refunds = {refund.reference for reversal in done.reversals for refund in reversal.refunds}
+    return refunds | {planned.shipment.tracking_number for planned in done.plan.shipments} - {None}
 
 
 async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:

@@ -17,6 +17,7 @@ from domain.outcome import CancellationRecord, CancellationResult, Outcome, Reve
 from domain.payment import Payment, Refund
 from domain.plan import Plan, RefundMethod
 from domain.policy import CustomerHistory
+from domain.request import CancellationRequest
 from domain.shipment import Stop, StopStatus
 
 
@@ -161,13 +162,23 @@ class EventStatus(StrEnum):
 
 
 class DueEvent(Value):
-    """An event that the order's cancellation has not been told of yet. `subject` is the refund or the tracking number."""
+    """An event that the order's cancellation has not been told of yet. `subject` is the refund or the tracking number.
+    `amiss` as in `ProviderEvent`."""
 
     provider: Provider
     event_id: str
     order_id: str
     subject: str | None
+    amiss: bool
     attempts: int
+
+
+class EndedCancellation(Value):
+    """A cancellation that is over and that an event is about, by the request that opened it. `busy`: another cancellation
+    of the same order is under way, and has to end first."""
+
+    request: CancellationRequest
+    busy: bool
 
 
 class OrderBook(Protocol):

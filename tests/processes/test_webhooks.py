@@ -15,23 +15,27 @@ import stripe
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from domain.messages import RetryStep, Withdraw
 from domain.money import money
-from domain.outcome import Outcome, State
+from domain.outcome import GoodsStatus, Outcome, State, StepName
+from domain.request import LineScope, workflow_id
 from domain.shipment import Shipment
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
-from providers.order_book.port import EventStatus, Provider, ProviderEvent
+from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
 from providers.order_book.tables import WebhookEventRow
 from sandbox import books
 from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
-from sandbox.shop import request
+from sandbox.gateway.messages import EffectKind
+from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiHouse, environment, running_api
 from tests.fixtures.databases import Databases
-from tests.house import eventually
+from tests.house import SUPERVISOR, Handle, House, eventually
 from tests.processes.events import kept, signals, waiting_for_settlement, was_told
 from tests.providers import order_book_samples as samples
-from tests.workflows.samples import captured, in_network
+from tests.workflows.samples import an_id, captured, in_network
+from workflows.cancellation import CancellationWorkflow
 
 STRIPE = "/webhooks/stripe"
 EASYPOST = "/webhooks/easypost"
@@ -85,6 +89,90 @@ async def test_the_carriers_event_ends_the_wait_for_the_return_scan(api_house: A
     label = house.shop.labels[sample.order_id][0]
     await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     assert (await handle.result()).outcome is Outcome.CANCELLED
+
+
+# After the end
+
+
+def latest(house: House, order_id: str) -> Handle:
+    return house.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id))
+
+
+async def test_a_refund_that_fails_after_the_end_is_heard_of_and_the_cancellation_opened_again(
+    api_house: ApiHouse,
+) -> None:
+    """B23: succeeded became failed; a person makes it again, and it settles."""
+    house = api_house.house
+    sample = captured()
+    await house.shop.place(sample)
+    ended = await house.cancel(request(sample))
+    payment = house.shop.payments[sample.order_id][0]
+    [made] = await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
+    await house.shop.gateway.fail(made.object_id)
+    handle = latest(house, sample.order_id)
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert progress.cancellation_id == ended.cancellation_id
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    result = await handle.result()
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert len(await house.refunds(sample.order_id)) == 2  # the first of which has failed
+
+
+async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_turned_round(api_house: ApiHouse) -> None:
+    """C4: its label was voided and used all the same."""
+    house = api_house.house
+    sample = captured()
+    await house.shop.place(sample)
+    await house.cancel(request(sample))
+    label = house.shop.labels[sample.order_id][0]
+    await house.shop.carrier.scan(label, TrackerStatus.IN_TRANSIT)
+    handle = latest(house, sample.order_id)
+    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    assert (await handle.result()).goods is GoodsStatus.COMING_BACK
+    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_holds_its_order(
+    api_house: ApiHouse,
+) -> None:
+    """The second part of the order waits for an approval when the refund of the first one fails."""
+    house = api_house.house
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "600.00 USD")),
+        tenders=(card("620.00 USD"),),
+    )
+    await house.shop.place(sample)
+    first = await house.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
+    _, second = await house.submit(request(sample, request_id="the-rest"))
+    await house.waits_for(second, State.WAITING_FOR_APPROVAL)
+    [made] = await house.shop.gateway.effects(house.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
+    await house.shop.gateway.fail(made.object_id)
+
+    async def arrived() -> bool:
+        return any(row.subject == made.object_id and row.amiss for row in await _rows(house.engine))
+
+    await eventually(arrived, "the event has arrived")
+    events = SqlProviderEvents(house.engine)
+    about = DueEvent(
+        provider=Provider.STRIPE,
+        event_id="any",
+        order_id=sample.order_id,
+        subject=made.object_id,
+        amiss=True,
+        attempts=1,
+    )
+    ended = await events.ended(about)
+    assert ended is not None
+    assert (ended.busy, ended.request.request_id) == (True, f"req-{sample.order_id}")
+    assert (await house.waits_for(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
+    await second.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
+    await second.result()
+    ended = await events.ended(about)
+    assert ended is not None
+    assert not ended.busy
 
 
 # Sent by hand
