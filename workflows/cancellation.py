@@ -3,58 +3,42 @@
     verify the order and hold it → approval where it is due → stop every shipment → reverse every tender (the pivot)
     → credit the refund and wait until the money has settled → close the order
 
-Before the pivot everything can be undone, and is, last step first. After it the process only goes forward.
+Before the pivot everything can be undone, and is, last step first. After it the process only goes forward. What the steps
+come to in detail is in workflows/goods.py and workflows/money.py; how a step is carried to its own end, and how people
+steer it, in workflows/steering.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from activities.signatures import (
-    CheckRefund,
-    CheckShipment,
     CloseOrder,
-    CreditRefund,
-    GiveStoreCredit,
     ReleaseOrder,
     RemindStaff,
-    RestorePayment,
-    ResumeShipment,
-    ReversePayment,
-    RevokeRefund,
-    StopShipment,
     Verification,
     VerifyOrder,
 )
 from domain.errors import ErrorCode
-from domain.messages import Resolution, ResolveStep, Submission
+from domain.messages import Submission
 from domain.money import Money
 from domain.outcome import (
-    ByHand,
     CancellationResult,
-    GoodsStatus,
-    MoneyStatus,
     Outcome,
     Owner,
-    PaperStatus,
-    Reversal,
     State,
-    StepStatus,
     Wait,
-    goods_status,
-    money_status,
 )
-from domain.plan import Plan, PlannedLine, PlannedShipment, PlannedTender, RefundIntercepted, RefundMethod
+from domain.plan import Plan
 from domain.policy import Decision, Gate, Rule, Verdict, order_not_found, request_conflict
 from domain.request import Actor, ActorKind, CancellationRequest
-from domain.shipment import Stop, StopAction, StopStatus
 from workflows import steps
-from workflows.saga import RollBack, Saga, carried_to_its_end
-from workflows.steering import AnotherWay, SteeredWorkflow, due
+from workflows.money import MoneySteps
+from workflows.saga import RollBack, carried_to_its_end
+from workflows.steering import due
 
 SYSTEM = Actor(kind=ActorKind.SYSTEM, id="cancellation-workflow")
 
@@ -70,18 +54,12 @@ class ApprovalStage:
 
 
 @workflow.defn(name="CancellationWorkflow")
-class CancellationWorkflow(SteeredWorkflow):
+class CancellationWorkflow(MoneySteps):
     """One run per order, id `cancel-order-{order_id}`, task queue `order-cancellation`."""
 
     @workflow.init
     def __init__(self, request: CancellationRequest) -> None:
         super().__init__(request)
-        self.saga = Saga()
-        self.verification: Verification | None = None
-        self.stops: list[Stop] = []
-        self.stopped_at = workflow.now()
-        self.heard_when_stopped = 0
-        self.reversals: list[Reversal] = []
         self.rolled_back = RollBack(Outcome.ROLLED_BACK, "")
         self.ended = False
 
@@ -191,267 +169,6 @@ class CancellationWorkflow(SteeredWorkflow):
             ),
         )
 
-    async def stop_shipments(self, plan: Plan) -> Plan:
-        """Stop every parcel that is not known to be stopped."""
-        known = {stop.shipment_id for stop in self.stops}
-        moving = [planned for planned in plan.shipments if planned.shipment.shipment_id not in known]
-        for planned in moving:
-            self.saga.register(partial(self.resume_shipment, planned.shipment.shipment_id))
-        return await self.stop(plan, moving)
-
-    async def stop_what_came_loose(self, plan: Plan) -> Plan:
-        """A label that was voided may be used all the same: after a wait, or when the carrier has told of it, every such
-        parcel is stopped again. One that lies still is only looked at."""
-        voided = {
-            stop.shipment_id
-            for stop in self.stops
-            if stop.action is StopAction.VOID_LABEL and stop.status is StopStatus.STOPPED
-        }
-        waited = workflow.now() - self.stopped_at >= self.terms.carrier_poll
-        heard = self.heard_of_parcels > self.heard_when_stopped
-        doubtful = [planned for planned in plan.shipments if planned.shipment.shipment_id in voided]
-        if not doubtful or not (waited or heard) or not workflow.patched("voided-labels-are-looked-at-again"):
-            return plan
-        return await self.stop(plan, doubtful)
-
-    async def stop(self, plan: Plan, shipments: Sequence[PlannedShipment]) -> Plan:
-        """Stop these parcels; the lines of those that the carrier did not stop leave the plan as a return offer."""
-        stops = await self.each([self.stop_shipment(planned) for planned in shipments])
-        again = {stop.shipment_id for stop in stops}
-        self.stops = [stop for stop in self.stops if stop.shipment_id not in again] + stops
-        self.stopped_at, self.heard_when_stopped = workflow.now(), self.heard_of_parcels
-        declined = frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED)
-        self.current_plan = plan = plan.without(declined)
-        self.journal.goods = goods_status(self.stops, plan.left_out)
-        self.turn_if_wanted()
-        if not plan.lines:
-            sentence = "The carrier did not stop the goods; offer the customer a return."
-            raise self.turn_round(RollBack(Outcome.REJECTED, sentence))
-        return plan
-
-    async def stop_shipment(self, planned: PlannedShipment) -> Stop:
-        shipment_id = planned.shipment.shipment_id
-        stop = await self.carry_out(
-            steps.STOP_SHIPMENT, shipment_id, lambda key: StopShipment(**self.about(shipment_id, key))
-        )
-        when = self.terms.refund_intercepted
-        if (
-            isinstance(stop, Stop)
-            and stop.status is StopStatus.REQUESTED
-            and when is not RefundIntercepted.ON_ACCEPTANCE
-        ):
-            self.journal.goods = GoodsStatus.WAITING
-            stop = await self.watch(
-                steps.STOP_SHIPMENT,
-                shipment_id,
-                stop,
-                state=State.WAITING_FOR_CARRIER,
-                owner=Owner.CARRIER,
-                why="The carrier took the intercept; its tracking has not told the outcome yet.",
-                patience=self.terms.carrier_patience,
-                poll=self.terms.carrier_poll,
-                look=lambda now: self.look(
-                    steps.CHECK_SHIPMENT,
-                    shipment_id,
-                    lambda key: CheckShipment(**self.about(shipment_id, key), stop=now, refund_intercepted=when),
-                ),
-                open_=lambda now: now.status is StopStatus.REQUESTED,
-            )
-        if isinstance(stop, ResolveStep):
-            by_hand = stop.resolution is Resolution.DONE_BY_HAND
-            return Stop(
-                shipment_id=shipment_id,
-                action=planned.action,
-                status=StopStatus.STOPPED if by_hand else StopStatus.DECLINED,
-                reference=stop.reference,
-            )
-        if stop.status is StopStatus.DECLINED and self.money_moved:
-            return await self.write_off(planned, stop)
-        status = StepStatus.DECLINED if stop.status is StopStatus.DECLINED else StepStatus.DONE
-        self.journal.ended(*self.place(steps.STOP_SHIPMENT, shipment_id), status, stop.detail, stop.reference)
-        return stop
-
-    async def write_off(self, planned: PlannedShipment, stop: Stop) -> Stop:
-        """The goods reach a customer who has the money back already: a person fetches them, or does without."""
-        shipment_id = planned.shipment.shipment_id
-        answer = None
-        while not isinstance(answer, ResolveStep):
-            answer = await self.ask(
-                steps.STOP_SHIPMENT,
-                shipment_id,
-                f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
-                "goods, or do without them, and resolve the step.",
-                due=self.terms.attention_due,
-                again=None,
-            )
-        fetched = answer.resolution is Resolution.DONE_BY_HAND
-        return Stop(
-            shipment_id=shipment_id,
-            action=StopAction.NONE,
-            status=StopStatus.COMING_BACK if fetched else StopStatus.LOST,
-            detail="fetched by hand" if fetched else "done without",
-            reference=answer.reference,
-        )
-
-    async def reverse_payments(self, plan: Plan) -> None:
-        """The pivot: from here on the process only goes forward."""
-        self.journal.pivot_passed = True
-        tenders = [tender for tender in plan.tenders if tender.refund or tender.release]
-        if tenders:
-            self.journal.money = MoneyStatus.WAITING
-        await self.each([self.reverse_payment(tender, of=len(tenders)) for tender in tenders])
-        self.journal.money = money_status(self.reversals, len(tenders))
-
-    async def reverse_payment(self, planned: PlannedTender, *, of: int) -> None:
-        self.saga.register(lambda: self.restore_payment(planned))
-        known = self.known_reversal(planned)
-        if known is None:
-            await self.void_or_refund(planned, of=of)
-        elif known.dead:
-            self.journal.began(*self.place(steps.REVERSE_PAYMENT, planned.tender.tender_id))
-            await self.replace_failed_refund(planned, of=of)
-
-    async def void_or_refund(self, planned: PlannedTender, *, of: int) -> None:
-        """Until the gateway has taken it, the customer has it another way, or a person has settled it."""
-        tender_id = planned.tender.tender_id
-        try:
-            reversal = await self.carry_out(
-                steps.REVERSE_PAYMENT,
-                tender_id,
-                lambda key: ReversePayment(
-                    **self.about(tender_id, key), planned=planned, lines=self.lines, reason=self.request.reason
-                ),
-            )
-        except AnotherWay as way:
-            await self.give_back_by(way.method, planned, of=of)
-            return
-        self.note(planned, reversal, of=of)
-        if self.reversal_of(planned).dead:
-            await self.replace_failed_refund(planned, of=of)
-
-    async def replace_failed_refund(self, planned: PlannedTender, *, of: int) -> None:
-        """A refund that failed is made again, or goes back another way; the customer is owed it all the same."""
-        tender_id = planned.tender.tender_id
-        failed = next(refund for refund in reversed(self.reversal_of(planned).refunds) if refund.status.dead)
-        self.renew(steps.REVERSE_PAYMENT, tender_id, after=failed.key)
-        try:
-            answer = await self.ask(
-                steps.REVERSE_PAYMENT,
-                tender_id,
-                f"The refund {failed.reference} over {failed.amount} failed: {failed.reason or 'no reason given'}.",
-                due=self.terms.attention_due,
-                again=None,
-                choice=True,
-            )
-        except AnotherWay as way:
-            await self.give_back_by(way.method, planned, of=of)
-            return
-        if isinstance(answer, ResolveStep):
-            self.note(planned, answer, of=of)
-        else:
-            await self.void_or_refund(planned, of=of)
-
-    async def give_back_by(self, method: RefundMethod, planned: PlannedTender, *, of: int) -> None:
-        """The other way that the customer chose. A bank transfer is made by a person, who names its reference."""
-        tender_id, amount = planned.tender.tender_id, self.owed(planned)
-        if method is RefundMethod.BANK_TRANSFER:
-            answer = None
-            while not isinstance(answer, ResolveStep):
-                answer = await self.ask(
-                    steps.REVERSE_PAYMENT,
-                    tender_id,
-                    f"The customer chose a bank transfer: transfer {amount} and resolve the step with its reference.",
-                    due=self.terms.attention_due,
-                    again=None,
-                )
-            self.note(planned, answer, of=of)
-            return
-        given = await self.carry_out(
-            steps.GIVE_STORE_CREDIT,
-            tender_id,
-            lambda key: GiveStoreCredit(**self.about(tender_id, key), amount=amount),
-        )
-        if isinstance(given, ResolveStep):
-            self.note(planned, given, of=of)
-            return
-        credit = Reversal(
-            tender_id=tender_id,
-            released=planned.release,
-            refunds=(given,),
-            as_store_credit=True,
-            detail="given as store credit",
-        )
-        self.note(planned, credit, of=of)
-
-    async def credit_refund(self, plan: Plan) -> None:
-        """Put the refund on paper, wait until the money has settled, and post the settlement."""
-        self.saga.register(self.revoke_refund)
-        await self.post_credit(plan)
-        pending = {reversal.tender_id for reversal in self.reversals if reversal.pending}
-        if pending:
-            await self.each([self.settlement(tender) for tender in plan.tenders if tender.tender.tender_id in pending])
-            if workflow.patched("settled-refunds-are-looked-at-again"):
-                await self.each([self.settled_still(tender) for tender in plan.tenders])
-            await self.post_credit(plan)
-        self.journal.money = money_status(self.reversals, len(self.reversals))
-
-    async def post_credit(self, plan: Plan) -> None:
-        credited = await self.carry_out(
-            steps.CREDIT_REFUND,
-            plan.order_id,
-            lambda key: CreditRefund(**self.about(plan.order_id, key), plan=plan, reversals=tuple(self.reversals)),
-        )
-        number = credited.reference if isinstance(credited, ResolveStep) else credited.credit_note
-        self.journal.credit_note = number
-        self.journal.paper = PaperStatus.CREDITED if number else PaperStatus.NONE_NEEDED
-        self.journal.ended(*self.place(steps.CREDIT_REFUND, plan.order_id), StepStatus.DONE, reference=number)
-
-    async def settlement(self, planned: PlannedTender) -> None:
-        """Until the money of one tender has settled. A refund can still fail days after the gateway took it."""
-        tender_id = planned.tender.tender_id
-        of = len(self.reversals)
-        while self.reversal_of(planned).pending:
-            watched = await self.watch(
-                steps.REVERSE_PAYMENT,
-                tender_id,
-                self.reversal_of(planned),
-                state=State.WAITING_FOR_SETTLEMENT,
-                owner=Owner.GATEWAY,
-                why="The gateway has taken the refund; the money has not settled yet.",
-                patience=self.terms.settlement_due,
-                poll=self.terms.settlement_poll,
-                look=lambda now: self.look(
-                    steps.CHECK_REFUND,
-                    tender_id,
-                    lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=now),
-                ),
-                open_=lambda now: now.pending,
-                urgent=lambda now: (
-                    now.disputed
-                    and "The bank disputes the payment while its refund is under way: answer the "
-                    "dispute with the refund's reference, so that the money does not go back twice."
-                ),
-            )
-            self.note(planned, watched, of=of)
-            if self.reversal_of(planned).dead:
-                await self.replace_failed_refund(planned, of=of)
-
-    async def settled_still(self, planned: PlannedTender) -> None:
-        """While one tender was waited for, the refund of another that had settled may have failed."""
-        before = self.known_reversal(planned)
-        if before is None or before.by_hand or before.as_store_credit or not before.refunds:
-            return
-        tender_id = planned.tender.tender_id
-        now = await self.look(
-            steps.CHECK_REFUND,
-            tender_id,
-            lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=before),
-        )
-        if now is not None and now.dead:
-            self.note(planned, now, of=len(self.reversals))
-            await self.replace_failed_refund(planned, of=len(self.reversals))
-            await self.settlement(planned)
-
     async def close_order(self, plan: Plan) -> CancellationResult:
         result = self.closing_result(plan)
         await self.carry_out(
@@ -486,94 +203,12 @@ class CancellationWorkflow(SteeredWorkflow):
             lambda key: ReleaseOrder(**self.about(order_id, key), result=self.rolled_back_result()),
         )
 
-    async def resume_shipment(self, shipment_id: str) -> None:
-        if any(stop.shipment_id == shipment_id and stop.status is StopStatus.DECLINED for stop in self.stops):
-            return  # it was never stopped
-        await self.carry_out(
-            steps.RESUME_SHIPMENT,
-            shipment_id,
-            lambda key: ResumeShipment(
-                **self.about(shipment_id, key), undoes=self.keys_of(steps.STOP_SHIPMENT, shipment_id)
-            ),
-        )
-        self.journal.goods = GoodsStatus.MOVING_AGAIN
-
-    async def restore_payment(self, planned: PlannedTender) -> None:
-        tender_id = planned.tender.tender_id
-        undoes = self.keys_of(steps.REVERSE_PAYMENT, tender_id) + self.keys_of(steps.GIVE_STORE_CREDIT, tender_id)
-        await self.carry_out(
-            steps.RESTORE_PAYMENT,
-            tender_id,
-            lambda key: RestorePayment(**self.about(tender_id, key), planned=planned, undoes=undoes),
-        )
-        moved = any(reversal.refunded or reversal.released for reversal in self.reversals)
-        self.journal.money = MoneyStatus.RESTORED if moved else MoneyStatus.UNTOUCHED
-
-    async def revoke_refund(self) -> None:
-        order_id = self.request.order_id
-        await self.carry_out(steps.REVOKE_REFUND, order_id, lambda key: RevokeRefund(**self.about(order_id, key)))
-        self.journal.paper = PaperStatus.REVOKED if self.journal.credit_note else PaperStatus.UNTOUCHED
-
     # Details
 
     @property
     def decision(self) -> Decision:
         assert self.journal.decision is not None  # made by verify_order, before anything else
         return self.journal.decision
-
-    def about(self, target: str, key: str) -> dict[str, str]:
-        """What every step is told."""
-        return {
-            "cancellation_id": self.journal.cancellation_id,
-            "order_id": self.request.order_id,
-            "target": target,
-            "key": key,
-        }
-
-    @property
-    def lines(self) -> tuple[PlannedLine, ...]:
-        return self.current_plan.lines if self.current_plan else ()
-
-    @property
-    def money_moved(self) -> bool:
-        """Whether money has begun to go back, by this run or by an earlier one that it goes on from."""
-        earlier = self.verification is not None and self.verification.money_moved
-        return earlier or any(reversal.refunded or reversal.released for reversal in self.reversals)
-
-    def known_reversal(self, planned: PlannedTender) -> Reversal | None:
-        return next((known for known in self.reversals if known.tender_id == planned.tender.tender_id), None)
-
-    def reversal_of(self, planned: PlannedTender) -> Reversal:
-        known = self.known_reversal(planned)
-        assert known is not None
-        return known
-
-    def owed(self, planned: PlannedTender) -> Money:
-        """What the customer is owed on a tender whose refund was refused or failed."""
-        before = self.known_reversal(planned)
-        return planned.refund - before.settled if before else planned.refund
-
-    def note(self, planned: PlannedTender, outcome: Reversal | ResolveStep, *, of: int) -> None:
-        """Keep what became of one of `of` tenders, in the place of what was known of it before."""
-        tender_id = planned.tender.tender_id
-        if isinstance(outcome, ResolveStep):
-            nothing = outcome.resolution is Resolution.NOTHING_DUE
-            outcome = Reversal(
-                tender_id=tender_id,
-                released=Money.zero(planned.refund.currency) if nothing else planned.release,
-                by_hand=None if nothing else ByHand(reference=outcome.reference, amount=self.owed(planned)),
-                detail=outcome.note,
-            )
-        else:
-            reference = outcome.refunds[-1].reference if outcome.refunds else None
-            place = self.place(steps.REVERSE_PAYMENT, tender_id)
-            self.journal.ended(*place, StepStatus.DONE, outcome.detail, reference)
-        before = self.known_reversal(planned)
-        if before is not None:
-            outcome = outcome.following(before)
-        self.reversals = [known for known in self.reversals if known.tender_id != tender_id] + [outcome]
-        self.journal.money = money_status(self.reversals, of)
-        self.journal.show()
 
     def refused_or_known(self) -> CancellationResult:
         """Nothing to carry out: the policy refused, or the order book knows the end of this cancellation already."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.signatures import In, Out
+from activities.signatures import In, Out, Verification
 from domain.errors import ErrorCode
 from domain.messages import (
     Acknowledgement,
@@ -23,12 +23,12 @@ from domain.messages import (
     ShipmentEvent,
     Withdraw,
 )
-from domain.outcome import Outcome, Owner, Progress, State, StepName, StepStatus, Wait
+from domain.outcome import Outcome, Owner, Progress, Reversal, State, StepName, StepStatus, Wait
 from domain.plan import Plan, RefundMethod, Terms
 from domain.policy import order_not_found
 from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key, effect_number
 from workflows.journal import Journal
-from workflows.saga import RollBack
+from workflows.saga import RollBack, Saga
 from workflows.steps import MONEY_STEPS, Role, Step, attempt
 
 T = TypeVar("T")
@@ -68,7 +68,10 @@ class SteeredWorkflow:
     def __init__(self, request: CancellationRequest) -> None:
         self.request = request
         self.journal = Journal(request, cancellation_id(request.order_id, request.request_id))
+        self.saga = Saga()
+        self.verification: Verification | None = None
         self.current_plan: Plan | None = None
+        self.reversals: list[Reversal] = []
         self.customer_id = request.customer_id
         self.approved = False
         self.reopened = False
@@ -91,7 +94,22 @@ class SteeredWorkflow:
     def terms(self) -> Terms:
         return self.current_plan.terms if self.current_plan else Terms()
 
+    @property
+    def money_moved(self) -> bool:
+        """Whether money has begun to go back, by this run or by an earlier one that it goes on from."""
+        earlier = self.verification is not None and self.verification.money_moved
+        return earlier or any(reversal.refunded or reversal.released for reversal in self.reversals)
+
     # Steps
+
+    def about(self, target: str, key: str) -> dict[str, str]:
+        """What every step is told."""
+        return {
+            "cancellation_id": self.journal.cancellation_id,
+            "order_id": self.request.order_id,
+            "target": target,
+            "key": key,
+        }
 
     async def carry_out(self, step: Step[In, Out], target: str, make: Callable[[str], In]) -> Out | ResolveStep:
         """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide.
