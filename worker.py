@@ -90,7 +90,7 @@ def make_worker(
     tenders = Payments(book, gateway, marketplace)
     orders = OrderActivities(book, tenders, labels, policy)
     shipments = ShipmentActivities(book, labels, intercepts)
-    payments = PaymentActivities(book, gateway, tenders, policy)
+    payments = PaymentActivities(book, gateway, tenders)
     notices = NoticeActivities(book, policy)
     refunds = RefundActivities(book)
     return Worker(

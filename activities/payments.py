@@ -4,7 +4,7 @@ from collections import Counter
 
 from temporalio import activity
 
-from activities.signatures import CheckRefund, GiveStoreCredit, RestorePayment, ReversePayment, StepInput
+from activities.signatures import CheckRefund, GiveStoreCredit, RestorePayment, ReversePayment
 from activities.tenders import Payments
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.money import Money
@@ -12,18 +12,16 @@ from domain.order import TenderKind
 from domain.outcome import Reversal
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
-from domain.policy import Policy
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
 from providers.order_book.port import NewNotice, NoticeKind, OrderBook
 
 
 class PaymentActivities:
-    def __init__(self, book: OrderBook, gateway: PaymentGateway, payments: Payments, policy: Policy) -> None:
+    def __init__(self, book: OrderBook, gateway: PaymentGateway, payments: Payments) -> None:
         self._book = book
         self._gateway = gateway
         self._payments = payments
-        self._fallbacks = policy.terms.fallbacks
 
     @activity.defn
     async def reverse_payment(self, step: ReversePayment) -> Reversal:
@@ -100,9 +98,9 @@ class PaymentActivities:
                 ) from None
             raise
 
-    async def _tell_failed(self, step: StepInput) -> None:
+    async def _tell_failed(self, step: ReversePayment | CheckRefund) -> None:
         """The customer may have the money another way, and is told once, however many refunds fail."""
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=self._fallbacks)
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=step.fallbacks)
         await self._book.tell(step.cancellation_id, step.order_id, [failed])
 
     async def _put_back(self, step: ReversePayment) -> Reversal:

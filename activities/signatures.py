@@ -13,7 +13,7 @@ from domain.messages import Quote
 from domain.money import Money
 from domain.outcome import CancellationRecord, CancellationResult, Reversal, StepName
 from domain.payment import Refund
-from domain.plan import Plan, PlannedLine, PlannedTender, RefundIntercepted
+from domain.plan import Plan, PlannedLine, PlannedTender, RefundIntercepted, RefundMethod
 from domain.policy import Decision
 from domain.request import CancellationRequest, ReasonCode
 from domain.shipment import Stop
@@ -87,9 +87,11 @@ class ResumeShipment(StepInput):
 
 
 class ReversePayment(StepInput):
-    """`lines` and `reason` are what a marketplace is told; nobody else needs them."""
+    """`lines` and `reason` are what a marketplace is told; nobody else needs them. `fallbacks` are what the customer is
+    offered when the tender takes nothing."""
 
     planned: PlannedTender
+    fallbacks: tuple[RefundMethod, ...] = ()
     lines: tuple[PlannedLine, ...] = ()
     reason: ReasonCode = ReasonCode.OTHER
 
@@ -112,6 +114,7 @@ class CheckRefund(StepInput):
 
     planned: PlannedTender
     reversal: Reversal
+    fallbacks: tuple[RefundMethod, ...] = ()
 
 
 class CreditRefund(StepInput):

@@ -184,12 +184,13 @@ class Policy(Value):
                 request=request,
                 payments=payments,
                 trackings=trackings,
-                terms=self.terms,
+                terms=self._terms_for(order),
                 refund_due=refund_due(self.refund_clocks, order, learnt_at),
             )
         except NotCancellable as no:
             return self.reject(Rule(no.reason), no.message, maximum=no.maximum), None
-        bound = self._bound(order, request, plan)
+        suspect = OrderFlag.FRAUD_REVIEW in order.flags
+        bound = None if suspect else self._bound(order, request, plan)
         if bound and bound[1] is OnCondition.REFUSED:
             rule, _, lines = bound
             return (
@@ -204,7 +205,7 @@ class Policy(Value):
             return (
                 Decision(
                     verdict=Verdict.APPROVED,
-                    rule=Rule.WITHIN_POLICY,
+                    rule=Rule.FRAUD_REVIEW if suspect else Rule.WITHIN_POLICY,
                     policy_version=self.version,
                     sentence=_summary(plan, payments),
                 ),
@@ -221,6 +222,11 @@ class Policy(Value):
             ),
             plan,
         )
+
+    def _terms_for(self, order: Order) -> Terms:
+        """A suspect's money goes back to the card it came from, or nowhere: other ways launder it."""
+        suspect = OrderFlag.FRAUD_REVIEW in order.flags
+        return self.terms.model_copy(update={"fallbacks": ()}) if suspect else self.terms
 
     def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> tuple[Rule, OnCondition, str] | None:
         """The strictest condition of sale among the planned lines that binds this request. It binds only a customer who
@@ -247,9 +253,11 @@ class Policy(Value):
     def _second_person(
         self, order: Order, request: CancellationRequest, plan: Plan, history: CustomerHistory, now: datetime
     ) -> tuple[Rule, str, Gate] | None:
-        if OrderFlag.FRAUD_REVIEW in order.flags and plan.refund:
-            # The parcel of a suspect must not leave while somebody looks; only the money waits for them.
-            return Rule.FRAUD_REVIEW, f"Order {order.order_id} is under fraud review.", Gate.BEFORE_REVERSING
+        if OrderFlag.FRAUD_REVIEW in order.flags:
+            # The parcel of a suspect must not leave while somebody looks, whatever else the policy says; only money that was
+            # taken waits for them.
+            review = Rule.FRAUD_REVIEW, f"Order {order.order_id} is under fraud review.", Gate.BEFORE_REVERSING
+            return review if plan.refund else None
         bound = self._bound(order, request, plan)
         if bound:
             rule, _, lines = bound

@@ -48,7 +48,11 @@ class MoneySteps(GoodsSteps):
                 steps.REVERSE_PAYMENT,
                 tender_id,
                 lambda key: ReversePayment(
-                    **self.about(tender_id, key), planned=planned, lines=self.lines, reason=self.request.reason
+                    **self.about(tender_id, key),
+                    planned=planned,
+                    fallbacks=self.terms.fallbacks,
+                    lines=self.lines,
+                    reason=self.request.reason,
                 ),
             )
         except AnotherWay as way:
@@ -149,11 +153,7 @@ class MoneySteps(GoodsSteps):
                 why="The gateway has taken the refund; the money has not settled yet.",
                 patience=self.terms.settlement_due,
                 poll=self.terms.settlement_poll,
-                look=lambda now: self.look(
-                    steps.CHECK_REFUND,
-                    tender_id,
-                    lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=now),
-                ),
+                look=lambda now: self.look_at_refund(planned, now),
                 open_=lambda now: now.pending,
                 urgent=lambda now: (
                     now.disputed
@@ -165,17 +165,22 @@ class MoneySteps(GoodsSteps):
             if self.reversal_of(planned).dead:
                 await self.replace_failed_refund(planned, of=of)
 
+    async def look_at_refund(self, planned: PlannedTender, known: Reversal) -> Reversal | None:
+        tender_id = planned.tender.tender_id
+        return await self.look(
+            steps.CHECK_REFUND,
+            tender_id,
+            lambda key: CheckRefund(
+                **self.about(tender_id, key), planned=planned, reversal=known, fallbacks=self.terms.fallbacks
+            ),
+        )
+
     async def settled_still(self, planned: PlannedTender) -> None:
         """While one tender was waited for, the refund of another that had settled may have failed."""
         before = self.known_reversal(planned)
         if before is None or before.by_hand or before.as_store_credit or not before.refunds:
             return
-        tender_id = planned.tender.tender_id
-        now = await self.look(
-            steps.CHECK_REFUND,
-            tender_id,
-            lambda key: CheckRefund(**self.about(tender_id, key), planned=planned, reversal=before),
-        )
+        now = await self.look_at_refund(planned, before)
         if now is not None and now.dead:
             self.note(planned, now, of=len(self.reversals))
             await self.replace_failed_refund(planned, of=len(self.reversals))

@@ -19,7 +19,6 @@ from providers.order_book.book import SqlOrderBook
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
 from tests.fixtures.gateway import GatewaySandbox
-from tests.house import POLICY
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def admin(gateway_sandbox: GatewaySandbox) -> GatewayAdmin:
 
 @pytest.fixture
 def payments(gateway: StripeGateway, order_book: SqlOrderBook, database: AsyncEngine) -> PaymentActivities:
-    return PaymentActivities(order_book, gateway, Payments(order_book, gateway, None), POLICY)
+    return PaymentActivities(order_book, gateway, Payments(order_book, gateway, None))
 
 
 def planned(reference: str, *, refund: str = "0.00 USD", release: str = "0.00 USD") -> PlannedTender:

@@ -89,6 +89,17 @@ def test_fraud_review_stops_the_goods_and_lets_only_the_captured_money_wait() ->
     assert decide(suspect, payment("0.00 USD", capturable="50.00 USD")).verdict is Verdict.APPROVED
 
 
+def test_a_suspects_reservation_is_released_at_once_whatever_else_the_policy_says() -> None:
+    """A11: above the limit, outside the window, and made to specification."""
+    suspect = order(
+        sold(line("L1", 1, "900.00 USD"), SaleCondition.CUSTOMISED),
+        flags=frozenset({OrderFlag.FRAUD_REVIEW}),
+        placed_at=NOW - timedelta(days=40),
+    )
+    decision = decide(suspect, payment("0.00 USD", capturable="900.00 USD"))
+    assert (decision.verdict, decision.rule) == (Verdict.APPROVED, Rule.FRAUD_REVIEW)
+
+
 @pytest.mark.parametrize("condition", [SaleCondition.FINAL_SALE, SaleCondition.REGULAR])
 def test_a_statutory_withdrawal_of_an_eu_consumer_is_not_held_up_by_policy(condition: SaleCondition) -> None:
     """A15: neither by the window, nor by the limit, nor by a final sale, nor by how often they withdrew before."""
