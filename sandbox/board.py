@@ -131,17 +131,27 @@ def closing_table(samples: Sequence[Sample], results: Mapping[str, CancellationR
 
 def proof_view(proof: Proof) -> RenderableType:
     rows = table("")
-    for column in ("refunded at the gateway", "by others", "settled in the ledger", "put back", "credit notes", "owed"):
+    columns = ("at the gateway", "by others", "in the ledger", "marketplace", "put back", "credit notes", "owed")
+    for column in columns:
         rows.add_column(column, justify="right")
     for balance in proof.balances:
-        amounts = (balance.at_gateway, balance.elsewhere, balance.settled, balance.put_back, balance.credited)
-        rows.add_row(_verdict(balance.holds), *map(str, (*amounts, balance.payable)))
+        amounts = (
+            balance.at_gateway,
+            balance.elsewhere,
+            balance.settled,
+            balance.sold_elsewhere,
+            balance.put_back,
+            balance.credited,
+            balance.payable,
+        )
+        rows.add_row(_verdict(balance.holds), *map(str, amounts))
     systems = {name: sum(n for kind, n in proof.effects.items() if kind.startswith(name)) for name in _SYSTEMS}
     counted = ", ".join(f"{count} {where}" for where, count in zip(_SYSTEMS.values(), systems.values(), strict=True))
     return Group(
         Text(),
         Text(
-            "The books: gateway less others = ledger; with what was put back on gift cards = credit notes", style="dim"
+            "The books: refunds at the gateway less others' = ledger; with the marketplace's and gift cards = credit notes",
+            style="dim",
         ),
         rows,
         Text.assemble(_verdict(not proof.repeated), f"  {sum(systems.values())} effects, none twice: {counted}"),
@@ -149,7 +159,12 @@ def proof_view(proof: Proof) -> RenderableType:
     )
 
 
-_SYSTEMS = {"gateway": "at the gateway", "carrier": "at the carrier", "order book": "in the order book"}
+_SYSTEMS = {
+    "gateway": "at the gateway",
+    "carrier": "at the carrier",
+    "marketplace": "at the marketplace",
+    "order book": "in the order book",
+}
 
 
 def _verdict(holds: bool) -> Text:

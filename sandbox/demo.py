@@ -35,6 +35,7 @@ from sandbox.board import Board, closing_table, proof_view
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
+from sandbox.marketplace_admin import MarketplaceAdmin
 from sandbox.proof import Proof, examine
 from sandbox.samples import SAMPLES, SLOW_REFUND, Ending, Person, Sample
 from sandbox.serving import ROOT
@@ -181,6 +182,10 @@ class Demo:
                     note="the bank pays the customer through the dispute",
                 )
                 await desk.resolve_step(order_id, message)
+            case Person.PAYS_THE_BUYER:
+                assert self._shop.marketplace is not None
+                self._board.remark(f"the marketplace pays the buyer of order {order_id}")
+                await self._shop.marketplace.settle(f"M-{order_id}")
 
     async def _until_mails_are_sent(self) -> None:
         began = time.monotonic()
@@ -220,8 +225,12 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
     async with new_stack(folder, stay=stay) as stack:
         client = await stack.start()
         engine = open_engine(stack.database_url)
-        async with GatewayAdmin(stack.gateway.url) as gateway, CarrierAdmin(stack.carrier.url) as carrier:
-            shop = Shop(gateway, carrier, engine)
+        async with (
+            GatewayAdmin(stack.gateway.url) as gateway,
+            CarrierAdmin(stack.carrier.url) as carrier,
+            MarketplaceAdmin(stack.marketplace.url) as marketplace,
+        ):
+            shop = Shop(gateway, carrier, engine, marketplace)
             board = Board(SAMPLES, console)
             try:
                 report = await Demo(stack, shop, Cancellations(client), board).run(SAMPLES, kill_worker=kill_worker)

@@ -1,4 +1,4 @@
-"""The proof that the books balance: the gateway's, the carrier's and the mailbox's own lists against the order book's."""
+"""The proof that the books balance: the lists that gateway, carrier, marketplace and mailbox keep against the order book."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,24 +8,29 @@ from domain.base import Value
 from domain.money import Money
 from domain.order import Order, TenderKind
 from providers.gateway.stripe import KEY
+from providers.marketplace.mirakl import MiraklMarketplace
 from providers.order_book.tables import DocumentKind, LedgerAccount
 from sandbox import books
 from sandbox.carrier.model import EffectKind as CarrierEffectKind
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.mailbox import read_mails
+from sandbox.marketplace.model import MARKETPLACE_KEY
+from sandbox.marketplace.model import EffectKind as MarketplaceEffectKind
 from sandbox.shop import Shop
 
 
 class Balance(Value):
     """One currency: the gateway's own count against the ledger's, the credit notes against both. `at_gateway` was refunded
     there by anybody and has not failed, `elsewhere` is the part of it that was not ours; `settled` is what the ledger says
-    was paid out through the gateway; `put_back` is on gift cards and store credit now, and nothing was on them before;
+    was paid out through the gateway; `sold_elsewhere` is the seller's share that marketplaces have taken back; `put_back` is
+    on gift cards and store credit that paid, and nothing was on them before;
     `credited` is on credit notes and no debit note; `payable` is what the ledger says is still owed."""
 
     currency: str
     at_gateway: Money
     elsewhere: Money
     settled: Money
+    sold_elsewhere: Money
     put_back: Money
     credited: Money
     payable: Money
@@ -33,7 +38,7 @@ class Balance(Value):
     @property
     def holds(self) -> bool:
         ours = self.at_gateway - self.elsewhere
-        return ours == self.settled and ours + self.put_back == self.credited and not self.payable
+        return ours == self.settled and ours + self.sold_elsewhere + self.put_back == self.credited and not self.payable
 
 
 class Proof(Value):
@@ -58,7 +63,12 @@ class Proof(Value):
 async def examine(shop: Shop, mailbox: Path, orders: Sequence[Order]) -> Proof:
     """Look once everything is over and every notice is sent."""
     at_gateway = await shop.gateway.effects()
-    committed = [*_by_us(at_gateway), *await _at_carrier(shop), *await _in_order_book(shop)]
+    committed = [
+        *_by_us(at_gateway),
+        *await _at_carrier(shop),
+        *await _at_marketplace(shop),
+        *await _in_order_book(shop),
+    ]
     notices = await books.notices(shop.engine)
     mails = {mail.message_id.strip("<").partition("@")[0]: mail.to for mail in read_mails(mailbox)}
     return Proof(
@@ -88,6 +98,27 @@ async def _at_carrier(shop: Shop) -> list[str]:
     return committed
 
 
+async def _at_marketplace(shop: Shop) -> list[str]:
+    assert shop.marketplace is not None
+    ours = [effect for effect in await shop.marketplace.effects() if effect.kind is not MarketplaceEffectKind.REFUNDED]
+    return [f"marketplace {effect.kind} {effect.line_id}" for effect in ours]
+
+
+async def _sold_elsewhere(shop: Shop, orders: Iterable[Order]) -> list[Money]:
+    """What each marketplace says that it has taken back."""
+    assert shop.marketplace is not None
+    marketplace = MiraklMarketplace(shop.marketplace.url, MARKETPLACE_KEY)
+    try:
+        return [
+            (await marketplace.read_sale(tender.reference)).refunded
+            for order in orders
+            for tender in order.tenders
+            if tender.kind is TenderKind.MARKETPLACE
+        ]
+    finally:
+        await marketplace.aclose()
+
+
 async def _in_order_book(shop: Shop) -> list[str]:
     return [f"order book {effect.kind} {effect.key}" for effect in await books.effects(shop.engine)]
 
@@ -104,7 +135,8 @@ async def _balance(currency: str, at_gateway: Iterable[Effect], shop: Shop, orde
     dead = [effect for effect in at_gateway if effect.kind in {EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}]
     ledger = await books.ledger(shop.engine)
     documents = await books.documents(shop.engine)
-    accounts = [t.reference for order in orders for t in order.tenders if t.kind is not TenderKind.CARD]
+    kept_here = {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}
+    accounts = [t.reference for order in orders for t in order.tenders if t.kind in kept_here]
 
     def account(name: LedgerAccount) -> Money:
         """Credits less debits."""
@@ -116,6 +148,7 @@ async def _balance(currency: str, at_gateway: Iterable[Effect], shop: Shop, orde
         at_gateway=total(map(_money, refunds)) - total(map(_money, dead)),
         elsewhere=total(_money(effect) for effect in refunds if KEY not in effect.metadata),
         settled=account(LedgerAccount.GATEWAY_CLEARING),
+        sold_elsewhere=total(await _sold_elsewhere(shop, orders)),
         put_back=total([await books.balance(shop.engine, reference) for reference in accounts]),
         credited=total(d.total for d in documents if d.kind is DocumentKind.CREDIT_NOTE)
         - total(d.total for d in documents if d.kind is DocumentKind.DEBIT_NOTE),

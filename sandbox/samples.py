@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from domain.base import Value
 from domain.money import Money, money
-from domain.order import OrderFlag, TenderKind
+from domain.order import OrderFlag, SaleCondition, TenderKind
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State
 from sandbox.carrier.model import Script
 from sandbox.gateway_admin import TestCard
@@ -19,9 +19,12 @@ class Person(StrEnum):
     REFUSES = "refuses"
     WITHDRAWS = "withdraws"
     SETTLES_DISPUTE = "settles_dispute"
+    PAYS_THE_BUYER = "pays_the_buyer"
 
     @property
     def when(self) -> State:
+        if self is self.PAYS_THE_BUYER:
+            return State.WAITING_FOR_SETTLEMENT
         return State.NEEDS_ATTENTION if self is self.SETTLES_DISPUTE else State.WAITING_FOR_APPROVAL
 
 
@@ -108,6 +111,8 @@ def _not_cancelled(outcome: Outcome, goods: GoodsStatus) -> Ending:
 
 SLOW_REFUND = "1012"
 """The order whose refund the gateway takes its time for."""
+MARKETPLACE_ORDER = "1021"
+"""The order whose money never was at the gateway."""
 
 _LABEL = _in_parcel(Script.LABEL_ONLY)
 
@@ -234,5 +239,34 @@ SAMPLES: Sequence[Sample] = (
         expected=_refunded("33.00 USD", GoodsStatus.PARTLY_STOPPED).model_copy(
             update={"outcome": Outcome.PARTIALLY_CANCELLED}
         ),
+    ),
+    Sample(
+        title="sold on a marketplace",
+        order=SampleOrder(
+            order_id=MARKETPLACE_ORDER,
+            lines=(line("1021-L1", 1, "64.00 USD").model_copy(update={"commission": money("9.60 USD")}),),
+            tenders=(stored(TenderKind.MARKETPLACE, "64.00 USD"),),
+        ),
+        person=Person.PAYS_THE_BUYER,
+        expected=_refunded("64.00 USD"),
+    ),
+    Sample(
+        title="bought gift card, unused",
+        order=_order(
+            1022,
+            "50.00 USD",
+            card("50.00 USD"),
+            parcels=(parcel(None, L1=1).model_copy(update={"gift_card": True}),),
+        ),
+        expected=_refunded("50.00 USD", GoodsStatus.STOPPED),
+    ),
+    Sample(
+        title="made to specification",
+        order=SampleOrder(
+            order_id="1023",
+            lines=(line("L1", 1, "64.00 USD").model_copy(update={"condition": SaleCondition.CUSTOMISED}),),
+            tenders=(card("64.00 USD"),),
+        ),
+        expected=_not_cancelled(Outcome.REJECTED, GoodsStatus.UNTOUCHED),
     ),
 )
