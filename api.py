@@ -185,6 +185,7 @@ async def start(
             reason=body.reason,
             note=body.note,
             lines=body.lines,
+            shipping=body.shipping,
         )
     there = {"Location": place(order_id)}
     library = await parts.temporal.cancellations()

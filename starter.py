@@ -160,6 +160,12 @@ def _with_a_request(
                 help="Cancel units of a line only; may be repeated. Without it: the whole order.",
             ),
         ] = None,
+        shipping: Annotated[
+            bool,
+            typer.Option(
+                "--shipping", help="Give the shipping charge back although lines remain; only staff may ask so."
+            ),
+        ] = False,
         request_id: Annotated[
             str | None,
             typer.Option(
@@ -182,7 +188,11 @@ def _with_a_request(
         json: Json = False,
     ) -> None:
         if file is not None:
-            if any(given is not None for given in (order_id, actor, reason, customer, line, request_id)) or note:
+            if (
+                any(given is not None for given in (order_id, actor, reason, customer, line, request_id))
+                or note
+                or shipping
+            ):
                 raise StarterError(
                     ExitCode.WRONG_INPUT, "--file holds the whole request; give nothing else but --wait and --json."
                 )
@@ -201,6 +211,7 @@ def _with_a_request(
                     note=note,
                     customer_id=customer,
                     lines=line or (),
+                    shipping=shipping,
                     request_id=request_id,
                 )
         _work(lambda cancellations: answer(cancellations, request, timedelta(seconds=wait), json))

@@ -19,6 +19,7 @@ def new_request(
     note: str = "",
     customer_id: str | None = None,
     lines: Sequence[LineScope] = (),
+    shipping: bool = False,
     request_id: str | None = None,
 ) -> CancellationRequest:
     """A request of `actor`. Without a request id it gets one from its content: asking twice for the same is one request.
@@ -32,10 +33,12 @@ def new_request(
         reason=reason,
         note=note,
         lines=tuple(lines),
+        shipping=shipping,
     )
     if request_id:
         return request
-    content = request.model_copy(update={"request_id": ""}).model_dump_json()
+    # Without what is left at its default, so that a field that comes later does not make another request of it.
+    content = request.model_copy(update={"request_id": ""}).model_dump_json(exclude_defaults=True)
     return request.model_copy(update={"request_id": f"req-{sha256(content.encode()).hexdigest()[:12]}"})
 
 

@@ -208,6 +208,8 @@ def progress_view(now: Status) -> RenderableType:
         place = f" ({words(wait.step)} {wait.target})" if wait.step else ""
         waits = f"{words(wait.owner)}{place}, due {_at(wait.due_at)} UTC: {wait.reason}"
         parts += [Text.assemble(("waits for ", "yellow"), plain(waits)), _way_on(now, wait)]
+    if now.refund_due and now.money_is_owed:
+        parts.append(Text(f"By law the money is due {_at(now.refund_due.at)} UTC ({now.refund_due.law})."))
     return Group(*parts, "", _timeline(now))
 
 

@@ -216,6 +216,16 @@ class Progress(Value):
     credit_note: str | None = None
     refund_due: RefundDue | None = None
 
+    @property
+    def money_is_owed(self) -> bool:
+        """Whether money of the customer may still have to go back."""
+        return self.money in {
+            MoneyStatus.UNTOUCHED,
+            MoneyStatus.WAITING,
+            MoneyStatus.PARTLY_REFUNDED,
+            MoneyStatus.REFUND_PENDING,
+        }
+
 
 class CancellationResult(Value):
     """Result of `CancellationWorkflow`; also the details of its failure after a roll-back that a failure caused.

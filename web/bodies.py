@@ -43,6 +43,9 @@ class Ask(Body):
     reason: ReasonCode
     note: Note = ""
     lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
+    shipping: Annotated[
+        bool, Field(description="Give the shipping charge back although lines remain; only staff may ask so.")
+    ] = False
 
 
 class TakeBack(Body):

@@ -163,13 +163,6 @@ class Journal:
         workflow.set_current_details(describe(self.progress(), self._turned)[:_DETAILS_LIMIT])
 
 
-_MONEY_IS_BACK = {
-    MoneyStatus.REFUNDED,
-    MoneyStatus.RELEASED,
-    MoneyStatus.NOTHING_DUE,
-    MoneyStatus.BY_HAND,
-    MoneyStatus.RESTORED,
-}
 _MARKS = {
     StepStatus.RUNNING: "▶",
     StepStatus.WAITING: "⏳",
@@ -199,7 +192,7 @@ def describe(progress: Progress, turned: str) -> str:
         f"goods: **{_words(progress.goods)}** · money: **{_words(progress.money)}** · paper: **{_words(progress.paper)}**",
         "",
     ]
-    if progress.refund_due and progress.money not in _MONEY_IS_BACK:
+    if progress.refund_due and progress.money_is_owed:
         law = progress.refund_due
         lines += [f"By law the money is due {law.at:%Y-%m-%d %H:%M} UTC ({law.law}).", ""]
     waiting = {(wait.step, wait.target) for wait in progress.waits}

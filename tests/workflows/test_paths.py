@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
@@ -10,13 +11,13 @@ from temporalio.exceptions import ApplicationError
 from domain.money import Money, money
 from domain.order import OrderState
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State
-from domain.plan import LeftOutReason
+from domain.plan import LeftOutReason, RefundIntercepted, Terms
 from domain.policy import Rule, Verdict
 from domain.request import LineScope
 from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request
-from tests.house import House
+from tests.house import POLICY, House
 from tests.workflows.samples import an_id, captured, in_network, split_tender
 from workflows.cancellation import CancellationWorkflow
 
@@ -273,6 +274,30 @@ async def test_an_intercepted_parcel_is_refunded_when_it_is_scanned_on_its_way_b
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
     assert await house.carrier_effects(sample.order_id) == ["intercept.requested"]
     assert (await books.stock(house.engine, order.lines[0].sku)).expected_back == 1
+
+
+@pytest.mark.parametrize("when", [RefundIntercepted.ON_ACCEPTANCE, RefundIntercepted.ON_RECEIPT])
+async def test_the_policy_says_when_an_intercepted_parcel_is_refunded(
+    bare_house: House, when: RefundIntercepted
+) -> None:
+    """C6: as soon as the carrier has taken the intercept, or not before the parcel is back in the warehouse."""
+    house = bare_house
+    terms = Terms(refund_intercepted=when)
+    async with house.worker(policy=POLICY.model_copy(update={"terms": terms})):
+        sample = in_network(Script.INTERCEPT_SILENT)
+        await house.shop.place(sample)
+        _, handle = await house.submit(request(sample))
+        if when is RefundIntercepted.ON_RECEIPT:
+            label = house.shop.labels[sample.order_id][0]
+            await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+            await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+            await house.skip(timedelta(hours=3))
+            await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+            assert await house.refunds(sample.order_id) == []
+            await house.shop.carrier.scan(label, TrackerStatus.DELIVERED)
+        result = await house.end(handle)
+        assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
+        assert await house.refunds(sample.order_id) == [money("64.00 USD")]
 
 
 async def test_a_parcel_delivered_in_spite_of_the_intercept_is_not_refunded(house: House) -> None:
