@@ -1,5 +1,6 @@
 """The documents name files and functions that are there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -18,6 +19,22 @@ def test_every_link_and_every_place_in_the_code_exists(document: Path) -> None:
     missing = [link for link in links if not (document.parent / link).exists()]
     missing += [f"{file}:{name}" for file, name in places if not _defines(ROOT / file, name)]
     assert not missing
+
+
+def test_every_case_is_shown_by_a_test_that_names_it() -> None:
+    """The cases of docs/process.md: the test's own words say which case it is."""
+    text = (ROOT / "docs" / "process.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-D]\d+) \|.*\| `(tests/[\w/]+\.py):(\w+)` \|$", text, re.MULTILINE)
+    assert len(rows) >= 50
+    assert len({case for case, _, _ in rows}) == len(rows)
+    unnamed = []
+    for case, file, name in rows:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        found = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+        [test] = [one for one in found if one.name == name]
+        if not re.search(rf"\b{case}\b", ast.get_docstring(test) or ""):
+            unnamed.append(f"{case}: {name}")
+    assert not unnamed
 
 
 def _defines(file: Path, name: str) -> bool:

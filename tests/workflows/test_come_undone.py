@@ -149,7 +149,84 @@ async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_t
         assert (await house.end(await house.told_of_parcel(sample.order_id))).existing  # and is not opened once more
 
 
+async def test_a_carrier_that_is_silent_about_an_intercept_needs_attention_and_a_person_decides(house: House) -> None:
+    """C7, C14: ten days of silence; nothing is refunded meanwhile, and the customer is told that it was not stopped."""
+    sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    assert (await house.waits_for(handle, State.WAITING_FOR_CARRIER)).waits[0].owner is Owner.CARRIER
+    await house.skip(timedelta(days=11))
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert progress.waits[0].step is StepName.STOP_SHIPMENT
+    assert await house.refunds(sample.order_id) == []
+    await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "UPS-CLAIM-1"))
+    result = await house.end(handle)
+    assert result.outcome is Outcome.REJECTED
+    assert [out.reason for out in result.left_out] == [LeftOutReason.STOP_DECLINED]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (Script.INTERCEPT_ACCEPTED_THEN_RETURNS, "parcel_stopped"),
+        (Script.INTERCEPT_ACCEPTED_THEN_DELIVERED, "parcel_not_stopped"),
+        (Script.INTERCEPT_DECLINED, "parcel_not_stopped"),
+    ],
+)
+async def test_the_customer_is_told_what_became_of_a_parcel_on_its_way(house: House, script: Script, kind: str) -> None:
+    """C6, C7: stopped or declined, once, with what is in it."""
+    sample = captured(parcels=(parcel(script, L1=1),))
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    if script is not Script.INTERCEPT_DECLINED:
+        await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await house.shop.carrier.advance(3600)
+    await house.end(handle)
+    told = [notice for notice in await books.notices(house.engine) if notice.kind.value.startswith("parcel_")]
+    assert [(notice.kind.value, notice.notice_id.rpartition("/")[2]) for notice in told] == [(kind, "S1")]
+
+
 # Money
+
+
+async def test_a_payment_that_is_captured_while_the_cancellation_waits_is_refunded_and_not_voided(house: House) -> None:
+    """B1, B2: the plan was to release it; the gateway refuses the void and is read again."""
+    sample = captured(total="600.00 USD", parcels=()).model_copy(update={"tenders": (card("600.00 USD", "0.00 USD"),)})
+    await house.shop.place(sample)
+    submission, handle = await house.submit(request(sample))
+    assert submission.plan is not None
+    assert submission.plan.release == money("600.00 USD")
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.capture(payment, money("600.00 USD"), final=True)
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded, result.released) == (
+        Outcome.CANCELLED,
+        money("600.00 USD"),
+        money("0.00 USD"),
+    )
+    assert await house.refunds(sample.order_id) == [money("600.00 USD")]
+    assert await house.voids(sample.order_id) == 0
+
+
+async def test_several_captures_of_one_authorisation_are_refunded_and_the_rest_is_released(house: House) -> None:
+    """B3: 20.00 and 30.00 of 106.00, a capture for each parcel."""
+    sample = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1, "106.00 USD"),), tenders=(card("106.00 USD", "20.00 USD"),)
+    )
+    await house.shop.place(sample)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.capture(payment, money("30.00 USD"), final=False)
+    result = await house.cancel(request(sample))
+    assert (result.outcome, result.refunded, result.released) == (
+        Outcome.CANCELLED,
+        money("50.00 USD"),
+        money("56.00 USD"),
+    )
+    assert await house.refunds(sample.order_id) == [money("50.00 USD")]
+    assert await house.voids(sample.order_id) == 1
+    await house.assert_books_balance()
 
 
 async def test_a_refund_that_fails_after_it_had_succeeded_is_noticed_before_the_end(house: House) -> None:

@@ -229,6 +229,35 @@ async def test_a_customer_chooses_only_what_the_policy_offers(bare_house: House)
         assert "to choose from: bank transfer" in str(refused.value.cause)
 
 
+async def test_a_suspects_money_goes_back_to_its_own_card_or_waits_for_a_person(house: House) -> None:
+    """A11: approved after the review, refused by the gateway; no store credit, no transfer by the customer's choice."""
+    sample = captured(fault="refund.create:refuse").model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
+    await house.shop.place(sample)
+    submission, handle = await house.submit(request(sample))
+    assert submission.decision.rule is Rule.FRAUD_REVIEW
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    assert await house.carrier_effects(sample.order_id) == ["label.void_submitted"]
+    await house.approve(handle)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    choice = ChooseRefundMethod(
+        actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
+    )
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    assert "staff settles it by hand" in str(refused.value.cause)
+
+
+async def test_a_suspects_reservation_above_the_limit_is_released_at_once(house: House) -> None:
+    """A11: uncaptured, so nobody is asked."""
+    sample = captured(total="900.00 USD").model_copy(
+        update={"tenders": (card("900.00 USD", "0.00 USD"),), "flags": frozenset({OrderFlag.FRAUD_REVIEW})}
+    )
+    await house.shop.place(sample)
+    result = await house.cancel(request(sample))
+    assert (result.outcome, result.released) == (Outcome.CANCELLED, money("900.00 USD"))
+    assert await house.carrier_effects(sample.order_id) == ["label.void_submitted"]
+
+
 # A run that was lost
 
 
