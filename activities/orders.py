@@ -103,7 +103,7 @@ class OrderActivities:
             await self._payments.read_again(order_id, tenders[reversal.tender_id], reversal)
             for reversal in done.reversals
         ]
-        return CarriedOut(plan=done.plan, stops=tuple(stops), reversals=tuple(reversals))
+        return done.model_copy(update={"stops": tuple(stops), "reversals": tuple(reversals)})
 
     async def _travels(self, shipment: Shipment, stop: Stop) -> bool:
         """Whether a parcel that counted as stopped is on its way to the customer all the same."""

@@ -252,11 +252,12 @@ class CancellationResult(Value):
 
 
 class CarriedOut(Value):
-    """What a cancellation has done: the plan as it was in the end, the stops and the reversals."""
+    """What a cancellation has done: the plan as it was in the end, the stops, the reversals, and its credit note."""
 
     plan: Plan
     stops: tuple[Stop, ...]
     reversals: tuple[Reversal, ...]
+    credit_note: str | None = None
 
 
 class CancellationRecord(Value):

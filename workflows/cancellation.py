@@ -27,10 +27,14 @@ from domain.messages import Submission
 from domain.money import Money
 from domain.outcome import (
     CancellationResult,
+    CarriedOut,
     Outcome,
     Owner,
+    PaperStatus,
     State,
     Wait,
+    goods_status,
+    money_status,
 )
 from domain.plan import Plan
 from domain.policy import Decision, Gate, Rule, Verdict, order_not_found, request_conflict
@@ -109,9 +113,7 @@ class CancellationWorkflow(MoneySteps):
             self.journal.pivot_passed = True
             self.approved = verification.approved
             if verification.existing.carried_out and verification.plan:
-                self.reopened = True
-                self.stops = list(verification.existing.carried_out.stops)
-                self.reversals = list(verification.existing.carried_out.reversals)
+                self.go_on_from(verification.existing.carried_out)
         self.verification = verification
         self.customer_id = verification.customer_id or self.customer_id
         self.journal.decision = verification.decision
@@ -121,6 +123,16 @@ class CancellationWorkflow(MoneySteps):
         if verification.plan is not None:
             self.turn_if_wanted()
         return verification.plan
+
+    def go_on_from(self, done: CarriedOut) -> None:
+        """This cancellation was closed, and what it had achieved came undone."""
+        self.reopened = True
+        self.stops, self.reversals = list(done.stops), list(done.reversals)
+        self.journal.goods = goods_status(self.stops, done.plan.left_out)
+        self.journal.money = money_status(self.reversals, len(self.reversals))
+        self.journal.credit_note = done.credit_note
+        self.journal.paper = PaperStatus.CREDITED if done.credit_note else PaperStatus.NONE_NEEDED
+        self.journal.acted("opened again: what it had achieved came undone", SYSTEM, "")
 
     async def approval(self, gate: Gate) -> None:
         """Wait for a second person where the decision asks for one at this gate; silence rolls back."""

@@ -117,6 +117,7 @@ class GoodsSteps(SteeredWorkflow):
                 "goods, or do without them, and resolve the step.",
                 due=self.terms.attention_due,
                 again=None,
+                owner=Owner.OPERATIONS,
             )
         fetched = answer.resolution is Resolution.DONE_BY_HAND
         return Stop(

@@ -155,9 +155,11 @@ class SteeredWorkflow:
         due: timedelta,
         again: timedelta | None,
         choice: bool = False,
+        owner: Owner | None = None,
     ) -> ResolveStep | RetryStep | None:
         """Wait for a person's `retry_step` or `resolve_step`, for `again` to pass (None is returned then), for a wish to
-        stop or, with `choice`, for the customer's choice of another way. Raises RollBack and AnotherWay."""
+        stop or, with `choice`, for the customer's choice of another way. `owner` is whose turn it is, where it is not the
+        step's owner. Raises RollBack and AnotherWay."""
         place = self.place(step, target)
         due_at = self._due.setdefault(
             place, self._by_law(step, workflow.now() + due)
@@ -165,7 +167,7 @@ class SteeredWorkflow:
         carriers_turn = again is not None and step.owner is Owner.CARRIER and workflow.now() < due_at
         wait = Wait(
             state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
-            owner=step.owner,
+            owner=owner or step.owner,
             reason=why,
             due_at=due_at,
             step=step.signature.name,
@@ -398,7 +400,8 @@ class SteeredWorkflow:
                 f"{message.step} of {message.target} happens in the order book itself and cannot be done by hand; remove "
                 "what stands in its way there, then retry the step."
             )
-        if message.resolution is Resolution.NOTHING_DUE and self.journal.credit_note:
+        about_money = message.step is not StepName.STOP_SHIPMENT
+        if message.resolution is Resolution.NOTHING_DUE and self.journal.credit_note and about_money:
             raise ApplicationError(
                 f"Credit note {self.journal.credit_note} says that this money is due to the customer; give it back by hand "
                 "and name the reference, or roll back."

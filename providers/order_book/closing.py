@@ -101,4 +101,9 @@ def note_reversals(order: OrderRow, cancellation: CancellationRow, closing: Clos
             tender = tenders[reversal.tender_id]
             tender.refunded += sign * reversal.refunded.amount
             tender.released += sign * reversal.released.amount
-    cancellation.carried_out = CarriedOut(plan=closing.plan, stops=closing.stops, reversals=closing.reversals)
+    cancellation.carried_out = CarriedOut(
+        plan=closing.plan,
+        stops=closing.stops,
+        reversals=closing.reversals,
+        credit_note=closing.result.credit_note,
+    )

@@ -9,7 +9,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from domain.messages import ChooseRefundMethod, RetryStep, ShipmentEvent
 from domain.money import money
 from domain.order import OrderFlag
-from domain.outcome import GoodsStatus, MoneyStatus, Outcome, Owner, State, StepName
+from domain.outcome import GoodsStatus, MoneyStatus, Outcome, Owner, PaperStatus, State, StepName
 from domain.plan import LeftOutReason, RefundIntercepted, RefundMethod, Terms
 from domain.request import Actor, ActorKind, LineScope
 from sandbox import books
@@ -88,7 +88,7 @@ async def test_a_parcel_that_reaches_a_refunded_customer_is_a_persons_to_fetch(h
     await house.shop.gateway.settle(await refund_of(house, sample))
     await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(event_id="evt_p"))
     progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
-    assert progress.waits[0].owner is Owner.CARRIER
+    assert progress.waits[0].owner is Owner.OPERATIONS
     assert "fetch the goods" in progress.waits[0].reason
     await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "RETURN-7"))
     result = await house.end(handle)
@@ -268,6 +268,12 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(ho
     handle = await house.told_of_refund(sample.order_id)
     progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
     assert (progress.cancellation_id, progress.waits[0].owner) == (ended.cancellation_id, Owner.REFUND_DEPARTMENT)
+    assert (progress.goods, progress.paper, progress.credit_note) == (
+        ended.goods,
+        PaperStatus.CREDITED,
+        ended.credit_note,
+    )
+    assert [entry.action for entry in progress.actions] == ["opened again: what it had achieved came undone"]
     owed = [t for t in await books.ledger(house.engine) if t.credit == "refunds_payable" and t.reference == failed]
     assert [t.amount for t in owed] == [money("64.00 USD")]
     choice = ChooseRefundMethod(
