@@ -218,7 +218,11 @@ def _way_on(now: Status, wait: Wait) -> Text:
     if wait.step is None:
         return Text(f"  starter.py approve|reject {now.order_id} --actor KIND:ID", style="dim")
     step = f"--actor KIND:ID --step {wait.step} --target {wait.target}"
-    return Text(f"  starter.py retry|resolve {now.order_id} {step}", style="dim")
+    ways = [f"  starter.py retry|resolve {now.order_id} {step}"]
+    if wait.choices:
+        methods = "|".join(wait.choices)
+        ways.append(f"  starter.py choose {now.order_id} --actor KIND:ID --target {wait.target} --method {methods}")
+    return Text("\n".join(ways), style="dim")
 
 
 def result_view(ended: CancellationResult) -> RenderableType:

@@ -8,7 +8,7 @@ from domain.base import Value
 from domain.clocks import RefundDue
 from domain.money import Money
 from domain.payment import Refund, RefundStatus
-from domain.plan import LeftOut, Plan
+from domain.plan import LeftOut, Plan, RefundMethod
 from domain.policy import Decision
 from domain.request import Actor, CancellationRequest
 from domain.shipment import Stop, StopAction, StopStatus
@@ -122,7 +122,8 @@ class Owner(StrEnum):
 
 
 class Wait(Value):
-    """A visible wait: for whom, why, until when, and what that person can do."""
+    """A visible wait: for whom, why and until when. `choices` are the other ways in which the customer may have the money
+    of the tender `target`, by `choose_refund_method`."""
 
     state: State
     owner: Owner
@@ -130,6 +131,7 @@ class Wait(Value):
     due_at: datetime
     step: StepName | None = None
     target: str | None = None
+    choices: tuple[RefundMethod, ...] = ()
 
 
 class ByHand(Value):

@@ -216,7 +216,12 @@ def _way_on(progress: Progress, wait: Wait) -> list[str]:
         return [f"`starter.py approve {order} --actor ROLE:ID` or `starter.py reject {order} --actor ROLE:ID`", ""]
     if wait.state is State.NEEDS_ATTENTION and wait.step:
         place = f"{order} --step {wait.step} --target {wait.target} --actor ROLE:ID"
-        return [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
+        ways = [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
+        if wait.choices:
+            methods = "|".join(wait.choices)
+            choose = f"starter.py choose {order} --target {wait.target} --method {methods} --actor ROLE:ID"
+            ways += [f"or, as the customer chooses, `{choose}`", ""]
+        return ways
     return []
 
 

@@ -172,6 +172,7 @@ class SteeredWorkflow:
             due_at=due_at,
             step=step.signature.name,
             target=target,
+            choices=self.terms.fallbacks if choice else (),
         )
         undoing = step.role is Role.COMPENSATION
         self._asked.add(place)

@@ -274,6 +274,7 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(ho
         ended.credit_note,
     )
     assert [entry.action for entry in progress.actions] == ["opened again: what it had achieved came undone"]
+    assert progress.waits[0].choices == (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
     owed = [t for t in await books.ledger(house.engine) if t.credit == "refunds_payable" and t.reference == failed]
     assert [t.amount for t in owed] == [money("64.00 USD")]
     choice = ChooseRefundMethod(
