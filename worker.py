@@ -64,13 +64,17 @@ EXIT_UNREACHABLE = 3
 
 
 def load_policy(path: Path) -> Policy:
-    """Read the policy file. Raises ValueError that names the file and what is wrong with it."""
+    """Read the policy file. What is misspelt in it is refused: it would be a rule that nobody follows. Raises ValueError
+    that names the file and what is wrong with it."""
     try:
-        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")), extra="forbid")
     except OSError as error:
         raise ValueError(f"The policy file {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise ValueError(f"The policy file {path} is not valid: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"The policy file {path} is not valid: {error}.") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"The policy file {path} is not valid: {wrong}.") from None
 
 
 def make_worker(

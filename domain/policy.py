@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from pydantic import model_validator
+
 from domain.base import Value
 from domain.clocks import RefundClock, refund_due
 from domain.money import Money
@@ -121,6 +123,17 @@ class Policy(Value):
     refund_clocks: tuple[RefundClock, ...] = ()
     mailboxes: Mailboxes = Mailboxes()
     terms: Terms = Terms()
+
+    @model_validator(mode="after")
+    def _clocks_run(self) -> "Policy":
+        clocks = {name: given for name, given in self.terms if isinstance(given, timedelta)}
+        for name, given in {"window": self.window, **clocks}.items():
+            if given <= timedelta(0):
+                raise ValueError(f"{name} must be longer than nothing")
+        terms = self.terms
+        if not terms.approval_reminder <= terms.approval_escalation <= terms.approval_expiry:
+            raise ValueError("an approval is reminded of, escalated and expires: these times must be in that sequence")
+        return self
 
     def above_limit(self, value: Money) -> bool:
         limit = next((limit for limit in self.approval_limits if limit.currency == value.currency), None)

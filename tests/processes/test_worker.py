@@ -28,6 +28,7 @@ from tests.fixtures.mail import Mailbox
 from tests.fixtures.temporal import start_dev_server
 from tests.house import House, eventually
 from tests.workflows.samples import captured
+from worker import load_policy
 
 
 def environment(house: House, mailbox: Mailbox) -> dict[str, str]:
@@ -213,8 +214,29 @@ async def test_a_policy_that_does_not_read_is_named(real_time_house: House, mail
     broken.write_text('version = "1"\nwindow = "soon"\n')
     done = run_worker({**environment(real_time_house, mailbox), "POLICY_FILE": str(broken)})
     assert done.returncode == 2
-    assert "policy.toml is not valid" in done.stderr
+    assert "policy.toml is not valid: window: " in done.stderr
+    assert "reasons: Field required" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("fallbacks = ", "fallback = ", "terms.fallback: Extra inputs"),
+        ('approval_escalation = "P2D"', 'approval_escalation = "P5D"', "in that sequence"),
+        ('carrier_poll = "PT2H"', 'carrier_poll = "PT0S"', "carrier_poll must be longer"),
+        ('countries = ["US"]', 'countries = ["USA"]', "no holiday calendar for 'USA'"),
+    ],
+)
+def test_a_rule_that_is_misspelt_or_cannot_be_followed_is_refused(
+    tmp_path: Path, before: str, after: str, complaint: str
+) -> None:
+    text = (ROOT / "policy.toml").read_text(encoding="utf-8")
+    assert before in text
+    changed = tmp_path / "policy.toml"
+    changed.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(ValueError, match=complaint):
+        load_policy(changed)
 
 
 async def test_a_server_that_does_not_answer_is_named(real_time_house: House, mailbox: Mailbox) -> None:
