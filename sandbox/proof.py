@@ -99,14 +99,16 @@ async def _at_carrier(shop: Shop) -> list[str]:
 
 
 async def _at_marketplace(shop: Shop) -> list[str]:
-    assert shop.marketplace is not None
+    if shop.marketplace is None:
+        return []
     ours = [effect for effect in await shop.marketplace.effects() if effect.kind is not MarketplaceEffectKind.REFUNDED]
     return [f"marketplace {effect.kind} {effect.line_id}" for effect in ours]
 
 
 async def _sold_elsewhere(shop: Shop, orders: Iterable[Order]) -> list[Money]:
     """What each marketplace says that it has taken back."""
-    assert shop.marketplace is not None
+    if shop.marketplace is None:
+        return []
     marketplace = MiraklMarketplace(shop.marketplace.url, MARKETPLACE_KEY)
     try:
         return [
