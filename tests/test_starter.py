@@ -315,6 +315,26 @@ async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
     assert [row.reference for row in result.steps if row.status is StepStatus.RESOLVED] == ["BANK-1"]
 
 
+async def test_the_choice_is_made_with_the_command_that_is_shown(
+    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+) -> None:
+    """B29: on the command line and on the run's page."""
+    sample = captured(fault="refund.create:refuse")
+    await open_house.shop.place(sample)
+    await starter(*by_customer("start", sample))
+    await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
+    handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))
+    page = str(await handle.query("__temporal_workflow_metadata"))
+    shown = (await starter("status", sample.order_id)).out
+    for text in (page, shown):
+        assert f"starter.py choose {sample.order_id} --actor KIND:ID --tender T1 --method store_credit" in text
+    chosen = await starter(
+        "choose", sample.order_id, "--actor", SUPERVISOR, "--tender", "T1", "--method", "store_credit"
+    )
+    assert chosen.code == ExitCode.DONE, chosen.err
+    assert (await starter("result", sample.order_id)).code == ExitCode.DONE
+
+
 # When something is missing
 
 
