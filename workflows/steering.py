@@ -63,7 +63,8 @@ class AnotherWay(Exception):
 
 
 class SteeredWorkflow:
-    """The part of `CancellationWorkflow` that talks: updates, signals, queries, and the waits they answer."""
+    """The part of `CancellationWorkflow` that every step needs: attempts and rests, the waits, and the updates, signals and
+    queries that answer or show them."""
 
     def __init__(self, request: CancellationRequest) -> None:
         self.request = request
@@ -228,7 +229,8 @@ class SteeredWorkflow:
         return True
 
     async def look(self, step: Step[In, Out], target: str, make: Callable[[str], In]) -> Out | None:
-        """Look something up; None when nobody answered in a round. A look changes nothing, so nobody is bothered."""
+        """Look something up, or write to staff; None when nobody answered in a round. It moves neither goods nor money, so
+        nobody is bothered."""
         key = effect_key(self.journal.cancellation_id, step.signature.name, target)
         try:
             return await attempt(step, target, make(key))
@@ -490,8 +492,3 @@ class SteeredWorkflow:
     @workflow.query
     def plan(self) -> Plan | None:
         return self.current_plan
-
-
-def due(after: timedelta) -> datetime:
-    """A due time from now."""
-    return workflow.now() + after
