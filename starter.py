@@ -517,7 +517,8 @@ async def _place(
         return meant[0]
     if not waiting:
         raise StarterError(
-            ExitCode.REFUSED, f"No step of order {order_id} waits for anybody; look with: starter.py status {order_id}"
+            ExitCode.REFUSED,
+            f"No step of order {order_id} waits to be tried again or resolved; look with: starter.py status {order_id}",
         )
     all_of_them = ", ".join(f"{s} {t}" for s, t in waiting)
     raise StarterError(

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 from temporalio.testing import WorkflowEnvironment
 
-from domain.messages import Acknowledgement, RefundEvent, Submission
+from domain.messages import Acknowledgement, Approve, RefundEvent, Submission
 from domain.money import money
 from domain.outcome import CancellationResult, Outcome, Owner, Progress, State, StepName, StepStatus
 from domain.policy import Rule, Verdict
@@ -18,7 +18,7 @@ from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
 from tests.fixtures.starter import Starter, address_of, begin_starter, by_customer, end_starter, run_starter
 from tests.fixtures.temporal import start_dev_server
-from tests.house import House, eventually, new_queue
+from tests.house import AGENT, House, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -355,6 +355,9 @@ async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: Work
         await cancellations.result(sample.order_id)
     assert lost.value.code is ExitCode.NOT_CANCELLED
     assert (await cancellations.status(sample.order_id)).sentence == lost.value.sentence
+    with pytest.raises(StarterError) as refused:
+        await cancellations.approve(sample.order_id, Approve(actor=AGENT))
+    assert (refused.value.code, refused.value.sentence) == (ExitCode.REFUSED, lost.value.sentence)
 
     async def listed() -> bool:
         found = [one for one in await cancellations.list(limit=10_000) if one.order_id == sample.order_id]
