@@ -515,7 +515,12 @@ async def _place(
     meant = [(s, t) for s, t in waiting if step in {None, s} and target in {None, t}]
     if len(meant) == 1:
         return meant[0]
-    all_of_them = ", ".join(f"{s} {t}" for s, t in waiting) or "none"
+    if not waiting:
+        raise StarterError(
+            ExitCode.REFUSED,
+            f"No step of order {order_id} waits to be tried again or resolved; look with: starter.py status {order_id}",
+        )
+    all_of_them = ", ".join(f"{s} {t}" for s, t in waiting)
     raise StarterError(
         ExitCode.WRONG_INPUT if len(meant) > 1 else ExitCode.REFUSED,
         f"Name one step with --step and --target; of order {order_id} these wait: {all_of_them}.",
@@ -573,7 +578,7 @@ def main() -> int:
     except BrokenPipeError:
         return ExitCode.DONE  # the reader has read all that it wanted
     except typer.TyperException as error:
-        code, sentence = ExitCode.WRONG_INPUT, error.format_message().replace("Value error, ", "")
+        code, sentence = ExitCode.WRONG_INPUT, " ".join(error.format_message().replace("Value error, ", "").split())
     print(views.plain(sentence), file=sys.stderr)
     return code
 

@@ -2,7 +2,7 @@
 
 python worker.py run                      settings by environment, see README.md
 python worker.py replay FILE …            histories exported as JSON
-python worker.py replay --query 'CancellationState = "running"'
+python worker.py replay --query 'ExecutionStatus = "Running"'
 """
 
 import asyncio

@@ -320,6 +320,8 @@ class Cancellations:
         over = await self.status(order_id)  # or the sentence that there is no cancellation at all
         if over.decision and over.decision.rule is Rule.ORDER_NOT_FOUND:
             raise OrderNotFound(over.decision.sentence)
+        if over.source is not Source.RESULT:  # the run was lost
+            raise StarterError(ExitCode.REFUSED, over.sentence)
         raise StarterError(
             ExitCode.REFUSED,
             f"The cancellation of order {order_id} is over ({over.state.value.replace('_', ' ')}); nothing can be changed "

@@ -118,8 +118,8 @@ def quote_view(quote: Quote) -> RenderableType:
         Text(f"quote only: nothing was done · {_rule(decision)}", style="dim"),
     ]
     if quote.existing:
-        is_ = "ended" if quote.result else "under way"
-        parts.append(Text(f"There is a cancellation of this order already, and it is {is_}: {quote.existing}"))
+        stands = "has ended" if quote.result else "is under way"
+        parts.append(Text(f"There is a cancellation of this order already, and it {stands}: {quote.existing}"))
     if quote.plan:
         parts += ["", _plan(quote.plan)]
     if quote.result:
@@ -221,7 +221,7 @@ def _way_on(now: Status, wait: Wait) -> Text:
     ways = [f"  starter.py retry|resolve {now.order_id} {step}"]
     if wait.choices:
         methods = "|".join(wait.choices)
-        ways.append(f"  starter.py choose {now.order_id} --actor KIND:ID --target {wait.target} --method {methods}")
+        ways.append(f"  starter.py choose {now.order_id} --actor KIND:ID --tender {wait.target} --method {methods}")
     return Text("\n".join(ways), style="dim")
 
 

@@ -218,6 +218,12 @@ def test_empty_addresses_lead_to_the_providers_own(monkeypatch: pytest.MonkeyPat
         assert getattr(settings, name) == WorkerSettings.model_fields[name].default
 
 
+def test_whom_ups_asks_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(monkeypatch, "worker", WorkerSettings, UPS_CONTACT_PHONE="+4930123456")
+    assert settings.ups_contact_phone == "+4930123456"
+    assert settings.ups_contact_name == WorkerSettings.model_fields["ups_contact_name"].default
+
+
 def test_an_empty_address_and_key_mean_no_marketplace(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _settings(monkeypatch, "worker", WorkerSettings, MARKETPLACE_BASE_URL="", MARKETPLACE_API_KEY="")
     assert (settings.marketplace_base_url, settings.marketplace_api_key) == (None, None)

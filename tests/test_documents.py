@@ -5,6 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic_settings import BaseSettings
+
+from runtime.api_settings import ApiSettings
+from runtime.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 # What is recorded of a release stays as it was, whatever moves elsewhere.
@@ -35,6 +39,12 @@ def test_every_case_is_shown_by_a_test_that_names_it() -> None:
         if not re.search(rf"\b{case}\b", ast.get_docstring(test) or ""):
             unnamed.append(f"{case}: {name}")
     assert not unnamed
+
+
+@pytest.mark.parametrize("settings", [WorkerSettings, ApiSettings])
+def test_every_setting_is_in_the_readme(settings: type[BaseSettings]) -> None:
+    documented = re.findall(r"`([A-Z_]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {name.upper() for name in settings.model_fields} <= {*documented}
 
 
 def _defines(file: Path, name: str) -> bool:

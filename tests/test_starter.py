@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 from temporalio.testing import WorkflowEnvironment
 
-from domain.messages import Acknowledgement, RefundEvent, Submission
+from domain.messages import Acknowledgement, Approve, RefundEvent, Submission
 from domain.money import money
 from domain.outcome import CancellationResult, Outcome, Owner, Progress, State, StepName, StepStatus
 from domain.policy import Rule, Verdict
@@ -18,7 +18,7 @@ from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
 from tests.fixtures.starter import Starter, address_of, begin_starter, by_customer, end_starter, run_starter
 from tests.fixtures.temporal import start_dev_server
-from tests.house import House, eventually, new_queue
+from tests.house import AGENT, House, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -315,6 +315,26 @@ async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
     assert [row.reference for row in result.steps if row.status is StepStatus.RESOLVED] == ["BANK-1"]
 
 
+async def test_the_choice_is_made_with_the_command_that_is_shown(
+    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+) -> None:
+    """B29: on the command line and on the run's page."""
+    sample = captured(fault="refund.create:refuse")
+    await open_house.shop.place(sample)
+    await starter(*by_customer("start", sample))
+    await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
+    handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))
+    page = str(await handle.query("__temporal_workflow_metadata"))
+    shown = (await starter("status", sample.order_id)).out
+    for text in (page, shown):
+        assert f"starter.py choose {sample.order_id} --actor KIND:ID --tender T1 --method store_credit" in text
+    chosen = await starter(
+        "choose", sample.order_id, "--actor", SUPERVISOR, "--tender", "T1", "--method", "store_credit"
+    )
+    assert chosen.code == ExitCode.DONE, chosen.err
+    assert (await starter("result", sample.order_id)).code == ExitCode.DONE
+
+
 # When something is missing
 
 
@@ -335,6 +355,9 @@ async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: Work
         await cancellations.result(sample.order_id)
     assert lost.value.code is ExitCode.NOT_CANCELLED
     assert (await cancellations.status(sample.order_id)).sentence == lost.value.sentence
+    with pytest.raises(StarterError) as refused:
+        await cancellations.approve(sample.order_id, Approve(actor=AGENT))
+    assert (refused.value.code, refused.value.sentence) == (ExitCode.REFUSED, lost.value.sentence)
 
     async def listed() -> bool:
         found = [one for one in await cancellations.list(limit=10_000) if one.order_id == sample.order_id]

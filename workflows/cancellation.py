@@ -42,7 +42,6 @@ from domain.request import Actor, ActorKind, CancellationRequest
 from workflows import steps
 from workflows.money import MoneySteps
 from workflows.saga import RollBack, carried_to_its_end
-from workflows.steering import due
 
 SYSTEM = Actor(kind=ActorKind.SYSTEM, id="cancellation-workflow")
 
@@ -139,7 +138,7 @@ class CancellationWorkflow(MoneySteps):
         decision = self.decision
         if decision.gate is not gate or self.approved:
             return
-        due_at = due(self.terms.approval_expiry)
+        due_at = workflow.now() + self.terms.approval_expiry
         for stage in self.approval_stages():
             wait = Wait(state=State.WAITING_FOR_APPROVAL, owner=stage.owner, reason=decision.sentence, due_at=due_at)
             with self.journal.waiting(wait):

@@ -213,13 +213,13 @@ def _way_on(progress: Progress, wait: Wait) -> list[str]:
     """What a person types to go on."""
     order = progress.order_id
     if wait.state is State.WAITING_FOR_APPROVAL:
-        return [f"`starter.py approve {order} --actor ROLE:ID` or `starter.py reject {order} --actor ROLE:ID`", ""]
+        return [f"`starter.py approve {order} --actor KIND:ID` or `starter.py reject {order} --actor KIND:ID`", ""]
     if wait.state is State.NEEDS_ATTENTION and wait.step:
-        place = f"{order} --step {wait.step} --target {wait.target} --actor ROLE:ID"
+        place = f"{order} --step {wait.step} --target {wait.target} --actor KIND:ID"
         ways = [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
         if wait.choices:
             methods = "|".join(wait.choices)
-            choose = f"starter.py choose {order} --target {wait.target} --method {methods} --actor ROLE:ID"
+            choose = f"starter.py choose {order} --actor KIND:ID --tender {wait.target} --method {methods}"
             ways += [f"or, as the customer chooses, `{choose}`", ""]
         return ways
     return []

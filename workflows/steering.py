@@ -63,7 +63,8 @@ class AnotherWay(Exception):
 
 
 class SteeredWorkflow:
-    """The part of `CancellationWorkflow` that talks: updates, signals, queries, and the waits they answer."""
+    """The part of `CancellationWorkflow` that every step needs: attempts and rests, the waits, and the updates, signals and
+    queries that answer or show them."""
 
     def __init__(self, request: CancellationRequest) -> None:
         self.request = request
@@ -228,7 +229,8 @@ class SteeredWorkflow:
         return True
 
     async def look(self, step: Step[In, Out], target: str, make: Callable[[str], In]) -> Out | None:
-        """Look something up; None when nobody answered in a round. A look changes nothing, so nobody is bothered."""
+        """Look something up, or write to staff; None when nobody answered in a round. It moves neither goods nor money, so
+        nobody is bothered."""
         key = effect_key(self.journal.cancellation_id, step.signature.name, target)
         try:
             return await attempt(step, target, make(key))
@@ -338,7 +340,7 @@ class SteeredWorkflow:
     @approve.validator
     def _may_approve(self, message: Approve) -> None:
         self._waits_for_approval()
-        _staff_only(message.actor, "approve")
+        self._staff_only(message.actor, "approve")
         if message.actor.id == self.request.actor.id:
             raise ApplicationError(
                 f"{message.actor} asked for the cancellation of order {self.request.order_id} and cannot approve it; "
@@ -354,7 +356,7 @@ class SteeredWorkflow:
     @reject.validator
     def _may_reject(self, message: Reject) -> None:
         self._waits_for_approval()
-        _staff_only(message.actor, "reject")
+        self._staff_only(message.actor, "reject")
 
     @workflow.update
     async def withdraw(self, message: Withdraw) -> Acknowledgement:
@@ -413,7 +415,7 @@ class SteeredWorkflow:
                 "the step by hand, or place a new order."
             )
         if self.journal.state is State.ROLLING_BACK and message.resolution is Resolution.ROLL_BACK:
-            raise ApplicationError("The cancellation is being rolled back already.")
+            raise ApplicationError(f"The cancellation of order {self.request.order_id} is being rolled back already.")
 
     @workflow.update
     async def choose_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
@@ -444,6 +446,12 @@ class SteeredWorkflow:
         if actor.kind is ActorKind.CUSTOMER and actor.id != self.customer_id:
             raise ApplicationError(order_not_found(self.request.order_id), type=ErrorCode.ORDER_NOT_FOUND)
 
+    def _staff_only(self, actor: Actor, verb: str) -> None:
+        if actor.kind not in STAFF:
+            raise ApplicationError(
+                f"{actor} may not {verb} the cancellation of order {self.request.order_id}; staff of the merchant may."
+            )
+
     def _waits_for_approval(self) -> None:
         if self.journal.state is not State.WAITING_FOR_APPROVAL:
             raise ApplicationError(
@@ -452,12 +460,13 @@ class SteeredWorkflow:
             )
 
     def _waits_for_a_person(self, message: RetryStep | ResolveStep) -> None:
-        _staff_only(message.actor, "steer")
+        self._staff_only(message.actor, "steer")
         place = (message.step, message.target)
         if place not in self._asked or place in self._answers:
             waiting = ", ".join(f"{step} {target}" for step, target in sorted(self._asked)) or "nothing"
             raise ApplicationError(
-                f"{message.step} of {message.target} does not wait for a decision; waiting is: {waiting}."
+                f"{message.step} of {message.target} does not wait for a decision; of order {self.request.order_id} "
+                f"waiting is: {waiting}."
             )
 
     def _acknowledge(self, sentence: str) -> Acknowledgement:
@@ -483,13 +492,3 @@ class SteeredWorkflow:
     @workflow.query
     def plan(self) -> Plan | None:
         return self.current_plan
-
-
-def _staff_only(actor: Actor, verb: str) -> None:
-    if actor.kind not in STAFF:
-        raise ApplicationError(f"{actor.kind.value} may not {verb} a cancellation; staff of the merchant may.")
-
-
-def due(after: timedelta) -> datetime:
-    """A due time from now."""
-    return workflow.now() + after

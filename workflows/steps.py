@@ -20,7 +20,8 @@ from domain.outcome import Owner
 
 
 class Role(StrEnum):
-    """What a failure means. Compensatable: roll back. Pivot and retriable: forward only. A look changes nothing."""
+    """What a failure means. Compensatable: roll back. Pivot and retriable: forward only. A look moves neither goods nor
+    money, so nothing waits for it; it writes a notice at most."""
 
     COMPENSATABLE = "compensatable"
     PIVOT = "pivot"

@@ -22,8 +22,8 @@ from domain.shipment import Stop, StopStatus
 
 
 class NoticeKind(StrEnum):
-    """What the customer is told. `refunded` only after settlement; until then `refund_started`. A statutory withdrawal is
-    acknowledged with its content, date and time, instead of `received`."""
+    """What the customer is told, and by the last two staff. `refunded` only after settlement; until then `refund_started`. A
+    statutory withdrawal is acknowledged with its content, date and time, instead of `received`."""
 
     RECEIVED = "received"
     WITHDRAWAL_ACKNOWLEDGED = "withdrawal_acknowledged"

@@ -51,12 +51,6 @@ def test_within_the_policy_is_approved_and_the_amounts_are_said() -> None:
     assert decision.policy_version == "test"
 
 
-def test_an_order_of_somebody_else_is_as_unknown_as_one_that_does_not_exist() -> None:
-    """A1"""
-    of = order(line("L1", 1, "50.00 USD")).model_copy(update={"customer_id": "C-2"})
-    assert POLICY.admits(of, request()) == POLICY.not_found("1001")
-
-
 def test_a_reason_that_the_actor_may_not_give_is_rejected_with_the_list() -> None:
     """A8"""
     decision = POLICY.admits(order(line("L1", 1, "50.00 USD")), request(reason=ReasonCode.OUT_OF_STOCK))
