@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 from uuid import uuid4
 
 from temporalio.client import (
@@ -23,7 +23,6 @@ from temporalio.workflow import UpdateMethodMultiParam
 
 from client.errors import ExitCode, OrderNotFound, StarterError, explained, told, unreachable
 from client.status import Source, Status, Summary
-from domain.base import Value
 from domain.errors import ErrorCode
 from domain.messages import (
     Acknowledgement,
@@ -39,8 +38,8 @@ from domain.messages import (
     Withdraw,
 )
 from domain.outcome import CancellationResult, Owner, State
-from domain.policy import Rule
-from domain.request import CancellationRequest, cancellation_id, workflow_id
+from domain.policy import Rule, order_not_found
+from domain.request import Actor, ActorKind, CancellationRequest, cancellation_id, workflow_id
 from runtime import search_attributes as attributes
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import connection
@@ -49,7 +48,16 @@ from workflows.quote import QuoteWorkflow
 from workflows.steps import QUOTE_CANCELLATION
 
 T = TypeVar("T")
-Message = TypeVar("Message", bound=Value)
+
+
+class _Steering(Protocol):
+    """Every message that steers says who acts."""
+
+    @property
+    def actor(self) -> Actor: ...
+
+
+Message = TypeVar("Message", bound=_Steering)
 
 ANSWER_WAIT = timedelta(seconds=30)
 QUERY_WAIT = timedelta(seconds=5)
@@ -320,6 +328,8 @@ class Cancellations:
         over = await self.status(order_id)  # or the sentence that there is no cancellation at all
         if over.decision and over.decision.rule is Rule.ORDER_NOT_FOUND:
             raise OrderNotFound(over.decision.sentence)
+        if message.actor.kind is ActorKind.CUSTOMER and over.customer_id not in {None, message.actor.id}:
+            raise OrderNotFound(order_not_found(order_id))
         if over.source is not Source.RESULT:  # the run was lost
             raise StarterError(ExitCode.REFUSED, over.sentence)
         raise StarterError(

@@ -202,7 +202,8 @@ class StaffAction(Value):
 
 
 class Progress(Value):
-    """Answer of the `progress` query. `refund_due`: by when the law wants the money back, where one applies."""
+    """Answer of the `progress` query. `customer_id` is the order's owner, once verified. `refund_due`: by when the law wants
+    the money back, where one applies."""
 
     cancellation_id: str
     order_id: str
@@ -216,6 +217,7 @@ class Progress(Value):
     steps: tuple[StepRow, ...] = ()
     actions: tuple[StaffAction, ...] = ()
     credit_note: str | None = None
+    customer_id: str | None = None
     refund_due: RefundDue | None = None
 
     @property
@@ -238,6 +240,7 @@ class CancellationResult(Value):
 
     cancellation_id: str
     order_id: str
+    customer_id: str | None = None
     outcome: Outcome
     sentence: str
     decision: Decision | None

@@ -149,7 +149,7 @@ async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_house: 
 async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_unknown_order(
     open_house: House, starter: Starter
 ) -> None:
-    """A1"""
+    """A1: while it runs, and when it is over."""
     sample = expensive()
     await open_house.shop.place(sample)
     await starter(*by_customer("start", sample))
@@ -158,6 +158,10 @@ async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_un
     assert stranger.code == unknown.code == ExitCode.NOT_FOUND
     assert stranger.sentence == f"Order {sample.order_id} was not found for this customer. Check the order number."
     assert (await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")).code == 0
+    await starter("result", sample.order_id)
+    assert (await starter("withdraw", sample.order_id, "--actor", "customer:C-2")).sentence == stranger.sentence
+    owner = await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
+    assert (owner.code, "is over" in owner.sentence) == (ExitCode.REFUSED, True)
 
 
 async def test_a_rejected_request_names_what_is_allowed(open_house: House, starter: Starter) -> None:

@@ -115,6 +115,7 @@ class CancellationWorkflow(MoneySteps):
                 self.go_on_from(verification.existing.carried_out)
         self.verification = verification
         self.customer_id = verification.customer_id or self.customer_id
+        self.journal.customer_id = verification.customer_id
         self.journal.decision = verification.decision
         self.current_plan = verification.plan
         self.journal.refund_due = verification.plan.refund_due if verification.plan else None
@@ -253,6 +254,7 @@ class CancellationWorkflow(MoneySteps):
         return CancellationResult(
             cancellation_id=self.journal.cancellation_id,
             order_id=self.request.order_id,
+            customer_id=self.journal.customer_id,
             outcome=outcome,
             sentence=sentence,
             decision=self.journal.decision,

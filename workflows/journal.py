@@ -48,6 +48,7 @@ class Journal:
         self.decision: Decision | None = None
         self.pivot_passed = False
         self.credit_note: str | None = None
+        self.customer_id: str | None = None
         self.refund_due: RefundDue | None = None
         self.actions: list[StaffAction] = []
         self._base = State.RUNNING
@@ -83,6 +84,7 @@ class Journal:
             steps=self.rows,
             actions=tuple(self.actions),
             credit_note=self.credit_note,
+            customer_id=self.customer_id,
             refund_due=self.refund_due,
         )
 

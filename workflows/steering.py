@@ -426,6 +426,11 @@ class SteeredWorkflow:
     @choose_refund_method.validator
     def _may_choose(self, message: ChooseRefundMethod) -> None:
         self._owner_or_staff(message.actor)
+        if message.actor.kind is ActorKind.SYSTEM:
+            raise ApplicationError(
+                f"How the money of order {self.request.order_id} goes back is the customer's choice; name the customer, or "
+                "the member of staff who was told."
+            )
         fallbacks = self.terms.fallbacks
         if message.method not in fallbacks:
             raise ApplicationError(

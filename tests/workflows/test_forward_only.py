@@ -249,8 +249,10 @@ async def test_a_tender_that_cannot_be_refunded_goes_to_store_credit_when_the_cu
     stranger = choose(sample, RefundMethod.STORE_CREDIT).model_copy(
         update={"actor": Actor(kind=ActorKind.CUSTOMER, id="C-other")}
     )
-    with pytest.raises(WorkflowUpdateFailedError):
-        await handle.execute_update(CancellationWorkflow.choose_refund_method, stranger)
+    system = stranger.model_copy(update={"actor": Actor(kind=ActorKind.SYSTEM, id="shop")})
+    for nobody in (stranger, system):
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.execute_update(CancellationWorkflow.choose_refund_method, nobody)
     await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
     result = await house.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
