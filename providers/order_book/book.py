@@ -202,9 +202,12 @@ class SqlOrderBook:
     async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
         async with transaction(self._writes) as session:
             await lock_order(session, closing.order_id)
-            closed_before = await find_effect(session, key, EffectKind.CLOSE_ORDER)
+            effect = await find_effect(session, key, EffectKind.CLOSE_ORDER)
             order = await load_order(session, closing.order_id)
             cancellation = await session.get(CancellationRow, closing.cancellation_id)
+            # The first time it may have been closed under another number of the key.
+            carried_out = cancellation.carried_out if cancellation is not None else None
+            closed_before = effect is not None or carried_out is not None
             if closed_before and cancellation is not None and cancellation.closed_at is not None:
                 return
             if order.locked_reason is not None:

@@ -395,3 +395,26 @@ async def test_what_a_first_cancellation_released_is_not_released_again_by_the_n
     second = await house.cancel(request(sample, request_id="the-rest"))
     assert (first.released, second.released) == (money("20.00 USD"), money("30.00 USD"))
     assert await house.voids(sample.order_id) == 1
+
+
+async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice_when_it_is_opened_again(
+    house: House,
+) -> None:
+    """B23, D6: the first try to close it was refused, so the second one had another key."""
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    await house.shop.place(sample)
+    await books.lock_order(house.engine, sample.order_id, "the accounting period is closed")
+    _, handle = await house.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await books.lock_order(house.engine, sample.order_id, None)
+    again = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
+    await handle.execute_update(CancellationWorkflow.retry_step, again)
+    await house.end(handle)
+    await house.shop.gateway.fail(await refund_of(house, sample))
+    handle = await house.told_of_refund(sample.order_id)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    assert (await house.book.read_order(sample.order_id)).lines[0].cancelled == 1
+    await house.assert_books_balance()
