@@ -118,6 +118,20 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
     await house.assert_books_balance()
 
 
+async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(house: House) -> None:
+    """C7: the warehouse never booked that they left; the customer has them."""
+    sample = captured()
+    order = await house.shop.place(sample)
+    await house.cancel(request(sample))
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.DELIVERED)
+    handle = await house.told_of_parcel(sample.order_id)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
+    await house.end(handle)
+    stock = await books.stock(house.engine, order.lines[0].sku)
+    assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 0)
+
+
 async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_nothing(house: House) -> None:
     sample = captured()
     await house.shop.place(sample)
