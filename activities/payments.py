@@ -73,7 +73,8 @@ class PaymentActivities:
         if not planned.release:
             return payment, planned.release
         if planned.release < planned.capturable:
-            return payment, min(planned.release, payment.capturable)
+            given_up = planned.tender.released or Money.zero(planned.release.currency)
+            return payment, min(planned.release, max(payment.capturable - given_up, Money.zero(planned.release.currency)))
         if payment.capturable:
             payment = await self._gateway.void(planned.tender.reference, key=f"{step.key}.void")
         if payment.capturable:

@@ -432,3 +432,22 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
     assert (await house.end(handle)).outcome is Outcome.CANCELLED
     assert (await house.book.read_order(sample.order_id)).lines[0].cancelled == 1
     await house.assert_books_balance()
+
+
+async def test_what_an_earlier_cancellation_gave_up_of_a_reservation_does_not_pass_for_released_again(
+    house: House,
+) -> None:
+    """B3: all that is left to capture was captured while the approval was waited for; the part of it is refunded."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "700.00 USD"), line("L3", 1, "20.00 USD")),
+        tenders=(card("740.00 USD", "5.00 USD"),),
+    )
+    await house.shop.place(sample)
+    await house.cancel(request(sample, LineScope(line_id="L3", quantity=1)))
+    _, handle = await house.submit(request(sample, LineScope(line_id="L2", quantity=1), request_id="second"))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await house.shop.gateway.capture(house.shop.payments[sample.order_id][0], money("715.00 USD"), final=False)
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert (result.refunded, result.released) == (money("700.00 USD"), money("0.00 USD"))
