@@ -73,8 +73,9 @@ class PaymentActivities:
         if not planned.release:
             return payment, planned.release
         if planned.release < planned.capturable:
-            given_up = planned.tender.released or Money.zero(planned.release.currency)
-            return payment, min(planned.release, max(payment.capturable - given_up, Money.zero(planned.release.currency)))
+            zero = Money.zero(planned.release.currency)
+            left = max(payment.capturable - (planned.tender.released or zero), zero)
+            return payment, min(planned.release, left)
         if payment.capturable:
             payment = await self._gateway.void(planned.tender.reference, key=f"{step.key}.void")
         if payment.capturable:
@@ -82,7 +83,7 @@ class PaymentActivities:
                 f"Tender {planned.tender.tender_id} still reserves {payment.capturable}; voiding it again."
             )
         # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
-        captured_since = payment.captured - (planned.refundable + (payment.refunded - _since(payment, step)))
+        captured_since = payment.captured - (planned.counted + (payment.refunded - _since(payment, step)))
         taken = min(planned.release, max(captured_since, Money.zero(payment.captured.currency)))
         return payment, planned.release - taken
 
@@ -161,7 +162,7 @@ class PaymentActivities:
             await self._book.take_back_balance(step.order_id, tender.tender_id, key=f"{step.key}.{n}", undoes=key)
         if tender.kind is TenderKind.MARKETPLACE:
             sale = await self._payments.read(step.order_id, tender)
-            if sale.refundable < step.planned.refundable:
+            if sale.refundable < step.planned.counted:
                 raise Refused(
                     ErrorCode.REFUND_NOT_CANCELLABLE,
                     f"Order {step.order_id} is cancelled at the marketplace, which cannot take that back. Agree with the "

@@ -7,6 +7,7 @@ from enum import StrEnum
 from domain.base import Value
 from domain.clocks import RefundDue
 from domain.money import Money
+from domain.order import TenderKind
 from domain.payment import Refund, RefundStatus
 from domain.plan import LeftOut, Plan, RefundMethod
 from domain.policy import Decision
@@ -168,6 +169,18 @@ class Reversal(Value):
                 "refunds": (*settled, *self.refunds),
             }
         )
+
+    def is_store_credit(self, refund: Refund) -> bool:
+        """Whether this one of its refunds went to the customer's store credit in place of the tender."""
+        return self.as_store_credit and f"/{StepName.GIVE_STORE_CREDIT}/" in (refund.key or "")
+
+    def elsewhere(self, kind: TenderKind) -> Money:
+        """What went back another way than by the tender's own provider. The order book is the provider of gift cards and of
+        store credit."""
+        counted = kind in {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}
+        given = (refund.amount for refund in self.refunds if self.is_store_credit(refund) and not counted)
+        by_hand = self.by_hand.amount if self.by_hand else Money.zero(self.released.currency)
+        return Money.total(given, self.released.currency) + by_hand
 
     @property
     def settled(self) -> Money:

@@ -18,7 +18,7 @@ from providers.order_book.closing import count_back, note_reversals, take_out
 from providers.order_book.effects import find_effect, record_effect
 from providers.order_book.engine import reading, transaction, writing
 from providers.order_book.port import Closing, Credit, CreditedTender, CreditNote, NewNotice, Notice
-from providers.order_book.reading import load_order, lock_order, now, order_of, record_of
+from providers.order_book.reading import given_elsewhere, load_order, lock_order, now, order_of, record_of
 from providers.order_book.tables import CancellationRow, EffectKind, EffectRow, NoticeRow, OrderRow, ShipmentRow
 
 
@@ -31,7 +31,8 @@ class SqlOrderBook:
 
     async def read_order(self, order_id: str) -> Order:
         async with transaction(self._reads) as session:
-            return order_of(await load_order(session, order_id))
+            order = await load_order(session, order_id)
+            return order_of(order, await given_elsewhere(session, order))
 
     async def find_cancellation(self, order_id: str, request_id: str) -> CancellationRecord | None:
         of_this_order = select(CancellationRow).where(CancellationRow.order_id == order_id)

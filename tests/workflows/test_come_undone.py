@@ -451,3 +451,28 @@ async def test_what_an_earlier_cancellation_gave_up_of_a_reservation_does_not_pa
     await house.approve(handle)
     result = await house.end(handle)
     assert (result.refunded, result.released) == (money("700.00 USD"), money("0.00 USD"))
+
+
+@pytest.mark.parametrize("way", ["store_credit", "by_hand"])
+async def test_what_went_back_another_way_is_not_refunded_again_with_the_rest_of_the_order(
+    house: House, way: str
+) -> None:
+    """B17, B29: the gateway does not know of it, and still counts all of the payment as refundable."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "44.00 USD")),
+        tenders=(card("64.00 USD", fault="refund.create:refuse"),),
+    )
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    if way == "by_hand":
+        await house.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1"))
+    else:
+        choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
+        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    assert (await house.end(handle)).refunded == money("20.00 USD")
+    rest = await house.cancel(request(sample, request_id="the-rest"))
+    assert rest.refunded == money("44.00 USD")
+    assert await house.refunds(sample.order_id) == [money("44.00 USD")]
+    await house.assert_books_balance()
