@@ -26,8 +26,10 @@ class _Translating(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except StepError as error:
             wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown) else None
+            known = getattr(error, "known", None)
             raise ApplicationError(
                 error.message,
+                *([known] if known is not None else []),
                 type=error.code.value,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
             ) from None

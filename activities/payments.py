@@ -9,7 +9,7 @@ from activities.tenders import Payments
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.money import Money
 from domain.order import TenderKind
-from domain.outcome import Reversal
+from domain.outcome import Refusal, Reversal
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
 from providers.gateway.port import PaymentGateway
@@ -41,22 +41,30 @@ class PaymentActivities:
                 f"The gateway is still taking {payment.capturing} of tender {tender.tender_id}; it is refunded once taken."
             )
         due = step.planned.refund + step.planned.release - released
-        refunds = _made_by_others(payment, step.planned, due)
-        due -= Money.total((refund.amount for refund in refunds), due.currency)
-        mine = _own_refund(payment, step.key)
+        ours = _own_refunds(payment, step.key)
+        due -= Money.total((refund.amount for refund in ours), due.currency)
+        theirs = _made_by_others(payment, step.planned, due)
+        due -= Money.total((refund.amount for refund in theirs), due.currency)
+        refunds = (*theirs, *ours)
         amount = min(due, payment.refundable)
-        if mine is None and amount:
+        mine = payment.made_under(step.key)
+        if mine is None and amount.amount > 0:
+            known = Refusal(
+                reversal=Reversal(tender_id=tender.tender_id, released=released, refunds=refunds), owed=amount
+            )
             if payment.disputed:
                 raise Refused(
                     ErrorCode.PAYMENT_DISPUTED,
                     f"The payment of tender {tender.tender_id} of order {step.order_id} is disputed at the bank; refunding "
                     "now could pay twice. Answer the dispute, then resolve the step with the dispute's number.",
+                    known,
                 )
-            mine = await self._refund(step, amount)
-        if mine is not None:
+            mine = await self._refund(step, amount, known)
             refunds = (*refunds, mine)
-            if mine.status.dead:
-                await self._tell_failed(step)
+        elif mine is not None and mine.status.dead and amount.amount > 0:
+            refunds = (*refunds, mine)
+        if any(refund.status.dead for refund in refunds):
+            await self._tell_failed(step)
         says = [f"released {released}"] if released else []
         says += [f"refund {refund.status.replace('_', ' ')}" for refund in refunds]
         if due and not refunds:
@@ -73,7 +81,9 @@ class PaymentActivities:
         if not planned.release:
             return payment, planned.release
         if planned.release < planned.capturable:
-            return payment, min(planned.release, payment.capturable)
+            zero = Money.zero(planned.release.currency)
+            left = max(payment.capturable - (planned.tender.released or zero), zero)
+            return payment, min(planned.release, left)
         if payment.capturable:
             payment = await self._gateway.void(planned.tender.reference, key=f"{step.key}.void")
         if payment.capturable:
@@ -81,11 +91,11 @@ class PaymentActivities:
                 f"Tender {planned.tender.tender_id} still reserves {payment.capturable}; voiding it again."
             )
         # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
-        captured_since = payment.captured - (planned.refundable + (payment.refunded - _since(payment, step)))
+        captured_since = payment.captured - (planned.counted + (payment.refunded - _since(payment, step)))
         taken = min(planned.release, max(captured_since, Money.zero(payment.captured.currency)))
         return payment, planned.release - taken
 
-    async def _refund(self, step: ReversePayment, amount: Money) -> Refund:
+    async def _refund(self, step: ReversePayment, amount: Money, known: Refusal) -> Refund:
         try:
             return await self._gateway.refund(step.planned.tender.reference, amount, key=step.key)
         except Refused as refused:
@@ -96,7 +106,7 @@ class PaymentActivities:
                 raise Unavailable(
                     f"The payment of tender {step.planned.tender.tender_id} changed meanwhile; it is read again."
                 ) from None
-            raise
+            raise Refused(refused.code, refused.message, known) from None
 
     async def _tell_failed(self, step: ReversePayment | CheckRefund) -> None:
         """The customer may have the money another way, and is told once, however many refunds fail."""
@@ -160,7 +170,7 @@ class PaymentActivities:
             await self._book.take_back_balance(step.order_id, tender.tender_id, key=f"{step.key}.{n}", undoes=key)
         if tender.kind is TenderKind.MARKETPLACE:
             sale = await self._payments.read(step.order_id, tender)
-            if sale.refundable < step.planned.refundable:
+            if sale.refundable < step.planned.counted:
                 raise Refused(
                     ErrorCode.REFUND_NOT_CANCELLABLE,
                     f"Order {step.order_id} is cancelled at the marketplace, which cannot take that back. Agree with the "
@@ -184,15 +194,15 @@ class PaymentActivities:
             await self._gateway.authorise_again(tender.reference, step.planned.release, key=f"{step.key}.authorise")
 
 
-def _own_refund(payment: Payment, key: str) -> Refund | None:
-    """What this step has made already: under this key, or, where a lost run had come further, under a later one."""
+def _own_refunds(payment: Payment, key: str) -> tuple[Refund, ...]:
+    """What this step has made already and did not fail: under this key, under an earlier one where only a part failed, or,
+    where a lost run had come further, under a later one."""
     of_this_step = key.rpartition("/")[0]
-    alive = (
+    return tuple(
         refund
         for refund in payment.refunds
         if refund.key and refund.key.rpartition("/")[0] == of_this_step and not refund.status.dead
     )
-    return next(alive, None) or payment.made_under(key)
 
 
 def _made_by_others(payment: Payment, planned: PlannedTender, due: Money) -> tuple[Refund, ...]:

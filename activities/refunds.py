@@ -67,18 +67,18 @@ def _credited(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender
         )
         for refund in dead
     ]
-    by_hand = []
-    if reversal.by_hand and reversal.by_hand.amount:
-        by_hand = [
-            CreditedTender(
-                tender_id=reversal.tender_id,
-                kind=planned.tender.kind,
-                amount=reversal.by_hand.amount,
-                reference=reversal.by_hand.reference,
-                settled=True,
-                by_hand=True,
-            )
-        ]
+    by_hand = [
+        CreditedTender(
+            tender_id=reversal.tender_id,
+            kind=planned.tender.kind,
+            amount=hand.amount,
+            reference=hand.reference,
+            settled=True,
+            by_hand=True,
+        )
+        for hand in reversal.hands
+        if hand.amount
+    ]
     return [
         *failed,
         *by_hand,
@@ -90,7 +90,7 @@ def _by_provider(planned: PlannedTender, reversal: Reversal) -> list[CreditedTen
     return [
         CreditedTender(
             tender_id=reversal.tender_id,
-            kind=TenderKind.STORE_CREDIT if reversal.as_store_credit else planned.tender.kind,
+            kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else planned.tender.kind,
             amount=refund.amount,
             reference=refund.reference,
             settled=refund.status is RefundStatus.SUCCEEDED,

@@ -40,8 +40,8 @@ class Payments:
     async def read_again(self, order_id: str, tender: Tender, reversal: Reversal) -> Reversal:
         """What was given back to a tender, with its refunds as they are now. What went another way than the tender's own is
         not the provider's to tell."""
-        own_way = tender.kind in {TenderKind.CARD, TenderKind.MARKETPLACE} and not reversal.as_store_credit
-        if not own_way or not reversal.refunds:
+        own_way = tender.kind in {TenderKind.CARD, TenderKind.MARKETPLACE}
+        if not own_way or all(reversal.is_store_credit(refund) for refund in reversal.refunds):
             return reversal
         payment = await self.read(order_id, tender)
         now = {refund.reference: refund for refund in payment.refunds}

@@ -43,7 +43,11 @@ class StepError(Exception):
 
 
 class Refused(StepError):
-    """The counterpart said no, and asking again will not change it."""
+    """The counterpart said no, and asking again will not change it. `known` is what was found out all the same."""
+
+    def __init__(self, code: ErrorCode, message: str, known: object = None) -> None:
+        super().__init__(code, message)
+        self.known = known
 
 
 class Unavailable(StepError):

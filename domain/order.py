@@ -42,13 +42,15 @@ class TenderKind(StrEnum):
 class Tender(Value):
     """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the
     account in the order book for a gift card or store credit, the sale's number at the marketplace. `released` is the
-    part of a reservation that earlier cancellations gave up and that will not be captured: the gateway still reserves it."""
+    part of a reservation that earlier cancellations gave up and that will not be captured: the gateway still reserves it.
+    `elsewhere` is what earlier cancellations gave back of it another way, which its provider does not know of."""
 
     tender_id: str
     kind: TenderKind
     amount: Money
     reference: str
     released: Money | None = None
+    elsewhere: Money | None = None
 
 
 class OrderLine(Value):

@@ -7,7 +7,8 @@ from enum import StrEnum
 from domain.base import Value
 from domain.clocks import RefundDue
 from domain.money import Money
-from domain.payment import Refund, RefundStatus
+from domain.order import TenderKind
+from domain.payment import Refund
 from domain.plan import LeftOut, Plan, RefundMethod
 from domain.policy import Decision
 from domain.request import Actor, CancellationRequest
@@ -156,40 +157,71 @@ class Reversal(Value):
     disputed: bool = False
     """The bank has opened a dispute while the refund was under way."""
     detail: str = ""
+    earlier_by_hand: tuple[ByHand, ...] = ()
+    """What people had given back before, where a part of the rest failed later."""
 
-    def following(self, before: "Reversal") -> "Reversal":
-        """This in the place of what was known of the tender before: what failed then is kept, and so is what had settled."""
+    def following(self, before: "Reversal", *, in_place_of_pending: bool = False) -> "Reversal":
+        """This in the place of what was known of the tender before. What failed then is kept as such; what had settled or is
+        under way still counts, unless this was given in its place."""
         now = {refund.reference for refund in self.refunds}
         past = [refund for refund in before.refunds if refund.reference not in now]
-        settled = [refund for refund in past if refund.status is RefundStatus.SUCCEEDED]
+        replaced = [refund for refund in past if in_place_of_pending and refund.status.under_way]
+        still = [refund for refund in past if not refund.status.dead and refund not in replaced]
+        again = self.by_hand is not None and self.by_hand != before.by_hand
         return self.model_copy(
             update={
                 "failed": (*before.failed, *(refund for refund in past if refund.status.dead)),
-                "refunds": (*settled, *self.refunds),
+                "refunds": (*still, *self.refunds),
+                "as_store_credit": self.as_store_credit or before.as_store_credit,
+                "by_hand": self.by_hand or before.by_hand,
+                "earlier_by_hand": (*before.earlier_by_hand, *([before.by_hand] if again and before.by_hand else [])),
             }
         )
 
     @property
-    def settled(self) -> Money:
-        """What has arrived by refunds."""
-        amounts = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
-        return Money.total(amounts, self.released.currency)
+    def hands(self) -> tuple[ByHand, ...]:
+        """All that people gave back outside."""
+        return (*self.earlier_by_hand, self.by_hand) if self.by_hand else self.earlier_by_hand
+
+    def is_store_credit(self, refund: Refund) -> bool:
+        """Whether this one of its refunds went to the customer's store credit in place of the tender."""
+        return self.as_store_credit and f"/{StepName.GIVE_STORE_CREDIT}/" in (refund.key or "")
+
+    def elsewhere(self, kind: TenderKind) -> Money:
+        """What went back another way than by the tender's own provider. The order book is the provider of gift cards and of
+        store credit."""
+        counted = kind in {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}
+        given = (refund.amount for refund in self.refunds if self.is_store_credit(refund) and not counted)
+        return Money.total((*given, *(hand.amount for hand in self.hands)), self.released.currency)
+
+    @property
+    def owed(self) -> Money:
+        """What the customer is owed by a refund that failed or, when none did, has not settled."""
+        failed = [refund for refund in self.refunds if refund.status.dead]
+        unsettled = failed or [refund for refund in self.refunds if refund.status.under_way]
+        return Money.total((refund.amount for refund in unsettled), self.released.currency)
 
     @property
     def pending(self) -> bool:
-        return self.by_hand is None and any(refund.status.under_way for refund in self.refunds)
+        return any(refund.status.under_way for refund in self.refunds)
 
     @property
     def dead(self) -> bool:
         """A refund that the gateway had taken has failed: the customer is still owed this money."""
-        return self.by_hand is None and any(refund.status.dead for refund in self.refunds)
+        return any(refund.status.dead for refund in self.refunds)
 
     @property
     def refunded(self) -> Money:
         """What goes back or has gone back to the customer by this reversal, without what has failed."""
         alive = (refund.amount for refund in self.refunds if not refund.status.dead)
-        by_hand = self.by_hand.amount if self.by_hand else Money.zero(self.released.currency)
-        return Money.total(alive, self.released.currency) + by_hand
+        return Money.total((*alive, *(hand.amount for hand in self.hands)), self.released.currency)
+
+
+class Refusal(Value):
+    """What goes with a refused refund: what came back of the tender all the same, and what is owed still."""
+
+    reversal: Reversal
+    owed: Money
 
 
 class StaffAction(Value):

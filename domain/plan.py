@@ -70,7 +70,8 @@ class PlannedShipment(Value):
 
 class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
-    `capturable` are the gateway's own count at planning time, and the bounds of the two. `earlier` are the refunds that
+    `capturable` are the gateway's own count at planning time less what earlier cancellations gave back elsewhere or gave up,
+    and the bounds of the two. `earlier` are the refunds that
     there were then, by their references: whoever makes another one meanwhile gives back what is planned here."""
 
     tender: Tender
@@ -79,6 +80,11 @@ class PlannedTender(Value):
     refundable: Money
     capturable: Money
     earlier: tuple[str, ...] | None = None
+
+    @property
+    def counted(self) -> Money:
+        """What the gateway itself counted as refundable."""
+        return self.refundable + self.tender.elsewhere if self.tender.elsewhere else self.refundable
 
 
 class LeftOutReason(StrEnum):
@@ -390,7 +396,7 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         tender=tender,
         refund=zero,
         release=zero,
-        refundable=payment.refundable + (payment.capturing or zero),
+        refundable=max(payment.refundable + (payment.capturing or zero) - (tender.elsewhere or zero), zero),
         capturable=max(payment.capturable - (tender.released or zero), zero),
         earlier=tuple(refund.reference for refund in payment.refunds),
     )

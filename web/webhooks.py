@@ -126,12 +126,13 @@ async def easypost_webhook(request: Request, parts: House) -> Receipt:
 class Teller:
     """Tells the cancellations of the events that have arrived, in every process of the API: an event is claimed first, so
     two of them do not tell it twice. A run that is over has nothing left to wait for: its events count as told. Only an
-    event that may undo what it had achieved starts a run, which looks at that again."""
+    event that may undo what it had achieved starts a run, which looks at that again. While the cancellation is under way,
+    such an event wakes its run up once and is kept until the end: the run may have looked for the last time before."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
     TRIES = 20
-    """A bit more than an hour. By then the run looks for itself, or soon."""
+    """A bit more than an hour. By then the run looks for itself, or soon; not so what came undone after the end."""
     KEEP = timedelta(days=30)
     """Longer than any provider repeats an event."""
 
@@ -162,17 +163,19 @@ class Teller:
 
     async def _tell(self, event: DueEvent) -> None:
         log = structlog.get_logger().bind(provider=event.provider, event_id=event.event_id, order_id=event.order_id)
+        # In this sequence: a cancellation that ends in between is found by the second question.
+        held = event.amiss and await self._events.held(event.order_id)
         ended = await self._events.ended(event) if event.amiss else None
-        if ended and ended.busy:
+        if (ended and ended.busy) or (held and not ended and event.attempts > 1):
             await self._events.delayed(event, datetime.now(UTC) + self.LONGEST_DELAY)
-            log.info("event_delayed", error="another cancellation of the order is under way")
+            log.info("event_delayed", error="a cancellation of the order is under way")
             return
         try:
             await self._signal(event, ended)
         except (RPCError, StarterError) as error:
             if not _no_run(error):
                 why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
-                if event.attempts >= self.TRIES:
+                if event.attempts >= self.TRIES and not event.amiss:
                     await self._events.given_up(event, why)
                     log.error("event_given_up", error=why)
                 else:
@@ -183,6 +186,9 @@ class Teller:
             log.info("event_without_run")
         else:
             log.info("event_told")
+        if held and not ended:
+            await self._events.delayed(event, datetime.now(UTC) + self.LONGEST_DELAY)
+            return
         await self._events.told(event, datetime.now(UTC))
 
     async def _signal(self, event: DueEvent, ended: EndedCancellation | None) -> None:

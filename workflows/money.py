@@ -43,13 +43,16 @@ class MoneySteps(GoodsSteps):
     async def void_or_refund(self, planned: PlannedTender, *, of: int) -> None:
         """Until the gateway has taken it, the customer has it another way, or a person has settled it."""
         tender_id = planned.tender.tender_id
+        known = self.known_reversal(planned)
+        elsewhere = known.elsewhere(planned.tender.kind) if known else None
+        due = planned.model_copy(update={"refund": planned.refund - elsewhere}) if elsewhere else planned
         try:
             reversal = await self.carry_out(
                 steps.REVERSE_PAYMENT,
                 tender_id,
                 lambda key: ReversePayment(
                     **self.about(tender_id, key),
-                    planned=planned,
+                    planned=due,
                     fallbacks=self.terms.fallbacks,
                     lines=self.lines,
                     reason=self.request.reason,
@@ -109,7 +112,7 @@ class MoneySteps(GoodsSteps):
             return
         credit = Reversal(
             tender_id=tender_id,
-            released=planned.release,
+            released=self.released(planned),
             refunds=(given,),
             as_store_credit=True,
             detail="given as store credit",
@@ -161,7 +164,7 @@ class MoneySteps(GoodsSteps):
                     "dispute with the refund's reference, so that the money does not go back twice."
                 ),
             )
-            self.note(planned, watched, of=of)
+            self.note(planned, watched, of=of, in_place_of_pending=isinstance(watched, ResolveStep))
             if self.reversal_of(planned).dead:
                 await self.replace_failed_refund(planned, of=of)
 
@@ -220,17 +223,34 @@ class MoneySteps(GoodsSteps):
 
     def owed(self, planned: PlannedTender) -> Money:
         """What the customer is owed on a tender whose refund was refused or failed."""
+        if refusal := self.refusals.get(planned.tender.tender_id):
+            return refusal.owed
         before = self.known_reversal(planned)
-        return planned.refund - before.settled if before else planned.refund
+        return before.owed if before else planned.refund
 
-    def note(self, planned: PlannedTender, outcome: Reversal | ResolveStep, *, of: int) -> None:
+    def released(self, planned: PlannedTender) -> Money:
+        """What its authorisation no longer reserves; what was captured meanwhile was not released."""
+        before = self.known_before(planned)
+        return before.released if before else planned.release
+
+    def known_before(self, planned: PlannedTender) -> Reversal | None:
+        """What was known of a tender before its latest outcome: also what a refusal told."""
+        before, refusal = self.known_reversal(planned), self.refusals.get(planned.tender.tender_id)
+        if refusal is None:
+            return before
+        return refusal.reversal.following(before) if before else refusal.reversal
+
+    def note(
+        self, planned: PlannedTender, outcome: Reversal | ResolveStep, *, of: int, in_place_of_pending: bool = False
+    ) -> None:
         """Keep what became of one of `of` tenders, in the place of what was known of it before."""
         tender_id = planned.tender.tender_id
+        before = self.known_before(planned)
         if isinstance(outcome, ResolveStep):
             nothing = outcome.resolution is Resolution.NOTHING_DUE
             outcome = Reversal(
                 tender_id=tender_id,
-                released=Money.zero(planned.refund.currency) if nothing else planned.release,
+                released=Money.zero(planned.refund.currency) if nothing and not before else self.released(planned),
                 by_hand=None if nothing else ByHand(reference=outcome.reference, amount=self.owed(planned)),
                 detail=outcome.note,
             )
@@ -238,9 +258,9 @@ class MoneySteps(GoodsSteps):
             reference = outcome.refunds[-1].reference if outcome.refunds else None
             place = self.place(steps.REVERSE_PAYMENT, tender_id)
             self.journal.ended(*place, StepStatus.DONE, outcome.detail, reference)
-        before = self.known_reversal(planned)
+        self.refusals.pop(tender_id, None)
         if before is not None:
-            outcome = outcome.following(before)
+            outcome = outcome.following(before, in_place_of_pending=in_place_of_pending)
         self.reversals = [known for known in self.reversals if known.tender_id != tender_id] + [outcome]
         self.journal.money = money_status(self.reversals, of)
         self.journal.show()

@@ -23,7 +23,7 @@ from domain.messages import (
     ShipmentEvent,
     Withdraw,
 )
-from domain.outcome import Outcome, Owner, Progress, Reversal, State, StepName, StepStatus, Wait
+from domain.outcome import Outcome, Owner, Progress, Refusal, Reversal, State, StepName, StepStatus, Wait
 from domain.plan import Plan, RefundMethod, Terms
 from domain.policy import order_not_found
 from domain.request import STAFF, Actor, ActorKind, CancellationRequest, cancellation_id, effect_key, effect_number
@@ -44,13 +44,15 @@ class _NoAnswer:
     sentence: str
     refused: bool
     choice: bool = False
+    known: object = None
 
     @staticmethod
     def of(error: ActivityError, step: "Step[Any, Any]") -> "_NoAnswer":
         cause = error.cause
         if isinstance(cause, ApplicationError):
             choice = cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT
-            return _NoAnswer(cause.message, refused=cause.type in step.refusals, choice=choice)
+            known = cause.details[0] if cause.details else None
+            return _NoAnswer(cause.message, refused=cause.type in step.refusals, choice=choice, known=known)
         return _NoAnswer(f"{step.summary('')}: no answer in {step.round}", refused=False)
 
 
@@ -73,6 +75,7 @@ class SteeredWorkflow:
         self.verification: Verification | None = None
         self.current_plan: Plan | None = None
         self.reversals: list[Reversal] = []
+        self.refusals: dict[str, Refusal] = {}
         self.customer_id = request.customer_id
         self.approved = False
         self.reopened = False
@@ -131,6 +134,8 @@ class SteeredWorkflow:
             else:
                 self.journal.ended(*place, StepStatus.DONE)
                 return result
+            if no_answer.refused and no_answer.known is not None and step.role is Role.PIVOT:
+                self.refusals[target] = Refusal.model_validate(no_answer.known)
             if no_answer.refused and step.role is Role.COMPENSATABLE and not self.journal.pivot_passed:
                 self.journal.ended(*place, StepStatus.FAILED, no_answer.sentence)
                 raise self.turn_round(RollBack(Outcome.ROLLED_BACK, no_answer.sentence, failed=True))

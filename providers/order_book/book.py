@@ -18,7 +18,7 @@ from providers.order_book.closing import count_back, note_reversals, take_out
 from providers.order_book.effects import find_effect, record_effect
 from providers.order_book.engine import reading, transaction, writing
 from providers.order_book.port import Closing, Credit, CreditedTender, CreditNote, NewNotice, Notice
-from providers.order_book.reading import load_order, lock_order, now, order_of, record_of
+from providers.order_book.reading import given_elsewhere, load_order, lock_order, now, order_of, record_of
 from providers.order_book.tables import CancellationRow, EffectKind, EffectRow, NoticeRow, OrderRow, ShipmentRow
 
 
@@ -31,7 +31,8 @@ class SqlOrderBook:
 
     async def read_order(self, order_id: str) -> Order:
         async with transaction(self._reads) as session:
-            return order_of(await load_order(session, order_id))
+            order = await load_order(session, order_id)
+            return order_of(order, await given_elsewhere(session, order))
 
     async def find_cancellation(self, order_id: str, request_id: str) -> CancellationRecord | None:
         of_this_order = select(CancellationRow).where(CancellationRow.order_id == order_id)
@@ -202,9 +203,12 @@ class SqlOrderBook:
     async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
         async with transaction(self._writes) as session:
             await lock_order(session, closing.order_id)
-            closed_before = await find_effect(session, key, EffectKind.CLOSE_ORDER)
+            effect = await find_effect(session, key, EffectKind.CLOSE_ORDER)
             order = await load_order(session, closing.order_id)
             cancellation = await session.get(CancellationRow, closing.cancellation_id)
+            # The first time it may have been closed under another number of the key.
+            carried_out = cancellation.carried_out if cancellation is not None else None
+            closed_before = effect is not None or carried_out is not None
             if closed_before and cancellation is not None and cancellation.closed_at is not None:
                 return
             if order.locked_reason is not None:

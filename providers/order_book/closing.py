@@ -45,6 +45,7 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
         change.reserved -= promised
         if planned.shipment_id in closing.coming_back:
             change.expected_back += planned.quantity
+        if planned.shipment_id in closing.gone:
             # The carrier knows that these left before the warehouse has booked it: they are not on hand any more, and
             # would be counted twice when they arrive.
             change.on_hand -= promised
@@ -62,7 +63,7 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
 
     for shipment in order.shipments:
         # It has left, whatever the warehouse knows of it: its units are counted above.
-        shipment.handed_over = shipment.handed_over or shipment.shipment_id in closing.coming_back
+        shipment.handed_over = shipment.handed_over or shipment.shipment_id in closing.gone
 
     order.shipping_credited += closing.plan.shipping.amount
     if all(line.cancelled == line.quantity for line in order.lines):
@@ -72,12 +73,13 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
 
 
 async def count_back(session: AsyncSession, order: OrderRow, closing: Closing) -> None:
-    """Of a cancellation that was opened again: parcels that were in the warehouse when it was first closed, and come back
-    now. Their units count as on hand until they are known to have left."""
+    """Of a cancellation that was opened again: parcels that were in the warehouse when it was first closed, and have left
+    it since. Their units count as on hand until they are known to have left."""
     lines = {line.line_id: line for line in order.lines}
     for shipment in order.shipments:
-        if shipment.shipment_id in closing.coming_back and not shipment.handed_over:
+        if shipment.shipment_id in closing.gone and not shipment.handed_over:
             shipment.handed_over = True
+            back = shipment.shipment_id in closing.coming_back
             for planned in closing.plan.lines:
                 if planned.shipment_id == shipment.shipment_id:
                     await session.execute(
@@ -85,7 +87,7 @@ async def count_back(session: AsyncSession, order: OrderRow, closing: Closing) -
                         .where(StockRow.sku == lines[planned.line_id].sku)
                         .values(
                             on_hand=StockRow.on_hand - planned.quantity,
-                            expected_back=StockRow.expected_back + planned.quantity,
+                            expected_back=StockRow.expected_back + (planned.quantity if back else 0),
                         )
                     )
 

@@ -108,6 +108,11 @@ class SqlProviderEvents:
             held_by = await session.scalar(select(OrderRow.held_by).where(OrderRow.order_id == event.order_id))
             return EndedCancellation(request=about.request, busy=held_by is not None)
 
+    async def held(self, order_id: str) -> bool:
+        """Whether a cancellation of the order is under way."""
+        async with transaction(self._reads) as session:
+            return await session.scalar(select(OrderRow.held_by).where(OrderRow.order_id == order_id)) is not None
+
     async def told(self, event: DueEvent, at: datetime) -> None:
         async with transaction(self._writes) as session:
             (await _row(session, event)).told_at = at

@@ -111,8 +111,9 @@ class CreditNote(Value):
 
 class Closing(Value):
     """The end of a cancellation in the OMS. The plan's lines leave the order; its shipping is credited. `stopped` are the
-    shipments that do not reach the customer; of these, `coming_back` have left the warehouse: their goods are restocked when
-    they arrive. Everything else only releases the promise, and stock on hand stays as it is."""
+    shipments that were stopped or written off. Of these, those that are `gone` have left the warehouse, and the goods of
+    those that are `coming_back` are restocked when they arrive. Everything else only releases the promise, and stock on hand
+    stays as it is."""
 
     cancellation_id: str
     order_id: str
@@ -129,6 +130,11 @@ class Closing(Value):
     def coming_back(self) -> frozenset[str]:
         on_its_way = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
         return frozenset(stop.shipment_id for stop in self.stops if stop.status in on_its_way)
+
+    @property
+    def gone(self) -> frozenset[str]:
+        lost = frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.LOST)
+        return self.coming_back | lost
 
 
 class Provider(StrEnum):

@@ -1,5 +1,6 @@
 """Rows of the order book as values of the domain."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -50,7 +51,21 @@ def _not_found(order_id: str) -> Refused:
     )
 
 
-def order_of(row: OrderRow) -> Order:
+async def given_elsewhere(session: AsyncSession, order: OrderRow) -> dict[str, Money]:
+    """By tender, what closed cancellations of the order gave back another way than by its provider."""
+    records = await session.scalars(
+        select(CancellationRow.carried_out).where(CancellationRow.order_id == order.order_id)
+    )
+    reversals = [reversal for done in records if done for reversal in done.reversals]
+    return {
+        tender.tender_id: Money.total(
+            (one.elsewhere(tender.kind) for one in reversals if one.tender_id == tender.tender_id), order.currency
+        )
+        for tender in order.tenders
+    }
+
+
+def order_of(row: OrderRow, elsewhere: Mapping[str, Money]) -> Order:
     return Order(
         order_id=row.order_id,
         customer_id=row.customer_id,
@@ -77,6 +92,7 @@ def order_of(row: OrderRow) -> Order:
                 amount=Money(amount=tender.amount, currency=row.currency),
                 reference=tender.reference,
                 released=_if_any(tender.released, row.currency),
+                elsewhere=elsewhere[tender.tender_id] or None,
             )
             for tender in row.tenders
         ),

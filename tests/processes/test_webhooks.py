@@ -175,6 +175,38 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
     assert not ended.busy
 
 
+async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at_after_the_end(
+    api_house: ApiHouse,
+) -> None:
+    """B23, D6: the run waits for a person and has looked at its refunds for the last time."""
+    house = api_house.house
+    sample = captured()
+    await house.shop.place(sample)
+    await books.lock_order(house.engine, sample.order_id, "the accounting period is closed")
+    _, first = await house.submit(request(sample))
+    await house.waits_for(first, State.NEEDS_ATTENTION)
+    [made] = await house.shop.gateway.effects(house.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
+    await house.shop.gateway.fail(made.object_id)
+
+    async def kept_for_later() -> bool:
+        about = [row for row in await _rows(house.engine) if row.subject == made.object_id and row.amiss]
+        later = datetime.now(UTC) + timedelta(minutes=2)
+        return bool(about) and all(row.told_at is None and row.due_at > later for row in about)
+
+    await eventually(kept_for_later, "the event is kept until the end")
+    await books.lock_order(house.engine, sample.order_id, None)
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
+    await first.execute_update(CancellationWorkflow.retry_step, retry)
+    await first.result()
+    async with AsyncSession(house.engine) as session:
+        await session.execute(update(WebhookEventRow).values(due_at=datetime.now(UTC)))
+        await session.commit()
+    again = latest(house, sample.order_id)
+    progress = await house.waits_for(again, State.NEEDS_ATTENTION)
+    assert f"refund {made.object_id} over 64.00 USD failed" in progress.waits[0].reason
+    await again.terminate("the test is over")
+
+
 # Sent by hand
 
 

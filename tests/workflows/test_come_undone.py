@@ -14,9 +14,9 @@ from domain.plan import LeftOutReason, RefundIntercepted, RefundMethod, Terms
 from domain.request import Actor, ActorKind, LineScope
 from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
-from sandbox.gateway.messages import EffectKind
+from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line, parcel, request
-from tests.house import POLICY, SUPERVISOR, House, resolve
+from tests.house import POLICY, SUPERVISOR, Handle, House, resolve
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -116,6 +116,20 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
     stock = await books.stock(house.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 1)
     await house.assert_books_balance()
+
+
+async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(house: House) -> None:
+    """C7: the warehouse never booked that they left; the customer has them."""
+    sample = captured()
+    order = await house.shop.place(sample)
+    await house.cancel(request(sample))
+    await house.shop.carrier.scan(label(house, sample), TrackerStatus.DELIVERED)
+    handle = await house.told_of_parcel(sample.order_id)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await house.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
+    await house.end(handle)
+    stock = await books.stock(house.engine, order.lines[0].sku)
+    assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 0)
 
 
 async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_nothing(house: House) -> None:
@@ -395,3 +409,168 @@ async def test_what_a_first_cancellation_released_is_not_released_again_by_the_n
     second = await house.cancel(request(sample, request_id="the-rest"))
     assert (first.released, second.released) == (money("20.00 USD"), money("30.00 USD"))
     assert await house.voids(sample.order_id) == 1
+
+
+async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice_when_it_is_opened_again(
+    house: House,
+) -> None:
+    """B23, D6: the first try to close it was refused, so the second one had another key."""
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    await house.shop.place(sample)
+    await books.lock_order(house.engine, sample.order_id, "the accounting period is closed")
+    _, handle = await house.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await books.lock_order(house.engine, sample.order_id, None)
+    again = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
+    await handle.execute_update(CancellationWorkflow.retry_step, again)
+    await house.end(handle)
+    await house.shop.gateway.fail(await refund_of(house, sample))
+    handle = await house.told_of_refund(sample.order_id)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    assert (await house.book.read_order(sample.order_id)).lines[0].cancelled == 1
+    await house.assert_books_balance()
+
+
+async def test_what_an_earlier_cancellation_gave_up_of_a_reservation_does_not_pass_for_released_again(
+    house: House,
+) -> None:
+    """B3: all that is left to capture was captured while the approval was waited for; the part of it is refunded."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "700.00 USD"), line("L3", 1, "20.00 USD")),
+        tenders=(card("740.00 USD", "5.00 USD"),),
+    )
+    await house.shop.place(sample)
+    await house.cancel(request(sample, LineScope(line_id="L3", quantity=1)))
+    _, handle = await house.submit(request(sample, LineScope(line_id="L2", quantity=1), request_id="second"))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await house.shop.gateway.capture(house.shop.payments[sample.order_id][0], money("715.00 USD"), final=False)
+    await house.approve(handle)
+    result = await house.end(handle)
+    assert (result.refunded, result.released) == (money("700.00 USD"), money("0.00 USD"))
+
+
+@pytest.mark.parametrize("way", ["store_credit", "by_hand"])
+async def test_what_went_back_another_way_is_not_refunded_again_with_the_rest_of_the_order(
+    house: House, way: str
+) -> None:
+    """B17, B29: the gateway does not know of it, and still counts all of the payment as refundable."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "44.00 USD")),
+        tenders=(card("64.00 USD", fault="refund.create:refuse"),),
+    )
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    if way == "by_hand":
+        await house.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1"))
+    else:
+        choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
+        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    assert (await house.end(handle)).refunded == money("20.00 USD")
+    rest = await house.cancel(request(sample, request_id="the-rest"))
+    assert rest.refunded == money("44.00 USD")
+    assert await house.refunds(sample.order_id) == [money("44.00 USD")]
+    await house.assert_books_balance()
+
+
+async def refunded_in_part_by_others(house: House, sample: SampleOrder) -> tuple[Handle, str]:
+    """20.00 of 64.00, while the approval is waited for; with their refund's id."""
+    await house.shop.place(sample.model_copy(update={"age": timedelta(days=60)}))
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    theirs = await house.shop.gateway.refund_elsewhere(house.shop.payments[sample.order_id][0], money("20.00 USD"))
+    return handle, theirs
+
+
+async def test_a_refund_by_others_that_fails_is_made_up_for_although_ours_has_settled(house: House) -> None:
+    """B9, B23: only their 20.00 of 64.00 is owed again."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
+    handle, theirs = await refunded_in_part_by_others(house, sample)
+    await house.approve(handle)
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await house.shop.gateway.settle(await refund_of(house, sample))
+    await house.shop.gateway.fail(theirs)
+    await house.wake(handle)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await house.shop.gateway.settle(await refund_of(house, sample))
+    await house.wake(handle)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert await house.refunds(sample.order_id) == [money("20.00 USD"), money("44.00 USD"), money("20.00 USD")]
+    await house.assert_books_balance()
+
+
+@pytest.mark.parametrize("way", ["store_credit", "by_hand"])
+async def test_of_a_tender_refunded_in_parts_each_part_that_fails_is_given_again_and_once(
+    house: House, way: str
+) -> None:
+    """B9, B23: ours fails after the end and goes another way; then theirs fails too."""
+    sample = captured()
+    handle, theirs = await refunded_in_part_by_others(house, sample)
+    await house.approve(handle)
+    await house.end(handle)
+    for failed, reference in ((await refund_of(house, sample), "BANK-1"), (theirs, "BANK-2")):
+        await house.shop.gateway.fail(failed)
+        handle = await house.told_of_refund(sample.order_id)
+        await house.waits_for(handle, State.NEEDS_ATTENTION)
+        if way == "by_hand":
+            await house.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
+        elif failed == theirs:
+            retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+            await handle.execute_update(CancellationWorkflow.retry_step, retry)
+        else:
+            choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
+            await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+        assert (await house.end(handle)).refunded == money("64.00 USD")
+        await house.assert_books_balance()
+    again = [money("20.00 USD")] if way == "store_credit" else []
+    assert await house.refunds(sample.order_id) == [money("20.00 USD"), money("44.00 USD"), *again]
+
+
+async def test_what_others_refunded_is_not_owed_when_our_refund_is_refused(house: House) -> None:
+    """B9, B29: the other 400.00 of 600.00 go to store credit."""
+    sample = captured(total="600.00 USD", parcels=())
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.refund_elsewhere(payment, money("200.00 USD"))
+    await house.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=payment)
+    await house.approve(handle)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
+    await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    assert (await house.end(handle)).refunded == money("600.00 USD")
+    assert await books.balance(house.engine, f"store-credit-{sample.customer_id}-USD") == money("400.00 USD")
+    await house.assert_books_balance()
+
+
+@pytest.mark.parametrize("ends", ["refused", "failed"])
+async def test_what_was_captured_meanwhile_is_owed_when_it_cannot_be_refunded(house: House, ends: str) -> None:
+    """B1, B23, B29: the plan was to release it, and by the plan nothing would be owed."""
+    paid = card("600.00 USD", "0.00 USD", fault="refund.create:refuse" if ends == "refused" else "", card=PENDING)
+    sample = captured(total="600.00 USD", parcels=()).model_copy(update={"tenders": (paid,)})
+    await house.shop.place(sample)
+    _, handle = await house.submit(request(sample))
+    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    payment = house.shop.payments[sample.order_id][0]
+    await house.shop.gateway.capture(payment, money("600.00 USD"), final=True)
+    await house.approve(handle)
+    if ends == "failed":
+        await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await house.shop.gateway.fail(await refund_of(house, sample))
+        await house.wake(handle)
+    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await house.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1"))
+    result = await house.end(handle)
+    assert (result.refunded, result.released) == (money("600.00 USD"), money("0.00 USD"))
+    assert [document.total for document in await books.documents(house.engine)] == [money("600.00 USD")]
+    await house.assert_books_balance()
