@@ -10,9 +10,9 @@ from activities.signatures import CloseOrder, QuoteCancellation, ReleaseOrder, V
 from activities.tenders import Payments, failed_since
 from domain.errors import ErrorCode, Refused
 from domain.messages import Quote
-from domain.order import Order
+from domain.order import Order, TenderKind
 from domain.outcome import CancellationRecord, CarriedOut, Outcome
-from domain.plan import LeftOut, PlannedLine
+from domain.plan import LeftOut, PlannedLine, PlannedTender
 from domain.policy import CustomerHistory, Decision, Policy, Rule, Verdict
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
@@ -59,7 +59,8 @@ class OrderActivities:
         if known is None:
             return seen
         # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
-        ours = known.cancellation_id == step.cancellation_id and activity.info().attempt > 1
+        again = step.again or activity.info().attempt > 1
+        ours = known.cancellation_id == step.cancellation_id and again
         if known.result is None and known.carried_out is None and ours:
             return seen.model_copy(update={"existing": None})
         if known.result is None and known.carried_out is None:
@@ -89,7 +90,8 @@ class OrderActivities:
         for planned in known.plan.tenders:
             payment = await self._payments.read(known.order_id, planned.tender)
             ours = any(refund.key and refund.key.startswith(f"{known.cancellation_id}/") for refund in payment.refunds)
-            if ours or (planned.release and payment.released):
+            cancelled_there = planned.tender.kind is TenderKind.MARKETPLACE and payment.refundable < planned.counted
+            if ours or cancelled_there or (planned.release and payment.released):
                 return True
         return False
 
@@ -103,7 +105,20 @@ class OrderActivities:
             await self._payments.read_again(order_id, tenders[reversal.tender_id], reversal)
             for reversal in done.reversals
         ]
-        return done.model_copy(update={"stops": tuple(stops), "reversals": tuple(reversals)})
+        # What others have refunded since is theirs: it does not give back what has failed.
+        counted = frozenset(refund.reference for reversal in reversals for refund in reversal.refunds)
+        plan = done.plan.model_copy(
+            update={
+                "tenders": tuple([await self._as_of_now(order_id, planned, counted) for planned in done.plan.tenders])
+            }
+        )
+        return done.model_copy(update={"plan": plan, "stops": tuple(stops), "reversals": tuple(reversals)})
+
+    async def _as_of_now(self, order_id: str, planned: PlannedTender, counted: frozenset[str]) -> PlannedTender:
+        """All refunds that there are now are earlier ones, but those that this cancellation has counted."""
+        made = (await self._payments.read(order_id, planned.tender)).refunds
+        earlier = tuple(refund.reference for refund in made if refund.reference not in counted)
+        return planned.model_copy(update={"earlier": earlier})
 
     async def _travels(self, shipment: Shipment, stop: Stop) -> bool:
         """Whether a parcel that counted as stopped is on its way to the customer all the same."""

@@ -139,7 +139,7 @@ class ShipmentActivities:
             await self._book.resume_pick(step.order_id, step.target, key=step.key)
             return
         tracking = await self._labels.track(shipment.label_reference)
-        if tracking.label in _VOID:
+        if tracking.label in _VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
             new = await self._labels.buy_again(shipment.label_reference, key=step.key)
             await self._book.relabel(step.order_id, step.target, new.label_reference, new.tracking_number, key=step.key)
             return

@@ -41,10 +41,11 @@ class Signature(Generic[In, Out]):
 
 
 class VerifyOrder(StepInput):
-    """`look_again`: an event has arrived for an order whose cancellation may be over; look whether what it had achieved
-    still holds."""
+    """`again`: this run has asked before and got no answer, so the order may be held by itself. `look_again`: an event has
+    arrived for an order whose cancellation may be over; look whether what it had achieved still holds."""
 
     request: CancellationRequest
+    again: bool = False
     look_again: bool = False
 
 

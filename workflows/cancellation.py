@@ -11,6 +11,7 @@ steer it, in workflows/steering.py.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -97,11 +98,15 @@ class CancellationWorkflow(MoneySteps):
     async def verify_order(self, request: CancellationRequest) -> Plan | None:
         """The decision and the plan; the order is held. None: there is nothing to carry out."""
         self.saga.register(self.release_order)
+        rounds = count()
         verification = await self.carry_out(
             steps.VERIFY_ORDER,
             request.order_id,
             lambda key: VerifyOrder(
-                **self.about(request.order_id, key), request=request, look_again=self.heard_before_verification
+                **self.about(request.order_id, key),
+                request=request,
+                again=next(rounds) > 0,
+                look_again=self.heard_before_verification,
             ),
         )
         assert isinstance(verification, Verification)  # no person can verify an order by hand

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from sqlalchemy import update
+from sqlalchemy import case, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.order import OrderState
@@ -86,7 +86,10 @@ async def count_back(session: AsyncSession, order: OrderRow, closing: Closing) -
                         update(StockRow)
                         .where(StockRow.sku == lines[planned.line_id].sku)
                         .values(
-                            on_hand=StockRow.on_hand - planned.quantity,
+                            # Sold meanwhile: the shelf is empty already, and the warehouse sees at its next count why.
+                            on_hand=case(
+                                (StockRow.on_hand >= planned.quantity, StockRow.on_hand - planned.quantity), else_=0
+                            ),
                             expected_back=StockRow.expected_back + (planned.quantity if back else 0),
                         )
                     )

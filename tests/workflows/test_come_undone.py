@@ -574,3 +574,32 @@ async def test_what_was_captured_meanwhile_is_owed_when_it_cannot_be_refunded(ho
     assert (result.refunded, result.released) == (money("600.00 USD"), money("0.00 USD"))
     assert [document.total for document in await books.documents(house.engine)] == [money("600.00 USD")]
     await house.assert_books_balance()
+
+
+async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed(house: House) -> None:
+    """B9, B23: 20.00 by others in the middle of the run count, 5.00 of goodwill after its end do not."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "64.00 USD"), line("L2", 1, "136.00 USD")),
+        tenders=(card("200.00 USD"),),
+        flags=frozenset({OrderFlag.FRAUD_REVIEW}),
+    )
+    await house.shop.place(sample)
+    payment = house.shop.payments[sample.order_id][0]
+    _, first = await house.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await house.waits_for(first, State.WAITING_FOR_APPROVAL)
+    await house.shop.gateway.refund_elsewhere(payment, money("20.00 USD"))
+    await house.approve(first)
+    assert (await house.end(first)).refunded == money("64.00 USD")
+    failed = await refund_of(house, sample)
+    await house.shop.gateway.refund_elsewhere(payment, money("5.00 USD"))
+    await house.shop.gateway.fail(failed)
+    handle = await house.told_of_refund(sample.order_id)
+    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    assert "over 44.00 USD failed" in progress.waits[0].reason
+    retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
+    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    result = await house.end(handle)
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert [refund.amount for refund in await house.refunds(sample.order_id)] == [2000, 4400, 500, 4400]
+    await house.assert_books_balance()
