@@ -187,6 +187,10 @@ class Reversal(Value):
         """Whether this one of its refunds went to the customer's store credit in place of the tender."""
         return self.as_store_credit and f"/{StepName.GIVE_STORE_CREDIT}/" in (refund.key or "")
 
+    @property
+    def store_credit_keys(self) -> tuple[str, ...]:
+        return tuple(refund.key for refund in self.refunds if refund.key and self.is_store_credit(refund))
+
     def elsewhere(self, kind: TenderKind) -> Money:
         """What went back another way than by the tender's own provider. The order book is the provider of gift cards and of
         store credit."""

@@ -102,6 +102,9 @@ class MoneySteps(GoodsSteps):
                 )
             self.note(planned, answer, of=of)
             return
+        known = self.known_before(planned)
+        for key in known.store_credit_keys if known else ():
+            self.renew(steps.GIVE_STORE_CREDIT, tender_id, after=key)  # for another part that failed; this is one more
         given = await self.carry_out(
             steps.GIVE_STORE_CREDIT,
             tender_id,

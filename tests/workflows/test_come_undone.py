@@ -603,3 +603,23 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert [refund.amount for refund in await house.refunds(sample.order_id)] == [2000, 4400, 500, 4400]
     await house.assert_books_balance()
+
+
+async def test_store_credit_is_given_once_for_each_part_that_failed(house: House) -> None:
+    """B23, rule 5: half by us and half by others, both failed after the end; the second is not taken for the first."""
+    sample = captured(total="600.00 USD", parcels=())
+    await house.shop.place(sample)
+    _, first = await house.submit(request(sample))
+    await house.waits_for(first, State.WAITING_FOR_APPROVAL)
+    theirs = await house.shop.gateway.refund_elsewhere(house.shop.payments[sample.order_id][0], money("300.00 USD"))
+    await house.approve(first)
+    await house.end(first)
+    for failed in (await refund_of(house, sample), theirs):
+        await house.shop.gateway.fail(failed)
+        handle = await house.told_of_refund(sample.order_id)
+        await house.waits_for(handle, State.NEEDS_ATTENTION)
+        choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
+        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+        assert (await house.end(handle)).refunded == money("600.00 USD")
+    assert await books.balance(house.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
+    await house.assert_books_balance()
