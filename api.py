@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any
+from uuid import uuid4
 
 import structlog
 import uvicorn
@@ -42,6 +43,7 @@ from domain.messages import (
     Acknowledgement,
     Approve,
     ChooseRefundMethod,
+    Quote,
     Reject,
     ResolveStep,
     RetryStep,
@@ -49,7 +51,7 @@ from domain.messages import (
     Withdraw,
 )
 from domain.outcome import Owner, State
-from domain.policy import Rule, Verdict
+from domain.policy import Decision, Rule, Verdict
 from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
@@ -175,18 +177,7 @@ async def start(
     """Safe to repeat after a lost answer: the same key with the same content is the same request and gets the same answer,
     and its result once it is over; with other content it is a conflict. A request that the policy rejects is an answer: look
     at `decision.verdict`."""
-    with checked():
-        request = CancellationRequest(
-            request_id=idempotency_key,
-            order_id=order_id,
-            customer_id=body.customer_id,
-            actor=_actor(caller, body.customer_id),
-            channel=body.channel,
-            reason=body.reason,
-            note=body.note,
-            lines=body.lines,
-            shipping=body.shipping,
-        )
+    request = _request(order_id, body, idempotency_key, caller)
     there = {"Location": place(order_id)}
     library = await parts.temporal.cancellations()
     try:
@@ -205,14 +196,65 @@ async def start(
         )
         return JSONResponse(pending.model_dump(), 202, {**there, "Retry-After": str(COME_AGAIN)})
     decision = submission.decision
-    if decision.rule is Rule.ORDER_NOT_FOUND:
-        raise Refusal(Code.ORDER_NOT_FOUND, decision.sentence)
-    if decision.rule is Rule.REQUEST_CONFLICT:
-        raise Refusal(Code.REQUEST_CONFLICT, decision.sentence)
+    _refuse(decision)
     response.headers.update(there)
     nothing_new = submission.joined or decision.rule is Rule.EXISTING_CANCELLATION
     response.status_code = 200 if nothing_new or decision.verdict is Verdict.REJECTED else 201
     return submission
+
+
+@cancellations.post(
+    "/orders/{order_id}/cancellation/quote",
+    summary="What a cancellation would do",
+    responses=responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.NOT_ALLOWED_NOW),
+)
+async def quote(
+    *,
+    order_id: OrderId,
+    body: Ask,
+    idempotency_key: Annotated[
+        BusinessId | None,
+        Header(description="The id of a request that was sent before, or will be; to learn what that one would meet."),
+    ] = None,
+    caller: Caller,
+    parts: House,
+) -> Quote:
+    """Decision and plan with the amounts, as they would be answered now. Nothing is done, and nothing is promised."""
+    request = _request(order_id, body, idempotency_key or f"quote-{uuid4().hex[:12]}", caller)
+    library = await parts.temporal.cancellations()
+    try:
+        answer = await library.quote(request, parts.settings.decision_wait)
+    except StarterError as error:
+        if error.code is ExitCode.NOT_CANCELLED:  # the order cannot be verified as it is
+            raise Refusal(Code.NOT_ALLOWED_NOW, error.sentence) from None
+        if error.code is ExitCode.UNDECIDED:
+            raise StarterError(ExitCode.UNREACHABLE, error.sentence) from None
+        raise
+    _refuse(answer.decision)
+    return answer
+
+
+def _request(order_id: str, body: Ask, request_id: str, caller: ApiKey) -> CancellationRequest:
+    with checked():
+        return CancellationRequest(
+            request_id=request_id,
+            order_id=order_id,
+            customer_id=body.customer_id,
+            actor=_actor(caller, body.customer_id),
+            channel=body.channel,
+            reason=body.reason,
+            note=body.note,
+            lines=body.lines,
+            shipping=body.shipping,
+        )
+
+
+def _refuse(decision: Decision) -> None:
+    """Two rejections are no answers but problems over HTTP."""
+    if decision.rule is Rule.ORDER_NOT_FOUND:
+        raise Refusal(Code.ORDER_NOT_FOUND, decision.sentence)
+    if decision.rule is Rule.REQUEST_CONFLICT:
+        raise Refusal(Code.REQUEST_CONFLICT, decision.sentence)
 
 
 @cancellations.get("/orders/{order_id}/cancellation", summary="Where it stands", responses=_LOOKING)

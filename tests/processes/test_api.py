@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 
 from client.status import Source, Status, Summary
-from domain.messages import Acknowledgement, Submission
+from domain.messages import Acknowledgement, Quote, Submission
 from domain.money import money
 from domain.outcome import Outcome, State, StepName
 from domain.policy import Rule, Verdict
@@ -124,6 +124,29 @@ async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_
     sentence = problem(unknown, 404, "order_not_found")
     assert problem(others, 404, "order_not_found") == sentence.replace("O-none", sample.order_id)
     assert "start one" not in problem(await api.get("/orders/O-never/cancellation"), 404, "no_cancellation")
+
+
+async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_house: ApiHouse) -> None:
+    """The same decision and plan as the request gets afterwards; a stranger's is like that of an unknown order."""
+    sample = captured()
+    await api_house.house.shop.place(sample)
+    where = f"/orders/{sample.order_id}/cancellation"
+    answer = await api.post(f"{where}/quote", asked(sample))
+    assert answer.status_code == 200
+    quoted = Quote.model_validate_json(answer.content)
+    assert quoted.plan is not None
+    assert quoted.plan.refund == money("64.00 USD")
+    problem(await api.get(where), 404, "no_cancellation")
+    assert await api_house.house.refunds(sample.order_id) == []
+    stranger = {"customer_id": "C-other", "reason": "no_longer_needed"}
+    problem(await api.post(f"{where}/quote", stranger), 404, "order_not_found")
+    problem(await api.post(f"{where}/quote", asked(sample), key=None), 401, "key_missing")
+    problem(await api.post(f"{where}/quote", {"reason": "whim"}), 422, "invalid_request")
+    begun = Submission.model_validate_json((await api.start(sample.order_id, asked(sample))).content)
+    assert begun.plan is not None
+    assert (begun.decision, begun.plan.value) == (quoted.decision, quoted.plan.value)
+    other = {"Idempotency-Key": "req-1"}
+    problem(await api.post(f"{where}/quote", asked(sample, note="something else"), **other), 409, "request_conflict")
 
 
 async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_house: ApiHouse) -> None:
