@@ -12,7 +12,7 @@ from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
 from domain.plan import NotCancellable, Plan, Terms, make_plan
-from domain.request import CHANGES_OF_MIND, ActorKind, CancellationRequest, ReasonCode
+from domain.request import CHANGES_OF_MIND, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import Tracking
 
 
@@ -205,6 +205,25 @@ class Policy(Value):
         bound = None if suspect else self._bound(order, request, plan)
         if bound and bound[1] is OnCondition.REFUSED:
             rule, _, lines = bound
+            others = tuple(
+                LineScope(line_id=line.line_id, quantity=line.remaining)
+                for line in order.lines
+                if line.remaining and line.condition is not SaleCondition.CUSTOMISED
+            )
+            if others and request.whole_order and _statutory(order, request):
+                # The right to withdraw holds for the other goods, and is not to be declared twice for them.
+                decision, for_others = self.decide(
+                    cancellation_id=cancellation_id,
+                    order=order,
+                    request=request.model_copy(update={"lines": others}),
+                    payments=payments,
+                    trackings=trackings,
+                    history=history,
+                    now=now,
+                    learnt_at=learnt_at,
+                )
+                kept = f"Not cancelled: {lines}; the right to withdraw does not cover it."
+                return decision.model_copy(update={"sentence": f"{decision.sentence} {kept}"}), for_others
             return (
                 self.reject(
                     rule,

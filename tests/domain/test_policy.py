@@ -118,6 +118,19 @@ def test_goods_made_to_the_customers_specification_cannot_be_withdrawn_from() ->
     assert (decision.verdict, decision.rule) == (Verdict.REJECTED, Rule.CUSTOMISED)
 
 
+def test_a_withdrawal_from_the_whole_order_leaves_only_what_was_made_to_specification() -> None:
+    """A12, A15: the right holds for the other goods."""
+    of = order(
+        line("L1", 1, "50.00 USD"),
+        sold(line("L2", 1, "40.00 USD"), SaleCondition.CUSTOMISED),
+        flags=frozenset({OrderFlag.EU_CONSUMER}),
+    )
+    decision = decide(of, payment("90.00 USD"), reason=ReasonCode.STATUTORY_WITHDRAWAL)
+    assert decision.verdict is Verdict.APPROVED
+    assert "refund 50.00 USD" in decision.sentence
+    assert "Line L2" in decision.sentence
+
+
 def test_the_same_words_from_somebody_who_has_no_such_right_change_nothing() -> None:
     """A15"""
     of = order(line("L1", 1, "900.00 USD"))

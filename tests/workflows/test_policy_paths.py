@@ -99,6 +99,19 @@ async def test_an_eu_consumers_withdrawal_passes_the_policy_and_shows_the_laws_d
     assert (await house.end(handle)).outcome is Outcome.CANCELLED
 
 
+async def test_a_withdrawal_from_the_whole_order_leaves_what_was_made_to_specification(house: House) -> None:
+    """A12, A15"""
+    sample = with_condition(SaleCondition.CUSTOMISED).model_copy(
+        update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "country": "DE"}
+    )
+    await house.shop.place(sample)
+    asked = request(sample).model_dump(mode="json") | {"reason": "statutory_withdrawal"}
+    result = await house.cancel(request(sample).model_validate(asked))
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("10.00 USD"))
+    kept = await house.book.read_order(sample.order_id)
+    assert [(one.line_id, one.remaining) for one in kept.lines] == [("L1", 0), ("L2", 1)]
+
+
 async def test_the_due_time_of_a_refund_that_waits_is_never_later_than_the_laws(bare_house: House) -> None:
     """B21: the policy would give it 60 days, 16 CFR 435 gives seven working days."""
     house = bare_house
