@@ -220,6 +220,10 @@ async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_house
     assert mine.status_code == 200
     ended = await reached(api, sample.order_id, State.WITHDRAWN)
     assert str(ended.actions[0].actor) == f"customer:{sample.customer_id}"
+    for verb in ("withdraw", "choose-refund-method"):
+        more = {"target": "T1", "method": "store_credit"} if verb.startswith("choose") else {}
+        late = await api.steer(sample.order_id, verb, {"customer_id": "C-other", **more}, SERVICE)
+        assert problem(late, 404, "order_not_found") == sentence.replace("O-never", sample.order_id)
 
 
 async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_house: ApiHouse) -> None:
