@@ -16,7 +16,7 @@ from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request, stored
 from starter import ExitCode
 from tests.fixtures.starter import Starter, address_of, answers, begin_starter, end_starter, run_starter, summary
-from tests.house import House, eventually
+from tests.system import System, eventually
 from tests.workflows.samples import an_id
 
 AGENT = ("--actor", "merchant:agent-7", "--reason", "out_of_stock")
@@ -34,9 +34,9 @@ def by_gift_card() -> SampleOrder:
     )
 
 
-async def place(house: House, samples: Sequence[SampleOrder]) -> list[str]:
+async def place(system: System, samples: Sequence[SampleOrder]) -> list[str]:
     for sample in samples:
-        await house.shop.place(sample)
+        await system.shop.place(sample)
     return [sample.order_id for sample in samples]
 
 
@@ -46,12 +46,12 @@ def csv_of(folder: Path, *lines: str, header: str = "order_id") -> Path:
     return file
 
 
-async def all_cancelled_once(house: House, order_ids: Sequence[str]) -> None:
+async def all_cancelled_once(system: System, order_ids: Sequence[str]) -> None:
     """Wait for the ends; then each order has had one cancellation, and one run."""
     found: list[books.CancellationState] = []
 
     async def over() -> bool:
-        found[:] = await books.cancellations(house.engine)
+        found[:] = await books.cancellations(system.engine)
         return len(found) >= len(order_ids) and all(one.outcome for one in found)
 
     await eventually(over, "every cancellation is over", within=90)
@@ -59,24 +59,24 @@ async def all_cancelled_once(house: House, order_ids: Sequence[str]) -> None:
     assert {one.outcome for one in found} == {Outcome.CANCELLED}
 
     async def listed() -> bool:
-        return len(await runs(house, order_ids)) >= len(order_ids)
+        return len(await runs(system, order_ids)) >= len(order_ids)
 
     await eventually(listed, "every run is listed")
-    assert Counter(await runs(house, order_ids)) == Counter(order_ids)
+    assert Counter(await runs(system, order_ids)) == Counter(order_ids)
 
 
-async def runs(house: House, order_ids: Sequence[str]) -> list[str]:
+async def runs(system: System, order_ids: Sequence[str]) -> list[str]:
     """The orders of the runs that there were, an order once for each."""
     wanted = set(order_ids)
-    every = [run.id.removeprefix("cancel-order-") async for run in house.client.list_workflows()]
+    every = [run.id.removeprefix("cancel-order-") async for run in system.client.list_workflows()]
     return [order_id for order_id in every if order_id in wanted]
 
 
 async def test_two_hundred_orders_with_an_unknown_one_in_the_middle(
-    open_house: House, starter: Starter, tmp_path: Path
+    open_system: System, starter: Starter, tmp_path: Path
 ) -> None:
     """D12"""
-    order_ids = await place(open_house, [authorised() for _ in range(200)])
+    order_ids = await place(open_system, [authorised() for _ in range(200)])
     file = csv_of(tmp_path, *order_ids[:100], "O-none", *order_ids[100:])
     done = await starter("bulk", str(file), *AGENT, "--json")
     assert done.code == ExitCode.DONE, done.err
@@ -88,17 +88,17 @@ async def test_two_hundred_orders_with_an_unknown_one_in_the_middle(
         ("64.00 USD", Verdict.APPROVED)
     }
     assert (seen["O-none"].line, seen["O-none"].rule) == (102, Rule.ORDER_NOT_FOUND)
-    await all_cancelled_once(open_house, order_ids)
+    await all_cancelled_once(open_system, order_ids)
 
     again = await starter("bulk", str(file), *AGENT, "--json")
     assert (again.code, summary(again).answers, summary(again).before) == (ExitCode.DONE, {}, 201)
 
 
 async def test_an_interrupted_run_says_how_to_go_on_and_starts_nothing_twice(
-    open_house: House, starter: Starter, tmp_path: Path, dev_server: WorkflowEnvironment
+    open_system: System, starter: Starter, tmp_path: Path, dev_server: WorkflowEnvironment
 ) -> None:
     """D12"""
-    order_ids = await place(open_house, [by_gift_card() for _ in range(30)])
+    order_ids = await place(open_system, [by_gift_card() for _ in range(30)])
     file = csv_of(tmp_path, *order_ids)
     results = tmp_path / "orders.csv.results.jsonl"
     running = await begin_starter(address_of(dev_server), "bulk", str(file), *AGENT, "--rate", "5", "--json")
@@ -120,18 +120,18 @@ async def test_an_interrupted_run_says_how_to_go_on_and_starts_nothing_twice(
     rest = await starter("bulk", str(file), *AGENT, "--json")
     assert rest.code == ExitCode.DONE, rest.err
     assert (summary(rest).before, summary(rest).answers) == (first, {"approved": 30 - first})
-    await all_cancelled_once(open_house, order_ids)
+    await all_cancelled_once(open_system, order_ids)
 
 
 async def test_wrong_lines_and_a_failure_stop_nothing_and_the_failed_line_is_sent_again(
-    open_house: House, starter: Starter, tmp_path: Path
+    open_system: System, starter: Starter, tmp_path: Path
 ) -> None:
     """D12"""
-    order_ids = await place(open_house, [by_gift_card() for _ in range(3)])
-    placed = await open_house.shop.place(authorised())
+    order_ids = await place(open_system, [by_gift_card() for _ in range(3)])
+    placed = await open_system.shop.place(authorised())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
-    await books.add_order(open_house.engine, lost, email="buyer@shop.example")
+    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
     file = csv_of(
         tmp_path,
         f"{order_ids[0]},,",
@@ -159,21 +159,21 @@ async def test_wrong_lines_and_a_failure_stop_nothing_and_the_failed_line_is_sen
     assert again.answers == {"failed: not_cancelled": 1}
 
     async def over() -> bool:
-        found = await books.cancellations(open_house.engine)
+        found = await books.cancellations(open_system.engine)
         return len(found) == 3 and all(one.outcome is Outcome.CANCELLED for one in found)
 
     await eventually(over, "the good lines are cancelled")
 
 
-async def test_whole_requests_are_read_from_json_lines(open_house: House, starter: Starter, tmp_path: Path) -> None:
+async def test_whole_requests_are_read_from_json_lines(open_system: System, starter: Starter, tmp_path: Path) -> None:
     samples = [by_gift_card(), by_gift_card()]
-    order_ids = await place(open_house, samples)
+    order_ids = await place(open_system, samples)
     file = tmp_path / "requests.jsonl"
     file.write_text("\n".join(request(sample).model_dump_json() for sample in samples), encoding="utf-8")
     done = await starter("bulk", str(file), "--json")
     assert done.code == ExitCode.DONE, done.err
     assert {answer.request_id for answer in answers(file)} == {f"req-{order_id}" for order_id in order_ids}
-    await all_cancelled_once(open_house, order_ids)
+    await all_cancelled_once(open_system, order_ids)
 
 
 @pytest.mark.parametrize(

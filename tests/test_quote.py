@@ -18,7 +18,7 @@ from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request, stored
 from starter import Cancellations, ExitCode, StarterError
 from tests.fixtures.starter import Starter, by_customer
-from tests.house import House, eventually, new_queue
+from tests.system import System, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 
 
@@ -33,26 +33,26 @@ def a_bit_of_everything() -> SampleOrder:
     )
 
 
-async def everything_done(house: House, order_id: str) -> list[object]:
+async def everything_done(system: System, order_id: str) -> list[object]:
     """All that can be seen of an order outside the process: at the gateway, at the carrier, in the order book."""
     return [
-        await house.book.read_order(order_id),
-        [await house.shop.gateway.effects(payment) for payment in house.shop.payments[order_id]],
-        await house.carrier_effects(order_id),
-        await books.effects(house.engine),
-        await books.cancellations(house.engine),
-        await books.notices(house.engine),
+        await system.book.read_order(order_id),
+        [await system.shop.gateway.effects(payment) for payment in system.shop.payments[order_id]],
+        await system.carrier_effects(order_id),
+        await books.effects(system.engine),
+        await books.cancellations(system.engine),
+        await books.notices(system.engine),
     ]
 
 
-async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_house: House, starter: Starter) -> None:
+async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_system: System, starter: Starter) -> None:
     sample = a_bit_of_everything()
-    await open_house.shop.place(sample)
-    before = await everything_done(open_house, sample.order_id)
+    await open_system.shop.place(sample)
+    before = await everything_done(open_system, sample.order_id)
     shown = await starter(*by_customer("quote", sample))
     quoted = await starter(*by_customer("quote", sample, "--json"))
     assert (shown.code, quoted.code) == (ExitCode.DONE, ExitCode.DONE), shown.err + quoted.err
-    assert await everything_done(open_house, sample.order_id) == before
+    assert await everything_done(open_system, sample.order_id) == before
     assert (await starter("status", sample.order_id)).code == ExitCode.NOT_FOUND
 
     quote = Quote.model_validate_json(quoted.out)
@@ -76,12 +76,12 @@ async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_house:
 
 
 async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
-    open_house: House, starter: Starter
+    open_system: System, starter: Starter
 ) -> None:
     """A3"""
     sample = captured(total="600.00 USD")
-    await open_house.shop.place(sample)
-    submission, handle = await open_house.submit(request(sample))
+    await open_system.shop.place(sample)
+    submission, handle = await open_system.submit(request(sample))
     other = by_customer("quote", sample, "--request-id", "another")
     under_way = Quote.model_validate_json((await starter(*other, "--json")).out)
     assert (under_way.existing, under_way.result) == (submission.cancellation_id, None)
@@ -89,7 +89,7 @@ async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
     assert "under way" in (await starter(*other)).out
 
     await starter("approve", sample.order_id, "--actor", "refund_department:supervisor-2")
-    await open_house.end(handle)
+    await open_system.end(handle)
     over = await starter(*other, "--json")
     told = Quote.model_validate_json(over.out)
     assert over.code == ExitCode.DONE
@@ -103,11 +103,11 @@ async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
 
 
 async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_start(
-    open_house: House, starter: Starter
+    open_system: System, starter: Starter
 ) -> None:
     """A1, A8"""
     sample = captured()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     asks = ("--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock", "--json")
     refused = await starter("quote", sample.order_id, *asks)
     assert refused.code == ExitCode.NOT_CANCELLED
@@ -117,12 +117,12 @@ async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_sta
     assert unknown.sentence == "Order O-none was not found for this customer. Check the order number."
 
 
-async def test_an_order_that_cannot_be_verified_cannot_be_quoted(open_house: House, starter: Starter) -> None:
+async def test_an_order_that_cannot_be_verified_cannot_be_quoted(open_system: System, starter: Starter) -> None:
     """Its payment is not at the gateway."""
-    placed = await open_house.shop.place(captured())
+    placed = await open_system.shop.place(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
-    await books.add_order(open_house.engine, lost, email="buyer@shop.example")
+    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
     asks = ("--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed")
     answer = await starter("quote", lost.order_id, *asks)
     assert answer.code == ExitCode.NOT_CANCELLED

@@ -18,7 +18,7 @@ from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
 from tests.fixtures.starter import Starter, address_of, begin_starter, by_customer, end_starter, run_starter
 from tests.fixtures.temporal import start_dev_server
-from tests.house import AGENT, House, eventually, new_queue
+from tests.system import AGENT, System, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -53,11 +53,11 @@ async def reached(cancellations: Cancellations, order_id: str, state: State) -> 
 
 
 async def test_start_shows_the_decision_with_the_amounts_and_result_shows_the_end(
-    open_house: House, starter: Starter
+    open_system: System, starter: Starter
 ) -> None:
     """B2"""
     sample = captured(total="52.35 USD")
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     started = await starter(*by_customer("start", sample))
     assert started.code == ExitCode.DONE, started.err
     assert "approved" in started.out
@@ -72,10 +72,12 @@ async def test_start_shows_the_decision_with_the_amounts_and_result_shows_the_en
     assert status.steps[-1].status is StepStatus.DONE
 
 
-async def test_the_same_request_twice_is_one_cancellation_with_one_answer(open_house: House, starter: Starter) -> None:
+async def test_the_same_request_twice_is_one_cancellation_with_one_answer(
+    open_system: System, starter: Starter
+) -> None:
     """A4: while it runs; and the result once it has ended (A3)."""
     sample = captured(total="52.35 USD")
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     command = by_customer("start", sample, "--request-id", "req-1", "--json")
     first = await starter(*command)
     submission = Submission.model_validate_json(first.out)
@@ -88,13 +90,13 @@ async def test_the_same_request_twice_is_one_cancellation_with_one_answer(open_h
     assert told.result is not None
     assert (told.result.outcome, told.result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
     assert told.cancellation_id == submission.cancellation_id
-    assert await open_house.refunds(sample.order_id) == [money("52.35 USD")]
+    assert await open_system.refunds(sample.order_id) == [money("52.35 USD")]
 
 
-async def test_two_at_once_get_the_same_answer(open_house: House, starter: Starter) -> None:
+async def test_two_at_once_get_the_same_answer(open_system: System, starter: Starter) -> None:
     """A4: the double click."""
     sample = expensive()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     command = by_customer("start", sample, "--json")
     first, second = await asyncio.gather(starter(*command), starter(*command))
     assert (first.code, first.err) == (0, "")
@@ -108,22 +110,22 @@ async def test_two_at_once_get_the_same_answer(open_house: House, starter: Start
     await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
 
 
-async def test_asking_twice_without_a_request_id_is_one_request(open_house: House, starter: Starter) -> None:
+async def test_asking_twice_without_a_request_id_is_one_request(open_system: System, starter: Starter) -> None:
     """A4: where a second request would cancel another unit."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     command = by_customer("start", sample, "--line", "L1=1", "--json")
     await starter(*command)
     await starter("result", sample.order_id)
     again = Submission.model_validate_json((await starter(*command)).out)
     assert again.result is not None
-    assert await open_house.refunds(sample.order_id) == [money("10.00 USD")]
+    assert await open_system.refunds(sample.order_id) == [money("10.00 USD")]
 
 
-async def test_a_request_id_that_was_used_with_other_content_is_refused(open_house: House, starter: Starter) -> None:
+async def test_a_request_id_that_was_used_with_other_content_is_refused(open_system: System, starter: Starter) -> None:
     """A4"""
     sample = expensive()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     first = await starter(*by_customer("start", sample, "--request-id", "req-1"))
     assert first.code == ExitCode.DONE
     other = await starter(*by_customer("start", sample, "--request-id", "req-1", "--note", "but in blue"))
@@ -135,10 +137,10 @@ async def test_a_request_id_that_was_used_with_other_content_is_refused(open_hou
     assert (await starter("result", sample.order_id)).code == ExitCode.NOT_CANCELLED
 
 
-async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_house: House, starter: Starter) -> None:
+async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_system: System, starter: Starter) -> None:
     """A1"""
     sample = captured()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     unknown = await starter("start", "O-none", "--actor", "customer:C-2", "--reason", "no_longer_needed")
     others = await starter("start", sample.order_id, "--actor", "customer:C-2", "--reason", "no_longer_needed")
     assert unknown.code == others.code == ExitCode.NOT_FOUND
@@ -147,11 +149,11 @@ async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_house: 
 
 
 async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_unknown_order(
-    open_house: House, starter: Starter
+    open_system: System, starter: Starter
 ) -> None:
     """A1: while it runs, and when it is over."""
     sample = expensive()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
     stranger = await starter("withdraw", sample.order_id, "--actor", "customer:C-2")
     unknown = await starter("withdraw", "O-none", "--actor", "customer:C-2")
@@ -164,10 +166,10 @@ async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_un
     assert (owner.code, "is over" in owner.sentence) == (ExitCode.REFUSED, True)
 
 
-async def test_a_rejected_request_names_what_is_allowed(open_house: House, starter: Starter) -> None:
+async def test_a_rejected_request_names_what_is_allowed(open_system: System, starter: Starter) -> None:
     """A8"""
     sample = captured()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     command = ("start", sample.order_id, "--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock")
     answer = await starter(*command, "--json")
     assert answer.code == ExitCode.NOT_CANCELLED
@@ -176,9 +178,9 @@ async def test_a_rejected_request_names_what_is_allowed(open_house: House, start
     assert "rejected" in (await starter(*command)).out
 
 
-async def test_a_whole_request_is_read_from_standard_input(open_house: House, starter: Starter) -> None:
+async def test_a_whole_request_is_read_from_standard_input(open_system: System, starter: Starter) -> None:
     sample = captured()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     whole = request(sample, request_id="from-the-shop").model_dump_json()
     answer = await starter("start", "--file", "-", "--json", stdin=whole)
     assert answer.code == ExitCode.DONE, answer.err
@@ -190,13 +192,13 @@ async def test_a_whole_request_is_read_from_standard_input(open_house: House, st
 
 
 async def test_the_result_of_a_run_that_a_failure_rolled_back_tells_its_steps(
-    open_house: House, starter: Starter
+    open_system: System, starter: Starter
 ) -> None:
     """The payment is not at the gateway, so nothing can be verified."""
-    placed = await open_house.shop.place(captured())
+    placed = await open_system.shop.place(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
-    await books.add_order(open_house.engine, lost, email="buyer@shop.example")
+    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
     started = await starter(
         "start", lost.order_id, "--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed"
     )
@@ -212,10 +214,12 @@ async def test_the_result_of_a_run_that_a_failure_rolled_back_tells_its_steps(
     ]
 
 
-async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(open_house: House, starter: Starter) -> None:
+async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
+    open_system: System, starter: Starter
+) -> None:
     """A9: the requester may not."""
     sample = expensive()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     started = await starter(
         "start",
         sample.order_id,
@@ -257,10 +261,10 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(open_
     assert [entry.action for entry in result.actions] == ["approved"]
 
 
-async def test_a_refused_approval_ends_as_rolled_back(open_house: House, starter: Starter) -> None:
+async def test_a_refused_approval_ends_as_rolled_back(open_system: System, starter: Starter) -> None:
     """D5"""
     sample = expensive()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
     assert (await starter("reject", sample.order_id, "--actor", SUPERVISOR)).code == ExitCode.DONE
     watched = await starter("watch", sample.order_id)
@@ -272,11 +276,11 @@ async def test_a_refused_approval_ends_as_rolled_back(open_house: House, starter
 
 
 async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
-    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+    open_system: System, starter: Starter, dev_server: WorkflowEnvironment
 ) -> None:
     """D2; and then the refund settles (B22)."""
     sample = settles_later()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
     cancellations = Cancellations(dev_server.client)
     waiting = await reached(cancellations, sample.order_id, State.WAITING_FOR_SETTLEMENT)
@@ -291,17 +295,17 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
 
     refund = next(row.reference for row in waiting.steps if row.step is StepName.REVERSE_PAYMENT)
     assert refund is not None
-    await open_house.shop.gateway.settle(refund)
+    await open_system.shop.gateway.settle(refund)
     handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))
     await handle.signal(CancellationWorkflow.refund_event, RefundEvent(refund_reference=refund))
     assert (await starter("result", sample.order_id)).code == ExitCode.DONE
 
 
 async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
-    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+    open_system: System, starter: Starter, dev_server: WorkflowEnvironment
 ) -> None:
     sample = settles_later()
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
     await reached(Cancellations(dev_server.client), sample.order_id, State.WAITING_FOR_SETTLEMENT)
     resolved = await starter(
@@ -320,11 +324,11 @@ async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
 
 
 async def test_the_choice_is_made_with_the_command_that_is_shown(
-    open_house: House, starter: Starter, dev_server: WorkflowEnvironment
+    open_system: System, starter: Starter, dev_server: WorkflowEnvironment
 ) -> None:
     """B29: on the command line and on the run's page."""
     sample = captured(fault="refund.create:refuse")
-    await open_house.shop.place(sample)
+    await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
     await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
     handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))

@@ -27,8 +27,8 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.mailbox import ReceivedMail
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.fixtures.mail import Mailbox
-from tests.house import Handle, House, eventually
 from tests.providers.order_book_samples import order, record
+from tests.system import Handle, System, eventually
 from tests.workflows.samples import an_id, captured
 
 LANGUAGES = ("en", "de")
@@ -55,9 +55,9 @@ def dispatcher(book: SqlOrderBook, mailbox: Mailbox) -> NoticeDispatcher:
     return NoticeDispatcher(book, mailbox.mailer(), "shop.example")
 
 
-async def delivered(house: House, mailbox: Mailbox, sample: SampleOrder) -> list[ReceivedMail]:
+async def delivered(system: System, mailbox: Mailbox, sample: SampleOrder) -> list[ReceivedMail]:
     """The mails of one order after all that is due has been sent."""
-    while await dispatcher(house.book, mailbox).deliver_due(datetime.now(UTC)):
+    while await dispatcher(system.book, mailbox).deliver_due(datetime.now(UTC)):
         pass
     return [mail for mail in mailbox.mails() if mail.to == f"{sample.customer_id.lower()}@customer.example"]
 
@@ -150,14 +150,14 @@ def test_amounts_are_written_as_the_language_does_with_the_currencys_decimals(
     assert f" {figure} " in mail.body
 
 
-async def test_a_released_reservation_is_not_called_a_refund(house: House, mailbox: Mailbox) -> None:
+async def test_a_released_reservation_is_not_called_a_refund(system: System, mailbox: Mailbox) -> None:
     """B1: nothing was taken, so nothing is paid back."""
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD", "0.00 USD"),)
     )
-    await house.shop.place(sample)
-    await house.cancel(request(sample))
-    mails = await delivered(house, mailbox, sample)
+    await system.shop.place(sample)
+    await system.cancel(request(sample))
+    mails = await delivered(system, mailbox, sample)
     assert subjects(mails) == [
         f"Order {sample.order_id} is cancelled",
         f"The reservation for order {sample.order_id} is released",
@@ -169,13 +169,13 @@ async def test_a_released_reservation_is_not_called_a_refund(house: House, mailb
     assert not any("refund" in mail.subject + mail.body for mail in mails)
 
 
-async def test_the_customer_is_told_each_thing_once(house: House, mailbox: Mailbox) -> None:
+async def test_the_customer_is_told_each_thing_once(system: System, mailbox: Mailbox) -> None:
     """B2: a captured payment is refunded; nothing is said of a reservation."""
     sample = captured()
-    await house.shop.place(sample)
-    await house.cancel(request(sample))
-    mails = await delivered(house, mailbox, sample)
-    assert await dispatcher(house.book, mailbox).deliver_due(datetime.now(UTC) + timedelta(days=1)) == 0
+    await system.shop.place(sample)
+    await system.cancel(request(sample))
+    mails = await delivered(system, mailbox, sample)
+    assert await dispatcher(system.book, mailbox).deliver_due(datetime.now(UTC) + timedelta(days=1)) == 0
     assert subjects(mails) == [
         f"Order {sample.order_id} is cancelled",
         f"We have received a request to cancel order {sample.order_id}",
@@ -186,7 +186,7 @@ async def test_the_customer_is_told_each_thing_once(house: House, mailbox: Mailb
     assert len({mail.message_id for mail in mails}) == 3
 
 
-async def test_what_could_not_be_stopped_is_named_with_the_return_offer(house: House, mailbox: Mailbox) -> None:
+async def test_what_could_not_be_stopped_is_named_with_the_return_offer(system: System, mailbox: Mailbox) -> None:
     """C10: of three cups two were delivered, in two parcels."""
     sample = SampleOrder(
         order_id=an_id(),
@@ -194,9 +194,9 @@ async def test_what_could_not_be_stopped_is_named_with_the_return_offer(house: H
         tenders=(card("90.00 USD"),),
         parcels=(parcel(Script.DELIVERED, L1=1), parcel(Script.DELIVERED, L1=1), parcel(Script.LABEL_ONLY, L1=1)),
     )
-    await house.shop.place(sample)
-    await house.cancel(request(sample))
-    [cancelled] = [mail for mail in await delivered(house, mailbox, sample) if "is cancelled" in mail.subject]
+    await system.shop.place(sample)
+    await system.cancel(request(sample))
+    [cancelled] = [mail for mail in await delivered(system, mailbox, sample) if "is cancelled" in mail.subject]
     assert cancelled.subject == f"A part of order {sample.order_id} is cancelled"
     gone, _, kept = cancelled.body.partition("They are not cancelled:")
     assert "- 1 × Article L1\n" in gone
@@ -204,33 +204,33 @@ async def test_what_could_not_be_stopped_is_named_with_the_return_offer(house: H
     assert "send them back" in kept
 
 
-async def test_goods_that_the_carrier_did_not_stop_are_a_return_offer(house: House, mailbox: Mailbox) -> None:
+async def test_goods_that_the_carrier_did_not_stop_are_a_return_offer(system: System, mailbox: Mailbox) -> None:
     """C7: nothing else was in the order."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_ACCEPTED_THEN_DELIVERED, L1=1),))
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
-    await house.shop.carrier.advance(timedelta(days=3).total_seconds())
-    result = await house.end(handle)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.shop.carrier.advance(timedelta(days=3).total_seconds())
+    result = await system.end(handle)
     assert result.outcome is Outcome.REJECTED
-    [told] = [mail for mail in await delivered(house, mailbox, sample) if "was not cancelled" in mail.subject]
+    [told] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
     assert "could not be stopped" in told.body
     assert "- 1 × Article L1\n" in told.body
     assert "goes on as before" not in told.body
 
 
-async def test_a_refund_that_fails_is_told_with_the_other_ways(house: House, mailbox: Mailbox) -> None:
+async def test_a_refund_that_fails_is_told_with_the_other_ways(system: System, mailbox: Mailbox) -> None:
     """B23: the customer was told that the refund had started, and is not left with that."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    payment = house.shop.payments[sample.order_id][0]
-    [refund] = await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
-    await house.shop.gateway.fail(refund.object_id)
-    await house.wake(handle)
-    await house.waits_for(handle, State.NEEDS_ATTENTION)
-    mails = await delivered(house, mailbox, sample)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    payment = system.shop.payments[sample.order_id][0]
+    [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
+    await system.shop.gateway.fail(refund.object_id)
+    await system.wake(handle)
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    mails = await delivered(system, mailbox, sample)
     assert subjects(mails) == [
         f"We have received a request to cancel order {sample.order_id}",
         f"Your refund for order {sample.order_id} has started",
@@ -244,7 +244,7 @@ async def test_a_refund_that_fails_is_told_with_the_other_ways(house: House, mai
 
 
 async def test_a_statutory_withdrawal_is_acknowledged_with_content_date_and_time(
-    house: House, mailbox: Mailbox
+    system: System, mailbox: Mailbox
 ) -> None:
     """A15: on a durable medium, in the customer's own words."""
     sample = SampleOrder(
@@ -252,11 +252,11 @@ async def test_a_statutory_withdrawal_is_acknowledged_with_content_date_and_time
         lines=(line("L1", 3, "90.00 USD"), line("L2", 1, "10.00 USD")),
         tenders=(card("100.00 USD"),),
     )
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     asked = request(sample, LineScope(line_id="L1", quantity=2), reason=ReasonCode.STATUTORY_WITHDRAWAL)
-    _, handle = await house.submit(asked.model_copy(update={"note": "Zu groß.\nI withdraw."}))
-    await house.end(handle)
-    mails = await delivered(house, mailbox, sample)
+    _, handle = await system.submit(asked.model_copy(update={"note": "Zu groß.\nI withdraw."}))
+    await system.end(handle)
+    mails = await delivered(system, mailbox, sample)
     [acknowledged] = [mail for mail in mails if "your withdrawal" in mail.subject]
     assert f"Order: {sample.order_id}\n" in acknowledged.body
     assert f"Received: {await _verified_at(handle)} UTC\n" in acknowledged.body
@@ -266,13 +266,13 @@ async def test_a_statutory_withdrawal_is_acknowledged_with_content_date_and_time
     assert not any("request to cancel" in mail.subject for mail in mails)
 
 
-async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too(house: House, mailbox: Mailbox) -> None:
+async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too(system: System, mailbox: Mailbox) -> None:
     """A15, C9: there is nothing to cancel, but the withdrawal was declared and its receipt is owed."""
     sample = captured(parcels=(parcel(Script.DELIVERED, L1=1),))
-    await house.shop.place(sample)
-    result = await house.cancel(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
+    await system.shop.place(sample)
+    result = await system.cancel(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
     assert result.outcome is Outcome.REJECTED
-    [mail] = await delivered(house, mailbox, sample)
+    [mail] = await delivered(system, mailbox, sample)
     assert mail.subject == f"We have received your withdrawal from order {sample.order_id}"
     assert "You withdraw from: the whole order\n" in mail.body
     assert "send them back within 14 days" in mail.body
@@ -288,18 +288,18 @@ async def _verified_at(handle: Handle) -> str:
 # Delivery
 
 
-async def test_a_mail_server_that_is_down_holds_no_cancellation_up(house: House, mailbox: Mailbox) -> None:
+async def test_a_mail_server_that_is_down_holds_no_cancellation_up(system: System, mailbox: Mailbox) -> None:
     """D8: the mails go out later."""
     sample = captured()
-    await house.shop.place(sample)
-    down = NoticeDispatcher(house.book, SmtpMailer("127.0.0.1", 1, "shop@example.com"), "shop.example")
-    result = await house.cancel(request(sample))
+    await system.shop.place(sample)
+    down = NoticeDispatcher(system.book, SmtpMailer("127.0.0.1", 1, "shop@example.com"), "shop.example")
+    result = await system.cancel(request(sample))
     assert result.outcome is Outcome.CANCELLED
     now = datetime.now(UTC)
     assert await down.deliver_due(now) == 0
-    delayed = await books.notices(house.engine)
+    delayed = await books.notices(system.engine)
     assert all(one.sent_at is None and one.delayed_why for one in delayed)
-    up = dispatcher(house.book, mailbox)
+    up = dispatcher(system.book, mailbox)
     assert await up.deliver_due(now) == 0
     assert await up.deliver_due(now + timedelta(hours=2)) == len(delayed)
 

@@ -28,7 +28,7 @@ from sandbox.shop import SampleOrder, Shop, card, line
 from sandbox.stack import Stack, new_stack
 from starter import ExitCode
 from tests.fixtures.starter import Answer, answers, begin_starter, end_starter, run_starter, summary
-from tests.house import eventually
+from tests.system import eventually
 
 ORDERS = 5_000
 ODD_EVERY = 500  # after so many orders: one that fails, one that is unknown, a line that is none, one that came before

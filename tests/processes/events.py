@@ -10,7 +10,7 @@ from domain.outcome import State, StepName
 from providers.order_book.tables import WebhookEventRow
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
-from tests.house import Handle, House, eventually
+from tests.system import Handle, System, eventually
 from tests.workflows.samples import an_id
 
 
@@ -48,12 +48,12 @@ async def signals(handle: Handle) -> list[str]:
     ]
 
 
-async def waiting_for_settlement(house: House) -> tuple[SampleOrder, Handle, str, str]:
+async def waiting_for_settlement(system: System) -> tuple[SampleOrder, Handle, str, str]:
     """An order whose refund is pending: with its run, its payment and its refund."""
     sample = settles_later()
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     refund = next(row.reference for row in progress.steps if row.step is StepName.REVERSE_PAYMENT)
     assert refund is not None
-    return sample, handle, house.shop.payments[sample.order_id][0], refund
+    return sample, handle, system.shop.payments[sample.order_id][0], refund

@@ -25,10 +25,10 @@ from runtime.plugin import TASK_QUEUE
 from sandbox.gateway_admin import TestCard
 from sandbox.serving import ROOT
 from sandbox.shop import SampleOrder, card, line
-from tests.fixtures.api import AGENT, SERVICE, SUPERVISOR, Api, ApiHouse, environment, running_api
+from tests.fixtures.api import AGENT, SERVICE, SUPERVISOR, Api, ApiSystem, environment, running_api
 from tests.fixtures.databases import Databases
 from tests.fixtures.temporal import start_dev_server
-from tests.house import eventually
+from tests.system import eventually
 from tests.workflows.samples import an_id, captured
 
 
@@ -64,10 +64,12 @@ async def reached(api: Api, order_id: str, *states: State) -> Status:
 # Asking
 
 
-async def test_a_request_is_answered_with_the_decision_and_the_amounts_and_ends(api: Api, api_house: ApiHouse) -> None:
+async def test_a_request_is_answered_with_the_decision_and_the_amounts_and_ends(
+    api: Api, api_system: ApiSystem
+) -> None:
     """B2"""
     sample = captured(total="52.35 USD")
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     started = await api.start(sample.order_id, asked(sample))
     assert started.status_code == 201, started.text
     assert started.headers["location"] == f"/orders/{sample.order_id}/cancellation"
@@ -76,15 +78,15 @@ async def test_a_request_is_answered_with_the_decision_and_the_amounts_and_ends(
     assert submission.plan is not None
     assert submission.plan.refund == money("52.35 USD")
     await reached(api, sample.order_id, State.CANCELLED)
-    assert await api_house.house.refunds(sample.order_id) == [money("52.35 USD")]
+    assert await api_system.system.refunds(sample.order_id) == [money("52.35 USD")]
 
 
 async def test_the_same_request_gets_the_same_answer_and_its_result_once_it_is_over(
-    api: Api, api_house: ApiHouse
+    api: Api, api_system: ApiSystem
 ) -> None:
     """A4: ten at once, and A3: again after the end."""
     sample = expensive()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     answers = await asyncio.gather(*(api.start(sample.order_id, asked(sample)) for _ in range(10)))
     assert {(answer.status_code, answer.text) for answer in answers} == {(201, answers[0].text)}
     await api.steer(sample.order_id, "approve", {})
@@ -94,15 +96,15 @@ async def test_the_same_request_gets_the_same_answer_and_its_result_once_it_is_o
     told = Submission.model_validate_json(again.content)
     assert told.result is not None
     assert told.result.outcome is Outcome.CANCELLED
-    assert await api_house.house.refunds(sample.order_id) == [money("600.00 USD")]
+    assert await api_system.system.refunds(sample.order_id) == [money("600.00 USD")]
 
 
 async def test_another_request_joins_and_other_content_under_the_same_key_is_a_conflict(
-    api: Api, api_house: ApiHouse
+    api: Api, api_system: ApiSystem
 ) -> None:
     """A4: while it runs and after its end."""
     sample = expensive()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     joined = await api.start(sample.order_id, asked(sample), request_id="req-2")
     assert (joined.status_code, Submission.model_validate_json(joined.content).joined) == (200, True)
@@ -114,10 +116,10 @@ async def test_another_request_joins_and_other_content_under_the_same_key_is_a_c
     assert problem(late, 409, "request_conflict") == problem(other, 409, "request_conflict")
 
 
-async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_house: ApiHouse) -> None:
+async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_system: ApiSystem) -> None:
     """A1"""
     sample = captured()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     stranger = {"customer_id": "C-other", "reason": "no_longer_needed"}
     others = await api.start(sample.order_id, stranger)
     unknown = await api.start("O-none", stranger)
@@ -126,10 +128,10 @@ async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_
     assert "start one" not in problem(await api.get("/orders/O-never/cancellation"), 404, "no_cancellation")
 
 
-async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_house: ApiHouse) -> None:
+async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_system: ApiSystem) -> None:
     """The same decision and plan as the request gets afterwards; a stranger's is like that of an unknown order."""
     sample = captured()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     where = f"/orders/{sample.order_id}/cancellation"
     answer = await api.post(f"{where}/quote", asked(sample))
     assert answer.status_code == 200
@@ -137,7 +139,7 @@ async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_house: A
     assert quoted.plan is not None
     assert quoted.plan.refund == money("64.00 USD")
     problem(await api.get(where), 404, "no_cancellation")
-    assert await api_house.house.refunds(sample.order_id) == []
+    assert await api_system.system.refunds(sample.order_id) == []
     stranger = {"customer_id": "C-other", "reason": "no_longer_needed"}
     problem(await api.post(f"{where}/quote", stranger), 404, "order_not_found")
     problem(await api.post(f"{where}/quote", asked(sample), key=None), 401, "key_missing")
@@ -149,10 +151,10 @@ async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_house: A
     problem(await api.post(f"{where}/quote", asked(sample, note="something else"), **other), 409, "request_conflict")
 
 
-async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_house: ApiHouse) -> None:
+async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_system: ApiSystem) -> None:
     """A8"""
     sample = captured()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     answer = await api.start(sample.order_id, asked(sample, reason="out_of_stock"))
     assert answer.status_code == 200
     decision = Submission.model_validate_json(answer.content).decision
@@ -160,22 +162,22 @@ async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_hou
     assert decision.allowed_reasons
 
 
-async def test_a_part_is_cancelled(api: Api, api_house: ApiHouse) -> None:
+async def test_a_part_is_cancelled(api: Api, api_system: ApiSystem) -> None:
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     answer = await api.start(sample.order_id, asked(sample, lines=[{"line_id": "L1", "quantity": 1}]))
     assert answer.status_code == 201
     await reached(api, sample.order_id, State.CANCELLED, State.PARTIALLY_CANCELLED)
-    assert await api_house.house.refunds(sample.order_id) == [money("10.00 USD")]
+    assert await api_system.system.refunds(sample.order_id) == [money("10.00 USD")]
 
 
 # Who may do what
 
 
-async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: Api, api_house: ApiHouse) -> None:
+async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: Api, api_system: ApiSystem) -> None:
     """A9"""
     sample = expensive()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     started = await api.start(sample.order_id, asked(sample, channel="help_desk"), AGENT)
     assert Submission.model_validate_json(started.content).decision.verdict is Verdict.NEEDS_APPROVAL
 
@@ -195,10 +197,10 @@ async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: 
     ]
 
 
-async def test_a_refused_approval_rolls_back(api: Api, api_house: ApiHouse) -> None:
+async def test_a_refused_approval_rolls_back(api: Api, api_system: ApiSystem) -> None:
     """D5"""
     sample = expensive()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     assert (await api.steer(sample.order_id, "reject", {})).status_code == 200
     await reached(api, sample.order_id, State.ROLLED_BACK)
@@ -206,10 +208,10 @@ async def test_a_refused_approval_rolls_back(api: Api, api_house: ApiHouse) -> N
     assert "is over" in problem(late, 409, "not_allowed_now")
 
 
-async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_house: ApiHouse) -> None:
+async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_system: ApiSystem) -> None:
     """D1: and for nobody else; A1: who is told the same of an order that is unknown."""
     sample = expensive()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     others = await api.steer(sample.order_id, "withdraw", {"customer_id": "C-other"}, SERVICE)
     unknown = await api.steer("O-never", "withdraw", {"customer_id": "C-other"}, SERVICE)
@@ -226,14 +228,14 @@ async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_house
         assert problem(late, 404, "order_not_found") == sentence.replace("O-never", sample.order_id)
 
 
-async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_house: ApiHouse) -> None:
+async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_system: ApiSystem) -> None:
     """D2 as well: the money is on its way, so nobody withdraws."""
     sample = SampleOrder(
         order_id=an_id(),
         lines=(line("L1", 1, "30.00 USD"),),
         tenders=(card("30.00 USD", card=TestCard.PENDING_REFUND),),
     )
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     late = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
@@ -247,14 +249,16 @@ async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_ho
     assert "BANK-1" in {row.reference for row in ended.steps}
 
 
-async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(api: Api, api_house: ApiHouse) -> None:
+async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(
+    api: Api, api_system: ApiSystem
+) -> None:
     """B23: by the service that speaks for them, and by nobody else's."""
     sample = SampleOrder(
         order_id=an_id(),
         lines=(line("L1", 1, "30.00 USD"),),
         tenders=(card("30.00 USD", card=TestCard.PENDING_REFUND),),
     )
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     waiting = await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     choice = {"customer_id": sample.customer_id, "target": "T1", "method": "store_credit"}
@@ -262,7 +266,7 @@ async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(
     assert "nothing to choose" in problem(early, 409, "not_allowed_now")
     refund = next(row.reference for row in waiting.steps if row.step is StepName.REVERSE_PAYMENT)
     assert refund is not None
-    await api_house.house.shop.gateway.fail(refund)
+    await api_system.system.shop.gateway.fail(refund)
     await reached(api, sample.order_id, State.NEEDS_ATTENTION)
     strangers = {**choice, "customer_id": "C-other"}
     refused = await api.steer(sample.order_id, "choose-refund-method", strangers, SERVICE)
@@ -324,12 +328,12 @@ async def test_a_body_that_is_no_json_a_missing_id_and_a_wrong_address_are_probl
 
 
 async def test_every_answer_to_generated_requests_fits_the_published_description(
-    api: Api, api_house: ApiHouse, tmp_path: Path
+    api: Api, api_system: ApiSystem, tmp_path: Path
 ) -> None:
     """Requests that fit the OpenAPI document and such that do not, on every endpoint, about an order that waits for
     approval."""
     sample = expensive()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
     config = tmp_path / "schemathesis.toml"
     # 503 is in the description: Temporal asks to come again when a message meets a run that is just beginning.
@@ -397,8 +401,8 @@ async def test_without_temporal_callers_are_asked_to_come_again(databases: Datab
             problem(gone, 503, "unavailable")
 
 
-async def test_without_the_order_book_it_is_not_ready(api_house: ApiHouse, tmp_path: Path) -> None:
-    env = environment(api_house.temporal, "postgresql://nobody@127.0.0.1:9/none")
+async def test_without_the_order_book_it_is_not_ready(api_system: ApiSystem, tmp_path: Path) -> None:
+    env = environment(api_system.temporal, "postgresql://nobody@127.0.0.1:9/none")
     async with running_api(tmp_path / "api.log", env) as api:
         problem(await api.http.get("/ready"), 503, "unavailable")
 
@@ -424,10 +428,10 @@ async def test_sigterm_lets_a_request_in_flight_be_answered(databases: Databases
             assert api.lines()[-1]["event"] == "api_stopped"
 
 
-async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_house: ApiHouse) -> None:
+async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_system: ApiSystem) -> None:
     """I8"""
     sample = captured()
-    await api_house.house.shop.place(sample)
+    await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample, note="call Mrs. Canary at 555-0199"))
     await api.get("/orders/jo@canary.example/cancellation")
     await api.http.get("/cancellations", params={"key": "Canary"}, headers={"Authorization": "Bearer Canary"})

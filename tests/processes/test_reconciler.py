@@ -25,12 +25,12 @@ from sandbox.carrier_admin import CarrierAdmin, carrier_process
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.serving import Process
 from sandbox.shop import request
-from tests.fixtures.api import Api, ApiHouse, environment, house_at_work, running_api
+from tests.fixtures.api import Api, ApiSystem, environment, running_api, system_at_work
 from tests.fixtures.databases import Databases
 from tests.fixtures.gateway import GatewaySandbox, gateway_process
 from tests.fixtures.temporal import start_dev_server
-from tests.house import Handle, House, eventually
 from tests.processes.events import signals, waiting_for_settlement, was_told
+from tests.system import Handle, System, eventually
 from tests.workflows.samples import in_network
 
 MORE_THAN_A_PAGE = 101
@@ -40,7 +40,7 @@ MORE_THAN_A_PAGE = 101
 class QuietHouse:
     """Everything but the API. The gateway sends no events, and the carrier's are refused where it sends them."""
 
-    house: House
+    system: System
     gateway: Process
     env: dict[str, str]
 
@@ -66,9 +66,9 @@ async def quiet(
         gateway = gateway_process(tmp_path_factory, "--settle-seconds", "432000").start()
         carrier = carrier_process(folder, webhook_url=f"{gateway.url}/nobody-knows-this", scan_seconds=3600).start()
         try:
-            async with house_at_work(server, database_url, gateway.url, carrier.url, marketplace) as house:
+            async with system_at_work(server, database_url, gateway.url, carrier.url, marketplace) as system:
                 env = environment(server.client.service_client.config.target_host, database_url)
-                yield QuietHouse(house, gateway, reconciling(env, gateway.url, house.shop.carrier.easypost_url))
+                yield QuietHouse(system, gateway, reconciling(env, gateway.url, system.shop.carrier.easypost_url))
         finally:
             gateway.stop()
             carrier.stop()
@@ -98,20 +98,20 @@ async def rows_of(engine: AsyncEngine, subject: str) -> list[WebhookEventRow]:
         return [*(await session.scalars(select(WebhookEventRow).where(WebhookEventRow.subject == subject)))]
 
 
-async def waiting_for_return(house: House) -> tuple[Handle, str]:
+async def waiting_for_return(system: System) -> tuple[Handle, str]:
     """A run whose parcel is to be turned round: with the label."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
-    return handle, house.shop.labels[sample.order_id][0]
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    return handle, system.shop.labels[sample.order_id][0]
 
 
 async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: QuietHouse, tmp_path: Path) -> None:
     """B22: each of its events is told once, however often the list is looked through."""
-    house = quiet.house
-    _, handle, _, refund = await waiting_for_settlement(house)
-    await house.shop.gateway.settle(refund)
+    system = quiet.system
+    _, handle, _, refund = await waiting_for_settlement(system)
+    await system.shop.gateway.settle(refund)
     async with looking(quiet, tmp_path) as api:
         result = await handle.result()
         assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
@@ -123,50 +123,50 @@ async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: Quie
 
 async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: QuietHouse, tmp_path: Path) -> None:
     """C6"""
-    handle, label = await waiting_for_return(quiet.house)
-    await quiet.house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    handle, label = await waiting_for_return(quiet.system)
+    await quiet.system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     async with looking(quiet, tmp_path):
         assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
 async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietHouse, tmp_path: Path) -> None:
     """B22, C6"""
-    house = quiet.house
-    _, refunded, _, refund = await waiting_for_settlement(house)
-    stopped, label = await waiting_for_return(house)
+    system = quiet.system
+    _, refunded, _, refund = await waiting_for_settlement(system)
+    stopped, label = await waiting_for_return(system)
     async with looking(quiet, tmp_path) as api:
         for provider in ("stripe", "easypost"):
             await logged(api, "events_reconciled", provider=provider, found=0)
-        await house.shop.gateway.settle(refund)
-        await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+        await system.shop.gateway.settle(refund)
+        await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
         for handle in (refunded, stopped):
             assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
-async def test_an_event_that_came_by_webhook_is_not_told_again(api_house: ApiHouse, tmp_path: Path) -> None:
-    house = api_house.house
-    sample, handle, _, refund = await waiting_for_settlement(house)
+async def test_an_event_that_came_by_webhook_is_not_told_again(api_system: ApiSystem, tmp_path: Path) -> None:
+    system = api_system.system
+    sample, handle, _, refund = await waiting_for_settlement(system)
 
     async def came() -> bool:
-        return bool(await rows_of(house.engine, refund))
+        return bool(await rows_of(system.engine, refund))
 
     await eventually(came, "the webhook has come")
-    (row,) = await rows_of(house.engine, refund)
-    await was_told(house.engine, row.event_id)
-    env = environment(api_house.temporal, api_house.database_url)
-    env = reconciling(env, house.shop.gateway.url, house.shop.carrier.easypost_url)
+    (row,) = await rows_of(system.engine, refund)
+    await was_told(system.engine, row.event_id)
+    env = environment(api_system.temporal, api_system.database_url)
+    env = reconciling(env, system.shop.gateway.url, system.shop.carrier.easypost_url)
     async with running_api(tmp_path / "api.log", env) as api:
         await logged(api, "events_reconciled", provider="stripe")
         await logged(api, "events_reconciled", provider="easypost")
         assert row.event_id not in {line["event_id"] for line in api.lines() if line["event"] == "event_found"}
-    (after,) = await rows_of(house.engine, refund)
+    (after,) = await rows_of(system.engine, refund)
     assert after.attempts == 1
     assert (await signals(handle)).count(row.event_id) == 1
     await handle.terminate(f"the test of order {sample.order_id} is over")
 
 
 async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHouse, tmp_path: Path) -> None:
-    shop = quiet.house.shop
+    shop = quiet.system.shop
     total = money("20.00 USD")
     refund = await shop.gateway.refund_elsewhere(await shop.gateway.create_payment(total, capture=total), total)
     parcel = await shop.carrier.parcel(Script.IN_NETWORK)
@@ -175,49 +175,49 @@ async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHo
         for subject in (refund, parcel.tracking_number):
 
             async def found(subject: str = subject) -> bool:
-                return bool(await rows_of(quiet.house.engine, subject))
+                return bool(await rows_of(quiet.system.engine, subject))
 
             await eventually(found, f"the event about {subject} is kept")
-            (row,) = await rows_of(quiet.house.engine, subject)
+            (row,) = await rows_of(quiet.system.engine, subject)
             assert (row.order_id, row.told_at) == (None, None)
             assert (await logged(api, "event_found", event_id=row.event_id))["status"] == "unmatched"
 
 
 async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet: QuietHouse, tmp_path: Path) -> None:
-    house = quiet.house
-    _, handle, _, refund = await waiting_for_settlement(house)
-    await house.shop.gateway.settle(refund)
+    system = quiet.system
+    _, handle, _, refund = await waiting_for_settlement(system)
+    await system.shop.gateway.settle(refund)
     total = money("20.00 USD")
-    other = await house.shop.gateway.create_payment(total, capture=total)
+    other = await system.shop.gateway.create_payment(total, capture=total)
     for _ in range(MORE_THAN_A_PAGE // 2 + 1):  # two events each
-        await house.shop.gateway.refund_elsewhere(other, money("0.01 USD"))
+        await system.shop.gateway.refund_elsewhere(other, money("0.01 USD"))
     async with looking(quiet, tmp_path) as api:
         assert (await handle.result()).outcome is Outcome.CANCELLED
         assert (await logged(api, "events_reconciled", provider="stripe"))["found"] > MORE_THAN_A_PAGE
 
 
 async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietHouse, tmp_path: Path) -> None:
-    house = quiet.house
-    handle, label = await waiting_for_return(house)
-    await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
-    other = await house.shop.carrier.parcel(Script.IN_NETWORK)
+    system = quiet.system
+    handle, label = await waiting_for_return(system)
+    await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    other = await system.shop.carrier.parcel(Script.IN_NETWORK)
     for _ in range(MORE_THAN_A_PAGE):
-        await house.shop.carrier.scan(other.shipment_id, TrackerStatus.IN_TRANSIT)
+        await system.shop.carrier.scan(other.shipment_id, TrackerStatus.IN_TRANSIT)
     async with looking(quiet, tmp_path):
         assert (await handle.result()).outcome is Outcome.CANCELLED
 
         async def all_found() -> bool:
-            return len(await rows_of(house.engine, other.tracking_number)) == MORE_THAN_A_PAGE
+            return len(await rows_of(system.engine, other.tracking_number)) == MORE_THAN_A_PAGE
 
         await eventually(all_found, "every scan is kept")
 
 
 async def test_a_provider_that_is_down_is_asked_again_and_holds_no_other_up(quiet: QuietHouse, tmp_path: Path) -> None:
-    house = quiet.house
-    _, refunded, _, refund = await waiting_for_settlement(house)
-    stopped, label = await waiting_for_return(house)
-    await house.shop.gateway.settle(refund)
-    await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    system = quiet.system
+    _, refunded, _, refund = await waiting_for_settlement(system)
+    stopped, label = await waiting_for_return(system)
+    await system.shop.gateway.settle(refund)
+    await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     quiet.gateway.kill()
     try:
         async with looking(quiet, tmp_path) as api:

@@ -29,11 +29,11 @@ from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import SampleOrder, card, line, request
-from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiHouse, environment, running_api
+from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiSystem, environment, running_api
 from tests.fixtures.databases import Databases
-from tests.house import SUPERVISOR, Handle, House, eventually
 from tests.processes.events import kept, signals, waiting_for_settlement, was_told
 from tests.providers import order_book_samples as samples
+from tests.system import SUPERVISOR, Handle, System, eventually
 from tests.workflows.samples import an_id, captured, in_network
 from workflows.cancellation import CancellationWorkflow
 
@@ -60,102 +60,102 @@ async def send(
 # Delivered by the stand-ins, repeated and out of order as they do
 
 
-async def test_the_gateways_event_ends_the_wait_for_the_settlement(api_house: ApiHouse) -> None:
+async def test_the_gateways_event_ends_the_wait_for_the_settlement(api_system: ApiSystem) -> None:
     """B22: the run looks by itself only every six hours."""
-    house = api_house.house
-    _, handle, _, refund = await waiting_for_settlement(house)
-    await house.shop.gateway.settle(refund)
+    system = api_system.system
+    _, handle, _, refund = await waiting_for_settlement(system)
+    await system.shop.gateway.settle(refund)
     result = await handle.result()
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
     assert await signals(handle)
 
 
-async def test_the_gateways_event_tells_that_a_refund_has_failed(api_house: ApiHouse) -> None:
+async def test_the_gateways_event_tells_that_a_refund_has_failed(api_system: ApiSystem) -> None:
     """B23: it needs a person then."""
-    house = api_house.house
-    _, handle, _, refund = await waiting_for_settlement(house)
-    await house.shop.gateway.fail(refund)
-    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    system = api_system.system
+    _, handle, _, refund = await waiting_for_settlement(system)
+    await system.shop.gateway.fail(refund)
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
     await handle.terminate("the test is over")
 
 
-async def test_the_carriers_event_ends_the_wait_for_the_return_scan(api_house: ApiHouse) -> None:
+async def test_the_carriers_event_ends_the_wait_for_the_return_scan(api_system: ApiSystem) -> None:
     """C6: the run looks by itself only every two hours."""
-    house = api_house.house
+    system = api_system.system
     sample = in_network(Script.INTERCEPT_SILENT)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
-    label = house.shop.labels[sample.order_id][0]
-    await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    label = system.shop.labels[sample.order_id][0]
+    await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
 # After the end
 
 
-def latest(house: House, order_id: str) -> Handle:
-    return house.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id))
+def latest(system: System, order_id: str) -> Handle:
+    return system.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id))
 
 
 async def test_a_refund_that_fails_after_the_end_is_heard_of_and_the_cancellation_opened_again(
-    api_house: ApiHouse,
+    api_system: ApiSystem,
 ) -> None:
     """B23: succeeded became failed; a person makes it again, and it settles."""
-    house = api_house.house
+    system = api_system.system
     sample = captured()
-    await house.shop.place(sample)
-    ended = await house.cancel(request(sample))
-    payment = house.shop.payments[sample.order_id][0]
-    [made] = await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
-    await house.shop.gateway.fail(made.object_id)
-    handle = latest(house, sample.order_id)
-    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.shop.place(sample)
+    ended = await system.cancel(request(sample))
+    payment = system.shop.payments[sample.order_id][0]
+    [made] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
+    await system.shop.gateway.fail(made.object_id)
+    handle = latest(system, sample.order_id)
+    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert progress.cancellation_id == ended.cancellation_id
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
     result = await handle.result()
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
-    assert len(await house.refunds(sample.order_id)) == 2  # the first of which has failed
+    assert len(await system.refunds(sample.order_id)) == 2  # the first of which has failed
 
 
-async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_turned_round(api_house: ApiHouse) -> None:
+async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_turned_round(api_system: ApiSystem) -> None:
     """C4: its label was voided and used all the same."""
-    house = api_house.house
+    system = api_system.system
     sample = captured()
-    await house.shop.place(sample)
-    await house.cancel(request(sample))
-    label = house.shop.labels[sample.order_id][0]
-    await house.shop.carrier.scan(label, TrackerStatus.IN_TRANSIT)
-    handle = latest(house, sample.order_id)
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
-    await house.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+    await system.shop.place(sample)
+    await system.cancel(request(sample))
+    label = system.shop.labels[sample.order_id][0]
+    await system.shop.carrier.scan(label, TrackerStatus.IN_TRANSIT)
+    handle = latest(system, sample.order_id)
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     assert (await handle.result()).goods is GoodsStatus.COMING_BACK
-    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 
 async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_holds_its_order(
-    api_house: ApiHouse,
+    api_system: ApiSystem,
 ) -> None:
     """The second part of the order waits for an approval when the refund of the first one fails."""
-    house = api_house.house
+    system = api_system.system
     sample = SampleOrder(
         order_id=an_id(),
         lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "600.00 USD")),
         tenders=(card("620.00 USD"),),
     )
-    await house.shop.place(sample)
-    first = await house.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
-    _, second = await house.submit(request(sample, request_id="the-rest"))
-    await house.waits_for(second, State.WAITING_FOR_APPROVAL)
-    [made] = await house.shop.gateway.effects(house.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
-    await house.shop.gateway.fail(made.object_id)
+    await system.shop.place(sample)
+    first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
+    _, second = await system.submit(request(sample, request_id="the-rest"))
+    await system.waits_for(second, State.WAITING_FOR_APPROVAL)
+    [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
+    await system.shop.gateway.fail(made.object_id)
 
     async def arrived() -> bool:
-        return any(row.subject == made.object_id and row.amiss for row in await _rows(house.engine))
+        return any(row.subject == made.object_id and row.amiss for row in await _rows(system.engine))
 
     await eventually(arrived, "the event has arrived")
-    events = SqlProviderEvents(house.engine)
+    events = SqlProviderEvents(system.engine)
     about = DueEvent(
         provider=Provider.STRIPE,
         event_id="any",
@@ -167,7 +167,7 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
     ended = await events.ended(about)
     assert ended is not None
     assert (ended.busy, ended.request.request_id) == (True, f"req-{sample.order_id}")
-    assert (await house.waits_for(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
+    assert (await system.waits_for(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
     await second.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
     await second.result()
     ended = await events.ended(about)
@@ -176,33 +176,33 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
 
 
 async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at_after_the_end(
-    api_house: ApiHouse,
+    api_system: ApiSystem,
 ) -> None:
     """B23, D6: the run waits for a person and has looked at its refunds for the last time."""
-    house = api_house.house
+    system = api_system.system
     sample = captured()
-    await house.shop.place(sample)
-    await books.lock_order(house.engine, sample.order_id, "the accounting period is closed")
-    _, first = await house.submit(request(sample))
-    await house.waits_for(first, State.NEEDS_ATTENTION)
-    [made] = await house.shop.gateway.effects(house.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
-    await house.shop.gateway.fail(made.object_id)
+    await system.shop.place(sample)
+    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    _, first = await system.submit(request(sample))
+    await system.waits_for(first, State.NEEDS_ATTENTION)
+    [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
+    await system.shop.gateway.fail(made.object_id)
 
     async def kept_for_later() -> bool:
-        about = [row for row in await _rows(house.engine) if row.subject == made.object_id and row.amiss]
+        about = [row for row in await _rows(system.engine) if row.subject == made.object_id and row.amiss]
         later = datetime.now(UTC) + timedelta(minutes=2)
         return bool(about) and all(row.told_at is None and row.due_at > later for row in about)
 
     await eventually(kept_for_later, "the event is kept until the end")
-    await books.lock_order(house.engine, sample.order_id, None)
+    await books.lock_order(system.engine, sample.order_id, None)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
     await first.execute_update(CancellationWorkflow.retry_step, retry)
     await first.result()
-    async with AsyncSession(house.engine) as session:
+    async with AsyncSession(system.engine) as session:
         await session.execute(update(WebhookEventRow).values(due_at=datetime.now(UTC)))
         await session.commit()
-    again = latest(house, sample.order_id)
-    progress = await house.waits_for(again, State.NEEDS_ATTENTION)
+    again = latest(system, sample.order_id)
+    progress = await system.waits_for(again, State.NEEDS_ATTENTION)
     assert f"refund {made.object_id} over 64.00 USD failed" in progress.waits[0].reason
     await again.terminate("the test is over")
 
@@ -212,40 +212,40 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
 
 @pytest.mark.parametrize("order", list(permutations(["refund.created", "refund.updated", "charge.refunded"])))
 async def test_events_in_any_order_and_repeated_come_to_the_same_end(
-    api: Api, api_house: ApiHouse, order: tuple[str, ...]
+    api: Api, api_system: ApiSystem, order: tuple[str, ...]
 ) -> None:
     """They only wake the run up: before the money has settled they change nothing."""
-    house = api_house.house
-    _, handle, payment, refund = await waiting_for_settlement(house)
+    system = api_system.system
+    _, handle, payment, refund = await waiting_for_settlement(system)
     events = [event(kind, payment, status="succeeded") for kind in order]
     for one in (*events, *reversed(events)):
         assert (await send(api, one)).status_code == 200
     for one in events:
-        await was_told(house.engine, one["id"])
-    assert (await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)).steps
-    await house.shop.gateway.settle(refund)
+        await was_told(system.engine, one["id"])
+    assert (await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)).steps
+    await system.shop.gateway.settle(refund)
     for one in reversed(events):
         assert (await send(api, one)).json()["status"] == "repeated"
     result = await handle.result()
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
-    assert await house.refunds(result.order_id) == [money("52.35 USD")]
+    assert await system.refunds(result.order_id) == [money("52.35 USD")]
 
 
-async def test_an_event_that_comes_twice_is_told_once(api: Api, api_house: ApiHouse) -> None:
+async def test_an_event_that_comes_twice_is_told_once(api: Api, api_system: ApiSystem) -> None:
     """Ten at the same time, and again."""
-    house = api_house.house
-    _, handle, payment, refund = await waiting_for_settlement(house)
+    system = api_system.system
+    _, handle, payment, refund = await waiting_for_settlement(system)
     mine = event("refund.updated", payment)
     answers = await asyncio.gather(*(send(api, mine) for _ in range(10)))
     assert sorted(answer.json()["status"] for answer in answers) == ["accepted", *["repeated"] * 9]
-    await was_told(house.engine, mine["id"])
+    await was_told(system.engine, mine["id"])
     assert (await send(api, mine)).json()["status"] == "repeated"
-    await house.shop.gateway.settle(refund)
+    await system.shop.gateway.settle(refund)
     await handle.result()
     assert (await signals(handle)).count(mine["id"]) == 1
 
 
-async def test_a_forged_a_changed_and_a_stale_event_are_refused_and_not_kept(api: Api, api_house: ApiHouse) -> None:
+async def test_a_forged_a_changed_and_a_stale_event_are_refused_and_not_kept(api: Api, api_system: ApiSystem) -> None:
     mine = event("refund.updated", "pi_1")
     body = json.dumps(mine)
     good = stripe.WebhookSignature.generate_signature_header(body, STRIPE_SECRET)
@@ -265,7 +265,7 @@ async def test_a_forged_a_changed_and_a_stale_event_are_refused_and_not_kept(api
         assert answer.status_code == 400
         assert answer.json()["type"] == "urn:order-cancellation:signature_invalid"
         assert STRIPE_SECRET not in answer.text
-    assert await kept(api_house.house.engine, mine["id"]) is None
+    assert await kept(api_system.system.engine, mine["id"]) is None
 
 
 async def test_while_a_secret_is_replaced_both_are_good(api: Api) -> None:
@@ -273,13 +273,13 @@ async def test_while_a_secret_is_replaced_both_are_good(api: Api) -> None:
         assert (await send(api, event("refund.updated", "pi_unknown"), secret=secret)).status_code == 200
 
 
-async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, api_house: ApiHouse) -> None:
+async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, api_system: ApiSystem) -> None:
     """An unknown payment, an unknown kind about a payment that we know, an unknown parcel."""
-    house = api_house.house
+    system = api_system.system
     sample = captured()
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     unknown_payment = event("refund.updated", "pi_unknown")
-    unknown_kind = event("charge.updated", house.shop.payments[sample.order_id][0])
+    unknown_kind = event("charge.updated", system.shop.payments[sample.order_id][0])
     for one in (unknown_payment, unknown_kind):
         assert (await send(api, one)).json() == {"event_id": one["id"], "status": "unmatched"}
     parcel = {
@@ -291,7 +291,7 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     answer = await api.http.post(EASYPOST, content=body, headers={"X-Hmac-Signature": sign(body, WEBHOOK_SECRET)})
     assert answer.json() == {"event_id": parcel["id"], "status": "unmatched"}
     for one in (unknown_payment, unknown_kind, parcel):
-        row = await kept(house.engine, str(one["id"]))
+        row = await kept(system.engine, str(one["id"]))
         assert row is not None
         assert (row.order_id, row.told_at) == (None, None)
 
@@ -302,34 +302,34 @@ async def test_a_signed_body_that_is_no_event_is_refused(api: Api, body: bytes) 
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:order-cancellation:not_an_event")
 
 
-async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api, api_house: ApiHouse) -> None:
+async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api, api_system: ApiSystem) -> None:
     """Never begun, and ended."""
-    house = api_house.house
+    system = api_system.system
     sample = captured(parcels=())
-    await house.shop.place(sample)
-    payment = house.shop.payments[sample.order_id][0]
+    await system.shop.place(sample)
+    payment = system.shop.payments[sample.order_id][0]
     early = event("refund.updated", payment)
     assert (await send(api, early)).json()["status"] == "accepted"
-    await was_told(house.engine, early["id"])
-    await house.cancel(request(sample))
+    await was_told(system.engine, early["id"])
+    await system.cancel(request(sample))
     late = event("refund.updated", payment)
     await send(api, late)
-    await was_told(house.engine, late["id"])
-    row = await kept(house.engine, late["id"])
+    await was_told(system.engine, late["id"])
+    row = await kept(system.engine, late["id"])
     assert row is not None
     assert row.attempts == 1
 
 
 async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
-    api_house: ApiHouse, databases: Databases, tmp_path: Path
+    api_system: ApiSystem, databases: Databases, tmp_path: Path
 ) -> None:
     """By another process of the API, out of the same order book."""
-    house = api_house.house
-    sample, handle, payment, _ = await waiting_for_settlement(house)
+    system = api_system.system
+    sample, handle, payment, _ = await waiting_for_settlement(system)
     url = await databases.sqlite(tmp_path / "order_book.db")
     engine = open_engine(url)
     try:
-        order = await house.book.read_order(sample.order_id)
+        order = await system.book.read_order(sample.order_id)
         await books.add_order(engine, order, email="buyer@shop.example")
         mine = event("refund.updated", payment)
         async with running_api(tmp_path / "away.log", environment("127.0.0.1:9", url)) as api:
@@ -342,7 +342,7 @@ async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
         row = await kept(engine, mine["id"])
         assert row is not None
         assert row.told_at is None
-        async with running_api(tmp_path / "back.log", environment(api_house.temporal, url)):
+        async with running_api(tmp_path / "back.log", environment(api_system.temporal, url)):
             await was_told(engine, mine["id"])
         assert (await signals(handle)).count(mine["id"]) == 1
     finally:

@@ -26,24 +26,24 @@ from sandbox.serving import ROOT, Process
 from sandbox.shop import request
 from tests.fixtures.mail import Mailbox
 from tests.fixtures.temporal import start_dev_server
-from tests.house import House, eventually
+from tests.system import System, eventually
 from tests.workflows.samples import captured
 from worker import load_policy
 
 
-def environment(house: House, mailbox: Mailbox) -> dict[str, str]:
+def environment(system: System, mailbox: Mailbox) -> dict[str, str]:
     """The settings of a worker on the test's parts."""
     return {
-        "TEMPORAL_ADDRESS": house.client.service_client.config.target_host,
-        "DATABASE_URL": house.engine.url.render_as_string(hide_password=False),
+        "TEMPORAL_ADDRESS": system.client.service_client.config.target_host,
+        "DATABASE_URL": system.engine.url.render_as_string(hide_password=False),
         "STRIPE_API_KEY": SANDBOX_KEY,
-        "STRIPE_BASE_URL": house.shop.gateway.url,
+        "STRIPE_BASE_URL": system.shop.gateway.url,
         "EASYPOST_API_KEY": EASYPOST_KEY,
-        "EASYPOST_BASE_URL": house.shop.carrier.easypost_url,
+        "EASYPOST_BASE_URL": system.shop.carrier.easypost_url,
         "UPS_CLIENT_ID": UPS_CLIENT_ID,
         "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
-        "UPS_BASE_URL": house.shop.carrier.ups_url,
-        "UPS_TOKEN_URL": f"{house.shop.carrier.ups_url}/security/v1/oauth/token",
+        "UPS_BASE_URL": system.shop.carrier.ups_url,
+        "UPS_TOKEN_URL": f"{system.shop.carrier.ups_url}/security/v1/oauth/token",
         "SMTP_HOST": mailbox.host,
         "SMTP_PORT": str(mailbox.port),
         "LOG_FORMAT": "json",
@@ -75,62 +75,62 @@ class Workers:
 
 
 @pytest.fixture
-def workers(real_time_house: House, mailbox: Mailbox, tmp_path: Path) -> Iterator[Workers]:
-    made = Workers(environment(real_time_house, mailbox), tmp_path, [])
+def workers(real_time_system: System, mailbox: Mailbox, tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(environment(real_time_system, mailbox), tmp_path, [])
     yield made
     for process in made.started:
         process.kill()
 
 
 @pytest.fixture
-def process_house(real_time_house: House) -> House:
+def process_system(real_time_system: System) -> System:
     """The worker process listens on the product's own queue."""
-    real_time_house.task_queue = TASK_QUEUE
-    return real_time_house
+    real_time_system.task_queue = TASK_QUEUE
+    return real_time_system
 
 
 async def test_a_worker_killed_between_the_gateways_commit_and_its_record_refunds_once(
-    process_house: House, workers: Workers
+    process_system: System, workers: Workers
 ) -> None:
     """D7: the gateway works on the refund while the worker dies; the next worker finds it."""
-    house = process_house
+    system = process_system
     sample = captured(parcels=())
-    await house.shop.place(sample)
-    payment = house.shop.payments[sample.order_id][0]
-    await house.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
+    await system.shop.place(sample)
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
     worker = workers.start()
-    _, handle = await house.submit(request(sample))
+    _, handle = await system.submit(request(sample))
 
     async def asked() -> bool:
-        return await house.shop.gateway.faults_left(payment) == 0
+        return await system.shop.gateway.faults_left(payment) == 0
 
     await eventually(asked, "the refund is asked for")
-    assert await house.refunds(sample.order_id) == []
+    assert await system.refunds(sample.order_id) == []
     worker.kill()
 
     async def committed() -> bool:
-        return bool(await house.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))
+        return bool(await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))
 
     await eventually(committed, "the gateway commits the refund that nobody waits for any more")
     workers.start()
     result = await handle.result()
     assert result.outcome is Outcome.CANCELLED
-    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
-    await house.assert_books_balance()
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]
+    await system.assert_books_balance()
 
 
-async def test_sigterm_lets_the_running_step_end(process_house: House, workers: Workers) -> None:
+async def test_sigterm_lets_the_running_step_end(process_system: System, workers: Workers) -> None:
     """Nothing is lost and no attempt is repeated."""
-    house = process_house
+    system = process_system
     sample = captured(parcels=())
-    await house.shop.place(sample)
-    payment = house.shop.payments[sample.order_id][0]
-    await house.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
+    await system.shop.place(sample)
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
     worker = workers.start()
-    _, handle = await house.submit(request(sample))
+    _, handle = await system.submit(request(sample))
 
     async def asked() -> bool:
-        return await house.shop.gateway.faults_left(payment) == 0
+        return await system.shop.gateway.faults_left(payment) == 0
 
     await eventually(asked, "the refund is asked for")
     os.kill(worker.pid, signal.SIGTERM)
@@ -147,14 +147,14 @@ async def test_sigterm_lets_the_running_step_end(process_house: House, workers: 
 
 
 async def test_every_line_names_its_cancellation_and_comes_once_also_under_replay(
-    process_house: House, workers: Workers
+    process_system: System, workers: Workers
 ) -> None:
     """The second worker replays the run from its start and says nothing twice."""
-    house = process_house
+    system = process_system
     sample = captured(total="600.00 USD")
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     first = workers.start()
-    submission, handle = await house.submit(request(sample))
+    submission, handle = await system.submit(request(sample))
     first.kill()
     workers.start()
     await handle.cancel()
@@ -173,14 +173,14 @@ async def test_every_line_names_its_cancellation_and_comes_once_also_under_repla
     }
 
 
-async def test_nothing_personal_or_secret_is_in_the_log(process_house: House, workers: Workers) -> None:
+async def test_nothing_personal_or_secret_is_in_the_log(process_system: System, workers: Workers) -> None:
     """I8"""
-    house = process_house
+    system = process_system
     sample = captured(parcels=())
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     worker = workers.start()
     private = request(sample).model_copy(update={"note": "call Mrs. Canary at 555-0199"})
-    _, handle = await house.submit(private)
+    _, handle = await system.submit(private)
     await handle.result()
     worker.stop()
     log = worker.log.read_text()
@@ -209,10 +209,10 @@ def test_settings_that_are_missing_are_named() -> None:
     assert "Traceback" not in done.stderr
 
 
-async def test_a_policy_that_does_not_read_is_named(real_time_house: House, mailbox: Mailbox, tmp_path: Path) -> None:
+async def test_a_policy_that_does_not_read_is_named(real_time_system: System, mailbox: Mailbox, tmp_path: Path) -> None:
     broken = tmp_path / "policy.toml"
     broken.write_text('version = "1"\nwindow = "soon"\n')
-    done = run_worker({**environment(real_time_house, mailbox), "POLICY_FILE": str(broken)})
+    done = run_worker({**environment(real_time_system, mailbox), "POLICY_FILE": str(broken)})
     assert done.returncode == 2
     assert "policy.toml is not valid: window: " in done.stderr
     assert "reasons: Field required" in done.stderr
@@ -239,15 +239,15 @@ def test_a_rule_that_is_misspelt_or_cannot_be_followed_is_refused(
         load_policy(changed)
 
 
-async def test_a_server_that_does_not_answer_is_named(real_time_house: House, mailbox: Mailbox) -> None:
-    done = run_worker({**environment(real_time_house, mailbox), "TEMPORAL_ADDRESS": "127.0.0.1:1"})
+async def test_a_server_that_does_not_answer_is_named(real_time_system: System, mailbox: Mailbox) -> None:
+    done = run_worker({**environment(real_time_system, mailbox), "TEMPORAL_ADDRESS": "127.0.0.1:1"})
     assert done.returncode == 3
     assert "does not answer at 127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-async def test_a_database_without_tables_is_named(real_time_house: House, mailbox: Mailbox, tmp_path: Path) -> None:
-    env = {**environment(real_time_house, mailbox), "DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
+async def test_a_database_without_tables_is_named(real_time_system: System, mailbox: Mailbox, tmp_path: Path) -> None:
+    env = {**environment(real_time_system, mailbox), "DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
     done = await asyncio.to_thread(run_worker, env)
     assert done.returncode == 2
     assert "run python -m providers.order_book.migrate" in done.stderr
@@ -255,12 +255,12 @@ async def test_a_database_without_tables_is_named(real_time_house: House, mailbo
 
 
 async def test_missing_search_attributes_are_named_with_the_command_that_creates_them(
-    real_time_house: House, mailbox: Mailbox
+    real_time_system: System, mailbox: Mailbox
 ) -> None:
     """And that command is all it takes."""
     async with await start_dev_server(attributes=False) as server:
         address = server.client.service_client.config.target_host
-        env = {**environment(real_time_house, mailbox), "TEMPORAL_ADDRESS": address}
+        env = {**environment(real_time_system, mailbox), "TEMPORAL_ADDRESS": address}
         done = await asyncio.to_thread(run_worker, env)
         assert done.returncode == 2
         command = done.stderr.strip().splitlines()[-1].strip()

@@ -13,7 +13,7 @@ from temporalio.workflow import NondeterminismError
 
 from runtime.plugin import plugin
 from tests.fixtures.recording import HISTORIES, file_of, record
-from tests.house import House
+from tests.system import System
 from workflows.cancellation import CancellationWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
@@ -41,7 +41,7 @@ def test_every_path_that_is_tested_has_its_history() -> None:
     for module in sorted(PATHS.glob("test_*.py")):
         tree = ast.parse(module.read_text(encoding="utf-8"))
         for found in tree.body:
-            if isinstance(found, ast.AsyncFunctionDef) and {"house", "real_time_house"} & {
+            if isinstance(found, ast.AsyncFunctionDef) and {"system", "real_time_system"} & {
                 arg.arg for arg in found.args.args
             }:
                 if not found.name.startswith("test_"):
@@ -86,10 +86,10 @@ async def test_a_process_that_skips_a_step_does_not_replay(monkeypatch: pytest.M
         await unsandboxed.replay_workflow(read(file_of("a_captured_payment_is_refunded")))
 
 
-async def test_a_history_that_is_there_is_never_recorded_again(real_time_house: House) -> None:
+async def test_a_history_that_is_there_is_never_recorded_again(real_time_system: System) -> None:
     there = file_of("a_captured_payment_is_refunded")
     before = there.read_bytes()
-    await record(real_time_house, "test_a_captured_payment_is_refunded")
+    await record(real_time_system, "test_a_captured_payment_is_refunded")
     assert there.read_bytes() == before
 
 

@@ -33,7 +33,7 @@ from runtime.plugin import sandboxed
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
-from tests.house import SUPERVISOR, Handle, House, eventually
+from tests.system import SUPERVISOR, Handle, System, eventually
 from tests.workflows.samples import an_id
 from workflows.cancellation import CancellationWorkflow
 
@@ -84,20 +84,20 @@ class _HeldTasks(WorkflowRunner):
         self._inner.set_worker_level_failure_exception_types(types)
 
 
-async def info(house: House, handle: Handle) -> WorkflowExecutionInfo:
+async def info(system: System, handle: Handle) -> WorkflowExecutionInfo:
     """By the raw call: `describe()` cannot read an unset time attribute from the time-skipping server."""
     asked = DescribeWorkflowExecutionRequest(
-        namespace=house.client.namespace, execution=WorkflowExecution(workflow_id=handle.id)
+        namespace=system.client.namespace, execution=WorkflowExecution(workflow_id=handle.id)
     )
-    return (await house.client.workflow_service.describe_workflow_execution(asked)).workflow_execution_info
+    return (await system.client.workflow_service.describe_workflow_execution(asked)).workflow_execution_info
 
 
 async def run_once(
-    house: House, sample: SampleOrder, *, cancel_at: int | None, reject: bool
+    system: System, sample: SampleOrder, *, cancel_at: int | None, reject: bool
 ) -> tuple[CancellationResult, int, bool]:
     """One run to its end, cancelled when its history has `cancel_at` events. Returns its result, the length of its
     history, and whether the request landed while the run was open."""
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     handle: Handle | None = None
     sent = False
 
@@ -106,23 +106,23 @@ async def run_once(
         if handle is None or cancel_at is None or sent:
             return
         if length is None:
-            length = (await info(house, handle)).history_length
+            length = (await info(system, handle)).history_length
         if length >= cancel_at:
             sent = True
             await handle.cancel()
 
     if cancel_at is not None and cancel_at <= 2:
-        handle = await house.start(request(sample))
+        handle = await system.start(request(sample))
         sent = True
         await handle.cancel()
     runner = _HeldTasks(hold, asyncio.get_running_loop())
-    async with house.worker(workflow_runner=runner, more_interceptors=[_HeldActivities(hold)]):
+    async with system.worker(workflow_runner=runner, more_interceptors=[_HeldActivities(hold)]):
         if handle is None:
-            handle = await house.start(request(sample))
+            handle = await system.start(request(sample))
         started = handle
 
         async def closed() -> bool:
-            if int((await info(house, started)).status) != int(WorkflowExecutionStatus.RUNNING):
+            if int((await info(system, started)).status) != int(WorkflowExecutionStatus.RUNNING):
                 return True
             if reject and (await started.query(CancellationWorkflow.progress)).state is State.WAITING_FOR_APPROVAL:
                 try:
@@ -132,38 +132,38 @@ async def run_once(
             return False
 
         await eventually(closed, f"the run cancelled at event {cancel_at} ends")
-        return await started.result(), (await info(house, started)).history_length, sent
+        return await started.result(), (await info(system, started)).history_length, sent
 
 
-async def assert_whole(house: House, sample: SampleOrder, result: CancellationResult, at: object) -> None:
+async def assert_whole(system: System, sample: SampleOrder, result: CancellationResult, at: object) -> None:
     """Either everything happened, once, or nothing is left of what happened: I1, I2, I3, I5, I9."""
-    order = await house.book.read_order(sample.order_id)
-    refunds = await house.refunds(sample.order_id)
-    carrier = await house.carrier_effects(sample.order_id)
-    state = next((c.outcome for c in await books.cancellations(house.engine) if c.order_id == sample.order_id), None)
+    order = await system.book.read_order(sample.order_id)
+    refunds = await system.refunds(sample.order_id)
+    carrier = await system.carrier_effects(sample.order_id)
+    state = next((c.outcome for c in await books.cancellations(system.engine) if c.order_id == sample.order_id), None)
     assert order.held_by is None, at
     if result.outcome is Outcome.CANCELLED:
         assert refunds == [money("64.00 USD")], at
         assert order.state is OrderState.CANCELLED, at
         assert carrier == ["label.void_submitted"], at
         assert state is Outcome.CANCELLED, at
-        await house.assert_books_balance()
+        await system.assert_books_balance()
         return
     assert result.outcome is Outcome.ROLLED_BACK, at
     assert refunds == [], at
     assert order.state is OrderState.OPEN, at
     assert not any(shipment.stopped for shipment in order.shipments), at
     assert state in {None, Outcome.ROLLED_BACK}, at
-    voided, bought = carrier.count("label.void_submitted"), len(await relabelled(house, sample))
+    voided, bought = carrier.count("label.void_submitted"), len(await relabelled(system, sample))
     assert voided == bought, f"{at}: {voided} labels voided, {bought} bought again"
     assert voided <= 1, at
     if voided:
         assert result.goods is GoodsStatus.MOVING_AGAIN, at
 
 
-async def relabelled(house: House, sample: SampleOrder) -> list[str]:
-    first = set(house.shop.labels[sample.order_id])
-    now = {s.label_reference for s in (await house.book.read_order(sample.order_id)).shipments if s.label_reference}
+async def relabelled(system: System, sample: SampleOrder) -> list[str]:
+    first = set(system.shop.labels[sample.order_id])
+    now = {s.label_reference for s in (await system.book.read_order(sample.order_id)).shipments if s.label_reference}
     return sorted(now - first)
 
 
@@ -179,17 +179,17 @@ def sample_order(*, review: bool) -> SampleOrder:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["happy", "roll_back"])
-async def test_a_cancel_request_at_any_event_leaves_nothing_half_done(bare_house: House, path: str) -> None:
-    house, reject = bare_house, path == "roll_back"
+async def test_a_cancel_request_at_any_event_leaves_nothing_half_done(bare_system: System, path: str) -> None:
+    system, reject = bare_system, path == "roll_back"
     sample = sample_order(review=reject)
-    result, length, _ = await run_once(house, sample, cancel_at=None, reject=reject)
+    result, length, _ = await run_once(system, sample, cancel_at=None, reject=reject)
     assert result.outcome is (Outcome.ROLLED_BACK if reject else Outcome.CANCELLED)
-    await assert_whole(house, sample, result, "not cancelled")
+    await assert_whole(system, sample, result, "not cancelled")
     outcomes = []
     for index in range(1, length + 1):
         sample = sample_order(review=reject)
-        result, _, sent = await run_once(house, sample, cancel_at=index, reject=reject)
-        await assert_whole(house, sample, result, f"cancelled at event {index} of {length}")
+        result, _, sent = await run_once(system, sample, cancel_at=index, reject=reject)
+        await assert_whole(system, sample, result, f"cancelled at event {index} of {length}")
         outcomes.append((sent, result.outcome))
     assert outcomes[0] == (True, Outcome.ROLLED_BACK)
     assert sum(sent for sent, _ in outcomes) > length * 0.8

@@ -15,33 +15,33 @@ from domain.policy import AbuseLimit, Mailboxes, Rule, Verdict
 from domain.request import Actor, ActorKind, LineScope
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
-from tests.house import AGENT, POLICY, House
+from tests.system import AGENT, POLICY, System
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
 
-async def test_outside_the_window_a_second_person_is_asked_and_the_order_not_refused(house: House) -> None:
+async def test_outside_the_window_a_second_person_is_asked_and_the_order_not_refused(system: System) -> None:
     """A7"""
     sample = captured().model_copy(update={"age": timedelta(days=31)})
-    await house.shop.place(sample)
-    submission, handle = await house.submit(request(sample))
+    await system.shop.place(sample)
+    submission, handle = await system.submit(request(sample))
     assert (submission.decision.verdict, submission.decision.rule) == (Verdict.NEEDS_APPROVAL, Rule.OUTSIDE_WINDOW)
     assert submission.decision.policy_version == POLICY.version
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    await house.approve(handle)
-    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.approve(handle)
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED
 
 
-async def test_a_reason_that_the_customer_may_not_claim_is_rejected_and_nothing_is_touched(house: House) -> None:
+async def test_a_reason_that_the_customer_may_not_claim_is_rejected_and_nothing_is_touched(system: System) -> None:
     """A8"""
     sample = captured()
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     asked = request(sample).model_dump(mode="json") | {"reason": "out_of_stock"}
-    result = await house.cancel(request(sample).model_validate(asked))
+    result = await system.cancel(request(sample).model_validate(asked))
     assert result.decision is not None
     assert (result.outcome, result.decision.rule) == (Outcome.REJECTED, Rule.REASON_NOT_ALLOWED)
     assert "no_longer_needed" in result.decision.allowed_reasons
-    assert await house.carrier_effects(sample.order_id) == []
+    assert await system.carrier_effects(sample.order_id) == []
 
 
 def with_condition(condition: SaleCondition) -> SampleOrder:
@@ -50,30 +50,30 @@ def with_condition(condition: SaleCondition) -> SampleOrder:
     return SampleOrder(order_id=an_id(), lines=(line("L1", 1, "10.00 USD"), bound), tenders=(card("30.00 USD"),))
 
 
-async def test_a_customised_line_is_refused_by_name_and_the_other_line_can_be_cancelled(house: House) -> None:
+async def test_a_customised_line_is_refused_by_name_and_the_other_line_can_be_cancelled(system: System) -> None:
     """A12"""
     sample = with_condition(SaleCondition.CUSTOMISED)
-    await house.shop.place(sample)
-    whole = await house.cancel(request(sample))
+    await system.shop.place(sample)
+    whole = await system.cancel(request(sample))
     assert whole.decision is not None
     assert (whole.outcome, whole.decision.rule) == (Outcome.REJECTED, Rule.CUSTOMISED)
     assert "Line L2" in whole.sentence
-    part = await house.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="the-regular-one"))
+    part = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="the-regular-one"))
     assert (part.outcome, part.refunded) == (Outcome.CANCELLED, money("10.00 USD"))
 
 
-async def test_a_final_sale_waits_for_a_second_person(house: House) -> None:
+async def test_a_final_sale_waits_for_a_second_person(system: System) -> None:
     """A12"""
     sample = with_condition(SaleCondition.FINAL_SALE)
-    await house.shop.place(sample)
-    submission, handle = await house.submit(request(sample))
+    await system.shop.place(sample)
+    submission, handle = await system.submit(request(sample))
     assert submission.decision.rule is Rule.FINAL_SALE
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    await house.approve(handle)
-    assert (await house.end(handle)).refunded == money("30.00 USD")
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.approve(handle)
+    assert (await system.end(handle)).refunded == money("30.00 USD")
 
 
-async def test_an_eu_consumers_withdrawal_passes_the_policy_and_shows_the_laws_due_time(house: House) -> None:
+async def test_an_eu_consumers_withdrawal_passes_the_policy_and_shows_the_laws_due_time(system: System) -> None:
     """A15: final sale, outside the window, above the limit; the money is due 14 days on."""
     bound = line("L1", 1, "900.00 USD").model_copy(update={"condition": SaleCondition.FINAL_SALE})
     sample = SampleOrder(
@@ -84,68 +84,68 @@ async def test_an_eu_consumers_withdrawal_passes_the_policy_and_shows_the_laws_d
         country="DE",
         age=timedelta(days=40),
     )
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     asked = request(sample).model_dump(mode="json") | {"reason": "statutory_withdrawal"}
-    submission, handle = await house.submit(request(sample).model_validate(asked))
+    submission, handle = await system.submit(request(sample).model_validate(asked))
     assert submission.decision.verdict is Verdict.APPROVED
     assert submission.plan is not None
     due = submission.plan.refund_due
     assert due is not None
     assert due.law == "Directive 2011/83/EU, art. 13"
-    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     assert progress.refund_due == due
-    assert "withdrawal_acknowledged" in {notice.kind.value for notice in await books.notices(house.engine)}
-    await house.shop.gateway.advance(timedelta(days=6).total_seconds())
-    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    assert "withdrawal_acknowledged" in {notice.kind.value for notice in await books.notices(system.engine)}
+    await system.shop.gateway.advance(timedelta(days=6).total_seconds())
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED
 
 
-async def test_a_withdrawal_from_the_whole_order_leaves_what_was_made_to_specification(house: House) -> None:
+async def test_a_withdrawal_from_the_whole_order_leaves_what_was_made_to_specification(system: System) -> None:
     """A12, A15"""
     sample = with_condition(SaleCondition.CUSTOMISED).model_copy(
         update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "country": "DE"}
     )
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     asked = request(sample).model_dump(mode="json") | {"reason": "statutory_withdrawal"}
-    result = await house.cancel(request(sample).model_validate(asked))
+    result = await system.cancel(request(sample).model_validate(asked))
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("10.00 USD"))
-    kept = await house.book.read_order(sample.order_id)
+    kept = await system.book.read_order(sample.order_id)
     assert [(one.line_id, one.remaining) for one in kept.lines] == [("L1", 0), ("L2", 1)]
 
 
-async def test_the_due_time_of_a_refund_that_waits_is_never_later_than_the_laws(bare_house: House) -> None:
+async def test_the_due_time_of_a_refund_that_waits_is_never_later_than_the_laws(bare_system: System) -> None:
     """B21: the policy would give it 60 days, 16 CFR 435 gives seven working days."""
-    house = bare_house
+    system = bare_system
     terms = Terms(settlement_due=timedelta(days=60))
-    async with house.worker(policy=POLICY.model_copy(update={"terms": terms})):
+    async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = captured(fault="refund.create:pending_insufficient_funds").model_copy(update={"country": "US"})
-        await house.shop.place(sample)
-        submission, handle = await house.submit(request(sample))
-        progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.shop.place(sample)
+        submission, handle = await system.submit(request(sample))
+        progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
         assert submission.plan is not None
         assert submission.plan.refund_due is not None
         assert progress.waits[0].due_at == submission.plan.refund_due.at
-        await house.skip(timedelta(days=15))
-        assert (await house.waits_for(handle, State.NEEDS_ATTENTION)).waits[0].owner is Owner.REFUND_DEPARTMENT
+        await system.skip(timedelta(days=15))
+        assert (await system.waits_for(handle, State.NEEDS_ATTENTION)).waits[0].owner is Owner.REFUND_DEPARTMENT
 
 
-async def test_a_customer_who_cancels_often_needs_a_second_person(bare_house: House) -> None:
+async def test_a_customer_who_cancels_often_needs_a_second_person(bare_system: System) -> None:
     """The abuse view: carried-out changes of mind count, each order once."""
-    house = bare_house
+    system = bare_system
     policy = POLICY.model_copy(update={"abuse": AbuseLimit(cancellations=2, within=timedelta(days=90))})
-    async with house.worker(policy=policy):
+    async with system.worker(policy=policy):
         customer = f"C-{an_id()}"
         rules = []
         for _ in range(3):
             sample = captured(parcels=()).model_copy(update={"customer": customer})
-            await house.shop.place(sample)
-            submission, handle = await house.submit(request(sample))
+            await system.shop.place(sample)
+            submission, handle = await system.submit(request(sample))
             rules.append(submission.decision.rule)
             if submission.decision.verdict is Verdict.APPROVED:
-                await house.end(handle)
+                await system.end(handle)
         assert rules == [Rule.WITHIN_POLICY, Rule.WITHIN_POLICY, Rule.FREQUENT_CANCELLATIONS]
 
 
-async def test_an_order_discount_is_divided_among_the_lines(house: House) -> None:
+async def test_an_order_discount_is_divided_among_the_lines(system: System) -> None:
     """B32: 10 % on 3 × 100; two of them are worth 180.00, not 200.00."""
     sample = SampleOrder(
         order_id=an_id(),
@@ -153,14 +153,17 @@ async def test_an_order_discount_is_divided_among_the_lines(house: House) -> Non
         tenders=(card("270.00 USD"),),
         discount=money("30.00 USD"),
     )
-    await house.shop.place(sample)
-    first = await house.cancel(request(sample, LineScope(line_id="L1", quantity=2)))
-    second = await house.cancel(request(sample, request_id="the-rest"))
+    await system.shop.place(sample)
+    first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=2)))
+    second = await system.cancel(request(sample, request_id="the-rest"))
     assert (first.refunded, second.refunded) == (money("180.00 USD"), money("90.00 USD"))
-    assert [document.tax for document in await books.documents(house.engine)] == [money("18.00 USD"), money("9.00 USD")]
+    assert [document.tax for document in await books.documents(system.engine)] == [
+        money("18.00 USD"),
+        money("9.00 USD"),
+    ]
 
 
-async def test_the_tax_of_the_shipping_charge_is_credited_with_it(house: House) -> None:
+async def test_the_tax_of_the_shipping_charge_is_credited_with_it(system: System) -> None:
     """B34"""
     sample = SampleOrder(
         order_id=an_id(),
@@ -169,13 +172,13 @@ async def test_the_tax_of_the_shipping_charge_is_credited_with_it(house: House) 
         shipping=money("5.95 USD"),
         shipping_tax=money("0.95 USD"),
     )
-    await house.shop.place(sample)
-    result = await house.cancel(request(sample))
+    await system.shop.place(sample)
+    result = await system.cancel(request(sample))
     assert result.refunded == money("124.95 USD")
-    assert [document.tax for document in await books.documents(house.engine)] == [money("19.95 USD")]
+    assert [document.tax for document in await books.documents(system.engine)] == [money("19.95 USD")]
 
 
-async def test_staff_gives_the_shipping_charge_back_with_a_part_of_the_order(house: House) -> None:
+async def test_staff_gives_the_shipping_charge_back_with_a_part_of_the_order(system: System) -> None:
     """B34: it arrived too late, say; it does not go back once more with the last line."""
     sample = SampleOrder(
         order_id=an_id(),
@@ -183,29 +186,29 @@ async def test_staff_gives_the_shipping_charge_back_with_a_part_of_the_order(hou
         tenders=(card("54.90 USD"),),
         shipping=money("4.90 USD"),
     )
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     asked = request(sample, LineScope(line_id="L1", quantity=1)).model_copy(update={"actor": AGENT, "shipping": True})
-    first = await house.cancel(asked)
-    second = await house.cancel(request(sample, request_id="the-rest"))
+    first = await system.cancel(asked)
+    second = await system.cancel(request(sample, request_id="the-rest"))
     assert (first.refunded, second.refunded) == (money("29.90 USD"), money("25.00 USD"))
 
 
-async def test_an_approval_that_nobody_gives_is_reminded_of_and_escalated_by_mail(bare_house: House) -> None:
+async def test_an_approval_that_nobody_gives_is_reminded_of_and_escalated_by_mail(bare_system: System) -> None:
     """A9: the second stage is found under the supervisor, and its approval still counts."""
-    house = bare_house
+    system = bare_system
     boxes = Mailboxes(approvals="refunds@shop.example", escalations="head@shop.example")
-    async with house.worker(policy=POLICY.model_copy(update={"mailboxes": boxes})):
+    async with system.worker(policy=POLICY.model_copy(update={"mailboxes": boxes})):
         sample = captured(total="600.00 USD")
-        await house.shop.place(sample)
-        _, handle = await house.submit(request(sample))
-        assert (await house.waits_for(handle, State.WAITING_FOR_APPROVAL)).waits[0].owner is Owner.SECOND_PERSON
-        await house.skip(timedelta(hours=49))
-        progress = await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.shop.place(sample)
+        _, handle = await system.submit(request(sample))
+        assert (await system.waits_for(handle, State.WAITING_FOR_APPROVAL)).waits[0].owner is Owner.SECOND_PERSON
+        await system.skip(timedelta(hours=49))
+        progress = await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
         assert progress.waits[0].owner is Owner.SUPERVISOR
-        told = {notice.kind.value: notice.to for notice in await books.notices(house.engine) if notice.to}
+        told = {notice.kind.value: notice.to for notice in await books.notices(system.engine) if notice.to}
         assert told == {"approval_due": "refunds@shop.example", "approval_escalated": "head@shop.example"}
-        await house.approve(handle)
-        result = await house.end(handle)
+        await system.approve(handle)
+        result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
     assert [(entry.action, entry.actor.kind) for entry in result.actions] == [
         ("reminder: the approval is due", ActorKind.SYSTEM),
@@ -214,26 +217,26 @@ async def test_an_approval_that_nobody_gives_is_reminded_of_and_escalated_by_mai
     ]
 
 
-async def test_an_approval_that_was_reminded_of_still_counts(house: House) -> None:
+async def test_an_approval_that_was_reminded_of_still_counts(system: System) -> None:
     """A9"""
     sample = captured(total="600.00 USD")
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    await house.skip(timedelta(hours=25))
-    await house.approve(handle)
-    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.skip(timedelta(hours=25))
+    await system.approve(handle)
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED
 
 
-async def test_a_customer_chooses_only_what_the_policy_offers(bare_house: House) -> None:
+async def test_a_customer_chooses_only_what_the_policy_offers(bare_system: System) -> None:
     """B23, B29: no store credit here; the mail names what there is."""
-    house = bare_house
+    system = bare_system
     terms = Terms(fallbacks=(RefundMethod.BANK_TRANSFER,))
-    async with house.worker(policy=POLICY.model_copy(update={"terms": terms})):
+    async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = captured(fault="refund.create:refuse")
-        await house.shop.place(sample)
-        _, handle = await house.submit(request(sample))
-        await house.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.shop.place(sample)
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.NEEDS_ATTENTION)
         choice = ChooseRefundMethod(
             actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
         )
@@ -242,16 +245,16 @@ async def test_a_customer_chooses_only_what_the_policy_offers(bare_house: House)
         assert "to choose from: bank transfer" in str(refused.value.cause)
 
 
-async def test_a_suspects_money_goes_back_to_its_own_card_or_waits_for_a_person(house: House) -> None:
+async def test_a_suspects_money_goes_back_to_its_own_card_or_waits_for_a_person(system: System) -> None:
     """A11: approved after the review, refused by the gateway; no store credit, no transfer by the customer's choice."""
     sample = captured(fault="refund.create:refuse").model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await house.shop.place(sample)
-    submission, handle = await house.submit(request(sample))
+    await system.shop.place(sample)
+    submission, handle = await system.submit(request(sample))
     assert submission.decision.rule is Rule.FRAUD_REVIEW
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    assert await house.carrier_effects(sample.order_id) == ["label.void_submitted"]
-    await house.approve(handle)
-    await house.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
+    await system.approve(handle)
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
     choice = ChooseRefundMethod(
         actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
     )
@@ -260,91 +263,91 @@ async def test_a_suspects_money_goes_back_to_its_own_card_or_waits_for_a_person(
     assert "staff settles it by hand" in str(refused.value.cause)
 
 
-async def test_a_suspects_reservation_above_the_limit_is_released_at_once(house: House) -> None:
+async def test_a_suspects_reservation_above_the_limit_is_released_at_once(system: System) -> None:
     """A11: uncaptured, so nobody is asked."""
     sample = captured(total="900.00 USD").model_copy(
         update={"tenders": (card("900.00 USD", "0.00 USD"),), "flags": frozenset({OrderFlag.FRAUD_REVIEW})}
     )
-    await house.shop.place(sample)
-    result = await house.cancel(request(sample))
+    await system.shop.place(sample)
+    result = await system.cancel(request(sample))
     assert (result.outcome, result.released) == (Outcome.CANCELLED, money("900.00 USD"))
-    assert await house.carrier_effects(sample.order_id) == ["label.void_submitted"]
+    assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
 
 
 # A run that was lost
 
 
-async def test_a_run_that_was_terminated_after_the_refund_is_taken_up_without_asking_again(house: House) -> None:
+async def test_a_run_that_was_terminated_after_the_refund_is_taken_up_without_asking_again(system: System) -> None:
     """D7, I5: above the limit and approved; the refund is pending when somebody terminates the run."""
     sample = captured(total="600.00 USD").model_copy(
         update={"tenders": (card("600.00 USD", card="pm_card_pendingRefund"),)}
     )
-    await house.shop.place(sample)
-    _, lost = await house.submit(request(sample))
-    await house.waits_for(lost, State.WAITING_FOR_APPROVAL)
-    await house.approve(lost)
-    await house.waits_for(lost, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.place(sample)
+    _, lost = await system.submit(request(sample))
+    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.approve(lost)
+    await system.waits_for(lost, State.WAITING_FOR_SETTLEMENT)
     await lost.terminate("by mistake")
-    _, handle = await house.submit(request(sample, request_id="again"))
-    house.started.reverse()
-    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    await house.shop.gateway.advance(timedelta(days=6).total_seconds())
-    result = await house.end(handle)
+    _, handle = await system.submit(request(sample, request_id="again"))
+    system.started.reverse()
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.advance(timedelta(days=6).total_seconds())
+    result = await system.end(handle)
     assert (result.outcome, result.money, result.goods) == (
         Outcome.CANCELLED,
         MoneyStatus.REFUNDED,
         GoodsStatus.NEVER_HANDED_OVER,
     )
-    assert await house.refunds(sample.order_id) == [money("600.00 USD")]
-    await house.assert_books_balance()
+    assert await system.refunds(sample.order_id) == [money("600.00 USD")]
+    await system.assert_books_balance()
 
 
-async def test_a_run_that_was_terminated_before_the_approval_asks_again(house: House) -> None:
+async def test_a_run_that_was_terminated_before_the_approval_asks_again(system: System) -> None:
     """A9: nothing has moved, so nobody has approved anything."""
     sample = captured(total="600.00 USD")
-    await house.shop.place(sample)
-    _, lost = await house.submit(request(sample))
-    await house.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.shop.place(sample)
+    _, lost = await system.submit(request(sample))
+    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
     await lost.terminate("by mistake")
-    _, handle = await house.submit(request(sample, request_id="again"))
-    house.started.reverse()
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    assert await house.refunds(sample.order_id) == []
-    await house.approve(handle)
-    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    _, handle = await system.submit(request(sample, request_id="again"))
+    system.started.reverse()
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    assert await system.refunds(sample.order_id) == []
+    await system.approve(handle)
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED
 
 
-async def test_another_request_while_one_runs_gets_the_answer_of_the_one_that_runs(house: House) -> None:
+async def test_another_request_while_one_runs_gets_the_answer_of_the_one_that_runs(system: System) -> None:
     """A4: other lines, another person; joined, and no second effect. The rest is asked for when it has ended."""
     sample = SampleOrder(
         order_id=an_id(),
         lines=(line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD")),
         tenders=(card("620.00 USD"),),
     )
-    await house.shop.place(sample)
-    first, handle = await house.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await system.shop.place(sample)
+    first, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
     other = request(sample, LineScope(line_id="L2", quantity=1), request_id="other").model_copy(update={"actor": AGENT})
-    second, _ = await house.submit(other)
+    second, _ = await system.submit(other)
     assert second.joined
     assert second.cancellation_id == first.cancellation_id
     assert second.plan is not None
     assert [planned.line_id for planned in second.plan.lines] == ["L1"]
-    await house.approve(handle)
-    assert (await house.end(handle)).refunded == money("600.00 USD")
-    later = await house.cancel(other)
+    await system.approve(handle)
+    assert (await system.end(handle)).refunded == money("600.00 USD")
+    later = await system.cancel(other)
     assert later.refunded == money("20.00 USD")
-    assert await house.refunds(sample.order_id) == [money("600.00 USD"), money("20.00 USD")]
+    assert await system.refunds(sample.order_id) == [money("600.00 USD"), money("20.00 USD")]
 
 
-async def test_the_runs_page_says_by_when_the_law_wants_the_money_back(house: House) -> None:
+async def test_the_runs_page_says_by_when_the_law_wants_the_money_back(system: System) -> None:
     sample = captured(fault="refund.create:pending_insufficient_funds").model_copy(update={"country": "US"})
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     page = json.dumps(str(await handle.query("__temporal_workflow_metadata")))
     assert "By law the money is due" in page
-    payment = house.shop.payments[sample.order_id][0]
-    refund = (await house.shop.gateway.effects(payment))[-1].object_id
-    await house.shop.gateway.settle(refund)
-    await house.wake(handle)
-    assert (await house.end(handle)).outcome is Outcome.CANCELLED
+    payment = system.shop.payments[sample.order_id][0]
+    refund = (await system.shop.gateway.effects(payment))[-1].object_id
+    await system.shop.gateway.settle(refund)
+    await system.wake(handle)
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED

@@ -15,22 +15,22 @@ from domain.request import Actor, ActorKind
 from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request
-from tests.house import AGENT, SUPERVISOR, Handle, House, resolve
+from tests.system import AGENT, SUPERVISOR, Handle, System, resolve
 from tests.workflows.samples import an_id, captured, in_network
 from workflows.cancellation import CancellationWorkflow
 
 EXPENSIVE = "600.00 USD"
 
 
-async def assert_untouched(house: House, order_id: str) -> None:
+async def assert_untouched(system: System, order_id: str) -> None:
     """The order goes on as before: no hold, no money moved, nothing on paper."""
-    order = await house.book.read_order(order_id)
+    order = await system.book.read_order(order_id)
     assert order.held_by is None
     assert order.state is OrderState.OPEN
     assert not any(shipment.stopped for shipment in order.shipments)
-    assert await house.refunds(order_id) == []
-    assert await house.voids(order_id) == 0
-    assert await books.documents(house.engine) == []
+    assert await system.refunds(order_id) == []
+    assert await system.voids(order_id) == 0
+    assert await books.documents(system.engine) == []
 
 
 async def update_refusal(handle: Handle, update: object, message: object) -> str:
@@ -48,79 +48,79 @@ def customer(sample: SampleOrder) -> Actor:
 # Approval
 
 
-async def test_a_value_above_the_limit_waits_for_a_second_person(house: House) -> None:
+async def test_a_value_above_the_limit_waits_for_a_second_person(system: System) -> None:
     """A9: the requester is never the approver, and neither is a customer."""
     sample = captured(total=EXPENSIVE)
-    await house.shop.place(sample)
+    await system.shop.place(sample)
     mine = request(sample).model_copy(update={"actor": AGENT, "customer_id": None})
-    submission, handle = await house.submit(mine)
+    submission, handle = await system.submit(mine)
     assert submission.plan is not None
     assert submission.plan.refund == money(EXPENSIVE)
-    progress = await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    progress = await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
     assert "above the limit" in progress.waits[0].reason
-    assert await house.carrier_effects(sample.order_id) == []
+    assert await system.carrier_effects(sample.order_id) == []
     assert "somebody else" in await update_refusal(handle, CancellationWorkflow.approve, Approve(actor=AGENT))
     outsider = Approve(actor=customer(sample))
     assert "may not approve" in await update_refusal(handle, CancellationWorkflow.approve, outsider)
     await handle.execute_update(CancellationWorkflow.approve, Approve(actor=SUPERVISOR, note="known customer"))
-    result = await house.end(handle)
+    result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
     assert [(entry.action, entry.actor, entry.note) for entry in result.actions] == [
         ("approved", SUPERVISOR, "known customer")
     ]
 
 
-async def test_silence_on_an_approval_rolls_back(house: House) -> None:
+async def test_silence_on_an_approval_rolls_back(system: System) -> None:
     """A9: after the expiry."""
     sample = captured(total=EXPENSIVE)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    result = await house.end(handle)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    result = await system.end(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert "Nobody approved" in result.sentence
     assert [entry.action for entry in result.actions] == [
         "reminder: the approval is due",
         "escalated: nobody has answered",
     ]
-    await assert_untouched(house, sample.order_id)
+    await assert_untouched(system, sample.order_id)
 
 
-async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(house: House) -> None:
+async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(system: System) -> None:
     """D5, A11: under fraud review the goods are stopped first and only the money waits."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    assert await house.carrier_effects(sample.order_id) == ["label.void_submitted"]
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
     await handle.execute_update(CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
-    result = await house.end(handle)
+    result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.ROLLED_BACK, GoodsStatus.MOVING_AGAIN)
-    await assert_untouched(house, sample.order_id)
-    relabelled = (await house.book.read_order(sample.order_id)).shipments[0]
-    assert relabelled.label_reference != house.shop.labels[sample.order_id][0]
-    told = {notice.kind.value for notice in await books.notices(house.engine)}
+    await assert_untouched(system, sample.order_id)
+    relabelled = (await system.book.read_order(sample.order_id)).shipments[0]
+    assert relabelled.label_reference != system.shop.labels[sample.order_id][0]
+    told = {notice.kind.value for notice in await books.notices(system.engine)}
     assert told == {"received", "not_cancelled"}
 
 
 # Withdrawal
 
 
-async def test_a_customer_withdraws_while_the_carrier_is_asked(house: House) -> None:
+async def test_a_customer_withdraws_while_the_carrier_is_asked(system: System) -> None:
     """D1: the intercept is taken back, then the hold; outcome withdrawn."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
-    result = await house.end(handle)
+    result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.WITHDRAWN, GoodsStatus.MOVING_AGAIN)
-    assert await house.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]
+    assert await system.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]
     undone = [row.step for row in result.steps if row.step in {StepName.RESUME_SHIPMENT, StepName.RELEASE_ORDER}]
     assert undone == [StepName.RESUME_SHIPMENT, StepName.RELEASE_ORDER]
-    await assert_untouched(house, sample.order_id)
+    await assert_untouched(system, sample.order_id)
 
 
-async def test_compensations_run_in_reverse_order(house: House) -> None:
+async def test_compensations_run_in_reverse_order(system: System) -> None:
     """D1, I9: the last shipment that was stopped goes on first, the hold comes off last."""
     sample = SampleOrder(
         order_id=an_id(),
@@ -128,11 +128,11 @@ async def test_compensations_run_in_reverse_order(house: House) -> None:
         tenders=(card("90.00 USD"),),
         parcels=(parcel(None, L1=1), parcel(Script.LABEL_ONLY, L1=1), parcel(Script.INTERCEPT_SILENT, L1=1)),
     )
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
-    await house.end(handle)
+    await system.end(handle)
     history = await handle.fetch_history()
     scheduled = [
         event.activity_task_scheduled_event_attributes.activity_type.name
@@ -144,75 +144,75 @@ async def test_compensations_run_in_reverse_order(house: House) -> None:
     resumed = [row.target for row in rows if row.step is StepName.RESUME_SHIPMENT]
     assert resumed == ["S3", "S2", "S1"]
     assert all(row.status is StepStatus.DONE for row in rows if row.step is StepName.RESUME_SHIPMENT)
-    await assert_untouched(house, sample.order_id)
+    await assert_untouched(system, sample.order_id)
 
 
-async def test_nobody_else_withdraws_a_customers_request(house: House) -> None:
+async def test_nobody_else_withdraws_a_customers_request(system: System) -> None:
     sample = captured(total=EXPENSIVE)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
     stranger = Withdraw(actor=Actor(kind=ActorKind.CUSTOMER, id="C-other"))
     refused = await update_refusal(handle, CancellationWorkflow.withdraw, stranger)
     assert refused == order_not_found(sample.order_id)
 
 
-async def test_after_the_money_has_gone_a_withdrawal_is_refused_with_the_reason(house: House) -> None:
+async def test_after_the_money_has_gone_a_withdrawal_is_refused_with_the_reason(system: System) -> None:
     """D2: while a refund waits for its settlement, and after the end."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     withdraw = Withdraw(actor=customer(sample))
     assert "on its way back" in await update_refusal(handle, CancellationWorkflow.withdraw, withdraw)
-    assert await house.refunds(sample.order_id) == [money("64.00 USD")]
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 
 # A cancel request by Temporal
 
 
-async def test_a_cancel_request_is_the_roll_back(house: House) -> None:
+async def test_a_cancel_request_is_the_roll_back(system: System) -> None:
     sample = captured(total=EXPENSIVE)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
     await handle.cancel()
-    result = await house.end(handle)
+    result = await system.end(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    await assert_untouched(house, sample.order_id)
+    await assert_untouched(system, sample.order_id)
 
 
-async def test_after_the_pivot_a_cancel_request_changes_nothing(house: House) -> None:
+async def test_after_the_pivot_a_cancel_request_changes_nothing(system: System) -> None:
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     await handle.cancel()
-    await house.shop.gateway.advance(timedelta(days=6).total_seconds())
-    result = await house.end(handle)
+    await system.shop.gateway.advance(timedelta(days=6).total_seconds())
+    result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
-    await house.assert_books_balance()
+    await system.assert_books_balance()
 
 
 # A failed step, and a compensation that meets a no
 
 
 async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_step_table(
-    real_time_house: House,
+    real_time_system: System,
 ) -> None:
     """Rule 10. The caller who waits for the decision hears the reason."""
-    house = real_time_house
+    system = real_time_system
     sample = captured()
-    order = await house.shop.place(sample)
+    order = await system.shop.place(sample)
     tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
     broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
-    await books.add_order(house.engine, broken, email="c@customer.example")
+    await books.add_order(system.engine, broken, email="c@customer.example")
     asked = request(sample).model_copy(update={"order_id": broken.order_id})
-    handle = await house.start(asked)
-    async with house.worker():
+    handle = await system.start(asked)
+    async with system.worker():
         with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await house.submit(asked)
+            await system.submit(asked)
         assert "no such payment" in str(refused.value.cause)
-        result = await house.failed(handle)
+        result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert [(row.step, row.status) for row in result.steps] == [
         (StepName.VERIFY_ORDER, StepStatus.FAILED),
@@ -220,21 +220,21 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
     ]
 
 
-async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_on(house: House) -> None:
+async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_on(system: System) -> None:
     """Rule 2: the parcel turned round before the intercept could be taken back."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_CARRIER)
-    await house.shop.carrier.scan(house.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
     await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
-    progress = await house.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert "ship the goods again" in progress.waits[0].reason
     await handle.cancel()  # a further cancel request does not stop a roll-back
     answer = resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77")
     await handle.execute_update(CancellationWorkflow.resolve_step, answer)
-    result = await house.end(handle)
+    result = await system.end(handle)
     assert result.outcome is Outcome.WITHDRAWN
     resolved = next(row for row in result.steps if row.step is StepName.RESUME_SHIPMENT)
     assert (resolved.status, resolved.reference) == (StepStatus.RESOLVED, "SHIPMENT-77")
-    assert (await house.book.read_order(sample.order_id)).held_by is None
+    assert (await system.book.read_order(sample.order_id)).held_by is None

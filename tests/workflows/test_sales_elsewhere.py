@@ -11,7 +11,7 @@ from sandbox import books
 from sandbox.marketplace.model import Actor as Seller
 from sandbox.marketplace.model import FaultKind, Operation
 from sandbox.shop import SampleOrder, SampleTender, card, line, request
-from tests.house import House, resolve
+from tests.system import System, resolve
 from tests.workflows.samples import an_id, bought_gift_card
 
 
@@ -36,147 +36,147 @@ def by_the_marketplace(sample: SampleOrder, *, request_id: str = "market-1") -> 
     )
 
 
-async def told_there(house: House, sample: SampleOrder, *, by: Seller = Seller.SELLER) -> list[int]:
+async def told_there(system: System, sample: SampleOrder, *, by: Seller = Seller.SELLER) -> list[int]:
     """The units of each cancellation at the marketplace."""
-    assert house.shop.marketplace is not None
-    effects = await house.shop.marketplace.effects(f"M-{sample.order_id}")
+    assert system.shop.marketplace is not None
+    effects = await system.shop.marketplace.effects(f"M-{sample.order_id}")
     return [effect.quantity for effect in effects if effect.by is by and effect.kind != "line.refunded"]
 
 
 # Marketplace
 
 
-async def test_a_marketplace_order_is_cancelled_there_and_never_refunded_here(house: House) -> None:
+async def test_a_marketplace_order_is_cancelled_there_and_never_refunded_here(system: System) -> None:
     """A13: their refund is recorded, and finished when they have made it; the seller's share only."""
     sample = sold_there()
-    await house.shop.place(sample)
-    _, handle = await house.submit(request(sample))
-    progress = await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     assert progress.money is MoneyStatus.REFUND_PENDING
-    assert await told_there(house, sample) == [1]
-    assert house.shop.marketplace is not None
-    await house.shop.marketplace.settle(f"M-{sample.order_id}")
-    await house.wake(handle)
-    result = await house.end(handle)
+    assert await told_there(system, sample) == [1]
+    assert system.shop.marketplace is not None
+    await system.shop.marketplace.settle(f"M-{sample.order_id}")
+    await system.wake(handle)
+    result = await system.end(handle)
     assert (result.outcome, result.money, result.refunded) == (
         Outcome.CANCELLED,
         MoneyStatus.REFUNDED,
         money("64.00 USD"),
     )
-    assert await house.refunds(sample.order_id) == []
-    settled = [transfer for transfer in await books.ledger(house.engine) if transfer.debit == "refunds_payable"]
+    assert await system.refunds(sample.order_id) == []
+    settled = [transfer for transfer in await books.ledger(system.engine) if transfer.debit == "refunds_payable"]
     assert [(transfer.credit, transfer.amount) for transfer in settled] == [
         ("marketplace_clearing", money("64.00 USD"))
     ]
-    await house.assert_books_balance()
+    await system.assert_books_balance()
 
 
-async def test_an_order_that_the_marketplace_has_cancelled_is_not_cancelled_there_again(house: House) -> None:
+async def test_an_order_that_the_marketplace_has_cancelled_is_not_cancelled_there_again(system: System) -> None:
     """A13: its connector asks, and what it did is taken over."""
     sample = sold_there()
-    await house.shop.place(sample)
-    assert house.shop.marketplace is not None
-    await house.shop.marketplace.withdraw(f"M-{sample.order_id}", f"{sample.order_id}-L1", 1)
-    await house.shop.marketplace.settle(f"M-{sample.order_id}")
-    result = await house.cancel(by_the_marketplace(sample))
+    await system.shop.place(sample)
+    assert system.shop.marketplace is not None
+    await system.shop.marketplace.withdraw(f"M-{sample.order_id}", f"{sample.order_id}-L1", 1)
+    await system.shop.marketplace.settle(f"M-{sample.order_id}")
+    result = await system.cancel(by_the_marketplace(sample))
     assert result.outcome is Outcome.CANCELLED
-    assert await told_there(house, sample) == []
-    assert (await house.book.read_order(sample.order_id)).lines[0].remaining == 0
+    assert await told_there(system, sample) == []
+    assert (await system.book.read_order(sample.order_id)).lines[0].remaining == 0
 
 
-async def test_a_lost_answer_of_the_marketplace_is_looked_up(house: House) -> None:
+async def test_a_lost_answer_of_the_marketplace_is_looked_up(system: System) -> None:
     """A13, B18: cancelled there once."""
     sample = sold_there()
-    await house.shop.place(sample)
-    assert house.shop.marketplace is not None
-    await house.shop.marketplace.break_(
+    await system.shop.place(sample)
+    assert system.shop.marketplace is not None
+    await system.shop.marketplace.break_(
         Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=f"M-{sample.order_id}"
     )
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    await house.shop.marketplace.settle(f"M-{sample.order_id}")
-    await house.wake(handle)
-    assert (await house.end(handle)).outcome is Outcome.CANCELLED
-    assert await told_there(house, sample) == [1]
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.marketplace.settle(f"M-{sample.order_id}")
+    await system.wake(handle)
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED
+    assert await told_there(system, sample) == [1]
 
 
-async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_rest(house: House) -> None:
+async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_rest(system: System) -> None:
     """A13: each unit once, each with its part of the seller's share."""
     sample = sold_there(quantity=2)
-    await house.shop.place(sample)
-    assert house.shop.marketplace is not None
+    await system.shop.place(sample)
+    assert system.shop.marketplace is not None
     refunded = []
     for n, scope in enumerate(((LineScope(line_id=f"{sample.order_id}-L1", quantity=1),), ()), start=1):
-        _, handle = await house.submit(request(sample, *scope, request_id=f"part-{n}"))
-        await house.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-        await house.shop.marketplace.settle(f"M-{sample.order_id}")
-        await house.wake(handle)
-        refunded.append((await house.end(handle)).refunded)
+        _, handle = await system.submit(request(sample, *scope, request_id=f"part-{n}"))
+        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.shop.marketplace.settle(f"M-{sample.order_id}")
+        await system.wake(handle)
+        refunded.append((await system.end(handle)).refunded)
     assert refunded == [money("32.00 USD"), money("32.00 USD")]
-    assert await told_there(house, sample) == [1, 1]
-    await house.assert_books_balance()
+    assert await told_there(system, sample) == [1, 1]
+    await system.assert_books_balance()
 
 
 # Gift cards that were bought
 
 
-async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(house: House) -> None:
+async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(system: System) -> None:
     """B15"""
     sample = bought_gift_card()
-    order = await house.shop.place(sample)
+    order = await system.shop.place(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
-    result = await house.cancel(request(sample))
+    result = await system.cancel(request(sample))
     assert (result.outcome, result.goods, result.refunded) == (
         Outcome.CANCELLED,
         GoodsStatus.STOPPED,
         money("50.00 USD"),
     )
-    assert await books.balance(house.engine, bought) == money("0.00 USD")
-    effects = [effect.kind for effect in await books.effects(house.engine)]
+    assert await books.balance(system.engine, bought) == money("0.00 USD")
+    effects = [effect.kind for effect in await books.effects(system.engine)]
     assert effects.index(BookEffect.DEACTIVATE_GIFT_CARD) < effects.index(BookEffect.CREDIT)
-    assert await house.refunds(sample.order_id) == [money("50.00 USD")]
+    assert await system.refunds(sample.order_id) == [money("50.00 USD")]
 
 
-async def test_a_gift_card_that_was_used_is_not_taken_back(house: House) -> None:
+async def test_a_gift_card_that_was_used_is_not_taken_back(system: System) -> None:
     """B15: nothing is refunded."""
     sample = bought_gift_card()
-    order = await house.shop.place(sample)
+    order = await system.shop.place(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
-    await books.spend_balance(house.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
-    result = await house.cancel(request(sample))
+    await books.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    result = await system.cancel(request(sample))
     assert result.decision is not None
     assert (result.outcome, result.decision.rule) == (Outcome.REJECTED, Rule.GIFT_CARD_USED)
-    assert await books.balance(house.engine, bought) == money("45.00 USD")
-    assert await house.refunds(sample.order_id) == []
+    assert await books.balance(system.engine, bought) == money("45.00 USD")
+    assert await system.refunds(sample.order_id) == []
 
 
-async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_the_customer(house: House) -> None:
+async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_the_customer(system: System) -> None:
     """B15: the other line is cancelled."""
     sample = bought_gift_card(besides="600.00 USD")
-    order = await house.shop.place(sample)
+    order = await system.shop.place(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    await books.spend_balance(house.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
-    await house.approve(handle)
-    result = await house.end(handle)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await books.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    await system.approve(handle)
+    result = await system.end(handle)
     assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("600.00 USD"))
     assert [out.reason for out in result.left_out] == [LeftOutReason.GIFT_CARD_USED]
 
 
-async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(house: House) -> None:
+async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(system: System) -> None:
     """B15: the compensation."""
     sample = bought_gift_card().model_copy(update={"tenders": (card("50.00 USD", fault="refund.create:refuse"),)})
-    order = await house.shop.place(sample)
+    order = await system.shop.place(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
-    _, handle = await house.submit(request(sample))
-    await house.waits_for(handle, State.NEEDS_ATTENTION)
-    assert await books.balance(house.engine, bought) == money("0.00 USD")
-    await house.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
-    result = await house.failed(handle)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    assert await books.balance(system.engine, bought) == money("0.00 USD")
+    await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
+    result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    assert await books.balance(house.engine, bought) == money("50.00 USD")
+    assert await books.balance(system.engine, bought) == money("50.00 USD")

@@ -1,4 +1,4 @@
-"""The whole house for a test: a worker on real parts, a shop to place orders in, and the counts to check afterwards."""
+"""The whole system for a test: a worker on real parts, a shop to place orders in, and the counts to check afterwards."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowFailureError, WorkflowHandle
@@ -19,10 +20,20 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from domain.messages import Approve, RefundEvent, ResolveStep, ShipmentEvent, Submission
+from domain.messages import (
+    Approve,
+    ChooseRefundMethod,
+    RefundEvent,
+    Reject,
+    ResolveStep,
+    RetryStep,
+    ShipmentEvent,
+    Submission,
+    Withdraw,
+)
 from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, StepName
-from domain.plan import Terms
+from domain.plan import RefundMethod, Terms
 from domain.policy import Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
 from providers.carrier.easypost import EasyPostLabels
@@ -32,7 +43,7 @@ from providers.marketplace.mirakl import MiraklMarketplace
 from providers.order_book.book import SqlOrderBook
 from sandbox import books
 from sandbox.gateway.messages import EffectKind
-from sandbox.shop import Shop
+from sandbox.shop import SampleOrder, Shop
 from worker import load_policy, make_worker
 from workflows.cancellation import CancellationWorkflow
 
@@ -46,7 +57,7 @@ POLICY = load_policy(Path(__file__).resolve().parents[1] / "policy.toml").model_
 
 
 @dataclass
-class House:
+class System:
     """`server` is Temporal; `task_queue` is the test's own."""
 
     server: WorkflowEnvironment
@@ -150,8 +161,36 @@ class House:
         self.started.insert(0, handle)  # the run that the test is about
         return handle
 
-    async def approve(self, handle: Handle) -> None:
-        await handle.execute_update(CancellationWorkflow.approve, Approve(actor=SUPERVISOR))
+    async def approve(self, handle: Handle, actor: Actor | None = None) -> None:
+        await handle.execute_update(CancellationWorkflow.approve, Approve(actor=actor or SUPERVISOR))
+
+    async def reject(self, handle: Handle, actor: Actor | None = None) -> None:
+        await handle.execute_update(CancellationWorkflow.reject, Reject(actor=actor or SUPERVISOR))
+
+    async def withdraw(self, handle: Handle, actor: Actor) -> None:
+        await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=actor))
+
+    async def retry(self, handle: Handle, step: StepName, target: str) -> None:
+        await handle.execute_update(
+            CancellationWorkflow.retry_step, RetryStep(actor=SUPERVISOR, step=step, target=target)
+        )
+
+    async def choose(self, handle: Handle, actor: Actor, method: RefundMethod, target: str = "T1") -> None:
+        message = ChooseRefundMethod(actor=actor, target=target, method=method)
+        await handle.execute_update(CancellationWorkflow.choose_refund_method, message)
+
+    async def lose(self, handle: Handle) -> None:
+        """The run is terminated: no code of it runs any more, and nothing is undone."""
+        await handle.terminate("by mistake")
+
+    async def progress(self, handle: Handle) -> Progress:
+        return await handle.query(CancellationWorkflow.progress)
+
+    async def store_credit(self, customer_id: str, currency: str = "USD") -> Money:
+        """What is on the customer's store credit; zero where there is none."""
+        with contextlib.suppress(NoResultFound):
+            return await books.balance(self.engine, f"store-credit-{customer_id}-{currency}")
+        return Money.zero(currency)
 
     async def resolve(self, handle: Handle, answer: ResolveStep) -> None:
         await handle.execute_update(CancellationWorkflow.resolve_step, answer)
@@ -229,6 +268,10 @@ def resolve(step: StepName, target: str, resolution: str, reference: str = "REF-
     return ResolveStep.model_validate(
         {"actor": SUPERVISOR, "step": step, "target": target, "resolution": resolution, "reference": reference}
     )
+
+
+def customer_of(sample: SampleOrder) -> Actor:
+    return Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id)
 
 
 def new_queue() -> str:
