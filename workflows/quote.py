@@ -6,7 +6,7 @@ from activities.signatures import QuoteCancellation
 from domain.messages import Quote
 from domain.outcome import StepName
 from domain.request import CancellationRequest, cancellation_id, effect_key
-from workflows.steps import QUOTE_CANCELLATION, attempt
+from workflows.steps import QUOTE_CANCELLATION, attempt_step
 
 
 @workflow.defn(name="QuoteWorkflow")
@@ -17,7 +17,7 @@ class QuoteWorkflow:
     async def run(self, request: CancellationRequest) -> Quote:
         order_id = request.order_id
         cancellation = cancellation_id(order_id, request.request_id)
-        return await attempt(
+        return await attempt_step(
             QUOTE_CANCELLATION,
             order_id,
             QuoteCancellation(

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class RollBack(Exception):
-    """The process turns round here. `failed`: a step's failure is the cause, so the run ends as failed."""
+    """The process rolls back from here. `failed`: a step's failure is the cause, so the run ends as failed."""
 
     def __init__(self, outcome: Outcome, sentence: str, *, failed: bool = False) -> None:
         super().__init__(sentence)
@@ -26,7 +26,7 @@ class Saga:
     def __init__(self) -> None:
         self._compensations: list[Callable[[], Awaitable[None]]] = []
 
-    def register(self, compensation: Callable[[], Awaitable[None]]) -> None:
+    def register_compensation(self, compensation: Callable[[], Awaitable[None]]) -> None:
         self._compensations.append(compensation)
 
     async def roll_back(self) -> None:
@@ -35,12 +35,12 @@ class Saga:
             self._compensations.pop()
 
 
-async def carried_to_its_end(process: Coroutine[Any, Any, T]) -> T:
+async def shield_from_cancellation(process: Coroutine[Any, Any, T]) -> T:
     """Run the whole process in a task of its own, which no cancel request reaches.
 
     Temporal cancels a run by cancelling its main task, wherever that task waits. Taken there, the request would tear the
     step that is under way, or be lost when it lands together with an answer. Here the main task only waits: the process
-    asks `workflow.cancellation_reason()` between its steps, and turns round by itself.
+    asks `workflow.cancellation_reason()` between its steps, and rolls back by itself.
     """
     task = asyncio.create_task(process)
     while True:

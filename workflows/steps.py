@@ -2,7 +2,7 @@
 
 Three clocks bound a step. A worker that is silent for `heartbeat` is taken for dead, and another one goes on. `attempt`
 bounds one call. `round` bounds a series of attempts; when it ends without an answer the step rests, visibly, and begins
-another round (workflows/steering.py): it never gives up on its own.
+another round (workflows/step_runner.py): it never gives up on its own.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Step(Generic[In, Out]):
     signature: Signature[In, Out]
     role: Role
     owner: Owner
-    says: str
+    label: str
     refusals: frozenset[ErrorCode] = frozenset()
     heartbeat: timedelta = timedelta(seconds=6)
     attempt: timedelta = timedelta(seconds=30)
@@ -45,7 +45,7 @@ class Step(Generic[In, Out]):
 
     def summary(self, target: str) -> str:
         """What the Temporal UI shows beside the activity; the server takes 200 bytes."""
-        return f"{self.says} {target}"[:200]
+        return f"{self.label} {target}"[:200]
 
     @property
     def retry(self) -> RetryPolicy:
@@ -57,11 +57,11 @@ class Step(Generic[In, Out]):
         )
 
 
-async def attempt(step: Step[In, Out], target: str, told: In) -> Out:
+async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
     """One round of attempts, in the words of the step's row. Raises ActivityError when it ends without a result."""
     result: Out = await workflow.execute_activity(
         step.signature.name,
-        told,
+        step_input,
         result_type=step.signature.gives,
         heartbeat_timeout=step.heartbeat,
         start_to_close_timeout=step.attempt,

@@ -15,6 +15,7 @@ from runtime.plugin import plugin
 from tests.fixtures.recording import HISTORIES, file_of, record
 from tests.system import System
 from workflows.cancellation import CancellationWorkflow
+from workflows.money import Payments
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 PATHS = Path(__file__).parent.parent / "workflows"
@@ -75,10 +76,10 @@ async def test_a_history_in_which_two_steps_change_places_does_not_replay() -> N
 async def test_a_process_that_skips_a_step_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug planted in today's code is caught by yesterday's history."""
 
-    async def nothing(self: CancellationWorkflow, plan: object) -> None:
+    async def nothing(self: Payments, plan: object) -> None:
         return None
 
-    monkeypatch.setattr(CancellationWorkflow, "credit_refund", nothing)
+    monkeypatch.setattr(Payments, "credit_refund", nothing)
     unsandboxed = Replayer(
         workflows=[CancellationWorkflow], plugins=[plugin()], workflow_runner=UnsandboxedWorkflowRunner()
     )
