@@ -13,7 +13,14 @@ from uuid import uuid4
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
@@ -32,7 +39,7 @@ from domain.messages import (
     Withdraw,
 )
 from domain.money import Money
-from domain.outcome import CancellationResult, Progress, State, StepName
+from domain.outcome import CancellationResult, Owner, Progress, State, StepName, Wait
 from domain.plan import RefundMethod, Terms
 from domain.policy import Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
@@ -42,8 +49,10 @@ from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.order_book.book import SqlOrderBook
 from sandbox import books
-from sandbox.gateway.messages import EffectKind
+from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
+from tests import loss
+from tests.loss import LONGEST, Loss
 from worker import load_policy, make_worker
 from workflows.cancellation import CancellationWorkflow
 
@@ -94,14 +103,17 @@ class System:
             **options,
         )
 
-    async def submit(self, request: CancellationRequest) -> tuple[Submission, Handle]:
-        """Start the cancellation, or join it, and wait for the decision."""
+    async def submit(
+        self, request: CancellationRequest, *, lasts: timedelta | None = None
+    ) -> tuple[Submission, Handle]:
+        """Start the cancellation, or join it, and wait for the decision. The run may time out after `lasts`."""
         start = WithStartWorkflowOperation(
             CancellationWorkflow.run,
             request,
             id=workflow_id(request.order_id),
             task_queue=self.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            execution_timeout=lasts,
         )
         submission = await self.client.execute_update_with_start_workflow(
             CancellationWorkflow.submit, request, start_workflow_operation=start
@@ -112,9 +124,10 @@ class System:
 
     async def start(self, request: CancellationRequest) -> Handle:
         """Start the cancellation and wait for nothing."""
-        handle = await self.client.start_workflow(
+        await self.client.start_workflow(
             CancellationWorkflow.run, request, id=workflow_id(request.order_id), task_queue=self.task_queue
         )
+        handle = self.current(request.order_id)  # the one of start_workflow would unlock the clock, as `end` does
         self.started.append(handle)
         return handle
 
@@ -179,9 +192,45 @@ class System:
         message = ChooseRefundMethod(actor=actor, target=target, method=method)
         await handle.execute_update(CancellationWorkflow.choose_refund_method, message)
 
-    async def lose(self, handle: Handle) -> None:
-        """The run is terminated: no code of it runs any more, and nothing is undone."""
-        await handle.terminate("by mistake")
+    async def lose(self, handle: Handle, how: Loss = Loss.TERMINATED) -> None:
+        """No code of the run goes on, and nothing is undone. TIMED_OUT: the run was submitted with `lasts=LONGEST`, and
+        time is skipped; RESET and FORGOTTEN need the dev server. A run that has ended stays as it is."""
+        match how:
+            case Loss.TERMINATED:
+                with contextlib.suppress(RPCError):
+                    await handle.terminate("by mistake")
+            case Loss.TIMED_OUT:
+                await self.skip(LONGEST)
+                await eventually(lambda: self._has(handle, WorkflowExecutionStatus.TIMED_OUT), "the run times out")
+            case Loss.RESET:
+                run_id = await loss.reset(self.client, handle)
+                again = self.client.get_workflow_handle_for(CancellationWorkflow.run, handle.id, run_id=run_id)
+                self.started.append(again)
+            case Loss.FORGOTTEN:
+                await loss.delete(self.client, handle)
+                self.started = [other for other in self.started if other.id != handle.id]  # nothing to record
+                await eventually(lambda: self._has(handle, None), "the engine has deleted the run")
+
+    async def _has(self, handle: Handle, status: WorkflowExecutionStatus | None) -> bool:
+        return await loss.status(self.client, handle) is status
+
+    def current(self, order_id: str) -> Handle:
+        """The order's run of now, also after a reset, which keeps the first run's id in the chain."""
+        return self.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id))
+
+    async def disturb_look(self, order_id: str, fault: FaultKind, seconds: float = 3) -> None:
+        """The next look at the order's first payment meets `fault`: SLOW for, or HTTP_429 with a retry after, `seconds`."""
+        payment, call = self.shop.payments[order_id][0], "payment_intent.retrieve"
+        await self.shop.gateway.add_fault(call, fault, payment=payment, retry_after=seconds, seconds=seconds)
+
+    async def looks(self, handle: Handle, order_id: str) -> None:
+        """Until the run has met the fault of `disturb_look`, or waits for something without such a look."""
+
+        async def met() -> bool:
+            begun = not await self.shop.gateway.faults_left(self.shop.payments[order_id][0])
+            return begun or bool((await self.progress(handle)).waits)
+
+        await eventually(met, "the run looks at the payment")
 
     async def progress(self, handle: Handle) -> Progress:
         return await handle.query(CancellationWorkflow.progress)
@@ -199,27 +248,74 @@ class System:
         """What a webhook of the gateway becomes: a signal that only wakes the run up."""
         await handle.signal(CancellationWorkflow.refund_event, RefundEvent(event_id="evt_1"))
 
+    async def refusal(self, message: Awaitable[None]) -> str | None:
+        """The sentence with which the run refused a message of this class; None: it accepted it."""
+        try:
+            await message
+        except WorkflowUpdateFailedError as refused:
+            return str(getattr(refused.cause, "message", refused.cause))
+        return None
+
     async def failed(self, handle: Handle) -> CancellationResult:
         """The result in the details of a run that a failure rolled back."""
         try:
             result = await self.end(handle)
         except WorkflowFailureError as failure:
-            cause = failure.cause
-            assert isinstance(cause, ApplicationError), cause
-            assert cause.type == "rolled_back", cause
-            return CancellationResult.model_validate(cause.details[0])
+            return _details(failure)
         raise AssertionError(f"the run did not fail; it ended as {result.outcome}")
 
-    async def waits_for(self, handle: Handle, state: State) -> Progress:
-        """Look until the run is in `state`."""
+    async def finish(self, handle: Handle, within: float = 20) -> CancellationResult:
+        """The result of a run that nobody has to help any more, also of one that a failure rolled back."""
+        try:
+            return await asyncio.wait_for(self.end(handle), within)
+        except WorkflowFailureError as failure:
+            return _details(failure)
+        except TimeoutError:
+            waits = (await self.progress(handle)).waits
+            raise AssertionError(f"the run has not ended; it waits: {waits}") from None
+
+    async def waits_for(self, handle: Handle, *states: State) -> Progress:
+        """Look until the run is in one of `states`."""
         seen: list[Progress] = []
 
         async def there() -> bool:
             seen.append(await handle.query(CancellationWorkflow.progress))
-            return seen[-1].state is state
+            return seen[-1].state in states
 
-        await eventually(there, f"the run is {state}")
+        await eventually(there, f"the run is {' or '.join(states)}")
         return seen[-1]
+
+    async def wait_like(self, handle: Handle, wanted: Callable[[Wait], bool], what: str) -> Wait | None:
+        """The first wait of the run that is as `wanted`; None when the run ends without one."""
+        found: list[Wait] = []
+
+        async def there() -> bool:
+            running = await self._has(handle, WorkflowExecutionStatus.RUNNING)
+            found.extend(wait for wait in (await self.progress(handle)).waits if wanted(wait))
+            return bool(found) or not running
+
+        await eventually(there, f"{what}, or the run ends")
+        return found[0] if found else None
+
+    async def waits_at(self, handle: Handle, step: StepName) -> Wait | None:
+        """The wait for a person at `step`; None when the run ends without it."""
+        return await self.wait_like(
+            handle,
+            lambda wait: wait.state is State.NEEDS_ATTENTION and wait.step is step,
+            f"a person is needed at {step}",
+        )
+
+    async def asks_to_collect(self, handle: Handle, *, after: Wait | None = None) -> Wait | None:
+        """The refund department's wait, other than the one `after` which it comes; None when the run ends without it."""
+        return await self.wait_like(
+            handle,
+            lambda wait: (
+                wait.state is State.NEEDS_ATTENTION
+                and wait.owner is Owner.REFUND_DEPARTMENT
+                and (after is None or wait.reason != after.reason)
+            ),
+            "the refund department is asked",
+        )
 
     async def refunds(self, order_id: str) -> list[Money]:
         """Every refund that the gateway ever committed for the order's cards, with its own count of what failed since."""
@@ -244,15 +340,22 @@ class System:
             found += [effect.kind.value for effect in await self.shop.carrier.effects(label)]
         return [kind for kind in found if kind != "label.bought"]
 
+    async def payable(self, currency: str = "USD") -> int:
+        """What the ledger says that customers are owed; below zero, somebody was given more than was credited."""
+        transfers = [t for t in await books.ledger(self.engine) if t.amount.currency == currency]
+        account = "refunds_payable"
+        return sum(t.amount.amount * ((t.credit == account) - (t.debit == account)) for t in transfers)
+
+    async def references(self) -> set[str]:
+        """What the transfers of the ledger name as their proof."""
+        return {transfer.reference for transfer in await books.ledger(self.engine)}
+
     async def assert_books_balance(self) -> None:
         """I4: what was credited was settled, and every transfer names one reference."""
         transfers = await books.ledger(self.engine)
         assert all(transfer.reference and transfer.amount.amount > 0 for transfer in transfers)
         for currency in {transfer.amount.currency for transfer in transfers}:
-            mine = [transfer for transfer in transfers if transfer.amount.currency == currency]
-            payable = sum(
-                t.amount.amount * ((t.credit == "refunds_payable") - (t.debit == "refunds_payable")) for t in mine
-            )
+            payable = await self.payable(currency)
             assert payable == 0, f"{payable} {currency} credited and not settled"
 
 
@@ -262,6 +365,20 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within
     while not await condition():
         assert time.monotonic() < deadline, f"not in {within} s: {what}"
         await asyncio.sleep(0.02)
+
+
+def _details(failure: WorkflowFailureError) -> CancellationResult:
+    cause = failure.cause
+    assert isinstance(cause, ApplicationError), cause
+    assert cause.type == "rolled_back", cause
+    return CancellationResult.model_validate(cause.details[0])
+
+
+def settled(wait: Wait, resolution: str, reference: str) -> ResolveStep:
+    """A person's answer to the wait that the run shows."""
+    assert wait.step is not None, wait
+    assert wait.target is not None, wait
+    return resolve(wait.step, wait.target, resolution, reference)
 
 
 def resolve(step: StepName, target: str, resolution: str, reference: str = "REF-1") -> ResolveStep:

@@ -1,0 +1,67 @@
+"""How a run is lost: what people, time and the engine do to it from outside."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    DescribeWorkflowExecutionRequest,
+    ResetWorkflowExecutionRequest,
+)
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
+
+LONGEST = timedelta(hours=2)
+"""How long a run may last that a test lets time out."""
+
+
+class Loss(StrEnum):
+    """A reset goes on by itself, as a new run that remembers nothing after its first task. FORGOTTEN: the engine has deleted
+    the execution, as it does when its retention has passed."""
+
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed_out"
+    RESET = "reset"
+    FORGOTTEN = "forgotten"
+
+
+async def reset(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
+    """To the end of its first task, as the button of the Temporal UI offers it; returns the new run's id."""
+    history = await handle.fetch_history()
+    first = next(event for event in history.events if event.HasField("workflow_task_completed_event_attributes"))
+    answer = await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=handle.id),
+            reason="by mistake",
+            workflow_task_finish_event_id=first.event_id,
+            request_id=uuid4().hex,
+        )
+    )
+    return answer.run_id
+
+
+async def delete(client: Client, handle: WorkflowHandle[Any, Any]) -> None:
+    """The server deletes in the background: see `status`."""
+    execution = WorkflowExecution(workflow_id=handle.id)
+    await client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+    )
+
+
+async def status(client: Client, handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionStatus | None:
+    """Of the latest run of this id; None: the engine knows of none. The SDK's own `describe` stumbles over search attributes
+    that the time-skipping server has emptied."""
+    execution = WorkflowExecution(workflow_id=handle.id)
+    try:
+        answer = await client.workflow_service.describe_workflow_execution(
+            DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    return WorkflowExecutionStatus(answer.workflow_execution_info.status)
