@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.base import Value
@@ -66,6 +66,7 @@ class OutboxNotice(Value):
     order_id: str
     amount: Money | None
     to: str | None
+    received_at: datetime | None
     due_at: datetime
     sent_at: datetime | None
     attempts: int
@@ -236,6 +237,14 @@ async def add_order(
                 )
 
 
+async def remove_shipment(engine: AsyncEngine, order_id: str, shipment_id: str) -> None:
+    """The warehouse takes a shipment off the order, to pack its goods another way."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        of_it = (ShipmentLineRow.order_id == order_id, ShipmentLineRow.shipment_id == shipment_id)
+        await session.execute(delete(ShipmentLineRow).where(*of_it))
+        await session.delete(await session.get_one(ShipmentRow, (order_id, shipment_id)))
+
+
 async def lock_order(engine: AsyncEngine, order_id: str, reason: str | None) -> None:
     """Close the books on an order for `reason`; None opens them again."""
     async with async_sessionmaker(writing(engine)).begin() as session:
@@ -311,6 +320,7 @@ async def notices(engine: AsyncEngine) -> list[OutboxNotice]:
                 order_id=row.order_id,
                 amount=row.content.amount,
                 to=row.content.to,
+                received_at=row.content.received_at,
                 due_at=row.due_at,
                 sent_at=row.sent_at,
                 attempts=row.attempts,

@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from sqlalchemy.exc import NoResultFound
-from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.client import (
     Client,
@@ -24,10 +22,12 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
+from temporalio.workflow import UpdateMethodMultiParam
 
+from client.cancellations import Cancellations
 from domain.messages import (
+    Acknowledgement,
     Approve,
     ChooseRefundMethod,
     RefundEvent,
@@ -53,6 +53,8 @@ from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
 from tests import loss
 from tests.loss import LONGEST, Loss
+from tests.observing import Observing, update_id
+from tests.observing import eventually as eventually  # noqa: PLC0414 (the other tests import it from here)
 from worker import load_policy, make_worker
 from workflows.cancellation import CancellationWorkflow
 
@@ -66,11 +68,9 @@ POLICY = load_policy(Path(__file__).resolve().parents[1] / "policy.toml").model_
 
 
 @dataclass
-class System:
+class System(Observing):
     """`server` is Temporal; `task_queue` is the test's own."""
 
-    server: WorkflowEnvironment
-    engine: AsyncEngine
     book: SqlOrderBook
     shop: Shop
     gateway: StripeGateway
@@ -90,9 +90,15 @@ class System:
     def client(self) -> Client:
         return self.server.client
 
-    def worker(self, *, policy: Policy = POLICY, **options: Any) -> Worker:
+    @property
+    def library(self) -> Cancellations:
+        """The client library, as a backend service uses it."""
+        return Cancellations(self.client, task_queue=self.task_queue)
+
+    def worker(self, *, policy: Policy = POLICY, client: Client | None = None, **options: Any) -> Worker:
+        """`client` is what the worker reads and writes the server with, where that is not our own."""
         return make_worker(
-            self.client,
+            client or self.client,
             book=self.book,
             gateway=self.gateway,
             labels=self.labels,
@@ -175,22 +181,28 @@ class System:
         return handle
 
     async def approve(self, handle: Handle, actor: Actor | None = None) -> None:
-        await handle.execute_update(CancellationWorkflow.approve, Approve(actor=actor or SUPERVISOR))
+        await self._send(handle, CancellationWorkflow.approve, Approve(actor=actor or SUPERVISOR))
 
     async def reject(self, handle: Handle, actor: Actor | None = None) -> None:
-        await handle.execute_update(CancellationWorkflow.reject, Reject(actor=actor or SUPERVISOR))
+        await self._send(handle, CancellationWorkflow.reject, Reject(actor=actor or SUPERVISOR))
 
     async def withdraw(self, handle: Handle, actor: Actor) -> None:
-        await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=actor))
+        await self._send(handle, CancellationWorkflow.withdraw, Withdraw(actor=actor))
 
     async def retry(self, handle: Handle, step: StepName, target: str) -> None:
-        await handle.execute_update(
-            CancellationWorkflow.retry_step, RetryStep(actor=SUPERVISOR, step=step, target=target)
-        )
+        await self._send(handle, CancellationWorkflow.retry_step, RetryStep(actor=SUPERVISOR, step=step, target=target))
 
     async def choose(self, handle: Handle, actor: Actor, method: RefundMethod, target: str = "T1") -> None:
         message = ChooseRefundMethod(actor=actor, target=target, method=method)
-        await handle.execute_update(CancellationWorkflow.choose_refund_method, message)
+        await self._send(handle, CancellationWorkflow.choose_refund_method, message)
+
+    async def resolve(self, handle: Handle, answer: ResolveStep) -> None:
+        await self._send(handle, CancellationWorkflow.resolve_step, answer)
+
+    async def _send(
+        self, handle: Handle, update: UpdateMethodMultiParam[[Any, Any], Acknowledgement], message: object
+    ) -> None:
+        await handle.execute_update(update, message, id=update_id.get())
 
     async def lose(self, handle: Handle, how: Loss = Loss.TERMINATED) -> None:
         """No code of the run goes on, and nothing is undone. TIMED_OUT: the run was submitted with `lasts=LONGEST`, and
@@ -241,12 +253,17 @@ class System:
             return await books.balance(self.engine, f"store-credit-{customer_id}-{currency}")
         return Money.zero(currency)
 
-    async def resolve(self, handle: Handle, answer: ResolveStep) -> None:
-        await handle.execute_update(CancellationWorkflow.resolve_step, answer)
-
     async def wake(self, handle: Handle) -> None:
         """What a webhook of the gateway becomes: a signal that only wakes the run up."""
         await handle.signal(CancellationWorkflow.refund_event, RefundEvent(event_id="evt_1"))
+
+    async def wake_by_carrier(self, handle: Handle) -> None:
+        """The same for a webhook of the carrier."""
+        await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(event_id="evt_2"))
+
+    async def signal_by_hand(self, handle: Handle, about: Literal["shipment", "refund"], *arguments: object) -> None:
+        """What somebody types into the Temporal UI or its command line; nothing checks the arguments there."""
+        await handle.signal(f"{about}_event", args=arguments)
 
     async def refusal(self, message: Awaitable[None]) -> str | None:
         """The sentence with which the run refused a message of this class; None: it accepted it."""
@@ -340,32 +357,6 @@ class System:
             found += [effect.kind.value for effect in await self.shop.carrier.effects(label)]
         return [kind for kind in found if kind != "label.bought"]
 
-    async def payable(self, currency: str = "USD") -> int:
-        """What the ledger says that customers are owed; below zero, somebody was given more than was credited."""
-        transfers = [t for t in await books.ledger(self.engine) if t.amount.currency == currency]
-        account = "refunds_payable"
-        return sum(t.amount.amount * ((t.credit == account) - (t.debit == account)) for t in transfers)
-
-    async def references(self) -> set[str]:
-        """What the transfers of the ledger name as their proof."""
-        return {transfer.reference for transfer in await books.ledger(self.engine)}
-
-    async def assert_books_balance(self) -> None:
-        """I4: what was credited was settled, and every transfer names one reference."""
-        transfers = await books.ledger(self.engine)
-        assert all(transfer.reference and transfer.amount.amount > 0 for transfer in transfers)
-        for currency in {transfer.amount.currency for transfer in transfers}:
-            payable = await self.payable(currency)
-            assert payable == 0, f"{payable} {currency} credited and not settled"
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within: float = 20) -> None:
-    """Poll a condition until it holds; fails with `what` after `within` seconds."""
-    deadline = time.monotonic() + within
-    while not await condition():
-        assert time.monotonic() < deadline, f"not in {within} s: {what}"
-        await asyncio.sleep(0.02)
-
 
 def _details(failure: WorkflowFailureError) -> CancellationResult:
     cause = failure.cause
@@ -381,9 +372,11 @@ def settled(wait: Wait, resolution: str, reference: str) -> ResolveStep:
     return resolve(wait.step, wait.target, resolution, reference)
 
 
-def resolve(step: StepName, target: str, resolution: str, reference: str = "REF-1") -> ResolveStep:
+def resolve(
+    step: StepName, target: str, resolution: str, reference: str = "REF-1", actor: Actor = SUPERVISOR
+) -> ResolveStep:
     return ResolveStep.model_validate(
-        {"actor": SUPERVISOR, "step": step, "target": target, "resolution": resolution, "reference": reference}
+        {"actor": actor, "step": step, "target": target, "resolution": resolution, "reference": reference}
     )
 
 

@@ -28,6 +28,8 @@ class Script(StrEnum):
     INTERCEPT_ACCEPTED_THEN_RETURNS = "intercept_accepted_then_returns"
     INTERCEPT_ACCEPTED_THEN_DELIVERED = "intercept_accepted_then_delivered"
     INTERCEPT_SILENT = "intercept_silent"
+    INTERCEPT_IS_FINAL = "intercept_is_final"
+    """As silent, and UPS does not take the accepted intercept back any more."""
 
 
 class TrackerStatus(StrEnum):

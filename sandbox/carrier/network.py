@@ -80,6 +80,7 @@ _HISTORY: dict[Script, tuple[_Event, ...]] = {
 _AFTER_INTERCEPT: dict[Script, tuple[_Event, ...]] = {
     Script.INTERCEPT_ACCEPTED_THEN_DELIVERED: (_OUT, _ARRIVED),
     Script.INTERCEPT_SILENT: (),
+    Script.INTERCEPT_IS_FINAL: (),
 }
 """Scans that follow an accepted intercept; without an entry the parcel turns round."""
 
@@ -232,7 +233,7 @@ class Network:
 
     def cancel_intercept(self, parcel: Parcel, transaction: str) -> None:
         """Raises Declined when none stands, or when the parcel has been turned round already."""
-        if parcel.intercept is not InterceptState.STANDS:
+        if parcel.intercept is not InterceptState.STANDS or parcel.script is Script.INTERCEPT_IS_FINAL:
             raise Declined("There is no intercept on this package that can be cancelled")
         parcel.intercept = InterceptState.CANCELLED
         parcel.due = []
