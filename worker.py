@@ -1,4 +1,5 @@
-"""The worker: hosts the workflows, their activities and the delivery of notices; replays histories against its code.
+"""The worker: hosts the workflows, their activities, and the delivery of notices and deferred requests; replays histories
+against its code.
 
 python worker.py run                      settings by environment, see README.md
 python worker.py replay FILE …            histories exported as JSON
@@ -27,8 +28,11 @@ from activities.notices import NoticeActivities, NoticeDispatcher
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
+from activities.register import RegisterActivities
 from activities.shipments import ShipmentActivities
 from activities.tenders import Payments
+from client.cancellations import Cancellations
+from client.deferred import DeferredRequestDispatcher
 from domain.errors import Unavailable
 from domain.policy import Policy
 from providers.carrier.easypost import EasyPostLabels
@@ -43,11 +47,13 @@ from providers.order_book.book import SqlOrderBook
 from providers.order_book.engine import open_engine
 from providers.order_book.migrate import WrongTables, check_tables
 from providers.order_book.port import OrderBook
+from providers.register.port import Register
+from providers.register.sql import SqlRegister
 from runtime import logs, search_attributes
 from runtime.heartbeats import Heartbeats
-from runtime.leaving import leave, stopped
 from runtime.plugin import TASK_QUEUE, plugin
-from runtime.settings import WorkerSettings, complaint, connection
+from runtime.settings import WorkerSettings, connection, settings_error
+from runtime.shutdown import cancel_and_wait, exit_now
 from workflows.cancellation import CancellationWorkflow
 from workflows.quote import QuoteWorkflow
 
@@ -80,6 +86,7 @@ def load_policy(path: Path) -> Policy:
 def make_worker(
     client: Client,
     *,
+    register: Register,
     book: OrderBook,
     gateway: PaymentGateway,
     labels: Labels,
@@ -92,20 +99,25 @@ def make_worker(
 ) -> Worker:
     """A worker on these counterparts. `options` are the Temporal worker's own."""
     tenders = Payments(book, gateway, marketplace)
-    orders = OrderActivities(book, tenders, labels, policy)
-    shipments = ShipmentActivities(book, labels, intercepts)
-    payments = PaymentActivities(book, gateway, tenders)
-    notices = NoticeActivities(book, policy)
-    refunds = RefundActivities(book)
+    orders = OrderActivities(register, book, tenders, labels, policy)
+    shipments = ShipmentActivities(register, book, labels, intercepts)
+    payments = PaymentActivities(register, book, gateway, tenders)
+    notices = NoticeActivities(register, book, policy)
+    refunds = RefundActivities(register, book)
+    books = RegisterActivities(register, book, policy)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
         activities=[
+            books.take_up,
+            books.record_decision,
+            books.receive_request,
             orders.verify_order,
             orders.quote_cancellation,
             orders.release_order,
             orders.close_order,
+            orders.close_cancellation,
             shipments.stop_shipment,
             shipments.check_shipment,
             shipments.resume_shipment,
@@ -153,7 +165,7 @@ async def _check_tables(database_url: str) -> None:
 @contextlib.asynccontextmanager
 async def _counterparts(
     settings: WorkerSettings,
-) -> AsyncIterator[tuple[OrderBook, PaymentGateway, Labels, Intercepts, Marketplace | None]]:
+) -> AsyncIterator[tuple[Register, OrderBook, PaymentGateway, Labels, Intercepts, Marketplace | None]]:
     engine = open_engine(settings.database_url)
     gateway = StripeGateway(settings.stripe_api_key.get_secret_value(), settings.stripe_base_url)
     labels = EasyPostLabels(settings.easypost_api_key.get_secret_value(), settings.easypost_base_url)
@@ -173,7 +185,7 @@ async def _counterparts(
             reason_code=settings.marketplace_reason_code,
         )
     try:
-        yield SqlOrderBook(engine), gateway, labels, intercepts, marketplace
+        yield SqlRegister(engine), SqlOrderBook(engine), gateway, labels, intercepts, marketplace
     finally:
         if marketplace:
             await marketplace.aclose()
@@ -195,7 +207,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             + search_attributes.creating_command(missing, client.namespace),
         )
     await _check_tables(settings.database_url)
-    async with _counterparts(settings) as (book, gateway, labels, intercepts, marketplace):
+    async with _counterparts(settings) as (register, book, gateway, labels, intercepts, marketplace):
         mailer = SmtpMailer(
             settings.smtp_host,
             settings.smtp_port,
@@ -204,9 +216,12 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             settings.smtp_password.get_secret_value() if settings.smtp_password else None,
             start_tls=settings.smtp_start_tls,
         )
-        dispatcher = asyncio.create_task(NoticeDispatcher(book, mailer, settings.mail_sender.rpartition("@")[2]).run())
+        notices = NoticeDispatcher(book, mailer, settings.mail_sender.rpartition("@")[2])
+        deferred = DeferredRequestDispatcher(book, Cancellations(client))
+        dispatchers = [asyncio.create_task(notices.run()), asyncio.create_task(deferred.run())]
         worker = make_worker(
             client,
+            register=register,
             book=book,
             gateway=gateway,
             labels=labels,
@@ -220,14 +235,16 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace, policy=policy.version)
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopping, dispatcher}, return_when=asyncio.FIRST_COMPLETED)
-        if dispatcher.done():
-            dispatcher.result()
+        await asyncio.wait({running, stopping, *dispatchers}, return_when=asyncio.FIRST_COMPLETED)
+        for dispatcher in dispatchers:
+            if dispatcher.done():
+                dispatcher.result()
         if not running.done():
             log.info("worker_draining")
             await worker.shutdown()
         await running
-        await stopped(dispatcher)
+        for dispatcher in dispatchers:
+            await cancel_and_wait(dispatcher)
         log.info("worker_stopped")
 
 
@@ -238,7 +255,7 @@ def run() -> None:
         settings = WorkerSettings()
         policy = load_policy(settings.policy_file)
     except ValidationError as error:
-        _fail(EXIT_USAGE, complaint(error))
+        _fail(EXIT_USAGE, settings_error(error))
     except ValueError as error:
         _fail(EXIT_USAGE, str(error))
     logs.configure(settings.log_format, settings.log_level)
@@ -296,4 +313,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_now(main())

@@ -1,19 +1,24 @@
-"""How a counterpart's answer becomes a Temporal failure: in one place, for every activity."""
+"""How what stops an activity becomes a Temporal failure: in one place, for every activity, in a person's words."""
 
 from datetime import timedelta
 from typing import Any
 
-from temporalio.exceptions import ApplicationError
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from domain.errors import OutcomeUnknown, StepError, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, StepError, Unavailable
+from domain.permissions import NotPossible, NotTheHolder
+from providers.register.clock import engine_time
 
 
 class StepFailures(Interceptor):
     """Turns `StepError` into an `ApplicationError` whose type is the error code. Whether it is retried is decided by the
     step's row (workflows/steps.py); a counterpart that named a time is not asked before it.
 
-    Anything else that is raised is a bug: it stays as it is, is retried, and is seen.
+    Anything else that is raised is a bug. It is logged with its place, and its own text goes no further: it may hold
+    statements, settings or what a customer wrote.
     """
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
@@ -23,13 +28,30 @@ class StepFailures(Interceptor):
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         try:
-            return await super().execute_activity(input)
+            with engine_time(activity.info().started_time):
+                return await super().execute_activity(input)
         except StepError as error:
             wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown) else None
-            known = getattr(error, "known", None)
             raise ApplicationError(
                 error.message,
-                *([known] if known is not None else []),
+                *([error.known] if error.known is not None else []),
                 type=error.code.value,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
+            ) from None
+        except NotPossible as no:
+            raise ApplicationError(no.sentence, type=no.code.value, non_retryable=True) from None
+        except NotTheHolder as lost:
+            namespace = lost.holder.namespace if lost.holder else None
+            raise ApplicationError(
+                "Another run holds this cancellation.", namespace, type=ErrorCode.NOT_THE_HOLDER, non_retryable=True
+            ) from None
+        except FailureError:
+            raise
+        except Exception as bug:  # noqa: BLE001 (seen here, and told to whoever can put it right)
+            structlog.get_logger().exception("step_raised_a_bug")
+            raise ApplicationError(
+                f"An unexpected error ({type(bug).__name__}) stopped this step; its place is in the worker's log. It is "
+                "tried again by itself, so a corrected worker heals it.",
+                type=ErrorCode.INTERNAL_ERROR,
+                non_retryable=True,
             ) from None

@@ -14,12 +14,15 @@ import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from temporalio import activity
 
-from activities.signatures import RemindStaff
+from activities.attempt import begin_attempt
+from activities.signatures import Booked, RemindStaff
 from domain.errors import ErrorCode, StepError, Unavailable
+from domain.facts import Reminded
 from domain.money import Money, exponent
 from domain.policy import Policy
 from providers.mail.port import Mail, Mailer
 from providers.order_book.port import NewNotice, Notice, NoticeKind, OrderBook
+from providers.register.port import Register
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
@@ -84,23 +87,27 @@ def _figure(money: Money, language: str) -> str:
 class NoticeActivities:
     """What no other effect tells of."""
 
-    def __init__(self, book: OrderBook, policy: Policy) -> None:
+    def __init__(self, register: Register, book: OrderBook, policy: Policy) -> None:
+        self._register = register
         self._book = book
         self._mailboxes = policy.mailboxes
 
     @activity.defn
-    async def remind_staff(self, step: RemindStaff) -> None:
-        """Write to whoever may approve, or to whoever is told when nobody does; to nobody where the policy names nobody."""
-        mailbox = self._mailboxes.escalations if step.escalated else self._mailboxes.approvals
-        if mailbox is None:
-            return
-        notice = NewNotice(
-            kind=NoticeKind.APPROVAL_ESCALATED if step.escalated else NoticeKind.APPROVAL_DUE,
-            to=mailbox,
-            sentence=step.sentence,
-            due_at=step.due_at,
-        )
-        await self._book.tell(step.cancellation_id, step.order_id, [notice])
+    async def remind_staff(self, step: RemindStaff) -> Booked:
+        """Write to whoever may approve, or to whoever is above them when nobody does; to nobody where the policy names
+        nobody."""
+        async with begin_attempt(self._register, step) as attempt:
+            mailbox = self._mailboxes.escalations if step.escalated else self._mailboxes.approvals
+            if mailbox is not None:
+                notice = NewNotice(
+                    kind=NoticeKind.APPROVAL_ESCALATED if step.escalated else NoticeKind.APPROVAL_DUE,
+                    to=mailbox,
+                    sentence=step.sentence,
+                    due_at=step.due_at,
+                )
+                await self._book.add_notices(step.cancellation_id, step.order_id, [notice])
+            await attempt.write(Reminded(escalated=step.escalated))
+            return await attempt.answer()
 
 
 class NoticeDispatcher:

@@ -1,188 +1,137 @@
-"""Activities on the order: verify and hold it, release it, close it."""
+"""Activities on the order: verify and hold it, release it, close it, and close its cancellation."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities.signatures import CloseOrder, QuoteCancellation, ReleaseOrder, Verification, VerifyOrder
-from activities.tenders import Payments, failed_since
+from activities.attempt import Attempt, begin_attempt, this_run
+from activities.refunds import credit_of, refund_notice
+from activities.reopening import Reopening
+from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
+from activities.tenders import Payments
+from domain.case import Case
 from domain.errors import ErrorCode, Refused
+from domain.facts import Decided, Ended, Entry, Fact, Joined, Requested
+from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.order import Order, TenderKind
-from domain.outcome import CancellationRecord, CarriedOut, Outcome
-from domain.plan import LeftOut, PlannedLine, PlannedTender
-from domain.policy import CustomerHistory, Decision, Policy, Rule, Verdict
+from domain.money import Money
+from domain.order import Order, OrderState
+from domain.outcome import Outcome
+from domain.plan import LeftOut, PlannedLine
+from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
+from domain.scope import same_scope
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
+from domain.standing import closing_outcome, result_of
+from domain.step import StepName
 from providers.carrier.port import Labels
-from providers.order_book.port import Closing, NewNotice, NoticeKind, NoticeLine, OrderBook
+from providers.order_book.port import NewNotice, NoticeKind, NoticeLine, OrderBook
+from providers.register.port import Register
 
 
 class OrderActivities:
-    def __init__(self, book: OrderBook, payments: Payments, labels: Labels, policy: Policy) -> None:
+    def __init__(self, register: Register, book: OrderBook, payments: Payments, labels: Labels, policy: Policy) -> None:
+        self._register = register
         self._book = book
         self._payments = payments
         self._labels = labels
         self._policy = policy
+        self._reopening = Reopening(book, payments, labels)
 
     @activity.defn
-    async def verify_order(self, step: VerifyOrder) -> Verification:
-        """Read the order and the live truth, decide by policy, plan, and hold the order when there is something to do.
+    async def verify_order(self, step: VerifyOrder) -> Verified:
+        """Take up what the books know of the order. Where they know nothing: read the order and the live truth, decide by
+        policy, plan, and hold the order when there is something to do; all of it in the books in one transaction.
 
-        Refused: ORDER_HELD, PAYMENT_NOT_FOUND. A business no is a decision, not a failure.
+        Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
         """
         request = step.request
-        order = await self._admitted(request)
-        if isinstance(order, Verification):
-            return await self._known(step, order)
-        verification = await self._decide(step.cancellation_id, order, request)
-        if verification.plan is not None:
-            record = CancellationRecord(
-                cancellation_id=step.cancellation_id,
-                order_id=order.order_id,
-                request=request,
-                decision=verification.decision,
-                plan=verification.plan,
-            )
-            await self._book.hold_order(record, [_received(request)], key=step.key)
-        elif request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
-            # The law wants its receipt acknowledged whatever becomes of the order.
-            await self._book.tell(step.cancellation_id, order.order_id, [_received(request)])
-        return verification
-
-    async def _known(self, step: VerifyOrder, seen: Verification) -> Verification:
-        """What becomes of a request whose cancellation the order book knows: told again; or taken up, because its run was
-        lost, or because what it had achieved came undone."""
-        known = seen.existing
-        if known is None:
-            return seen
-        # Held by an earlier attempt whose answer was lost, or by a run that was: only the former may still turn round.
-        again = step.again or activity.info().attempt > 1
-        ours = known.cancellation_id == step.cancellation_id and again
-        if known.result is None and known.carried_out is None and ours:
-            return seen.model_copy(update={"existing": None})
-        if known.result is None and known.carried_out is None:
-            moved = await self._money_moved(known)
-            return seen.model_copy(update={"money_moved": moved, "approved": moved})
-        if known.carried_out is None or (known.result and not step.look_again):
-            return seen
-        holds = await self._still_holds(known.order_id, known.carried_out)
-        if known.result:
-            failed = failed_since(known.carried_out, holds)
-            if len(holds.stops) == len(known.carried_out.stops) and not failed:
-                return seen
-            told = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=known.plan.terms.fallbacks)
-            await self._book.reopen(known.cancellation_id, failed, [told] if failed else [], key=step.key)
-        known = known.model_copy(update={"result": None, "plan": holds.plan, "carried_out": holds})
-        return Verification(
-            decision=known.decision,
-            plan=holds.plan,
-            customer_id=seen.customer_id,
-            existing=known,
-            money_moved=True,
-            approved=True,
+        order = await self._owned_order(request)
+        if order is None:
+            return Verified(entries=(), decision=self._policy.not_found(request.order_id))
+        cancelled = order.state is OrderState.CANCELLED
+        known = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
+        if known.conflicts_with(request):
+            return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
+        if known.ended:
+            return await self._look_again(step, order, known)
+        # The law's clocks begin when it arrived, also when it had to wait for another cancellation.
+        requested = Requested(request=request, at=await self._book.received_at(request) or step.requested_at)
+        if known.request:
+            known = await self._take_up(step, order, known)
+            if known.decided or known.roll_back_cause:
+                return Verified(entries=known.entries)
+            requested = Requested(request=known.request or request, at=known.requested_at or step.requested_at)
+        await self._register.begin_verification(
+            order.order_id, this_run(), activity.info().scheduled_time, from_elsewhere=step.from_elsewhere
         )
+        return Verified(entries=await self._decide_and_hold(order, requested))
 
-    async def _money_moved(self, known: CancellationRecord) -> bool:
-        """Whether a run that was lost had begun to give money back."""
-        for planned in known.plan.tenders:
-            payment = await self._payments.read(known.order_id, planned.tender)
-            ours = any(refund.key and refund.key.startswith(f"{known.cancellation_id}/") for refund in payment.refunds)
-            cancelled_there = planned.tender.kind is TenderKind.MARKETPLACE and payment.refundable < planned.counted
-            if ours or cancelled_there or (planned.release and payment.released):
-                return True
-        return False
-
-    async def _still_holds(self, order_id: str, done: CarriedOut) -> CarriedOut:
-        """What still holds of what was done: without the stops of parcels that travel, and with the refunds as they are."""
-        order = await self._book.read_order(order_id)
-        shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
-        stops = [stop for stop in done.stops if not await self._travels(shipments[stop.shipment_id], stop)]
-        tenders = {planned.tender.tender_id: planned.tender for planned in done.plan.tenders}
-        reversals = [
-            await self._payments.read_again(order_id, tenders[reversal.tender_id], reversal)
-            for reversal in done.reversals
-        ]
-        # What others have refunded since is theirs: it does not give back what has failed.
-        counted = frozenset(refund.reference for reversal in reversals for refund in reversal.refunds)
-        plan = done.plan.model_copy(
-            update={
-                "tenders": tuple([await self._as_of_now(order_id, planned, counted) for planned in done.plan.tenders])
-            }
-        )
-        return done.model_copy(update={"plan": plan, "stops": tuple(stops), "reversals": tuple(reversals)})
-
-    async def _as_of_now(self, order_id: str, planned: PlannedTender, counted: frozenset[str]) -> PlannedTender:
-        """All refunds that there are now are earlier ones, but those that this cancellation has counted."""
-        made = (await self._payments.read(order_id, planned.tender)).refunds
-        earlier = tuple(refund.reference for refund in made if refund.reference not in counted)
-        return planned.model_copy(update={"earlier": earlier})
-
-    async def _travels(self, shipment: Shipment, stop: Stop) -> bool:
-        """Whether a parcel that counted as stopped is on its way to the customer all the same."""
-        by_carrier = stop.action in {StopAction.VOID_LABEL, StopAction.INTERCEPT}
-        if stop.status in {StopStatus.DECLINED, StopStatus.LOST} or not by_carrier or not shipment.label_reference:
-            return False
-        group = (await self._labels.track(shipment.label_reference)).group
-        on_its_way = {GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED}
-        return group in (on_its_way | {GoodsGroup.IN_NETWORK} if stop.action is StopAction.VOID_LABEL else on_its_way)
-
-    @activity.defn
-    async def quote_cancellation(self, step: QuoteCancellation) -> Quote:
-        """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND."""
-        request = step.request
-        seen = await self._admitted(request)
-        if isinstance(seen, Order):
-            seen = await self._decide(step.cancellation_id, seen, request)
-        known = seen.existing
-        return Quote(
-            order_id=request.order_id,
-            request_id=request.request_id,
-            decision=seen.decision,
-            plan=seen.plan,
-            existing=known.cancellation_id if known else None,
-            result=known.result if known else None,
-        )
-
-    async def _admitted(self, request: CancellationRequest) -> Order | Verification:
-        """The order; or the answer that needs no look at its payments and parcels."""
+    async def _owned_order(self, request: CancellationRequest) -> Order | None:
+        """None: it does not exist, or is another customer's; nobody learns which."""
         try:
             order = await self._book.read_order(request.order_id)
         except Refused as refused:
             if refused.code is not ErrorCode.ORDER_NOT_FOUND:
                 raise
-            return Verification(decision=self._policy.not_found(request.order_id))
-        if request.customer_id not in {None, order.customer_id}:
-            return Verification(decision=self._policy.not_found(request.order_id))
-        known = await self._book.find_cancellation(request.order_id, request.request_id)
-        if known and known.request.request_id == request.request_id and known.request != request:
-            return Verification(decision=self._policy.conflict(request), customer_id=order.customer_id)
-        if known and known.result:
-            return _told_again(known, order, self._policy)
-        if known:
-            return Verification(decision=known.decision, plan=known.plan, customer_id=order.customer_id, existing=known)
-        no = self._policy.admits(order, request)
-        return Verification(decision=no, customer_id=order.customer_id) if no else order
+            return None
+        return order if request.customer_id in {None, order.customer_id} else None
 
-    async def _decide(self, cancellation_id: str, order: Order, request: CancellationRequest) -> Verification:
+    async def _look_again(self, step: VerifyOrder, order: Order, known: Case) -> Verified:
+        """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
+        assert known.ended is not None
+        carried_out = known.ended.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
+        if step.look_again and carried_out and await self._reopening.reopen_from(known, order, this_run()):
+            return Verified(entries=await self._register.read(known.cancellation_id))
+        return Verified(entries=known.entries, existing=True)
+
+    async def _take_up(self, step: VerifyOrder, order: Order, known: Case) -> Case:
+        """An earlier run was lost: go on from the books' facts, with this request among those who asked."""
+        entries = await self._register.take_up(known.cancellation_id, this_run(), from_elsewhere=step.from_elsewhere)
+        request = step.request
+
+        def join(case: Case) -> Sequence[Fact]:
+            joins = request not in case.requests and same_scope(order, case, request)
+            return [Joined(request=request)] if joins and not case.ended else []
+
+        if request not in Case(entries).requests:
+            await self._register.write(known.cancellation_id, this_run(), join)
+        return Case(await self._register.read(known.cancellation_id))
+
+    async def _decide_and_hold(self, order: Order, requested: Requested) -> tuple[Entry, ...]:
+        request, run = requested.request, this_run()
+        no = self._policy.admits(order, request)
+        decided = Decided(decision=no, customer_id=order.customer_id) if no else await self._decide(order, requested)
+        key = EffectKey(id_of(requested.request), StepName.VERIFY_ORDER, order.order_id)
+        if decided.plan is not None:
+            await self._book.hold_order(requested, decided, [received_notice(requested)], key=key, run=run)
+        else:
+            ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
+            await self._register.refuse(requested, run, [decided, ended])
+            if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
+                # The law wants its receipt acknowledged whatever becomes of the order.
+                await self._book.add_notices(key.cancellation_id, order.order_id, [received_notice(requested)])
+        return await self._register.read(key.cancellation_id)
+
+    async def _decide(self, order: Order, requested: Requested) -> Decided:
         """Decision and plan by policy, on the live truth."""
-        now = datetime.now(UTC)
+        at = datetime.now(UTC)  # the clock by which the shop has set `placed_at`
         abuse = self._policy.abuse
         decision, plan = self._policy.decide(
-            cancellation_id=cancellation_id,
+            cancellation_id=id_of(requested.request),
             order=order,
-            request=request,
+            request=requested.request,
             payments={tender.tender_id: await self._payments.read(order.order_id, tender) for tender in order.tenders},
             trackings={shipment.shipment_id: await self._tracking(shipment) for shipment in order.shipments},
-            history=await self._book.customer_history(order.customer_id, now - abuse.within, but=order.order_id)
+            history=await self._book.customer_history(order.customer_id, at - abuse.within, but=order.order_id)
             if abuse
             else CustomerHistory(),
-            now=now,
-            learnt_at=activity.info().scheduled_time,
+            now=at,
+            learnt_at=requested.at,
         )
-        return Verification(decision=decision, plan=plan, customer_id=order.customer_id)
+        return Decided(decision=decision, plan=plan, customer_id=order.customer_id)
 
     async def _tracking(self, shipment: Shipment) -> Tracking:
         if shipment.gift_card and shipment.lines:
@@ -194,45 +143,104 @@ class OrderActivities:
         return Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
 
     @activity.defn
-    async def release_order(self, step: ReleaseOrder) -> None:
-        """Compensation of verify_order: hold off, promise to the customer restored, cancellation closed in the OMS."""
-        result = step.result
-        # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
-        left_out = _together(result.left_out) if result.outcome is Outcome.REJECTED else ()
-        notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=result.outcome, left_out=left_out)
-        await self._book.release_order(result, [notice], key=step.key)
+    async def quote_cancellation(self, step: QuoteCancellation) -> Quote:
+        """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND."""
+        request = step.request
+        order = await self._owned_order(request)
+
+        def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
+            ended = case.ended if case else None
+            existing = case.cancellation_id if case and case.request else None
+            return Quote(
+                order_id=request.order_id,
+                request_id=request.request_id,
+                decision=decision,
+                plan=decided.plan if decided else None,
+                existing=existing,
+                result=result_of(case, request.order_id, ended.outcome, ended.sentence, existing=True)
+                if case and ended
+                else None,
+            )
+
+        if order is None:
+            return quote(self._policy.not_found(request.order_id))
+        cancelled = order.state is OrderState.CANCELLED
+        known = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
+        if known.conflicts_with(request):
+            return quote(self._policy.conflict(request))
+        if known.decided:
+            same = request in known.requests or not known.ended
+            decision = known.decided.decision if same else existing_decision(known.decided.decision, order.order_id)
+            return quote(decision, known, known.decided if same else None)
+        no = self._policy.admits(order, request)
+        decided = None if no else await self._decide(order, Requested(request=request, at=datetime.now(UTC)))
+        return quote(no or decided.decision, known, decided)  # type: ignore[union-attr]
 
     @activity.defn
-    async def close_order(self, step: CloseOrder) -> None:
-        """Fulfilments first, then the order; promise released or restock announced; customer told. Refused: ORDER_LOCKED."""
-        closing = Closing(
-            cancellation_id=step.cancellation_id,
-            order_id=step.order_id,
-            result=step.result,
-            plan=step.plan,
-            stops=step.stops,
-            reversals=step.reversals,
+    async def release_order(self, step: StepInput) -> Booked:
+        """Compensation of verify_order: hold off, promise to the customer restored, cancellation closed in the books."""
+        async with begin_attempt(self._register, step) as attempt:
+            cause = attempt.case.roll_back_cause
+            assert cause is not None
+            # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
+            plan = attempt.case.plan
+            rejected = cause.outcome is Outcome.REJECTED and plan is not None
+            left_out = _together(plan.left_out) if rejected and plan else ()
+            notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
+            await self._book.release_order(step.order_id, [notice], key=step.key, run=attempt.run)
+            return await attempt.answer()
+
+    @activity.defn
+    async def close_order(self, step: StepInput) -> Booked:
+        """Fulfilments first, then the lines; promise released or restock announced; hold off; customer told. Where all the
+        money has settled, the cancellation is closed too. Refused: ORDER_LOCKED."""
+        async with begin_attempt(self._register, step) as attempt:
+            plan = attempt.case.plan
+            assert plan is not None
+            notices = [
+                NewNotice(
+                    kind=NoticeKind.CANCELLED,
+                    lines=() if plan.everything else _together(plan.lines),
+                    left_out=_together(plan.left_out),
+                )
+            ]
+            released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
+            if released:
+                notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
+            await self._book.close_order(step.order_id, notices, key=step.key, run=attempt.run)
+            case = Case(await self._register.read(step.cancellation_id))
+            if case.is_settled:
+                await self._end(attempt, case)
+            return await attempt.answer()
+
+    @activity.defn
+    async def close_cancellation(self, step: StepInput) -> Booked:
+        """The money has settled: post it, write to the customer that it was refunded, and close the register."""
+        async with begin_attempt(self._register, step) as attempt:
+            await self._end(attempt, attempt.case)
+            return await attempt.answer()
+
+    async def _end(self, attempt: Attempt, case: Case) -> None:
+        outcome, sentence = closing_outcome(case)
+        step = attempt.step
+        await self._book.close_cancellation(
+            step.order_id,
+            Ended(outcome=outcome, sentence=sentence),
+            credit_of(case),
+            refund_notice(case, NoticeKind.REFUNDED),
+            key=case.key_of(StepName.CLOSE_CANCELLATION, step.order_id),
+            run=attempt.run,
         )
-        assert step.result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
-        notices = [
-            NewNotice(
-                kind=NoticeKind.CANCELLED,
-                lines=() if step.plan.everything else _together(step.plan.lines),
-                left_out=_together(step.plan.left_out),
-            )
-        ]
-        if step.result.released:
-            notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=step.result.released))
-        await self._book.close_order(closing, notices, key=step.key)
 
 
-def _received(request: CancellationRequest) -> NewNotice:
+def received_notice(requested: Requested) -> NewNotice:
     """A note that staff wrote is not for the customer's eyes."""
+    request = requested.request
     statutory = request.reason is ReasonCode.STATUTORY_WITHDRAWAL
     return NewNotice(
         kind=NoticeKind.WITHDRAWAL_ACKNOWLEDGED if statutory else NoticeKind.RECEIVED,
         lines=_together(request.lines),
-        received_at=activity.info().scheduled_time,
+        received_at=requested.at,
         note=request.note if request.actor.kind is ActorKind.CUSTOMER else "",
     )
 
@@ -243,17 +251,3 @@ def _together(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[Notic
     for part in parts:
         units[part.line_id] += part.quantity
     return tuple(NoticeLine(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())
-
-
-def _told_again(known: CancellationRecord, order: Order, policy: Policy) -> Verification:
-    """This request has had its end, or the whole order is cancelled: the existing cancellation is the answer."""
-    assert known.result is not None
-    decision = Decision(
-        verdict=Verdict.APPROVED
-        if known.result.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
-        else Verdict.REJECTED,
-        rule=Rule.EXISTING_CANCELLATION,
-        policy_version=policy.version,
-        sentence=f"Cancellation {known.cancellation_id} of order {order.order_id} is over: {known.result.sentence}",
-    )
-    return Verification(decision=decision, customer_id=order.customer_id, existing=known)

@@ -1,228 +1,343 @@
 """Activities on a tender: reverse it, look at its refund, restore it."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from temporalio import activity
 
-from activities.signatures import CheckRefund, GiveStoreCredit, RestorePayment, ReversePayment
+from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.signatures import Booked, StepInput
 from activities.tenders import Payments
-from domain.errors import ErrorCode, Refused, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
+from domain.facts import DisputeSeen, EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
+from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import TenderKind
-from domain.outcome import Refusal, Reversal
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
+from domain.reversal import KEPT_HERE, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
+from domain.step import StepName
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
 from providers.order_book.port import NewNotice, NoticeKind, OrderBook
+from providers.register.port import Register
 
 
 class PaymentActivities:
-    def __init__(self, book: OrderBook, gateway: PaymentGateway, payments: Payments) -> None:
+    def __init__(self, register: Register, book: OrderBook, gateway: PaymentGateway, payments: Payments) -> None:
+        self._register = register
         self._book = book
         self._gateway = gateway
         self._payments = payments
 
     @activity.defn
-    async def reverse_payment(self, step: ReversePayment) -> Reversal:
+    async def reverse_payment(self, step: StepInput) -> Booked:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
-        Looks up before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
+        Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
         REFUND_REFUSED, PAYMENT_NOT_FOUND.
         """
-        tender = step.planned.tender
-        if tender.kind is TenderKind.MARKETPLACE:
-            return await self._cancel_sale(step)
-        if tender.kind is not TenderKind.CARD:
-            return await self._put_back(step)
-        payment, released = await self._release(step)
-        if payment.capturing:
-            raise Unavailable(
-                f"The gateway is still taking {payment.capturing} of tender {tender.tender_id}; it is refunded once taken."
-            )
-        due = step.planned.refund + step.planned.release - released
-        ours = _own_refunds(payment, step.key)
-        due -= Money.total((refund.amount for refund in ours), due.currency)
-        theirs = _made_by_others(payment, step.planned, due)
-        due -= Money.total((refund.amount for refund in theirs), due.currency)
-        refunds = (*theirs, *ours)
-        amount = min(due, payment.refundable)
-        mine = payment.made_under(step.key)
-        if mine is None and amount.amount > 0:
-            known = Refusal(
-                reversal=Reversal(tender_id=tender.tender_id, released=released, refunds=refunds), owed=amount
-            )
-            if payment.disputed:
-                raise Refused(
-                    ErrorCode.PAYMENT_DISPUTED,
-                    f"The payment of tender {tender.tender_id} of order {step.order_id} is disputed at the bank; refunding "
-                    "now could pay twice. Answer the dispute, then resolve the step with the dispute's number.",
-                    known,
-                )
-            mine = await self._refund(step, amount, known)
-            refunds = (*refunds, mine)
-        elif mine is not None and mine.status.dead and amount.amount > 0:
-            refunds = (*refunds, mine)
-        if any(refund.status.dead for refund in refunds):
-            await self._tell_failed(step)
-        says = [f"released {released}"] if released else []
-        says += [f"refund {refund.status.replace('_', ' ')}" for refund in refunds]
-        if due and not refunds:
-            says.append("given back earlier by others")
-        return Reversal(tender_id=tender.tender_id, released=released, refunds=refunds, detail="; ".join(says))
+        async with begin_attempt(self._register, step) as attempt:
+            planned = attempt.case.planned(step.target)
+            assert planned is not None
+            match planned.tender.kind:
+                case TenderKind.MARKETPLACE:
+                    await self._cancel_sale(attempt, planned)
+                case TenderKind.CARD:
+                    await self._void_or_refund(attempt, planned)
+                case _:
+                    await self._put_back(attempt)
+            return await attempt.answer()
 
-    async def _release(self, step: ReversePayment) -> tuple[Payment, Money]:
-        """Release the reservation where the plan wants all of it gone; returns the payment after it and what was released.
+    async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
+        """Look, decide, act once, and look again, until nothing is left to do."""
+        reference, key = planned.tender.reference, attempt.step.key
+        while True:
+            known = attempt.case.reversal(attempt.step.target)
+            match next_reversal(known, await self._read(attempt, reference), key):
+                case Void(amount=amount):
+                    await attempt.act(
+                        key.part_of("void"),
+                        lambda: self._void(reference, key),
+                        lambda after: EffectAnswer(after.reference, "released"),
+                        amount=amount,
+                    )
+                case MakeRefund(amount=amount, released=released, found=found):
+                    await attempt.write(*_found(known, released, found))
+                    await self._refund(attempt, planned, amount)
+                case NotYet(sentence=sentence):
+                    raise Unavailable(sentence)
+                case Disputed(released=released, found=found):
+                    await attempt.write(*_found(known, released, found))
+                    raise Refused(
+                        ErrorCode.PAYMENT_DISPUTED,
+                        f"The payment of tender {planned.tender.tender_id} of order {attempt.step.order_id} is disputed at "
+                        "the bank; refunding now could pay twice. Answer the dispute, then resolve the step with the "
+                        "dispute's number.",
+                    )
+                case Settled() as settled:
+                    await self._settle(attempt, known, settled)
+                    return
 
-        A part of a reservation is not released at the gateway: the rest of it is simply captured later.
-        """
-        planned = step.planned
-        payment = await self._gateway.read_payment(planned.tender.reference)
-        if not planned.release:
-            return payment, planned.release
-        if planned.release < planned.capturable:
-            zero = Money.zero(planned.release.currency)
-            left = max(payment.capturable - (planned.tender.released or zero), zero)
-            return payment, min(planned.release, left)
-        if payment.capturable:
-            payment = await self._gateway.void(planned.tender.reference, key=f"{step.key}.void")
-        if payment.capturable:
-            raise Unavailable(
-                f"Tender {planned.tender.tender_id} still reserves {payment.capturable}; voiding it again."
-            )
-        # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
-        captured_since = payment.captured - (planned.counted + (payment.refunded - _since(payment, step)))
-        taken = min(planned.release, max(captured_since, Money.zero(payment.captured.currency)))
-        return payment, planned.release - taken
-
-    async def _refund(self, step: ReversePayment, amount: Money, known: Refusal) -> Refund:
+    async def _read(self, attempt: Attempt, reference: str) -> Payment:
+        """The gateway's own count. While it does not answer, what was done by an attempt whose answer was lost is
+        unknown, and that is said."""
         try:
-            return await self._gateway.refund(step.planned.tender.reference, amount, key=step.key)
+            return await self._gateway.read_payment(reference)
+        except Unavailable as busy:
+            unknown = attempt.case.unknown_effects(attempt.step.target)
+            if not unknown:
+                raise
+            raise OutcomeUnknown(
+                f"It is unknown whether the refund of tender {attempt.step.target} was made: its answer was lost, and the "
+                f"gateway cannot be read ({busy.message}). Do not pay it another way before it was looked up.",
+                retry_after=busy.retry_after,
+            ) from None
+
+    async def _void(self, reference: str, key: EffectKey) -> Payment:
+        payment = await self._gateway.void(reference, key=str(key.part_of("void")))
+        if payment.capturable:
+            raise Unavailable(f"Payment {reference} still reserves {payment.capturable}; voiding it again.")
+        return payment
+
+    async def _refund(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
+        key = attempt.step.key
+        try:
+            await attempt.act(
+                key,
+                lambda: self._refund_once(planned, amount, key),
+                lambda refund: EffectAnswer(
+                    refund.reference, facts=(RefundSeen(target=attempt.step.target, refund=refund),)
+                ),
+                amount=amount,
+            )
         except Refused as refused:
             if refused.code is ErrorCode.REFUND_REFUSED:
-                await self._tell_failed(step)
-            if refused.code in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
-                # Somebody refunded between our look and our call: look again, with the new count.
-                raise Unavailable(
-                    f"The payment of tender {step.planned.tender.tender_id} changed meanwhile; it is read again."
-                ) from None
-            raise Refused(refused.code, refused.message, known) from None
+                await self._add_failure_notice(attempt)
+            raise
 
-    async def _tell_failed(self, step: ReversePayment | CheckRefund) -> None:
-        """The customer may have the money another way, and is told once, however many refunds fail."""
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=step.fallbacks)
-        await self._book.tell(step.cancellation_id, step.order_id, [failed])
+    async def _refund_once(self, planned: PlannedTender, amount: Money, key: EffectKey) -> Refund:
+        try:
+            return await self._gateway.refund(planned.tender.reference, amount, key=str(key))
+        except Refused as refused:
+            if refused.code not in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
+                raise
+            # Somebody refunded between our look and our call: look again, with the new count.
+            raise Unavailable(
+                f"The payment of tender {planned.tender.tender_id} changed meanwhile; it is read again."
+            ) from None
 
-    async def _put_back(self, step: ReversePayment) -> Reversal:
-        tender = step.planned.tender
-        zero = Money.zero(step.planned.refund.currency)
-        balance = await self._book.read_balance(step.order_id, tender.tender_id)
-        refund = balance.made_under(step.key)
-        amount = min(step.planned.refund, balance.refundable)
-        if refund is None and amount:
-            refund = await self._book.restore_balance(step.order_id, tender.tender_id, amount, key=step.key)
-        if refund is None:
-            return Reversal(tender_id=tender.tender_id, released=zero, detail="given back earlier by others")
-        return Reversal(tender_id=tender.tender_id, released=zero, refunds=(refund,), detail="put back on its balance")
+    async def _settle(self, attempt: Attempt, known: Reversal, settled: Settled) -> None:
+        if any(refund.status.has_failed for refund in settled.refunds):
+            await self._add_failure_notice(attempt)
+        detail = [f"released {settled.released}"] if settled.released else []
+        detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
+        if settled.covered and not settled.refunds:
+            detail.append("given back earlier by others")
+        seen = ReversalSeen(
+            target=attempt.step.target,
+            released=settled.released,
+            covered=settled.covered,
+            detail="; ".join(detail),
+        )
+        await attempt.write(*_news(attempt.step.target, known, settled.refunds), seen)
 
-    async def _cancel_sale(self, step: ReversePayment) -> Reversal:
-        """The marketplace took the money and gives it back: it is told, and what it does about our share is recorded."""
-        tender = step.planned.tender
+    async def _add_failure_notice(self, attempt: Attempt) -> None:
+        """The customer may have the money another way, and is written to once, however many refunds fail."""
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
+        await self._book.add_notices(attempt.step.cancellation_id, attempt.step.order_id, [failed])
+
+    async def _put_back(self, attempt: Attempt) -> None:
+        step = attempt.step
+        known = attempt.case.reversal(step.target)
+        balance = await self._book.read_balance(step.order_id, step.target)
+        amount = min(known.outstanding, balance.refundable)
+        if amount and balance.made_under(str(step.key)) is None:
+            attempt.check_time()
+            await self._book.restore_balance(step.order_id, step.target, amount, key=step.key, run=attempt.run)
+        zero = Money.zero(known.due.currency)
+        detail = "put back on its balance" if amount or known.refunds else "given back earlier by others"
+        await attempt.write(
+            ReversalSeen(target=step.target, released=zero, covered=known.outstanding - amount, detail=detail)
+        )
+
+    async def _cancel_sale(self, attempt: Attempt, planned: PlannedTender) -> None:
+        """The marketplace took the money and gives it back: what it does about our share is recorded."""
+        step = attempt.step
+        plan, request = attempt.case.plan, attempt.case.request
+        assert plan is not None
+        assert request is not None
         units: Counter[str] = Counter()
-        for line in step.lines:
+        for line in plan.lines:
             units[line.line_id] += line.quantity
-        before = {line.line_id: line.cancelled_before for line in step.lines}
-        refunds = await self._payments.sales(step.order_id).cancel(
-            tender.reference,
-            [
-                SaleLine(line_id=line_id, quantity=quantity, cancelled_before=before[line_id])
-                for line_id, quantity in units.items()
-            ],
-            step.reason,
-            key=step.key,
-        )
-        return Reversal(
-            tender_id=tender.tender_id,
-            released=Money.zero(step.planned.refund.currency),
-            refunds=refunds,
-            detail="cancelled at the marketplace, which refunds the buyer",
+        before = {line.line_id: line.cancelled_before for line in plan.lines}
+        sold = [
+            SaleLine(line_id=line_id, quantity=quantity, cancelled_before=before[line_id])
+            for line_id, quantity in units.items()
+        ]
+        known = attempt.case.reversal(step.target)
+
+        def describe(refunds: tuple[Refund, ...]) -> EffectAnswer:
+            zero = Money.zero(known.due.currency)
+            given = Money.total((refund.amount for refund in refunds if not refund.status.has_failed), zero.currency)
+            detail = "cancelled at the marketplace, which refunds the buyer"
+            seen = ReversalSeen(target=step.target, released=zero, covered=max(known.due - given, zero), detail=detail)
+            return EffectAnswer(None, detail, (*_news(step.target, known, refunds), seen))
+
+        await attempt.act(
+            step.key,
+            lambda: self._payments.sales(step.order_id).cancel(
+                planned.tender.reference, sold, request.reason, key=str(step.key)
+            ),
+            describe,
+            amount=known.outstanding,
         )
 
     @activity.defn
-    async def give_store_credit(self, step: GiveStoreCredit) -> Refund:
+    async def give_store_credit(self, step: StepInput) -> Booked:
         """Put what the tender cannot take back on the customer's store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
-        return await self._book.restore_balance(step.order_id, step.target, step.amount, key=step.key)
+        async with begin_attempt(self._register, step) as attempt:
+            owed = attempt.case.outstanding(step.target)
+            if owed:
+                await self._book.restore_balance(step.order_id, step.target, owed, key=step.key, run=attempt.run)
+            return await attempt.answer()
 
     @activity.defn
-    async def check_refund(self, step: CheckRefund) -> Reversal:
-        """Read the refunds of one tender again, and whether the bank disputes the payment meanwhile."""
-        reversal = await self._payments.read_again(step.order_id, step.planned.tender, step.reversal)
-        if reversal.dead:
-            await self._tell_failed(step)
-        return reversal
+    async def check_refund(self, step: StepInput) -> Booked:
+        """Read the refunds of one tender again, and whether the bank disputes the payment meanwhile. An effect whose
+        outcome is unknown is looked up by its key."""
+        async with begin_attempt(self._register, step) as attempt:
+            known = attempt.case.reversal(step.target)
+            tender = known.planned.tender
+            if tender.kind not in KEPT_HERE:
+                payment = await self._payments.read(step.order_id, tender)
+                references = {refund.reference for refund in known.refunds}
+                ours = [r for r in payment.refunds if r.reference in references or _is_ours(r, step)]
+                facts = _news(step.target, known, ours)
+                if payment.disputed != known.disputed:
+                    facts.append(DisputeSeen(target=step.target, disputed=payment.disputed))
+                facts += await self._lookups(attempt, payment)
+                await attempt.write(*facts)
+                if any(refund.status.has_failed for refund in attempt.case.reversal(step.target).refunds):
+                    await self._add_failure_notice(attempt)
+            return await attempt.answer()
+
+    async def _lookups(self, attempt: Attempt, payment: Payment) -> list[Fact]:
+        """What became of effects whose outcome nobody knows: found at the gateway, or never made."""
+        unknown = attempt.case.unknown_effects(attempt.step.target)
+        if not unknown:
+            return []
+        await attempt.wait_for_quiet(unknown)
+        facts: list[Fact] = []
+        for key in unknown:
+            found = payment.made_under(str(key))
+            made = found is not None or (key.part == "void" and not payment.capturable)
+            outcome = EffectOutcome.DONE if made else EffectOutcome.FAILED
+            reference = found.reference if found else None
+            facts.append(EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards"))
+        return facts
 
     @activity.defn
-    async def restore_payment(self, step: RestorePayment) -> None:
-        """Compensation of reverse_payment, whether that had its effect or not: cancel refunds that can still be cancelled
-        and reserve again what was released. Refused: REFUND_NOT_CANCELLABLE, NO_MANDATE; a person goes on then."""
-        tender = step.planned.tender
-        for n, key in enumerate(step.undoes, start=1):
-            await self._book.take_back_balance(step.order_id, tender.tender_id, key=f"{step.key}.{n}", undoes=key)
-        if tender.kind is TenderKind.MARKETPLACE:
-            sale = await self._payments.read(step.order_id, tender)
-            if sale.refundable < step.planned.counted:
+    async def restore_payment(self, step: StepInput) -> Booked:
+        """Compensation of reverse_payment and give_store_credit, whether they had their effect or not: take store
+        credit back, cancel refunds that can still be cancelled, reserve again what was released. What a person has to
+        collect is refused: REFUND_NOT_CANCELLABLE, NO_MANDATE; a person goes on then."""
+        async with begin_attempt(self._register, step) as attempt:
+            undone = attempt.case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step.target)
+            unknown = attempt.case.unknown_effects(step.target)
+            await attempt.wait_for_quiet(unknown or undone)
+            known = attempt.case.reversal(step.target)
+            await self._take_back_balances(attempt, undone)
+            match known.planned.tender.kind:
+                case TenderKind.MARKETPLACE:
+                    await self._check_sale(attempt, known)
+                case TenderKind.CARD:
+                    await self._restore_card(attempt, known, undone)
+                case _:
+                    pass
+            if known.given_by_hand > known.collected:
                 raise Refused(
                     ErrorCode.REFUND_NOT_CANCELLABLE,
-                    f"Order {step.order_id} is cancelled at the marketplace, which cannot take that back. Agree with the "
-                    "buyer on a new order there and resolve the step with its number.",
+                    f"{known.given_by_hand} of tender {step.target} of order {step.order_id} was paid by hand "
+                    f"({', '.join(hand.reference for hand in known.by_hand)}); collect it from the customer and resolve the "
+                    "step with the proof.",
                 )
-        if tender.kind is not TenderKind.CARD:
-            return
-        payment = await self._gateway.read_payment(tender.reference)
-        for key in step.undoes:
-            refund = payment.made_under(key)
-            if refund is None or refund.status.dead:
+            await attempt.end()
+            return await attempt.answer()
+
+    async def _take_back_balances(self, attempt: Attempt, undone: Sequence[EffectKey]) -> None:
+        step = attempt.step
+        for n, key in enumerate(undone, start=1):
+            part = step.key.part_of(f"balance{n}")
+            attempt.check_time()
+            await self._book.take_back_balance(step.order_id, step.target, key=part, undoes=key, run=attempt.run)
+
+    async def _check_sale(self, attempt: Attempt, known: Reversal) -> None:
+        sale = await self._payments.read(attempt.step.order_id, known.planned.tender)
+        if sale.refundable < known.planned.counted:
+            raise Refused(
+                ErrorCode.REFUND_NOT_CANCELLABLE,
+                f"Order {attempt.step.order_id} is cancelled at the marketplace, which cannot take that back. Agree "
+                "with the buyer on a new order there and resolve the step with its number.",
+            )
+
+    async def _restore_card(self, attempt: Attempt, known: Reversal, undone: Sequence[EffectKey]) -> None:
+        step, planned = attempt.step, known.planned
+        reference = planned.tender.reference
+        payment = await self._gateway.read_payment(reference)
+        for key in undone:
+            refund = payment.made_under(str(key))
+            if refund is None or refund.status.has_failed:
                 continue
             if refund.status is RefundStatus.SUCCEEDED:
+                await attempt.write(*_news(step.target, known, (refund,)))
                 raise Refused(
                     ErrorCode.REFUND_NOT_CANCELLABLE,
-                    f"{refund.amount} of tender {tender.tender_id} of order {step.order_id} went back to the customer; "
-                    "collect it from the customer and resolve the step with the new payment's number.",
+                    f"{refund.amount} of tender {planned.tender.tender_id} of order {step.order_id} went back to the "
+                    "customer; collect it from the customer and resolve the step with the new payment's number.",
                 )
-            await self._gateway.cancel_refund(refund.reference, key=f"{step.key}.cancel")
-        if step.planned.release and step.planned.release == step.planned.capturable and payment.released:
-            await self._gateway.authorise_again(tender.reference, step.planned.release, key=f"{step.key}.authorise")
+            await attempt.act(
+                step.key.part_of("cancel"),
+                lambda refund=refund: self._gateway.cancel_refund(  # type: ignore[misc]
+                    refund.reference, key=str(step.key.part_of("cancel"))
+                ),
+                lambda after: EffectAnswer(after.reference, facts=(RefundSeen(target=step.target, refund=after),)),
+                amount=refund.amount,
+            )
+        if planned.release and planned.release == planned.capturable and payment.released:
+            part = step.key.part_of("authorise")
+            new = await attempt.act(
+                part,
+                lambda: self._gateway.authorise_again(reference, planned.release, key=str(part)),
+                lambda after: EffectAnswer(after.reference, "reserved again"),
+                amount=planned.release,
+            )
+            await self._book.replace_payment(
+                step.order_id, step.target, new.reference, key=step.key.part_of("payment"), run=attempt.run
+            )
 
 
-def _own_refunds(payment: Payment, key: str) -> tuple[Refund, ...]:
-    """What this step has made already and did not fail: under this key, under an earlier one where only a part failed, or,
-    where a lost run had come further, under a later one."""
-    of_this_step = key.rpartition("/")[0]
-    return tuple(
-        refund
-        for refund in payment.refunds
-        if refund.key and refund.key.rpartition("/")[0] == of_this_step and not refund.status.dead
-    )
+def _is_ours(refund: Refund, step: StepInput) -> bool:
+    key = EffectKey.read(refund.key)
+    return key is not None and key.is_same_step(EffectKey(step.cancellation_id, StepName.REVERSE_PAYMENT, step.target))
 
 
-def _made_by_others(payment: Payment, planned: PlannedTender, due: Money) -> tuple[Refund, ...]:
-    """Refunds that somebody made at the gateway since the plan was made: they give back what is planned here, and are
-    credited under their own references. Those that came to more than is due are somebody else's business."""
-    found: list[Refund] = []
-    for refund in payment.refunds:
-        since = planned.earlier is not None and refund.reference not in planned.earlier
-        if since and refund.key is None and not refund.status.dead and refund.amount <= due:
-            found.append(refund)
-            due -= refund.amount
-    return tuple(found)
+def _found(known: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
+    """What has come back already, where that is news: it counts, whatever becomes of the rest."""
+    facts = _news(known.tender_id, known, refunds)
+    if released != known.released:
+        zero = Money.zero(released.currency)
+        facts.append(
+            ReversalSeen(target=known.tender_id, released=released, covered=zero, detail=f"released {released}")
+        )
+    return facts
 
 
-def _since(payment: Payment, step: ReversePayment) -> Money:
-    """What has been refunded since the plan was made, by this step and by others."""
-    known = step.planned.earlier
-    made = [
-        refund.amount
-        for refund in payment.refunds
-        if not refund.status.dead and (refund.key == step.key if known is None else refund.reference not in known)
+def _news(target: str, known: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
+    """The refunds that are not known as they are now."""
+    before = {refund.reference: refund for refund in known.refunds}
+    return [
+        RefundSeen(target=target, refund=refund)
+        for refund in refunds
+        if refund.reference not in before or before[refund.reference].status is not refund.status
     ]
-    return Money.total(made, payment.captured.currency)

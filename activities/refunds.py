@@ -2,99 +2,107 @@
 
 from temporalio import activity
 
-from activities.signatures import CreditedRefund, CreditRefund, RevokedRefund, RevokeRefund
+from activities.attempt import begin_attempt
+from activities.signatures import Booked, StepInput
+from domain.case import Case
+from domain.facts import EffectEnded, EffectOutcome
 from domain.money import Money
 from domain.order import TenderKind
-from domain.outcome import Reversal
 from domain.payment import RefundStatus
-from domain.plan import PlannedTender
+from domain.reversal import Reversal
 from providers.order_book.port import Credit, CreditedTender, NewNotice, NoticeKind, OrderBook
+from providers.register.port import Register
 
 
-class RefundActivities:
-    def __init__(self, book: OrderBook) -> None:
-        self._book = book
-
-    @activity.defn
-    async def credit_refund(self, step: CreditRefund) -> CreditedRefund:
-        """Issue the credit note over what goes back, post what has settled, and tell the customer: `refunded` only when
-        all of it has settled. What was only reserved needs no credit note: nothing was taken."""
-        tenders = {planned.tender.tender_id: planned for planned in step.plan.tenders}
-        credited = [part for reversal in step.reversals for part in _credited(tenders[reversal.tender_id], reversal)]
-        currency = step.plan.currency
-        total = Money.total((part.amount for part in credited if not part.failed), currency)
-        if not total:
-            return CreditedRefund(credit_note=None, total=total)
-        value = step.plan.value
-        settled = all(part.settled for part in credited if not part.failed)
-        failures = sum(part.failed for part in credited)
-        notice = NewNotice(
-            kind=NoticeKind.REFUNDED if settled else NoticeKind.REFUND_STARTED,
-            amount=total,
-            about=str(failures) if failures else "",  # after a failure it is said once more
-        )
-        note = await self._book.credit(
-            Credit(
-                cancellation_id=step.cancellation_id,
-                order_id=step.order_id,
-                total=total,
-                tax=step.plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(currency),
-                tenders=tuple(credited),
-            ),
-            [notice],
-            key=step.key,
-        )
-        return CreditedRefund(credit_note=note.number, total=total)
-
-    @activity.defn
-    async def revoke_refund(self, step: RevokeRefund) -> RevokedRefund:
-        """Compensation of credit_refund: contra transfers and a debit note, never a delete."""
-        return RevokedRefund(debit_note=await self._book.revoke_credit(step.cancellation_id, key=step.key))
+def credit_of(case: Case) -> Credit | None:
+    """What is to be put on paper; None when no money was taken. What was only reserved needs no credit note, and what
+    was given twice is credited once."""
+    plan = case.plan
+    assert plan is not None
+    total = Money.total((_credited(reversal) for reversal in case.reversals), plan.currency)
+    if not total:
+        return None
+    value = plan.value
+    return Credit(
+        cancellation_id=case.cancellation_id,
+        order_id=plan.order_id,
+        total=total,
+        tax=plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(plan.currency),
+        tenders=tuple(part for reversal in case.reversals for part in _parts(reversal)),
+    )
 
 
-def _credited(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender]:
-    """One entry per refund, each with the provider's reference. A refund that failed is marked as such: it is no part of the
+def _credited(reversal: Reversal) -> Money:
+    return min(reversal.refunded, reversal.due - reversal.released - reversal.covered)
+
+
+def _parts(reversal: Reversal) -> list[CreditedTender]:
+    """One entry for each refund, with the provider's reference. A refund that failed is marked as such: it is no part of the
     credit, and its settlement is taken back."""
-    dead = (*reversal.failed, *(refund for refund in reversal.refunds if refund.status.dead))
-    failed = [
+    kind = reversal.planned.tender.kind
+    refunds = [
         CreditedTender(
             tender_id=reversal.tender_id,
-            kind=planned.tender.kind,
+            kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
             amount=refund.amount,
             reference=refund.reference,
-            settled=False,
-            failed=True,
+            settled=refund.status is RefundStatus.SUCCEEDED,
+            failed=refund.status.has_failed,
         )
-        for refund in dead
+        for refund in reversal.refunds
     ]
     by_hand = [
         CreditedTender(
             tender_id=reversal.tender_id,
-            kind=planned.tender.kind,
+            kind=kind,
             amount=hand.amount,
             reference=hand.reference,
             settled=True,
             by_hand=True,
         )
-        for hand in reversal.hands
+        for hand in reversal.by_hand
         if hand.amount
     ]
-    return [
-        *failed,
-        *by_hand,
-        *_by_provider(planned, reversal),
-    ]
+    return [*(part for part in refunds if part.failed), *by_hand, *(part for part in refunds if not part.failed)]
 
 
-def _by_provider(planned: PlannedTender, reversal: Reversal) -> list[CreditedTender]:
-    return [
-        CreditedTender(
-            tender_id=reversal.tender_id,
-            kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else planned.tender.kind,
-            amount=refund.amount,
-            reference=refund.reference,
-            settled=refund.status is RefundStatus.SUCCEEDED,
-        )
-        for refund in reversal.refunds
-        if not refund.status.dead
-    ]
+def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
+    """What the customer hears of the money. After a failure it is said once more."""
+    credit = credit_of(case)
+    if credit is None:
+        return []
+    failures = sum(refund.status.has_failed for reversal in case.reversals for refund in reversal.refunds)
+    return [NewNotice(kind=kind, amount=credit.total, about=str(failures) if failures else "")]
+
+
+class RefundActivities:
+    def __init__(self, register: Register, book: OrderBook) -> None:
+        self._register = register
+        self._book = book
+
+    @activity.defn
+    async def credit_refund(self, step: StepInput) -> Booked:
+        """Issue the credit note over what goes back, and post what has settled. The customer is told that the refund has
+        started, unless all of it has settled: then the end of the cancellation says so."""
+        async with begin_attempt(self._register, step) as attempt:
+            case = attempt.case
+            credit = credit_of(case)
+            if credit is None:
+                plan = case.plan
+                assert plan is not None
+                await self._book.skip_credit(step.order_id, plan.currency, key=step.key, run=attempt.run)
+            else:
+                under_way = any(reversal.pending for reversal in case.reversals)
+                notices = refund_notice(case, NoticeKind.REFUND_STARTED) if under_way else []
+                await self._book.credit(credit, notices, key=step.key, run=attempt.run)
+            return await attempt.answer()
+
+    @activity.defn
+    async def revoke_refund(self, step: StepInput) -> Booked:
+        """Compensation of credit_refund: contra transfers and a debit note, never a delete."""
+        async with begin_attempt(self._register, step) as attempt:
+            if await self._book.revoke_credit(step.order_id, key=step.key, run=attempt.run) is None:
+                await attempt.write(
+                    EffectEnded(key=step.key, outcome=EffectOutcome.DONE, detail="nothing was credited")
+                )
+            return await attempt.answer()

@@ -2,72 +2,137 @@
 
 from temporalio import activity
 
-from activities.signatures import CheckShipment, ResumeShipment, StepInput, StopShipment
+from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.signatures import Booked, StepInput
 from domain.errors import ErrorCode, Refused
-from domain.plan import RefundIntercepted
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus
-from providers.carrier.port import Intercepts, Labels
+from domain.facts import StopSeen
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
+from domain.step import StepName
+from domain.stopping import BACK, VOID, NextStop, intercepted, moves_again, next_stop
+from providers.carrier.port import Intercept, Intercepts, Labels, NewLabel
 from providers.order_book.port import NewNotice, NoticeKind, NoticeLine, OrderBook
-
-_BACK = {GoodsGroup.COMING_BACK, GoodsGroup.RETURNED}
-_VOID = {LabelStatus.VOID_SUBMITTED, LabelStatus.VOIDED}
+from providers.register.port import Register
 
 
 class ShipmentActivities:
-    def __init__(self, book: OrderBook, labels: Labels, intercepts: Intercepts) -> None:
+    def __init__(self, register: Register, book: OrderBook, labels: Labels, intercepts: Intercepts) -> None:
+        self._register = register
         self._book = book
         self._labels = labels
         self._intercepts = intercepts
 
-    async def _shipment(self, order_id: str, shipment_id: str) -> Shipment:
+    async def _find(self, step: StepInput) -> Shipment | None:
         """The shipment as it is now: the warehouse may have bought a label since the plan was made."""
-        order = await self._book.read_order(order_id)
-        found = next((one for one in order.shipments if one.shipment_id == shipment_id), None)
+        order = await self._book.read_order(step.order_id)
+        return next((s for s in order.shipments if s.shipment_id == step.target), None)
+
+    async def _shipment(self, step: StepInput) -> Shipment:
+        found = await self._find(step)
         if found is None:
             raise Refused(
                 ErrorCode.SHIPMENT_NOT_STOPPABLE,
-                f"Order {order_id} has no shipment {shipment_id} any more; look at the order in the OMS.",
+                f"Order {step.order_id} has no shipment {step.target} any more; look at the order in the OMS.",
             )
         return found
 
     @activity.defn
-    async def stop_shipment(self, step: StopShipment) -> Stop:
+    async def stop_shipment(self, step: StepInput) -> Booked:
         """Stop one shipment by where it is now: withdraw the pick, void the label, or ask for an intercept.
 
         A parcel that the carrier will not stop any more is an answer (`declined`), not a failure.
         """
-        shipment = await self._shipment(step.order_id, step.target)
-        if shipment.gift_card is not None:
-            unused = await self._book.deactivate_gift_card(step.order_id, step.target, key=step.key)
-            return Stop(
-                shipment_id=step.target,
-                action=StopAction.DEACTIVATE_GIFT_CARD,
-                status=StopStatus.STOPPED if unused else StopStatus.DECLINED,
-                detail="deactivated" if unused else "used since it was bought",
-                reference=shipment.gift_card,
-            )
-        if shipment.label_reference is None:
-            await self._book.withdraw_pick(step.order_id, step.target, key=step.key)
-            return Stop(shipment_id=step.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
-        tracking = await self._labels.track(shipment.label_reference)
-        if tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-            void = await self._labels.void(shipment.label_reference)
-            if void in _VOID:
-                return Stop(
-                    shipment_id=step.target,
-                    action=StopAction.VOID_LABEL,
-                    status=StopStatus.STOPPED,
-                    detail=void.replace("_", " "),
-                    reference=shipment.label_reference,
-                )
-            # A rejected void usually means that the parcel was scanned a moment ago: it is in the network.
-        stop = await self._stop_in_network(step, shipment, shipment.label_reference)
-        if stop.status is not StopStatus.REQUESTED:
-            await self._tell(step, shipment, stop)
-        return stop
+        async with begin_attempt(self._register, step) as attempt:
+            shipment = await self._shipment(step)
+            stop = await self._stop(attempt, shipment)
+            await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
+            if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
+                await self._add_parcel_notice(step, shipment, stop)
+            return await attempt.answer()
 
-    async def _tell(self, step: StepInput, shipment: Shipment, stop: Stop) -> None:
-        """The customer sees the parcel's tracking too, and is told why it turns round, or that it does not."""
+    async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
+        tracking = await self._labels.track(shipment.label_reference) if shipment.label_reference else None
+        match next_stop(shipment, tracking):
+            case NextStop.DEACTIVATE_GIFT_CARD:
+                return await self._deactivate(attempt, shipment)
+            case NextStop.WITHDRAW_PICK:
+                step = attempt.step
+                attempt.check_time()
+                await self._book.withdraw_pick(step.order_id, step.target, key=step.key, run=attempt.run)
+                return Stop(shipment_id=step.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
+            case NextStop.VOID_LABEL:
+                return await self._void(attempt, shipment)
+            case NextStop.REQUEST_INTERCEPT:
+                return await self._intercept(attempt, shipment)
+            case Stop() as stop:
+                return stop
+
+    async def _deactivate(self, attempt: Attempt, shipment: Shipment) -> Stop:
+        step = attempt.step
+        unused = await self._book.deactivate_gift_card(step.order_id, step.target, key=step.key, run=attempt.run)
+        return Stop(
+            shipment_id=step.target,
+            action=StopAction.DEACTIVATE_GIFT_CARD,
+            status=StopStatus.STOPPED if unused else StopStatus.DECLINED,
+            detail="deactivated" if unused else "used since it was bought",
+            reference=shipment.gift_card,
+        )
+
+    async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
+        label = shipment.label_reference
+        assert label is not None
+        key = attempt.step.key.part_of("void")
+
+        def describe(status: LabelStatus) -> EffectAnswer:
+            return EffectAnswer(label, status.replace("_", " "))
+
+        status = await attempt.act(key, lambda: self._labels.void(label), describe)
+        if status not in VOID:
+            return await self._intercept_or_look(attempt, shipment)
+        return Stop(
+            shipment_id=attempt.step.target,
+            action=StopAction.VOID_LABEL,
+            status=StopStatus.STOPPED,
+            detail=status.replace("_", " "),
+            reference=label,
+        )
+
+    async def _intercept_or_look(self, attempt: Attempt, shipment: Shipment) -> Stop:
+        """After a rejected void, whatever the tracking says of the label."""
+        assert shipment.label_reference is not None
+        tracking = await self._labels.track(shipment.label_reference)
+        seen = Tracking(group=tracking.group, label=LabelStatus.VOID_REJECTED)
+        answer = next_stop(shipment, seen)
+        return answer if isinstance(answer, Stop) else await self._intercept(attempt, shipment)
+
+    async def _intercept(self, attempt: Attempt, shipment: Shipment) -> Stop:
+        number, label = shipment.tracking_number, shipment.label_reference
+        assert number is not None
+        assert label is not None
+        key = attempt.step.key.part_of("intercept")
+
+        def describe(answer: Intercept) -> EffectAnswer:
+            return EffectAnswer(answer.reference, "accepted" if answer.accepted else f"declined: {answer.detail}")
+
+        answer = await attempt.act(key, lambda: self._intercepts.request(number, key=str(attempt.step.key)), describe)
+
+        def stop(status: StopStatus, detail: str) -> Stop:
+            return Stop(
+                shipment_id=attempt.step.target,
+                action=StopAction.INTERCEPT,
+                status=status,
+                detail=detail,
+                reference=answer.reference,
+            )
+
+        if answer.accepted:
+            return stop(StopStatus.REQUESTED, "intercept accepted")
+        # Declined may mean that an earlier request, whose answer was lost, has sent the parcel back by now.
+        if (await self._labels.track(label)).group in BACK:
+            return stop(StopStatus.COMING_BACK, "on its way back")
+        return stop(StopStatus.DECLINED, answer.detail or "the carrier declined the intercept")
+
+    async def _add_parcel_notice(self, step: StepInput, shipment: Shipment, stop: Stop) -> None:
+        """The customer sees the parcel's tracking too, and hears why it goes back, or that it does not."""
         stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
         if stopped or stop.status is StopStatus.DECLINED:
             notice = NewNotice(
@@ -75,83 +140,81 @@ class ShipmentActivities:
                 about=step.target,
                 lines=tuple(NoticeLine(line_id=part.line_id, quantity=part.quantity) for part in shipment.lines),
             )
-            await self._book.tell(step.cancellation_id, step.order_id, [notice])
-
-    async def _stop_in_network(self, step: StopShipment, shipment: Shipment, label: str) -> Stop:
-        tracking = await self._labels.track(label)
-
-        def stop(status: StopStatus, detail: str, reference: str | None = None) -> Stop:
-            return Stop(
-                shipment_id=step.target,
-                action=StopAction.INTERCEPT,
-                status=status,
-                detail=detail,
-                reference=reference,
-            )
-
-        if tracking.group is GoodsGroup.LOST:
-            return stop(StopStatus.LOST, "lost by the carrier; claim it there")
-        if tracking.group in _BACK:
-            return stop(StopStatus.COMING_BACK, "on its way back")
-        if tracking.group in {GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED}:
-            return stop(StopStatus.DECLINED, tracking.group.replace("_", " "))
-        if shipment.tracking_number is None:
-            return stop(StopStatus.DECLINED, "the label's void was rejected and it has no tracking number")
-        answer = await self._intercepts.request(shipment.tracking_number, key=step.key)
-        if not answer.accepted:
-            # Declined may mean that an earlier request, whose answer was lost, has turned the parcel round by now.
-            now = await self._labels.track(label)
-            if now.group in _BACK:
-                return stop(StopStatus.COMING_BACK, "on its way back")
-            return stop(StopStatus.DECLINED, answer.detail or "the carrier declined the intercept")
-        return stop(StopStatus.REQUESTED, "intercept accepted", answer.reference)
+            await self._book.add_notices(step.cancellation_id, step.order_id, [notice])
 
     @activity.defn
-    async def check_shipment(self, step: CheckShipment) -> Stop:
-        """Read where an intercepted parcel is; `requested` as long as tracking has not told the outcome."""
-        shipment = await self._shipment(step.order_id, step.target)
-        assert shipment.label_reference is not None
-        tracking = await self._labels.track(shipment.label_reference)
-        back = {GoodsGroup.RETURNED}
-        if step.refund_intercepted is not RefundIntercepted.ON_RECEIPT:
-            back.add(GoodsGroup.COMING_BACK)
-        outcome = {
-            **dict.fromkeys(back, (StopStatus.COMING_BACK, "on its way back")),
-            GoodsGroup.DELIVERED: (StopStatus.DECLINED, "delivered in spite of the intercept"),
-            GoodsGroup.LOST: (StopStatus.LOST, "lost by the carrier; claim it there"),
-        }.get(tracking.group)
-        if outcome is None:
-            return step.stop
-        stop = step.stop.model_copy(update={"status": outcome[0], "detail": outcome[1]})
-        await self._tell(step, shipment, stop)
-        return stop
+    async def check_shipment(self, step: StepInput) -> Booked:
+        """Read where a parcel is that was stopped: how its intercept ended, or whether it moves although its label
+        was voided. Nothing is added as long as tracking says nothing new."""
+        async with begin_attempt(self._register, step) as attempt:
+            shipment = await self._shipment(step)
+            known = attempt.case.stop_of(step.target)
+            assert known is not None
+            assert shipment.label_reference is not None
+            tracking = await self._labels.track(shipment.label_reference)
+            if known.status is StopStatus.REQUESTED:
+                stop = intercepted(known, tracking, attempt.case.terms.refund_intercepted)
+            else:
+                moving = known.model_copy(update={"status": StopStatus.MOVING})
+                stop = moving if moves_again(known, tracking) else known
+            if stop != known:
+                await attempt.write(StopSeen(stop=stop))
+                if stop.status is not StopStatus.MOVING:
+                    await self._add_parcel_notice(step, shipment, stop)
+            return await attempt.answer()
 
     @activity.defn
-    async def resume_shipment(self, step: ResumeShipment) -> None:
-        """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in
-        place of the voided one, or take the intercept back. Refused: STOP_NOT_UNDOABLE."""
-        shipment = await self._shipment(step.order_id, step.target)
+    async def resume_shipment(self, step: StepInput) -> Booked:
+        """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in place of
+        the voided one, or take the intercept back. Refused: STOP_NOT_UNDOABLE."""
+        async with begin_attempt(self._register, step) as attempt:
+            undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step.target)
+            if undone:  # what never happened is not undone
+                await attempt.wait_for_quiet(undone)
+                shipment = await self._find(step)
+                if shipment is not None:
+                    await self._resume(attempt, shipment)
+            await attempt.end()
+            return await attempt.answer()
+
+    async def _resume(self, attempt: Attempt, shipment: Shipment) -> None:
+        step, run = attempt.step, attempt.run
         if shipment.gift_card is not None:
-            for undoes in step.undoes:
-                await self._book.reactivate_gift_card(step.order_id, step.target, key=step.key, undoes=undoes)
+            for undoes in attempt.case.keys_noted(StepName.STOP_SHIPMENT, target=step.target):
+                await self._book.reactivate_gift_card(step.order_id, step.target, key=step.key, undoes=undoes, run=run)
             return
         if shipment.label_reference is None:
-            await self._book.resume_pick(step.order_id, step.target, key=step.key)
+            await self._book.resume_pick(step.order_id, step.target, key=step.key, run=run)
             return
-        tracking = await self._labels.track(shipment.label_reference)
-        if tracking.label in _VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-            new = await self._labels.buy_again(shipment.label_reference, key=step.key)
-            await self._book.relabel(step.order_id, step.target, new.label_reference, new.tracking_number, key=step.key)
+        label = shipment.label_reference
+        tracking = await self._labels.track(label)
+        if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
+            new = await attempt.act(
+                step.key.part_of("label"), lambda: self._labels.buy_again(label, key=str(step.key)), _bought
+            )
+            await self._book.relabel(
+                step.order_id, step.target, new.label_reference, new.tracking_number, key=step.key, run=run
+            )
             return
-        if tracking.group in _BACK:
+        if tracking.group in BACK:
             raise _comes_back(step)
-        if shipment.tracking_number and await self._intercepts.active(shipment.tracking_number):
-            answer = await self._intercepts.cancel(shipment.tracking_number, key=step.key)
-            if not answer.accepted and (await self._labels.track(shipment.label_reference)).group in _BACK:
+        number = shipment.tracking_number
+        if number and await self._intercepts.active(number):
+            key = step.key.part_of("intercept")
+            answer = await attempt.act(key, lambda: self._intercepts.cancel(number, key=str(step.key)), _taken_back)
+            if not answer.accepted:
                 raise _comes_back(step)
 
 
-def _comes_back(step: ResumeShipment) -> Refused:
+def _bought(new: NewLabel) -> EffectAnswer:
+    return EffectAnswer(new.label_reference, "new label")
+
+
+def _taken_back(answer: Intercept) -> EffectAnswer:
+    return EffectAnswer(answer.reference, "taken back" if answer.accepted else f"declined: {answer.detail}")
+
+
+def _comes_back(step: StepInput) -> Refused:
     return Refused(
         ErrorCode.STOP_NOT_UNDOABLE,
         f"Shipment {step.target} of order {step.order_id} is on its way back and cannot be sent on; ship the goods again "

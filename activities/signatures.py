@@ -1,141 +1,69 @@
 """The signatures of the activities: name, input, result. All that the workflow knows of them.
 
-One pydantic model each way. `key` is the idempotency key of the step's effect; it is made in the workflow, from business
-ids, so that every attempt of every worker uses the same one.
+One pydantic model each way. Nearly every step takes a `StepInput` and answers with what the books have written since: the
+activity reads the cancellation's facts itself, so nothing of them travels through the run a second time.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import Field
 
 from domain.base import Value
+from domain.facts import Entry, Requested, Written
+from domain.keys import EffectKey
 from domain.messages import Quote
-from domain.money import Money
-from domain.outcome import CancellationRecord, CancellationResult, Reversal, StepName
-from domain.payment import Refund
-from domain.plan import Plan, PlannedLine, PlannedTender, RefundIntercepted, RefundMethod
+from domain.outcome import CancellationResult
+from domain.plan import Plan
 from domain.policy import Decision
-from domain.request import CancellationRequest, ReasonCode
-from domain.shipment import Stop
+from domain.request import CancellationRequest
+from domain.step import StepName
 
 In = TypeVar("In", bound="StepInput")
-Out = TypeVar("Out", bound=Value | None)
+Out = TypeVar("Out", bound=Value)
 
 
 class StepInput(Value):
-    """What every step is told. `target` is the order, shipment or tender that it is about."""
+    """What every step is given. `target` is the order, shipment or tender that it is about. `key` is the idempotency key of
+    its effect; it is made in the workflow, from business ids, so that every attempt of every worker uses the same one.
+    `known` is the number of the last entry of the books that the run has."""
 
     cancellation_id: str
     order_id: str
     target: str
-    key: str
+    key: EffectKey
+    known: int = 0
 
 
-@dataclass(frozen=True)
-class Signature(Generic[In, Out]):
-    """An activity by name. `gives` is None when it returns nothing."""
+class Booked(Value):
+    """The entries of the books above `known`, whoever wrote them."""
 
-    name: StepName
-    takes: type[In]
-    gives: type[Out] | None
+    entries: tuple[Entry, ...]
 
 
 class VerifyOrder(StepInput):
-    """`again`: this run has asked before and got no answer, so the order may be held by itself. `look_again`: an event has
-    arrived for an order whose cancellation may be over; look whether what it had achieved still holds."""
+    """`requested_at` is when the request arrived. `look_again`: an event has arrived for an order whose cancellation may be
+    over; look whether its outcome still holds."""
 
     request: CancellationRequest
-    again: bool = False
+    requested_at: datetime
     look_again: bool = False
+    from_elsewhere: bool = False
 
 
-class Verification(Value):
-    """`customer_id` is the order's owner; None when the order was not found. `existing` is what the order book knew of
-    this order's cancellation before: with a result it is over, without one it is taken up again. Then `carried_out` is what
-    still holds of what it had done, read anew; `money_moved` and `approved` say how far it had come."""
+class Verified(Booked):
+    """`decision` is there when the books keep nothing of it: the order is unknown or somebody else's, or the request id was
+    used before with other content. `customer_id` is the order's owner then, where the caller may know. `existing`: the
+    cancellation was over before this run."""
 
-    decision: Decision
-    plan: Plan | None = None
+    decision: Decision | None = None
     customer_id: str | None = None
-    existing: CancellationRecord | None = None
-    money_moved: bool = False
-    approved: bool = False
+    existing: bool = False
 
 
 class QuoteCancellation(StepInput):
     request: CancellationRequest
-
-
-class ReleaseOrder(StepInput):
-    result: CancellationResult
-
-
-class StopShipment(StepInput):
-    pass
-
-
-class CheckShipment(StepInput):
-    """Look where an intercepted parcel is. `refund_intercepted` says what counts as stopped."""
-
-    stop: Stop
-    refund_intercepted: RefundIntercepted
-
-
-class ResumeShipment(StepInput):
-    """`undoes` are the keys under which the shipment may have been stopped."""
-
-    undoes: tuple[str, ...] = ()
-
-
-class ReversePayment(StepInput):
-    """`lines` and `reason` are what a marketplace is told; nobody else needs them. `fallbacks` are what the customer is
-    offered when the tender takes nothing."""
-
-    planned: PlannedTender
-    fallbacks: tuple[RefundMethod, ...] = ()
-    lines: tuple[PlannedLine, ...] = ()
-    reason: ReasonCode = ReasonCode.OTHER
-
-
-class RestorePayment(StepInput):
-    """`undoes` are the keys under which money of this tender may have gone back, oldest first."""
-
-    planned: PlannedTender
-    undoes: tuple[str, ...]
-
-
-class GiveStoreCredit(StepInput):
-    """`amount` goes to the customer's store credit in place of the tender `target`."""
-
-    amount: Money
-
-
-class CheckRefund(StepInput):
-    """Look at the refunds of one tender that have not settled yet."""
-
-    planned: PlannedTender
-    reversal: Reversal
-    fallbacks: tuple[RefundMethod, ...] = ()
-
-
-class CreditRefund(StepInput):
-    plan: Plan
-    reversals: tuple[Reversal, ...]
-
-
-class CreditedRefund(Value):
-    """`credit_note` None: no money was taken, so there is nothing to credit."""
-
-    credit_note: str | None
-    total: Money
-
-
-class RevokeRefund(StepInput):
-    pass
-
-
-class RevokedRefund(Value):
-    debit_note: str | None
 
 
 class RemindStaff(StepInput):
@@ -146,24 +74,58 @@ class RemindStaff(StepInput):
     due_at: datetime
 
 
-class CloseOrder(StepInput):
-    plan: Plan
-    stops: tuple[Stop, ...]
-    reversals: tuple[Reversal, ...]
-    result: CancellationResult
+class RecordDecision(StepInput):
+    """`requested` opens the cancellation where the books know none yet."""
+
+    requested: Requested
+    said: Annotated[Written, Field(discriminator="kind")]
 
 
-VERIFY_ORDER = Signature(StepName.VERIFY_ORDER, VerifyOrder, Verification)
+class ReceiveRequest(StepInput):
+    """Another request for the order than the one that this run began with. `ask_again_at`: when the cancellation that is
+    under way may have ended."""
+
+    requested: Requested
+    request: CancellationRequest
+    received_at: datetime
+    ask_again_at: datetime
+
+
+class ReceivedRequest(Booked):
+    """What became of it. `decision`: it was decided without joining (its own cancellation has ended, or it is a stranger's),
+    with `plan` and `result` where it has them. `deferred`: it is carried out by the product when the cancellation that is
+    under way has ended. Neither: it has joined."""
+
+    decision: Decision | None = None
+    plan: Plan | None = None
+    result: CancellationResult | None = None
+    deferred: bool = False
+
+
+@dataclass(frozen=True)
+class Signature(Generic[In, Out]):
+    """An activity by name."""
+
+    name: StepName
+    input: type[In]
+    output: type[Out]
+
+
+TAKE_UP = Signature(StepName.TAKE_UP, StepInput, Booked)
+VERIFY_ORDER = Signature(StepName.VERIFY_ORDER, VerifyOrder, Verified)
 QUOTE_CANCELLATION = Signature(StepName.QUOTE_CANCELLATION, QuoteCancellation, Quote)
-RELEASE_ORDER: Signature[ReleaseOrder, None] = Signature(StepName.RELEASE_ORDER, ReleaseOrder, None)
-STOP_SHIPMENT = Signature(StepName.STOP_SHIPMENT, StopShipment, Stop)
-CHECK_SHIPMENT = Signature(StepName.CHECK_SHIPMENT, CheckShipment, Stop)
-RESUME_SHIPMENT: Signature[ResumeShipment, None] = Signature(StepName.RESUME_SHIPMENT, ResumeShipment, None)
-REVERSE_PAYMENT = Signature(StepName.REVERSE_PAYMENT, ReversePayment, Reversal)
-RESTORE_PAYMENT: Signature[RestorePayment, None] = Signature(StepName.RESTORE_PAYMENT, RestorePayment, None)
-CHECK_REFUND = Signature(StepName.CHECK_REFUND, CheckRefund, Reversal)
-GIVE_STORE_CREDIT = Signature(StepName.GIVE_STORE_CREDIT, GiveStoreCredit, Refund)
-CREDIT_REFUND = Signature(StepName.CREDIT_REFUND, CreditRefund, CreditedRefund)
-REVOKE_REFUND = Signature(StepName.REVOKE_REFUND, RevokeRefund, RevokedRefund)
-REMIND_STAFF: Signature[RemindStaff, None] = Signature(StepName.REMIND_STAFF, RemindStaff, None)
-CLOSE_ORDER: Signature[CloseOrder, None] = Signature(StepName.CLOSE_ORDER, CloseOrder, None)
+STOP_SHIPMENT = Signature(StepName.STOP_SHIPMENT, StepInput, Booked)
+CHECK_SHIPMENT = Signature(StepName.CHECK_SHIPMENT, StepInput, Booked)
+REVERSE_PAYMENT = Signature(StepName.REVERSE_PAYMENT, StepInput, Booked)
+GIVE_STORE_CREDIT = Signature(StepName.GIVE_STORE_CREDIT, StepInput, Booked)
+CHECK_REFUND = Signature(StepName.CHECK_REFUND, StepInput, Booked)
+CREDIT_REFUND = Signature(StepName.CREDIT_REFUND, StepInput, Booked)
+CLOSE_ORDER = Signature(StepName.CLOSE_ORDER, StepInput, Booked)
+CLOSE_CANCELLATION = Signature(StepName.CLOSE_CANCELLATION, StepInput, Booked)
+RELEASE_ORDER = Signature(StepName.RELEASE_ORDER, StepInput, Booked)
+RESUME_SHIPMENT = Signature(StepName.RESUME_SHIPMENT, StepInput, Booked)
+RESTORE_PAYMENT = Signature(StepName.RESTORE_PAYMENT, StepInput, Booked)
+REVOKE_REFUND = Signature(StepName.REVOKE_REFUND, StepInput, Booked)
+REMIND_STAFF = Signature(StepName.REMIND_STAFF, RemindStaff, Booked)
+RECORD_DECISION = Signature(StepName.RECORD_DECISION, RecordDecision, Booked)
+RECEIVE_REQUEST = Signature(StepName.RECEIVE_REQUEST, ReceiveRequest, ReceivedRequest)

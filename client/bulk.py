@@ -1,13 +1,14 @@
 """Many requests from one file: each is sent once, the answers are kept beside the file, and what failed stops nothing.
 
 A request that was answered with a decision is not sent again by the next run; one that failed is. That is safe: it is the
-same request, by its request id.
+same request, by its request id. A request that is refused because another cancellation of its order is under way is not
+answered by that: it is sent again, a few times now and by the next run.
 """
 
 import asyncio
 import contextlib
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import TextIO
 from pydantic import ValidationError
 
 from client.cancellations import Cancellations
-from client.errors import ExitCode, StarterError
-from client.requests import complaint, new_request
+from client.errors import ExitCode, StarterError, UnderWay
+from client.requests import describe_validation_error, new_request
+from client.submitting import deferred_sentence
 from domain.base import Value
 from domain.money import Money
 from domain.outcome import Outcome
@@ -28,6 +30,7 @@ COLUMNS = ("order_id", "request_id", "reason", "note")
 
 _AT_ONCE = 20  # requests that wait for their decision
 _DECISION_WAIT = timedelta(minutes=2)  # nobody sits and waits, and a busy worker is behind at times
+UNDER_WAY_PAUSES = (2.0, 5.0, 15.0, 30.0)  # seconds before a line is sent again that met another cancellation
 
 
 class Line(Value):
@@ -41,14 +44,14 @@ class Line(Value):
         return self.request.order_id, self.request.request_id
 
 
-class WrongLine(Value):
+class InvalidLine(Value):
     number: int
     sentence: str
 
 
 @dataclass(frozen=True)
-class Filled:
-    """What a CSV file leaves open. The columns `reason` and `note` go first where they are filled."""
+class Defaults:
+    """What a CSV file leaves open. The columns `reason` and `note` go first where they are defaults."""
 
     actor: Actor | None
     channel: Channel
@@ -57,8 +60,9 @@ class Filled:
 
 
 class LineAnswer(Value):
-    """What became of one line: a decision with its amounts, the outcome of a cancellation that was over already, or
-    `failure` with its sentence. The lines of the results file."""
+    """What became of one line: a decision with its amounts, the outcome of a cancellation that was over already, `deferred`
+    until another cancellation of the order has ended, or `failure` with its sentence; `under_way`: because another
+    cancellation of the order had not ended yet. The lines of the results file."""
 
     line: int
     order_id: str
@@ -68,14 +72,20 @@ class LineAnswer(Value):
     verdict: Verdict | None = None
     rule: Rule | None = None
     joined: bool = False
+    deferred: bool = False
     refund: Money | None = None
     release: Money | None = None
     outcome: Outcome | None = None
     failure: ExitCode | None = None
+    under_way: bool = False
 
     @property
     def word(self) -> str:
         """What it counts as in the summary."""
+        if self.under_way:
+            return "failed: under_way"
+        if self.deferred:
+            return "deferred"
         if self.failure is not None:
             return f"failed: {self.failure.name.lower()}"
         if self.rule is Rule.ORDER_NOT_FOUND:
@@ -95,12 +105,12 @@ class BulkSummary(Value):
     results: str
 
 
-def read_lines(text: str, filled: Filled) -> Iterator[Line | WrongLine]:
-    """The requests of a file, in CSV or one JSON object a line. Raises StarterError when it is neither, or when what is
-    `filled` does not go with it."""
+def read_lines(text: str, defaults: Defaults) -> Iterator[Line | InvalidLine]:
+    """The requests of a file, in CSV or one JSON object a line. Raises StarterError when it is neither, or when the
+    `defaults` do not go with it."""
     numbered = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if numbered and numbered[0][1].lstrip().startswith("{"):
-        if filled.actor or filled.reason or filled.note:
+        if defaults.actor or defaults.reason or defaults.note:
             raise StarterError(
                 ExitCode.WRONG_INPUT, "JSON lines hold whole requests; give no --actor, --reason or --note."
             )
@@ -113,16 +123,16 @@ def read_lines(text: str, filled: Filled) -> Iterator[Line | WrongLine]:
             ExitCode.WRONG_INPUT,
             f"The first line of a CSV file names its columns: order_id, and of {', '.join(COLUMNS[1:])} what is there.",
         )
-    if filled.actor is None:
+    if defaults.actor is None:
         raise StarterError(ExitCode.WRONG_INPUT, "--actor is needed: a CSV file does not say who asks.")
-    actor = filled.actor
+    actor = defaults.actor
 
     def request_in(line: str) -> CancellationRequest:
         cells = _cells(line)
         if len(cells) != len(header):
             raise ValueError(f"it has {len(cells)} values, and the header names {len(header)}")
         row = dict(zip(header, cells, strict=True))
-        reason = row.get("reason") or filled.reason
+        reason = row.get("reason") or defaults.reason
         if reason not in set(ReasonCode):
             raise ValueError(
                 "a reason is missing; give --reason" if not reason else "reason: not one of the reason codes"
@@ -130,9 +140,9 @@ def read_lines(text: str, filled: Filled) -> Iterator[Line | WrongLine]:
         return new_request(
             row["order_id"],
             actor=actor,
-            channel=filled.channel,
+            channel=defaults.channel,
             reason=ReasonCode(reason),
-            note=row.get("note") or filled.note,
+            note=row.get("note") or defaults.note,
             request_id=row.get("request_id") or None,
         )
 
@@ -146,14 +156,14 @@ def _cells(line: str) -> list[str]:
 
 def _checked(
     numbered: Iterable[tuple[int, str]], request_in: Callable[[str], CancellationRequest]
-) -> Iterator[Line | WrongLine]:
+) -> Iterator[Line | InvalidLine]:
     for number, line in numbered:
         try:
             yield Line(number=number, request=request_in(line))
         except ValidationError as error:
-            yield WrongLine(number=number, sentence=complaint(error))
+            yield InvalidLine(number=number, sentence=describe_validation_error(error))
         except (csv.Error, ValueError) as error:
-            yield WrongLine(number=number, sentence=str(error))
+            yield InvalidLine(number=number, sentence=str(error))
 
 
 class Results:
@@ -198,31 +208,71 @@ async def start_all(
     *,
     rate: float,
     stop: asyncio.Event,
-    told: Callable[[LineAnswer], None],
+    on_answer: Callable[[LineAnswer], None],
+    pauses: Sequence[float] = UNDER_WAY_PAUSES,
 ) -> None:
-    """Start a cancellation for each line, at most `rate` a second, and tell each answer as it comes. After `stop` nothing
-    more is sent; what has been sent is answered."""
-    slots = asyncio.Semaphore(_AT_ONCE)
-    loop = asyncio.get_running_loop()
-    due = loop.time()
+    """Start a cancellation for each line, at most `rate` a second, and pass on each answer as it comes. After `stop` nothing
+    more is sent; what has been sent is answered. Lines that meet another cancellation of their order are sent again after
+    each of the `pauses`."""
+    sending = _Sending(cancellations, rate, stop, on_answer)
+    await sending.send(lines)
+    for pause in pauses:
+        if not sending.under_way or await _is_set_within(stop, pause):
+            break
+        await sending.send_under_way_again()
+    for answer in sending.under_way.values():
+        on_answer(answer)
 
-    async def send(line: Line) -> None:
+
+class _Sending:
+    """`under_way` are the lines that were refused because of another cancellation, each with its answer."""
+
+    def __init__(
+        self,
+        cancellations: Cancellations,
+        rate: float,
+        stop: asyncio.Event,
+        on_answer: Callable[[LineAnswer], None],
+    ) -> None:
+        self._cancellations = cancellations
+        self._apart = 1 / rate
+        self._stop = stop
+        self._on_answer = on_answer
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._due = asyncio.get_running_loop().time()
+        self.under_way: dict[Line, LineAnswer] = {}
+
+    async def send_under_way_again(self) -> None:
+        lines, self.under_way = list(self.under_way), {}
+        await self.send(lines)
+
+    async def send(self, lines: Iterable[Line]) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as sending:
+            for line in lines:
+                await self._slots.acquire()
+                self._due = max(self._due, loop.time())
+                if await _is_set_within(self._stop, self._due - loop.time()):
+                    return
+                self._due += self._apart
+                sending.create_task(self._send_one(line))
+
+    async def _send_one(self, line: Line) -> None:
         try:
-            told(await _answer(cancellations, line))
+            answer = await _answer(self._cancellations, line)
+            if answer.under_way:
+                self.under_way[line] = answer
+            else:
+                self._on_answer(answer)
         finally:
-            slots.release()
+            self._slots.release()
 
-    async with asyncio.TaskGroup() as sending:
-        for line in lines:
-            await slots.acquire()
-            due = max(due, loop.time())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
-                    await stop.wait()
-            if stop.is_set():
-                return
-            due += 1 / rate
-            sending.create_task(send(line))
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def _answer(cancellations: Cancellations, line: Line) -> LineAnswer:
@@ -231,19 +281,25 @@ async def _answer(cancellations: Cancellations, line: Line) -> LineAnswer:
         submission = await cancellations.start(line.request, _DECISION_WAIT)
     except StarterError as error:
         return LineAnswer(
-            line=line.number, order_id=order_id, request_id=request_id, sentence=error.sentence, failure=error.code
+            line=line.number,
+            order_id=order_id,
+            request_id=request_id,
+            sentence=error.sentence,
+            failure=error.code,
+            under_way=isinstance(error, UnderWay),
         )
     decision, plan, result = submission.decision, submission.plan, submission.result
     return LineAnswer(
         line=line.number,
         order_id=order_id,
         request_id=request_id,
-        sentence=decision.sentence,
+        sentence=decision.sentence if decision else deferred_sentence(order_id),
         cancellation_id=submission.cancellation_id,
-        verdict=decision.verdict,
-        rule=decision.rule,
+        verdict=decision.verdict if decision else None,
+        rule=decision.rule if decision else None,
         joined=submission.joined,
+        deferred=submission.deferred,
         refund=plan.refund if plan else None,
         release=plan.release if plan else None,
-        outcome=result.outcome if result else None,
+        outcome=result.outcome if result and result.existing else None,
     )

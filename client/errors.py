@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from enum import IntEnum
 from typing import TypeVar
 
+from pydantic import ValidationError
 from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -43,25 +44,45 @@ class StarterError(Exception):
 
 
 class OrderNotFound(StarterError):
-    """The order is unknown or not this customer's: nobody is told which."""
+    """The order is unknown or not this customer's: nobody learns which."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(ExitCode.NOT_FOUND, sentence)
 
 
-async def told(client: Client, order_id: str | None, call: Awaitable[T]) -> T:
+class RunSuperseded(StarterError):
+    """A run of another namespace was ordered to take the cancellation over; ask there."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ExitCode.NOT_CANCELLED, sentence)
+
+
+class UnderWay(StarterError):
+    """A cancellation of another scope is under way. Nothing of the request is kept: it has to be sent again."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ExitCode.REFUSED, sentence)
+
+
+async def translate_errors(client: Client, order_id: str | None, call: Awaitable[T]) -> T:
     """The call's answer; its failures as `StarterError`. Only TimeoutError is left to the caller."""
     try:
         return await call
     except RPCError as error:
-        raise await explained(client, order_id, error) from None
+        raise await explain(client, order_id, error) from None
     except WorkflowUpdateFailedError as error:
         raise _refusal(error) from None
     except RPCTimeoutOrCancelledError:
         raise TimeoutError from None
+    except ValidationError:
+        raise StarterError(
+            ExitCode.UNDECIDED,
+            f"The answer{f' about order {order_id}' if order_id else ''} is of a newer version than this one and "
+            "cannot be read; update this version and ask again.",
+        ) from None
 
 
-async def explained(client: Client, order_id: str | None, error: RPCError) -> StarterError:
+async def explain(client: Client, order_id: str | None, error: RPCError) -> StarterError:
     """What the server's answer means. Where it is about a run, it is the run of `order_id`."""
     address = client.service_client.config.target_host
     namespace = client.namespace
@@ -102,5 +123,7 @@ def _refusal(error: WorkflowUpdateFailedError) -> StarterError:
         return StarterError(ExitCode.NOT_CANCELLED, "The run ended before it could answer; look at its result.")
     if cause.type == ErrorCode.ORDER_NOT_FOUND:
         return OrderNotFound(cause.message)
+    if cause.type == ErrorCode.UNDER_WAY:
+        return UnderWay(cause.message)
     code = ExitCode.NOT_CANCELLED if cause.type == ErrorCode.ROLLED_BACK else ExitCode.REFUSED
     return StarterError(code, cause.message)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 
-BAD_ID = "an id is 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit."
+BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces."
 
 
 def new_request(
@@ -42,7 +42,13 @@ def new_request(
     return request.model_copy(update={"request_id": f"req-{sha256(content.encode()).hexdigest()[:12]}"})
 
 
-def complaint(error: ValidationError) -> str:
+def update_id_of(request: CancellationRequest) -> str:
+    """The id under which a request is sent: a repetition is the same update, so a run takes it once."""
+    content = request.model_dump_json(exclude_defaults=True)
+    return f"{request.request_id}/{sha256(content.encode()).hexdigest()[:12]}"
+
+
+def describe_validation_error(error: ValidationError) -> str:
     """What is wrong with a message: each field with the reason, never the value."""
     return "; ".join(_problem(".".join(map(str, one["loc"])), one["type"], one["msg"]) for one in error.errors())
 

@@ -8,8 +8,9 @@ from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 
 from domain.base import Value
-from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Owner, PaperStatus, Progress, State
+from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, PaperStatus, Progress, State
 from domain.request import ReasonCode, workflow_id
+from domain.step import Owner
 from runtime import search_attributes as attributes
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -73,9 +74,11 @@ class Execution(StrEnum):
 
 
 class Summary(Value):
-    """One cancellation in a list. What the run has not published yet is `untouched` or None."""
+    """One cancellation in a list, by its latest run. What the run has not published yet is `untouched` or None, and so is
+    the id of the cancellation where the request was refused and no book keeps it."""
 
     order_id: str
+    run_id: str
     cancellation_id: str | None
     execution: Execution
     state: State
@@ -88,12 +91,18 @@ class Summary(Value):
     started_at: datetime
     ended_at: datetime | None
 
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """Runs with the same are of one cancellation."""
+        return self.order_id, self.cancellation_id
+
     @classmethod
     async def of(cls, run: WorkflowExecution) -> "Summary":
         status = run.status or WorkflowExecutionStatus.RUNNING
         return cls(
             order_id=run.id.removeprefix(workflow_id("")),
-            cancellation_id=await run.memo_value("cancellation_id", None, type_hint=str),
+            run_id=run.run_id,
+            cancellation_id=await memo_id(run),
             execution=Execution(status.name.lower()),
             state=_published(run, attributes.STATE, State) or State.RUNNING,
             reason=_published(run, attributes.REASON, ReasonCode),
@@ -105,6 +114,12 @@ class Summary(Value):
             started_at=run.start_time,
             ended_at=run.close_time,
         )
+
+
+async def memo_id(run: WorkflowExecution) -> str | None:
+    """The id of the cancellation, as the run shows it from its start and corrects it by the books."""
+    found: str | None = await run.memo_value("cancellation_id", None, type_hint=str)
+    return found
 
 
 def _published(run: WorkflowExecution, key: SearchAttributeKey[str], words: type[Word]) -> Word | None:

@@ -15,11 +15,13 @@ from rich.text import Text
 from client.bulk import BulkSummary
 from client.errors import ExitCode
 from client.status import Execution, Status, Summary
+from client.submitting import deferred_sentence
 from domain.messages import Quote, Submission
 from domain.money import Money
-from domain.outcome import CancellationResult, Progress, State, StepStatus, Wait
+from domain.outcome import CancellationResult, Progress, State, Wait
 from domain.plan import Plan
 from domain.policy import Decision, Verdict
+from domain.step import StepStatus
 
 News = Status | CancellationResult
 
@@ -91,13 +93,15 @@ def _head(about: Progress | CancellationResult, state: State) -> list[Renderable
 
 def submission_view(submission: Submission) -> RenderableType:
     decision = submission.decision
-    parts: list[RenderableType] = [
-        _verdict(decision),
-        Text(
-            f"cancellation {submission.cancellation_id} · request {submission.request_id} · {_rule(decision)}",
-            style="dim",
-        ),
-    ]
+    ids = f"cancellation {submission.cancellation_id} · request {submission.request_id}"
+    if decision is None:
+        return Group(
+            Text.assemble(("received", "bold yellow"), "  ", deferred_sentence(submission.order_id)),
+            Text(ids, style="dim"),
+            "",
+            _follow_hint(submission.order_id),
+        )
+    parts: list[RenderableType] = [_verdict(decision), Text(f"{ids} · {_rule(decision)}", style="dim")]
     if submission.joined:
         parts.append(Text("Another request opened this cancellation; this one joins it and causes nothing new."))
     if submission.plan:
@@ -107,8 +111,12 @@ def submission_view(submission: Submission) -> RenderableType:
         if ExitCode.of(submission.result):
             parts += ["", Text("To ask anew, give another --request-id.", style="dim")]
     elif decision.verdict is not Verdict.REJECTED:
-        parts += ["", Text(f"Follow it: starter.py watch {submission.order_id}", style="dim")]
+        parts += ["", _follow_hint(submission.order_id)]
     return Group(*parts)
+
+
+def _follow_hint(order_id: str) -> Text:
+    return Text(f"Follow it: starter.py watch {order_id}", style="dim")
 
 
 def quote_view(quote: Quote) -> RenderableType:
@@ -285,18 +293,19 @@ class PlainLines:
 def list_view(found: Sequence[Summary]) -> RenderableType:
     if not found:
         return Text("No cancellations.")
-    rows = table("started (UTC)", "order", "state", "goods", "money", "paper", "waits for", "due")
-    for one in found:
-        lost = one.execution not in {Execution.RUNNING, Execution.COMPLETED, Execution.FAILED}
-        state = Text(words(one.state), style=_colour(one.state))
+    rows = table("started (UTC)", "order", "cancellation", "state", "goods", "money", "paper", "waits for", "due")
+    for summary in found:
+        lost = summary.execution not in {Execution.RUNNING, Execution.COMPLETED, Execution.FAILED}
+        state = Text(words(summary.state), style=_colour(summary.state))
         rows.add_row(
-            _at(one.started_at),
-            one.order_id,
-            Text.assemble(state, (f" ({words(one.execution)})", "bold red")) if lost else state,
-            words(one.goods),
-            words(one.money),
-            words(one.paper),
-            words(one.owner) if one.owner else "",
-            _at(one.due_at) if one.due_at else "",
+            _at(summary.started_at),
+            summary.order_id,
+            summary.cancellation_id or "",
+            Text.assemble(state, (f" ({words(summary.execution)})", "bold red")) if lost else state,
+            words(summary.goods),
+            words(summary.money),
+            words(summary.paper),
+            words(summary.owner) if summary.owner else "",
+            _at(summary.due_at) if summary.due_at else "",
         )
     return rows

@@ -29,10 +29,22 @@ class ErrorCode(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     REQUEST_CONFLICT = "request_conflict"
     ROLLED_BACK = "rolled_back"
+    NOT_POSSIBLE = "not_possible"
+    """What a person said cannot be done, or not by them."""
+    UNDER_WAY = "under_way"
+    """A cancellation of another scope is under way."""
+    NOT_THE_HOLDER = "not_the_holder"
+    """Another run writes for this cancellation."""
+    HELD_ELSEWHERE = "held_elsewhere"
+    """A run of another namespace writes for this cancellation; a person may order to take over."""
+    SUPERSEDED = "superseded"
+    """The run's cancellation was taken over by a run of another namespace."""
+    INTERNAL_ERROR = "internal_error"
+    """A programming error: seen at once, and tried again at the pace of the rests."""
 
 
 class StepError(Exception):
-    """A counterpart's answer that the process has to deal with."""
+    """A counterpart's answer that the process has to deal with. `known`: what the books have learnt all the same."""
 
     code: ErrorCode
 
@@ -40,14 +52,11 @@ class StepError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+        self.known: object = None
 
 
 class Refused(StepError):
-    """The counterpart said no, and asking again will not change it. `known` is what was found out all the same."""
-
-    def __init__(self, code: ErrorCode, message: str, known: object = None) -> None:
-        super().__init__(code, message)
-        self.known = known
+    """The counterpart said no, and asking again will not change it."""
 
 
 class Unavailable(StepError):

@@ -1,34 +1,51 @@
 """The messages of a running cancellation: updates, signals and their answers. One model each."""
 
 from enum import StrEnum
-from typing import Annotated
-
-from pydantic import Field
 
 from domain.base import Value
-from domain.outcome import CancellationResult, State, StepName
+from domain.outcome import CancellationResult, State
 from domain.payment import RefundStatus
-from domain.plan import Plan, RefundMethod
+from domain.plan import Plan
 from domain.policy import Decision
-from domain.request import Actor, Note
+from domain.request import Actor, MessageSignature, Note, Reference
 from domain.shipment import GoodsGroup
+from domain.step import StepName
+from domain.terms import RefundMethod
 
-Reference = Annotated[str, Field(min_length=1, max_length=100)]
 
+class Receipt(Value):
+    """Answer of the `submit` update, and stored with it: the same update answers it for ever. So it says what was
+    received and by which run; what became of it is read from that run.
 
-class Submission(Value):
-    """Answer of the `submit` update: the decision, and the plan with its amounts unless it was rejected.
-
-    `joined`: another request has opened this cancellation already; this one caused nothing new.
-    `result` is there when the order book remembered the finished cancellation.
-    """
+    `decision` and `plan` are there when they were known in time. `joined`: another request has opened this
+    cancellation already. `deferred`: another cancellation of the order is under way, and this request is carried out
+    by the product when that has ended. `result`: the request's own cancellation had ended before."""
 
     cancellation_id: str
     order_id: str
     request_id: str
-    decision: Decision
+    run_id: str
+    decision: Decision | None = None
     plan: Plan | None = None
     joined: bool = False
+    deferred: bool = False
+    result: CancellationResult | None = None
+
+
+class Submission(Value):
+    """What the library makes of a receipt: the decision, and the plan with its amounts unless it was rejected.
+
+    `joined`: another request has opened this cancellation already; this one caused nothing new. `deferred`: it was
+    received, and is decided when the cancellation that is under way has ended; only then `decision` is None. `result`
+    is there when the cancellation is over."""
+
+    cancellation_id: str
+    order_id: str
+    request_id: str
+    decision: Decision | None
+    plan: Plan | None = None
+    joined: bool = False
+    deferred: bool = False
     result: CancellationResult | None = None
 
 
@@ -53,6 +70,7 @@ class Approve(Value):
 
     actor: Actor
     note: Note = ""
+    signature: MessageSignature | None = None
 
 
 class Reject(Value):
@@ -60,6 +78,7 @@ class Reject(Value):
 
     actor: Actor
     note: Note = ""
+    signature: MessageSignature | None = None
 
 
 class Withdraw(Value):
@@ -67,15 +86,17 @@ class Withdraw(Value):
 
     actor: Actor
     note: Note = ""
+    signature: MessageSignature | None = None
 
 
 class RetryStep(Value):
-    """Update `retry_step`: try a step that waits again, now."""
+    """Update `retry_step`: try a step that waits again, now. `step` and `target` may be left out when only one waits."""
 
     actor: Actor
-    step: StepName
-    target: str
+    step: StepName | None = None
+    target: str | None = None
     note: Note = ""
+    signature: MessageSignature | None = None
 
 
 class Resolution(StrEnum):
@@ -88,14 +109,16 @@ class Resolution(StrEnum):
 
 
 class ResolveStep(Value):
-    """Update `resolve_step`: a person decides about a step that waits. `reference` is the proof, kept in the books."""
+    """Update `resolve_step`: a person decides about a step that waits. `reference` is the proof, kept in the books.
+    `step` and `target` may be left out when only one waits."""
 
     actor: Actor
-    step: StepName
-    target: str
+    step: StepName | None = None
+    target: str | None = None
     resolution: Resolution
     reference: Reference
     note: Note = ""
+    signature: MessageSignature | None = None
 
 
 class ChooseRefundMethod(Value):
@@ -106,6 +129,7 @@ class ChooseRefundMethod(Value):
     target: str
     method: RefundMethod
     note: Note = ""
+    signature: MessageSignature | None = None
 
 
 class Acknowledgement(Value):

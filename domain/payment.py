@@ -24,7 +24,7 @@ class RefundStatus(StrEnum):
         return self in {self.REQUESTED, self.SUBMITTED, self.PENDING, self.REQUIRES_ACTION, self.UNKNOWN}
 
     @property
-    def dead(self) -> bool:
+    def has_failed(self) -> bool:
         """The money did not and will not move by this refund."""
         return self in {self.FAILED, self.CANCELED}
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
 from enum import StrEnum
 
 from domain.base import Value
@@ -12,39 +11,7 @@ from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
 from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, StopAction, Tracking
-
-
-class RefundIntercepted(StrEnum):
-    """When an intercepted parcel counts as stopped, so that its money may go back."""
-
-    ON_ACCEPTANCE = "on_acceptance"
-    ON_RETURN_SCAN = "on_return_scan"
-    ON_RECEIPT = "on_receipt"
-
-
-class RefundMethod(StrEnum):
-    """The other ways to give money back when the original tender cannot take it."""
-
-    STORE_CREDIT = "store_credit"
-    BANK_TRANSFER = "bank_transfer"
-
-
-class Terms(Value):
-    """What the policy sets for the course of one cancellation. It travels in the plan, so that a run keeps the terms it
-    was decided under. `fallbacks` are the other ways to have the money that a customer is offered, in this sequence."""
-
-    refund_intercepted: RefundIntercepted = RefundIntercepted.ON_RETURN_SCAN
-    fallbacks: tuple[RefundMethod, ...] = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
-    approval_reminder: timedelta = timedelta(hours=24)
-    approval_escalation: timedelta = timedelta(days=2)
-    approval_expiry: timedelta = timedelta(days=3)
-    carrier_poll: timedelta = timedelta(hours=2)
-    carrier_patience: timedelta = timedelta(days=10)
-    settlement_poll: timedelta = timedelta(hours=6)
-    settlement_due: timedelta = timedelta(days=7)
-    attention_due: timedelta = timedelta(days=1)
-    next_round: timedelta = timedelta(minutes=10)
-    """How long a step whose counterpart does not answer rests before it is tried again."""
+from domain.terms import Terms
 
 
 class PlannedLine(Value):

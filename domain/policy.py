@@ -11,9 +11,10 @@ from domain.clocks import RefundClock, refund_due
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
-from domain.plan import NotCancellable, Plan, Terms, make_plan
+from domain.plan import NotCancellable, Plan, make_plan
 from domain.request import CHANGES_OF_MIND, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import Tracking
+from domain.terms import Terms
 
 
 class Verdict(StrEnum):
@@ -75,6 +76,16 @@ def request_conflict(request: CancellationRequest) -> str:
     return (
         f"Request {request.request_id} for order {request.order_id} was sent before with other content; send new content "
         "under a new request id."
+    )
+
+
+def existing_decision(first: Decision, order_id: str) -> Decision:
+    """The answer to another request for an order that is cancelled already: the existing cancellation."""
+    return Decision(
+        verdict=Verdict.APPROVED,
+        rule=Rule.EXISTING_CANCELLATION,
+        policy_version=first.policy_version,
+        sentence=f"Order {order_id} is already cancelled.",
     )
 
 

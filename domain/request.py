@@ -1,17 +1,20 @@
 """The request: who asks for a cancellation, through which channel, for what, and why."""
 
 from enum import StrEnum
-from hashlib import sha256
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from domain.base import Value
 
-# Ids become workflow ids, idempotency keys and search attributes, all of which are readable by many: no spaces, no
-# separators of ours, nothing long enough to carry a name and an address.
-BusinessId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# Ids become workflow ids, idempotency keys and search attributes, all of which are readable by many: no spaces, nothing
+# long enough to carry a name and an address. What a shop writes into its ids is its own affair: `gid://shop/Order/1`.
+BusinessId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 Note = Annotated[str, Field(max_length=500)]
+Reference = Annotated[str, Field(min_length=1, max_length=100)]
+"""A person's proof of what they did outside; kept in the books."""
+MessageSignature = Annotated[str, Field(max_length=2000)]
+"""What proves who sent a message. Carried and not checked yet; without it a claim is worth what the policy says."""
 
 
 class ActorKind(StrEnum):
@@ -81,6 +84,9 @@ CHANGES_OF_MIND = frozenset(
 )
 """The customer's own reasons. What the merchant or the law of risk decides is not bound by conditions of sale."""
 
+FRAUD = frozenset({ReasonCode.SUSPECTED_FRAUD, ReasonCode.CONFIRMED_FRAUD})
+"""Reasons under which money goes back to the tender that it came from, or nowhere."""
+
 
 class LineScope(Value):
     """So many units of one order line."""
@@ -106,6 +112,7 @@ class CancellationRequest(Value):
     note: Note = ""
     lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
     shipping: bool = False
+    signature: MessageSignature | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "CancellationRequest":
@@ -125,19 +132,3 @@ class CancellationRequest(Value):
 def workflow_id(order_id: str) -> str:
     """One workflow per order."""
     return f"cancel-order-{order_id}"
-
-
-def cancellation_id(order_id: str, request_id: str) -> str:
-    """The id of the cancellation that a request opens: the same request always opens the same one."""
-    digest = sha256(f"{order_id}/{request_id}".encode()).hexdigest()[:10]
-    return f"can-{order_id}-{digest}"
-
-
-def effect_key(cancellation: str, step: str, target: str, n: int = 1) -> str:
-    """The idempotency key of one effect. `n` rises only after the effect's failure was confirmed."""
-    return f"{cancellation}/{step}/{target}/{n}"
-
-
-def effect_number(key: str) -> int:
-    """The `n` of an effect's key."""
-    return int(key.rpartition("/")[2])

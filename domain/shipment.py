@@ -71,13 +71,15 @@ class StopAction(StrEnum):
 
 class StopStatus(StrEnum):
     """`stopped`: it will not reach the customer. `requested`: the carrier took the request, tracking tells the rest.
-    `declined`: it goes on to the customer. `lost`: there is nothing to stop."""
+    `declined`: it goes on to the customer. `lost`: there is nothing to stop. `moving`: it had been stopped, and is on
+    its way to the customer all the same."""
 
     STOPPED = "stopped"
     REQUESTED = "requested"
     COMING_BACK = "coming_back"
     DECLINED = "declined"
     LOST = "lost"
+    MOVING = "moving"
 
 
 class Stop(Value):

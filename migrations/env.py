@@ -7,9 +7,10 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.types import TypeDecorator
 
+from providers.order_book import tables  # noqa: F401 (the metadata is complete once they are read)
+from providers.order_book.columns import Base
 from providers.order_book.engine import open_engine, writing
 from providers.order_book.migrate import database_url
-from providers.order_book.tables import Base
 
 
 def _render(kind: str, item: Any, _: Any) -> str | Literal[False]:

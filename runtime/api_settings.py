@@ -40,7 +40,7 @@ def _words(value: Any) -> Any:
 
 
 def _parts(value: Any) -> Any:
-    """`ROLE:ID:SHA256`, without the value in the complaint when it is something else."""
+    """`ROLE:ID:SHA256`, without the value in the message when it is something else."""
     if not isinstance(value, str):
         return value
     parts = value.split(":")
@@ -83,7 +83,7 @@ class ApiSettings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
 
-def holder(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
+def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
     """Whose key this is. Every one is compared, each in constant time, so that the time taken tells nothing."""
     digest = sha256(given.encode()).hexdigest()
     found = None

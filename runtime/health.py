@@ -1,4 +1,4 @@
-"""`python -m runtime.health`: exit 0 when this host's worker has asked Temporal for work of late, 1 when it has not.
+"""`python -m runtime.health`: exit 0 when this host's worker has polled Temporal in the last two minutes, 1 when it has not.
 
 That is all a worker owes the outside, and it holds only when its process, its network and Temporal are all right.
 """
@@ -14,9 +14,9 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from runtime.leaving import leave
 from runtime.plugin import TASK_QUEUE
 from runtime.settings import connection
+from runtime.shutdown import exit_now
 
 # A poll lasts up to a minute and is counted from its begin.
 RECENT = timedelta(minutes=2)
@@ -52,4 +52,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_now(main())

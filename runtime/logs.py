@@ -16,7 +16,8 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from domain.request import CancellationRequest, cancellation_id
+from domain.keys import id_of
+from domain.request import CancellationRequest
 
 
 class LogFormat(StrEnum):
@@ -119,7 +120,7 @@ class _WorkflowContext(WorkflowInboundInterceptor):
         log = structlog.get_logger()
         asked = input.args[0] if input.args else None
         if isinstance(asked, CancellationRequest):
-            log = log.bind(cancellation_id=cancellation_id(asked.order_id, asked.request_id))
+            log = log.bind(cancellation_id=id_of(asked))
         kind = workflow.info().workflow_type.removesuffix("Workflow").lower()  # cancellation, quote
         log.info(f"{kind}_started")
         try:

@@ -1,12 +1,19 @@
 """The one Temporal plugin: client, worker, replayer and test server read and write workflows the same way by it."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
+import temporalio.api.common.v1
 from pydantic import ValidationError
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio import workflow
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from domain.request import CancellationRequest
 
 TASK_QUEUE = "order-cancellation"
 
@@ -25,12 +32,32 @@ def _runner(existing: WorkflowRunner | None) -> WorkflowRunner:
     return existing
 
 
+class _Converter(PydanticPayloadConverter):
+    """A start input that does not validate fails the run: retrying its task would never heal it. Whatever else does not
+    validate fails the task, is seen, and heals with the deploy that knows the word."""
+
+    def from_payloads(
+        self, payloads: Sequence[temporalio.api.common.v1.Payload], type_hints: list[type] | None = None
+    ) -> list[Any]:
+        try:
+            return super().from_payloads(payloads, type_hints)
+        except ValidationError as error:
+            if type_hints != [CancellationRequest] or not workflow.in_workflow():
+                raise
+            raise ApplicationError(
+                f"The request cannot be read: {_fields_of(error)}.", type="unreadable_request", non_retryable=True
+            ) from None
+
+
+def _fields_of(error: ValidationError) -> str:
+    """What is wrong, by field; never the value."""
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'request'}: {one['msg']}" for one in error.errors())
+
+
 def plugin() -> SimplePlugin:
-    """Pydantic payloads, the workflow sandbox with its pass-through, and input that does not validate as a clean failure
-    of the run: retrying the task would never heal it."""
+    """Pydantic payloads and the workflow sandbox with its pass-through."""
     return SimplePlugin(
         "order-cancellation",
-        data_converter=pydantic_data_converter,
+        data_converter=dataclasses.replace(pydantic_data_converter, payload_converter_class=_Converter),
         workflow_runner=_runner,
-        workflow_failure_exception_types=[ValidationError],
     )

@@ -60,7 +60,7 @@ class WorkerSettings(BaseSettings):
         return self
 
 
-def complaint(error: ValidationError) -> str:
+def settings_error(error: ValidationError) -> str:
     """What is wrong with the settings, a line for each variable, or for some that do not go together."""
     lines = []
     for problem in error.errors():

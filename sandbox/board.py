@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.text import Text
 
 from client.views import MARKS, News, given_back, table, words
-from domain.outcome import CancellationResult, Outcome, StepName, StepRow
+from domain.outcome import CancellationResult, Outcome
+from domain.step import StepName, StepRow
 from sandbox.proof import Proof
 from sandbox.samples import Ending, Sample
 
@@ -20,6 +21,8 @@ _VERBS = {
     StepName.REVERSE_PAYMENT: "reverse",
     StepName.CREDIT_REFUND: "credit",
     StepName.CLOSE_ORDER: "close",
+    StepName.CLOSE_CANCELLATION: "end",
+    StepName.GIVE_STORE_CREDIT: "store credit",
     StepName.RELEASE_ORDER: "release",
     StepName.RESUME_SHIPMENT: "resume",
     StepName.RESTORE_PAYMENT: "restore",
@@ -44,7 +47,7 @@ class Board:
         self._samples = samples
         self._news: dict[str, News] = {}
         self._remarks: list[str] = []
-        self._said: set[tuple[str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
         self._changed = asyncio.Event()
         self._began = time.monotonic()
 
@@ -92,8 +95,8 @@ class Board:
         return f"{time.monotonic() - self._began:5.1f} s"
 
     def _say(self, order_id: str, what: str) -> None:
-        if (order_id, what) not in self._said:
-            self._said.add((order_id, what))
+        if (order_id, what) not in self._printed:
+            self._printed.add((order_id, what))
             self.console.print(Text(f"{self._clock()}  {order_id}  {what}"), soft_wrap=True)
 
     def __rich__(self) -> RenderableType:

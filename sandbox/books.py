@@ -7,22 +7,25 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.base import Value
+from domain.facts import Entry, Requested
 from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import Outcome
 from domain.request import CancellationRequest
+from providers.order_book.columns import DocumentKind, EffectKind, LedgerAccount
 from providers.order_book.engine import reading, writing
+from providers.order_book.ledger import payable as still_payable
 from providers.order_book.port import NoticeKind
+from providers.order_book.reading import given_back as given_back_to
+from providers.order_book.reading import load_order
 from providers.order_book.tables import (
     AccountEntryRow,
     AccountRow,
     CancellationRow,
     CustomerRow,
-    DocumentKind,
     DocumentRow,
-    EffectKind,
     EffectRow,
-    LedgerAccount,
+    FactRow,
     NoticeRow,
     OrderLineRow,
     OrderRow,
@@ -56,7 +59,7 @@ class Effect(Value):
     key: str
     kind: EffectKind
     order_id: str
-    cancellation_id: str | None
+    cancellation_id: str
     reference: str | None
 
 
@@ -82,7 +85,7 @@ class Stock(Value):
 
 
 class GivenBack(Value):
-    """What closed cancellations gave back on one tender, as the OMS noted it."""
+    """What cancellations that closed the order gave back on one tender."""
 
     tender_id: str
     refunded: Money
@@ -90,7 +93,7 @@ class GivenBack(Value):
 
 
 class CancellationState(Value):
-    """Where a cancellation stands in the OMS; `outcome` None: it is open."""
+    """Where a cancellation stands in the register; `outcome` None: it is open."""
 
     cancellation_id: str
     order_id: str
@@ -202,8 +205,6 @@ async def add_order(
                         kind=tender.kind,
                         amount=tender.amount.amount,
                         reference=tender.reference,
-                        refunded=0,
-                        released=0,
                         put_back=0,
                     )
                     for position, tender in enumerate(order.tenders)
@@ -339,21 +340,24 @@ async def stock(engine: AsyncEngine, sku: str) -> Stock:
 
 async def given_back(engine: AsyncEngine, order_id: str) -> list[GivenBack]:
     async with async_sessionmaker(reading(engine)).begin() as session:
-        currency = (await session.get_one(OrderRow, order_id)).currency
+        given = await given_back_to(session, await load_order(session, order_id))
         return [
-            GivenBack(
-                tender_id=row.tender_id,
-                refunded=Money(amount=row.refunded, currency=currency),
-                released=Money(amount=row.released, currency=currency),
-            )
-            for row in await session.scalars(
-                select(TenderRow).where(TenderRow.order_id == order_id).order_by(TenderRow.position)
-            )
+            GivenBack(tender_id=tender_id, refunded=back.refunded, released=back.released)
+            for tender_id, back in given.items()
         ]
 
 
+async def payable(engine: AsyncEngine, cancellation_id: str) -> Money | None:
+    """What the ledger says is still owed to the customer; None where it says nothing of the cancellation."""
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        currency = await session.scalar(
+            select(TransferRow.currency).where(TransferRow.cancellation_id == cancellation_id).limit(1)
+        )
+        return await still_payable(session, cancellation_id, currency) if currency else None
+
+
 async def cancellations(engine: AsyncEngine) -> list[CancellationState]:
-    """Every cancellation that ever held an order, oldest first."""
+    """Every cancellation that was ever opened, oldest first."""
     async with async_sessionmaker(reading(engine)).begin() as session:
         return [
             CancellationState(cancellation_id=row.cancellation_id, order_id=row.order_id, outcome=row.outcome)
@@ -361,12 +365,19 @@ async def cancellations(engine: AsyncEngine) -> list[CancellationState]:
         ]
 
 
-async def request_of(engine: AsyncEngine, order_id: str) -> CancellationRequest:
-    """The request of the order's latest cancellation."""
+async def facts(engine: AsyncEngine, order_id: str) -> list[Entry]:
+    """The facts of all cancellations of the order, the oldest cancellation first."""
     async with async_sessionmaker(reading(engine)).begin() as session:
         found = await session.scalars(
-            select(CancellationRow)
+            select(FactRow.content)
+            .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
             .where(CancellationRow.order_id == order_id)
-            .order_by(CancellationRow.opened_at.desc())
+            .order_by(CancellationRow.opened_at, FactRow.cancellation_id, FactRow.seq)
         )
-        return found.first().request  # type: ignore[union-attr]
+        return [*found]
+
+
+async def request_of(engine: AsyncEngine, order_id: str) -> CancellationRequest:
+    """The request that opened the order's latest cancellation."""
+    opened = [entry.fact for entry in await facts(engine, order_id) if isinstance(entry.fact, Requested)]
+    return opened[-1].request

@@ -26,10 +26,11 @@ from client.errors import StarterError
 from client.views import new_console
 from domain.base import Value
 from domain.messages import Approve, Reject, Resolution, ResolveStep, Withdraw
-from domain.outcome import CancellationResult, StepName
+from domain.outcome import CancellationResult
 from domain.request import Actor, ActorKind
+from domain.step import StepName
 from providers.order_book.engine import open_engine
-from runtime.leaving import leave
+from runtime.shutdown import exit_now
 from sandbox import books
 from sandbox.board import Board, closing_table, proof_view
 from sandbox.carrier_admin import CarrierAdmin
@@ -315,4 +316,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_now(main())

@@ -9,7 +9,7 @@ from domain.money import Money
 from domain.order import Order, TenderKind
 from providers.gateway.stripe import KEY
 from providers.marketplace.mirakl import MiraklMarketplace
-from providers.order_book.tables import DocumentKind, LedgerAccount
+from providers.order_book.columns import DocumentKind, LedgerAccount
 from sandbox import books
 from sandbox.carrier.model import EffectKind as CarrierEffectKind
 from sandbox.gateway.messages import Effect, EffectKind
@@ -24,7 +24,8 @@ class Balance(Value):
     there by anybody and has not failed, `elsewhere` is the part of it that was not ours; `settled` is what the ledger says
     was paid out through the gateway; `sold_elsewhere` is the seller's share that marketplaces have taken back; `put_back` is
     on gift cards and store credit that paid, and nothing was on them before;
-    `credited` is on credit notes and no debit note; `payable` is what the ledger says is still owed."""
+    `by_hand` is what people paid outside, less what they collected; `credited` is on credit notes and no debit note;
+    `payable` is what the ledger says is still owed to customers, `receivable` what they have got too much."""
 
     currency: str
     at_gateway: Money
@@ -32,13 +33,16 @@ class Balance(Value):
     settled: Money
     sold_elsewhere: Money
     put_back: Money
+    by_hand: Money
     credited: Money
     payable: Money
+    receivable: Money
 
     @property
     def holds(self) -> bool:
         ours = self.at_gateway - self.elsewhere
-        return ours == self.settled and ours + self.sold_elsewhere + self.put_back == self.credited and not self.payable
+        given = ours + self.sold_elsewhere + self.put_back + self.by_hand
+        return ours == self.settled and given == self.credited + self.receivable and not self.payable
 
 
 class Proof(Value):
@@ -134,7 +138,7 @@ async def _balance(currency: str, at_gateway: Iterable[Effect], shop: Shop, orde
         return Money.total((amount for amount in amounts if amount.currency == currency), currency)
 
     refunds = [effect for effect in at_gateway if effect.kind is EffectKind.REFUND_CREATED]
-    dead = [effect for effect in at_gateway if effect.kind in {EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}]
+    failed = [effect for effect in at_gateway if effect.kind in {EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}]
     ledger = await books.ledger(shop.engine)
     documents = await books.documents(shop.engine)
     kept_here = {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}
@@ -147,14 +151,16 @@ async def _balance(currency: str, at_gateway: Iterable[Effect], shop: Shop, orde
 
     return Balance(
         currency=currency,
-        at_gateway=total(map(_money, refunds)) - total(map(_money, dead)),
+        at_gateway=total(map(_money, refunds)) - total(map(_money, failed)),
         elsewhere=total(_money(effect) for effect in refunds if KEY not in effect.metadata),
         settled=account(LedgerAccount.GATEWAY_CLEARING),
         sold_elsewhere=total(await _sold_elsewhere(shop, orders)),
         put_back=total([await books.balance(shop.engine, reference) for reference in accounts]),
+        by_hand=account(LedgerAccount.MANUAL_CLEARING),
         credited=total(d.total for d in documents if d.kind is DocumentKind.CREDIT_NOTE)
         - total(d.total for d in documents if d.kind is DocumentKind.DEBIT_NOTE),
         payable=account(LedgerAccount.REFUNDS_PAYABLE),
+        receivable=-account(LedgerAccount.CUSTOMER_RECEIVABLE),
     )
 
 

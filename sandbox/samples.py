@@ -150,7 +150,7 @@ SAMPLES: Sequence[Sample] = (
         expected=_refunded("50.00 USD"),
     ),
     Sample(
-        title="on its way, turned round",
+        title="on its way, comes back",
         order=_order(1006, "64.00 USD", card("64.00 USD"), parcels=_in_parcel(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)),
         expected=_refunded("64.00 USD", GoodsStatus.COMING_BACK),
     ),

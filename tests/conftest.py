@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.mail",
     "tests.fixtures.databases",
     "tests.fixtures.temporal",
+    "tests.fixtures.recording",
     "tests.fixtures.system",
     "tests.fixtures.starter",
     "tests.fixtures.api",

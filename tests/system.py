@@ -10,7 +10,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from sqlalchemy.exc import NoResultFound
-from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
+from temporalio.api.testservice.v1 import LockTimeSkippingRequest, SleepRequest, UnlockTimeSkippingRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -39,15 +39,17 @@ from domain.messages import (
     Withdraw,
 )
 from domain.money import Money
-from domain.outcome import CancellationResult, Owner, Progress, State, StepName, Wait
-from domain.plan import RefundMethod, Terms
-from domain.policy import Policy
+from domain.outcome import CancellationResult, Progress, State, Wait
+from domain.policy import Decision, Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
+from domain.step import Owner, StepName
+from domain.terms import RefundMethod, Terms
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.order_book.book import SqlOrderBook
+from providers.register.sql import SqlRegister
 from sandbox import books
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
@@ -67,10 +69,17 @@ POLICY = load_policy(Path(__file__).resolve().parents[1] / "policy.toml").model_
 )
 
 
+class DecidedSubmission(Submission):
+    """A submission that was not deferred."""
+
+    decision: Decision
+
+
 @dataclass
 class System(Observing):
     """`server` is Temporal; `task_queue` is the test's own."""
 
+    register: SqlRegister
     book: SqlOrderBook
     shop: Shop
     gateway: StripeGateway
@@ -99,6 +108,7 @@ class System(Observing):
         """`client` is what the worker reads and writes the server with, where that is not our own."""
         return make_worker(
             client or self.client,
+            register=self.register,
             book=self.book,
             gateway=self.gateway,
             labels=self.labels,
@@ -111,7 +121,7 @@ class System(Observing):
 
     async def submit(
         self, request: CancellationRequest, *, lasts: timedelta | None = None
-    ) -> tuple[Submission, Handle]:
+    ) -> tuple[DecidedSubmission, Handle]:
         """Start the cancellation, or join it, and wait for the decision. The run may time out after `lasts`."""
         start = WithStartWorkflowOperation(
             CancellationWorkflow.run,
@@ -121,12 +131,17 @@ class System(Observing):
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             execution_timeout=lasts,
         )
-        submission = await self.client.execute_update_with_start_workflow(
+        receipt = await self.client.execute_update_with_start_workflow(
             CancellationWorkflow.submit, request, start_workflow_operation=start
         )
         handle = await start.workflow_handle()
         self.started.append(handle)
-        return submission, handle
+        while receipt.decision is None:
+            progress = await self.progress(handle)
+            plan = await handle.query(CancellationWorkflow.plan)
+            receipt = receipt.model_copy(update={"decision": progress.decision, "plan": plan})
+            await asyncio.sleep(0.05)
+        return DecidedSubmission(**dict(receipt)), handle
 
     async def start(self, request: CancellationRequest) -> Handle:
         """Start the cancellation and wait for nothing."""
@@ -154,8 +169,11 @@ class System(Observing):
             await self.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
 
     async def skip(self, by: timedelta) -> None:
-        """Let the server's clock jump; what is due on the way happens."""
-        await self.server.sleep(by)
+        """Let the server's clock jump; what is due on the way happens. On a busy machine that takes longer than a call may
+        by default."""
+        asked = SleepRequest()
+        asked.duration.FromTimedelta(by)
+        await self.client.test_service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
     async def told_of_parcel(self, order_id: str) -> Handle:
         """What an event of the carrier becomes that is about an order whose cancellation may be over."""

@@ -28,7 +28,7 @@ from temporalio.worker import Worker
 
 from providers.order_book.engine import open_engine
 from runtime import search_attributes
-from runtime.api_settings import ApiSettings, Role, holder
+from runtime.api_settings import ApiSettings, Role, find_key
 from runtime.logs import LogFormat
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, connection
@@ -188,7 +188,7 @@ def test_the_environment_of_the_api_is_complete_and_takes_the_events_of_the_sand
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = _settings(monkeypatch, "api", ApiSettings)
-    key = holder(settings.api_keys, "sandbox")
+    key = find_key(settings.api_keys, "sandbox")
     assert key is not None
     assert (key.role, len(settings.api_keys)) == (Role.SERVICE, 1)
     assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == [STRIPE_SECRET]
@@ -206,7 +206,7 @@ def test_given_keys_and_webhook_secrets_replace_those_of_the_sandbox(monkeypatch
     keys = f"service:shop:{sha256(b'one').hexdigest()} customer_service:A-3:{sha256(b'two').hexdigest()}"
     settings = _settings(monkeypatch, "api", ApiSettings, API_KEYS=keys, STRIPE_WEBHOOK_SECRETS="")
     assert [key.id for key in settings.api_keys] == ["shop", "A-3"]
-    assert holder(settings.api_keys, "sandbox") is None
+    assert find_key(settings.api_keys, "sandbox") is None
     assert settings.stripe_webhook_secrets == ()
 
 

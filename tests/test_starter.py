@@ -9,14 +9,23 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.messages import Acknowledgement, Approve, RefundEvent, Submission
 from domain.money import money
-from domain.outcome import CancellationResult, Outcome, Owner, Progress, State, StepName, StepStatus
+from domain.outcome import CancellationResult, Outcome, Progress, State
 from domain.policy import Rule, Verdict
 from domain.request import workflow_id
+from domain.step import Owner, StepName, StepStatus
 from sandbox import books
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
-from tests.fixtures.starter import Starter, address_of, begin_starter, by_customer, end_starter, run_starter
+from tests.fixtures.starter import (
+    Starter,
+    address_of,
+    begin_starter,
+    by_customer,
+    decision_in,
+    end_starter,
+    run_starter,
+)
 from tests.fixtures.temporal import start_dev_server
 from tests.system import AGENT, System, eventually, new_queue
 from tests.workflows.samples import an_id, captured
@@ -106,7 +115,7 @@ async def test_two_at_once_get_the_same_answer(open_system: System, starter: Sta
     again = await starter(*command)
     assert again.code == ExitCode.NOT_CANCELLED, "it was withdrawn, and the repeated request is told so"
     anew = await starter(*command, "--request-id", "anew")
-    assert Submission.model_validate_json(anew.out).decision.verdict is Verdict.NEEDS_APPROVAL
+    assert decision_in(anew).verdict is Verdict.NEEDS_APPROVAL
     await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
 
 
@@ -173,7 +182,7 @@ async def test_a_rejected_request_names_what_is_allowed(open_system: System, sta
     command = ("start", sample.order_id, "--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock")
     answer = await starter(*command, "--json")
     assert answer.code == ExitCode.NOT_CANCELLED
-    decision = Submission.model_validate_json(answer.out).decision
+    decision = decision_in(answer)
     assert (decision.verdict, decision.rule) == (Verdict.REJECTED, Rule.REASON_NOT_ALLOWED)
     assert "rejected" in (await starter(*command)).out
 
@@ -231,7 +240,7 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
         "found_cheaper",
         "--json",
     )
-    assert Submission.model_validate_json(started.out).decision.verdict is Verdict.NEEDS_APPROVAL
+    assert decision_in(started).verdict is Verdict.NEEDS_APPROVAL
     early = await starter("result", sample.order_id, "--wait", "0.2")
     assert early.code == ExitCode.UNDECIDED
     assert "has not ended" in early.sentence
@@ -304,10 +313,10 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
 async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
     open_system: System, starter: Starter, dev_server: WorkflowEnvironment
 ) -> None:
-    sample = settles_later()
+    sample = captured(fault="refund.create:refuse")
     await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
-    await reached(Cancellations(dev_server.client), sample.order_id, State.WAITING_FOR_SETTLEMENT)
+    await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
     resolved = await starter(
         "resolve",
         sample.order_id,

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.messages import Reference, Resolution
-from domain.outcome import StepName
-from domain.plan import RefundMethod
-from domain.request import BusinessId, Channel, LineScope, Note, ReasonCode
+from domain.messages import Resolution
+from domain.request import BusinessId, Channel, LineScope, Note, ReasonCode, Reference
+from domain.step import StepName
+from domain.terms import RefundMethod
 
 
 class Body(BaseModel):
@@ -21,7 +21,7 @@ CustomerId = Annotated[
 ]
 
 
-class Ask(Body):
+class CancellationBody(Body):
     """A request for a cancellation. Without `lines` it is for the whole order. No personal data in the note."""
 
     model_config = ConfigDict(
@@ -48,16 +48,16 @@ class Ask(Body):
     ] = False
 
 
-class TakeBack(Body):
+class WithdrawBody(Body):
     customer_id: CustomerId = None
     note: Note = ""
 
 
-class Remark(Body):
+class NoteBody(Body):
     note: Note = ""
 
 
-class Again(Body):
+class RetryStepBody(Body):
     """`step` and `target` as the status names them in its waits."""
 
     model_config = ConfigDict(
@@ -69,7 +69,7 @@ class Again(Body):
     note: Note = ""
 
 
-class Resolve(Again):
+class ResolveStepBody(RetryStepBody):
     """`reference` is the proof, for the books."""
 
     model_config = ConfigDict(
@@ -89,7 +89,7 @@ class Resolve(Again):
     reference: Reference
 
 
-class Choose(Body):
+class ChooseRefundMethodBody(Body):
     """`target` is the tender, as the status names it in its waits."""
 
     model_config = ConfigDict(
@@ -103,10 +103,12 @@ class Choose(Body):
 
 
 class Pending(BaseModel):
-    """The request was taken and is not decided yet."""
+    """The request was received and is not decided yet. `deferred`: it is carried out when another cancellation of the order
+    has ended."""
 
     order_id: str
     sentence: str
+    deferred: bool = False
 
 
 class Health(BaseModel):

@@ -58,7 +58,7 @@ class Parts:
     temporal: Temporal
     events: SqlProviderEvents
     arrived: asyncio.Event
-    """Set when an event was stored, so that it is told at once."""
+    """Set when an event was stored, so that it is sent at once."""
 
 
 async def _parts(request: Request) -> Parts:
@@ -66,4 +66,4 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-House = Annotated[Parts, Depends(_parts)]
+Services = Annotated[Parts, Depends(_parts)]

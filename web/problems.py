@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -12,13 +13,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from client.errors import ExitCode, StarterError
+from client.errors import ExitCode, StarterError, UnderWay
 from client.requests import BAD_ID
 from domain.errors import Unavailable
 from domain.request import Actor, ActorKind
 
-COME_AGAIN = 5
-"""Seconds that a caller is asked to wait when something is not there at the moment."""
+RETRY_AFTER = 5
+"""Seconds after which a caller may ask again when something is not there at the moment."""
 
 
 class Code(StrEnum):
@@ -32,6 +33,7 @@ class Code(StrEnum):
     ORDER_NOT_FOUND = "order_not_found"
     NO_CANCELLATION = "no_cancellation"
     REQUEST_CONFLICT = "request_conflict"
+    UNDER_WAY = "under_way"
     NOT_ALLOWED_NOW = "not_allowed_now"
     ROLLED_BACK = "rolled_back"
     BODY_TOO_LARGE = "body_too_large"
@@ -46,11 +48,12 @@ _PROBLEMS: dict[Code, tuple[int, str]] = {
     Code.INVALID_REQUEST: (422, "The request is not valid"),
     Code.KEY_MISSING: (401, "A valid key is needed"),
     Code.NOT_PERMITTED: (403, "This key does not permit that"),
-    Code.NO_SUCH_ADDRESS: (404, "There is nothing at this address"),
-    Code.METHOD_NOT_ALLOWED: (405, "This address does not take the method"),
+    Code.NO_SUCH_ADDRESS: (404, "No such endpoint"),
+    Code.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
     Code.ORDER_NOT_FOUND: (404, "The order was not found"),
     Code.NO_CANCELLATION: (404, "The order has no cancellation"),
     Code.REQUEST_CONFLICT: (409, "The key was used for another request"),
+    Code.UNDER_WAY: (409, "Another cancellation of the order is under way"),
     Code.NOT_ALLOWED_NOW: (409, "The cancellation does not allow that now"),
     Code.ROLLED_BACK: (409, "The cancellation was rolled back"),
     Code.BODY_TOO_LARGE: (413, "The body is too large"),
@@ -58,12 +61,12 @@ _PROBLEMS: dict[Code, tuple[int, str]] = {
     Code.NOT_AN_EVENT: (400, "The body is not an event"),
     Code.UNAVAILABLE: (503, "Not available at the moment"),
     Code.NOT_ANSWERED: (504, "Not answered in time"),
-    Code.INTERNAL_ERROR: (500, "A fault of ours"),
+    Code.INTERNAL_ERROR: (500, "Internal error"),
 }
 _BY_STATUS = {404: Code.NO_SUCH_ADDRESS, 405: Code.METHOD_NOT_ALLOWED}
 
 
-class Complaint(BaseModel):
+class FieldError(BaseModel):
     """One thing that is wrong with a request, and where."""
 
     at: str
@@ -77,11 +80,11 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[Complaint] = []
+    errors: list[FieldError] = []
 
 
-class Refusal(HTTPException):
-    """What the caller is told instead of an answer."""
+class HttpProblem(HTTPException):
+    """An answer that is a problem."""
 
     def __init__(self, code: Code, sentence: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(_PROBLEMS[code][0], sentence, headers)
@@ -89,7 +92,7 @@ class Refusal(HTTPException):
 
 
 def _problem(
-    code: Code, sentence: str, headers: dict[str, str] | None = None, errors: Sequence[Complaint] = ()
+    code: Code, sentence: str, headers: dict[str, str] | None = None, errors: Sequence[FieldError] = ()
 ) -> Response:
     status, title = _PROBLEMS[code]
     problem = Problem(
@@ -98,14 +101,14 @@ def _problem(
     return JSONResponse(problem.model_dump(), status, headers, media_type="application/problem+json")
 
 
-def _come_again(sentence: str) -> Response:
-    return _problem(Code.UNAVAILABLE, sentence, {"Retry-After": str(COME_AGAIN)})
+def _unavailable(sentence: str) -> Response:
+    return _problem(Code.UNAVAILABLE, sentence, {"Retry-After": str(RETRY_AFTER)})
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
-    if isinstance(error, Refusal):
+    if isinstance(error, HttpProblem):
         return _problem(error.code, error.detail, headers)
     code = _BY_STATUS.get(error.status_code, Code.INVALID_REQUEST)
     sentences = {
@@ -120,35 +123,35 @@ async def _invalid(_: Request, error: Exception) -> Response:
     """Field and reason, never the value."""
     assert isinstance(error, RequestValidationError)
     wrong = []
-    for one in error.errors():
-        message = str(one["msg"]).removeprefix("Value error, ")
-        if one["type"] == "string_pattern_mismatch":
+    for found in error.errors():
+        message = str(found["msg"]).removeprefix("Value error, ")
+        if found["type"] == "string_pattern_mismatch":
             message = BAD_ID.removesuffix(".")
-        wrong.append(Complaint(at=".".join(map(str, one["loc"])), problem=message))
-    told = "; ".join(f"{one.at}: {one.problem}" for one in wrong)
-    return _problem(Code.INVALID_REQUEST, f"The request is not valid: {told}.", errors=wrong)
+        wrong.append(FieldError(at=".".join(map(str, found["loc"])), problem=message))
+    sentence = "; ".join(f"{field.at}: {field.problem}" for field in wrong)
+    return _problem(Code.INVALID_REQUEST, f"The request is not valid: {sentence}.", errors=wrong)
 
 
 async def _failed(_: Request, __: Exception) -> Response:
-    return _problem(
-        Code.INTERNAL_ERROR, "This should not have happened and stands in our log. Sending the same again does no harm."
-    )
+    return _problem(Code.INTERNAL_ERROR, "The error has been logged. It is safe to send the request again.")
 
 
 async def _database_away(_: Request, error: Exception) -> Response:
     structlog.get_logger().warning("order_book_unavailable")
-    return _come_again("The order book does not answer at the moment; send the same again.")
+    return _unavailable("The order book does not answer at the moment; send the same again.")
 
 
-async def _told_by_the_library(request: Request, error: Exception) -> Response:
+async def _library_problem(request: Request, error: Exception) -> Response:
     """The library speaks to people at a command line and names addresses: a caller gets our sentence, the log has its."""
     assert isinstance(error, StarterError)
     order_id = request.path_params.get("order_id", "")
     if error.code is ExitCode.NOT_FOUND:
         return _problem(
             Code.NO_CANCELLATION,
-            f"Order {order_id} has no cancellation; ask for one with POST {place(order_id)}.",
+            f"Order {order_id} has no cancellation; ask for one with POST {location_of(order_id)}.",
         )
+    if isinstance(error, UnderWay):
+        return _problem(Code.UNDER_WAY, error.sentence)
     if error.code is ExitCode.REFUSED:
         return _problem(Code.NOT_ALLOWED_NOW, error.sentence)
     if error.code is ExitCode.NOT_CANCELLED:
@@ -158,13 +161,13 @@ async def _told_by_the_library(request: Request, error: Exception) -> Response:
         return _problem(
             Code.NOT_ANSWERED,
             f"The cancellation of order {order_id} did not answer in time and may still take the message; look at "
-            f"GET {place(order_id)} before you send it again.",
+            f"GET {location_of(order_id)} before you send it again.",
         )
-    return _come_again("Cancellations cannot be reached at the moment; send the same again, nothing is done twice.")
+    return _unavailable("Cancellations cannot be reached at the moment; send the same again, nothing is done twice.")
 
 
 @contextlib.contextmanager
-def checked() -> Iterator[None]:
+def check_body() -> Iterator[None]:
     """What the domain refuses of a body is wrong input like any other."""
     try:
         yield
@@ -175,22 +178,22 @@ def checked() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told_to(actor: Actor, order_id: str) -> Iterator[None]:
-    """A customer is told the same of an order that is unknown, somebody else's, or without a cancellation: otherwise order
-    numbers could be tried out."""
+def hide_existence_from(actor: Actor, order_id: str) -> Iterator[None]:
+    """A customer gets the same answer for an order that is unknown, somebody else's, or without a cancellation: otherwise
+    order numbers could be tried out."""
     try:
         yield
     except StarterError as error:
         if error.code is not ExitCode.NOT_FOUND or actor.kind is not ActorKind.CUSTOMER:
             raise
-        raise Refusal(
+        raise HttpProblem(
             Code.ORDER_NOT_FOUND,
             f"Order {order_id} was not found for this customer, or has no cancellation. Check the order number.",
         ) from None
 
 
-def place(order_id: str) -> str:
-    return f"/orders/{order_id}/cancellation"
+def location_of(order_id: str) -> str:
+    return f"/orders/{quote(order_id, safe='')}/cancellation"
 
 
 def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
@@ -218,6 +221,6 @@ def add_problems(app: FastAPI) -> None:
     """Every exception that leaves an endpoint is answered with its problem."""
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(StarterError, _told_by_the_library)
+    app.add_exception_handler(StarterError, _library_problem)
     app.add_exception_handler(Unavailable, _database_away)
     app.add_exception_handler(Exception, _failed)

@@ -1,5 +1,5 @@
-"""Events that never came: each provider's own list of them is read now and then, and what is not known is kept and told like
-a webhook.
+"""Events that never came: each provider's own list of them is read now and then, and what is not known is kept and delivered
+like a webhook.
 
 It only saves time, like the webhooks: a cancellation finds everything by itself, hours later.
 """
@@ -52,9 +52,9 @@ class Reconciler:
             await asyncio.sleep(self._every.total_seconds())
 
     async def _look(self, since: datetime) -> int:
-        """How many events were found that nobody had told us."""
+        """How many events were found that had not come as a webhook."""
         provider, found = self._source.provider, 0
-        async for event in self._source.since(since, partial(self._events.knows, provider)):
+        async for event in self._source.since(since, partial(self._events.is_known, provider)):
             status = await self._events.receive(event)
             if status is EventStatus.REPEATED:
                 continue  # its webhook came meanwhile
@@ -79,7 +79,7 @@ def sources(settings: ApiSettings) -> list[EventSource]:
     elif not settings.easypost_webhook_secrets:
         _not_reconciled(
             Provider.EASYPOST,
-            "EASYPOST_WEBHOOK_SECRETS is not set, and without a webhook EasyPost does not tell what an event is about",
+            "EASYPOST_WEBHOOK_SECRETS is not set, and without a webhook EasyPost does not say what an event is about",
         )
     else:
         found.append(EasyPostEvents(settings.easypost_api_key.get_secret_value(), settings.easypost_base_url))

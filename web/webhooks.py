@@ -2,7 +2,7 @@
 
 They only wake a cancellation up. It reads gateway and carrier itself before it believes anything, and reads them from
 time to time without being woken, so a lost, late, repeated or reordered event costs time and never correctness. An event is
-acknowledged when it is in the order book, once by its own id, and told to the order's cancellation after that, again and
+acknowledged when it is in the order book, once by its own id, and sent to the order's cancellation after that, again and
 again until Temporal has taken it. What never came is found by web/reconciler.py.
 """
 
@@ -29,15 +29,15 @@ from domain.request import workflow_id
 from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider
-from web.parts import TEMPORAL_WAIT, House, Parts
-from web.problems import Code, Refusal, responses_of
+from web.parts import TEMPORAL_WAIT, Parts, Services
+from web.problems import Code, HttpProblem, responses_of
 from workflows.cancellation import CancellationWorkflow
 
 STRIPE_TOLERANCE = 300
 """Seconds that a signature of Stripe is good for. EasyPost signs no time: an old event of theirs is known by its id."""
 
 
-class Receipt(BaseModel):
+class EventReceipt(BaseModel):
     """What became of a provider's event."""
 
     event_id: str
@@ -51,18 +51,18 @@ def _verify(signature: str, secrets: Sequence[SecretStr], verify: Callable[[str]
             if signature.isascii():
                 verify(secret.get_secret_value())
                 return
-    raise Refusal(
+    raise HttpProblem(
         Code.SIGNATURE_INVALID,
         "The signature is missing, too old, or not made over this body with a secret that we know; compare the webhook's "
         "secret with our settings, and the clocks.",
     )
 
 
-async def _receive(parts: Parts, model: type[StripeEvent] | type[EasyPostEvent], body: bytes) -> Receipt:
+async def _receive(parts: Parts, model: type[StripeEvent] | type[EasyPostEvent], body: bytes) -> EventReceipt:
     try:
-        event = model.model_validate_json(body).told()
+        event = model.model_validate_json(body).to_provider_event()
     except ValidationError:
-        raise Refusal(
+        raise HttpProblem(
             Code.NOT_AN_EVENT, "The body has no id and kind of an event where this provider puts them."
         ) from None
     status = await parts.events.receive(event)
@@ -71,7 +71,7 @@ async def _receive(parts: Parts, model: type[StripeEvent] | type[EasyPostEvent],
     )
     if status is EventStatus.ACCEPTED:
         parts.arrived.set()
-    return Receipt(event_id=event.event_id, status=status)
+    return EventReceipt(event_id=event.event_id, status=status)
 
 
 def _signed(header: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ webhooks = APIRouter(tags=["webhooks"])
     responses=_WEBHOOK,
     openapi_extra=_signed("Stripe-Signature"),
 )
-async def stripe_webhook(request: Request, parts: House) -> Receipt:
+async def stripe_webhook(request: Request, parts: Services) -> EventReceipt:
     body = await request.body()
     signature = request.headers.get("Stripe-Signature", "")
 
@@ -112,7 +112,7 @@ async def stripe_webhook(request: Request, parts: House) -> Receipt:
     responses=_WEBHOOK,
     openapi_extra=_signed("X-Hmac-Signature"),
 )
-async def easypost_webhook(request: Request, parts: House) -> Receipt:
+async def easypost_webhook(request: Request, parts: Services) -> EventReceipt:
     body = await request.body()
     signature = request.headers.get("X-Hmac-Signature", "")
 
@@ -123,16 +123,16 @@ async def easypost_webhook(request: Request, parts: House) -> Receipt:
     return await _receive(parts, EasyPostEvent, body)
 
 
-class Teller:
-    """Tells the cancellations of the events that have arrived, in every process of the API: an event is claimed first, so
-    two of them do not tell it twice. A run that is over has nothing left to wait for: its events count as told. Only an
-    event that may undo what it had achieved starts a run, which looks at that again. While the cancellation is under way,
-    such an event wakes its run up once and is kept until the end: the run may have looked for the last time before."""
+class EventDispatcher:
+    """Sends the events that have arrived to their cancellations, in every process of the API: an event is claimed first, so
+    two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as delivered. Only
+    an event that may undo the outcome starts a run, which checks it. While the cancellation is under way, such an event
+    wakes its run up once and is kept until the end: the run may have looked for the last time before."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
     TRIES = 20
-    """A bit more than an hour. By then the run looks for itself, or soon; not so what came undone after the end."""
+    """A bit more than an hour. By then the run looks for itself, or soon; after the end nobody does."""
     KEEP = timedelta(days=30)
     """Longer than any provider repeats an event."""
 
@@ -147,27 +147,39 @@ class Teller:
         while True:
             self._arrived.clear()
             now = datetime.now(UTC)
-            told = False
+            found = False
             try:
                 if now - tidied > timedelta(hours=1):
-                    await self._events.forget(now - self.KEEP)
+                    await self._events.forget_before(now - self.KEEP)
                     tidied = now
-                due = await self._events.due(now, self.BATCH)
-                await asyncio.gather(*(self._tell(event) for event in due))
-                told = bool(due)
+                due = await self._events.claim_due(now, self.BATCH)
+                await asyncio.gather(*(self._dispatch(event) for event in due))
+                found = bool(due)
             except Unavailable as error:
                 structlog.get_logger().warning("events_unavailable", error=error.message)
-            if not told:
+            if not found:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), 1)
 
-    async def _tell(self, event: DueEvent) -> None:
+    async def _dispatch(self, event: DueEvent) -> None:
+        """One event that this version cannot deliver holds up no other."""
+        try:
+            await self._deliver(event)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 (whatever it is: it is logged and tried again)
+            structlog.get_logger().exception(
+                "event_delayed", provider=event.provider, event_id=event.event_id, order_id=event.order_id
+            )
+            await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
+
+    async def _deliver(self, event: DueEvent) -> None:
         log = structlog.get_logger().bind(provider=event.provider, event_id=event.event_id, order_id=event.order_id)
         # In this sequence: a cancellation that ends in between is found by the second question.
-        held = event.amiss and await self._events.held(event.order_id)
-        ended = await self._events.ended(event) if event.amiss else None
-        if (ended and ended.busy) or (held and not ended and event.attempts > 1):
-            await self._events.delayed(event, datetime.now(UTC) + self.LONGEST_DELAY)
+        under_way = event.may_undo_outcome and await self._events.is_under_way(event.order_id)
+        ended = await self._events.find_ended(event) if event.may_undo_outcome else None
+        if (ended and ended.busy) or (under_way and not ended and event.attempts > 1):
+            await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
             log.info("event_delayed", error="a cancellation of the order is under way")
             return
         try:
@@ -175,21 +187,21 @@ class Teller:
         except (RPCError, StarterError) as error:
             if not _no_run(error):
                 why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
-                if event.attempts >= self.TRIES and not event.amiss:
-                    await self._events.given_up(event, why)
+                if event.attempts >= self.TRIES and not event.may_undo_outcome:
+                    await self._events.give_up(event, why)
                     log.error("event_given_up", error=why)
                 else:
                     delay = min(timedelta(seconds=2**event.attempts), self.LONGEST_DELAY)
-                    await self._events.delayed(event, datetime.now(UTC) + delay)
+                    await self._events.delay(event, datetime.now(UTC) + delay)
                     log.warning("event_delayed", error=why)
                 return
             log.info("event_without_run")
         else:
-            log.info("event_told")
-        if held and not ended:
-            await self._events.delayed(event, datetime.now(UTC) + self.LONGEST_DELAY)
+            log.info("event_delivered")
+        if under_way and not ended:
+            await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
             return
-        await self._events.told(event, datetime.now(UTC))
+        await self._events.mark_delivered(event, datetime.now(UTC))
 
     async def _signal(self, event: DueEvent, ended: EndedCancellation | None) -> None:
         refund = RefundEvent(event_id=event.event_id, refund_reference=event.subject)

@@ -1,43 +1,49 @@
 """The cancellation of an order: the process, top to bottom.
 
     verify the order and hold it → approval where it is due → stop every shipment → reverse every tender (the pivot)
-    → credit the refund and wait until the money has settled → close the order
+    → credit the refund → close the order → wait until the money has settled
 
-Before the pivot everything can be undone, and is, last step first. After it the process only goes forward. The workflow has
-its parts: the business of each stands in workflows/held_order.py, approval.py, goods.py and money.py, over what is known of
-the cancellation (case.py). How a step is carried to its own end is in step_runner.py, what people may say in decisions.py.
-"""
+Before the pivot everything can be undone, and is, last step first. After it the process goes forward by itself; until the
+order is closed staff can still order a roll-back. What is
+known of the cancellation is the case (domain/case.py), and each part asks it what is done already: a run that takes
+up a lost one tells the same story from the top. What the steps come to in detail is in workflows/goods.py and
+workflows/money.py; how a step is carried to its own end in workflows/step_runner.py; what people may say in
+workflows/decisions.py."""
+
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from domain.case import Case
 from domain.errors import ErrorCode
+from domain.facts import Ended, Requested
 from domain.messages import (
     Acknowledgement,
     Approve,
     ChooseRefundMethod,
-    RefundEvent,
+    Receipt,
     Reject,
     ResolveStep,
     RetryStep,
-    ShipmentEvent,
-    Submission,
     Withdraw,
 )
 from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
 from domain.policy import Gate
 from domain.request import CancellationRequest
-from workflows import answers
+from domain.standing import result_of
+from domain.step import StepName
+from workflows import steps
 from workflows.approval import Approval
-from workflows.case import Case
-from workflows.decisions import Decisions
+from workflows.decisions import Decisions, Steering
 from workflows.goods import Goods
-from workflows.held_order import HeldOrder
 from workflows.journal import Journal
-from workflows.money import Payments
-from workflows.saga import RollBack, Saga, shield_from_cancellation
-from workflows.step_runner import StepRunner
+from workflows.messages import update
+from workflows.money import Reversals
+from workflows.requests import Requests
+from workflows.saga import shield_from_cancellation
+from workflows.step_runner import RollBack, StepRunner, Superseded, TakenOver
 
 
 @workflow.defn(name="CancellationWorkflow")
@@ -46,15 +52,17 @@ class CancellationWorkflow:
 
     @workflow.init
     def __init__(self, request: CancellationRequest) -> None:
-        self._case = Case(request)
-        self._journal = Journal(self._case)
-        self._decisions = Decisions(self._case)
-        self._saga = Saga()
-        runner = StepRunner(self._case, self._journal, self._decisions)
-        self._order = HeldOrder(self._case, runner, self._saga)
-        self._approval = Approval(self._case, self._journal, runner)
-        self._goods = Goods(self._case, runner, self._saga)
-        self._payments = Payments(self._case, runner, self._saga)
+        self.request = request
+        requested = Requested(request=request, at=workflow.info().start_time)
+        self.case = Case()
+        self.case.begin(requested, requested.at)
+        self.journal = Journal(self.case, request)
+        self.decisions = Decisions(self.case, requested)
+        self.requests = Requests(self.case, requested, self.journal)
+        self.runner = StepRunner(self.case, request.order_id, self.decisions, self.journal)
+        self.approval = Approval(request.order_id, self.runner, self.decisions, self.journal)
+        self.goods = Goods(request.order_id, self.runner)
+        self.reversals = Reversals(request.order_id, self.runner)
 
     @workflow.run
     async def run(self, request: CancellationRequest) -> CancellationResult:
@@ -69,117 +77,200 @@ class CancellationWorkflow:
     # The process
 
     async def cancel_order(self) -> CancellationResult:
+        while True:
+            try:
+                return await self.carry_out()
+            except TakenOver:
+                continue  # the books knew more: the same story, from what is there
+            except Superseded:
+                raise ApplicationError(
+                    f"The cancellation of order {self.request.order_id} was taken over by a run of another namespace.",
+                    type=ErrorCode.SUPERSEDED,
+                    non_retryable=True,
+                ) from None
+
+    async def carry_out(self) -> CancellationResult:
         try:
-            plan = await self._order.verify_order()
-            if plan is None:
-                return self.end_without_plan()
-            await self._approval.wait_for_approval(Gate.BEFORE_STOPPING)
-            plan = await self._goods.stop_shipments(plan)
-            await self._approval.wait_for_approval(Gate.BEFORE_REVERSING)
-            plan = await self._goods.recheck_voided_labels(plan)
-            await self._payments.reverse_payments(plan)
-            await self._payments.credit_refund(plan)
-            plan = await self._goods.recheck_voided_labels(plan)
-            await self._order.close_order(plan)
-            return self.end_with(answers.make_closing_result(self._case))
-        except RollBack as cause:
-            return await self.roll_back(cause)
+            await self.verify_order()
+            if self.case.ended:
+                return self.end()
+            await self.runner.raise_if_rolling_back()
+            await self.approval.wait_for_approval(Gate.BEFORE_STOPPING)
+            await self.goods.stop_shipments()
+            await self.approval.wait_for_approval(Gate.BEFORE_REVERSING)
+            await self.goods.recheck_voided_labels()
+            await self.reversals.reverse_payments()
+            await self.reversals.credit_refund()
+            await self.goods.recheck_voided_labels()
+            await self.close_order()
+            if not self.case.ended:
+                await self.reversals.settle()
+                await self.goods.recheck_voided_labels()
+                await self.close_cancellation()
+            return self.end()
+        except RollBack:
+            return await self.roll_back()
 
-    def end_without_plan(self) -> CancellationResult:
-        """Nothing to carry out: the policy refused, or the order book knows the end of this cancellation already."""
-        known = self._case.repeat_known_result()
-        return self.end_with(known or answers.make_refusal_result(self._case))
+    async def verify_order(self) -> None:
+        """The decision and the plan are in the books, and the order is held; or it is over: refused, or known to have
+        ended."""
+        if self.case.decided and self.case.known:
+            return  # taken up in the middle
+        order_id = self.request.order_id
+        look_again = self.runner.has_heard  # an event started the run: the order's cancellation may be over
+        await self.runner.run(
+            steps.VERIFY_ORDER,
+            order_id,
+            request=self.request,
+            requested_at=workflow.info().start_time,
+            look_again=look_again,
+        )
+        self.journal.show_details()
+        self.journal.publish_cancellation_id()
 
-    async def roll_back(self, cause: RollBack) -> CancellationResult:
-        """The compensations, each conditional, each carried to its own end."""
-        self._case.begin_roll_back(cause.sentence)
-        await self._saga.roll_back()
-        result = self.end_with(answers.make_rolled_back_result(self._case))
+    async def close_order(self) -> None:
+        """Once, and once more where something has changed since."""
+        while not self.case.order_closed:
+            await self.runner.run(steps.CLOSE_ORDER, self.request.order_id)
+
+    async def close_cancellation(self) -> None:
+        """Where something has changed while the money settled, the order is closed for it first; that may end it as well."""
+        while not self.case.ended:
+            await self.close_order()
+            if not self.case.ended:
+                await self.runner.run(steps.CLOSE_CANCELLATION, self.request.order_id)
+
+    # Roll-back: the compensations, each conditional, each carried to its own end
+
+    async def roll_back(self) -> CancellationResult:
+        """Undo what the facts show as done or possibly done, whoever did it, the last first."""
+        cause = self.case.roll_back_cause
+        assert cause is not None
+        self.journal.show_details()
+        for step, target in self.case.steps_to_undo():
+            await self.undo(step, target)
+        if self.case.known:
+            await self.undo(StepName.VERIFY_ORDER, self.request.order_id)  # its last fact is the end
+        else:
+            self.case.begin(Ended(outcome=cause.outcome, sentence=cause.sentence), workflow.now())
+        result = self.end()
         if cause.failed:
             raise ApplicationError(cause.sentence, result, type=ErrorCode.ROLLED_BACK, non_retryable=True)
         return result
 
-    def end_with(self, result: CancellationResult) -> CancellationResult:
-        self._case.end(result.outcome)
-        self._journal.publish_state()
-        return result
+    async def undo(self, step: StepName, target: str) -> None:
+        undo = steps.UNDO_OF[step]
+        if not self.case.is_done(undo.name, target) and not self.case.never_stopped(step, target):
+            await self.runner.run(undo, target)
 
-    # Updates
+    def end(self) -> CancellationResult:
+        ended = self.case.ended
+        assert ended is not None
+        self.journal.publish_state()
+        return result_of(
+            self.case, self.request.order_id, ended.outcome, ended.sentence, existing=self.runner.had_ended
+        )
 
-    @workflow.update
-    async def submit(self, request: CancellationRequest) -> Submission:
-        """Answers after verification with the decision and the amounts; sent together with the start of the run."""
-        await workflow.wait_condition(lambda: self._case.verification is not None or self._case.has_ended)
-        return answers.make_submission(self._case, request)
+    # Messages
+
+    @update(
+        description='Ask for the cancellation; a repetition is safe. {"request_id": "r-1", "order_id": "1001", '
+        '"customer_id": "C-1", "actor": {"kind": "customer", "id": "C-1"}, "channel": "web_shop", '
+        '"reason": "no_longer_needed"}'
+    )
+    async def submit(self, request: CancellationRequest) -> Receipt:
+        """Answers after a few seconds at most; what becomes of the request is read by the queries, or from the result."""
+        return await self.requests.receive(request)
 
     @submit.validator
     def _check_submit(self, request: CancellationRequest) -> None:
-        self._decisions.check_submission(request)
+        self.requests.check(request)
 
-    @workflow.update
+    @update(
+        description="A second person lets the cancellation go on. "
+        '{"actor": {"kind": "refund_department", "id": "R-1"}, "note": "known customer"}'
+    )
     async def approve(self, message: Approve) -> Acknowledgement:
-        return self._decisions.accept_approval(message)
+        return await self.accept(message, "Approved; the cancellation goes on.")
 
     @approve.validator
     def _check_approve(self, message: Approve) -> None:
-        self._decisions.check_approval(message)
+        self.decisions.check(message)
 
-    @workflow.update
+    @update(
+        description="A second person refuses; what was done is rolled back. "
+        '{"actor": {"kind": "refund_department", "id": "R-1"}}'
+    )
     async def reject(self, message: Reject) -> Acknowledgement:
-        return self._decisions.accept_rejection(message)
+        return await self.accept(message, "Refused; what was done is rolled back.")
 
     @reject.validator
     def _check_reject(self, message: Reject) -> None:
-        self._decisions.check_rejection(message)
+        self.decisions.check(message)
 
-    @workflow.update
+    @update(description='Take the request back, before the money moves. {"actor": {"kind": "customer", "id": "C-1"}}')
     async def withdraw(self, message: Withdraw) -> Acknowledgement:
-        return self._decisions.accept_withdrawal(message)
+        return await self.accept(message, "Withdrawn; what was done is rolled back.")
 
     @withdraw.validator
     def _check_withdraw(self, message: Withdraw) -> None:
-        self._decisions.check_withdrawal(message)
+        self.decisions.check(message)
 
-    @workflow.update
+    @update(
+        description="Try the step that waits again, now. "
+        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1"}'
+    )
     async def retry_step(self, message: RetryStep) -> Acknowledgement:
-        return self._decisions.accept_retry(message)
+        return await self.accept(message, "It is tried again.")
 
     @retry_step.validator
     def _check_retry_step(self, message: RetryStep) -> None:
-        self._decisions.check_retry(message)
+        self.decisions.check(message)
 
-    @workflow.update
+    @update(
+        description="Decide about the step that waits: done_by_hand, nothing_due or roll_back. "
+        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1", "resolution": '
+        '"done_by_hand", "reference": "BANK-4711"}'
+    )
     async def resolve_step(self, message: ResolveStep) -> Acknowledgement:
-        return self._decisions.accept_resolution(message)
+        return await self.accept(message, f"Kept: {message.resolution.replace('_', ' ')} ({message.reference}).")
 
     @resolve_step.validator
     def _check_resolve_step(self, message: ResolveStep) -> None:
-        self._decisions.check_resolution(message)
+        self.decisions.check(message)
 
-    @workflow.update
+    @update(
+        description="How the customer wants money that the tender cannot take. "
+        '{"actor": {"kind": "customer", "id": "C-1"}, "target": "T1", "method": "store_credit"}'
+    )
     async def choose_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
-        return self._decisions.accept_refund_method(message)
+        way = message.method.replace("_", " ")
+        return await self.accept(message, f"The money of {message.target} is given back by {way}.")
 
     @choose_refund_method.validator
     def _check_choose_refund_method(self, message: ChooseRefundMethod) -> None:
-        self._decisions.check_refund_method(message)
+        self.decisions.check(message)
 
-    # Signals: they only wake the run up. It reads carrier and gateway itself before it believes anything.
+    async def accept(self, message: Steering, sentence: str) -> Acknowledgement:
+        await self.decisions.accept(message)
+        return Acknowledgement(state=self.journal.state, sentence=sentence)
+
+    # Signals only wake the run up: it reads carrier and gateway itself before it believes anything. So any argument will do,
+    # and none, and several.
 
     @workflow.signal
-    def shipment_event(self, event: ShipmentEvent) -> None:
-        self._case.record_event(about_parcel=True)
+    def shipment_event(self, event: Any = None, *_: Any) -> None:
+        self.runner.note_event(of_parcel=True)
 
     @workflow.signal
-    def refund_event(self, event: RefundEvent) -> None:
-        self._case.record_event(about_parcel=False)
-
-    # Queries
+    def refund_event(self, event: Any = None, *_: Any) -> None:
+        self.runner.note_event()
 
     @workflow.query
     def progress(self) -> Progress:
-        return self._case.to_progress()
+        return self.journal.progress()
 
     @workflow.query
     def plan(self) -> Plan | None:
-        return self._case.plan
+        """What was decided, less what could not be stopped."""
+        return self.case.plan

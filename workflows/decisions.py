@@ -1,14 +1,35 @@
-"""What people decide about a run: who may say what, now, and the answers that wait to be used.
+"""What people say, and when it may be said: one answer for each question, and none is lost.
 
-A `check_` method is an update's validator: it refuses with a sentence, and nothing is written. An `accept_` method is the
-update itself.
+A message is accepted when it takes its place, in the same breath in which it is checked: a second, different answer is
+refused from then on. It is acknowledged when the books keep it, and has its effect because the case then knows it. Until the
+books have answered, the process does not go on past a question that somebody has answered.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from activities import signatures
+from activities.signatures import Booked, RecordDecision
+from domain.case import Case
 from domain.errors import ErrorCode
+from domain.facts import (
+    ApprovalRefused,
+    Approved,
+    Chosen,
+    NothingDue,
+    Requested,
+    RetryOrdered,
+    RollBackOrdered,
+    SettledByHand,
+    WithdrawalAsked,
+    Written,
+)
+from domain.keys import EffectKey
 from domain.messages import (
-    Acknowledgement,
     Approve,
     ChooseRefundMethod,
     Reject,
@@ -17,206 +38,224 @@ from domain.messages import (
     RetryStep,
     Withdraw,
 )
-from domain.outcome import Outcome, State, StepName
-from domain.plan import RefundMethod
-from domain.policy import order_not_found, request_conflict
-from domain.request import STAFF, Actor, ActorKind, CancellationRequest
-from workflows.case import Case, Place
-from workflows.saga import RollBack
+from domain.permissions import NotPossible, permit, repeats
+from domain.step import StepName
+from domain.terms import RefundMethod
+from workflows.steps import run_local_first
 
-_BOOKS_ONLY = {StepName.VERIFY_ORDER, StepName.CLOSE_ORDER, StepName.RELEASE_ORDER}
+Answer = RetryOrdered | SettledByHand | NothingDue | Chosen | RollBackOrdered
+"""What a question can be answered with; callers match on it."""
+
+Steering = Approve | Reject | Withdraw | RetryStep | ResolveStep | ChooseRefundMethod
+
+
+@dataclass
+class Question:
+    """A step waits for a person. `taken`: what was said first, from the moment it is accepted; `answer`: once it is
+    kept. When the books refuse it, the question is open again."""
+
+    step: StepName
+    target: str
+    why: str
+    choices: tuple[RefundMethod, ...] = ()
+    in_books: bool = True
+    taken: Written | None = None
+    answer: Answer | None = None
+
+    def has_answer(self) -> bool:
+        return self.answer is not None
+
+    @property
+    def is_being_recorded(self) -> bool:
+        return self.taken is not None and self.answer is None
 
 
 class Decisions:
-    """An open question is a step that waits for a person; an open choice is a tender whose money may go back another way."""
+    """`case` is the run's own; `requested` opens the cancellation in the books where they know none yet."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, requested: Requested) -> None:
         self._case = case
-        self._questions: set[Place] = set()
-        self._answers: dict[Place, RetryStep | ResolveStep] = {}
-        self._choices: set[str] = set()
-        self._chosen: dict[str, RefundMethod] = {}
+        self._requested = requested
+        self._order_id = requested.request.order_id
+        self._questions: list[Question] = []
+        self._accepted: list[Written] = []
+        self._waits_for_approval = False
 
-    # For the steps: questions that are open, and their answers
+    # Questions
 
-    def open_question(self, place: Place) -> None:
-        self._questions.add(place)
+    def open_question(
+        self, step: StepName, target: str, why: str, choices: tuple[RefundMethod, ...] = (), *, in_books: bool = True
+    ) -> Question:
+        """`in_books` False: a run of another namespace writes for this cancellation, so the answer stays with this run."""
+        question = Question(step, target, why, choices, in_books)
+        self._questions.append(question)
+        return question
 
-    def close_question(self, place: Place) -> None:
-        self._questions.discard(place)
+    async def close_question(self, question: Question) -> Answer | None:
+        """No more answers are taken; one that was accepted is waited for until the books have kept or refused it."""
+        await workflow.wait_condition(lambda: not question.is_being_recorded)
+        self.drop_question(question)
+        return question.answer
 
-    def has_answer(self, place: Place) -> bool:
-        return place in self._answers
+    def drop_question(self, question: Question) -> None:
+        """It is not waited for any more: the process has gone another way."""
+        self._questions.remove(question)
 
-    def take_answer(self, place: Place) -> RetryStep | ResolveStep | None:
-        return self._answers.pop(place, None)
+    @contextmanager
+    def taking_approval(self) -> Iterator[None]:
+        """While the approval is waited for, it may be given or refused."""
+        self._waits_for_approval = True
+        try:
+            yield
+        finally:
+            self._waits_for_approval = False
 
-    def open_choice(self, tender_id: str) -> None:
-        self._choices.add(tender_id)
+    async def wait_until_recorded(self) -> None:
+        """What was accepted is kept, or was refused by the books."""
+        await workflow.wait_condition(lambda: not self._accepted)
 
-    def close_choice(self, tender_id: str) -> None:
-        self._choices.discard(tender_id)
+    # Messages
 
-    def has_choice(self, tender_id: str) -> bool:
-        return tender_id in self._chosen
+    def check(self, message: Steering) -> None:
+        """The validator of every steering update. Raises ApplicationError with a sentence for the sender."""
+        try:
+            said = self._said(message)
+            if repeats(self._known, said):
+                return
+            if isinstance(said, Chosen):  # what is not offered at all is said first
+                permit(self._known, said, self._order_id)
+            self._check_question(said)
+            permit(self._known, said, self._order_id)
+        except NotPossible as no:
+            raise ApplicationError(no.sentence, type=no.code) from None
 
-    def take_choice(self, tender_id: str) -> RefundMethod | None:
-        return self._chosen.pop(tender_id, None)
+    async def accept(self, message: Steering) -> None:
+        """The handler of every steering update. Raises ApplicationError when the books refuse it."""
+        said = self._said(message)
+        if repeats(self._known, said):
+            await self.wait_until_recorded()
+            if not repeats(self._case, said):  # the books refused the first one
+                raise ApplicationError("The same was said a moment ago and was refused.", type=ErrorCode.NOT_POSSIBLE)
+            return
+        question = self._question_of(said)
+        if question is not None:
+            question.taken = said
+        if question is not None and not question.in_books:
+            question.answer = said  # type: ignore[assignment]
+            return
+        self._accepted.append(said)
+        try:
+            await self.record(said)
+        except ApplicationError:
+            if question is not None:
+                question.taken = None
+            raise
+        finally:
+            self._accepted.remove(said)
+        if question is not None:
+            question.answer = said  # type: ignore[assignment]
 
-    # The request again
-
-    def check_submission(self, request: CancellationRequest) -> None:
-        first = self._case.request
-        if request.order_id != first.order_id:
-            raise ApplicationError(f"This run cancels order {first.order_id}, not {request.order_id}.")
-        if request.request_id == first.request_id and request != first:
-            raise ApplicationError(request_conflict(request), type=ErrorCode.REQUEST_CONFLICT)
-
-    # Approval and withdrawal
-
-    def check_approval(self, message: Approve) -> None:
-        self._check_approval_is_due()
-        self._check_staff(message.actor, "approve")
-        if message.actor.id == self._case.request.actor.id:
-            raise ApplicationError(
-                f"{message.actor} asked for the cancellation of order {self._case.order_id} and cannot approve it; "
-                "somebody else has to."
-            )
-
-    def accept_approval(self, message: Approve) -> Acknowledgement:
-        self._case.record_approval()
-        self._case.record_action("approved", message.actor, message.note)
-        return self._acknowledge("Approved; the cancellation goes on.")
-
-    def check_rejection(self, message: Reject) -> None:
-        self._check_approval_is_due()
-        self._check_staff(message.actor, "reject")
-
-    def accept_rejection(self, message: Reject) -> Acknowledgement:
-        self._case.record_action("rejected", message.actor, message.note)
-        sentence = f"The approval was refused by {message.actor}."
-        self._case.request_roll_back(RollBack(Outcome.ROLLED_BACK, sentence))
-        return self._acknowledge("Refused; what was done is rolled back.")
-
-    def check_withdrawal(self, message: Withdraw) -> None:
+    async def record(self, said: Written) -> None:
+        """Write it into the books: a short local activity, and the ordinary one for as long as they are away. Raises
+        ApplicationError when the books know why it is not possible."""
         case = self._case
-        self._check_owner_or_staff(message.actor)
-        if case.has_ended:
-            raise ApplicationError(
-                f"The cancellation of order {case.order_id} has ended: {case.state.replace('_', ' ')}."
-            )
-        if case.is_past_pivot:
-            raise ApplicationError(
-                f"The cancellation of order {case.order_id} cannot be withdrawn any more: the money is on its "
-                "way back. Place a new order instead."
-            )
-        if case.roll_back_cause:
-            raise ApplicationError(
-                f"The cancellation of order {case.order_id} is being rolled back already: {case.roll_back_cause.sentence}"
-            )
+        step_input = RecordDecision(
+            cancellation_id=case.cancellation_id,
+            order_id=self._order_id,
+            target=self._order_id,
+            key=EffectKey(case.cancellation_id, StepName.RECORD_DECISION, self._order_id),
+            known=case.known,
+            requested=self._requested,
+            said=said,
+        )
+        try:
+            booked = await run_local_first(signatures.RECORD_DECISION, step_input, "Keep a decision about")
+        except ApplicationError as refused:
+            if refused.details:
+                case.add(*Booked.model_validate(refused.details[0]).entries)
+            raise ApplicationError(refused.message, type=refused.type) from None
+        case.add(*booked.entries)
 
-    def accept_withdrawal(self, message: Withdraw) -> Acknowledgement:
-        self._case.record_action("withdrawn", message.actor, message.note)
-        self._case.request_roll_back(RollBack(Outcome.WITHDRAWN, f"Withdrawn by {message.actor}."))
-        return self._acknowledge("Withdrawn; what was done is rolled back.")
+    @property
+    def _known(self) -> Case:
+        """The case with what is accepted and not kept yet."""
+        return self._case.with_said(self._accepted)
 
-    # A step that waits for a person
+    def _said(self, message: Steering) -> Written:
+        """The message as what the books keep of it."""
+        by, note = message.actor, message.note
+        match message:
+            case Approve():
+                return Approved(by=by, note=note)
+            case Reject():
+                return ApprovalRefused(by=by, note=note)
+            case Withdraw():
+                return WithdrawalAsked(by=by, note=note)
+            case ChooseRefundMethod(target=target, method=method):
+                return Chosen(target=target, method=method, by=by, note=note)
+            case RetryStep(step=step, target=target):
+                step, target = self._place(step, target)
+                return RetryOrdered(step=step, target=target, by=by, note=note)
+            case ResolveStep(step=step, target=target, resolution=resolution, reference=reference):
+                step, target = self._place(step, target)
+                if resolution is Resolution.ROLL_BACK:
+                    why = next((q.why for q in self._questions if (q.step, q.target) == (step, target)), "")
+                    return RollBackOrdered(
+                        sentence=why or f"Rolled back by {by}.",
+                        failed=True,
+                        by=by,
+                        step=step,
+                        target=target,
+                        reference=reference,
+                        note=note,
+                    )
+                kind = SettledByHand if resolution is Resolution.DONE_BY_HAND else NothingDue
+                return kind(step=step, target=target, reference=reference, by=by, note=note)
 
-    def check_retry(self, message: RetryStep) -> None:
-        self._check_step_waits(message)
+    def _place(self, step: StepName | None, target: str | None) -> tuple[StepName, str]:
+        """The step that is meant; where only one waits it need not be named."""
+        if step is not None and target is not None:
+            return step, target
+        waiting = [q for q in self._questions if step in {None, q.step} and target in {None, q.target}]
+        if len(waiting) == 1:
+            return waiting[0].step, waiting[0].target
+        raise NotPossible(f"Name the step and its target. {self._waiting_sentence()}")
 
-    def accept_retry(self, message: RetryStep) -> Acknowledgement:
-        self._keep_answer(f"retry {message.step} {message.target}", message)
-        return self._acknowledge(f"{message.step} of {message.target} is tried again.")
+    def _question_of(self, said: Written) -> Question | None:
+        """The open question that it answers, if any."""
+        match said:
+            case RetryOrdered(step=step, target=target) | SettledByHand(step=step, target=target):
+                place = (step, target)
+            case NothingDue(step=step, target=target):
+                place = (step, target)
+            case RollBackOrdered(step=step, target=target) if step is not None:
+                place = (step, target)
+            case Chosen(target=target):
+                place = (StepName.REVERSE_PAYMENT, target)
+            case _:
+                return None
+        return next((q for q in self._questions if (q.step, q.target) == place), None)
 
-    def check_resolution(self, message: ResolveStep) -> None:
-        case = self._case
-        self._check_step_waits(message)
-        if message.step in _BOOKS_ONLY and message.resolution is not Resolution.ROLL_BACK:
-            raise ApplicationError(
-                f"{message.step} of {message.target} happens in the order book itself and cannot be done by hand; remove "
-                "what stands in its way there, then retry the step."
-            )
-        about_money = message.step is not StepName.STOP_SHIPMENT
-        if message.resolution is Resolution.NOTHING_DUE and case.credit_note and about_money:
-            raise ApplicationError(
-                f"Credit note {case.credit_note} says that this money is due to the customer; give it back by hand "
-                "and name the reference, or roll back."
-            )
-        if case.was_reopened and message.resolution is Resolution.ROLL_BACK:
-            raise ApplicationError(
-                f"Order {case.order_id} was cancelled and closed before, which is not rolled back any more. Resolve "
-                "the step by hand, or place a new order."
-            )
-        if case.state is State.ROLLING_BACK and message.resolution is Resolution.ROLL_BACK:
-            raise ApplicationError(f"The cancellation of order {case.order_id} is being rolled back already.")
+    def _check_question(self, said: Written) -> None:
+        """Only what is asked can be answered, and once."""
+        if isinstance(said, Approved | ApprovalRefused):
+            if not self._waits_for_approval and self._known.roll_back_cause is None and not self._known.approved:
+                raise NotPossible(f"The cancellation of order {self._order_id} does not wait for approval.")
+            return
+        if isinstance(said, WithdrawalAsked):
+            return
+        question = self._question_of(said)
+        if isinstance(said, Chosen):
+            if question is None or question.taken or not question.choices:
+                raise NotPossible(
+                    f"There is nothing to choose for {said.target} of order {self._order_id}: its refund has not failed, or "
+                    "the choice was made."
+                )
+            return
+        if question is None or question.taken:
+            assert not isinstance(said, Approved | ApprovalRefused | WithdrawalAsked | Chosen)
+            raise NotPossible(f"{said.step} of {said.target} does not wait for a decision. {self._waiting_sentence()}")
 
-    def accept_resolution(self, message: ResolveStep) -> Acknowledgement:
-        action = f"resolve {message.step} {message.target}: {message.resolution} ({message.reference})"
-        self._keep_answer(action, message)
-        return self._acknowledge(f"{message.step} of {message.target}: {message.resolution}.")
-
-    # Another way to have the money
-
-    def check_refund_method(self, message: ChooseRefundMethod) -> None:
-        order_id = self._case.order_id
-        self._check_owner_or_staff(message.actor)
-        if message.actor.kind is ActorKind.SYSTEM:
-            raise ApplicationError(
-                f"How the money of order {order_id} goes back is the customer's choice; name the customer, or "
-                "the member of staff who was told."
-            )
-        fallbacks = self._case.terms.fallbacks
-        if message.method not in fallbacks:
-            raise ApplicationError(
-                f"{message.method.replace('_', ' ')} is not offered for order {order_id}; to choose from: "
-                f"{', '.join(method.replace('_', ' ') for method in fallbacks) or 'nothing, staff settles it by hand'}."
-            )
-        if message.target not in self._choices or message.target in self._chosen:
-            raise ApplicationError(
-                f"There is nothing to choose for {message.target} of order {order_id}: its refund has not "
-                "failed, or the choice was made."
-            )
-
-    def accept_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
-        self._chosen[message.target] = message.method
-        self._case.record_action(f"chose {message.method} for {message.target}", message.actor, message.note)
-        return self._acknowledge(f"The money of {message.target} is given back by {message.method.replace('_', ' ')}.")
-
-    # Details
-
-    def _keep_answer(self, action: str, message: RetryStep | ResolveStep) -> None:
-        self._answers[message.step, message.target] = message
-        self._case.record_action(action, message.actor, message.note)
-
-    def _check_owner_or_staff(self, actor: Actor) -> None:
-        owner = self._case.customer_id or self._case.request.customer_id
-        if actor.kind is ActorKind.CUSTOMER and actor.id != owner:
-            raise ApplicationError(order_not_found(self._case.order_id), type=ErrorCode.ORDER_NOT_FOUND)
-
-    def _check_staff(self, actor: Actor, verb: str) -> None:
-        if actor.kind not in STAFF:
-            raise ApplicationError(
-                f"{actor} may not {verb} the cancellation of order {self._case.order_id}; staff of the merchant may."
-            )
-
-    def _check_approval_is_due(self) -> None:
-        case = self._case
-        if case.state is not State.WAITING_FOR_APPROVAL:
-            raise ApplicationError(
-                f"The cancellation of order {case.order_id} does not wait for approval; "
-                f"it is {case.state.replace('_', ' ')}."
-            )
-
-    def _check_step_waits(self, message: RetryStep | ResolveStep) -> None:
-        self._check_staff(message.actor, "steer")
-        place = (message.step, message.target)
-        if place not in self._questions or place in self._answers:
-            waiting = ", ".join(f"{step} {target}" for step, target in sorted(self._questions)) or "nothing"
-            raise ApplicationError(
-                f"{message.step} of {message.target} does not wait for a decision; of order {self._case.order_id} "
-                f"waiting is: {waiting}."
-            )
-
-    def _acknowledge(self, sentence: str) -> Acknowledgement:
-        return Acknowledgement(state=self._case.state, sentence=sentence)
+    def _waiting_sentence(self) -> str:
+        waiting = sorted(f"{q.step} {q.target}" for q in self._questions if not q.taken)
+        return f"Order {self._order_id} is waiting for: {', '.join(waiting) or 'nothing'}."

@@ -1,4 +1,4 @@
-"""What a run shows of itself: the step table, the waits, three axes; in the Temporal UI, and in search attributes."""
+"""What a run shows of itself: the step table, the waits, three axes; by query, in the Temporal UI, in search attributes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,130 +7,135 @@ from datetime import datetime
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
-from domain.outcome import Progress, State, StepStatus, Wait
+from domain.case import Case
+from domain.outcome import Progress, State, Wait
+from domain.request import CancellationRequest
+from domain.standing import actions_of, goods_of, money_of, paper_of, step_table
+from domain.step import StepRow, StepStatus
 from runtime import search_attributes as attributes
-from workflows.case import Case
+from workflows.run_page import describe
 
+# Of several waits at once the one that needs a person most is shown.
+_URGENCY = (
+    State.NEEDS_ATTENTION,
+    State.WAITING_FOR_APPROVAL,
+    State.WAITING_FOR_CARRIER,
+    State.WAITING_FOR_SETTLEMENT,
+)
 _DETAILS_LIMIT = 18_000  # bytes; the server takes 20 kB
 
 
 class Journal:
-    """A view of the case. Every change brings the current details up to date, which costs no event in the history. Search
-    attributes do cost one, so they change only when the run starts or stops to wait, and at its end."""
+    """A view of the case and of the waits. Every change brings the current details up to date, which costs no event in the
+    history. Search attributes do cost one, so they change only when the run starts or stops to wait, and at its end."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, request: CancellationRequest) -> None:
         self._case = case
+        self._request = request
+        self._waits: list[Wait] = []
         self._published: object = None
-        case.call_on_change(self.show_details)
+
+    @property
+    def waits(self) -> tuple[Wait, ...]:
+        return tuple(self._waits)
+
+    @property
+    def state(self) -> State:
+        if ended := self._case.ended:
+            return State(ended.outcome.value)
+        waiting = {wait.state for wait in self._waits}
+        running = State.ROLLING_BACK if self._case.roll_back_cause else State.RUNNING
+        return next((state for state in _URGENCY if state in waiting), running)
+
+    @property
+    def next_due(self) -> datetime | None:
+        return min((wait.due_at for wait in self._waits), default=None)
+
+    def progress(self) -> Progress:
+        case = self._case
+        plan = case.plan
+        return Progress(
+            cancellation_id=case.cancellation_id,
+            order_id=self._request.order_id,
+            state=self.state,
+            goods=goods_of(case),
+            money=money_of(case),
+            paper=paper_of(case),
+            decision=case.decision,
+            past_pivot=case.past_pivot,
+            waits=self.waits,
+            steps=self._rows(),
+            actions=actions_of(case),
+            credit_note=case.credit_note,
+            customer_id=case.customer_id,
+            refund_due=plan.refund_due if plan else None,
+        )
+
+    def _rows(self) -> tuple[StepRow, ...]:
+        """The step table, with what waits marked as such."""
+        waiting = {(wait.step, wait.target): wait for wait in self._waits}
+
+        def marked(row: StepRow) -> StepRow:
+            wait = waiting.get((row.step, row.target))
+            if wait is None:
+                return row
+            attention = wait.state is State.NEEDS_ATTENTION
+            status = StepStatus.NEEDS_ATTENTION if attention else StepStatus.WAITING
+            return row.model_copy(update={"status": status, "detail": wait.reason, "ended_at": None})
+
+        return tuple(marked(row) for row in step_table(self._case))
 
     @contextmanager
     def show_wait(self, wait: Wait) -> Iterator[None]:
         """The run waits for somebody: visible in its details and findable by its search attributes until it goes on."""
-        self._case.begin_wait(wait)
+        self._waits.append(wait)
         self.publish_state()
         try:
             yield
         finally:
-            self._case.end_wait(wait)
+            self._waits.remove(wait)
 
     def publish_unless_waiting(self) -> None:
         """Nothing is waited for any more; say so, unless the run is about to end and will say more."""
-        if not self._case.is_waiting:
+        if not self._waits:
             self.publish_state()
 
     def publish_state(self) -> None:
         """Details and search attributes. The first wait's owner and due time are the run's."""
-        case, first = self._case, self._case.first_wait
-        shown = (case.state, case.goods, case.money, case.paper, first and (first.owner, first.due_at))
+        first = min(self._waits, key=lambda wait: _URGENCY.index(wait.state), default=None)
+        case = self._case
+        shown = (self.state, goods_of(case), money_of(case), paper_of(case), first and (first.owner, first.due_at))
         if shown != self._published:
             self._published = shown
             self._upsert_attributes(first)
+        self.publish_cancellation_id()
         self.show_details()
+
+    def publish_cancellation_id(self) -> None:
+        """In the memo, which lists show: the one that the books know, where it is not the one that the request would have
+        opened. None: the request was refused, and no book keeps it."""
+        case = self._case
+        if not case.known and not case.ended:
+            return
+        known = case.cancellation_id if case.known else None
+        if workflow.memo_value("cancellation_id", None, type_hint=str) != known:
+            workflow.upsert_memo({"cancellation_id": known})
 
     def _upsert_attributes(self, first: Wait | None) -> None:
         case = self._case
         updates: list[SearchAttributeUpdate[str] | SearchAttributeUpdate[datetime]] = [
-            attributes.ORDER_ID.value_set(case.order_id),
-            attributes.REASON.value_set(case.request.reason),
-            attributes.STATE.value_set(case.state),
-            attributes.GOODS.value_set(case.goods),
-            attributes.MONEY.value_set(case.money),
-            attributes.PAPER.value_set(case.paper),
+            attributes.ORDER_ID.value_set(self._request.order_id),
+            attributes.REASON.value_set((case.request or self._request).reason),
+            attributes.STATE.value_set(self.state),
+            attributes.GOODS.value_set(goods_of(case)),
+            attributes.MONEY.value_set(money_of(case)),
+            attributes.PAPER.value_set(paper_of(case)),
             attributes.OWNER.value_set(first.owner) if first else attributes.OWNER.value_unset(),
             attributes.DUE_AT.value_set(first.due_at) if first else attributes.DUE_AT.value_unset(),
         ]
         workflow.upsert_search_attributes(updates)
 
     def show_details(self) -> None:
-        page = describe_run(self._case.to_progress(), self._case.rolled_back_because)
-        workflow.set_current_details(page[:_DETAILS_LIMIT])
-
-
-_MARKS = {
-    StepStatus.RUNNING: "▶",
-    StepStatus.WAITING: "⏳",
-    StepStatus.DONE: "✅",
-    StepStatus.DECLINED: "↩",
-    StepStatus.NEEDS_ATTENTION: "❗",
-    StepStatus.RESOLVED: "☑",
-    StepStatus.FAILED: "✖",
-}
-
-
-def describe_run(progress: Progress, rolled_back_because: str) -> str:
-    """The run as a page for a person, in the Markdown that the Temporal UI shows: lists, because it sets tables without
-    space between the cells."""
-    lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", ""]
-    if progress.decision:
-        lines += [progress.decision.sentence, ""]
-    if rolled_back_because:
-        lines += [f"Turned round: {rolled_back_because}", ""]
-    for wait in progress.waits:
-        lines += [
-            f"❗ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {wait.reason}",
-            "",
-            *_list_ways_on(progress, wait),
-        ]
-    lines += [
-        f"goods: **{_words(progress.goods)}** · money: **{_words(progress.money)}** · paper: **{_words(progress.paper)}**",
-        "",
-    ]
-    if progress.refund_due and progress.money_is_owed:
-        law = progress.refund_due
-        lines += [f"By law the money is due {law.at:%Y-%m-%d %H:%M} UTC ({law.law}).", ""]
-    waiting = {(wait.step, wait.target) for wait in progress.waits}
-    for row in progress.steps:
-        says = [f"{_MARKS[row.status]} {_words(row.step)} {row.target}"]
-        if (row.step, row.target) in waiting:
-            says.append("waits, see above")
-        elif row.detail:
-            says.append(_cell(row.detail))
-        if row.reference:
-            says.append(f"`{row.reference}`")
-        lines.append(f"- {' · '.join(says)}")
-    lines += ["", *(f"- {entry.at:%Y-%m-%d %H:%M} {entry.actor}: {entry.action}" for entry in progress.actions)]
-    return "\n".join(lines).rstrip()
-
-
-def _list_ways_on(progress: Progress, wait: Wait) -> list[str]:
-    """What a person types to go on."""
-    order = progress.order_id
-    if wait.state is State.WAITING_FOR_APPROVAL:
-        return [f"`starter.py approve {order} --actor KIND:ID` or `starter.py reject {order} --actor KIND:ID`", ""]
-    if wait.state is State.NEEDS_ATTENTION and wait.step:
-        place = f"{order} --step {wait.step} --target {wait.target} --actor KIND:ID"
-        ways = [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
-        if wait.choices:
-            methods = "|".join(wait.choices)
-            choose = f"starter.py choose {order} --actor KIND:ID --tender {wait.target} --method {methods}"
-            ways += [f"or, as the customer chooses, `{choose}`", ""]
-        return ways
-    return []
-
-
-def _words(code: str) -> str:
-    return code.replace("_", " ")
-
-
-def _cell(text: str) -> str:
-    return text.replace("\n", " ")
+        cause = self._case.roll_back_cause
+        page = describe(self.progress(), cause.sentence if cause else "")
+        workflow.set_current_details(page.encode()[:_DETAILS_LIMIT].decode(errors="ignore"))

@@ -3,9 +3,10 @@
 from temporalio import workflow
 
 from activities.signatures import QuoteCancellation
+from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.outcome import StepName
-from domain.request import CancellationRequest, cancellation_id, effect_key
+from domain.request import CancellationRequest
+from domain.step import StepName
 from workflows.steps import QUOTE_CANCELLATION, attempt_step
 
 
@@ -16,7 +17,7 @@ class QuoteWorkflow:
     @workflow.run
     async def run(self, request: CancellationRequest) -> Quote:
         order_id = request.order_id
-        cancellation = cancellation_id(order_id, request.request_id)
+        cancellation = id_of(request)
         return await attempt_step(
             QUOTE_CANCELLATION,
             order_id,
@@ -24,7 +25,7 @@ class QuoteWorkflow:
                 cancellation_id=cancellation,
                 order_id=order_id,
                 target=order_id,
-                key=effect_key(cancellation, StepName.QUOTE_CANCELLATION, order_id),
+                key=EffectKey(cancellation, StepName.QUOTE_CANCELLATION, order_id),
                 request=request,
             ),
         )

@@ -1,284 +1,396 @@
-"""How one step is carried to its own end: attempts, rests, waits for a person, and watches for an outcome elsewhere."""
+"""How a step is carried to its own end: ordered, attempted in rounds, rested, waited for; and what interrupts that."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.signatures import In, Out
+from activities.signatures import Booked, StepInput, Verified
+from domain.case import Case
 from domain.errors import ErrorCode
-from domain.messages import Resolution, ResolveStep, RetryStep
-from domain.outcome import Outcome, Owner, State, StepStatus, Wait
-from domain.plan import RefundMethod
-from domain.request import effect_key, effect_number
-from workflows.case import Case, Place
-from workflows.decisions import Decisions
+from domain.facts import Decided, Ended, RetryOrdered, RollBackOrdered
+from domain.outcome import Outcome, State, Wait
+from domain.step import Owner, StepName
+from workflows import steps
+from workflows.decisions import Answer, Decisions
 from workflows.journal import Journal
-from workflows.saga import RollBack
-from workflows.steps import MONEY_STEPS, Role, Step, attempt_step
+from workflows.steps import PUTS_RIGHT, SEEN_AT_ONCE, Role, Step, attempt_step
 
-T = TypeVar("T")
-StepIds = dict[str, str]
-"""What the input of every step names: cancellation, order, target, and the idempotency key."""
+
+class RollBack(Exception):
+    """Everything is undone from here on; the case knows why."""
+
+
+class TakenOver(Exception):
+    """This run knows from the books that there is more than it had known: the process begins again from what is there."""
+
+
+class Superseded(Exception):
+    """A run of another namespace was ordered to take over: this one writes nothing more."""
 
 
 @dataclass(frozen=True)
-class _NoAnswer:
-    """How a round of attempts ended. `refused`: the counterpart said no, and no retry will change it. `has_choice`: the
-    customer may have the money another way. `detail` is what the counterpart's no came with."""
+class NoAnswer:
+    """How a round of attempts ended. `refused`: the counterpart's final answer is no. `seen_at_once`: no answer of
+    anybody's, but something that a person has to put right. `held_elsewhere`: a run of another namespace writes for
+    this cancellation. `choice`: the customer may have the money another way."""
 
     sentence: str
-    refused: bool
-    has_choice: bool = False
-    detail: object = None
-
-    @staticmethod
-    def from_error(error: ActivityError, step: "Step[Any, Any]") -> "_NoAnswer":
-        cause = error.cause
-        if isinstance(cause, ApplicationError):
-            has_choice = cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT
-            detail = cause.details[0] if cause.details else None
-            refused = cause.type in step.refusals
-            return _NoAnswer(cause.message, refused=refused, has_choice=has_choice, detail=detail)
-        return _NoAnswer(f"{step.summary('')}: no answer in {step.round}", refused=False)
+    refused: bool = False
+    seen_at_once: bool = False
+    held_elsewhere: bool = False
+    choice: bool = False
 
 
-class AnotherWay(Exception):
-    """The customer chose how to have the money instead."""
+@dataclass(frozen=True)
+class Watch:
+    """What is waited for, and how. `urgent` says why a person is needed before the patience is over, if so."""
 
-    def __init__(self, method: RefundMethod) -> None:
-        super().__init__(method)
-        self.method = method
-
-
-async def run_all(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run jobs in parallel and wait for all of them, also when one ends in a roll-back: a step that has begun is carried to
-    its end."""
-    results = await asyncio.gather(*jobs, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+    look: Callable[[], Awaitable[bool]]
+    is_open: Callable[[], bool]
+    state: State
+    why: str
+    patience: timedelta
+    poll: timedelta
+    urgent: Callable[[], str] = lambda: ""
 
 
-async def wait_until(ready: Callable[[], bool], at_most: timedelta | None, timer: str) -> bool:
-    """Wait for a condition; False when `at_most` passed first. `timer` says in the Temporal UI what the timer is for."""
-    try:
-        await workflow.wait_condition(ready, timeout=at_most, timeout_summary=timer[:200])
-    except TimeoutError:
-        return False
-    return True
+_NEVER = -1  # a run that has not looked itself looks at once
 
 
 class StepRunner:
-    def __init__(self, case: Case, journal: Journal, decisions: Decisions) -> None:
-        self._case = case
-        self._journal = journal
-        self._decisions = decisions
-        self._tries: dict[Place, int] = {}
-        self._due: dict[Place, datetime] = {}
+    """`had_ended`: the cancellation was over before this run began."""
 
-    async def run_step(
-        self,
-        step: Step[In, Out],
-        target: str,
-        make_input: Callable[[StepIds], In],
-        *,
-        on_refusal: Callable[[object], None] = lambda _: None,
-    ) -> Out | ResolveStep:
+    def __init__(self, case: Case, order_id: str, decisions: Decisions, journal: Journal) -> None:
+        self.case = case
+        self._order_id = order_id
+        self._decisions = decisions
+        self._journal = journal
+        self._first_seen: dict[tuple[StepName, str], datetime] = {}
+        self._events_at_look: dict[tuple[StepName, str], int] = {}
+        self.had_ended = False
+        self._events = 0
+        self._parcel_events = 0
+
+    # Events
+
+    def note_event(self, *, of_parcel: bool = False) -> None:
+        """Something arrived from outside. It only wakes the run up, which looks itself before it believes anything."""
+        self._events += 1
+        self._parcel_events += of_parcel
+
+    @property
+    def has_heard(self) -> bool:
+        return self._events > 0
+
+    @property
+    def parcel_events(self) -> int:
+        return self._parcel_events
+
+    # Steps
+
+    async def run(self, step: Step[Any, Any], target: str, **more: object) -> Answer | None:
         """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide.
 
-        `on_refusal` takes what came with a final no. Returns the step's result, or how a person resolved it. Raises
-        RollBack: a refusal before the pivot, a wish to stop that was voiced while the step rested, or a person's order.
+        Returns None when it was carried out, otherwise how a person settled it. Raises RollBack when the process rolls back
+        instead, TakenOver and Superseded when this run does not hold the cancellation.
         """
+        if step.role is not Role.COMPENSATION:
+            await self.raise_if_rolling_back()
         while True:
-            self._tries.setdefault(_place_of(step, target), 1)
-            key = self.list_keys(step, target)[-1]
-            self.begin_step(step, target)
-            try:
-                result = await attempt_step(step, target, make_input(self._name_ids(target, key)))
-            except ActivityError as error:
-                no_answer = _NoAnswer.from_error(error, step)
-            else:
-                self.end_step(step, target, StepStatus.DONE)
-                return result
-            if no_answer.refused and no_answer.detail is not None:
-                on_refusal(no_answer.detail)
-            if no_answer.refused and step.role is Role.COMPENSATABLE and not self._case.is_past_pivot:
-                self.end_step(step, target, StepStatus.FAILED, no_answer.sentence)
-                raise self._case.request_roll_back(RollBack(Outcome.ROLLED_BACK, no_answer.sentence, failed=True))
-            answer = await self.wait_for_person(
-                step,
-                target,
-                no_answer.sentence,
-                retry_after=None if no_answer.refused else self._case.terms.next_round,
-                offer_choice=no_answer.has_choice,
-            )
-            if isinstance(answer, ResolveStep):
-                return answer
-            if no_answer.refused:
-                self.use_next_key(step, target)
+            no_answer = await self.try_round(step, target, **more)
+            if no_answer is None:
+                return None
+            if no_answer.refused and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
+                ordered = RollBackOrdered(sentence=no_answer.sentence, failed=True, step=step.name, target=target)
+                await self.order_roll_back(ordered)
+            answer = await self.ask(step, target, no_answer)
+            match answer:
+                case RetryOrdered() if no_answer.held_elsewhere:
+                    more = {**more, "from_elsewhere": True}
+                case RetryOrdered() | None:
+                    pass
+                case _:
+                    return answer
 
-    async def wait_for_person(
+    async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> NoAnswer | None:
+        """One round of attempts; None: it was carried out. Either way the case has what the books have learnt."""
+        if step.role is not Role.LOOK:
+            self.case.order_step(step.name, target, workflow.now())
+        self._journal.show_details()
+        no_answer = None
+        try:
+            await self._attempt(step, target, more)
+        except ActivityError as error:
+            no_answer = await self._no_answer(step, target, error)
+        self._journal.show_details()  # not in `finally`: a run that is dropped from the cache may not be shown
+        return no_answer
+
+    async def look(self, step: Step[Any, Any], target: str, **more: object) -> bool:
+        """Look something up, or write to staff. It moves neither goods nor money, so nobody is bothered when nobody answers:
+        then it is False."""
+        try:
+            await self._attempt(step, target, more)
+        except ActivityError as error:
+            await self._no_answer(step, target, error)
+            return False
+        self._journal.show_details()
+        return True
+
+    async def _attempt(self, step: Step[Any, Any], target: str, more: Mapping[str, object]) -> None:
+        case = self.case
+        self._events_at_look[step.name, target] = self._events
+        step_input = step.signature.input(
+            cancellation_id=case.cancellation_id,
+            order_id=self._order_id,
+            target=target,
+            key=case.key_of(step.name, target),
+            known=case.known,
+            **more,
+        )
+        answer = await attempt_step(step, target, step_input)
+        if isinstance(answer, Verified):
+            self._take_verified(answer)
+        else:
+            case.add(*answer.entries)
+
+    def _take_verified(self, verified: Verified) -> None:
+        """What verification found in the books, or the decision that no book keeps."""
+        case, now = self.case, workflow.now()
+        self.had_ended = verified.existing
+        if verified.decision is None:
+            case.replace(verified.entries)
+            return
+        case.begin(Decided(decision=verified.decision, customer_id=verified.customer_id), now)
+        case.begin(Ended(outcome=Outcome.REJECTED, sentence=verified.decision.sentence), now)
+
+    async def _no_answer(self, step: Step[Any, Any], target: str, error: ActivityError) -> NoAnswer:
+        """What a failed round means. Raises TakenOver or Superseded."""
+        cause = error.cause
+        if not isinstance(cause, ApplicationError):
+            return NoAnswer(f"{step.summary(target)}: no answer within {step.round}.")
+        if step is steps.VERIFY_ORDER and cause.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
+            raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
+        if cause.type == ErrorCode.NOT_THE_HOLDER:
+            await self._take_up(cause.details[0] if cause.details else None)
+        if cause.details:
+            self.case.add(*Booked.model_validate(cause.details[0]).entries)
+        return NoAnswer(
+            cause.message,
+            refused=cause.type in step.refusals,
+            seen_at_once=cause.type in SEEN_AT_ONCE,
+            held_elsewhere=cause.type == ErrorCode.HELD_ELSEWHERE,
+            choice=cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
+        )
+
+    async def _take_up(self, namespace: str | None) -> None:
+        """Another run holds the cancellation. One of this namespace is lost, because the engine lets only one run of
+        an order live: this run goes on from the facts. One of another namespace was ordered to take over."""
+        if namespace not in {None, workflow.info().namespace}:
+            raise Superseded
+        case = self.case
+        step_input = StepInput(
+            cancellation_id=case.cancellation_id,
+            order_id=self._order_id,
+            target=self._order_id,
+            key=case.key_of(StepName.TAKE_UP, self._order_id),
+        )
+        while True:
+            try:
+                taken = await attempt_step(steps.TAKE_UP, self._order_id, step_input)
+            except ActivityError as error:
+                cause = error.cause
+                if isinstance(cause, ApplicationError) and cause.type == ErrorCode.HELD_ELSEWHERE:
+                    raise Superseded from None
+                why = (
+                    cause.message if isinstance(cause, ApplicationError) else f"no answer within {steps.TAKE_UP.round}"
+                )
+                await self.ask(steps.TAKE_UP, self._order_id, NoAnswer(why))
+            else:
+                case.replace(taken.entries)
+                raise TakenOver
+
+    async def run_all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Run jobs in parallel and wait for all of them, also when one rolls back: a step that has begun is carried
+        to its end. A programming error in one of them is seen at once."""
+        tasks = [asyncio.create_task(job) for job in jobs]
+        if not tasks:
+            return
+        pending: set[asyncio.Task[None]] = set(tasks)
+        stopped: list[BaseException] = []
+        while pending:
+            done, left = await workflow.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            pending = set(left)
+            for task in tasks:
+                if task in done and (error := task.exception()) is not None:
+                    if not isinstance(error, RollBack | TakenOver | Superseded):
+                        raise error
+                    stopped.append(error)
+        if stopped:
+            # Losing the cancellation counts before rolling it back: a run that does not hold it may not undo anything.
+            raise min(stopped, key=lambda error: isinstance(error, RollBack))
+
+    # Waits
+
+    async def ask(
         self,
         step: Step[Any, Any],
         target: str,
-        why: str,
+        no_answer: NoAnswer,
         *,
-        retry_after: timedelta | None = None,
-        offer_choice: bool = False,
         owner: Owner | None = None,
-    ) -> ResolveStep | RetryStep | None:
-        """Wait for a person's `retry_step` or `resolve_step`, for `retry_after` to pass (None is returned then), for a wish
-        to stop or, with `offer_choice`, for the customer's choice of another way. `owner` is whose turn it is, where it is
-        not the step's owner. Raises RollBack and AnotherWay."""
-        place, terms = _place_of(step, target), self._case.terms
-        due_at = self._limit_by_law(step, workflow.now() + terms.attention_due)
-        due_at = self._due.setdefault(place, due_at)  # further rounds do not put it off
-        is_carriers_turn = retry_after is not None and step.owner is Owner.CARRIER and workflow.now() < due_at
+    ) -> Answer | None:
+        """Wait for a person's decision about a step, or for its rest to pass (None is returned then). `owner` is
+        whose turn it is, where it is not the step's owner. Raises RollBack and TakenOver."""
+        waits_alone = no_answer.refused or no_answer.held_elsewhere
+        rest = None if waits_alone else self.case.terms.next_round
+        due_at = self._due_at(step, target, self.case.terms.attention_due)
+        # A carrier that is only silent has its time; everybody else's silence is a person's business at once.
+        silent = not waits_alone and not no_answer.seen_at_once and workflow.now() < due_at
+        carriers_turn = silent and step.counterpart is Owner.CARRIER
+        choices = self.case.terms.fallbacks if no_answer.choice else ()
         wait = Wait(
-            state=State.WAITING_FOR_CARRIER if is_carriers_turn else State.NEEDS_ATTENTION,
-            owner=owner or step.owner,
-            reason=why,
+            state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
+            owner=_whose_turn(step, no_answer, carriers_turn=carriers_turn),
+            reason=no_answer.sentence,
             due_at=due_at,
-            step=step.signature.name,
+            step=step.name,
             target=target,
-            choices=terms.fallbacks if offer_choice else (),
+            choices=choices,
         )
-        is_undoing = step.role is Role.COMPENSATION
-        self._decisions.open_question(place)
-        if offer_choice:
-            self._decisions.open_choice(target)
+        undoing = step.role is Role.COMPENSATION
+        question = self._decisions.open_question(
+            step.name, target, no_answer.sentence, choices, in_books=not no_answer.held_elsewhere
+        )
         with self._journal.show_wait(wait):
-            await wait_until(
-                lambda: (
-                    self._decisions.has_answer(place)
-                    or self._decisions.has_choice(target)
-                    or (self._case.must_roll_back and not is_undoing)
-                ),
-                retry_after,
+            await self.wait_until(
+                lambda: question.has_answer() or (self.must_roll_back and not undoing),
+                rest,
                 step.summary(target) + ", again",
             )
-        self._decisions.close_question(place)
-        self._decisions.close_choice(target)
+            answer = await self._decisions.close_question(question)
         self._journal.publish_unless_waiting()
-        method = self._decisions.take_choice(target)
-        if method:
-            raise AnotherWay(method)
-        answer = self._decisions.take_answer(place)
-        if isinstance(answer, ResolveStep):
-            return self._resolve_step(step, target, answer, why)
-        if not is_undoing:
-            self._case.raise_if_rolling_back()
+        if not undoing:
+            await self.raise_if_rolling_back()
         return answer
 
-    def _resolve_step(self, step: Step[Any, Any], target: str, answer: ResolveStep, why: str) -> ResolveStep:
-        """End the step as a person resolved it. Raises RollBack where that is the order."""
-        if answer.resolution is Resolution.ROLL_BACK:
-            self.end_step(step, target, StepStatus.FAILED, why)
-            raise self._case.request_roll_back(RollBack(Outcome.ROLLED_BACK, why, failed=True))
-        self.end_step(step, target, StepStatus.RESOLVED, answer.note or why, answer.reference)
-        self._journal.publish_unless_waiting()
-        return answer
+    async def watch(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
+        """Wait for the outcome of something that `step` began elsewhere: woken by any event, also by one that came
+        before the wait, and looking again every `poll`, or sooner when a look had no answer. A run that has taken
+        over looks first. When `patience` is over, or `urgent` says why, it needs attention, and goes on looking.
+        Returns a person's decision, or None when the outcome is there. An answer is taken while it looks, too; an
+        order to try again is a look at once. Raises RollBack and TakenOver."""
+        while True:
+            answer = await self._watch_once(step, target, watch)
+            if not isinstance(answer, RetryOrdered):
+                return answer
+            self._events_at_look.pop((step.name, target), None)
 
-    async def run_look(self, step: Step[In, Out], target: str, make_input: Callable[[StepIds], In]) -> Out | None:
-        """Look something up, or write to staff; None when nobody answered in a round. It moves neither goods nor money, so
-        nobody is bothered."""
-        key = effect_key(self._case.cancellation_id, step.signature.name, target)
+    async def _watch_once(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
+        place = step.name, target
+        due_at = self._due_at(step, target, watch.patience)
+        question = self._decisions.open_question(step.name, target, watch.why)
+        answered = True
         try:
-            return await attempt_step(step, target, make_input(self._name_ids(target, key)))
-        except ActivityError:
-            return None
+            while watch.is_open() and not question.has_answer():
+                await self.raise_if_rolling_back()
+                overdue = workflow.now() >= due_at
+                wait = self._wait_of(step, target, watch, due_at)
+                question.why = wait.reason
+                looked_at = self._events_at_look.get(place, _NEVER)
+                rest = watch.poll if answered else min(watch.poll, self.case.terms.next_round)
 
-    async def watch_outcome(
-        self,
-        step: Step[Any, Any],
-        target: str,
-        known: T,
-        *,
-        state: State,
-        owner: Owner,
-        why: str,
-        patience: timedelta,
-        poll: timedelta,
-        look: Callable[[T], Awaitable[T | None]],
-        is_open: Callable[[T], bool],
-        find_urgency: Callable[[T], str | Literal[False]] = lambda _: False,
-    ) -> T | ResolveStep:
-        """Wait for the outcome of something that `step` began elsewhere: woken by any event, looking again every `poll`.
-        When `patience` is over, or `find_urgency` says why, it needs attention, and goes on looking. Raises RollBack before
-        the pivot."""
-        case, place = self._case, _place_of(step, target)
-        due_at = self._limit_by_law(step, workflow.now() + patience)
-        self._decisions.open_question(place)
-        while is_open(known):
-            is_overdue = workflow.now() >= due_at
-            urgency = find_urgency(known)
-            wait = Wait(
-                state=State.NEEDS_ATTENTION if is_overdue or urgency else state,
-                owner=step.owner if is_overdue or urgency else owner,
-                reason=urgency or why,
-                due_at=due_at,
-                step=step.signature.name,
-                target=target,
-            )
-            rest = poll if is_overdue else min(poll, due_at - workflow.now())
-            heard = case.events_heard
-            with self._journal.show_wait(wait):
-                await wait_until(
-                    lambda heard=heard: (  # type: ignore[misc]
-                        case.events_heard > heard or self._decisions.has_answer(place) or case.must_roll_back
-                    ),
-                    rest,
-                    f"Look again: {step.summary(target)}",
-                )
-                answer = self._decisions.take_answer(place)
-                if isinstance(answer, ResolveStep):
-                    self._decisions.close_question(place)
-                    return self._resolve_step(step, target, answer, why)
-                case.raise_if_rolling_back()
-                known = await look(known) or known
-        self._decisions.close_question(place)
+                def is_woken(looked_at: int = looked_at) -> bool:
+                    return self._events > looked_at or question.has_answer() or self.must_roll_back
+
+                with self._journal.show_wait(wait):
+                    within = rest if overdue else min(rest, due_at - workflow.now())
+                    await self.wait_until(is_woken, within, f"Check again: {step.summary(target)}")
+                    if not question.has_answer() and not self.must_roll_back:
+                        self._events_at_look[place] = self._events
+                        answered = await watch.look()
+        except BaseException:
+            self._decisions.drop_question(question)
+            raise
+        answer = await self._decisions.close_question(question)
         self._journal.publish_unless_waiting()
-        return known
+        await self.raise_if_rolling_back()
+        return answer
 
-    def _limit_by_law(self, step: Step[Any, Any], due_at: datetime) -> datetime:
-        """The due time of what holds the customer's money up is never later than the law's."""
-        law = self._case.plan.refund_due if self._case.plan else None
-        return min(due_at, law.at) if law and step in MONEY_STEPS else due_at
-
-    # A step's row and keys
-
-    def begin_step(self, step: Step[Any, Any], target: str) -> None:
-        self._case.begin_step(_place_of(step, target))
-
-    def end_step(
-        self, step: Step[Any, Any], target: str, status: StepStatus, detail: str = "", reference: str | None = None
-    ) -> None:
-        self._case.end_step(_place_of(step, target), status, detail, reference)
-
-    def use_next_key(self, step: Step[Any, Any], target: str, after: str | None = None) -> None:
-        """The failure of the last effect is confirmed: the next try is another effect, under another key. `after` is the key
-        of the failed effect, where an earlier run may have made it."""
-        place = _place_of(step, target)
-        tries = self._tries.get(place, 1)
-        self._tries[place] = max(tries, effect_number(after) if after else 0) + 1
-
-    def list_keys(self, step: Step[Any, Any], target: str) -> tuple[str, ...]:
-        """Every key that this step has used for this target, oldest first."""
-        tries = self._tries.get(_place_of(step, target), 0)
-        return tuple(
-            effect_key(self._case.cancellation_id, step.signature.name, target, n) for n in range(1, tries + 1)
+    def _wait_of(self, step: Step[Any, Any], target: str, watch: Watch, due_at: datetime) -> Wait:
+        """What is seen of a watch: the counterpart's turn until its time is over, or something presses."""
+        pressing = watch.urgent()
+        attention = workflow.now() >= due_at or bool(pressing)
+        return Wait(
+            state=State.NEEDS_ATTENTION if attention else watch.state,
+            owner=step.owner if attention else step.counterpart or step.owner,
+            reason=pressing or watch.why,
+            due_at=due_at,
+            step=step.name,
+            target=target,
         )
 
-    def _name_ids(self, target: str, key: str) -> StepIds:
-        case = self._case
-        return {"cancellation_id": case.cancellation_id, "order_id": case.order_id, "target": target, "key": key}
+    async def wait_until(self, ready: Callable[[], bool], within: timedelta | None, timer: str) -> bool:
+        """Wait for a condition; False when `within` passed first. `timer` says in the Temporal UI what the timer is for."""
+        try:
+            await workflow.wait_condition(ready, timeout=within, timeout_summary=timer[:200])
+        except TimeoutError:
+            return False
+        return True
+
+    def _due_at(self, step: Step[Any, Any], target: str, patience: timedelta) -> datetime:
+        """Some time after the books last learnt something of the step; further rounds do not put it off. What holds the
+        customer's money up is due no later than the law wants it."""
+        changed = self.case.last_change(step.name, target)
+        seen = self._first_seen.setdefault((step.name, target), workflow.now())
+        due_at = (changed or seen) + patience
+        plan = self.case.plan
+        law = plan.refund_due if plan else None
+        return min(due_at, law.at) if law and step in steps.OWES_MONEY else due_at
+
+    # Rolling back
+
+    @property
+    def must_roll_back(self) -> bool:
+        """Whether the process is to roll back at the next opportunity. After the pivot a cancel request is too late."""
+        return self.case.roll_back_cause is not None or self._cancel_requested
+
+    @property
+    def _cancel_requested(self) -> bool:
+        case = self.case
+        return workflow.cancellation_reason() is not None and not (case.past_pivot or case.ended)
+
+    async def raise_if_rolling_back(self) -> None:
+        """Asked between steps: what was accepted is kept first. Raises RollBack when somebody wants the process to stop."""
+        await self._decisions.wait_until_recorded()
+        if self.case.roll_back_cause is None and self._cancel_requested:
+            await self.order_roll_back(RollBackOrdered(sentence="A cancel request was sent to the run."))
+        if self.case.roll_back_cause is not None:
+            raise RollBack
+
+    async def order_roll_back(self, ordered: RollBackOrdered) -> None:
+        """The process's own order; the first cause counts. Raises RollBack, unless the books know that the pivot is
+        passed."""
+        if self.case.roll_back_cause is None:
+            try:
+                await self._decisions.record(ordered)
+            except ApplicationError as refused:
+                if refused.type == ErrorCode.HELD_ELSEWHERE:
+                    if self.case.known:
+                        raise Superseded from None
+                    self.case.begin(ordered, workflow.now())  # this run has written nothing, so it just ends
+                elif refused.type != ErrorCode.NOT_POSSIBLE:
+                    raise
+        if self.case.roll_back_cause is not None:
+            raise RollBack
 
 
-def _place_of(step: Step[Any, Any], target: str) -> Place:
-    return step.signature.name, target
+def _whose_turn(step: Step[Any, Any], no_answer: NoAnswer, *, carriers_turn: bool) -> Owner:
+    """By the step's row."""
+    if no_answer.seen_at_once:
+        return PUTS_RIGHT
+    return step.counterpart if carriers_turn and step.counterpart else step.owner

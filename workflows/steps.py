@@ -1,6 +1,7 @@
-"""The steps of the process: one typed row each. What a step may take, how it is retried, and which answers are final.
+"""The steps of the process: one typed row each. What a step takes, how it is retried, which answers are final, what
+undoes it.
 
-Three clocks bound a step. A worker that is silent for `heartbeat` is taken for dead, and another one goes on. `attempt`
+Three clocks bound a step. A worker that is silent for `heartbeat` is given up, and another one goes on. `attempt`
 bounds one call. `round` bounds a series of attempts; when it ends without an answer the step rests, visibly, and begins
 another round (workflows/step_runner.py): it never gives up on its own.
 """
@@ -12,15 +13,16 @@ from typing import Generic
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities import signatures
 from activities.signatures import In, Out, Signature
 from domain.errors import ErrorCode
-from domain.outcome import Owner
+from domain.step import Owner, StepName
 
 
 class Role(StrEnum):
-    """What a failure means. Compensatable: roll back. Pivot and retriable: forward only. A look moves neither goods nor
+    """What a refusal means. Compensatable: roll back. Pivot and retriable: forward only. A look moves neither goods nor
     money, so nothing waits for it; it writes a notice at most."""
 
     COMPENSATABLE = "compensatable"
@@ -30,18 +32,34 @@ class Role(StrEnum):
     LOOK = "look"
 
 
+_HEARTBEAT = timedelta(seconds=6)
+"""A worker beats three times in it: long enough for a busy machine, short enough that a step whose worker was killed
+is given to another one after seconds."""
+_ATTEMPT = timedelta(seconds=30)
+_LOCAL_ATTEMPT = timedelta(seconds=5)
+_LONGEST_PAUSE = timedelta(seconds=30)
+
+
 @dataclass(frozen=True)
 class Step(Generic[In, Out]):
-    """`refusals` are the answers that no retry will change. `owner` is whose turn it is when the step cannot go on."""
+    """`refusals` are the counterpart's final answers: no retry will change them. `owner` is whose turn it is when the step
+    cannot go on, `counterpart` whose while its outcome, or its counterpart's answer, is waited for. `undo` is the step that
+    takes its effect back."""
 
     signature: Signature[In, Out]
     role: Role
     owner: Owner
     label: str
     refusals: frozenset[ErrorCode] = frozenset()
-    heartbeat: timedelta = timedelta(seconds=6)
-    attempt: timedelta = timedelta(seconds=30)
+    undo: StepName | None = None
+    counterpart: Owner | None = None
+    heartbeat: timedelta = _HEARTBEAT
+    attempt: timedelta = _ATTEMPT
     round: timedelta = timedelta(minutes=2)
+
+    @property
+    def name(self) -> StepName:
+        return self.signature.name
 
     def summary(self, target: str) -> str:
         """What the Temporal UI shows beside the activity; the server takes 200 bytes."""
@@ -52,17 +70,31 @@ class Step(Generic[In, Out]):
         return RetryPolicy(
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
-            maximum_interval=timedelta(seconds=30),
-            non_retryable_error_types=sorted(self.refusals),
+            maximum_interval=_LONGEST_PAUSE,
+            non_retryable_error_types=sorted(self.refusals | SEEN_AT_ONCE | HELD_BY_ANOTHER),
         )
+
+
+PUTS_RIGHT = Owner.OPERATIONS
+"""Whose turn it is when no counterpart has answered, but something is wrong with ourselves."""
+
+HELD_BY_ANOTHER = frozenset({ErrorCode.ORDER_HELD, ErrorCode.HELD_ELSEWHERE, ErrorCode.NOT_THE_HOLDER})
+"""Another run has come first: this one looks again what there is, or waits for a person to say who goes on."""
+
+SEEN_AT_ONCE = frozenset(
+    {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.INTERNAL_ERROR, ErrorCode.IDEMPOTENCY_CONFLICT}
+)
+"""No counterpart's answer: a wrong setting, a programming error, books that contradict each other. A person sees them
+at once; the step goes on being tried at the pace of its rests, so that a corrected setting or a deploy heals it
+without a click."""
 
 
 async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
     """One round of attempts, in the words of the step's row. Raises ActivityError when it ends without a result."""
     result: Out = await workflow.execute_activity(
-        step.signature.name,
+        step.name,
         step_input,
-        result_type=step.signature.gives,
+        result_type=step.signature.output,
         heartbeat_timeout=step.heartbeat,
         start_to_close_timeout=step.attempt,
         schedule_to_close_timeout=step.round,
@@ -72,70 +104,117 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
     return result
 
 
-_NO_ACCESS = ErrorCode.PROVIDER_REJECTED_CREDENTIALS
+_AWAY = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
+
+
+async def run_local_first(signature: Signature[In, Out], step_input: In, label: str) -> Out:
+    """A short local activity, once; where the books are away, the ordinary one until they are back. Raises
+    ApplicationError with the books' final answer."""
+    try:
+        local: Out = await workflow.execute_local_activity(
+            signature.name,
+            step_input,
+            result_type=signature.output,
+            start_to_close_timeout=_LOCAL_ATTEMPT,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+    except (ActivityError, ApplicationError) as error:
+        # A local activity's failure arrives bare, its time-out inside an ActivityError.
+        cause = error.cause if isinstance(error, ActivityError) else error
+        if isinstance(cause, ApplicationError) and cause.type not in _AWAY:
+            raise cause from None
+    else:
+        return local
+    try:
+        ordinary: Out = await workflow.execute_activity(
+            signature.name,
+            step_input,
+            result_type=signature.output,
+            heartbeat_timeout=_HEARTBEAT,
+            start_to_close_timeout=_ATTEMPT,
+            retry_policy=RetryPolicy(
+                maximum_interval=_LONGEST_PAUSE, non_retryable_error_types=sorted(set(ErrorCode) - _AWAY)
+            ),
+            summary=f"{label} {step_input.target}",
+        )
+    except ActivityError as error:
+        raise error.cause or error from None
+    return ordinary
+
 
 VERIFY_ORDER = Step(
     signatures.VERIFY_ORDER,
     Role.COMPENSATABLE,
     Owner.OPERATIONS,
     "Verify and hold order",
-    refusals=frozenset({ErrorCode.ORDER_HELD, ErrorCode.PAYMENT_NOT_FOUND, _NO_ACCESS}),
+    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND}),
+    undo=StepName.RELEASE_ORDER,
+)
+TAKE_UP = Step(
+    signatures.TAKE_UP,
+    Role.RETRIABLE,
+    Owner.OPERATIONS,
+    "Take up the cancellation of order",
 )
 QUOTE_CANCELLATION = Step(
     signatures.QUOTE_CANCELLATION,
     Role.LOOK,
     Owner.OPERATIONS,
     "Quote the cancellation of order",
-    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, _NO_ACCESS}),
+    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND}),
     attempt=timedelta(seconds=10),
     round=timedelta(seconds=20),
 )
 STOP_SHIPMENT = Step(
     signatures.STOP_SHIPMENT,
     Role.COMPENSATABLE,
-    Owner.CARRIER,
+    Owner.OPERATIONS,
     "Stop shipment",
-    refusals=frozenset({ErrorCode.SHIPMENT_NOT_STOPPABLE, _NO_ACCESS}),
+    refusals=frozenset({ErrorCode.SHIPMENT_NOT_STOPPABLE}),
+    undo=StepName.RESUME_SHIPMENT,
+    counterpart=Owner.CARRIER,
 )
-CHECK_SHIPMENT = Step(signatures.CHECK_SHIPMENT, Role.LOOK, Owner.CARRIER, "Look for shipment")
+CHECK_SHIPMENT = Step(
+    signatures.CHECK_SHIPMENT, Role.LOOK, Owner.OPERATIONS, "Check shipment", counterpart=Owner.CARRIER
+)
 REVERSE_PAYMENT = Step(
     signatures.REVERSE_PAYMENT,
     Role.PIVOT,
     Owner.REFUND_DEPARTMENT,
     "Void or refund tender",
-    refusals=frozenset(
-        {
-            ErrorCode.PAYMENT_NOT_FOUND,
-            ErrorCode.PAYMENT_DISPUTED,
-            ErrorCode.REFUND_REFUSED,
-            ErrorCode.REFUND_EXCEEDS_CAPTURED,
-            ErrorCode.IDEMPOTENCY_CONFLICT,
-            _NO_ACCESS,
-        }
-    ),
+    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.PAYMENT_DISPUTED, ErrorCode.REFUND_REFUSED}),
+    undo=StepName.RESTORE_PAYMENT,
+    counterpart=Owner.GATEWAY,
 )
 GIVE_STORE_CREDIT = Step(
     signatures.GIVE_STORE_CREDIT,
     Role.RETRIABLE,
     Owner.REFUND_DEPARTMENT,
     "Give store credit in place of tender",
-    refusals=frozenset({ErrorCode.REFUND_EXCEEDS_CAPTURED, ErrorCode.IDEMPOTENCY_CONFLICT}),
+    refusals=frozenset({ErrorCode.REFUND_EXCEEDS_CAPTURED}),
+    undo=StepName.RESTORE_PAYMENT,
 )
-CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.GATEWAY, "Look whether the refund has settled, tender")
+CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.REFUND_DEPARTMENT, "Check refund of tender")
 REMIND_STAFF = Step(signatures.REMIND_STAFF, Role.LOOK, Owner.OPERATIONS, "Remind staff of the approval of")
 CREDIT_REFUND = Step(
     signatures.CREDIT_REFUND,
     Role.RETRIABLE,
     Owner.REFUND_DEPARTMENT,
     "Credit note and ledger for order",
-    refusals=frozenset({ErrorCode.IDEMPOTENCY_CONFLICT}),
+    undo=StepName.REVOKE_REFUND,
 )
 CLOSE_ORDER = Step(
     signatures.CLOSE_ORDER,
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Close order",
-    refusals=frozenset({ErrorCode.ORDER_LOCKED, ErrorCode.ORDER_HELD}),
+    refusals=frozenset({ErrorCode.ORDER_LOCKED}),
+)
+CLOSE_CANCELLATION = Step(
+    signatures.CLOSE_CANCELLATION,
+    Role.RETRIABLE,
+    Owner.REFUND_DEPARTMENT,
+    "Post the settlement, close the cancellation of",
 )
 RELEASE_ORDER = Step(
     signatures.RELEASE_ORDER,
@@ -149,20 +228,21 @@ RESUME_SHIPMENT = Step(
     Role.COMPENSATION,
     Owner.OPERATIONS,
     "Let shipment go on",
-    refusals=frozenset({ErrorCode.STOP_NOT_UNDOABLE, ErrorCode.SHIPMENT_NOT_STOPPABLE, _NO_ACCESS}),
+    refusals=frozenset({ErrorCode.STOP_NOT_UNDOABLE, ErrorCode.SHIPMENT_NOT_STOPPABLE}),
 )
 RESTORE_PAYMENT = Step(
     signatures.RESTORE_PAYMENT,
     Role.COMPENSATION,
     Owner.REFUND_DEPARTMENT,
-    "Take back or reserve again, tender",
-    refusals=frozenset(
-        {ErrorCode.REFUND_NOT_CANCELLABLE, ErrorCode.NO_MANDATE, ErrorCode.PAYMENT_NOT_FOUND, _NO_ACCESS}
-    ),
+    "Undo refund of tender",
+    refusals=frozenset({ErrorCode.REFUND_NOT_CANCELLABLE, ErrorCode.NO_MANDATE, ErrorCode.PAYMENT_NOT_FOUND}),
 )
-REVOKE_REFUND = Step(signatures.REVOKE_REFUND, Role.COMPENSATION, Owner.REFUND_DEPARTMENT, "Revoke the credit note of")
+REVOKE_REFUND = Step(
+    signatures.REVOKE_REFUND, Role.COMPENSATION, Owner.REFUND_DEPARTMENT, "Revoke the credit note of order"
+)
 
 ALL_STEPS = (
+    TAKE_UP,
     VERIFY_ORDER,
     QUOTE_CANCELLATION,
     STOP_SHIPMENT,
@@ -173,11 +253,16 @@ ALL_STEPS = (
     CHECK_REFUND,
     CREDIT_REFUND,
     CLOSE_ORDER,
+    CLOSE_CANCELLATION,
     RELEASE_ORDER,
     RESUME_SHIPMENT,
     RESTORE_PAYMENT,
     REVOKE_REFUND,
 )
 
-MONEY_STEPS = (REVERSE_PAYMENT, GIVE_STORE_CREDIT, CREDIT_REFUND)
+_BY_NAME = {step.name: step for step in ALL_STEPS}
+UNDO_OF = {step.name: _BY_NAME[step.undo] for step in ALL_STEPS if step.undo is not None}
+"""What undoes a step, by its row."""
+
+OWES_MONEY = (REVERSE_PAYMENT, GIVE_STORE_CREDIT, CREDIT_REFUND)
 """What stands between the customer and the money once the process is past the pivot."""

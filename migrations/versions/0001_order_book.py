@@ -1,352 +1,346 @@
-"""The order book: orders with stock and stored value, cancellations with their effects, documents, ledger and notices.
+"""The order book and the register: orders with stock and stored value, cancellations with their facts, effects, documents,
+ledger, notices, deferred requests, and the providers' events.
 
 Revision: 0001, the first.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
-APPEND_ONLY = ("ledger_transfers", "documents", "stored_value_entries", "effects")
-
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
+branch_labels = depends_on = None
+
+APPEND_ONLY = ("facts", "ledger_transfers", "documents", "stored_value_entries", "effects")
+_OUTCOMES = "cancelled partially_cancelled rejected withdrawn rolled_back"
+_DOCUMENTS = "credit_note debit_note"
+_TENDERS = "card gift_card store_credit marketplace"
+_ACCOUNTS = (
+    "sales_returns tax_payable refunds_payable customer_receivable gateway_clearing gift_card_liability "
+    "store_credit_liability marketplace_clearing manual_clearing"
+)
+_STATES = "open partially_cancelled cancelled"
+_EFFECTS = (
+    "hold_order release_order withdraw_pick resume_pick relabel deactivate_gift_card reactivate_gift_card "
+    "replace_payment restore_balance take_back_balance credit revoke_credit close_order"
+)
+_NOTICES = (
+    "received withdrawal_acknowledged parcel_stopped parcel_not_stopped refund_started refunded refund_failed "
+    "reservation_released cancelled not_cancelled approval_due approval_escalated"
+)
+_CONDITIONS = "regular final_sale customised"
+_PROVIDERS = "stripe easypost"
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text(), nullable=nullable)
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer(), nullable=False)
+
+
+def _amount(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger(), nullable=False)
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean(), nullable=False)
+
+
+def _time(name: str, *, nullable: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+def _json(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.JSON(), nullable=False)
+
+
+def _currency() -> sa.Column[str]:
+    return sa.Column("currency", sa.String(length=3), nullable=False)
+
+
+def _one_of(name: str, values: str, *, nullable: bool = False) -> sa.Column[str]:
+    closed_set = sa.Enum(*values.split(), name=name, native_enum=False, create_constraint=True, length=40)
+    return sa.Column(name, closed_set, nullable=nullable)
+
+
+def _check(name: str, condition: str) -> sa.CheckConstraint:
+    return sa.CheckConstraint(condition, name=op.f(name))
+
+
+def _refers(name: str, column: str, to: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [to], name=name)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
 def upgrade() -> None:
     op.create_table(
+        "cancellations",
+        _text("cancellation_id"),
+        _text("order_id"),
+        _text("holder_namespace"),
+        _text("holder_run"),
+        _count("facts"),
+        _time("quiet_after"),
+        _time("opened_at"),
+        _time("closed_at", nullable=True),
+        _one_of("outcome", _OUTCOMES, nullable=True),
+        _check("ck_cancellations_closed_with_outcome", "(closed_at IS NULL) = (outcome IS NULL)"),
+        sa.PrimaryKeyConstraint("cancellation_id", name="pk_cancellations"),
+    )
+    op.create_index("ix_cancellations_order_id", "cancellations", ["order_id"])
+    op.create_index(
+        "uq_cancellations_one_open_per_order", "cancellations", ["order_id"], unique=True, **_where("closed_at IS NULL")
+    )
+    op.create_table(
         "customers",
-        sa.Column("customer_id", sa.Text(), nullable=False),
-        sa.Column("email", sa.Text(), nullable=False),
-        sa.Column("language", sa.Text(), nullable=False),
+        _text("customer_id"),
+        _text("email"),
+        _text("language"),
         sa.PrimaryKeyConstraint("customer_id", name="pk_customers"),
     )
     op.create_table(
+        "deferred_requests",
+        _text("order_id"),
+        _text("request_id"),
+        _json("request"),
+        _time("received_at"),
+        _time("due_at"),
+        _count("attempts"),
+        _time("sent_at", nullable=True),
+        sa.PrimaryKeyConstraint("order_id", "request_id", name="pk_deferred_requests"),
+    )
+    op.create_index("ix_deferred_requests_unsent", "deferred_requests", ["due_at"], **_where("sent_at IS NULL"))
+    op.create_table(
         "document_counters",
-        sa.Column(
-            "kind",
-            sa.Enum("credit_note", "debit_note", name="kind", native_enum=False, create_constraint=True, length=40),
-            nullable=False,
-        ),
-        sa.Column("last", sa.Integer(), nullable=False),
+        _one_of("kind", _DOCUMENTS),
+        _count("last"),
         sa.PrimaryKeyConstraint("kind", name="pk_document_counters"),
     )
     op.create_table(
         "stock",
-        sa.Column("sku", sa.Text(), nullable=False),
-        sa.Column("on_hand", sa.Integer(), nullable=False),
-        sa.Column("reserved", sa.Integer(), nullable=False),
-        sa.Column("expected_back", sa.Integer(), nullable=False),
-        sa.CheckConstraint("on_hand >= 0 AND reserved >= 0 AND expected_back >= 0", name="ck_stock_not_negative"),
+        _text("sku"),
+        _count("on_hand"),
+        _count("reserved"),
+        _count("expected_back"),
+        _check("ck_stock_not_negative", "on_hand >= 0 AND reserved >= 0 AND expected_back >= 0"),
         sa.PrimaryKeyConstraint("sku", name="pk_stock"),
     )
     op.create_table(
         "stored_value_accounts",
-        sa.Column("account_id", sa.Text(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum(
-                "card", "gift_card", "store_credit", name="kind", native_enum=False, create_constraint=True, length=40
-            ),
-            nullable=False,
-        ),
-        sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("balance", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("kind <> 'card'", name="ck_stored_value_accounts_stored_value_only"),
-        sa.CheckConstraint("balance >= 0", name="ck_stored_value_accounts_balance"),
+        _text("account_id"),
+        _one_of("kind", _TENDERS),
+        _currency(),
+        _amount("balance"),
+        _check("ck_stored_value_accounts_stored_value_only", "kind <> 'card'"),
+        _check("ck_stored_value_accounts_balance", "balance >= 0"),
         sa.PrimaryKeyConstraint("account_id", name="pk_stored_value_accounts"),
     )
     op.create_table(
+        "facts",
+        _text("cancellation_id"),
+        _count("seq"),
+        _text("kind"),
+        _text("request_id", nullable=True),
+        _text("noted", nullable=True),
+        _json("content"),
+        _time("at"),
+        _refers("fk_facts_cancellation_id", "cancellation_id", "cancellations.cancellation_id"),
+        sa.PrimaryKeyConstraint("cancellation_id", "seq", name="pk_facts"),
+        sa.UniqueConstraint("noted", name="uq_facts_noted"),
+    )
+    op.create_index("ix_facts_request_id", "facts", ["request_id"])
+    op.create_table(
+        "verifications",
+        _text("order_id"),
+        _text("namespace"),
+        _text("run_id"),
+        _time("at"),
+        sa.PrimaryKeyConstraint("order_id", name="pk_verifications"),
+    )
+    op.create_table(
+        "ledger_transfers",
+        _count("transfer_id"),
+        _text("key"),
+        _text("cancellation_id"),
+        _one_of("debit_account", _ACCOUNTS),
+        _one_of("credit_account", _ACCOUNTS),
+        _amount("amount"),
+        _currency(),
+        _text("reference"),
+        _time("at"),
+        _check("ck_ledger_transfers_reference", "reference <> ''"),
+        _check("ck_ledger_transfers_amount", "amount > 0"),
+        _check("ck_ledger_transfers_two_accounts", "debit_account <> credit_account"),
+        _refers("fk_ledger_transfers_cancellation_id", "cancellation_id", "cancellations.cancellation_id"),
+        sa.PrimaryKeyConstraint("transfer_id", name="pk_ledger_transfers"),
+        sa.UniqueConstraint("key", name="uq_ledger_transfers_key"),
+    )
+    op.create_index("ix_ledger_transfers_cancellation_id", "ledger_transfers", ["cancellation_id"])
+    op.create_table(
         "orders",
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("customer_id", sa.Text(), nullable=False),
-        sa.Column("placed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column(
-            "state",
-            sa.Enum(
-                "open",
-                "partially_cancelled",
-                "cancelled",
-                name="state",
-                native_enum=False,
-                create_constraint=True,
-                length=40,
-            ),
-            nullable=False,
+        _text("order_id"),
+        _text("customer_id"),
+        _time("placed_at"),
+        _currency(),
+        _one_of("state", _STATES),
+        _amount("shipping"),
+        _amount("shipping_tax"),
+        _amount("shipping_credited"),
+        _amount("discount"),
+        sa.Column("country", sa.String(length=2), nullable=True),
+        _json("flags"),
+        _text("held_by", nullable=True),
+        _text("locked_reason", nullable=True),
+        _check(
+            "ck_orders_shipping_credited", "shipping >= 0 AND shipping_credited >= 0 AND shipping_credited <= shipping"
         ),
-        sa.Column("shipping", sa.BigInteger(), nullable=False),
-        sa.Column("shipping_credited", sa.BigInteger(), nullable=False),
-        sa.Column("flags", sa.JSON(), nullable=False),
-        sa.Column("held_by", sa.Text(), nullable=True),
-        sa.Column("locked_reason", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "shipping >= 0 AND shipping_credited >= 0 AND shipping_credited <= shipping",
-            name="ck_orders_shipping_credited",
-        ),
-        sa.ForeignKeyConstraint(["customer_id"], ["customers.customer_id"], name="fk_orders_customer_id"),
+        _refers("fk_orders_customer_id", "customer_id", "customers.customer_id"),
         sa.PrimaryKeyConstraint("order_id", name="pk_orders"),
     )
-    op.create_index("ix_orders_customer_id", "orders", ["customer_id"], unique=False)
+    op.create_index("ix_orders_customer_id", "orders", ["customer_id"])
     op.create_table(
-        "cancellations",
-        sa.Column("cancellation_id", sa.Text(), nullable=False),
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("request_id", sa.Text(), nullable=False),
-        sa.Column("request", sa.JSON(), nullable=False),
-        sa.Column("decision", sa.JSON(), nullable=False),
-        sa.Column("plan", sa.JSON(), nullable=False),
-        sa.Column("result", sa.JSON(), nullable=True),
-        sa.Column(
-            "outcome",
-            sa.Enum(
-                "cancelled",
-                "partially_cancelled",
-                "rejected",
-                "withdrawn",
-                "rolled_back",
-                name="outcome",
-                native_enum=False,
-                create_constraint=True,
-                length=40,
-            ),
-            nullable=True,
-        ),
-        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="ck_cancellations_closed_with_outcome"),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_cancellations_order_id"),
-        sa.PrimaryKeyConstraint("cancellation_id", name="pk_cancellations"),
-        sa.UniqueConstraint("order_id", "request_id", name="uq_cancellations_order_id_request_id"),
+        "documents",
+        _text("number"),
+        _one_of("kind", _DOCUMENTS),
+        _text("cancellation_id"),
+        _text("order_id"),
+        _amount("total"),
+        _amount("tax"),
+        _currency(),
+        _time("issued_at"),
+        _check("ck_documents_amounts", "total > 0 AND tax >= 0 AND tax <= total"),
+        _refers("fk_documents_cancellation_id", "cancellation_id", "cancellations.cancellation_id"),
+        _refers("fk_documents_order_id", "order_id", "orders.order_id"),
+        sa.PrimaryKeyConstraint("number", name="pk_documents"),
+        sa.UniqueConstraint("cancellation_id", "kind", name="uq_documents_cancellation_id_kind"),
     )
-    op.create_index(
-        "uq_cancellations_one_open_per_order",
-        "cancellations",
-        ["order_id"],
-        unique=True,
-        sqlite_where=sa.text("closed_at IS NULL"),
-        postgresql_where=sa.text("closed_at IS NULL"),
+    op.create_index("ix_documents_order_id", "documents", ["order_id"])
+    op.create_table(
+        "effects",
+        _text("key"),
+        _one_of("kind", _EFFECTS),
+        _text("order_id"),
+        _text("cancellation_id"),
+        _text("reference", nullable=True),
+        _time("at"),
+        _refers("fk_effects_cancellation_id", "cancellation_id", "cancellations.cancellation_id"),
+        _refers("fk_effects_order_id", "order_id", "orders.order_id"),
+        sa.PrimaryKeyConstraint("key", name="pk_effects"),
     )
+    op.create_index("ix_effects_cancellation_id", "effects", ["cancellation_id"])
+    op.create_index("ix_effects_order_id", "effects", ["order_id"])
     op.create_table(
         "notices",
-        sa.Column("notice_id", sa.Text(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum(
-                "received",
-                "withdrawal_acknowledged",
-                "refund_started",
-                "refunded",
-                "refund_failed",
-                "reservation_released",
-                "cancelled",
-                "not_cancelled",
-                name="kind",
-                native_enum=False,
-                create_constraint=True,
-                length=40,
-            ),
-            nullable=False,
-        ),
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("content", sa.JSON(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("delayed_why", sa.Text(), nullable=True),
-        sa.Column("refused_why", sa.Text(), nullable=True),
-        sa.CheckConstraint("sent_at IS NULL OR refused_why IS NULL", name="ck_notices_sent_or_refused"),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_notices_order_id"),
+        _text("notice_id"),
+        _one_of("kind", _NOTICES),
+        _text("order_id"),
+        _json("content"),
+        _time("created_at"),
+        _time("due_at"),
+        _time("sent_at", nullable=True),
+        _count("attempts"),
+        _text("delayed_why", nullable=True),
+        _text("refused_why", nullable=True),
+        _check("ck_notices_sent_or_refused", "sent_at IS NULL OR refused_why IS NULL"),
+        _refers("fk_notices_order_id", "order_id", "orders.order_id"),
         sa.PrimaryKeyConstraint("notice_id", name="pk_notices"),
     )
-    op.create_index("ix_notices_order_id", "notices", ["order_id"], unique=False)
+    op.create_index("ix_notices_order_id", "notices", ["order_id"])
     op.create_index(
-        "ix_notices_unsent",
-        "notices",
-        ["due_at"],
-        unique=False,
-        sqlite_where=sa.text("sent_at IS NULL AND refused_why IS NULL"),
-        postgresql_where=sa.text("sent_at IS NULL AND refused_why IS NULL"),
+        "ix_notices_unsent", "notices", ["due_at", "notice_id"], **_where("sent_at IS NULL AND refused_why IS NULL")
     )
     op.create_table(
         "order_lines",
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("line_id", sa.Text(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("quantity", sa.Integer(), nullable=False),
-        sa.Column("total", sa.BigInteger(), nullable=False),
-        sa.Column("tax", sa.BigInteger(), nullable=False),
-        sa.Column("cancelled", sa.Integer(), nullable=False),
-        sa.Column("reserved", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "quantity > 0 AND cancelled >= 0 AND cancelled <= quantity", name="ck_order_lines_cancelled"
-        ),
-        sa.CheckConstraint("reserved >= 0 AND reserved + cancelled <= quantity", name="ck_order_lines_reserved"),
-        sa.CheckConstraint("total >= 0 AND tax >= 0 AND tax <= total", name="ck_order_lines_amounts"),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_order_lines_order_id"),
-        sa.ForeignKeyConstraint(["sku"], ["stock.sku"], name="fk_order_lines_sku"),
+        _text("order_id"),
+        _text("line_id"),
+        _count("position"),
+        _text("sku"),
+        _text("title"),
+        _count("quantity"),
+        _amount("total"),
+        _amount("tax"),
+        _count("cancelled"),
+        _count("reserved"),
+        _one_of("condition", _CONDITIONS),
+        _check("ck_order_lines_cancelled", "quantity > 0 AND cancelled >= 0 AND cancelled <= quantity"),
+        _check("ck_order_lines_reserved", "reserved >= 0 AND reserved + cancelled <= quantity"),
+        _check("ck_order_lines_amounts", "total >= 0 AND tax >= 0 AND tax <= total"),
+        _refers("fk_order_lines_order_id", "order_id", "orders.order_id"),
+        _refers("fk_order_lines_sku", "sku", "stock.sku"),
         sa.PrimaryKeyConstraint("order_id", "line_id", name="pk_order_lines"),
     )
     op.create_table(
         "shipments",
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("shipment_id", sa.Text(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("carrier", sa.Text(), nullable=True),
-        sa.Column("label_reference", sa.Text(), nullable=True),
-        sa.Column("tracking_number", sa.Text(), nullable=True),
-        sa.Column("stopped", sa.Boolean(), nullable=False),
-        sa.Column("handed_over", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_shipments_order_id"),
+        _text("order_id"),
+        _text("shipment_id"),
+        _count("position"),
+        _text("carrier", nullable=True),
+        _text("label_reference", nullable=True),
+        _text("tracking_number", nullable=True),
+        _text("gift_card", nullable=True),
+        _flag("stopped"),
+        _flag("handed_over"),
+        _refers("fk_shipments_gift_card", "gift_card", "stored_value_accounts.account_id"),
+        _refers("fk_shipments_order_id", "order_id", "orders.order_id"),
         sa.PrimaryKeyConstraint("order_id", "shipment_id", name="pk_shipments"),
     )
+    op.create_index("ix_shipments_label_reference", "shipments", ["label_reference"])
+    op.create_index("ix_shipments_tracking_number", "shipments", ["tracking_number"])
     op.create_table(
         "tenders",
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("tender_id", sa.Text(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum(
-                "card", "gift_card", "store_credit", name="kind", native_enum=False, create_constraint=True, length=40
-            ),
-            nullable=False,
-        ),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("reference", sa.Text(), nullable=False),
-        sa.Column("refunded", sa.BigInteger(), nullable=False),
-        sa.Column("released", sa.BigInteger(), nullable=False),
-        sa.Column("put_back", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("amount >= 0 AND refunded >= 0 AND released >= 0", name="ck_tenders_amounts"),
-        sa.CheckConstraint("put_back >= 0 AND put_back <= amount", name="ck_tenders_put_back"),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_tenders_order_id"),
+        _text("order_id"),
+        _text("tender_id"),
+        _count("position"),
+        _one_of("kind", _TENDERS),
+        _amount("amount"),
+        _text("reference"),
+        _amount("put_back"),
+        _check("ck_tenders_amounts", "amount >= 0"),
+        _check("ck_tenders_put_back", "put_back >= 0 AND put_back <= amount"),
+        _refers("fk_tenders_order_id", "order_id", "orders.order_id"),
         sa.PrimaryKeyConstraint("order_id", "tender_id", name="pk_tenders"),
     )
+    op.create_index("ix_tenders_reference", "tenders", ["reference"])
     op.create_table(
-        "documents",
-        sa.Column("number", sa.Text(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum("credit_note", "debit_note", name="kind", native_enum=False, create_constraint=True, length=40),
-            nullable=False,
-        ),
-        sa.Column("cancellation_id", sa.Text(), nullable=False),
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("total", sa.BigInteger(), nullable=False),
-        sa.Column("tax", sa.BigInteger(), nullable=False),
-        sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("total > 0 AND tax >= 0 AND tax <= total", name="ck_documents_amounts"),
-        sa.ForeignKeyConstraint(
-            ["cancellation_id"], ["cancellations.cancellation_id"], name="fk_documents_cancellation_id"
-        ),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_documents_order_id"),
-        sa.PrimaryKeyConstraint("number", name="pk_documents"),
-        sa.UniqueConstraint("cancellation_id", "kind", name="uq_documents_cancellation_id_kind"),
+        "webhook_events",
+        _one_of("provider", _PROVIDERS),
+        _text("event_id"),
+        _text("kind"),
+        _text("subject", nullable=True),
+        _flag("may_undo_outcome"),
+        _text("order_id", nullable=True),
+        _time("received_at"),
+        _time("due_at"),
+        _count("attempts"),
+        _time("delivered_at", nullable=True),
+        _text("given_up_why", nullable=True),
+        _check("ck_webhook_events_delivered_or_given_up", "delivered_at IS NULL OR given_up_why IS NULL"),
+        _refers("fk_webhook_events_order_id", "order_id", "orders.order_id"),
+        sa.PrimaryKeyConstraint("provider", "event_id", name="pk_webhook_events"),
     )
-    op.create_index("ix_documents_order_id", "documents", ["order_id"], unique=False)
-    op.create_table(
-        "effects",
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum(
-                "hold_order",
-                "release_order",
-                "withdraw_pick",
-                "resume_pick",
-                "relabel",
-                "restore_balance",
-                "take_back_balance",
-                "credit",
-                "revoke_credit",
-                "close_order",
-                name="kind",
-                native_enum=False,
-                create_constraint=True,
-                length=40,
-            ),
-            nullable=False,
-        ),
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("cancellation_id", sa.Text(), nullable=True),
-        sa.Column("reference", sa.Text(), nullable=True),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["cancellation_id"], ["cancellations.cancellation_id"], name="fk_effects_cancellation_id"
-        ),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.order_id"], name="fk_effects_order_id"),
-        sa.PrimaryKeyConstraint("key", name="pk_effects"),
+    op.create_index(
+        "ix_webhook_events_due",
+        "webhook_events",
+        ["due_at"],
+        **_where("order_id IS NOT NULL AND delivered_at IS NULL AND given_up_why IS NULL"),
     )
-    op.create_index("ix_effects_cancellation_id", "effects", ["cancellation_id"], unique=False)
-    op.create_index("ix_effects_order_id", "effects", ["order_id"], unique=False)
-    op.create_table(
-        "ledger_transfers",
-        sa.Column("transfer_id", sa.Integer(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("cancellation_id", sa.Text(), nullable=False),
-        sa.Column(
-            "debit_account",
-            sa.Enum(
-                "sales_returns",
-                "tax_payable",
-                "refunds_payable",
-                "gateway_clearing",
-                "gift_card_liability",
-                "store_credit_liability",
-                "manual_clearing",
-                name="debit_account",
-                native_enum=False,
-                create_constraint=True,
-                length=40,
-            ),
-            nullable=False,
-        ),
-        sa.Column(
-            "credit_account",
-            sa.Enum(
-                "sales_returns",
-                "tax_payable",
-                "refunds_payable",
-                "gateway_clearing",
-                "gift_card_liability",
-                "store_credit_liability",
-                "manual_clearing",
-                name="credit_account",
-                native_enum=False,
-                create_constraint=True,
-                length=40,
-            ),
-            nullable=False,
-        ),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("reference", sa.Text(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("reference <> ''", name="ck_ledger_transfers_reference"),
-        sa.CheckConstraint("amount > 0", name="ck_ledger_transfers_amount"),
-        sa.CheckConstraint("debit_account <> credit_account", name="ck_ledger_transfers_two_accounts"),
-        sa.ForeignKeyConstraint(
-            ["cancellation_id"], ["cancellations.cancellation_id"], name="fk_ledger_transfers_cancellation_id"
-        ),
-        sa.PrimaryKeyConstraint("transfer_id", name="pk_ledger_transfers"),
-        sa.UniqueConstraint("key", name="uq_ledger_transfers_key"),
-    )
-    op.create_index("ix_ledger_transfers_cancellation_id", "ledger_transfers", ["cancellation_id"], unique=False)
+    op.create_index("ix_webhook_events_order_id", "webhook_events", ["order_id"])
+    op.create_index("ix_webhook_events_received_at", "webhook_events", ["received_at"])
     op.create_table(
         "shipment_lines",
-        sa.Column("order_id", sa.Text(), nullable=False),
-        sa.Column("shipment_id", sa.Text(), nullable=False),
-        sa.Column("line_id", sa.Text(), nullable=False),
-        sa.Column("quantity", sa.Integer(), nullable=False),
-        sa.Column("taken_out", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "quantity > 0 AND taken_out >= 0 AND taken_out <= quantity", name="ck_shipment_lines_taken_out"
-        ),
+        _text("order_id"),
+        _text("shipment_id"),
+        _text("line_id"),
+        _count("quantity"),
+        _count("taken_out"),
+        _check("ck_shipment_lines_taken_out", "quantity > 0 AND taken_out >= 0 AND taken_out <= quantity"),
         sa.ForeignKeyConstraint(
             ["order_id", "line_id"],
             ["order_lines.order_id", "order_lines.line_id"],
@@ -361,35 +355,37 @@ def upgrade() -> None:
     )
     op.create_table(
         "stored_value_entries",
-        sa.Column("entry_id", sa.Integer(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("account_id", sa.Text(), nullable=False),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("order_id", sa.Text(), nullable=True),
-        sa.Column("tender_id", sa.Text(), nullable=True),
-        sa.Column("undoes", sa.Text(), nullable=True),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("amount <> 0", name="ck_stored_value_entries_amount"),
-        sa.ForeignKeyConstraint(
-            ["account_id"], ["stored_value_accounts.account_id"], name="fk_stored_value_entries_account_id"
-        ),
+        _count("entry_id"),
+        _text("key"),
+        _text("account_id"),
+        _amount("amount"),
+        _text("order_id", nullable=True),
+        _text("tender_id", nullable=True),
+        _text("undoes", nullable=True),
+        _time("at"),
+        _check("ck_stored_value_entries_amount", "amount <> 0"),
+        _refers("fk_stored_value_entries_account_id", "account_id", "stored_value_accounts.account_id"),
         sa.ForeignKeyConstraint(
             ["order_id", "tender_id"],
             ["tenders.order_id", "tenders.tender_id"],
             name="fk_stored_value_entries_order_id_tender_id",
         ),
-        sa.ForeignKeyConstraint(["undoes"], ["stored_value_entries.key"], name="fk_stored_value_entries_undoes"),
+        _refers("fk_stored_value_entries_undoes", "undoes", "stored_value_entries.key"),
         sa.PrimaryKeyConstraint("entry_id", name="pk_stored_value_entries"),
         sa.UniqueConstraint("key", name="uq_stored_value_entries_key"),
         sa.UniqueConstraint("undoes", name="uq_stored_value_entries_undoes"),
     )
-    op.create_index("ix_stored_value_entries_account_id", "stored_value_entries", ["account_id"], unique=False)
-    op.create_index("ix_stored_value_entries_tender", "stored_value_entries", ["order_id", "tender_id"], unique=False)
+    op.create_index("ix_stored_value_entries_account_id", "stored_value_entries", ["account_id"])
+    op.create_index("ix_stored_value_entries_tender", "stored_value_entries", ["order_id", "tender_id"])
 
     counters = sa.table("document_counters", sa.column("kind", sa.Text), sa.column("last", sa.Integer))
-    op.bulk_insert(counters, [{"kind": "credit_note", "last": 0}, {"kind": "debit_note", "last": 0}])
+    op.bulk_insert(counters, [{"kind": kind, "last": 0} for kind in _DOCUMENTS.split()])
+    _append_only()
 
-    if op.get_bind().dialect.name == "postgresql":
+
+def _append_only() -> None:
+    postgresql = op.get_bind().dialect.name == "postgresql"
+    if postgresql:
         op.execute(
             """
             CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -399,14 +395,14 @@ def upgrade() -> None:
             """
         )
     for table in APPEND_ONLY:
-        if op.get_bind().dialect.name == "postgresql":
+        if postgresql:
             op.execute(
                 f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
                 "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
             )
-        else:
-            for change in ("UPDATE", "DELETE"):
-                op.execute(
-                    f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
-                    f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-                )
+            continue
+        for change in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )

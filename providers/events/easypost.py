@@ -25,7 +25,7 @@ from providers.order_book.port import Provider, ProviderEvent
 
 _PAGE = 100
 _TRAVELLING = {"in_transit", "out_for_delivery", "available_for_pickup", "delivered"}
-"""A parcel whose label was voided does none of these, nor does one that was turned round."""
+"""A parcel whose label was voided does none of these, nor does one that is coming back."""
 _KINDS = ("tracker.", "refund.")
 """How the kinds begin that a cancellation waits for."""
 
@@ -45,7 +45,7 @@ class EasyPostEvent(BaseModel):
     description: Text
     result: _Object
 
-    def told(self) -> ProviderEvent:
+    def to_provider_event(self) -> ProviderEvent:
         event = ProviderEvent(provider=Provider.EASYPOST, event_id=self.id, kind=self.description)
         if not self.description.startswith(_KINDS):
             return event
@@ -53,7 +53,7 @@ class EasyPostEvent(BaseModel):
             update={
                 "shipment": self.result.shipment_id,
                 "tracking_number": self.result.tracking_code,
-                "amiss": self.result.status in _TRAVELLING,
+                "may_undo_outcome": self.result.status in _TRAVELLING,
             }
         )
 
@@ -116,7 +116,7 @@ class EasyPostEvents:
         attempts = await self._asked(_Payloads, lambda: self._client.event.retrieve_all_payloads(event_id))
         for attempt in attempts.payloads:
             try:
-                event = EasyPostEvent.model_validate_json(attempt.request_body).told()
+                event = EasyPostEvent.model_validate_json(attempt.request_body).to_provider_event()
             except ValidationError:
                 continue
             if event.event_id == event_id:

@@ -1,4 +1,4 @@
-"""What providers have told, or would have: the list of their events, for those whose webhook never came."""
+"""The list that providers keep of their events, for those whose webhook never came."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -23,7 +23,7 @@ class EventSource(Protocol):
 
     def since(self, at: datetime, known: Known) -> AsyncIterator[ProviderEvent]:
         """The events that were made then or later and are not `known`, of the kinds that a cancellation waits for, read by
-        the same rules as the bodies of webhooks. An event of which its provider does not tell what it is about is left out:
+        the same rules as the bodies of webhooks. An event of which its provider does not say what it is about is left out:
         kept like that, its webhook would be taken for a repetition.
 
         Raises Unavailable when there is no usable answer, and Refused (PROVIDER_REJECTED_CREDENTIALS) when the key is not

@@ -50,7 +50,7 @@ class StripeEvent(BaseModel):
     type: Text
     data: _Data
 
-    def told(self) -> ProviderEvent:
+    def to_provider_event(self) -> ProviderEvent:
         about = self.data.object
         event = ProviderEvent(provider=Provider.STRIPE, event_id=self.id, kind=self.type)
         if self.type not in KINDS:
@@ -60,7 +60,7 @@ class StripeEvent(BaseModel):
             update={
                 "payment": payment,
                 "refund": about.id if about.object == "refund" else None,
-                "amiss": about.object == "refund" and about.status in _UNDONE,
+                "may_undo_outcome": about.object == "refund" and about.status in _UNDONE,
             },
         )
 
@@ -88,7 +88,7 @@ class StripeEvents:
         listed = self._listed(at)
         while (body := await _next(listed)) is not None:
             try:
-                event = StripeEvent.model_validate(body).told()
+                event = StripeEvent.model_validate(body).to_provider_event()
             except ValidationError:
                 continue  # its webhook is refused too
             if not await known(event.event_id):

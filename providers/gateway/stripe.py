@@ -387,7 +387,7 @@ def _payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes
         reference=intent.id,
         captured=captured,
         capturable=_money(intent.amount_capturable, intent.currency),
-        refunded=Money.total((refund.amount for refund in refunds if not refund.status.dead), captured.currency),
+        refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),
         dispute=_dispute(disputes),
         mandate=_mandate(intent) is not None,
         released=intent.status == "canceled" or part_taken,

@@ -1,15 +1,60 @@
 """The end of a cancellation in the OMS: fulfilments first, then the lines, then the order."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import case, update
+from sqlalchemy import ColumnElement, update
+from sqlalchemy import case as when
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
+from domain.case import Case
+from domain.facts import OrderClosed
+from domain.money import Money
 from domain.order import OrderState
-from domain.outcome import CarriedOut
-from providers.order_book.port import Closing
-from providers.order_book.tables import CancellationRow, OrderRow, StockRow
+from domain.plan import PlannedLine
+from domain.shipment import Stop, StopStatus
+from providers.order_book.tables import OrderRow, StockRow
+
+_STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
+_COMING_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
+_GONE = {*_COMING_BACK, StopStatus.LOST, StopStatus.MOVING}
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What leaves the order, by a cancellation's facts: the lines, and the shipping is credited. `stopped` are the shipments
+    that were stopped or written off. Those that are `gone` have left the warehouse, and the goods of those that are
+    `coming_back` are restocked when they arrive. Everything else only releases the promise, and stock on hand stays."""
+
+    lines: tuple[PlannedLine, ...]
+    shipping: Money
+    stopped: frozenset[str]
+    coming_back: frozenset[str]
+    gone: frozenset[str]
+
+    @classmethod
+    def of(cls, case: Case) -> "Closing":
+        plan = case.plan
+        assert plan is not None, "an order is closed after the decision"
+
+        def shipments(stops: tuple[Stop, ...]) -> frozenset[str]:
+            return frozenset(stop.shipment_id for stop in stops)
+
+        return cls(
+            lines=plan.lines,
+            shipping=plan.shipping,
+            stopped=shipments(tuple(stop for stop in case.stops if stop.status not in _STILL_TRAVELLING)),
+            coming_back=shipments(tuple(stop for stop in case.stops if stop.status in _COMING_BACK)),
+            gone=shipments(tuple(stop for stop in case.stops if stop.status in _GONE)),
+        )
+
+    @classmethod
+    def before(cls, case: Case) -> "Closing":
+        """What had left the order when it was closed last."""
+        last = max(at for at, entry in enumerate(case.entries) if isinstance(entry.fact, OrderClosed))
+        return cls.of(Case(case.entries[:last]))
 
 
 @dataclass
@@ -21,17 +66,11 @@ class _StockChange:
 
 async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> None:
     """Take the cancelled units out of the order's parcels, lines and reservations."""
-    for shipment in order.shipments:
-        if shipment.shipment_id in closing.stopped:
-            shipment.stopped = True
-            # What was not cancelled of a stopped parcel goes back to the warehouse's work: it is in no parcel any more.
-            for part in shipment.lines:
-                part.taken_out = part.quantity
-
+    _stop(order, closing)
     shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
     lines = {line.line_id: line for line in order.lines}
     stock: defaultdict[str, _StockChange] = defaultdict(_StockChange)
-    for planned in closing.plan.lines:
+    for planned in closing.lines:
         line = lines[planned.line_id]
         change = stock[line.sku]
         parcel = shipments[planned.shipment_id] if planned.shipment_id is not None else None
@@ -46,69 +85,62 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
         if planned.shipment_id in closing.coming_back:
             change.expected_back += planned.quantity
         if planned.shipment_id in closing.gone:
-            # The carrier knows that these left before the warehouse has booked it: they are not on hand any more, and
-            # would be counted twice when they arrive.
+            # The carrier knows that these left before the warehouse has booked it: they are not on hand any more, and would
+            # be counted twice when they arrive.
             change.on_hand -= promised
-    # In one sequence for all transactions, because the rows are shared between orders.
-    for sku, change in sorted(stock.items()):
-        await session.execute(
-            update(StockRow)
-            .where(StockRow.sku == sku)
-            .values(
-                on_hand=StockRow.on_hand + change.on_hand,
-                reserved=StockRow.reserved + change.reserved,
-                expected_back=StockRow.expected_back + change.expected_back,
-            )
-        )
-
+    await _book(session, stock)
     for shipment in order.shipments:
         # It has left, whatever the warehouse knows of it: its units are counted above.
         shipment.handed_over = shipment.handed_over or shipment.shipment_id in closing.gone
 
-    order.shipping_credited += closing.plan.shipping.amount
+    order.shipping_credited += closing.shipping.amount
     if all(line.cancelled == line.quantity for line in order.lines):
         order.state = OrderState.CANCELLED
     elif any(line.cancelled for line in order.lines):
         order.state = OrderState.PARTIALLY_CANCELLED
 
 
-async def count_back(session: AsyncSession, order: OrderRow, closing: Closing) -> None:
-    """Of a cancellation that was opened again: parcels that were in the warehouse when it was first closed, and have left
-    it since. Their units count as on hand until they are known to have left."""
+async def count_back(session: AsyncSession, order: OrderRow, before: Closing, now: Closing) -> None:
+    """Of an order that was closed before: parcels that have left the warehouse since, that come back after all, or that do
+    not. Their units count as on hand until they are known to have left."""
+    _stop(order, now)
     lines = {line.line_id: line for line in order.lines}
+    stock: defaultdict[str, _StockChange] = defaultdict(_StockChange)
     for shipment in order.shipments:
-        if shipment.shipment_id in closing.gone and not shipment.handed_over:
-            shipment.handed_over = True
-            back = shipment.shipment_id in closing.coming_back
-            for planned in closing.plan.lines:
-                if planned.shipment_id == shipment.shipment_id:
-                    await session.execute(
-                        update(StockRow)
-                        .where(StockRow.sku == lines[planned.line_id].sku)
-                        .values(
-                            # Sold meanwhile: the shelf is empty already, and the warehouse sees at its next count why.
-                            on_hand=case(
-                                (StockRow.on_hand >= planned.quantity, StockRow.on_hand - planned.quantity), else_=0
-                            ),
-                            expected_back=StockRow.expected_back + (planned.quantity if back else 0),
-                        )
-                    )
+        left = shipment.shipment_id in now.gone - before.gone and not shipment.handed_over
+        back = (shipment.shipment_id in now.coming_back) - (shipment.shipment_id in before.coming_back)
+        for planned in now.lines:
+            if planned.shipment_id == shipment.shipment_id:
+                change = stock[lines[planned.line_id].sku]
+                change.on_hand -= planned.quantity * left
+                change.expected_back += planned.quantity * back
+        shipment.handed_over = shipment.handed_over or left
+    await _book(session, stock)
 
 
-def note_reversals(order: OrderRow, cancellation: CancellationRow, closing: Closing) -> None:
-    """In the place of what the cancellation noted before, when it was closed before."""
-    tenders = {tender.tender_id: tender for tender in order.tenders}
-    for sign, reversals in (
-        (-1, cancellation.carried_out.reversals if cancellation.carried_out else ()),
-        (1, closing.reversals),
-    ):
-        for reversal in reversals:
-            tender = tenders[reversal.tender_id]
-            tender.refunded += sign * reversal.refunded.amount
-            tender.released += sign * reversal.released.amount
-    cancellation.carried_out = CarriedOut(
-        plan=closing.plan,
-        stops=closing.stops,
-        reversals=closing.reversals,
-        credit_note=closing.result.credit_note,
-    )
+def _stop(order: OrderRow, closing: Closing) -> None:
+    for shipment in order.shipments:
+        if shipment.shipment_id in closing.stopped:
+            shipment.stopped = True
+            # What was not cancelled of a stopped parcel goes back to the warehouse's work: it is in no parcel any more.
+            for part in shipment.lines:
+                part.taken_out = part.quantity
+
+
+async def _book(session: AsyncSession, stock: Mapping[str, _StockChange]) -> None:
+    """In one sequence for all transactions, because the rows are shared between orders."""
+    for sku, change in sorted(stock.items()):
+        await session.execute(
+            update(StockRow)
+            .where(StockRow.sku == sku)
+            .values(
+                on_hand=_changed(StockRow.on_hand, change.on_hand),
+                reserved=StockRow.reserved + change.reserved,
+                expected_back=_changed(StockRow.expected_back, change.expected_back),
+            )
+        )
+
+
+def _changed(count: InstrumentedAttribute[int], by: int) -> ColumnElement[int]:
+    """Never below zero: sold or booked in meanwhile, and the warehouse sees at its next count why."""
+    return when((count + by >= 0, count + by), else_=0)

@@ -3,13 +3,15 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
+from domain.keys import EffectKey
+from providers.order_book.columns import EffectKind
 from providers.order_book.reading import now
-from providers.order_book.tables import EffectKind, EffectRow
+from providers.order_book.tables import EffectRow
 
 
-async def find_effect(session: AsyncSession, key: str, kind: EffectKind) -> EffectRow | None:
+async def find_effect(session: AsyncSession, key: EffectKey, kind: EffectKind) -> EffectRow | None:
     """What this key has done already. Refused: IDEMPOTENCY_CONFLICT when that was something else."""
-    found = await session.get(EffectRow, key)
+    found = await session.get(EffectRow, str(key))
     if found is not None and found.kind is not kind:
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -20,14 +22,15 @@ async def find_effect(session: AsyncSession, key: str, kind: EffectKind) -> Effe
 
 
 def record_effect(
-    session: AsyncSession,
-    key: str,
-    kind: EffectKind,
-    *,
-    order_id: str,
-    cancellation_id: str | None,
-    reference: str | None = None,
+    session: AsyncSession, key: EffectKey, kind: EffectKind, *, order_id: str, reference: str | None = None
 ) -> None:
     session.add(
-        EffectRow(key=key, kind=kind, order_id=order_id, cancellation_id=cancellation_id, reference=reference, at=now())
+        EffectRow(
+            key=str(key),
+            kind=kind,
+            order_id=order_id,
+            cancellation_id=key.cancellation_id,
+            reference=reference,
+            at=now(),
+        )
     )

@@ -4,12 +4,16 @@ Every writing method locks the order's row before it looks at anything else. On 
 enough: of two transactions about one order the second waits, and then sees all that the first wrote. What orders share
 (stock, stored value accounts, document counters) is locked after the order and always in that sequence, so no two
 transactions wait for each other. On SQLite a writing transaction takes the one write lock as it begins: a lock taken
-later, when another writer came between, fails at once with "database is locked" instead of waiting.
+later, when another writer came between, fails at once with "database is locked" instead of waiting. SQLite itself lets
+writers wait by trying again and again, so that under load the unlucky one fails; the writers of one process therefore queue
+before they try, and its own lock is left for other processes.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +29,9 @@ _BEGIN = "order_book_begin"
 # resources (53), server shutting down or starting (57P0x), serialisation failure, deadlock, lock timeout.
 _POSTGRES_TRANSIENT = ("08", "53", "57P0", "40001", "40P01", "55P03")
 _SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL")
+
+
+_writers: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]]" = WeakKeyDictionary()
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -84,7 +91,7 @@ async def transaction(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterat
     caller need not know: the same call with the same key then returns what was committed.
     """
     try:
-        async with sessions.begin() as session:
+        async with _turn_to_write(sessions), sessions.begin() as session:
             yield session
     except DBAPIError as error:
         if _transient(error):
@@ -92,6 +99,16 @@ async def transaction(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterat
         raise
     except (OSError, NoConnectionFree) as error:
         raise Unavailable("The order book's database is not reachable at the moment.") from error
+
+
+def _turn_to_write(sessions: async_sessionmaker[AsyncSession]) -> AbstractAsyncContextManager[None]:
+    """The place in the queue of a file's writers, first come, first served. Whoever reads, or writes to PostgreSQL, needs
+    none."""
+    engine: AsyncEngine = sessions.kw["bind"]
+    if engine.name != "sqlite" or _BEGIN not in engine.sync_engine.get_execution_options():
+        return nullcontext()
+    queues = _writers.setdefault(asyncio.get_running_loop(), {})
+    return queues.setdefault(engine.url.database or "", asyncio.Lock())
 
 
 def _transient(error: DBAPIError) -> bool:

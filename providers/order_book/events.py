@@ -1,4 +1,4 @@
-"""The providers' events: kept once each before they are acknowledged, and told to the order's cancellation afterwards."""
+"""The providers' events: kept once each before they are acknowledged, and sent to the order's cancellation afterwards."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,11 +7,12 @@ from sqlalchemy import CursorResult, delete, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from domain.outcome import CarriedOut, Outcome
+from domain.case import Case
+from domain.outcome import Outcome
 from providers.order_book.engine import transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
-from providers.order_book.reading import now
-from providers.order_book.tables import CancellationRow, OrderRow, ShipmentRow, TenderRow, WebhookEventRow
+from providers.order_book.reading import cases_of, now
+from providers.order_book.tables import CancellationRow, ShipmentRow, TenderRow, WebhookEventRow
 
 _CLAIM = timedelta(minutes=1)
 
@@ -24,7 +25,7 @@ class SqlProviderEvents:
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
         self._insert = postgresql.insert if engine.name == "postgresql" else sqlite.insert
 
-    async def ready(self) -> None:
+    async def check_ready(self) -> None:
         """Raises Unavailable unless the database answers."""
         async with transaction(self._reads) as session:
             await session.execute(text("SELECT 1"))
@@ -42,7 +43,7 @@ class SqlProviderEvents:
                     event_id=event.event_id,
                     kind=event.kind,
                     subject=event.refund or event.tracking_number,
-                    amiss=event.amiss,
+                    may_undo_outcome=event.may_undo_outcome,
                     order_id=order_id,
                     received_at=at,
                     due_at=at,
@@ -55,20 +56,20 @@ class SqlProviderEvents:
                 return EventStatus.REPEATED
             return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
 
-    async def knows(self, provider: Provider, event_id: str) -> bool:
+    async def is_known(self, provider: Provider, event_id: str) -> bool:
         """Whether the event was kept already. `receive` has the last word."""
         async with transaction(self._reads) as session:
             return await session.get(WebhookEventRow, (provider, event_id)) is not None
 
-    async def due(self, at: datetime, limit: int) -> Sequence[DueEvent]:
-        """Claim events that nobody has been told of, oldest first. They are due again in a minute: when the claimant dies,
-        another one tells them."""
+    async def claim_due(self, at: datetime, limit: int) -> Sequence[DueEvent]:
+        """Claim events that have not been delivered, oldest first. They are due again in a minute: where the claimant is
+        lost, another one delivers them."""
         async with transaction(self._writes) as session:
             rows = await session.scalars(
                 select(WebhookEventRow)
                 .where(
                     WebhookEventRow.order_id.is_not(None),
-                    WebhookEventRow.told_at.is_(None),
+                    WebhookEventRow.delivered_at.is_(None),
                     WebhookEventRow.given_up_why.is_(None),
                     WebhookEventRow.due_at <= at,
                 )
@@ -87,53 +88,67 @@ class SqlProviderEvents:
                         event_id=row.event_id,
                         order_id=row.order_id,
                         subject=row.subject,
-                        amiss=row.amiss,
+                        may_undo_outcome=row.may_undo_outcome,
                         attempts=row.attempts,
                     )
                 )
             return claimed
 
-    async def ended(self, event: DueEvent) -> EndedCancellation | None:
+    async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none."""
+        of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == event.order_id)
         async with transaction(self._reads) as session:
-            rows = await session.scalars(
-                select(CancellationRow).where(
-                    CancellationRow.order_id == event.order_id,
-                    CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
-                )
+            cases = await cases_of(
+                session, of_order.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
             )
-            about = next((row for row in rows if row.carried_out and event.subject in _subjects(row.carried_out)), None)
-            if about is None:
+            case = next((case for case in cases if event.subject in _subjects(case)), None)
+            if case is None or case.request is None:
                 return None
-            held_by = await session.scalar(select(OrderRow.held_by).where(OrderRow.order_id == event.order_id))
-            return EndedCancellation(request=about.request, busy=held_by is not None)
+            return EndedCancellation(request=case.request, busy=await _is_under_way(session, event.order_id))
 
-    async def held(self, order_id: str) -> bool:
-        """Whether a cancellation of the order is under way."""
+    async def is_under_way(self, order_id: str) -> bool:
+        """Whether a cancellation of the order is open."""
         async with transaction(self._reads) as session:
-            return await session.scalar(select(OrderRow.held_by).where(OrderRow.order_id == order_id)) is not None
+            return await _is_under_way(session, order_id)
 
-    async def told(self, event: DueEvent, at: datetime) -> None:
+    async def mark_delivered(self, event: DueEvent, at: datetime) -> None:
         async with transaction(self._writes) as session:
-            (await _row(session, event)).told_at = at
+            (await _row(session, event)).delivered_at = at
 
-    async def delayed(self, event: DueEvent, until: datetime) -> None:
+    async def delay(self, event: DueEvent, until: datetime) -> None:
         async with transaction(self._writes) as session:
             (await _row(session, event)).due_at = until
 
-    async def given_up(self, event: DueEvent, why: str) -> None:
+    async def give_up(self, event: DueEvent, why: str) -> None:
         async with transaction(self._writes) as session:
             (await _row(session, event)).given_up_why = why
 
-    async def forget(self, before: datetime) -> None:
-        """Delete what arrived before then; no provider repeats an event for that long."""
+    async def forget_before(self, before: datetime) -> None:
+        """Delete what arrived before then and needs nothing more; no provider repeats an event for that long. What could not
+        be delivered is kept until it is, or somebody gives it up."""
+        done = or_(
+            WebhookEventRow.order_id.is_(None),
+            WebhookEventRow.delivered_at.is_not(None),
+            WebhookEventRow.given_up_why.is_not(None),
+        )
         async with transaction(self._writes) as session:
-            await session.execute(delete(WebhookEventRow).where(WebhookEventRow.received_at < before))
+            await session.execute(delete(WebhookEventRow).where(WebhookEventRow.received_at < before, done))
 
 
-def _subjects(done: CarriedOut) -> set[str | None]:
-    refunds = {refund.reference for reversal in done.reversals for refund in reversal.refunds}
-    return refunds | {planned.shipment.tracking_number for planned in done.plan.shipments} - {None}
+async def _is_under_way(session: AsyncSession, order_id: str) -> bool:
+    found = await session.scalar(
+        select(CancellationRow.cancellation_id).where(
+            CancellationRow.order_id == order_id, CancellationRow.closed_at.is_(None)
+        )
+    )
+    return found is not None
+
+
+def _subjects(case: Case) -> set[str]:
+    """What the outcome rests on: the refunds that have not failed, and the parcels that were stopped."""
+    refunds = {r.reference for reversal in case.reversals for r in reversal.refunds if not r.status.has_failed}
+    parcels = {planned.shipment.tracking_number for planned in case.plan.shipments} if case.plan else set()
+    return refunds | {number for number in parcels if number}
 
 
 async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:

@@ -1,4 +1,5 @@
-"""The outbox: notices are written with the effect that they tell of, and handed to whoever sends them."""
+"""The outbox: notices are written with the effect that they are about, and requests that have to wait; both are handed to
+whoever sends them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,18 +7,20 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from providers.order_book.port import NewNotice, Notice, NoticeLine
-from providers.order_book.reading import now
-from providers.order_book.tables import CustomerRow, NoticeRow, OrderLineRow, OrderRow
+from domain.keys import cancellation_id
+from domain.request import CancellationRequest
+from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeLine
+from providers.order_book.reading import lock_order, now
+from providers.order_book.tables import CustomerRow, DeferredRequestRow, NoticeRow, OrderLineRow, OrderRow
 
 _CLAIM = timedelta(minutes=1)
 _STAFF_LANGUAGE = "en"
 
 
-async def put_notices(session: AsyncSession, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
-    """A cancellation tells each thing once, whichever effect comes first with it."""
+async def put_notices(session: AsyncSession, cancellation: str, order_id: str, notices: Sequence[NewNotice]) -> None:
+    """A cancellation sends each notice once, whichever effect comes first with it."""
     for notice in notices:
-        notice_id = "/".join(part for part in (cancellation_id, notice.kind.value, notice.about) if part)
+        notice_id = "/".join(part for part in (cancellation, notice.kind.value, notice.about) if part)
         if await session.get(NoticeRow, notice_id) is None:
             session.add(
                 NoticeRow(
@@ -34,14 +37,14 @@ async def put_notices(session: AsyncSession, cancellation_id: str, order_id: str
 
 
 async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Notice]:
-    """Claimed notices are due again in a minute: when the claimant dies, another one sends them. Two claimants at a time
+    """Claimed notices are due again in a minute: when the claimant is lost, another one sends them. Two claimants at a time
     get different ones."""
     found = await session.execute(
         select(NoticeRow, CustomerRow.email, CustomerRow.language)
         .join(OrderRow, OrderRow.order_id == NoticeRow.order_id)
         .join(CustomerRow, CustomerRow.customer_id == OrderRow.customer_id)
         .where(NoticeRow.sent_at.is_(None), NoticeRow.refused_why.is_(None), NoticeRow.due_at <= at)
-        .order_by(NoticeRow.created_at, NoticeRow.notice_id)
+        .order_by(NoticeRow.due_at, NoticeRow.notice_id)  # as its index goes: a backlog is not sorted
         .limit(limit)
         .with_for_update(of=NoticeRow, skip_locked=True)
     )
@@ -52,12 +55,12 @@ async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Not
         row.attempts += 1
         row.due_at = at + _CLAIM
         content = row.content
-        told = {name: getattr(content, name) for name in type(content).model_fields}
-        told["lines"] = _titled(row.order_id, content.lines, titles)
-        told["left_out"] = _titled(row.order_id, content.left_out, titles)
+        fields = {name: getattr(content, name) for name in type(content).model_fields}
+        fields["lines"] = _titled(row.order_id, content.lines, titles)
+        fields["left_out"] = _titled(row.order_id, content.left_out, titles)
         claimed.append(
             Notice(
-                **told,
+                **fields,
                 notice_id=row.notice_id,
                 order_id=row.order_id,
                 email=content.to or email,
@@ -84,3 +87,45 @@ def _titled(
     return tuple(
         line.model_copy(update={"title": titles.get((order_id, line.line_id), line.line_id)}) for line in lines
     )
+
+
+# Requests that have to wait
+
+
+async def defer_request(session: AsyncSession, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
+    request = deferred.request
+    await lock_order(session, request.order_id)
+    if await session.get(DeferredRequestRow, (request.order_id, request.request_id)) is None:
+        session.add(
+            DeferredRequestRow(
+                order_id=request.order_id,
+                request_id=request.request_id,
+                request=request,
+                received_at=deferred.received_at,
+                due_at=now(),
+                attempts=0,
+            )
+        )
+    opens = cancellation_id(request.order_id, request.request_id)
+    await put_notices(session, opens, request.order_id, notices)
+
+
+async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) -> list[DeferredRequest]:
+    """Claimed as notices are."""
+    rows = await session.scalars(
+        select(DeferredRequestRow)
+        .where(DeferredRequestRow.sent_at.is_(None), DeferredRequestRow.due_at <= at)
+        .order_by(DeferredRequestRow.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = []
+    for row in rows:
+        row.attempts += 1
+        row.due_at = at + _CLAIM
+        claimed.append(DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts))
+    return claimed
+
+
+async def deferred_row(session: AsyncSession, request: CancellationRequest) -> DeferredRequestRow:
+    return await session.get_one(DeferredRequestRow, (request.order_id, request.request_id), with_for_update=True)

@@ -1,4 +1,4 @@
-"""Documents and the ledger. Both only grow: what was wrong is taken back by another document and contra transfers."""
+"""Documents: credit notes and debit notes with gapless numbers. What was wrong is taken back by another document."""
 
 from collections.abc import Sequence
 
@@ -6,38 +6,31 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
+from domain.facts import Credited, CreditRevoked, Run
+from domain.keys import EffectKey
 from domain.money import Money
-from domain.order import TenderKind
+from providers.order_book.columns import DocumentKind, EffectKind
 from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.ledger import post_contra, post_credit, settle, take_settlement_back
 from providers.order_book.outbox import put_notices
-from providers.order_book.port import Credit, CreditedTender, CreditNote, NewNotice
+from providers.order_book.port import Credit, CreditNote, NewNotice
 from providers.order_book.reading import lock_order, now
-from providers.order_book.tables import (
-    CancellationRow,
-    DocumentCounterRow,
-    DocumentKind,
-    DocumentRow,
-    EffectKind,
-    LedgerAccount,
-    TransferRow,
-)
+from providers.order_book.tables import DocumentCounterRow, DocumentRow
+from providers.register.writing import case_of, lock, note_and_end
 
 _PREFIX = {DocumentKind.CREDIT_NOTE: "CN", DocumentKind.DEBIT_NOTE: "DN"}
-_SETTLED_FROM = {
-    TenderKind.CARD: LedgerAccount.GATEWAY_CLEARING,
-    TenderKind.GIFT_CARD: LedgerAccount.GIFT_CARD_LIABILITY,
-    TenderKind.STORE_CREDIT: LedgerAccount.STORE_CREDIT_LIABILITY,
-    TenderKind.MARKETPLACE: LedgerAccount.MARKETPLACE_CLEARING,
-}
 
 
-async def issue_credit(session: AsyncSession, credit: Credit, notices: Sequence[NewNotice], *, key: str) -> CreditNote:
+async def issue_credit(
+    session: AsyncSession, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+) -> CreditNote:
     currency = credit.total.currency
-    if credit.total.amount <= 0 or credit.total != Money.total(
-        (tender.amount for tender in credit.tenders if not tender.failed), currency
-    ):
-        raise ValueError("a credit note is over the sum of its tenders, and over more than zero")
+    given = Money.total((tender.amount for tender in credit.tenders if not tender.failed), currency)
+    if credit.total.amount <= 0 or credit.total > given:
+        # Less than the sum: what the customer has got twice is credited once.
+        raise ValueError("a credit note is over what its tenders got back, and over more than zero")
     await lock_order(session, credit.order_id)
+    row = await lock(session, key.cancellation_id, run)
     effect = await find_effect(session, key, EffectKind.CREDIT)
     note = await _document(session, credit.cancellation_id, DocumentKind.CREDIT_NOTE)
     if note is None:
@@ -49,23 +42,7 @@ async def issue_credit(session: AsyncSession, credit: Credit, notices: Sequence[
             total=credit.total,
             tax=credit.tax,
         )
-        for part, amount, debit in (
-            ("net", credit.total - credit.tax, LedgerAccount.SALES_RETURNS),
-            ("tax", credit.tax, LedgerAccount.TAX_PAYABLE),
-        ):
-            if amount:
-                session.add(
-                    TransferRow(
-                        key=f"{note.number}/{part}",
-                        cancellation_id=credit.cancellation_id,
-                        debit_account=debit,
-                        credit_account=LedgerAccount.REFUNDS_PAYABLE,
-                        amount=amount.amount,
-                        currency=currency,
-                        reference=note.number,
-                        at=now(),
-                    )
-                )
+        await post_credit(session, note)
     elif (note.total, note.tax, note.currency) != (credit.total.amount, credit.tax.amount, currency):
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -73,139 +50,57 @@ async def issue_credit(session: AsyncSession, credit: Credit, notices: Sequence[
             f"{Money(amount=note.total, currency=note.currency)}; {credit.total} cannot be credited under the same "
             "cancellation. Compare the refunds with the credit note and correct by hand.",
         )
-    else:
-        await _not_revoked(session, note)
-    for tender in credit.tenders:
-        if tender.failed:
-            await take_settlement_back(session, credit.cancellation_id, tender)
-        elif tender.settled and tender.amount:
-            await _settle(session, credit.cancellation_id, tender)
+    await post_settlements(session, credit)
     if effect is None:
-        record_effect(
-            session,
-            key,
-            EffectKind.CREDIT,
-            order_id=credit.order_id,
-            cancellation_id=credit.cancellation_id,
-            reference=note.number,
-        )
+        record_effect(session, key, EffectKind.CREDIT, order_id=credit.order_id, reference=note.number)
+        credited = (await case_of(session, key.cancellation_id)).credit_note == note.number
+        more = [] if credited else [Credited(number=note.number, total=credit.total)]
+        await note_and_end(session, row, key, more, amount=credit.total, reference=note.number)
     await put_notices(session, credit.cancellation_id, credit.order_id, notices)
     return CreditNote(number=note.number, total=credit.total)
 
 
-async def revoke_credit(session: AsyncSession, cancellation_id: str, *, key: str) -> str | None:
-    order_id = await session.scalar(
-        select(CancellationRow.order_id).where(CancellationRow.cancellation_id == cancellation_id)
-    )
-    if order_id is None:
-        return None
-    await lock_order(session, order_id)
-    await find_effect(session, key, EffectKind.REVOKE_CREDIT)
-    note = await _document(session, cancellation_id, DocumentKind.CREDIT_NOTE)
-    if note is None:
-        return None
-    debit_note = await _document(session, cancellation_id, DocumentKind.DEBIT_NOTE)
-    if debit_note is None:
-        posted = (
-            await session.scalars(select(TransferRow).where(TransferRow.cancellation_id == cancellation_id))
-        ).all()
-        total = Money(amount=note.total, currency=note.currency)
-        tax = Money(amount=note.tax, currency=note.currency)
-        debit_note = await _issue(
-            session, DocumentKind.DEBIT_NOTE, cancellation_id=cancellation_id, order_id=order_id, total=total, tax=tax
-        )
-        for transfer in posted:
-            session.add(
-                TransferRow(
-                    key=f"{debit_note.number}/{transfer.key}",
-                    cancellation_id=cancellation_id,
-                    debit_account=transfer.credit_account,
-                    credit_account=transfer.debit_account,
-                    amount=transfer.amount,
-                    currency=transfer.currency,
-                    reference=debit_note.number,
-                    at=now(),
-                )
-            )
-        record_effect(
-            session,
-            key,
-            EffectKind.REVOKE_CREDIT,
-            order_id=order_id,
-            cancellation_id=cancellation_id,
-            reference=debit_note.number,
-        )
-    return debit_note.number
-
-
-def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:
-    """One transfer per provider reference for ever. A person's own reference may cover several tenders (one bank transfer
-    for all), so it counts once per tender."""
-    if tender.by_hand:
-        return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.reference}"
-    return f"settled/{tender.kind.value}/{tender.reference}"
-
-
-async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    """The contra transfer of a refund that had settled and failed afterwards: the customer is owed it again."""
-    settled = await session.scalar(
-        select(TransferRow).where(TransferRow.key == _settlement_key(cancellation_id, tender))
-    )
-    key = f"failed/{tender.kind.value}/{tender.reference}"
-    if settled is None or await session.scalar(select(TransferRow).where(TransferRow.key == key)):
-        return
-    session.add(
-        TransferRow(
-            key=key,
-            cancellation_id=cancellation_id,
-            debit_account=settled.credit_account,
-            credit_account=settled.debit_account,
-            amount=settled.amount,
-            currency=settled.currency,
-            reference=tender.reference,
-            at=now(),
-        )
-    )
-    await session.flush()
-
-
-async def _settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    key = _settlement_key(cancellation_id, tender)
-    posted = await session.scalar(select(TransferRow).where(TransferRow.key == key))
-    if posted is None:
-        session.add(
-            TransferRow(
-                key=key,
-                cancellation_id=cancellation_id,
-                debit_account=LedgerAccount.REFUNDS_PAYABLE,
-                credit_account=LedgerAccount.MANUAL_CLEARING if tender.by_hand else _SETTLED_FROM[tender.kind],
-                amount=tender.amount.amount,
-                currency=tender.amount.currency,
-                reference=tender.reference,
-                at=now(),
-            )
-        )
-        await session.flush()
-    elif (posted.cancellation_id, posted.amount, posted.currency) != (
-        cancellation_id,
-        tender.amount.amount,
-        tender.amount.currency,
-    ):
-        raise Refused(
-            ErrorCode.IDEMPOTENCY_CONFLICT,
-            f"Refund {tender.reference} is in the ledger already with another amount or for another cancellation "
-            f"({posted.cancellation_id}). Compare the two and correct by hand.",
-        )
-
-
-async def _not_revoked(session: AsyncSession, note: DocumentRow) -> None:
-    debit_note = await _document(session, note.cancellation_id, DocumentKind.DEBIT_NOTE)
+async def post_settlements(session: AsyncSession, credit: Credit) -> None:
+    """The money of a credit as it arrives, and what has failed of it. Refused once the credit note is taken back."""
+    debit_note = await _document(session, credit.cancellation_id, DocumentKind.DEBIT_NOTE)
     if debit_note is not None:
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
-            f"Credit note {note.number} of order {note.order_id} was taken back by debit note {debit_note.number}; "
-            "nothing more can be posted to it.",
+            f"The credit note of order {credit.order_id} was taken back by debit note {debit_note.number}; nothing more can "
+            "be posted to it.",
         )
+    for tender in credit.tenders:
+        if tender.failed:
+            await take_settlement_back(session, credit.cancellation_id, tender)
+        elif tender.settled:
+            await settle(session, credit.cancellation_id, tender)
+
+
+async def revoke_credit(session: AsyncSession, order_id: str, *, key: EffectKey, run: Run) -> str | None:
+    await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
+    effect = await find_effect(session, key, EffectKind.REVOKE_CREDIT)
+    note = await _document(session, key.cancellation_id, DocumentKind.CREDIT_NOTE)
+    if note is None:
+        return None
+    debit_note = await _document(session, key.cancellation_id, DocumentKind.DEBIT_NOTE)
+    if debit_note is None:
+        debit_note = await _issue(
+            session,
+            DocumentKind.DEBIT_NOTE,
+            cancellation_id=key.cancellation_id,
+            order_id=order_id,
+            total=Money(amount=note.total, currency=note.currency),
+            tax=Money(amount=note.tax, currency=note.currency),
+        )
+        await post_contra(session, note, debit_note)
+    if effect is None:
+        number = debit_note.number
+        record_effect(session, key, EffectKind.REVOKE_CREDIT, order_id=order_id, reference=number)
+        revoked = (await case_of(session, key.cancellation_id)).credit_revoked
+        more = [] if revoked else [CreditRevoked(number=number)]
+        await note_and_end(session, row, key, more, reference=number)
+    return debit_note.number
 
 
 async def _document(session: AsyncSession, cancellation_id: str, kind: DocumentKind) -> DocumentRow | None:

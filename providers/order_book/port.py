@@ -1,8 +1,9 @@
 """The order book port: the order management system (OMS) with its ledger, stored value and notices.
 
 Every writing method is one transaction, takes the idempotency key of its effect and does nothing the second time: it
-returns what the first time returned. All raise `Unavailable` when the database cannot be reached, before anything is
-written.
+returns what the first time returned. What it does is noted in the register and ended there in the same transaction, for
+the run that holds the cancellation; for any other run it raises `NotTheHolder` and writes nothing. All raise `Unavailable`
+when the database cannot be reached, before anything is written.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,20 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.base import Value
+from domain.facts import Decided, Ended, Fact, Requested, Run
+from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order, TenderKind
-from domain.outcome import CancellationRecord, CancellationResult, Outcome, Reversal
+from domain.outcome import Outcome
 from domain.payment import Payment, Refund
-from domain.plan import Plan, RefundMethod
 from domain.policy import CustomerHistory
 from domain.request import CancellationRequest
-from domain.shipment import Stop, StopStatus
+from domain.terms import RefundMethod
 
 
 class NoticeKind(StrEnum):
-    """What the customer is told, and by the last two staff. `refunded` only after settlement; until then `refund_started`. A
-    statutory withdrawal is acknowledged with its content, date and time, instead of `received`."""
+    """What is said to the customer, and by the last two to staff. `refunded` only after settlement, `refund_started` before.
+    A statutory withdrawal is acknowledged with its content, date and time, instead of `received`."""
 
     RECEIVED = "received"
     WITHDRAWAL_ACKNOWLEDGED = "withdrawal_acknowledged"
@@ -51,7 +53,7 @@ class NewNotice(Value):
     """A notice to be put in the outbox with an effect. Its id is `{cancellation_id}/{kind}`, with `/{about}` where there can
     be several of a kind (the shipment, say). One of an id is ever sent, to the customer or to the mailbox of staff in `to`.
 
-    What it tells is kept with it, so that every attempt says the same. `lines` were asked for or are cancelled; without
+    Its content is kept with it, so that every attempt says the same. `lines` were asked for or are cancelled; without
     any, the whole order. `left_out` could not be stopped and are offered as a return. `note` is the customer's own.
     `sentence` and `due_at` are what staff decides on, and until when; `methods` are the other ways to have the money.
     """
@@ -94,8 +96,9 @@ class CreditedTender(Value):
 
 
 class Credit(Value):
-    """What to put on paper: the credit note over `total` (the sum of the tenders that have not failed), its tax part, for
-    each settled tender the ledger transfer, and for each failed one the contra transfer."""
+    """What to put on paper: the credit note over `total` (the sum of the tenders that have not failed, without what the
+    customer has got twice), its tax part, for each settled tender the ledger transfer, and for each failed one the contra
+    transfer."""
 
     cancellation_id: str
     order_id: str
@@ -109,32 +112,13 @@ class CreditNote(Value):
     total: Money
 
 
-class Closing(Value):
-    """The end of a cancellation in the OMS. The plan's lines leave the order; its shipping is credited. `stopped` are the
-    shipments that were stopped or written off. Of these, those that are `gone` have left the warehouse, and the goods of
-    those that are `coming_back` are restocked when they arrive. Everything else only releases the promise, and stock on hand
-    stays as it is."""
+class DeferredRequest(Value):
+    """A request that the law does not let wait for an answer, and that cannot be carried out yet: another cancellation of
+    the order is under way. It is sent again by the product. `received_at` is when it arrived."""
 
-    cancellation_id: str
-    order_id: str
-    result: CancellationResult
-    plan: Plan
-    stops: tuple[Stop, ...]
-    reversals: tuple[Reversal, ...]
-
-    @property
-    def stopped(self) -> frozenset[str]:
-        return frozenset(stop.shipment_id for stop in self.stops if stop.status is not StopStatus.DECLINED)
-
-    @property
-    def coming_back(self) -> frozenset[str]:
-        on_its_way = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
-        return frozenset(stop.shipment_id for stop in self.stops if stop.status in on_its_way)
-
-    @property
-    def gone(self) -> frozenset[str]:
-        lost = frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.LOST)
-        return self.coming_back | lost
+    request: CancellationRequest
+    received_at: datetime
+    attempts: int = 0
 
 
 class Provider(StrEnum):
@@ -146,15 +130,15 @@ class Provider(StrEnum):
 
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
-    is about; all of them None for a kind of event that no cancellation waits for. `amiss`: it says that a refund failed or
-    that a parcel travels, so it may undo what an ended cancellation had achieved."""
+    is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
+    failed or that a parcel travels, so it may undo what an ended cancellation had achieved."""
 
     provider: Provider
     event_id: str
     kind: str
     payment: str | None = None
     refund: str | None = None
-    amiss: bool = False
+    may_undo_outcome: bool = False
     shipment: str | None = None
     tracking_number: str | None = None
 
@@ -168,14 +152,14 @@ class EventStatus(StrEnum):
 
 
 class DueEvent(Value):
-    """An event that the order's cancellation has not been told of yet. `subject` is the refund or the tracking number.
-    `amiss` as in `ProviderEvent`."""
+    """An event that has not been sent to the order's cancellation yet. `subject` is the refund or the tracking number.
+    `may_undo_outcome` as in `ProviderEvent`."""
 
     provider: Provider
     event_id: str
     order_id: str
     subject: str | None
-    amiss: bool
+    may_undo_outcome: bool
     attempts: int
 
 
@@ -189,51 +173,63 @@ class EndedCancellation(Value):
 
 class OrderBook(Protocol):
     async def read_order(self, order_id: str) -> Order:
-        """Refused: ORDER_NOT_FOUND."""
-        ...
-
-    async def find_cancellation(self, order_id: str, request_id: str) -> CancellationRecord | None:
-        """What the book knows already: the order's open cancellation, else the one that this request opened, else the
-        one that cancelled the whole order."""
+        """With what cancellations have released and given back elsewhere laid over it. Refused: ORDER_NOT_FOUND."""
         ...
 
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
         """How often the customer's changes of mind were carried out since then, each order once, without the order `but`."""
         ...
 
-    async def hold_order(self, record: CancellationRecord, notices: Sequence[NewNotice], *, key: str) -> None:
-        """Open the cancellation and freeze the order: no pick, no label, no capture. Refused: ORDER_HELD when another
-        cancellation holds it."""
+    async def hold_order(
+        self, requested: Requested, decided: Decided, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+    ) -> None:
+        """Write the decision and freeze the order: no pick, no label, no capture. Opens the cancellation where the order has
+        none open. Nothing when the decision is written already, or when a withdrawal came before it. Refused: ORDER_HELD
+        when another cancellation is open."""
         ...
 
-    async def release_order(self, result: CancellationResult, notices: Sequence[NewNotice], *, key: str) -> None:
-        """Take the hold off, restore the promise to the customer and close the cancellation with `result`. Does nothing
-        when this cancellation never held the order or does not hold it any more."""
+    async def release_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
+        """Take the hold off, restore the promise to the customer, post what a person has collected from the customer, and
+        end the cancellation with the cause of its roll-back. Nothing when it was never opened or has ended."""
         ...
 
-    async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: str) -> None:
+    async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey, run: Run) -> None:
         """Take a shipment out of the warehouse's work. Refused: SHIPMENT_NOT_STOPPABLE once it is labelled or gone."""
         ...
 
-    async def resume_pick(self, order_id: str, shipment_id: str, *, key: str) -> None:
-        """Give a withdrawn shipment back to the warehouse; nothing when it was not withdrawn."""
+    async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey, run: Run) -> None:
+        """Give a withdrawn shipment back to the warehouse; nothing when it was not withdrawn, or is gone."""
         ...
 
     async def relabel(
-        self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: str
+        self,
+        order_id: str,
+        shipment_id: str,
+        label_reference: str,
+        tracking_number: str,
+        *,
+        key: EffectKey,
+        run: Run,
     ) -> None:
-        """Record the label that replaces a voided one."""
+        """Record the label that replaces a voided one. The effect of `key` is not ended here: the carrier's is."""
+        ...
+
+    async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey, run: Run) -> None:
+        """The order is paid by another payment from now on: its old authorisation was released, and reserved again. The
+        effect of `key` is not ended here: the gateway's is."""
         ...
 
     async def gift_card_used(self, account_id: str) -> bool:
         """Whether anything was paid with a gift card. Refused: PAYMENT_NOT_FOUND."""
         ...
 
-    async def deactivate_gift_card(self, order_id: str, shipment_id: str, *, key: str) -> bool:
+    async def deactivate_gift_card(self, order_id: str, shipment_id: str, *, key: EffectKey, run: Run) -> bool:
         """Take the balance off an unused gift card that the shipment sent. False, and nothing is done, when it was used."""
         ...
 
-    async def reactivate_gift_card(self, order_id: str, shipment_id: str, *, key: str, undoes: str) -> None:
+    async def reactivate_gift_card(
+        self, order_id: str, shipment_id: str, *, key: EffectKey, undoes: EffectKey, run: Run
+    ) -> None:
         """Undo `deactivate_gift_card` that ran under the key `undoes`; nothing when it never did."""
         ...
 
@@ -242,42 +238,74 @@ class OrderBook(Protocol):
         back, each put-back a refund with its key. Refused: PAYMENT_NOT_FOUND."""
         ...
 
-    async def restore_balance(self, order_id: str, tender_id: str, amount: Money, *, key: str) -> Refund:
+    async def restore_balance(
+        self, order_id: str, tender_id: str, amount: Money, *, key: EffectKey, run: Run
+    ) -> Refund:
         """Put money back on the gift card or store credit; the money of a card tender goes to the customer's store credit.
-        Refused: REFUND_EXCEEDS_CAPTURED."""
+        Writes `RefundSeen` with it. Refused: REFUND_EXCEEDS_CAPTURED."""
         ...
 
-    async def take_back_balance(self, order_id: str, tender_id: str, *, key: str, undoes: str) -> Refund | None:
-        """Undo `restore_balance` that ran under the key `undoes`; None when it never did. Refused:
-        REFUND_NOT_CANCELLABLE when the balance has been spent."""
+    async def take_back_balance(
+        self, order_id: str, tender_id: str, *, key: EffectKey, undoes: EffectKey, run: Run
+    ) -> Refund | None:
+        """Undo `restore_balance` that ran under the key `undoes`, and write `RefundSeen` as canceled; None when it never
+        did. The effect of `key` is not ended here. Refused: REFUND_NOT_CANCELLABLE when the balance has been spent."""
         ...
 
-    async def credit(self, credit: Credit, notices: Sequence[NewNotice], *, key: str) -> CreditNote:
-        """Issue the credit note with the next number (gapless) and post its ledger transfers; post the settlement of
-        each tender that has settled, and take back that of one that has failed since. Called again when more has settled:
-        nothing is posted twice."""
+    async def credit(self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> CreditNote:
+        """Issue the credit note with the next number (gapless) and post its ledger transfers and the settlement of each
+        tender that has settled. Writes `Credited` with it."""
         ...
 
-    async def revoke_credit(self, cancellation_id: str, *, key: str) -> str | None:
-        """Contra transfers and a debit note over the whole credit note; its number, or None without a credit note."""
+    async def skip_credit(self, order_id: str, currency: str, *, key: EffectKey, run: Run) -> None:
+        """No money was taken, so there is nothing to credit: writes `Credited` without a number."""
         ...
 
-    async def close_order(self, closing: Closing, notices: Sequence[NewNotice], *, key: str) -> None:
+    async def revoke_credit(self, order_id: str, *, key: EffectKey, run: Run) -> str | None:
+        """A debit note over the whole credit note and its contra transfers; writes `CreditRevoked`. Its number, or None
+        without a credit note. What has been paid out already is owed by the customer from then on (`customer_receivable`);
+        what has not is no longer payable."""
+        ...
+
+    async def close_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
         """Cancel the fulfilments, then the lines and the order; release the promise or announce the restock; credit the
-        shipping; take the hold off; close the cancellation with its result. Of one that was opened again only what has
-        changed is booked. Refused: ORDER_LOCKED."""
+        shipping; take the hold off. Writes `OrderClosed`. What leaves the order is what the cancellation's facts say. Of one
+        that was closed before only what has changed is booked. Refused: ORDER_LOCKED."""
+        ...
+
+    async def close_cancellation(
+        self,
+        order_id: str,
+        ended: Ended,
+        credit: Credit | None,
+        notices: Sequence[NewNotice],
+        *,
+        key: EffectKey,
+        run: Run,
+    ) -> None:
+        """Post what has settled, take back the settlement of what has failed, post what a person has collected, and end the
+        cancellation."""
         ...
 
     async def reopen(
-        self, cancellation_id: str, failed: Sequence[CreditedTender], notices: Sequence[NewNotice], *, key: str
-    ) -> None:
-        """Open a closed cancellation again, because what it had achieved came undone: hold the order, and take back the
-        settlement of what has `failed`. Nothing when it is open; it may be closed and opened again, so the effect's key is
-        `key` and a number. Refused: ORDER_HELD when another cancellation holds the order."""
+        self,
+        cancellation_id: str,
+        facts: Sequence[Fact],
+        failed: Sequence[CreditedTender],
+        notices: Sequence[NewNotice],
+        *,
+        seen: int,
+        run: Run,
+    ) -> bool:
+        """Open a cancellation that has ended again, because its outcome does not hold: write the facts (`Reopened` among
+        them), make the run the holder, and take back the settlement of what has `failed`. The order is not held again: what
+        remains of it goes on. `seen` is the number of the last fact that the look went by: False, and nothing
+        is written, when there are more by now. Refused: ORDER_HELD when another cancellation of the order is
+        open."""
         ...
 
-    async def tell(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
-        """Tell the customer something that no effect here goes with. Refused: ORDER_NOT_FOUND."""
+    async def add_notices(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
+        """Put notices into the outbox that go with no effect. Refused: ORDER_NOT_FOUND."""
         ...
 
     async def due_notices(self, now: datetime, limit: int) -> Sequence[Notice]:
@@ -291,3 +319,20 @@ class OrderBook(Protocol):
     async def notice_refused(self, notice_id: str, why: str) -> None:
         """It will never be delivered; it is not tried again."""
         ...
+
+    async def defer_request(self, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
+        """Keep a request to be sent again, with its acknowledgement; nothing when it is kept already. The notices' ids are
+        made from the id of the cancellation that the request would open."""
+        ...
+
+    async def received_at(self, request: CancellationRequest) -> datetime | None:
+        """When a deferred request arrived; None: it was not deferred."""
+        ...
+
+    async def due_requests(self, now: datetime, limit: int) -> Sequence[DeferredRequest]:
+        """Claim deferred requests for a minute, oldest first."""
+        ...
+
+    async def request_sent(self, request: CancellationRequest, now: datetime) -> None: ...
+
+    async def request_delayed(self, request: CancellationRequest, until: datetime) -> None: ...

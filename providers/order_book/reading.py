@@ -1,18 +1,21 @@
 """Rows of the order book as values of the domain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from domain.case import Case
 from domain.errors import ErrorCode, Refused
+from domain.facts import Entry
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderLine, Tender
-from domain.outcome import CancellationRecord
+from domain.reversal import Reversal
 from domain.shipment import Shipment, ShipmentLine
-from providers.order_book.tables import CancellationRow, OrderRow, ShipmentRow
+from providers.order_book.tables import CancellationRow, FactRow, OrderRow, ShipmentRow
 
 
 def now() -> datetime:
@@ -39,7 +42,7 @@ async def load_order(session: AsyncSession, order_id: str) -> OrderRow:
 async def lock_order(session: AsyncSession, order_id: str) -> OrderRow:
     """The order's own row, locked until the transaction ends: the first thing that a writing method does. Refused:
     ORDER_NOT_FOUND."""
-    found = await session.get(OrderRow, order_id, with_for_update=True)
+    found = await session.get(OrderRow, order_id, with_for_update=True, populate_existing=True)
     if found is None:
         raise _not_found(order_id)
     return found
@@ -51,21 +54,53 @@ def _not_found(order_id: str) -> Refused:
     )
 
 
-async def given_elsewhere(session: AsyncSession, order: OrderRow) -> dict[str, Money]:
-    """By tender, what closed cancellations of the order gave back another way than by its provider."""
-    records = await session.scalars(
-        select(CancellationRow.carried_out).where(CancellationRow.order_id == order.order_id)
+@dataclass(frozen=True)
+class GivenBack:
+    """What cancellations that closed the order did to one tender: what they released of its reservation, refunded in all,
+    and gave back another way than by its provider."""
+
+    released: Money
+    refunded: Money
+    elsewhere: Money
+
+
+async def given_back(session: AsyncSession, order: OrderRow) -> dict[str, GivenBack]:
+    """By tender, from the facts of the order's cancellations."""
+    closed = (
+        select(FactRow.cancellation_id)
+        .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
+        .where(CancellationRow.order_id == order.order_id, FactRow.kind == "order_closed")
     )
-    reversals = [reversal for done in records if done for reversal in done.reversals]
+    cases = await cases_of(session, closed)
+    reversals = [reversal for case in cases for reversal in case.reversals]
+
+    def total(tender_id: str, amount: Callable[[Reversal], Money]) -> Money:
+        return Money.total((amount(r) for r in reversals if r.tender_id == tender_id), order.currency)
+
     return {
-        tender.tender_id: Money.total(
-            (one.elsewhere(tender.kind) for one in reversals if one.tender_id == tender.tender_id), order.currency
+        tender.tender_id: GivenBack(
+            released=total(tender.tender_id, lambda reversal: reversal.released),
+            refunded=total(tender.tender_id, lambda reversal: reversal.refunded),
+            elsewhere=total(tender.tender_id, lambda reversal: reversal.elsewhere),
         )
         for tender in order.tenders
     }
 
 
-def order_of(row: OrderRow, elsewhere: Mapping[str, Money]) -> Order:
+async def cases_of(session: AsyncSession, cancellations: Select[str]) -> list[Case]:
+    """The cases of these cancellations, read at once."""
+    found = await session.execute(
+        select(FactRow.cancellation_id, FactRow.content)
+        .where(FactRow.cancellation_id.in_(cancellations))
+        .order_by(FactRow.cancellation_id, FactRow.seq)
+    )
+    entries: dict[str, list[Entry]] = {}
+    for cancellation, entry in found.tuples():
+        entries.setdefault(cancellation, []).append(entry)
+    return [Case(facts) for facts in entries.values()]
+
+
+def order_of(row: OrderRow, given: Mapping[str, GivenBack]) -> Order:
     return Order(
         order_id=row.order_id,
         customer_id=row.customer_id,
@@ -91,8 +126,8 @@ def order_of(row: OrderRow, elsewhere: Mapping[str, Money]) -> Order:
                 kind=tender.kind,
                 amount=Money(amount=tender.amount, currency=row.currency),
                 reference=tender.reference,
-                released=_if_any(tender.released, row.currency),
-                elsewhere=elsewhere[tender.tender_id] or None,
+                released=given[tender.tender_id].released or None,
+                elsewhere=given[tender.tender_id].elsewhere or None,
             )
             for tender in row.tenders
         ),
@@ -124,16 +159,4 @@ def _shipment_of(row: ShipmentRow) -> Shipment:
         tracking_number=row.tracking_number,
         gift_card=row.gift_card,
         stopped=row.stopped,
-    )
-
-
-def record_of(row: CancellationRow) -> CancellationRecord:
-    return CancellationRecord(
-        cancellation_id=row.cancellation_id,
-        order_id=row.order_id,
-        request=row.request,
-        decision=row.decision,
-        plan=row.plan,
-        result=row.result,
-        carried_out=row.carried_out,
     )

@@ -8,20 +8,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
+from domain.facts import RefundSeen, Run
+from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import TenderKind
 from domain.payment import Payment, Refund, RefundStatus
+from providers.order_book.columns import EffectKind
 from providers.order_book.effects import find_effect, record_effect
 from providers.order_book.reading import lock_order, now
-from providers.order_book.tables import (
-    AccountEntryRow,
-    AccountRow,
-    EffectKind,
-    EffectRow,
-    OrderRow,
-    ShipmentRow,
-    TenderRow,
-)
+from providers.order_book.tables import AccountEntryRow, AccountRow, EffectRow, OrderRow, ShipmentRow, TenderRow
+from providers.register.writing import append, lock, note_and_end
 
 
 async def read_balance(session: AsyncSession, order_id: str, tender_id: str) -> Payment:
@@ -43,10 +39,13 @@ async def read_balance(session: AsyncSession, order_id: str, tender_id: str) -> 
     )
 
 
-async def restore_balance(session: AsyncSession, order_id: str, tender_id: str, amount: Money, *, key: str) -> Refund:
+async def restore_balance(
+    session: AsyncSession, order_id: str, tender_id: str, amount: Money, *, key: EffectKey, run: Run
+) -> Refund:
     if amount.amount <= 0:
         raise ValueError("only an amount above zero can be put back")
     order = await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
     if await find_effect(session, key, EffectKind.RESTORE_BALANCE):
         return await _made_under(session, key, order_id, tender_id, amount)
     tender, account = await _account(session, order_id, tender_id, lock=True)
@@ -61,31 +60,28 @@ async def restore_balance(session: AsyncSession, order_id: str, tender_id: str, 
     tender.put_back += amount.amount
     await session.flush()
     refund = _refund(entry, account, undone=False)
-    record_effect(
-        session,
-        key,
-        EffectKind.RESTORE_BALANCE,
-        order_id=order_id,
-        cancellation_id=order.held_by,
-        reference=refund.reference,
-    )
+    record_effect(session, key, EffectKind.RESTORE_BALANCE, order_id=order_id, reference=refund.reference)
+    seen = RefundSeen(target=tender_id, refund=refund)
+    await note_and_end(session, row, key, [seen], amount=amount, reference=refund.reference)
     return refund
 
 
 async def take_back_balance(
-    session: AsyncSession, order_id: str, tender_id: str, *, key: str, undoes: str
+    session: AsyncSession, order_id: str, tender_id: str, *, key: EffectKey, undoes: EffectKey, run: Run
 ) -> Refund | None:
-    entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == undoes))
+    order = await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
+    await find_effect(session, key, EffectKind.TAKE_BACK_BALANCE)
+    entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == str(undoes)))
     if entry is None:
         return None
-    order = await lock_order(session, order_id)
-    await find_effect(session, key, EffectKind.TAKE_BACK_BALANCE)
     tender, account = await _account(session, order_id, tender_id, lock=True)
     if (entry.order_id, entry.tender_id) != (order_id, tender_id):
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT, f"The key {undoes} put money back on another tender than {tender_id}."
         )
-    if not await _undone(session, undoes):
+    refund = _refund(entry, account, undone=True)
+    if not await _undone(session, entry.key):
         if account.balance < entry.amount:
             raise Refused(
                 ErrorCode.REFUND_NOT_CANCELLABLE,
@@ -94,15 +90,9 @@ async def take_back_balance(
             )
         _post(session, account, -entry.amount, order, tender, key=key, undoes=undoes)
         tender.put_back -= entry.amount
-        record_effect(
-            session,
-            key,
-            EffectKind.TAKE_BACK_BALANCE,
-            order_id=order_id,
-            cancellation_id=order.held_by,
-            reference=_refund_reference(entry),
-        )
-    return _refund(entry, account, undone=True)
+        record_effect(session, key, EffectKind.TAKE_BACK_BALANCE, order_id=order_id, reference=refund.reference)
+        await append(session, row, [RefundSeen(target=tender_id, refund=refund)])
+    return refund
 
 
 async def gift_card_used(session: AsyncSession, account_id: str) -> bool:
@@ -114,44 +104,39 @@ async def gift_card_used(session: AsyncSession, account_id: str) -> bool:
     return await _spent(session, account)
 
 
-async def deactivate_gift_card(session: AsyncSession, order_id: str, shipment_id: str, *, key: str) -> bool:
-    order = await lock_order(session, order_id)
+async def deactivate_gift_card(
+    session: AsyncSession, order_id: str, shipment_id: str, *, key: EffectKey, run: Run
+) -> bool:
+    await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
     account = await _gift_card_of(session, order_id, shipment_id)
     if await find_effect(session, key, EffectKind.DEACTIVATE_GIFT_CARD):
-        return not await _undone(session, key)
+        return not await _undone(session, str(key))
     if await _spent(session, account) or not account.balance:
         return False
-    session.add(AccountEntryRow(key=key, account_id=account.account_id, amount=-account.balance, at=now()))
+    amount = Money(amount=account.balance, currency=account.currency)
+    session.add(AccountEntryRow(key=str(key), account_id=account.account_id, amount=-account.balance, at=now()))
     account.balance = 0
-    record_effect(
-        session,
-        key,
-        EffectKind.DEACTIVATE_GIFT_CARD,
-        order_id=order_id,
-        cancellation_id=order.held_by,
-        reference=account.account_id,
-    )
+    record_effect(session, key, EffectKind.DEACTIVATE_GIFT_CARD, order_id=order_id, reference=account.account_id)
+    await note_and_end(session, row, key, amount=amount, reference=account.account_id)
     return True
 
 
 async def reactivate_gift_card(
-    session: AsyncSession, order_id: str, shipment_id: str, *, key: str, undoes: str
+    session: AsyncSession, order_id: str, shipment_id: str, *, key: EffectKey, undoes: EffectKey, run: Run
 ) -> None:
-    order = await lock_order(session, order_id)
+    await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
     account = await _gift_card_of(session, order_id, shipment_id)
-    taken = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == undoes))
+    taken = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == str(undoes)))
     if taken is None or await find_effect(session, key, EffectKind.REACTIVATE_GIFT_CARD):
         return
-    session.add(AccountEntryRow(key=key, account_id=account.account_id, amount=-taken.amount, undoes=undoes, at=now()))
-    account.balance -= taken.amount
-    record_effect(
-        session,
-        key,
-        EffectKind.REACTIVATE_GIFT_CARD,
-        order_id=order_id,
-        cancellation_id=order.held_by,
-        reference=account.account_id,
+    session.add(
+        AccountEntryRow(key=str(key), account_id=account.account_id, amount=-taken.amount, undoes=taken.key, at=now())
     )
+    account.balance -= taken.amount
+    record_effect(session, key, EffectKind.REACTIVATE_GIFT_CARD, order_id=order_id, reference=account.account_id)
+    await note_and_end(session, row, key, reference=account.account_id)
 
 
 async def _gift_card_of(session: AsyncSession, order_id: str, shipment_id: str) -> AccountRow:
@@ -201,12 +186,12 @@ async def _store_credit(session: AsyncSession, order: OrderRow) -> AccountRow:
     return account
 
 
-async def _made_under(session: AsyncSession, key: str, order_id: str, tender_id: str, amount: Money) -> Refund:
+async def _made_under(session: AsyncSession, key: EffectKey, order_id: str, tender_id: str, amount: Money) -> Refund:
     """The refund of an earlier attempt, as it stands now: a roll-back may have undone it meanwhile."""
-    entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == key))
+    entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == str(key)))
     assert entry is not None
     account = await session.get_one(AccountRow, entry.account_id)
-    refund = _refund(entry, account, undone=await _undone(session, key))
+    refund = _refund(entry, account, undone=await _undone(session, entry.key))
     if (entry.order_id, entry.tender_id, refund.amount) != (order_id, tender_id, amount):
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -227,16 +212,16 @@ def _post(
     order: OrderRow,
     tender: TenderRow,
     *,
-    key: str,
-    undoes: str | None = None,
+    key: EffectKey,
+    undoes: EffectKey | None = None,
 ) -> AccountEntryRow:
     entry = AccountEntryRow(
-        key=key,
+        key=str(key),
         account_id=account.account_id,
         amount=amount,
         order_id=order.order_id,
         tender_id=tender.tender_id,
-        undoes=undoes,
+        undoes=str(undoes) if undoes else None,
         at=now(),
     )
     session.add(entry)

@@ -1,159 +1,39 @@
-"""The tables of the order book. What must never be is refused by the database itself, whoever writes to it.
+"""The tables of the order book and of the register. What must never be is refused by the database itself, whoever writes to
+it.
 
 Amounts are integers of minor units in the currency beside them, or in the order's where there is none beside them. The
-migration adds the triggers that keep the ledger, the documents, the effects and the stored value entries append-only.
+migration adds the triggers that keep the facts, the ledger, the documents, the effects and the stored value entries
+append-only. The register's tables name orders without a foreign key: orders are the merchant's.
 """
 
-from datetime import UTC, datetime
-from enum import Enum, StrEnum
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    MetaData,
     String,
-    Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy import Enum as CheckedText
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from domain.base import Value
+from domain.facts import Entry
 from domain.order import OrderFlag, OrderState, SaleCondition, TenderKind
-from domain.outcome import CancellationResult, CarriedOut, Outcome
-from domain.plan import Plan
-from domain.policy import Decision
+from domain.outcome import Outcome
 from domain.request import CancellationRequest
+from providers.order_book.columns import (
+    Amount,
+    Base,
+    Currency,
+    DocumentKind,
+    EffectKind,
+    LedgerAccount,
+    checked,
+)
 from providers.order_book.port import NewNotice, NoticeKind, Provider
-
-V = TypeVar("V", bound=Value)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time in UTC. SQLite keeps no time zone: it is taken off on the way in and put on again on the way out."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a time zone cannot be kept")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class AsJson(TypeDecorator[V]):
-    """A value of the domain, kept as JSON and validated when it is read."""
-
-    impl = JSON
-    cache_ok = True
-
-    def __init__(self, model: type[V]) -> None:
-        super().__init__(none_as_null=True)
-        self.model = model
-
-    def process_bind_param(self, value: V | None, dialect: Dialect) -> Any:
-        return None if value is None else value.model_dump(mode="json")
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> V | None:
-        return None if value is None else self.model.model_validate(value)
-
-
-def checked(enum: type[Enum], name: str) -> CheckedText:
-    """Text that may only be one of the enum's values."""
-    return CheckedText(
-        enum,
-        name=name,
-        native_enum=False,
-        create_constraint=True,
-        length=40,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
-class EffectKind(StrEnum):
-    HOLD_ORDER = "hold_order"
-    RELEASE_ORDER = "release_order"
-    WITHDRAW_PICK = "withdraw_pick"
-    RESUME_PICK = "resume_pick"
-    RELABEL = "relabel"
-    DEACTIVATE_GIFT_CARD = "deactivate_gift_card"
-    REACTIVATE_GIFT_CARD = "reactivate_gift_card"
-    RESTORE_BALANCE = "restore_balance"
-    TAKE_BACK_BALANCE = "take_back_balance"
-    CREDIT = "credit"
-    REVOKE_CREDIT = "revoke_credit"
-    CLOSE_ORDER = "close_order"
-    REOPEN = "reopen"
-
-
-class DocumentKind(StrEnum):
-    CREDIT_NOTE = "credit_note"
-    DEBIT_NOTE = "debit_note"
-
-
-class LedgerAccount(StrEnum):
-    """`refunds_payable` is what we owe customers: the credit note puts it there, each settlement takes it off.
-    `manual_clearing` is what a person paid outside."""
-
-    SALES_RETURNS = "sales_returns"
-    TAX_PAYABLE = "tax_payable"
-    REFUNDS_PAYABLE = "refunds_payable"
-    GATEWAY_CLEARING = "gateway_clearing"
-    GIFT_CARD_LIABILITY = "gift_card_liability"
-    STORE_CREDIT_LIABILITY = "store_credit_liability"
-    MARKETPLACE_CLEARING = "marketplace_clearing"
-    MANUAL_CLEARING = "manual_clearing"
-
-
-Amount = Annotated[int, mapped_column(BigInteger)]
-Currency = Annotated[str, mapped_column(String(3))]
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it as it is)
-        datetime: UtcDateTime,
-        str: Text,
-        OrderState: checked(OrderState, "state"),
-        SaleCondition: checked(SaleCondition, "condition"),
-        TenderKind: checked(TenderKind, "kind"),
-        Outcome: checked(Outcome, "outcome"),
-        EffectKind: checked(EffectKind, "kind"),
-        DocumentKind: checked(DocumentKind, "kind"),
-        NoticeKind: checked(NoticeKind, "kind"),
-        Provider: checked(Provider, "provider"),
-        CancellationRequest: AsJson(CancellationRequest),
-        Decision: AsJson(Decision),
-        Plan: AsJson(Plan),
-        CancellationResult: AsJson(CancellationResult),
-        CarriedOut: AsJson(CarriedOut),
-        NewNotice: AsJson(NewNotice),
-    }
 
 
 class CustomerRow(Base):
@@ -181,9 +61,9 @@ class OrderRow(Base):
     currency: Mapped[Currency]
     state: Mapped[OrderState]
     shipping: Mapped[Amount]
-    shipping_tax: Mapped[Amount] = mapped_column(server_default="0")
+    shipping_tax: Mapped[Amount]
     shipping_credited: Mapped[Amount]
-    discount: Mapped[Amount] = mapped_column(server_default="0")
+    discount: Mapped[Amount]
     country: Mapped[str | None] = mapped_column(String(2))
     flags: Mapped[list[OrderFlag]] = mapped_column(JSON)
     held_by: Mapped[str | None]
@@ -228,17 +108,16 @@ class OrderLineRow(Base):
     tax: Mapped[Amount]
     cancelled: Mapped[int]
     reserved: Mapped[int]
-    condition: Mapped[SaleCondition] = mapped_column(server_default="regular")
+    condition: Mapped[SaleCondition]
 
 
 class TenderRow(Base):
-    """`refunded` and `released` are what closed cancellations gave back, for the record: the gateway's own count is the
-    truth. `put_back` is what stands restored on a gift card or store credit (for a card: given as store credit in its
+    """`put_back` is what stands restored on a gift card or store credit (for a card: given as store credit in its
     place), where this book is the truth."""
 
     __tablename__ = "tenders"
     __table_args__ = (
-        CheckConstraint("amount >= 0 AND refunded >= 0 AND released >= 0", name="amounts"),
+        CheckConstraint("amount >= 0", name="amounts"),
         CheckConstraint("put_back >= 0 AND put_back <= amount", name="put_back"),
     )
 
@@ -248,15 +127,12 @@ class TenderRow(Base):
     kind: Mapped[TenderKind]
     amount: Mapped[Amount]
     reference: Mapped[str] = mapped_column(index=True)
-    refunded: Mapped[Amount]
-    released: Mapped[Amount]
     put_back: Mapped[Amount]
 
 
 class ShipmentRow(Base):
     """`stopped`: the warehouse does not touch it. `gift_card`: the account that was sent to the customer by mail; no parcel.
-    `handed_over`: it has left the warehouse for the carrier; its units are
-    neither on hand nor reserved any more."""
+    `handed_over`: it has left the warehouse for the carrier; its units are neither on hand nor reserved any more."""
 
     __tablename__ = "shipments"
 
@@ -328,12 +204,14 @@ class AccountEntryRow(Base):
 
 
 class CancellationRow(Base):
-    """`carried_out` is what it had done when it was closed. A cancellation that is taken up again, because what it had
-    achieved came undone, is open again: without outcome and result."""
+    """The register: one row for each cancellation, which every writer locks before it adds a fact. `facts` counts them.
+
+    The holder is the run that writes. From `quiet_after` on, no attempt that has noted an effect calls its provider.
+    `outcome` and `closed_at` are those of the last `ended` fact, kept here for the unique index and for searching.
+    """
 
     __tablename__ = "cancellations"
     __table_args__ = (
-        UniqueConstraint("order_id", "request_id"),
         CheckConstraint("(closed_at IS NULL) = (outcome IS NULL)", name="closed_with_outcome"),
         Index(
             "uq_cancellations_one_open_per_order",
@@ -345,16 +223,41 @@ class CancellationRow(Base):
     )
 
     cancellation_id: Mapped[str] = mapped_column(primary_key=True)
-    order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"), index=True)
-    request_id: Mapped[str]
-    request: Mapped[CancellationRequest]
-    decision: Mapped[Decision]
-    plan: Mapped[Plan]
-    result: Mapped[CancellationResult | None]
-    outcome: Mapped[Outcome | None]
-    carried_out: Mapped[CarriedOut | None]
+    order_id: Mapped[str] = mapped_column(index=True)
+    holder_namespace: Mapped[str]
+    holder_run: Mapped[str]
+    facts: Mapped[int]
+    quiet_after: Mapped[datetime]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    outcome: Mapped[Outcome | None]
+
+
+class VerificationRow(Base):
+    """The run that verifies an order of which the register knows nothing open. The last one that began may hold the
+    order; an attempt of an earlier run that wakes up late may not."""
+
+    __tablename__ = "verifications"
+
+    order_id: Mapped[str] = mapped_column(primary_key=True)
+    namespace: Mapped[str]
+    run_id: Mapped[str]
+    at: Mapped[datetime]
+
+
+class FactRow(Base):
+    """What happened in a cancellation, append-only. `request_id` is that of a request that opened or joined it; `noted` the
+    idempotency key of an effect that was noted: one note per key, ever."""
+
+    __tablename__ = "facts"
+
+    cancellation_id: Mapped[str] = mapped_column(ForeignKey("cancellations.cancellation_id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    request_id: Mapped[str | None] = mapped_column(index=True)
+    noted: Mapped[str | None] = mapped_column(unique=True)
+    content: Mapped[Entry]
+    at: Mapped[datetime]
 
 
 class EffectRow(Base):
@@ -366,7 +269,7 @@ class EffectRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[EffectKind]
     order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"), index=True)
-    cancellation_id: Mapped[str | None] = mapped_column(ForeignKey("cancellations.cancellation_id"), index=True)
+    cancellation_id: Mapped[str] = mapped_column(ForeignKey("cancellations.cancellation_id"), index=True)
     reference: Mapped[str | None]
     at: Mapped[datetime]
 
@@ -422,7 +325,7 @@ class TransferRow(Base):
 
 
 class NoticeRow(Base):
-    """The outbox: a notice is committed together with what it tells, and sent afterwards."""
+    """The outbox: a notice is committed together with what it is about, and sent afterwards."""
 
     __tablename__ = "notices"
     __table_args__ = (
@@ -430,6 +333,7 @@ class NoticeRow(Base):
         Index(
             "ix_notices_unsent",
             "due_at",
+            "notice_id",
             sqlite_where=text("sent_at IS NULL AND refused_why IS NULL"),
             postgresql_where=text("sent_at IS NULL AND refused_why IS NULL"),
         ),
@@ -447,19 +351,41 @@ class NoticeRow(Base):
     refused_why: Mapped[str | None]
 
 
+class DeferredRequestRow(Base):
+    """A request that the product sends again by itself, until a cancellation has taken it."""
+
+    __tablename__ = "deferred_requests"
+    __table_args__ = (
+        Index(
+            "ix_deferred_requests_unsent",
+            "due_at",
+            sqlite_where=text("sent_at IS NULL"),
+            postgresql_where=text("sent_at IS NULL"),
+        ),
+    )
+
+    order_id: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    request: Mapped[CancellationRequest]
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    attempts: Mapped[int]
+    sent_at: Mapped[datetime | None]
+
+
 class WebhookEventRow(Base):
-    """An event of a provider, once, by its own id. Without an order it is about nothing that we know. `amiss`: it may undo
-    what an ended cancellation had achieved. It is told to the
-    order's cancellation until that has been told (`told_at`) or it was tried too often (`given_up_why`)."""
+    """An event of a provider, once, by its own id. Without an order it is about nothing that we know. `may_undo_outcome`: it
+    may undo what an ended cancellation had achieved. It is sent to the order's cancellation until that has it
+    (`delivered_at`), or it was tried too often (`given_up_why`)."""
 
     __tablename__ = "webhook_events"
     __table_args__ = (
-        CheckConstraint("told_at IS NULL OR given_up_why IS NULL", name="told_or_given_up"),
+        CheckConstraint("delivered_at IS NULL OR given_up_why IS NULL", name="delivered_or_given_up"),
         Index(
             "ix_webhook_events_due",
             "due_at",
-            sqlite_where=text("order_id IS NOT NULL AND told_at IS NULL AND given_up_why IS NULL"),
-            postgresql_where=text("order_id IS NOT NULL AND told_at IS NULL AND given_up_why IS NULL"),
+            sqlite_where=text("order_id IS NOT NULL AND delivered_at IS NULL AND given_up_why IS NULL"),
+            postgresql_where=text("order_id IS NOT NULL AND delivered_at IS NULL AND given_up_why IS NULL"),
         ),
     )
 
@@ -467,10 +393,10 @@ class WebhookEventRow(Base):
     event_id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     subject: Mapped[str | None]
-    amiss: Mapped[bool] = mapped_column(server_default=text("false"))
+    may_undo_outcome: Mapped[bool]
     order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.order_id"), index=True)
     received_at: Mapped[datetime] = mapped_column(index=True)
     due_at: Mapped[datetime]
     attempts: Mapped[int]
-    told_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
     given_up_why: Mapped[str | None]

@@ -232,7 +232,7 @@ class Network:
             self._save(parcel)
 
     def cancel_intercept(self, parcel: Parcel, transaction: str) -> None:
-        """Raises Declined when none stands, or when the parcel has been turned round already."""
+        """Raises Declined when none stands, or when the parcel is on its way back already."""
         if parcel.intercept is not InterceptState.STANDS or parcel.script is Script.INTERCEPT_IS_FINAL:
             raise Declined("There is no intercept on this package that can be cancelled")
         parcel.intercept = InterceptState.CANCELLED

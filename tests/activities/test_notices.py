@@ -20,14 +20,14 @@ from domain.request import LineScope, ReasonCode
 from providers.mail.smtp import SmtpMailer
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.port import NewNotice, Notice, NoticeKind, NoticeLine
-from runtime.leaving import stopped
+from runtime.shutdown import cancel_and_wait
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.gateway.messages import EffectKind
 from sandbox.mailbox import ReceivedMail
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.fixtures.mail import Mailbox
-from tests.providers.order_book_samples import order, record
+from tests.providers.order_book_samples import cancellation, hold, order
 from tests.system import Handle, System, eventually
 from tests.workflows.samples import an_id, captured
 
@@ -71,7 +71,7 @@ async def put(book: SqlOrderBook, database: AsyncEngine, *notices: NewNotice, em
     order_id = an_id()
     placed = order(order_id).model_copy(update={"customer_id": f"C-{order_id}"})
     await books.add_order(database, placed, email=email, language=language)
-    await book.hold_order(record(placed), notices, key=f"hold {order_id}")
+    await hold(book, cancellation(placed), notices)
     return order_id
 
 
@@ -232,6 +232,7 @@ async def test_a_refund_that_fails_is_told_with_the_other_ways(system: System, m
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     mails = await delivered(system, mailbox, sample)
     assert subjects(mails) == [
+        f"Order {sample.order_id} is cancelled",
         f"We have received a request to cancel order {sample.order_id}",
         f"Your refund for order {sample.order_id} has started",
         f"Your refund for order {sample.order_id} takes longer",
@@ -259,7 +260,7 @@ async def test_a_statutory_withdrawal_is_acknowledged_with_content_date_and_time
     mails = await delivered(system, mailbox, sample)
     [acknowledged] = [mail for mail in mails if "your withdrawal" in mail.subject]
     assert f"Order: {sample.order_id}\n" in acknowledged.body
-    assert f"Received: {await _verified_at(handle)} UTC\n" in acknowledged.body
+    assert f"Received: {await _started_at(handle)} UTC\n" in acknowledged.body
     assert "- 2 × Article L1\n" in acknowledged.body
     assert "Article L2" not in acknowledged.body
     assert "> Zu groß.\n> I withdraw.\n" in acknowledged.body
@@ -278,11 +279,10 @@ async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too(system: Sys
     assert "send them back within 14 days" in mail.body
 
 
-async def _verified_at(handle: Handle) -> str:
-    """When the run, just started, had the order verified; by the server's own record."""
+async def _started_at(handle: Handle) -> str:
+    """When the request arrived and started the run; by the server's own record."""
     history = await handle.fetch_history()
-    first = next(event for event in history.events if event.HasField("activity_task_scheduled_event_attributes"))
-    return f"{first.event_time.ToDatetime():%Y-%m-%d %H:%M:%S}"
+    return f"{history.events[0].event_time.ToDatetime():%Y-%m-%d %H:%M:%S}"
 
 
 # Delivery
@@ -424,7 +424,7 @@ async def test_the_dispatcher_outlives_what_it_did_not_expect(
         await _execute(database, "ALTER TABLE notices_elsewhere RENAME TO notices")
         await eventually(arrived, "the mail arrives")
         assert not running.done()
-        await stopped(running)
+        await cancel_and_wait(running)
     assert email not in repr(logs)
 
 
@@ -441,7 +441,7 @@ async def test_a_full_batch_is_followed_by_the_next_at_once(
         return sum(mail.to == email for mail in mailbox.mails()) == 21
 
     await eventually(arrived, "all mails arrive")
-    await stopped(running)
+    await cancel_and_wait(running)
 
 
 async def _execute(database: AsyncEngine, statement: str) -> None:

@@ -12,12 +12,12 @@ from domain.messages import (
     Approve,
     ChooseRefundMethod,
     Quote,
+    Receipt,
     RefundEvent,
     Reject,
     ResolveStep,
     RetryStep,
     ShipmentEvent,
-    Submission,
     Withdraw,
 )
 from domain.outcome import CancellationResult, Progress
@@ -39,7 +39,7 @@ SENT: tuple[type[BaseModel], ...] = (
     ShipmentEvent,
     RefundEvent,
 )
-ANSWERED: tuple[type[BaseModel], ...] = (Submission, CancellationResult, Acknowledgement, Progress, Plan, Quote)
+ANSWERED: tuple[type[BaseModel], ...] = (Receipt, CancellationResult, Acknowledgement, Progress, Plan, Quote)
 
 
 def schemas() -> dict[Path, str]:

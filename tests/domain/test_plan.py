@@ -3,9 +3,10 @@ import pytest
 from domain.money import money
 from domain.order import Order, TenderKind
 from domain.payment import Payment
-from domain.plan import LeftOutReason, NotCancellable, Plan, Terms, make_plan
+from domain.plan import LeftOutReason, NotCancellable, Plan, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, StopAction, Tracking
+from domain.terms import Terms
 from tests.domain.build import line, order, parcel, payment, request, tender, tracked
 
 

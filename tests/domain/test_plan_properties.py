@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from domain.money import Money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
 from domain.payment import Payment
-from domain.plan import NotCancellable, Plan, Terms, make_plan
+from domain.plan import NotCancellable, Plan, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
+from domain.terms import Terms
 from tests.domain.build import NOW, request
 
 pytestmark = pytest.mark.properties

@@ -8,7 +8,7 @@ from domain.money import money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import DisputeState, Payment
 from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict
-from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode, cancellation_id
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from tests.domain.build import NOW, line, order, payment, request, sold
 from worker import load_policy
 
@@ -208,12 +208,6 @@ def test_a_cancelled_order_is_not_cancelled_again() -> None:
     decision = POLICY.admits(order(line("L1", 1, "5.00 USD"), state=OrderState.CANCELLED), request())
     assert decision is not None
     assert decision.rule is Rule.ALREADY_CANCELLED
-
-
-def test_the_same_request_opens_the_same_cancellation_and_another_one_does_not() -> None:
-    assert cancellation_id("1001", "r-1") == cancellation_id("1001", "r-1")
-    assert cancellation_id("1001", "r-1") != cancellation_id("1001", "r-2")
-    assert cancellation_id("1001", "r-1") != cancellation_id("1002", "r-1")
 
 
 def test_a_customer_cannot_ask_in_another_customers_name() -> None:

@@ -1,4 +1,4 @@
-"""Looking at the providers' events: which were kept, and which a run was told of."""
+"""Looking at the providers' events: which were kept, and which were delivered to a run."""
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
@@ -6,7 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from temporalio.api.enums.v1 import EventType
 
 from domain.messages import RefundEvent
-from domain.outcome import State, StepName
+from domain.outcome import State
+from domain.step import StepName
 from providers.order_book.tables import WebhookEventRow
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
@@ -27,12 +28,12 @@ async def kept(engine: AsyncEngine, event_id: str) -> WebhookEventRow | None:
         return await session.scalar(select(WebhookEventRow).where(WebhookEventRow.event_id == event_id))
 
 
-async def was_told(engine: AsyncEngine, event_id: str) -> None:
-    async def told() -> bool:
+async def was_delivered(engine: AsyncEngine, event_id: str) -> None:
+    async def delivered() -> bool:
         row = await kept(engine, event_id)
-        return row is not None and row.told_at is not None
+        return row is not None and row.delivered_at is not None
 
-    await eventually(told, f"event {event_id} is told")
+    await eventually(delivered, f"event {event_id} is delivered")
 
 
 async def signals(handle: Handle) -> list[str]:

@@ -29,7 +29,7 @@ from tests.fixtures.api import Api, ApiSystem, environment, running_api, system_
 from tests.fixtures.databases import Databases
 from tests.fixtures.gateway import GatewaySandbox, gateway_process
 from tests.fixtures.temporal import start_dev_server
-from tests.processes.events import signals, waiting_for_settlement, was_told
+from tests.processes.events import signals, waiting_for_settlement, was_delivered
 from tests.system import Handle, System, eventually
 from tests.workflows.samples import in_network
 
@@ -152,7 +152,7 @@ async def test_an_event_that_came_by_webhook_is_not_told_again(api_system: ApiSy
 
     await eventually(came, "the webhook has come")
     (row,) = await rows_of(system.engine, refund)
-    await was_told(system.engine, row.event_id)
+    await was_delivered(system.engine, row.event_id)
     env = environment(api_system.temporal, api_system.database_url)
     env = reconciling(env, system.shop.gateway.url, system.shop.carrier.easypost_url)
     async with running_api(tmp_path / "api.log", env) as api:
@@ -179,7 +179,7 @@ async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHo
 
             await eventually(found, f"the event about {subject} is kept")
             (row,) = await rows_of(quiet.system.engine, subject)
-            assert (row.order_id, row.told_at) == (None, None)
+            assert (row.order_id, row.delivered_at) == (None, None)
             assert (await logged(api, "event_found", event_id=row.event_id))["status"] == "unmatched"
 
 
@@ -223,7 +223,7 @@ async def test_a_provider_that_is_down_is_asked_again_and_holds_no_other_up(quie
         async with looking(quiet, tmp_path) as api:
             away = await logged(api, "events_not_listed", provider="stripe")
             assert (away["level"], away["code"]) == ("warning", "unavailable")
-            await logged(api, "event_told", provider="easypost")
+            await logged(api, "event_delivered", provider="easypost")
             again_at_the_same_address(quiet.gateway)
             for handle in (refunded, stopped):
                 assert (await handle.result()).outcome is Outcome.CANCELLED

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from domain.messages import RetryStep, Withdraw
 from domain.money import money
-from domain.outcome import GoodsStatus, Outcome, State, StepName
+from domain.outcome import GoodsStatus, Outcome, State
 from domain.request import LineScope, workflow_id
 from domain.shipment import Shipment
+from domain.step import StepName
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
 from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
@@ -31,7 +32,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiSystem, environment, running_api
 from tests.fixtures.databases import Databases
-from tests.processes.events import kept, signals, waiting_for_settlement, was_told
+from tests.processes.events import kept, signals, waiting_for_settlement, was_delivered
 from tests.providers import order_book_samples as samples
 from tests.system import SUPERVISOR, Handle, System, eventually
 from tests.workflows.samples import an_id, captured, in_network
@@ -152,7 +153,7 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
     await system.shop.gateway.fail(made.object_id)
 
     async def arrived() -> bool:
-        return any(row.subject == made.object_id and row.amiss for row in await _rows(system.engine))
+        return any(row.subject == made.object_id and row.may_undo_outcome for row in await _rows(system.engine))
 
     await eventually(arrived, "the event has arrived")
     events = SqlProviderEvents(system.engine)
@@ -161,16 +162,16 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
         event_id="any",
         order_id=sample.order_id,
         subject=made.object_id,
-        amiss=True,
+        may_undo_outcome=True,
         attempts=1,
     )
-    ended = await events.ended(about)
+    ended = await events.find_ended(about)
     assert ended is not None
     assert (ended.busy, ended.request.request_id) == (True, f"req-{sample.order_id}")
     assert (await system.waits_for(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
     await second.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
     await second.result()
-    ended = await events.ended(about)
+    ended = await events.find_ended(about)
     assert ended is not None
     assert not ended.busy
 
@@ -189,9 +190,9 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
     await system.shop.gateway.fail(made.object_id)
 
     async def kept_for_later() -> bool:
-        about = [row for row in await _rows(system.engine) if row.subject == made.object_id and row.amiss]
+        about = [row for row in await _rows(system.engine) if row.subject == made.object_id and row.may_undo_outcome]
         later = datetime.now(UTC) + timedelta(minutes=2)
-        return bool(about) and all(row.told_at is None and row.due_at > later for row in about)
+        return bool(about) and all(row.delivered_at is None and row.due_at > later for row in about)
 
     await eventually(kept_for_later, "the event is kept until the end")
     await books.lock_order(system.engine, sample.order_id, None)
@@ -221,7 +222,7 @@ async def test_events_in_any_order_and_repeated_come_to_the_same_end(
     for one in (*events, *reversed(events)):
         assert (await send(api, one)).status_code == 200
     for one in events:
-        await was_told(system.engine, one["id"])
+        await was_delivered(system.engine, one["id"])
     assert (await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)).steps
     await system.shop.gateway.settle(refund)
     for one in reversed(events):
@@ -238,7 +239,7 @@ async def test_an_event_that_comes_twice_is_told_once(api: Api, api_system: ApiS
     mine = event("refund.updated", payment)
     answers = await asyncio.gather(*(send(api, mine) for _ in range(10)))
     assert sorted(answer.json()["status"] for answer in answers) == ["accepted", *["repeated"] * 9]
-    await was_told(system.engine, mine["id"])
+    await was_delivered(system.engine, mine["id"])
     assert (await send(api, mine)).json()["status"] == "repeated"
     await system.shop.gateway.settle(refund)
     await handle.result()
@@ -293,7 +294,7 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     for one in (unknown_payment, unknown_kind, parcel):
         row = await kept(system.engine, str(one["id"]))
         assert row is not None
-        assert (row.order_id, row.told_at) == (None, None)
+        assert (row.order_id, row.delivered_at) == (None, None)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{", b'{"id": "evt_1"}', b'{"id": "", "type": "x", "data": {"object": {}}}'])
@@ -310,11 +311,11 @@ async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api
     payment = system.shop.payments[sample.order_id][0]
     early = event("refund.updated", payment)
     assert (await send(api, early)).json()["status"] == "accepted"
-    await was_told(system.engine, early["id"])
+    await was_delivered(system.engine, early["id"])
     await system.cancel(request(sample))
     late = event("refund.updated", payment)
     await send(api, late)
-    await was_told(system.engine, late["id"])
+    await was_delivered(system.engine, late["id"])
     row = await kept(system.engine, late["id"])
     assert row is not None
     assert row.attempts == 1
@@ -338,12 +339,12 @@ async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
             async def delayed() -> bool:
                 return any(line["event"] == "event_delayed" for line in api.lines())
 
-            await eventually(delayed, "telling it was tried")
+            await eventually(delayed, "delivering it was tried")
         row = await kept(engine, mine["id"])
         assert row is not None
-        assert row.told_at is None
+        assert row.delivered_at is None
         async with running_api(tmp_path / "back.log", environment(api_system.temporal, url)):
-            await was_told(engine, mine["id"])
+            await was_delivered(engine, mine["id"])
         assert (await signals(handle)).count(mine["id"]) == 1
     finally:
         await engine.dispose()
@@ -369,7 +370,7 @@ async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_poll
 
             await eventually(given_up, "it is given up")
         later = datetime.now(UTC) + timedelta(days=1)
-        assert await SqlProviderEvents(engine).due(later, 10) == []
+        assert await SqlProviderEvents(engine).claim_due(later, 10) == []
     finally:
         await engine.dispose()
 
@@ -404,30 +405,30 @@ async def test_one_event_is_kept_once_and_claimed_by_one(database: AsyncEngine) 
     events = SqlProviderEvents(database)
     parcel = Shipment(shipment_id="S1", lines=(), carrier="UPS", label_reference="shp_1", tracking_number="1Z1")
     await books.add_order(database, samples.order(shipments=(parcel,)), email="buyer@shop.example")
-    told = ProviderEvent(
+    event = ProviderEvent(
         provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1", refund="re_1"
     )
-    assert not await events.knows(Provider.STRIPE, "evt_1")
-    statuses = await asyncio.gather(*(events.receive(told) for _ in range(8)))
+    assert not await events.is_known(Provider.STRIPE, "evt_1")
+    statuses = await asyncio.gather(*(events.receive(event) for _ in range(8)))
     assert sorted(statuses) == [EventStatus.ACCEPTED, *[EventStatus.REPEATED] * 7]
-    assert await events.knows(Provider.STRIPE, "evt_1")
-    assert not await events.knows(Provider.EASYPOST, "evt_1")
+    assert await events.is_known(Provider.STRIPE, "evt_1")
+    assert not await events.is_known(Provider.EASYPOST, "evt_1")
     same_id = ProviderEvent(provider=Provider.EASYPOST, event_id="evt_1", kind="tracker.updated", shipment="shp_1")
     assert await events.receive(same_id) is EventStatus.ACCEPTED, "two providers may use the same id"
 
     now = (await _rows(database))[0].received_at
     soon = now.replace(year=now.year + 1)
-    claims = await asyncio.gather(*(events.due(soon, 10) for _ in range(4)))
+    claims = await asyncio.gather(*(events.claim_due(soon, 10) for _ in range(4)))
     claimed = [one for claim in claims for one in claim]
     assert sorted((one.provider, one.order_id, one.subject) for one in claimed) == [
         (Provider.EASYPOST, "O-1", None),
         (Provider.STRIPE, "O-1", "re_1"),
     ]
     by_provider = {one.provider: one for one in claimed}
-    await events.told(by_provider[Provider.STRIPE], soon)
-    await events.given_up(by_provider[Provider.EASYPOST], "unavailable")
-    assert await events.due(soon.replace(year=soon.year + 1), 10) == []
-    await events.forget(soon)
+    await events.mark_delivered(by_provider[Provider.STRIPE], soon)
+    await events.give_up(by_provider[Provider.EASYPOST], "unavailable")
+    assert await events.claim_due(soon.replace(year=soon.year + 1), 10) == []
+    await events.forget_before(soon)
     assert await _rows(database) == []
 
 

@@ -16,18 +16,18 @@ import pytest
 
 from domain.money import money
 from domain.outcome import Outcome
-from domain.request import workflow_id
+from domain.request import LineScope, ReasonCode, workflow_id
 from runtime import search_attributes
 from runtime.plugin import TASK_QUEUE
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.serving import ROOT, Process
-from sandbox.shop import request
+from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.mail import Mailbox
 from tests.fixtures.temporal import start_dev_server
 from tests.system import System, eventually
-from tests.workflows.samples import captured
+from tests.workflows.samples import an_id, captured
 from worker import load_policy
 
 
@@ -117,6 +117,34 @@ async def test_a_worker_killed_between_the_gateways_commit_and_its_record_refund
     assert result.outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
     await system.assert_books_balance()
+
+
+async def test_a_worker_sends_deferred_requests_by_itself(process_system: System, workers: Workers) -> None:
+    """E28: the first cancellation is withdrawn, and nobody asks again."""
+    system = process_system
+    lines = (line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD"))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("620.00 USD"),))
+    await system.shop.place(sample)
+    workers.start()
+    first = request(sample, LineScope(line_id="L1", quantity=1), request_id="first")
+    _, handle = await system.submit(first)
+    second = request(
+        sample,
+        LineScope(line_id="L2", quantity=1),
+        request_id="second",
+        reason=ReasonCode.STATUTORY_WITHDRAWAL,
+    )
+    assert (await system.library.start(second)).deferred
+    await system.withdraw(handle, first.actor)
+
+    async def carried_out() -> bool:
+        return await system.outcomes(sample.order_id) == [Outcome.WITHDRAWN, Outcome.CANCELLED]
+
+    await eventually(carried_out, "the worker sends the withdrawal when the first has ended", within=40)
+    assert await system.refunds(sample.order_id) == [money("20.00 USD")]
+    assert {"deferred_request_delayed", "deferred_request_sent"} >= {
+        entry["event"] for entry in workers.lines() if entry["event"].startswith("deferred_request")
+    }
 
 
 async def test_sigterm_lets_the_running_step_end(process_system: System, workers: Workers) -> None:

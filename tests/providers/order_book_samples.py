@@ -1,25 +1,40 @@
 """Orders and cancellations for the order book's tests."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from domain.facts import (
+    Decided,
+    Ended,
+    Fact,
+    RefundSeen,
+    Requested,
+    ReversalSeen,
+    Run,
+    SettledByHand,
+    StopSeen,
+    WithdrawalAsked,
+)
+from domain.keys import EffectKey, cancellation_id
 from domain.money import Money, money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
-from domain.outcome import (
-    CancellationRecord,
-    CancellationResult,
-    GoodsStatus,
-    MoneyStatus,
-    Outcome,
-    PaperStatus,
-    Reversal,
-)
-from domain.payment import Payment
-from domain.plan import Plan, Terms, make_plan
+from domain.outcome import Outcome
+from domain.payment import Payment, Refund, RefundStatus
+from domain.plan import Plan, make_plan
 from domain.policy import Decision, Rule, Verdict
-from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode, cancellation_id
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopStatus, Tracking
-from providers.order_book.port import Closing, Credit, CreditedTender
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Stop, StopStatus, Tracking
+from domain.step import StepName
+from domain.terms import Terms
+from providers.order_book.book import SqlOrderBook
+from providers.order_book.port import Credit, CreditedTender, NewNotice
+from providers.register.sql import SqlRegister
+
+RUN = Run(namespace="default", run_id="run-1")
+"""The run that holds the cancellations of the tests."""
+OTHER_RUN = Run(namespace="default", run_id="run-2")
+STAFF = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="R-1")
 
 DECISION = Decision(
     verdict=Verdict.APPROVED, rule=Rule.WITHIN_POLICY, policy_version="test", sentence="Within the policy."
@@ -36,6 +51,16 @@ def line(total: str = "300.00 USD", *, line_id: str = "L1", quantity: int = 3, t
         quantity=quantity,
         total=worth,
         tax=money(tax) if tax else Money.zero(worth.currency),
+    )
+
+
+def parcel(shipment_id: str, quantity: int, *, label: str | None = None) -> Shipment:
+    return Shipment(
+        shipment_id=shipment_id,
+        lines=(ShipmentLine(line_id="L1", quantity=quantity),),
+        carrier="UPS" if label else None,
+        label_reference=label,
+        tracking_number=f"1Z{label}" if label else None,
     )
 
 
@@ -62,27 +87,56 @@ def order(
     )
 
 
-def record(
+@dataclass(frozen=True)
+class Cancellation:
+    """A cancellation as a run knows it: what was asked for and decided, and the keys of its effects."""
+
+    requested: Requested
+    decided: Decided
+
+    @property
+    def request(self) -> CancellationRequest:
+        return self.requested.request
+
+    @property
+    def order_id(self) -> str:
+        return self.request.order_id
+
+    @property
+    def cancellation_id(self) -> str:
+        return cancellation_id(self.order_id, self.request.request_id)
+
+    @property
+    def plan(self) -> Plan:
+        assert self.decided.plan is not None
+        return self.decided.plan
+
+    def key(self, step: StepName, target: str = "", n: int = 1) -> EffectKey:
+        return EffectKey(self.cancellation_id, step, target or self.order_id, n)
+
+
+def cancellation(
     of: Order,
     *,
     request_id: str = "R-1",
     lines: Sequence[LineScope] = (),
     goods: GoodsGroup = GoodsGroup.NOT_HANDED_OVER,
-) -> CancellationRecord:
+    reason: ReasonCode = ReasonCode.NO_LONGER_NEEDED,
+    by: Actor | None = None,
+) -> Cancellation:
     """A cancellation of the order, planned by the domain, every parcel being where `goods` says."""
-    cancellation = cancellation_id(of.order_id, request_id)
     request = CancellationRequest(
         request_id=request_id,
         order_id=of.order_id,
         customer_id=of.customer_id,
-        actor=Actor(kind=ActorKind.CUSTOMER, id=of.customer_id),
+        actor=by or Actor(kind=ActorKind.CUSTOMER, id=of.customer_id),
         channel=Channel.WEB_SHOP,
-        reason=ReasonCode.NO_LONGER_NEEDED,
+        reason=reason,
         lines=tuple(lines),
     )
     zero = Money.zero(of.currency)
     plan = make_plan(
-        cancellation_id=cancellation,
+        cancellation_id=cancellation_id(of.order_id, request_id),
         order=of,
         request=request,
         payments={
@@ -92,49 +146,98 @@ def record(
         trackings={s.shipment_id: Tracking(group=goods, label=LabelStatus.ACTIVE) for s in of.shipments},
         terms=Terms(),
     )
-    return CancellationRecord(
-        cancellation_id=cancellation, order_id=of.order_id, request=request, decision=DECISION, plan=plan
+    return Cancellation(
+        Requested(request=request, at=datetime(2026, 3, 2, tzinfo=UTC)),
+        Decided(decision=DECISION, plan=plan, customer_id=of.customer_id),
     )
 
 
-def result(of: CancellationRecord, outcome: Outcome = Outcome.CANCELLED) -> CancellationResult:
-    return CancellationResult(
-        cancellation_id=of.cancellation_id,
-        order_id=of.order_id,
-        outcome=outcome,
-        sentence="It is over.",
-        decision=of.decision,
-        goods=GoodsStatus.STOPPED,
-        money=MoneyStatus.REFUNDED,
-        paper=PaperStatus.CREDITED,
-    )
+# What the run does
 
 
-def closing(of: CancellationRecord, *, coming_back: Sequence[str] = (), reversals: Sequence[Reversal] = ()) -> Closing:
-    plan: Plan = of.plan
-    return Closing(
-        cancellation_id=of.cancellation_id,
-        order_id=of.order_id,
-        result=result(of),
-        plan=plan,
-        stops=tuple(
-            Stop(
-                shipment_id=planned.shipment.shipment_id,
-                action=planned.action,
-                status=StopStatus.COMING_BACK if planned.shipment.shipment_id in coming_back else StopStatus.STOPPED,
-            )
-            for planned in plan.shipments
-        ),
-        reversals=tuple(reversals),
-    )
+async def hold(book: SqlOrderBook, one: Cancellation, notices: Sequence[NewNotice] = (), *, run: Run = RUN) -> None:
+    """As the run does that verifies the order, where no other has begun since."""
+    await book.hold_order(one.requested, one.decided, notices, key=one.key(StepName.VERIFY_ORDER), run=run)
 
 
-def credit(of: CancellationRecord, *tenders: CreditedTender, tax: Money | None = None) -> Credit:
+async def write(register: SqlRegister, one: Cancellation, *facts: Fact, run: Run = RUN) -> None:
+    await register.write(one.cancellation_id, run, lambda case: facts)
+
+
+async def reopen(  # noqa: PLR0917 (as the port has them)
+    book: SqlOrderBook,
+    register: SqlRegister,
+    one: Cancellation,
+    facts: Sequence[Fact],
+    failed: Sequence[CreditedTender],
+    notices: Sequence[NewNotice],
+    *,
+    run: Run = RUN,
+) -> bool:
+    """By all that is known at this moment."""
+    last = (await register.read(one.cancellation_id))[-1].seq
+    return await book.reopen(one.cancellation_id, facts, failed, notices, seen=last, run=run)
+
+
+async def release(
+    book: SqlOrderBook, register: SqlRegister, one: Cancellation, notices: Sequence[NewNotice] = ()
+) -> None:
+    """The customer withdraws."""
+    await write(register, one, WithdrawalAsked(by=one.request.actor))
+    await book.release_order(one.order_id, notices, key=one.key(StepName.RELEASE_ORDER), run=RUN)
+
+
+def stops(one: Cancellation, status: StopStatus = StopStatus.STOPPED, *only: str) -> list[StopSeen]:
+    """Every planned shipment, or `only` these, with this status."""
+    return [
+        StopSeen(stop=Stop(shipment_id=planned.shipment.shipment_id, action=planned.action, status=status))
+        for planned in one.plan.shipments
+        if not only or planned.shipment.shipment_id in only
+    ]
+
+
+async def close(
+    book: SqlOrderBook,
+    register: SqlRegister,
+    one: Cancellation,
+    *facts: Fact,
+    notices: Sequence[NewNotice] = (),
+) -> None:
+    """Close the order by these facts."""
+    await write(register, one, *facts)
+    await book.close_order(one.order_id, notices, key=one.key(StepName.CLOSE_ORDER), run=RUN)
+
+
+async def end(book: SqlOrderBook, one: Cancellation, credit: Credit | None = None) -> None:
+    ended = Ended(outcome=Outcome.CANCELLED, sentence="It is over.")
+    key = one.key(StepName.CLOSE_CANCELLATION)
+    await book.close_cancellation(one.order_id, ended, credit, [], key=key, run=RUN)
+
+
+def refunded(amount: str, reference: str, status: RefundStatus = RefundStatus.SUCCEEDED) -> RefundSeen:
+    refund = Refund(reference=reference, amount=money(amount), status=status, key=f"by us for {reference}")
+    return RefundSeen(target="T-card", refund=refund)
+
+
+def released(amount: str) -> ReversalSeen:
+    back = money(amount)
+    return ReversalSeen(target="T-card", released=back, covered=Money.zero(back.currency))
+
+
+def by_hand(amount: str, reference: str, step: StepName = StepName.REVERSE_PAYMENT) -> SettledByHand:
+    return SettledByHand(step=step, target="T-card", reference=reference, by=STAFF, amount=money(amount))
+
+
+# What goes on paper
+
+
+def credit(of: Cancellation, *tenders: CreditedTender, tax: Money | None = None, total: Money | None = None) -> Credit:
     currency = tenders[0].amount.currency
+    given = Money.total((tender.amount for tender in tenders if not tender.failed), currency)
     return Credit(
         cancellation_id=of.cancellation_id,
         order_id=of.order_id,
-        total=Money.total((tender.amount for tender in tenders), currency),
+        total=total or given,
         tax=tax or Money.zero(currency),
         tenders=tenders,
     )

@@ -8,31 +8,33 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.case import Case
 from domain.errors import ErrorCode, Refused
+from domain.facts import Decided, Ended, WithdrawalAsked
 from domain.money import Money, money
 from domain.order import OrderState
-from domain.outcome import ByHand, CarriedOut, Outcome, Reversal
-from domain.payment import Refund, RefundStatus
-from domain.request import LineScope
-from domain.shipment import GoodsGroup, Shipment, ShipmentLine
+from domain.outcome import Outcome
+from domain.permissions import NotTheHolder
+from domain.step import StepName
 from providers.order_book.book import SqlOrderBook
+from providers.order_book.columns import EffectKind
 from providers.order_book.port import NewNotice, NoticeKind
-from providers.order_book.tables import EffectKind
+from providers.register.sql import SqlRegister
 from sandbox import books
-from tests.providers.order_book_samples import CARD, closing, line, order, record, result
+from tests.providers.order_book_samples import (
+    CARD,
+    OTHER_RUN,
+    RUN,
+    cancellation,
+    hold,
+    line,
+    order,
+    parcel,
+    release,
+)
 
 RECEIVED = NewNotice(kind=NoticeKind.RECEIVED)
 EMAIL = "customer@example.test"
-
-
-def parcel(shipment_id: str, quantity: int, *, label: str | None = None) -> Shipment:
-    return Shipment(
-        shipment_id=shipment_id,
-        lines=(ShipmentLine(line_id="L1", quantity=quantity),),
-        carrier="UPS" if label else None,
-        label_reference=label,
-        tracking_number=f"1Z{label}" if label else None,
-    )
 
 
 async def test_an_order_is_read_as_it_was_put_in(order_book: SqlOrderBook, database: AsyncEngine) -> None:
@@ -68,7 +70,6 @@ async def test_an_unknown_order_is_refused(order_book: SqlOrderBook) -> None:
     with pytest.raises(Refused, match="no order O-404") as no:
         await order_book.read_order("O-404")
     assert no.value.code is ErrorCode.ORDER_NOT_FOUND
-    assert await order_book.find_cancellation("O-404", "R-1") is None
 
 
 async def test_a_hold_is_put_on_once_however_often_it_is_asked_for(
@@ -76,34 +77,36 @@ async def test_a_hold_is_put_on_once_however_often_it_is_asked_for(
 ) -> None:
     """A4: the effect of a repeated call."""
     await books.add_order(database, order(), email=EMAIL)
-    opened = record(order())
+    opened = cancellation(order())
 
     for _ in range(3):
-        await order_book.hold_order(opened, [RECEIVED], key="hold")
+        await hold(order_book, opened, [RECEIVED])
 
     assert (await order_book.read_order("O-1")).held_by == opened.cancellation_id
-    assert await order_book.find_cancellation("O-1", "R-1") == opened
-    assert [effect.key for effect in await books.effects(database)] == ["hold"]
+    case = Case(await books.facts(database, "O-1"))
+    assert (case.request, case.decided, case.holder) == (opened.request, opened.decided, RUN)
+    assert case.is_done(StepName.VERIFY_ORDER, "O-1")
+    kinds = [entry.fact.kind for entry in case.entries]
+    assert kinds == ["requested", "holder_set", "effect_noted", "decided", "effect_ended"]
+    assert [effect.kind for effect in await books.effects(database)] == [EffectKind.HOLD_ORDER]
     assert [notice.kind for notice in await books.notices(database)] == [NoticeKind.RECEIVED]
 
 
 async def test_attempts_at_the_same_time_have_one_effect(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     """I5: attempts with one key, at once."""
     await books.add_order(database, order(), email=EMAIL)
-    opened = record(order())
+    opened = cancellation(order())
 
-    await asyncio.gather(*(order_book.hold_order(opened, [RECEIVED], key="hold") for _ in range(10)))
+    await asyncio.gather(*(hold(order_book, opened, [RECEIVED]) for _ in range(10)))
 
-    assert [effect.key for effect in await books.effects(database)] == ["hold"]
+    assert [effect.kind for effect in await books.effects(database)] == [EffectKind.HOLD_ORDER]
 
 
 async def test_one_cancellation_at_a_time_holds_an_order(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     await books.add_order(database, order(), email=EMAIL)
-    rivals = [record(order(), request_id=f"R-{n}") for n in range(20)]
+    rivals = [cancellation(order(), request_id=f"R-{n}") for n in range(20)]
 
-    answers = await asyncio.gather(
-        *(order_book.hold_order(rival, [], key=rival.cancellation_id) for rival in rivals), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(hold(order_book, rival) for rival in rivals), return_exceptions=True)
 
     refusals = [answer for answer in answers if isinstance(answer, Refused)]
     assert Counter(refusal.code for refusal in refusals) == {ErrorCode.ORDER_HELD: 19}
@@ -117,291 +120,199 @@ async def test_the_database_itself_refuses_a_second_open_cancellation(
     order_book: SqlOrderBook, database: AsyncEngine
 ) -> None:
     await books.add_order(database, order(), email=EMAIL)
-    await order_book.hold_order(record(order()), [], key="hold")
+    await hold(order_book, cancellation(order()))
 
     with pytest.raises(IntegrityError):
         async with database.begin() as connection:
             await connection.execute(
                 text(
-                    "INSERT INTO cancellations (cancellation_id, order_id, request_id, request, decision, plan, opened_at)"
-                    " SELECT 'other', order_id, 'R-2', request, decision, plan, opened_at FROM cancellations"
+                    "INSERT INTO cancellations"
+                    " (cancellation_id, order_id, holder_namespace, holder_run, facts, quiet_after, opened_at)"
+                    " SELECT 'other', order_id, holder_namespace, holder_run, facts, quiet_after, opened_at"
+                    " FROM cancellations"
                 )
             )
 
 
 async def test_a_key_has_one_meaning(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    await books.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
-    await order_book.withdraw_pick("O-1", "S1", key="k")
+    placed = order(shipments=(parcel("S1", 3),))
+    await books.add_order(database, placed, email=EMAIL)
+    opened = cancellation(placed)
+    await hold(order_book, opened)
+    key = opened.key(StepName.STOP_SHIPMENT, "S1")
+    await order_book.withdraw_pick("O-1", "S1", key=key, run=RUN)
 
     with pytest.raises(Refused) as no:
-        await order_book.resume_pick("O-1", "S1", key="k")
+        await order_book.resume_pick("O-1", "S1", key=key, run=RUN)
 
     assert no.value.code is ErrorCode.IDEMPOTENCY_CONFLICT
     assert (await order_book.read_order("O-1")).shipments[0].stopped
 
 
-async def test_a_release_gives_the_order_back_and_closes_the_cancellation(
-    order_book: SqlOrderBook, database: AsyncEngine
+async def test_a_release_gives_the_order_back_and_ends_the_cancellation(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
 ) -> None:
-    """D1: the hold is off, the promise stands, the record says how it ended."""
+    """D1: the hold is off, the promise stands, the facts say how it ended."""
     await books.add_order(database, order(), email=EMAIL)
-    opened = record(order())
-    await order_book.hold_order(opened, [], key="hold")
+    opened = cancellation(order())
+    await hold(order_book, opened)
     before = await books.stock(database, "SKU-L1")
 
-    withdrawn = result(opened, Outcome.WITHDRAWN)
-    for _ in range(2):
-        await order_book.release_order(withdrawn, [NewNotice(kind=NoticeKind.NOT_CANCELLED)], key="release")
+    await release(order_book, register, opened, [NewNotice(kind=NoticeKind.NOT_CANCELLED)])
+    await order_book.release_order("O-1", [], key=opened.key(StepName.RELEASE_ORDER), run=RUN)
 
     read = await order_book.read_order("O-1")
     assert (read.held_by, read.state) == (None, OrderState.OPEN)
     assert await books.stock(database, "SKU-L1") == before
-    found = await order_book.find_cancellation("O-1", "R-1")
-    assert found is not None
-    assert found.result == withdrawn
-    assert [effect.key for effect in await books.effects(database)] == ["hold", "release"]
+    ended = Case(await register.find("O-1", "R-1")).ended
+    assert ended == Ended(outcome=Outcome.WITHDRAWN, sentence="Withdrawn by customer:C-1.")
+    assert [effect.kind for effect in await books.effects(database)] == [
+        EffectKind.HOLD_ORDER,
+        EffectKind.RELEASE_ORDER,
+    ]
 
-    again = record(order(), request_id="R-2")
-    await order_book.hold_order(again, [], key="hold again")
+    again = cancellation(order(), request_id="R-2")
+    await hold(order_book, again)
     assert (await order_book.read_order("O-1")).held_by == again.cancellation_id
 
 
 async def test_a_release_without_a_hold_does_nothing(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     await books.add_order(database, order(), email=EMAIL)
-    opened = record(order())
+    opened, unknown = cancellation(order()), cancellation(order("O-404"))
 
-    await order_book.release_order(result(opened, Outcome.ROLLED_BACK), [RECEIVED], key="release")
-    await order_book.release_order(result(record(order("O-404"))), [], key="release of nothing")
+    for one in (opened, unknown):
+        await order_book.release_order(one.order_id, [RECEIVED], key=one.key(StepName.RELEASE_ORDER), run=RUN)
 
     assert await books.effects(database) == []
     assert await books.notices(database) == []
-    await order_book.hold_order(opened, [], key="hold")
-    other = record(order(), request_id="R-2")
-    await order_book.release_order(result(other, Outcome.ROLLED_BACK), [], key="release other")
+    await hold(order_book, opened)
+    other = cancellation(order(), request_id="R-2")
+    await order_book.release_order("O-1", [], key=other.key(StepName.RELEASE_ORDER), run=RUN)
     assert (await order_book.read_order("O-1")).held_by == opened.cancellation_id
 
 
 async def test_a_late_repeat_of_the_hold_does_not_freeze_the_order_again(
-    order_book: SqlOrderBook, database: AsyncEngine
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
 ) -> None:
     await books.add_order(database, order(), email=EMAIL)
-    opened = record(order())
-    await order_book.hold_order(opened, [], key="hold")
-    await order_book.release_order(result(opened, Outcome.WITHDRAWN), [], key="release")
+    opened = cancellation(order())
+    await hold(order_book, opened)
+    await release(order_book, register, opened)
 
-    await order_book.hold_order(opened, [], key="hold")
+    with pytest.raises(NotTheHolder):
+        await hold(order_book, opened)
 
     assert (await order_book.read_order("O-1")).held_by is None
 
 
+async def test_a_withdrawal_that_came_before_the_hold_wins(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """D1, M2: the customer withdrew while the order was being verified; and without an order there is nothing to release."""
+    await books.add_order(database, order(), email=EMAIL)
+    for one in (cancellation(order()), cancellation(order("O-404"))):
+        withdrawn = [WithdrawalAsked(by=one.request.actor)]
+        await register.open(one.requested, RUN, lambda case, facts=withdrawn: facts)  # type: ignore[misc]
+        if one.order_id == "O-1":
+            await hold(order_book, one, [RECEIVED])
+            assert (await order_book.read_order("O-1")).held_by is None
+        await order_book.release_order(one.order_id, [RECEIVED], key=one.key(StepName.RELEASE_ORDER), run=RUN)
+
+    assert [row.outcome for row in await books.cancellations(database)] == [Outcome.WITHDRAWN, Outcome.WITHDRAWN]
+    assert [effect.kind for effect in await books.effects(database)] == [EffectKind.RELEASE_ORDER]
+    assert not [entry for entry in await books.facts(database, "O-1") if isinstance(entry.fact, Decided)]
+
+
 async def test_a_pick_is_withdrawn_and_resumed(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    await books.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
+    placed = order(shipments=(parcel("S1", 3),))
+    await books.add_order(database, placed, email=EMAIL)
+    opened = cancellation(placed)
+    await hold(order_book, opened)
+    stop, resume = opened.key(StepName.STOP_SHIPMENT, "S1"), opened.key(StepName.RESUME_SHIPMENT, "S1")
 
     for _ in range(2):
-        await order_book.withdraw_pick("O-1", "S1", key="withdraw")
+        await order_book.withdraw_pick("O-1", "S1", key=stop, run=RUN)
     assert (await order_book.read_order("O-1")).shipments[0].stopped
 
     for _ in range(2):
-        await order_book.resume_pick("O-1", "S1", key="resume")
+        await order_book.resume_pick("O-1", "S1", key=resume, run=RUN)
     assert not (await order_book.read_order("O-1")).shipments[0].stopped
 
-    await order_book.withdraw_pick("O-1", "S1", key="withdraw")  # late: its effect was, and has been undone
+    await order_book.withdraw_pick("O-1", "S1", key=stop, run=RUN)  # late: its effect was, and has been undone
     assert not (await order_book.read_order("O-1")).shipments[0].stopped
     assert [effect.kind for effect in await books.effects(database)] == [
+        EffectKind.HOLD_ORDER,
         EffectKind.WITHDRAW_PICK,
         EffectKind.RESUME_PICK,
     ]
+    case = Case(await books.facts(database, "O-1"))
+    assert case.is_done(StepName.STOP_SHIPMENT, "S1")
+    assert case.is_done(StepName.RESUME_SHIPMENT, "S1")
+    assert case.keys_noted(StepName.STOP_SHIPMENT, target="S1") == (stop,)
+
+
+async def test_a_paused_attempt_stops_no_parcel_of_an_order_that_was_taken_over_or_released(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """M25, E19."""
+    placed = order(shipments=(parcel("S1", 3),))
+    await books.add_order(database, placed, email=EMAIL)
+    opened = cancellation(placed)
+    await hold(order_book, opened)
+    key = opened.key(StepName.STOP_SHIPMENT, "S1")
+    await register.take_up(opened.cancellation_id, OTHER_RUN)
+
+    with pytest.raises(NotTheHolder) as superseded:
+        await order_book.withdraw_pick("O-1", "S1", key=key, run=RUN)
+    await register.take_up(opened.cancellation_id, RUN)
+    await release(order_book, register, opened)
+    with pytest.raises(NotTheHolder) as ended:
+        await order_book.withdraw_pick("O-1", "S1", key=key, run=RUN)
+
+    assert (superseded.value.holder, ended.value.holder) == (OTHER_RUN, None)
+    assert not (await order_book.read_order("O-1")).shipments[0].stopped
+    assert key not in Case(await books.facts(database, "O-1")).all_keys_noted(key.step, target=key.target)
 
 
 @pytest.mark.parametrize("shipment_id", ["S1", "S404"])
 async def test_a_parcel_with_a_label_is_not_the_warehouses_to_stop(
     order_book: SqlOrderBook, database: AsyncEngine, shipment_id: str
 ) -> None:
-    await books.add_order(database, order(shipments=(parcel("S1", 3, label="shp_1"),)), email=EMAIL)
+    placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
+    await books.add_order(database, placed, email=EMAIL)
+    opened = cancellation(placed)
+    await hold(order_book, opened)
 
+    key = opened.key(StepName.STOP_SHIPMENT, shipment_id)
     with pytest.raises(Refused, match=f"{shipment_id} of order O-1") as no:
-        await order_book.withdraw_pick("O-1", shipment_id, key="withdraw")
+        await order_book.withdraw_pick("O-1", shipment_id, key=key, run=RUN)
 
     assert no.value.code is ErrorCode.SHIPMENT_NOT_STOPPABLE
-    assert await books.effects(database) == []
+    assert [effect.kind for effect in await books.effects(database)] == [EffectKind.HOLD_ORDER]
 
 
-async def test_a_new_label_replaces_the_voided_one(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    await books.add_order(database, order(shipments=(parcel("S1", 3, label="shp_1"),)), email=EMAIL)
-
-    await order_book.relabel("O-1", "S1", "shp_2", "1Z2", key="relabel")
-    await order_book.relabel("O-1", "S1", "shp_3", "1Z3", key="relabel")
-
-    shipment = (await order_book.read_order("O-1")).shipments[0]
-    assert (shipment.label_reference, shipment.tracking_number, shipment.stopped) == ("shp_2", "1Z2", False)
-
-
-async def test_closing_releases_the_promise_and_leaves_stock_on_hand(
+async def test_a_new_label_and_a_new_payment_replace_the_voided_ones(
     order_book: SqlOrderBook, database: AsyncEngine
 ) -> None:
-    """C1, C3: nothing has left the warehouse. B34: the shipping goes with the last line."""
-    placed = order(shipments=(parcel("S1", 1), parcel("S2", 1, label="shp_2")), shipping="4.90 USD")
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
-    opened = record(placed)
-    await order_book.hold_order(opened, [], key="hold")
-    refund = Refund(reference="re_1", amount=money("250.00 USD"), status=RefundStatus.SUCCEEDED)
-    reversal = Reversal(
-        tender_id="T-card",
-        released=money("4.90 USD"),
-        refunds=(refund, refund.model_copy(update={"reference": "re_0", "status": RefundStatus.FAILED})),
-        by_hand=ByHand(reference="bank 1", amount=money("50.00 USD")),
-    )
-
-    for _ in range(2):
-        await order_book.close_order(
-            closing(opened, reversals=[reversal]), [NewNotice(kind=NoticeKind.CANCELLED)], key="close"
-        )
-
-    stock = await books.stock(database, "SKU-L1")
-    assert (stock.on_hand, stock.reserved, stock.expected_back) == (10, 0, 0)
-    read = await order_book.read_order("O-1")
-    assert (read.state, read.held_by, read.lines[0].cancelled) == (OrderState.CANCELLED, None, 3)
-    assert read.shipping_credited == money("4.90 USD")
-    assert [(s.stopped, s.lines) for s in read.shipments] == [(True, ()), (True, ())]
-    assert await books.given_back(database, "O-1") == [
-        books.GivenBack(tender_id="T-card", refunded=money("300.00 USD"), released=money("4.90 USD"))
-    ]
-    assert [effect.key for effect in await books.effects(database)] == ["hold", "close"]
-
-
-async def test_goods_on_their_way_back_are_expected_not_on_hand(
-    order_book: SqlOrderBook, database: AsyncEngine
-) -> None:
-    """C6. Two parcels have left; of one the warehouse has not booked it yet."""
-    placed = order(shipments=(parcel("S1", 1, label="shp_1"), parcel("S2", 2, label="shp_2")))
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
-    opened = record(placed, goods=GoodsGroup.IN_NETWORK)
-    await order_book.hold_order(opened, [], key="hold")
-
-    await order_book.close_order(closing(opened, coming_back=["S1", "S2"]), [], key="close")
-
-    stock = await books.stock(database, "SKU-L1")
-    assert (stock.on_hand, stock.reserved, stock.expected_back) == (8, 0, 3)
-
-
-async def test_a_lost_parcel_is_neither_released_nor_expected(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    """C12: no restock."""
+    """M19. Their effects are the carrier's and the gateway's: nothing of them is ended here."""
     placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
-    opened = record(placed, goods=GoodsGroup.LOST)
-    await order_book.hold_order(opened, [], key="hold")
-
-    await order_book.close_order(closing(opened), [], key="close")
-
-    stock = await books.stock(database, "SKU-L1")
-    assert (stock.on_hand, stock.reserved, stock.expected_back) == (10, 0, 0)
-    assert (await order_book.read_order("O-1")).state is OrderState.CANCELLED
-
-
-async def test_partial_cancellations_add_up_to_the_whole_line(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    """B32: 270.01 for three units after the discount: 180.00 and 90.01 by cumulative shares, nothing lost."""
-    placed = order(lines=(line("270.01 USD"),), shipments=(parcel("S1", 3, label="shp_1"),))
     await books.add_order(database, placed, email=EMAIL)
-    first = record(placed, lines=[LineScope(line_id="L1", quantity=2)])
-    await order_book.hold_order(first, [], key="hold 1")
-    await order_book.close_order(closing(first), [], key="close 1")
+    opened = cancellation(placed)
+    await hold(order_book, opened)
+    before = await books.facts(database, "O-1")
 
-    rest = await order_book.read_order("O-1")
-    assert (rest.state, rest.lines[0].remaining) == (OrderState.PARTIALLY_CANCELLED, 1)
-    assert rest.shipments[0].stopped
-    assert (await books.stock(database, "SKU-L1")).reserved == 1
-    second = record(rest, request_id="R-2", lines=[LineScope(line_id="L1", quantity=1)])
-    assert [planned.shipment_id for planned in second.plan.lines] == [None]  # the stopped parcel carries nothing
-    await order_book.hold_order(second, [], key="hold 2")
-    await order_book.close_order(closing(second), [], key="close 2")
-
-    assert [first.plan.value, second.plan.value] == [money("180.00 USD"), money("90.01 USD")]
-    assert (await order_book.read_order("O-1")).state is OrderState.CANCELLED
-    assert (await books.stock(database, "SKU-L1")).reserved == 0
-
-
-async def test_a_parcel_that_travels_on_keeps_what_was_not_cancelled(
-    order_book: SqlOrderBook, database: AsyncEngine
-) -> None:
-    placed = order(shipments=(parcel("S1", 3),))
-    await books.add_order(database, placed, email=EMAIL)
-    opened = record(placed, lines=[LineScope(line_id="L1", quantity=1)])
-    await order_book.hold_order(opened, [], key="hold")
-
-    await order_book.close_order(closing(opened).model_copy(update={"stops": ()}), [], key="close")
-
-    shipment = (await order_book.read_order("O-1")).shipments[0]
-    assert (shipment.stopped, shipment.lines) == (False, (ShipmentLine(line_id="L1", quantity=2),))
-
-
-async def test_an_order_whose_books_are_closed_is_not_changed(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    """D6: refused with what to do; once unlocked, the same call goes through."""
-    await books.add_order(database, order(), email=EMAIL)
-    opened = record(order())
-    await order_book.hold_order(opened, [], key="hold")
-    await books.lock_order(database, "O-1", "the accounting period 2026-03 is closed")
-
-    with pytest.raises(Refused, match=r"O-1 cannot be changed: the accounting period 2026-03 is closed\. Have") as no:
-        await order_book.close_order(closing(opened), [], key="close")
-
-    assert no.value.code is ErrorCode.ORDER_LOCKED
-    read = await order_book.read_order("O-1")
-    assert (read.held_by, read.lines[0].cancelled) == (opened.cancellation_id, 0)
-    await books.lock_order(database, "O-1", None)
-    await order_book.close_order(closing(opened), [], key="close")
-    assert (await order_book.read_order("O-1")).state is OrderState.CANCELLED
-
-
-async def test_only_the_holder_closes_an_order(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    await books.add_order(database, order(), email=EMAIL)
-    opened, other = record(order()), record(order(), request_id="R-2")
-    await order_book.hold_order(opened, [], key="hold")
-
+    for n in (2, 3):
+        resume = opened.key(StepName.RESUME_SHIPMENT, "S1")
+        await order_book.relabel("O-1", "S1", f"shp_{n}", f"1Z{n}", key=resume, run=RUN)
+        restore = opened.key(StepName.RESTORE_PAYMENT, "T-card")
+        await order_book.replace_payment("O-1", "T-card", f"pi_{n}", key=restore, run=RUN)
+    nothing = opened.key(StepName.RESTORE_PAYMENT, "T-404")
     with pytest.raises(Refused) as no:
-        await order_book.close_order(closing(other), [], key="close")
+        await order_book.replace_payment("O-1", "T-404", "pi_9", key=nothing, run=RUN)
 
-    assert no.value.code is ErrorCode.ORDER_HELD
-    assert (await order_book.read_order("O-1")).lines[0].cancelled == 0
-
-
-async def test_the_book_remembers_a_cancellation(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    """A3: open, else this request's own, else the one that cancelled the whole order."""
-    await books.add_order(database, order(), email=EMAIL)
-    assert await order_book.find_cancellation("O-1", "R-1") is None
-    withdrawn = record(order(), request_id="R-1")
-    await order_book.hold_order(withdrawn, [], key="hold 1")
-    await order_book.release_order(result(withdrawn, Outcome.WITHDRAWN), [], key="release 1")
-    assert await order_book.find_cancellation("O-1", "R-2") is None
-
-    whole = record(order(), request_id="R-2")
-    await order_book.hold_order(whole, [], key="hold 2")
-    assert await order_book.find_cancellation("O-1", "R-1") == whole
-    await order_book.close_order(closing(whole), [], key="close 2")
-
-    by_request = [await order_book.find_cancellation("O-1", request_id) for request_id in ("R-1", "R-2", "R-3")]
-    assert [found and found.cancellation_id for found in by_request] == [
-        withdrawn.cancellation_id,
-        whole.cancellation_id,
-        whole.cancellation_id,
-    ]
-    done = CarriedOut(plan=whole.plan, stops=closing(whole).stops, reversals=())
-    assert by_request[2] == whole.model_copy(update={"result": result(whole), "carried_out": done})
-
-
-async def test_cancellations_of_many_orders_share_stock_without_losing_count(
-    order_book: SqlOrderBook, database: AsyncEngine
-) -> None:
-    both = (line(), line("10.00 USD", line_id="L2", quantity=1))
-    placed = [order(f"O-{n}", lines=both if n % 2 else both[::-1]) for n in range(12)]
-    for one in placed:
-        await books.add_order(database, one, email=EMAIL)
-
-    async def cancel(one: int) -> None:
-        opened = record(placed[one])
-        await order_book.hold_order(opened, [], key=f"hold {one}")
-        await order_book.close_order(closing(opened), [], key=f"close {one}")
-
-    await asyncio.gather(*(cancel(n) for n in range(12)))
-
-    assert [(await books.stock(database, sku)).reserved for sku in ("SKU-L1", "SKU-L2")] == [0, 0]
-    assert [(await books.stock(database, sku)).on_hand for sku in ("SKU-L1", "SKU-L2")] == [36, 12]
+    read = await order_book.read_order("O-1")
+    shipment = read.shipments[0]
+    assert (shipment.label_reference, shipment.tracking_number, shipment.stopped) == ("shp_2", "1Z2", False)
+    assert read.tenders[0].reference == "pi_2"
+    assert no.value.code is ErrorCode.PAYMENT_NOT_FOUND
+    assert await books.facts(database, "O-1") == before

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
 from providers.order_book.book import SqlOrderBook
+from providers.order_book.columns import EffectKind
 from providers.order_book.engine import open_engine, writing
 from sandbox import books
 from tests.fixtures.databases import Databases
-from tests.providers.order_book_samples import order, record
+from tests.providers.order_book_samples import cancellation, hold, order
 
 EMAIL = "customer@example.test"
 
@@ -36,7 +37,7 @@ async def test_a_database_that_is_not_there_is_unavailable(kind: str, tmp_path: 
     with pytest.raises(Unavailable):
         await SqlOrderBook(engine).read_order("O-1")
     with pytest.raises(Unavailable):
-        await SqlOrderBook(engine).hold_order(record(order()), [], key="hold")
+        await hold(SqlOrderBook(engine), cancellation(order()))
 
     await engine.dispose()
 
@@ -48,12 +49,31 @@ async def test_a_locked_sqlite_file_is_unavailable_and_nothing_is_written(sqlite
 
     async with writing(engine).begin():
         with pytest.raises(Unavailable):
-            await book.hold_order(record(order()), [], key="hold")
+            await hold(book, cancellation(order()))
 
     assert (await book.read_order("O-1")).held_by is None
-    await book.hold_order(record(order()), [], key="hold")
-    assert (await book.read_order("O-1")).held_by == record(order()).cancellation_id
+    await hold(book, cancellation(order()))
+    assert (await book.read_order("O-1")).held_by == cancellation(order()).cancellation_id
     await engine.dispose()
+
+
+async def test_writers_of_one_process_queue_for_a_sqlite_file(sqlite_url: str) -> None:
+    """M31: under load nobody fails on the write lock, however short SQLite's own patience is, and whichever engine it is."""
+    engines = [open_engine(f"{sqlite_url}?timeout=0.05") for _ in range(3)]
+    orders = [order(f"O-{n}") for n in range(60)]
+    for placed in orders:
+        await books.add_order(engines[0], placed, email=EMAIL)
+
+    async def take(n: int) -> None:
+        await hold(SqlOrderBook(engines[n % 3]), cancellation(orders[n]))
+        finished.append(n)
+
+    finished: list[int] = []
+    await asyncio.gather(*(take(n) for n in range(60)))
+
+    assert finished == [*range(60)], "first come, first served"
+    for engine in engines:
+        await engine.dispose()
 
 
 async def test_connections_that_postgresql_closed_are_opened_again(databases: Databases) -> None:
@@ -66,7 +86,7 @@ async def test_connections_that_postgresql_closed_are_opened_again(databases: Da
 
     async with other.connect() as blocking:
         await blocking.execute(text("SELECT 1 FROM orders FOR UPDATE"))
-        waiting = asyncio.create_task(book.hold_order(record(order()), [], key="hold"))
+        waiting = asyncio.create_task(hold(book, cancellation(order())))
         waiters = text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -78,8 +98,8 @@ async def test_connections_that_postgresql_closed_are_opened_again(databases: Da
         with pytest.raises(Unavailable):
             await waiting
 
-    await book.hold_order(record(order()), [], key="hold")
-    assert [effect.key for effect in await books.effects(engine)] == ["hold"]
+    await hold(book, cancellation(order()))
+    assert [effect.kind for effect in await books.effects(engine)] == [EffectKind.HOLD_ORDER]
     await engine.dispose()
     await other.dispose()
     await databases.drop(url)

@@ -3,13 +3,18 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from domain.errors import ErrorCode, Refused
 from domain.money import money
+from domain.request import ReasonCode
+from domain.step import StepName
 from providers.order_book.book import SqlOrderBook
-from providers.order_book.port import NewNotice, Notice, NoticeKind
+from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeKind
 from sandbox import books
-from tests.providers.order_book_samples import by_card, credit, order, record
+from tests.providers.order_book_samples import RUN, by_card, cancellation, credit, hold, order
 
 EMAIL = "customer@example.test"
 
@@ -19,7 +24,7 @@ async def notify(order_book: SqlOrderBook, database: AsyncEngine, orders: int = 
     for number in range(orders):
         placed = order(f"O-{number}")
         await books.add_order(database, placed, email=EMAIL)
-        await order_book.hold_order(record(placed), [NewNotice(kind=NoticeKind.RECEIVED)], key=f"hold {number}")
+        await hold(order_book, cancellation(placed), [NewNotice(kind=NoticeKind.RECEIVED)])
     return datetime.now(UTC)
 
 
@@ -28,7 +33,7 @@ async def test_a_notice_carries_what_is_needed_to_write_it(order_book: SqlOrderB
 
     due = await order_book.due_notices(now, 10)
 
-    opened = record(order("O-0"))
+    opened = cancellation(order("O-0"))
     assert due == [
         Notice(
             notice_id=f"{opened.cancellation_id}/received",
@@ -42,13 +47,14 @@ async def test_a_notice_carries_what_is_needed_to_write_it(order_book: SqlOrderB
     ]
 
 
-async def test_a_kind_is_told_once_whichever_effect_brings_it(order_book: SqlOrderBook, database: AsyncEngine) -> None:
+async def test_a_kind_is_sent_once_whichever_effect_brings_it(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     await notify(order_book, database)
     refunded = NewNotice(kind=NoticeKind.REFUNDED, amount=money("42.35 USD"))
-    given = credit(record(order("O-0")), by_card("42.35 USD", "re_1"))
+    opened = cancellation(order("O-0"))
+    given = credit(opened, by_card("42.35 USD", "re_1"))
 
-    await order_book.credit(given, [refunded], key="credit")
-    await order_book.credit(given, [refunded, NewNotice(kind=NoticeKind.RECEIVED)], key="credit again")
+    for n, notices in enumerate(([refunded], [refunded, NewNotice(kind=NoticeKind.RECEIVED)]), 1):
+        await order_book.credit(given, notices, key=opened.key(StepName.CREDIT_REFUND, n=n), run=RUN)
 
     assert [(notice.kind, notice.amount) for notice in await books.notices(database)] == [
         (NoticeKind.RECEIVED, None),
@@ -67,7 +73,7 @@ async def test_two_senders_at_once_get_different_notices(order_book: SqlOrderBoo
     assert len(set(claimed)) == 12
 
 
-async def test_a_claim_of_a_sender_that_died_runs_out(order_book: SqlOrderBook, database: AsyncEngine) -> None:
+async def test_a_claim_of_a_sender_that_was_lost_runs_out(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     """D8: nothing is lost between the claim and the mail server."""
     now = await notify(order_book, database)
     first = await order_book.due_notices(now, 10)
@@ -94,3 +100,78 @@ async def test_sent_and_refused_notices_are_not_due_again(order_book: SqlOrderBo
         (None, "550", None),
         (None, None, "450"),
     ]
+
+
+async def test_a_claim_of_notices_sorts_no_backlog(order_book: SqlOrderBook, database: AsyncEngine) -> None:
+    """M31: the claim holds the only write lock of SQLite while it reads."""
+    now = await notify(order_book, database)
+    statements: list[str] = []
+
+    def keep(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(database.sync_engine, "before_cursor_execute", keep)
+    await order_book.due_notices(now, 10)
+    event.remove(database.sync_engine, "before_cursor_execute", keep)
+    claim = next(statement for statement in statements if "FROM notices" in statement)
+    if database.name != "sqlite":
+        assert claim.rstrip().endswith("FOR UPDATE OF notices SKIP LOCKED")
+        return
+    async with database.connect() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {claim}", (now.isoformat(), 10, 0))
+    steps = [str(step[-1]) for step in plan.all()]
+    assert any("ix_notices_unsent" in step for step in steps), steps
+    assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+# Requests that have to wait
+
+
+async def test_a_deferred_request_is_kept_once_with_its_acknowledgement_and_sent_until_it_is_taken(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """E28: a statutory withdrawal from another line while the first cancellation runs."""
+    await notify(order_book, database)
+    waiting = cancellation(order("O-0"), request_id="R-2", reason=ReasonCode.STATUTORY_WITHDRAWAL)
+    received = datetime(2026, 3, 3, 12, tzinfo=UTC)
+    deferred = DeferredRequest(request=waiting.request, received_at=received)
+    acknowledged = [NewNotice(kind=NoticeKind.WITHDRAWAL_ACKNOWLEDGED, received_at=received)]
+
+    for _ in range(2):
+        await order_book.defer_request(deferred, acknowledged)
+
+    notice_ids = [notice.notice_id for notice in await books.notices(database)]
+    assert f"{waiting.cancellation_id}/withdrawal_acknowledged" in notice_ids
+    now = datetime.now(UTC)
+    [first] = await order_book.due_requests(now, 10)
+    assert (first.request, first.received_at, first.attempts) == (waiting.request, received, 1)
+    assert await order_book.due_requests(now + timedelta(seconds=59), 10) == []
+    [second] = await order_book.due_requests(now + timedelta(seconds=60), 10)
+    assert second.attempts == 2
+    await order_book.request_delayed(waiting.request, now + timedelta(hours=1))
+    assert await order_book.due_requests(now + timedelta(minutes=59), 10) == []
+    assert len(await order_book.due_requests(now + timedelta(hours=1), 10)) == 1
+    await order_book.request_sent(waiting.request, now)
+    await order_book.defer_request(deferred, acknowledged)
+    assert await order_book.due_requests(now + timedelta(days=1), 10) == []
+
+
+async def test_two_senders_at_once_get_different_requests(order_book: SqlOrderBook, database: AsyncEngine) -> None:
+    await notify(order_book, database, orders=6)
+    for n in range(6):
+        request = cancellation(order(f"O-{n}"), request_id="R-2").request
+        await order_book.defer_request(DeferredRequest(request=request, received_at=datetime.now(UTC)), [])
+    now = datetime.now(UTC)
+
+    claims = await asyncio.gather(*(order_book.due_requests(now, 2) for _ in range(4)))
+
+    claimed = [one.request.order_id for claim in claims for one in claim]
+    claimed += [one.request.order_id for one in await order_book.due_requests(now, 10)]
+    assert sorted(claimed) == [f"O-{n}" for n in range(6)]
+
+
+async def test_a_request_for_an_unknown_order_is_not_deferred(order_book: SqlOrderBook) -> None:
+    request = cancellation(order("O-404")).request
+    with pytest.raises(Refused) as no:
+        await order_book.defer_request(DeferredRequest(request=request, received_at=datetime.now(UTC)), [])
+    assert no.value.code is ErrorCode.ORDER_NOT_FOUND

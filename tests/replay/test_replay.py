@@ -14,8 +14,9 @@ from temporalio.workflow import NondeterminismError
 from runtime.plugin import plugin
 from tests.fixtures.recording import HISTORIES, file_of, record
 from tests.system import System
+from workflows.approval import Approval
 from workflows.cancellation import CancellationWorkflow
-from workflows.money import Payments
+from workflows.money import Reversals
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 PATHS = Path(__file__).parent.parent / "workflows"
@@ -42,7 +43,7 @@ def test_every_path_that_is_tested_has_its_history() -> None:
     for module in sorted(PATHS.glob("test_*.py")):
         tree = ast.parse(module.read_text(encoding="utf-8"))
         for found in tree.body:
-            if isinstance(found, ast.AsyncFunctionDef) and {"system", "real_time_system"} & {
+            if isinstance(found, ast.AsyncFunctionDef) and {"system", "bare_system", "real_time_system"} & {
                 arg.arg for arg in found.args.args
             }:
                 if not found.name.startswith("test_"):
@@ -73,18 +74,49 @@ async def test_a_history_in_which_two_steps_change_places_does_not_replay() -> N
         await replayer().replay_workflow(WorkflowHistory.from_json("mutated", json.dumps(events)))
 
 
-async def test_a_process_that_skips_a_step_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug planted in today's code is caught by yesterday's history."""
-
-    async def nothing(self: Payments, plan: object) -> None:
-        return None
-
-    monkeypatch.setattr(Payments, "credit_refund", nothing)
+async def replay_changed(name: str) -> None:
+    """Replay by today's code with a bug planted in it: the sandbox would read the code anew, without the bug."""
     unsandboxed = Replayer(
         workflows=[CancellationWorkflow], plugins=[plugin()], workflow_runner=UnsandboxedWorkflowRunner()
     )
+    await unsandboxed.replay_workflow(read(file_of(name)))
+
+
+async def nothing(*_: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    "name", ["a_captured_payment_is_refunded", "a_value_above_the_limit_waits_for_a_second_person"]
+)
+async def test_without_a_bug_planted_they_replay(name: str) -> None:
+    await replay_changed(name)
+
+
+async def test_a_process_that_skips_a_step_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug planted in today's code is caught by yesterday's history."""
+    monkeypatch.setattr(Reversals, "credit_refund", nothing)
     with pytest.raises(NondeterminismError):
-        await unsandboxed.replay_workflow(read(file_of("a_captured_payment_is_refunded")))
+        await replay_changed("a_captured_payment_is_refunded")
+
+
+async def test_a_process_whose_steps_are_in_another_order_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    credit, close = Reversals.credit_refund, CancellationWorkflow.close_order
+
+    async def close_and_credit(self: CancellationWorkflow) -> None:
+        await close(self)
+        await credit(self.reversals)
+
+    monkeypatch.setattr(Reversals, "credit_refund", nothing)
+    monkeypatch.setattr(CancellationWorkflow, "close_order", close_and_credit)
+    with pytest.raises(NondeterminismError):
+        await replay_changed("a_captured_payment_is_refunded")
+
+
+async def test_a_process_that_does_not_wait_for_the_approval_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Approval, "wait_for_approval", nothing)
+    with pytest.raises(NondeterminismError):
+        await replay_changed("a_value_above_the_limit_waits_for_a_second_person")
 
 
 async def test_a_history_that_is_there_is_never_recorded_again(real_time_system: System) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from runtime.settings import WorkerSettings, complaint
+from runtime.settings import WorkerSettings, settings_error
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,6 @@ def test_half_a_marketplace_is_complained_about(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(given, "a-secret")
     with pytest.raises(ValidationError) as caught:
         WorkerSettings()
-    told = complaint(caught.value)
+    told = settings_error(caught.value)
     assert "MARKETPLACE_BASE_URL and MARKETPLACE_API_KEY belong together: set both, or neither" in told
     assert "a-secret" not in told

@@ -7,9 +7,10 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from domain.messages import ChooseRefundMethod, RetryStep
 from domain.money import money
-from domain.outcome import GoodsStatus, MoneyStatus, Outcome, Owner, State, StepName, StepStatus
-from domain.plan import RefundMethod
+from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.request import Actor, ActorKind
+from domain.step import Owner, StepName, StepStatus
+from domain.terms import RefundMethod
 from sandbox import books
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation
@@ -341,7 +342,7 @@ async def test_a_step_that_does_not_wait_cannot_be_steered(system: System) -> No
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.STOP_SHIPMENT, "S1"))
-    assert "waiting is: reverse_payment T1" in str(refused.value.cause)
+    assert "is waiting for: reverse_payment T1" in str(refused.value.cause)
 
 
 async def test_a_person_orders_the_roll_back_after_the_pivot(system: System) -> None:

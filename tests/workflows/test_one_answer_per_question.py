@@ -9,9 +9,10 @@ from temporalio.client import WorkflowFailureError
 
 from domain.money import money
 from domain.order import OrderFlag
-from domain.outcome import Outcome, State, StepName
-from domain.plan import RefundMethod
+from domain.outcome import Outcome, State
 from domain.request import Actor, ActorKind, ReasonCode
+from domain.step import StepName
+from domain.terms import RefundMethod
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation, Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -55,7 +56,6 @@ async def refund_of(system: System, sample: SampleOrder) -> str:
 # Two messages in one task
 
 
-@pytest.mark.xfail(strict=True, reason="got: both are acknowledged, and whatever came first the order is rolled back")
 @pytest.mark.parametrize("first", ["approve", "reject"])
 async def test_an_approval_is_given_or_refused(real_time_system: System, first: str) -> None:
     """M8, E16: two people answer at the same moment."""
@@ -71,7 +71,6 @@ async def test_an_approval_is_given_or_refused(real_time_system: System, first: 
     assert (await system.book.read_order(sample.order_id)).held_by is None
 
 
-@pytest.mark.xfail(strict=True, reason="got: the approval of what was withdrawn a moment before is acknowledged too")
 async def test_what_is_withdrawn_is_not_approved_any_more(real_time_system: System) -> None:
     """E16, D1"""
     system = real_time_system
@@ -86,7 +85,6 @@ async def test_what_is_withdrawn_is_not_approved_any_more(real_time_system: Syst
     assert await system.refunds(sample.order_id) == []
 
 
-@pytest.mark.xfail(strict=True, reason="got: staff's word on a parcel is acknowledged and comes to nothing")
 @pytest.mark.parametrize("staff", ["done_by_hand", "nothing_due", "retry"])
 async def test_the_stop_of_what_is_withdrawn_is_not_decided_any_more(real_time_system: System, staff: str) -> None:
     """E16: the carrier is silent, the customer withdraws, and staff decides about the parcel in the same task."""
@@ -126,7 +124,6 @@ async def test_two_people_decide_about_a_parcel_and_one_is_accepted(real_time_sy
     assert (answers[undoing] is None) == (await system.outcomes(sample.order_id) == [Outcome.ROLLED_BACK])
 
 
-@pytest.mark.xfail(strict=True, reason="got: both are acknowledged; with a transfer by hand the customer is paid twice")
 @pytest.mark.parametrize("staff", ["done_by_hand", "roll_back", "retry"])
 @pytest.mark.parametrize("first", ["customer", "staff"])
 async def test_a_refused_refund_goes_back_one_way(real_time_system: System, first: str, staff: str) -> None:
@@ -176,7 +173,6 @@ async def test_two_people_pay_by_hand_and_one_is_accepted(real_time_system: Syst
     assert await system.paid_by_hand(refused) == money("0.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="got: the second click is refused as if somebody else had decided")
 async def test_the_same_decision_of_the_same_person_is_acknowledged_again(real_time_system: System) -> None:
     """E16: a double click on a transfer by hand; it is in the ledger once."""
     system = real_time_system
@@ -196,7 +192,6 @@ async def _is_paid(system: System, reference: str) -> bool:
 # A message while the run looks, and while it ends
 
 
-@pytest.mark.xfail(strict=True, reason="got: acknowledged, then dropped: the transfer is in no book")
 async def test_a_transfer_that_is_reported_during_a_look_at_the_refund_is_in_the_books(system: System) -> None:
     """M6: the look that is under way finds that the refund has settled."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
@@ -211,7 +206,6 @@ async def test_a_transfer_that_is_reported_during_a_look_at_the_refund_is_in_the
         assert await system.paid_by_hand(BANK) == money("0.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="got: the roll-back is acknowledged, then dropped: the order is cancelled")
 async def test_a_roll_back_that_is_ordered_during_a_look_at_the_refund_happens(system: System) -> None:
     """M6: it is refused, or the order is not cancelled."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
@@ -230,7 +224,6 @@ async def test_a_roll_back_that_is_ordered_during_a_look_at_the_refund_happens(s
         assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
 
 
-@pytest.mark.xfail(strict=True, reason="got: the roll-back is acknowledged, then dropped: the money goes out")
 async def test_a_roll_back_that_is_ordered_during_a_look_at_a_parcel_happens(system: System) -> None:
     """M6: the look that is under way finds the parcel on its way back."""
     sample = in_network(Script.INTERCEPT_SILENT)
@@ -253,7 +246,6 @@ async def test_a_roll_back_that_is_ordered_during_a_look_at_a_parcel_happens(sys
         assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 
-@pytest.mark.xfail(strict=True, reason="got: the withdrawal is acknowledged, and the run ends as rejected all the same")
 async def test_a_withdrawal_while_the_run_comes_to_a_no_is_what_it_ends_with(system: System) -> None:
     """E16: the parcel of the order turns out to be delivered while the customer withdraws."""
     sample = in_network(Script.DELIVERED)
@@ -295,7 +287,6 @@ async def _wait_for_end_or_person(system: System, handle: Handle) -> None:
 # Who may withdraw
 
 
-@pytest.mark.xfail(strict=True, reason="got: acknowledged; the parcel is labelled again and goes to the customer")
 @pytest.mark.parametrize("by", ["customer", "web_shop"])
 async def test_nobody_but_staff_withdraws_what_risk_asked_for(system: System, by: str) -> None:
     """M7: under fraud review; also as the web shop's own key sends it over HTTP."""
@@ -311,7 +302,6 @@ async def test_nobody_but_staff_withdraws_what_risk_asked_for(system: System, by
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
 
 
-@pytest.mark.xfail(strict=True, reason="got: acknowledged; the merchant's cancellation is rolled back")
 @pytest.mark.parametrize("opened_by", ["merchant", "customer"])
 async def test_a_customer_does_not_withdraw_what_the_merchant_wants_too(system: System, opened_by: str) -> None:
     """M7: the merchant opened the cancellation, or joined the customer's."""

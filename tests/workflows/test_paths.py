@@ -11,9 +11,10 @@ from temporalio.exceptions import ApplicationError
 from domain.money import Money, money
 from domain.order import OrderState
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State
-from domain.plan import LeftOutReason, RefundIntercepted, Terms
+from domain.plan import LeftOutReason
 from domain.policy import Rule, Verdict
 from domain.request import LineScope
+from domain.terms import RefundIntercepted, Terms
 from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request

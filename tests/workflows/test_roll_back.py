@@ -9,9 +9,10 @@ from temporalio.exceptions import ApplicationError
 from domain.messages import Approve, Reject, Withdraw
 from domain.money import money
 from domain.order import OrderFlag, OrderState
-from domain.outcome import GoodsStatus, Outcome, State, StepName, StepStatus
+from domain.outcome import GoodsStatus, Outcome, State
 from domain.policy import order_not_found
 from domain.request import Actor, ActorKind
+from domain.step import StepName, StepStatus
 from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request

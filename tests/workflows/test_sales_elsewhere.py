@@ -2,11 +2,12 @@
 
 from domain.money import money
 from domain.order import TenderKind
-from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State, StepName
+from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.plan import LeftOutReason
 from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
-from providers.order_book.tables import EffectKind as BookEffect
+from domain.step import StepName
+from providers.order_book.columns import EffectKind as BookEffect
 from sandbox import books
 from sandbox.marketplace.model import Actor as Seller
 from sandbox.marketplace.model import FaultKind, Operation

@@ -48,7 +48,6 @@ async def approve_and_end(system: System, order_id: str) -> None:
 # Another scope while one is under way
 
 
-@pytest.mark.xfail(strict=True, reason="got: the first one's decision and plan; the second is never cancelled")
 @pytest.mark.parametrize("asks", ["customer", "agent"])
 async def test_another_scope_is_refused_as_under_way_and_carried_out_when_asked_again(
     system: System, asks: str
@@ -75,7 +74,6 @@ async def test_another_scope_is_refused_as_under_way_and_carried_out_when_asked_
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="got: 200 with the first one's decision and plan")
 async def test_another_scope_over_http_is_a_conflict_and_carried_out_when_asked_again(api_system: ApiSystem) -> None:
     """M9, E5"""
     api, system = api_system.api, api_system.system
@@ -94,7 +92,6 @@ async def test_another_scope_over_http_is_a_conflict_and_carried_out_when_asked_
     assert await system.refunds(sample.order_id) == [EXPENSIVE, CHEAP]
 
 
-@pytest.mark.xfail(strict=True, reason="got: counted as decided by the first one's decision, and not sent again")
 async def test_another_scope_in_a_file_is_carried_out_after_the_first(
     open_system: System, dev_server: WorkflowEnvironment, tmp_path: Path
 ) -> None:
@@ -124,7 +121,6 @@ async def test_another_scope_in_a_file_is_carried_out_after_the_first(
     await eventually(lambda: _ended(system, sample, 2), "both cancellations have ended")
 
 
-@pytest.mark.xfail(strict=True, reason="got: answered with the first one's plan; the withdrawal is in no book or mail")
 async def test_a_statutory_withdrawal_is_acknowledged_at_once_and_carried_out_afterwards(
     api_system: ApiSystem,
 ) -> None:
@@ -174,7 +170,6 @@ async def _ended(system: System, sample: SampleOrder, times: int) -> bool:
 # The same request again
 
 
-@pytest.mark.xfail(strict=True, reason="got: rule `existing_cancellation` and no plan; after a withdrawal `rejected`")
 @pytest.mark.parametrize("outcome", [Outcome.CANCELLED, Outcome.WITHDRAWN])
 async def test_the_same_request_gets_the_first_decision_and_plan_after_the_end(
     system: System, outcome: Outcome
@@ -199,7 +194,6 @@ async def test_the_same_request_gets_the_first_decision_and_plan_after_the_end(
     assert await system.refunds(sample.order_id) == ([EXPENSIVE] if outcome is Outcome.CANCELLED else [])
 
 
-@pytest.mark.xfail(strict=True, reason="got: the plan of the other request, `joined`, and no result")
 async def test_an_ended_request_gets_its_own_result_while_another_runs(system: System) -> None:
     """M38"""
     sample = two_lines()
@@ -218,7 +212,6 @@ async def test_an_ended_request_gets_its_own_result_while_another_runs(system: S
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED, None]
 
 
-@pytest.mark.xfail(strict=True, reason="got: a row for each request, with ids that no book knows")
 async def test_one_cancellation_is_one_row_however_often_it_is_asked_for(open_system: System) -> None:
     """M13: the same request again, and other requests for what is cancelled already."""
     system = open_system

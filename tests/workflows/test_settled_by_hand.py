@@ -9,7 +9,8 @@ import pytest
 
 from domain.money import money
 from domain.order import OrderState
-from domain.outcome import Outcome, State, StepName, Wait
+from domain.outcome import Outcome, State, Wait
+from domain.step import StepName
 from sandbox import books
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, request
@@ -38,11 +39,6 @@ async def at_the_close(system: System, sample: SampleOrder) -> Handle:
 # Rolled back
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="got: the order was released at once, and nobody was asked to collect BANK-TRANSFER-9",
-)
 async def test_what_was_paid_by_hand_is_collected_before_the_roll_back_ends(system: System) -> None:
     """M18: the transfer has not come back because the paper is revoked; a person names what shows that it has."""
     sample = captured(parcels=(), fault="refund.create:refuse")
@@ -63,9 +59,6 @@ async def test_what_was_paid_by_hand_is_collected_before_the_roll_back_ends(syst
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="got: 64.00 by bank transfer, which nobody got back, and 64.00 by card"
-)
 async def test_a_cancellation_after_that_roll_back_pays_once(system: System) -> None:
     """M18: 64.00 by hand, collected, and 64.00 by card."""
     sample = captured(parcels=(), fault="refund.create:refuse")
@@ -105,9 +98,6 @@ def under_a_mandate() -> SampleOrder:
     return captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", "0.00 USD", mandate=True),)})
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="got: the order still named the payment that had been voided"
-)
 async def test_the_order_names_the_payment_that_was_reserved_again(system: System) -> None:
     """M19: it is the one to capture when the goods go out."""
     sample = under_a_mandate()
@@ -117,9 +107,6 @@ async def test_the_order_names_the_payment_that_was_reserved_again(system: Syste
     assert [tender.reference for tender in order.tenders] == [new]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="got: cancelled, and 64.00 stayed reserved on the customer's card"
-)
 async def test_the_next_cancellation_releases_what_was_reserved_again(system: System) -> None:
     """M19"""
     sample = under_a_mandate()
@@ -190,11 +177,6 @@ def under_way() -> SampleOrder:
     return captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="got: the wait's reason was the gateway's 'slow down', not that the refund may have gone out",
-)
 async def test_a_wait_for_a_refund_whose_answer_was_lost_says_that_its_outcome_is_unknown(system: System) -> None:
     """M36, rule 6: who reads that the gateway is busy pays by hand; who reads that it is unknown looks first."""
     sample = answer_lost()
@@ -203,11 +185,6 @@ async def test_a_wait_for_a_refund_whose_answer_was_lost_says_that_its_outcome_i
     assert "unknown" in wait.reason.lower()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="got: cancelled; the ledger knew of the 64.00 by hand alone, and the 64.00 by card had gone out, too",
-)
 @pytest.mark.parametrize("event", [True, False])
 async def test_a_refund_that_was_unknown_when_a_person_paid_by_hand_is_reported(system: System, *, event: bool) -> None:
     """M36, E23: found by the gateway's event, or by looking when the gateway can be read again."""
@@ -221,11 +198,6 @@ async def test_a_refund_that_was_unknown_when_a_person_paid_by_hand_is_reported(
     await collected(system, sample, handle, wait)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="got: cancelled; the refund settled after the transfer, and nobody was asked",
-)
 @pytest.mark.parametrize("event", [True, False])
 async def test_a_refund_that_settles_after_a_person_paid_by_hand_is_reported(system: System, *, event: bool) -> None:
     """M37, E23: found by the gateway's event, or by looking."""
@@ -240,11 +212,6 @@ async def test_a_refund_that_settles_after_a_person_paid_by_hand_is_reported(sys
     await collected(system, sample, handle, None)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="got: cancelled; the refund settled after the transfer, and nobody was asked",
-)
 async def test_a_refund_that_settles_after_the_run_was_lost_is_reported_by_the_next(real_time_system: System) -> None:
     """M17, M37, E23: paid by hand while it was under way; the next run knows both from the books. On the dev server: to
     terminate a run whose activity is under way stops the skipping clock for good."""

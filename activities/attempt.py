@@ -1,0 +1,144 @@
+"""One attempt of a step: it writes for its run, only while that run holds the cancellation, and calls a provider only while
+nobody else can have taken its place."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from temporalio import activity
+
+from activities.signatures import Booked, StepInput
+from domain.case import Case
+from domain.errors import OutcomeUnknown, Refused, StepError, Unavailable
+from domain.facts import EffectEnded, EffectOutcome, Fact, Run
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.permissions import check_holder
+from providers.register.clock import now
+from providers.register.port import Register
+
+T = TypeVar("T")
+
+
+def this_run() -> Run:
+    """The run that this activity works for."""
+    info = activity.info()
+    assert info.workflow_run_id is not None
+    return Run(namespace=info.workflow_namespace or info.namespace, run_id=info.workflow_run_id)
+
+
+def _deadline() -> datetime:
+    """After this moment the attempt is given up, and calls no provider any more. Another one may have begun before, after
+    missed heartbeats; it uses the same key."""
+    info = activity.info()
+    assert info.start_to_close_timeout is not None
+    return info.started_time + info.start_to_close_timeout
+
+
+@dataclass(frozen=True)
+class EffectAnswer:
+    """What a provider's answer comes to: its own reference, a detail, and what it says besides."""
+
+    reference: str | None = None
+    detail: str = ""
+    facts: Sequence[Fact] = ()
+
+
+class Attempt:
+    """Made by `begin_attempt`. `case` is what the books know, this attempt's own facts included."""
+
+    def __init__(self, register: Register, step: StepInput, case: Case) -> None:
+        self._register = register
+        self.step = step
+        self.case = case
+        self.run = this_run()
+        self._deadline = _deadline()
+
+    async def write(self, *facts: Fact) -> None:
+        """Add facts to the books. Raises NotTheHolder."""
+        if facts:
+            self.case.add(*await self._register.write(self.step.cancellation_id, self.run, lambda _: facts))
+
+    async def note(self, key: EffectKey, amount: Money | None = None) -> None:
+        """Note that an effect is about to be made. Raises NotTheHolder."""
+        noted = await self._register.note(key, self.run, amount=amount, until=self._deadline)
+        self.case.add(*noted)
+
+    async def act(
+        self,
+        key: EffectKey,
+        call: Callable[[], Awaitable[T]],
+        describe: Callable[[T], EffectAnswer],
+        *,
+        amount: Money | None = None,
+    ) -> T:
+        """Make one effect at a provider: note it, call, note what came of it. What raises `Unavailable` did nothing,
+        and stays noted."""
+        await self.note(key, amount)
+        self.check_time()
+        try:
+            answer = await call()
+        except OutcomeUnknown as lost:
+            await self.write(EffectEnded(key=key, outcome=EffectOutcome.UNKNOWN, detail=lost.message))
+            raise
+        except Refused as no:
+            await self.write(EffectEnded(key=key, outcome=EffectOutcome.REFUSED, detail=no.message))
+            raise
+        said = describe(answer)
+        ended = EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=said.reference, detail=said.detail)
+        await self.write(*said.facts, ended)
+        return answer
+
+    def check_time(self) -> None:
+        """An attempt that was held up may have been followed by another one, or by a compensation. Raises Unavailable."""
+        if now() >= self._deadline:
+            raise Unavailable(f"This attempt for {self.step.target} was held up for too long; another one goes on.")
+
+    async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
+        """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises
+        Unavailable until it cannot be any more."""
+        if all(self._is_settled(key) for key in undone):
+            return
+        left = await self._register.quiet_after(self.step.cancellation_id) - now()
+        if left > timedelta(0):
+            raise Unavailable(
+                f"An earlier attempt for {self.step.target} may still be under way; it is looked at again when it "
+                "cannot be.",
+                retry_after=left.total_seconds(),
+            )
+
+    def _is_settled(self, key: EffectKey) -> bool:
+        """What became of it is known. A lost answer is not: the provider may still be at work."""
+        ended = self.case.outcome_of(key)
+        return ended is not None and ended.outcome is not EffectOutcome.UNKNOWN
+
+    async def end(self, *facts: Fact, reference: str | None = None, detail: str = "") -> None:
+        """The step has had its effect, or there was nothing to do. The books may have said so with the effect already."""
+        key = self.step.key
+        done = EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
+
+        def change(case: Case) -> Sequence[Fact]:
+            said = case.outcome_of(key)
+            return facts if said and said.outcome is EffectOutcome.DONE else (*facts, done)
+
+        self.case.add(*await self._register.write(self.step.cancellation_id, self.run, change))
+
+    async def answer(self) -> Booked:
+        """What the books have that the run does not know yet."""
+        return Booked(entries=await self._register.read(self.step.cancellation_id, after=self.step.known))
+
+
+@asynccontextmanager
+async def begin_attempt(register: Register, step: StepInput) -> AsyncIterator[Attempt]:
+    """Read the books, for the run that holds the cancellation. What is known when the step cannot go on goes with the error,
+    so that the run hears of it too. Raises NotTheHolder."""
+    case = Case(await register.read(step.cancellation_id))
+    attempt = Attempt(register, step, case)
+    check_holder(case, attempt.run)
+    try:
+        yield attempt
+    except StepError as error:
+        error.known = await attempt.answer()
+        raise

@@ -1,0 +1,127 @@
+"""Activities on the register: take up a cancellation, keep what somebody decided, receive a further request."""
+
+from collections.abc import Sequence
+
+from temporalio import activity
+
+from activities.attempt import this_run
+from activities.orders import received_notice
+from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
+from domain.case import Case
+from domain.errors import ErrorCode, Refused
+from domain.facts import Decided, Fact, Joined, Requested
+from domain.permissions import NotPossible, permit
+from domain.policy import Policy
+from domain.request import FRAUD, CancellationRequest, ReasonCode
+from domain.scope import same_scope
+from domain.standing import result_of
+from providers.order_book.port import DeferredRequest, OrderBook
+from providers.register.port import Register
+
+
+class RegisterActivities:
+    def __init__(self, register: Register, book: OrderBook, policy: Policy) -> None:
+        self._register = register
+        self._book = book
+        self._policy = policy
+
+    @activity.defn
+    async def take_up(self, step: StepInput) -> Booked:
+        """Make this run the holder and read all facts: they replace what it knew. Refused: HELD_ELSEWHERE."""
+        return Booked(entries=await self._register.take_up(step.cancellation_id, this_run()))
+
+    @activity.defn
+    async def record_decision(self, step: RecordDecision) -> Booked:
+        """Keep what somebody decided, or the process about itself, unless the books know why it is not possible: they may
+        know more than the run. Raises NotPossible."""
+
+        def keep(case: Case) -> Sequence[Fact]:
+            kept = permit(case, step.said, step.order_id)
+            return [] if kept is None else [kept]
+
+        try:
+            entries = await self._register.open(step.requested, this_run(), keep)
+        except NotPossible as no:
+            # The run hears why, and of all that it did not know.
+            found = await self._register.find(step.order_id, step.requested.request.request_id)
+            raise _refused(no, Booked(entries=found)) from None
+        return Booked(entries=tuple(entry for entry in entries if entry.seq > step.known))
+
+    @activity.defn
+    async def receive_request(self, step: ReceiveRequest) -> ReceivedRequest:
+        """A further request for the order while this run's cancellation is under way. Its own cancellation may have
+        ended: then its decision and result are the answer. The same scope joins. Any other scope is refused as under
+        way: UNDER_WAY; the same id with other content: REQUEST_CONFLICT. A statutory withdrawal is kept, and carried
+        out afterwards."""
+        request = step.request
+        try:
+            order = await self._book.read_order(request.order_id)
+        except Refused as refused:
+            if refused.code is not ErrorCode.ORDER_NOT_FOUND:
+                raise
+            return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
+        if request.customer_id not in {None, order.customer_id}:
+            return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
+        known = Case(await self._register.find_request(request.order_id, request.request_id))
+        if known.conflicts_with(request):
+            conflict = self._policy.conflict(request)
+            raise Refused(ErrorCode.REQUEST_CONFLICT, conflict.sentence)
+        if known.ended:
+            return _ended(known, request)
+        opened = step.requested
+        under_way = Case(await self._register.find(request.order_id, opened.request.request_id))
+        if under_way.ended:
+            raise self._under_way(step)
+        if not same_scope(order, under_way if under_way.request else Case.opened_by(opened), request):
+            if request.reason is not ReasonCode.STATUTORY_WITHDRAWAL:
+                raise self._under_way(step)
+            await self._defer(step)
+            return ReceivedRequest(entries=(), deferred=True)
+        entries = await self._register.open(opened, this_run(), lambda case: self._join(case, request))
+        return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step.known))
+
+    def _join(self, case: Case, request: CancellationRequest) -> Sequence[Fact]:
+        """A request whose reason asks for more than the first one's changes the decision, as long as nothing has gone
+        back."""
+        if request in case.requests or case.ended:
+            return []
+        joined = Joined(request=request)
+        decided = case.decided
+        if request.reason not in FRAUD or case.past_pivot or decided is None or decided.plan is None:
+            return [joined]
+        terms = decided.plan.terms.model_copy(update={"fallbacks": ()})
+        plan = decided.plan.model_copy(update={"terms": terms})
+        return [joined, Decided(decision=decided.decision, plan=plan, customer_id=decided.customer_id)]
+
+    def _under_way(self, step: ReceiveRequest) -> Refused:
+        return Refused(
+            ErrorCode.UNDER_WAY,
+            f"Another cancellation of order {step.order_id} is under way ({step.cancellation_id}). Ask again after "
+            f"{step.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+        )
+
+    async def _defer(self, step: ReceiveRequest) -> None:
+        """The law wants its receipt acknowledged at once, with its time."""
+        notice = received_notice(Requested(request=step.request, at=step.received_at))
+        await self._book.defer_request(DeferredRequest(request=step.request, received_at=step.received_at), [notice])
+
+
+def _ended(known: Case, request: CancellationRequest) -> ReceivedRequest:
+    """The answer to a request whose own cancellation has ended: the same decision and plan as the first time, with the
+    result."""
+    assert known.ended is not None
+    assert known.decision is not None or known.roll_back_cause is not None
+    result = result_of(known, request.order_id, known.ended.outcome, known.ended.sentence, existing=True)
+    decided = known.decided
+    return ReceivedRequest(
+        entries=(),
+        decision=decided.decision if decided else None,
+        plan=decided.plan if decided else None,
+        result=result,
+    )
+
+
+def _refused(no: NotPossible, known: Booked) -> Refused:
+    refused = Refused(no.code, no.sentence)
+    refused.known = known
+    return refused

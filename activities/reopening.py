@@ -1,0 +1,101 @@
+"""Whether what an ended cancellation has achieved still holds; where it does not, it is opened again under its own id."""
+
+from activities.tenders import Payments
+from domain.case import Case
+from domain.facts import Entry, Fact, RefundSeen, Reopened, Run, StopSeen
+from domain.order import Order
+from domain.payment import Payment, Refund
+from domain.reversal import KEPT_HERE, Reversal
+from domain.shipment import StopStatus
+from domain.stopping import moves_again
+from providers.carrier.port import Labels
+from providers.order_book.port import CreditedTender, NewNotice, NoticeKind, OrderBook
+
+
+class Reopening:
+    def __init__(self, book: OrderBook, payments: Payments, labels: Labels) -> None:
+        self._book = book
+        self._payments = payments
+        self._labels = labels
+
+    async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
+        """Look at every parcel and every refund again; False: the outcome holds, and nothing is written."""
+        facts: list[Fact] = [*await self._moving(ended, order)]
+        failed: list[CreditedTender] = []
+        others: list[str] = []
+        for reversal in ended.reversals:
+            if reversal.planned.tender.kind in KEPT_HERE:
+                continue
+            payment = await self._payments.read(order.order_id, reversal.planned.tender)
+            facts += _changed(reversal, payment)
+            failed += _failed(reversal, payment)
+            counted = {refund.reference for refund in reversal.refunds}
+            others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
+        now = Case((*ended.entries, *_unwritten(ended, facts)))
+        moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
+        if not moving and not any(r.outstanding or r.overpaid for r in now.reversals):
+            return False
+        why = _why(failed=bool(failed), moving=moving)
+        notice = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=ended.terms.fallbacks)
+        return await self._book.reopen(
+            ended.cancellation_id,
+            [Reopened(why=why, others=tuple(others)), *facts],
+            failed,
+            [notice] if failed else [],
+            seen=ended.known,
+            run=run,
+        )
+
+    async def _moving(self, ended: Case, order: Order) -> list[StopSeen]:
+        shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
+        found = []
+        for stop in ended.stops:
+            shipment = shipments.get(stop.shipment_id)
+            if shipment is None or not shipment.label_reference:
+                continue
+            if moves_again(stop, await self._labels.track(shipment.label_reference)):
+                found.append(StopSeen(stop=stop.model_copy(update={"status": StopStatus.MOVING})))
+        return found
+
+
+def _changed(reversal: Reversal, payment: Payment) -> list[RefundSeen]:
+    now = {refund.reference: refund for refund in payment.refunds}
+    return [
+        RefundSeen(target=reversal.tender_id, refund=now[refund.reference])
+        for refund in reversal.refunds
+        if refund.reference in now and now[refund.reference].status is not refund.status
+    ]
+
+
+def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
+    """Refunds that counted when the cancellation ended, and have failed since."""
+    now = {refund.reference: refund for refund in payment.refunds}
+
+    def failed(refund: Refund) -> bool:
+        return not refund.status.has_failed and refund.reference in now and now[refund.reference].status.has_failed
+
+    return [
+        CreditedTender(
+            tender_id=reversal.tender_id,
+            kind=reversal.planned.tender.kind,
+            amount=refund.amount,
+            reference=refund.reference,
+            settled=False,
+            failed=True,
+        )
+        for refund in reversal.refunds
+        if failed(refund)
+    ]
+
+
+def _unwritten(case: Case, facts: list[Fact]) -> list[Entry]:
+    at = case.entries[-1].at
+    return [Entry(seq=0, at=at, fact=fact) for fact in facts]
+
+
+def _why(*, failed: bool, moving: bool) -> str:
+    if failed:
+        return "A refund has failed."
+    if moving:
+        return "A parcel that had been stopped is on its way to the customer."
+    return "What the customer has got is not what was planned."

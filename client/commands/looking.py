@@ -1,0 +1,99 @@
+"""The commands that look: status, watch, result, list."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter
+from rich.live import Live
+
+from client import views
+from client.cancellations import Cancellations
+from client.commands.options import Json, OrderId, out, print_json, run_command
+from client.errors import ExitCode
+from client.status import Summary
+from domain.outcome import CancellationResult, State
+from domain.step import Owner
+
+app = typer.Typer()
+
+
+@app.command()
+def status(order_id: OrderId, json: Json = False) -> None:
+    """Show where a cancellation stands. It is the order's latest one."""
+
+    async def work(cancellations: Cancellations) -> int:
+        now = await cancellations.status(order_id)
+        print_json(now) if json else out.print(views.progress_view(now))
+        return ExitCode.DONE
+
+    run_command(work)
+
+
+@app.command()
+def watch(order_id: OrderId, json: Json = False) -> None:
+    """Follow a cancellation to its end. With --json one document a line, the last one the result."""
+
+    async def work(cancellations: Cancellations) -> int:
+        following = cancellations.watch(order_id)
+        if json:
+            return await _follow(following, print_json)
+        if not out.is_terminal:
+            return await _follow(following, views.PlainLines(out))
+        with Live(console=out, auto_refresh=False) as live:
+            return await _follow(following, lambda news: live.update(views.news_view(news), refresh=True))
+
+    run_command(work)
+
+
+async def _follow(following: AsyncIterator[views.News], show: Callable[[views.News], None]) -> int:
+    code = ExitCode.UNDECIDED
+    async for news in following:
+        show(news)
+        if isinstance(news, CancellationResult):
+            code = ExitCode.of(news)
+    return code
+
+
+@app.command()
+def result(
+    order_id: OrderId,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0.1, show_default=False, help="How long to wait for the end; else for ever."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Wait for the end of a cancellation."""
+
+    async def work(cancellations: Cancellations) -> int:
+        ended = await cancellations.result(order_id, timedelta(seconds=wait) if wait else None)
+        print_json(ended) if json else out.print(views.result_view(ended))
+        return ExitCode.of(ended)
+
+    run_command(work)
+
+
+@app.command(name="list")
+def list_(
+    state: Annotated[State | None, typer.Option(show_default=False, help="Those in this state only.")] = None,
+    owner: Annotated[
+        Owner | None, typer.Option(show_default=False, help="Those that wait for this owner only.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    json: Json = False,
+) -> None:
+    """List cancellations, the latest first."""
+
+    async def work(cancellations: Cancellations) -> int:
+        found = await cancellations.list(state=state, owner=owner, limit=limit)
+        if json:
+            print(TypeAdapter(list[Summary]).dump_json([*found]).decode())
+        else:
+            out.print(views.list_view(found))
+        return ExitCode.DONE
+
+    run_command(work)

@@ -1,0 +1,91 @@
+"""What the commands share: their options, the consoles, how a call is made and its answer shown."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from client import views
+from client.cancellations import Cancellations
+from client.errors import ExitCode, StarterError
+from client.requests import BAD_ID, describe_validation_error
+from domain.base import Value
+from domain.request import Actor, ActorKind, BusinessId, LineScope, ReasonCode
+from domain.step import StepName
+
+out = views.new_console(width=160)
+err = views.new_console(width=160, stderr=True)
+
+
+def business_id(text: str) -> str:
+    try:
+        return TypeAdapter(BusinessId).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(BAD_ID) from None
+
+
+def parse_actor(text: str) -> Actor:
+    kind, _, name = text.partition(":")
+    if kind not in set(ActorKind):
+        raise typer.BadParameter(f"write it as KIND:ID, where KIND is one of {', '.join(ActorKind)}.")
+    return Actor(kind=ActorKind(kind), id=business_id(name))
+
+
+def parse_line(text: str) -> LineScope:
+    line_id, _, quantity = text.rpartition("=")
+    if not quantity.isdecimal() or int(quantity) < 1:
+        raise typer.BadParameter("write it as LINE=QUANTITY, for example L1=2.")
+    return LineScope(line_id=business_id(line_id), quantity=int(quantity))
+
+
+OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", parser=business_id, show_default=False)]
+WhoActs = Annotated[
+    Actor,
+    typer.Option("--actor", metavar="KIND:ID", parser=parse_actor, show_default=False, help="Who acts, e.g. risk:R-7."),
+]
+WhoAsks = Annotated[
+    Actor | None,
+    typer.Option(
+        "--actor", metavar="KIND:ID", parser=parse_actor, show_default=False, help="Who asks, e.g. customer:C-1."
+    ),
+]
+Reason = Annotated[ReasonCode | None, typer.Option(show_default=False)]
+Note = Annotated[str, typer.Option(help="For the record, at most 500 characters; no personal data.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
+StepOption = Annotated[StepName | None, typer.Option(show_default=False, help="The step; needed when several wait.")]
+TargetOption = Annotated[
+    str | None, typer.Option(show_default=False, help="Its order, shipment or tender; needed when several wait.")
+]
+
+
+def run_command(call: Callable[[Cancellations], Awaitable[int]]) -> NoReturn:
+    async def connected() -> int:
+        return await call(await Cancellations.connect())
+
+    raise typer.Exit(asyncio.run(connected()))
+
+
+def read_text(what: str, file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise StarterError(ExitCode.WRONG_INPUT, f"The {what} {file} cannot be read: {why}.") from None
+
+
+@contextlib.contextmanager
+def check_input(what: str) -> Iterator[None]:
+    """A message that does not validate, as a sentence."""
+    try:
+        yield
+    except ValidationError as error:
+        raise StarterError(ExitCode.WRONG_INPUT, f"{what} is not valid: {describe_validation_error(error)}.") from None
+
+
+def print_json(document: Value) -> None:
+    print(document.model_dump_json(), flush=True)

@@ -1,0 +1,187 @@
+"""The runs of a cancellation, as the engine has them: which one to read, its result, and the list of all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from temporalio.client import (
+    Client,
+    WorkflowContinuedAsNewError,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.errors import ExitCode, RunSuperseded, StarterError
+from client.status import Summary, memo_id
+from domain.errors import ErrorCode
+from domain.outcome import CancellationResult, Progress, State
+from domain.plan import Plan
+from domain.request import workflow_id
+from domain.step import Owner
+from runtime import search_attributes as attributes
+from workflows.cancellation import CancellationWorkflow
+
+T = TypeVar("T")
+Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
+
+QUERY_WAIT = timedelta(seconds=5)
+_CANCELLATIONS = f"WorkflowType = '{CancellationWorkflow.__name__}'"
+_EARLIER_RUNS = 50
+_PAGE = 100
+
+# The answers to a query when no worker polls, or none in time, or the one that does cannot go on with the run.
+_NO_WORKER = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
+
+
+def handle_of(client: Client, order_id: str, run_id: str | None = None) -> Handle:
+    """One run, or the latest."""
+    return client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id), run_id=run_id)
+
+
+def is_open(run: WorkflowExecution) -> bool:
+    return run.status in {None, WorkflowExecutionStatus.RUNNING}
+
+
+async def find_run(client: Client, order_id: str) -> WorkflowExecution:
+    """The order's latest run that knows a cancellation, else its latest: a request that no book keeps (somebody else's
+    order, say) hides nothing. Raises RPCError when there is none."""
+    latest = await handle_of(client, order_id).describe()
+    if not await _knows_nothing(latest):
+        return latest
+    ours = f"{_CANCELLATIONS} AND WorkflowId = {_quoted(workflow_id(order_id))}"
+    async for run in client.list_workflows(ours, limit=_EARLIER_RUNS):
+        if run.run_id != latest.run_id and not await _knows_nothing(run):
+            return run
+    return latest
+
+
+async def _knows_nothing(run: WorkflowExecution) -> bool:
+    return run.status is WorkflowExecutionStatus.COMPLETED and await memo_id(run) is None
+
+
+async def read_result(order_id: str, handle: Handle) -> CancellationResult:
+    """Wait for the end of a run; also reads the failure that a roll-back ends with.
+
+    StarterError: NOT_CANCELLED when the run was lost; RunSuperseded.
+    """
+    try:
+        return await handle.result()
+    except WorkflowFailureError as failure:
+        cause = failure.cause
+    if not isinstance(cause, ApplicationError):
+        raise StarterError(
+            ExitCode.NOT_CANCELLED,
+            f"The run for order {order_id} was terminated or timed out, and rolled nothing back, so the order may still be "
+            "on hold. Send the request again: it is taken up where the order book left it.",
+        )
+    if cause.type == ErrorCode.ROLLED_BACK and cause.details:
+        return CancellationResult.model_validate(cause.details[0])
+    if cause.type == ErrorCode.SUPERSEDED:
+        raise RunSuperseded(cause.message)
+    raise StarterError(
+        ExitCode.NOT_CANCELLED,
+        f"The run for order {order_id} failed without an outcome ({cause.type}); what it did stands in the history of "
+        f"workflow {workflow_id(order_id)} in the Temporal UI.",
+    )
+
+
+async def follow_continued(client: Client, order_id: str, run_id: str) -> WorkflowExecution:
+    """The run, or the one that goes on with it."""
+    while True:
+        handle = handle_of(client, order_id, run_id)
+        run = await handle.describe()
+        if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            return run
+        try:
+            await handle.result(follow_runs=False)
+        except WorkflowContinuedAsNewError as further:
+            run_id = further.new_execution_run_id
+
+
+async def read_progress(handle: Handle) -> Progress | None:
+    """None when no worker answers at the moment, or one whose words this version does not know."""
+    return await _query(handle.query(CancellationWorkflow.progress, rpc_timeout=QUERY_WAIT))
+
+
+async def read_plan(handle: Handle) -> Plan | None:
+    """None when no worker answers at the moment, or nothing is planned."""
+    return await _query(handle.query(CancellationWorkflow.plan, rpc_timeout=QUERY_WAIT))
+
+
+async def _query(query: Coroutine[Any, Any, T]) -> T | None:
+    try:
+        return await query
+    except (WorkflowQueryFailedError, ValidationError):  # no answer, or one with words of a newer version
+        return None
+    except RPCError as error:
+        if error.status not in _NO_WORKER:
+            raise
+        return None
+
+
+async def list_summaries(client: Client, *, state: State | None, owner: Owner | None, limit: int) -> Sequence[Summary]:
+    """One for each cancellation, by the latest run that knows it; those with an open run first."""
+    wanted = [_CANCELLATIONS]
+    wanted += [f"{attributes.STATE.name} = '{state.value}'"] if state else []
+    wanted += [f"{attributes.OWNER.name} = '{owner.value}'"] if owner else []
+    runs = client.list_workflows(" AND ".join(wanted), page_size=_PAGE)
+    shown: dict[tuple[str, str | None], Summary] = {}
+    while len(shown) < limit and (page := await _next(runs, _PAGE)):
+        # Open runs come first, then the latest that were closed: the first of a cancellation is its latest.
+        summaries = [await Summary.of(run) for run in page]
+        newest = await _newest_runs(client, summaries) if len(wanted) > 1 else {}
+        for summary in summaries:
+            if newest.get(summary.key, summary.run_id) == summary.run_id:
+                shown.setdefault(summary.key, summary)
+    return list(shown.values())[:limit]
+
+
+async def _next(runs: AsyncIterator[WorkflowExecution], count: int) -> list[WorkflowExecution]:
+    page: list[WorkflowExecution] = []
+    async for run in runs:
+        page.append(run)
+        if len(page) == count:
+            break
+    return page
+
+
+async def _newest_runs(client: Client, summaries: Sequence[Summary]) -> dict[tuple[str, str | None], str]:
+    """The latest run of each cancellation that has ended: what an earlier one has published does not hold any more."""
+    orders = {summary.order_id for summary in summaries if summary.ended_at is not None}
+    if not orders:
+        return {}
+    ids = ", ".join(_quoted(workflow_id(order_id)) for order_id in sorted(orders))
+    newest: dict[tuple[str, str | None], str] = {}
+    async for run in client.list_workflows(f"{_CANCELLATIONS} AND WorkflowId IN ({ids})"):
+        found = await Summary.of(run)
+        newest.setdefault(found.key, found.run_id)
+    return newest
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+async def wait_within(wait: timedelta | None, call: Coroutine[Any, Any, T]) -> T:
+    """The call's answer, or TimeoutError after `wait`. It runs in a task of its own because Temporal's client turns a
+    cancelled update call into an error: so the caller's own cancel stays a cancel."""
+    task = asyncio.create_task(call)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=wait.total_seconds() if wait else None)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def seconds(wait: timedelta) -> str:
+    return f"{wait.total_seconds():g} seconds"

@@ -1,0 +1,228 @@
+"""A request on its way: sent until a run has received it, and followed until it is decided."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TypedDict
+
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.errors import ExitCode, RunSuperseded, StarterError
+from client.requests import update_id_of
+from client.runs import Handle, follow_continued, handle_of, is_open, read_plan, read_progress, read_result
+from domain.errors import ErrorCode
+from domain.keys import id_of
+from domain.messages import Receipt, RefundEvent, ShipmentEvent, Submission
+from domain.outcome import CancellationResult, State
+from domain.policy import existing_decision
+from domain.request import CancellationRequest, workflow_id
+from runtime import search_attributes as attributes
+from workflows.cancellation import CancellationWorkflow
+
+_FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
+_LONGEST_PAUSE = 3.0
+
+# A request that arrives while the order's last run is closing is sent again; it then meets a new run.
+_SENDINGS = 3
+_RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
+
+# One line a paragraph: the Temporal UI keeps line breaks.
+_HOW_TO_STEER = "\n\n".join(
+    (
+        (
+            "**Request Cancellation** in the menu of this page cancels *the cancellation*: everything done so far is rolled "
+            "back, last step first, as long as the money has not begun to move. After that it has no effect. Once the order "
+            "is closed, which is right after the credit note and before the refund has settled, nothing is rolled back."
+        ),
+        (
+            "**Terminate** rolls nothing back: the order stays on hold and its parcels stay stopped until the request is "
+            "sent again. Do not use it."
+        ),
+        (
+            "To act, send the updates `approve`, `reject`, `withdraw`, `retry_step`, `resolve_step` and "
+            "`choose_refund_method`, or use the command line: `starter.py status {order_id}` says what waits and how to go "
+            "on."
+        ),
+    )
+)
+
+
+class _RunOptions(TypedDict):
+    """What a run shows of itself from its start."""
+
+    memo: Mapping[str, str]
+    search_attributes: TypedSearchAttributes
+    static_summary: str
+    static_details: str
+
+
+class Submitter:
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def submit(self, request: CancellationRequest) -> Submission:
+        """What has become of the request, once it is decided or deferred. The engine answers an update id that it knows with
+        the stored answer of the run that received it, also when that run has ended. So where this is not the last word, the
+        request is sent again under an id that names the run."""
+        first_id = update_id = update_id_of(request)
+        while True:
+            receipt = await self._send(request, update_id, first_id)
+            submission = await self._follow(request, receipt)
+            if submission is not None:
+                return submission
+            update_id = f"{first_id}/{receipt.run_id}"
+
+    async def wake(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
+        """Start a run that looks whether the outcome still holds, or wake up the one that there is."""
+        await self._client.start_workflow(
+            CancellationWorkflow.run,
+            request,
+            id=workflow_id(request.order_id),
+            task_queue=self._task_queue,
+            start_signal="refund_event" if isinstance(event, RefundEvent) else "shipment_event",
+            start_signal_args=[event],
+            **_run_options(request),
+        )
+
+    # Sending
+
+    async def _send(self, request: CancellationRequest, update_id: str, first_id: str) -> Receipt:
+        closing = 0
+        while True:
+            start = self._start_operation(request)
+            try:
+                return await self._client.execute_update_with_start_workflow(
+                    CancellationWorkflow.submit, request, start_workflow_operation=start, id=update_id
+                )
+            except (RPCError, WorkflowUpdateFailedError, RPCTimeoutOrCancelledError) as error:
+                # The operation holds the same error, and would complain that nobody looked at it.
+                (run,) = await asyncio.gather(start.workflow_handle(), return_exceptions=True)
+                if _is_under_way(error) and not isinstance(run, BaseException):
+                    refused_by = str(run.result_run_id)
+                    if is_open(await handle_of(self._client, request.order_id, refused_by).describe()):
+                        raise
+                    update_id = f"{first_id}/{refused_by}"
+                    continue
+                closing += 1
+                if closing == _SENDINGS or not _run_was_closing(error):
+                    raise
+
+    def _start_operation(
+        self, request: CancellationRequest
+    ) -> WithStartWorkflowOperation[CancellationWorkflow, CancellationResult]:
+        return WithStartWorkflowOperation(
+            CancellationWorkflow.run,
+            request,
+            id=workflow_id(request.order_id),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            **_run_options(request),
+        )
+
+    # Following
+
+    async def _follow(self, request: CancellationRequest, receipt: Receipt) -> Submission | None:
+        """From the run while it is open, from its result afterwards. None: it was closed without an answer to this
+        request."""
+        if receipt.result is not None:
+            return submission_of(receipt)
+        pause = _FIRST_PAUSE
+        while True:
+            run = await follow_continued(self._client, request.order_id, receipt.run_id)
+            if receipt.deferred:
+                return submission_of(receipt) if is_open(run) else None
+            handle = handle_of(self._client, request.order_id, run.run_id)
+            if not is_open(run):
+                return await self._ended_submission(request, receipt, handle, run.status)
+            if receipt.decision is None:
+                receipt = await self._decided_receipt(receipt, handle)
+            if receipt.decision is not None:
+                return submission_of(receipt)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _decided_receipt(self, receipt: Receipt, handle: Handle) -> Receipt:
+        """The receipt with the decision, where the run has made it by now and a worker says so."""
+        progress = await read_progress(handle)
+        if progress is None or progress.decision is None:
+            return receipt
+        seen = {"decision": progress.decision, "cancellation_id": progress.cancellation_id}
+        return receipt.model_copy(update={**seen, "plan": await read_plan(handle)})
+
+    async def _ended_submission(
+        self,
+        request: CancellationRequest,
+        receipt: Receipt,
+        handle: Handle,
+        status: WorkflowExecutionStatus | None,
+    ) -> Submission | None:
+        try:
+            result = await read_result(receipt.order_id, handle)
+        except RunSuperseded:
+            raise
+        except StarterError as lost:
+            if lost.code is not ExitCode.NOT_CANCELLED:
+                raise
+            return None
+        if receipt.decision is not None:
+            if result.cancellation_id != receipt.cancellation_id:
+                return submission_of(receipt)  # it had an answer of its own, which is not this run's
+            return submission_of(receipt.model_copy(update={"result": result}))
+        if result.decision is None:
+            raise StarterError(ExitCode.NOT_CANCELLED, result.sentence)
+        found = {"cancellation_id": result.cancellation_id, "decision": result.decision, "plan": result.plan}
+        if result.existing and result.cancellation_id != id_of(request):
+            found |= {"decision": existing_decision(result.decision, request.order_id), "plan": None}
+        return submission_of(receipt.model_copy(update={**found, "result": result}))
+
+
+def submission_of(receipt: Receipt) -> Submission:
+    return Submission(**{name: getattr(receipt, name) for name in Submission.model_fields})
+
+
+def deferred_sentence(order_id: str) -> str:
+    """What a request hears that is kept and not decided yet."""
+    return (
+        f"The request for order {order_id} was received and is acknowledged by mail. Another cancellation of the order is "
+        "under way; when that has ended, this one is decided and carried out. You don't need to send it again."
+    )
+
+
+def _run_options(request: CancellationRequest) -> _RunOptions:
+    scope = "whole order" if request.whole_order else f"{len(request.lines)} lines"
+    return {
+        "memo": {"cancellation_id": id_of(request)},
+        "search_attributes": TypedSearchAttributes(
+            [
+                SearchAttributePair(attributes.ORDER_ID, request.order_id),
+                SearchAttributePair(attributes.STATE, State.RUNNING),
+                SearchAttributePair(attributes.REASON, request.reason),
+            ]
+        ),
+        "static_summary": f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}",
+        "static_details": _HOW_TO_STEER.format(order_id=request.order_id),
+    }
+
+
+def _is_under_way(error: Exception) -> bool:
+    return _failure_type(error) == ErrorCode.UNDER_WAY
+
+
+def _run_was_closing(error: Exception) -> bool:
+    if isinstance(error, WorkflowUpdateFailedError):
+        return _failure_type(error) == _RUN_CLOSED_FIRST
+    return isinstance(error, RPCError) and error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED}
+
+
+def _failure_type(error: Exception) -> str | None:
+    cause = error.cause if isinstance(error, WorkflowUpdateFailedError) else None
+    return cause.type if isinstance(cause, ApplicationError) else None

@@ -1,0 +1,378 @@
+"""One cancellation: all that is known of it, as a list of facts.
+
+The books keep the facts, a run carries them, and everything else is derived: where the pivot is, what is outstanding, which
+key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from domain import effects
+from domain.facts import (
+    ApprovalRefused,
+    Approved,
+    Credited,
+    CreditRevoked,
+    Decided,
+    EffectEnded,
+    EffectNoted,
+    Ended,
+    Entry,
+    Fact,
+    HolderSet,
+    Joined,
+    NothingDue,
+    OrderClosed,
+    Reminded,
+    Reopened,
+    Requested,
+    RollBackOrdered,
+    Run,
+    SettledByHand,
+    StepOrdered,
+    StopSeen,
+    WithdrawalAsked,
+)
+from domain.keys import EffectKey, id_of
+from domain.money import Money
+from domain.outcome import Outcome
+from domain.payment import Refund
+from domain.plan import Plan, PlannedTender
+from domain.policy import Decision
+from domain.request import CancellationRequest
+from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
+from domain.shipment import Stop, StopAction, StopStatus
+from domain.step import FINAL_STEPS, MONEY_STEPS, StepName
+from domain.stopping import stops_of
+from domain.terms import RefundMethod, Terms
+
+F = TypeVar("F", bound=Fact)
+
+
+@dataclass(frozen=True)
+class RollBackCause:
+    """Why everything is undone. `failed`: a step's failure is the cause, so the run ends as failed."""
+
+    outcome: Outcome
+    sentence: str
+    failed: bool = False
+
+
+class Case:
+    """`add` and `replace` take entries as the books wrote them; one that is there already is not added again. `begin` and
+    `order_step` add what only this run knows (number 0)."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries: list[Entry] = []
+        self._seen: set[int] = set()
+        self.add(*entries)
+
+    @classmethod
+    def opened_by(cls, requested: Requested) -> "Case":
+        """A cancellation of which nothing is known but its request."""
+        return cls([Entry(seq=0, at=requested.at, fact=requested)])
+
+    def add(self, *entries: Entry) -> None:
+        for entry in entries:
+            if entry.seq and entry.seq in self._seen:
+                continue
+            if entry.seq and isinstance(entry.fact, Requested):
+                # The run's own idea of who opened the cancellation gives way to the books'.
+                self._entries = [e for e in self._entries if not isinstance(e.fact, Requested)]
+            self._seen.add(entry.seq)
+            self._entries.append(entry)
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """The books know better than this run: from here on it goes by what they say."""
+        self._entries, self._seen = [], set()
+        self.add(*entries)
+
+    def begin(self, fact: Requested | Decided | RollBackOrdered | Ended, at: datetime) -> None:
+        """What the run knows of itself, and no book keeps."""
+        self._entries.append(Entry(seq=0, at=at, fact=fact))
+
+    def with_said(self, said: Iterable[Fact]) -> "Case":
+        """The case as it is when what was said is kept."""
+        at = self._entries[-1].at
+        return Case((*self._entries, *(Entry(seq=0, at=at, fact=fact) for fact in said)))
+
+    def order_step(self, step: StepName, target: str, at: datetime) -> None:
+        """The run orders a step: from here on it may have had its effect."""
+        self._entries.append(Entry(seq=0, at=at, fact=StepOrdered(step=step, target=target)))
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entries)
+
+    @property
+    def known(self) -> int:
+        """The number of the last entry from the books."""
+        return max(self._seen, default=0)
+
+    def _all(self, kind: type[F]) -> Iterator[F]:
+        return (entry.fact for entry in self._entries if isinstance(entry.fact, kind))
+
+    def _last(self, kind: type[F]) -> F | None:
+        return next((e.fact for e in reversed(self._entries) if isinstance(e.fact, kind)), None)
+
+    def _position(self, *kinds: type[Fact]) -> int:
+        """Where the last fact of these kinds stands; -1: there is none."""
+        found = (at for at, entry in enumerate(self._entries) if isinstance(entry.fact, kinds))
+        return max(found, default=-1)
+
+    # Who asked, and what was decided
+
+    @property
+    def request(self) -> CancellationRequest | None:
+        """The request that opened the cancellation."""
+        opened = next(self._all(Requested), None)
+        return opened.request if opened else None
+
+    @property
+    def requests(self) -> tuple[CancellationRequest, ...]:
+        """Every request that opened or joined the cancellation."""
+        opened = [fact.request for fact in self._all(Requested)]
+        return (*opened, *(fact.request for fact in self._all(Joined)))
+
+    def conflicts_with(self, request: CancellationRequest) -> bool:
+        """Whether its id was used before, with other content."""
+        return any(request.request_id == known.request_id and request != known for known in self.requests)
+
+    @property
+    def requested_at(self) -> datetime | None:
+        opened = next(self._all(Requested), None)
+        return opened.at if opened else None
+
+    @property
+    def cancellation_id(self) -> str:
+        request = self.request
+        return id_of(request) if request else ""
+
+    @property
+    def decided(self) -> Decided | None:
+        return self._last(Decided)
+
+    @property
+    def decision(self) -> Decision | None:
+        decided = self.decided
+        return decided.decision if decided else None
+
+    @property
+    def decided_at(self) -> datetime | None:
+        return next((e.at for e in reversed(self._entries) if isinstance(e.fact, Decided)), None)
+
+    @property
+    def customer_id(self) -> str | None:
+        decided = self.decided
+        return decided.customer_id if decided else None
+
+    @property
+    def terms(self) -> Terms:
+        decided = self.decided
+        return decided.plan.terms if decided and decided.plan else Terms()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan without the lines of the shipments that were not stopped before the pivot."""
+        decided = self.decided
+        if decided is None or decided.plan is None:
+            return None
+        declined = {stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED}
+        return decided.plan.without(frozenset(declined))
+
+    @property
+    def holder(self) -> Run | None:
+        held = self._last(HolderSet)
+        return held.run if held else None
+
+    @property
+    def approved(self) -> bool:
+        return self._last(Approved) is not None
+
+    def was_reminded(self, *, escalated: bool) -> bool:
+        return any(reminded.escalated is escalated for reminded in self._all(Reminded))
+
+    @property
+    def roll_back_cause(self) -> RollBackCause | None:
+        """The first order to undo everything since the cancellation was opened, or opened again."""
+        for entry in self._entries[self._position(Reopened) + 1 :]:
+            match entry.fact:
+                case WithdrawalAsked(by=by):
+                    return RollBackCause(Outcome.WITHDRAWN, f"Withdrawn by {by}.")
+                case ApprovalRefused(by=by):
+                    return RollBackCause(Outcome.ROLLED_BACK, f"The approval was refused by {by}.")
+                case RollBackOrdered(outcome=outcome, sentence=sentence, failed=failed):
+                    return RollBackCause(outcome, sentence, failed)
+                case _:
+                    pass
+        return None
+
+    # The pivot and the end
+
+    @property
+    def past_pivot(self) -> bool:
+        """There is no going back: an effect on money, or the end on paper, is ordered or noted, or a person has paid."""
+        return self._pivot() is not None
+
+    def _pivot(self) -> int | None:
+        """Where in the list of entries the pivot stands."""
+        for at, entry in enumerate(self._entries):
+            match entry.fact:
+                case EffectNoted(key=key) if key.step in MONEY_STEPS | FINAL_STEPS:
+                    return at
+                case StepOrdered(step=step) if step in MONEY_STEPS | FINAL_STEPS:
+                    return at
+                case SettledByHand(step=step) if step in MONEY_STEPS:
+                    return at
+                case Credited() | OrderClosed() | Reopened():
+                    return at
+                case _:
+                    pass
+        return None
+
+    @property
+    def order_closed(self) -> bool:
+        """The order was closed, and since then nothing has changed that it has to be closed for once more."""
+        closed = self._position(OrderClosed)
+        return closed >= 0 and self._position(StopSeen) < closed and not self._settled_stop_after(closed)
+
+    def _settled_stop_after(self, position: int) -> bool:
+        return any(
+            isinstance(e.fact, SettledByHand | NothingDue) and e.fact.step is StepName.STOP_SHIPMENT
+            for e in self._entries[position + 1 :]
+        )
+
+    @property
+    def ever_closed(self) -> bool:
+        """The order was closed once: nothing is rolled back any more."""
+        return self._position(OrderClosed) >= 0
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the cancellation ended, unless it was opened again since."""
+        return self._last(Ended) if self._position(Ended) > self._position(Reopened) else None
+
+    # Effects
+
+    def key_of(self, step: StepName, target: str) -> EffectKey:
+        """The idempotency key under which the step acts next for this target."""
+        return effects.next_key(self._entries, EffectKey(self.cancellation_id, step, target))
+
+    def keys_noted(self, *steps: StepName, target: str) -> tuple[EffectKey, ...]:
+        """Every key under which these steps have acted for this target, oldest first, without further calls."""
+        return tuple(key for key in self.all_keys_noted(*steps, target=target) if not key.part)
+
+    def all_keys_noted(self, *steps: StepName, target: str) -> tuple[EffectKey, ...]:
+        """The same with every further call."""
+        noted = (fact.key for fact in self._all(EffectNoted))
+        return tuple(key for key in noted if key.step in steps and key.target == target)
+
+    def outcome_of(self, key: EffectKey) -> EffectEnded | None:
+        """The last word of the books on an effect; None: it was noted at most."""
+        return next((fact for fact in reversed([*self._all(EffectEnded)]) if fact.key == key), None)
+
+    def is_done(self, step: StepName, target: str) -> bool:
+        """Whether the step has been carried out for this target, or a person has settled it."""
+        return effects.is_done(self._entries, step, target)
+
+    def unknown_effects(self, target: str) -> tuple[EffectKey, ...]:
+        """Effects on the money of a tender that may have happened: noted, and their outcome is in no book."""
+        return effects.unknown(self._entries, target)
+
+    def last_change(self, step: StepName, target: str) -> datetime | None:
+        """When the books last learnt something of a step's effect: its wait is due some time after it."""
+        return effects.last_change(self._entries, step, target)
+
+    def steps_to_undo(self) -> tuple[tuple[StepName, str], ...]:
+        """Steps that have, or may have, had an effect, the last first: what was ordered or noted counts, whoever did it."""
+        return effects.steps_to_undo(self._entries)
+
+    def never_stopped(self, step: StepName, target: str) -> bool:
+        """A shipment that the carrier declined to stop goes on by itself."""
+        stop = self.stop_of(target) if step is StepName.STOP_SHIPMENT else None
+        return stop is not None and stop.status is StopStatus.DECLINED
+
+    # Goods
+
+    @property
+    def stops(self) -> tuple[Stop, ...]:
+        """Each shipment as it was last seen, or as a person has said."""
+        plan = self.decided.plan if self.decided else None
+        actions = {p.shipment.shipment_id: p.action for p in plan.shipments} if plan else {}
+        return stops_of(self._entries, actions, self._pivot())
+
+    @property
+    def voided_labels(self) -> tuple[str, ...]:
+        """Shipments that were stopped by voiding their label: it may be used all the same."""
+        void = StopAction.VOID_LABEL
+        return tuple(s.shipment_id for s in self.stops if s.action is void and s.status is StopStatus.STOPPED)
+
+    def stop_of(self, shipment_id: str) -> Stop | None:
+        return next((stop for stop in self.stops if stop.shipment_id == shipment_id), None)
+
+    # Money
+
+    def planned(self, tender_id: str) -> PlannedTender | None:
+        """What the plan gives back to a tender. Refunds that others made before the cancellation was opened again are
+        earlier ones: they do not make up for what has failed since."""
+        plan = self.plan
+        found = next((t for t in plan.tenders if t.tender.tender_id == tender_id), None) if plan else None
+        reopened = self._last(Reopened)
+        if found is None or reopened is None or not reopened.others:
+            return found
+        return found.model_copy(update={"earlier": (*(found.earlier or ()), *reopened.others)})
+
+    def reversal(self, tender_id: str) -> Reversal:
+        """What has come back to one tender so far."""
+        planned = self.planned(tender_id)
+        assert planned is not None, f"the plan has no tender {tender_id}"
+        return reversal_of(self._entries, planned)
+
+    @property
+    def tenders(self) -> tuple[PlannedTender, ...]:
+        """The tenders that get something back."""
+        plan = self.plan
+        return tuple(t for t in plan.tenders if t.refund or t.release) if plan else ()
+
+    @property
+    def reversals(self) -> tuple[Reversal, ...]:
+        """One for each tender that gets something back."""
+        return tuple(self.reversal(planned.tender.tender_id) for planned in self.tenders)
+
+    def awaits_settlement(self, tender_id: str) -> bool:
+        """Money of the tender is on its way, or may be."""
+        return bool(self.reversal(tender_id).pending or self.unknown_effects(tender_id))
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is on its way, owed, given twice or unknown any more."""
+        return not any(r.outstanding or r.overpaid or self.awaits_settlement(r.tender_id) for r in self.reversals)
+
+    def outstanding(self, tender_id: str) -> Money:
+        """What the customer is still owed on a tender: planned, less all that has not failed, by every way."""
+        return self.reversal(tender_id).outstanding
+
+    def failed_refund(self, tender_id: str) -> Refund | None:
+        """The last refund of a tender, when it failed and nobody has said since what to do about it."""
+        return unanswered_failure(self._entries, tender_id)
+
+    def chosen_method(self, tender_id: str) -> RefundMethod | None:
+        """How the customer wants what is outstanding, unless staff has ordered another try since."""
+        return chosen_method(self._entries, tender_id)
+
+    # Paper
+
+    @property
+    def credited(self) -> Credited | None:
+        return self._last(Credited)
+
+    @property
+    def credit_note(self) -> str | None:
+        credited = self.credited
+        return credited.number if credited else None
+
+    @property
+    def credit_revoked(self) -> bool:
+        return self._last(CreditRevoked) is not None

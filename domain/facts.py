@@ -1,0 +1,288 @@
+"""What happened in a cancellation: the facts that the books keep, in the order in which they were written.
+
+Everything else that is known of a cancellation is derived from them (domain/case.py). A fact says what happened and
+nothing that follows from it; the books add its number and its time.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain.base import Value
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.outcome import Outcome
+from domain.payment import Refund
+from domain.plan import Plan
+from domain.policy import Decision
+from domain.request import Actor, CancellationRequest, Note, Reference
+from domain.shipment import Stop
+from domain.step import StepName
+from domain.terms import RefundMethod
+
+
+class Run(Value):
+    """Who writes: one run of the workflow. A reset makes another run, and so does a continue-as-new."""
+
+    namespace: str
+    run_id: str
+
+
+class Requested(Value):
+    """The request that opened the cancellation. `at` is when it arrived: the law's clocks begin then."""
+
+    kind: Literal["requested"] = "requested"
+    request: CancellationRequest
+    at: datetime
+
+
+class Joined(Value):
+    """Another request of the same scope."""
+
+    kind: Literal["joined"] = "joined"
+    request: CancellationRequest
+
+
+class Decided(Value):
+    """`plan` is there unless the decision rejects. `customer_id` is the order's owner; None when there is no such order."""
+
+    kind: Literal["decided"] = "decided"
+    decision: Decision
+    plan: Plan | None = None
+    customer_id: str | None = None
+
+
+class HolderSet(Value):
+    """From here on this run writes, and no other."""
+
+    kind: Literal["holder_set"] = "holder_set"
+    run: Run
+
+
+class Approved(Value):
+    kind: Literal["approved"] = "approved"
+    by: Actor
+    note: Note = ""
+
+
+class ApprovalRefused(Value):
+    kind: Literal["approval_refused"] = "approval_refused"
+    by: Actor
+    note: Note = ""
+
+
+class Reminded(Value):
+    """Staff was reminded of an approval that is due; `escalated`: for the second time, and to whoever is above them."""
+
+    kind: Literal["reminded"] = "reminded"
+    escalated: bool
+
+
+class WithdrawalAsked(Value):
+    kind: Literal["withdrawal_asked"] = "withdrawal_asked"
+    by: Actor
+    note: Note = ""
+
+
+class RollBackOrdered(Value):
+    """`by` is the person who ordered it; None: the process did (a refusal, an expired approval, a cancel request). `failed`:
+    a step's failure is the cause, so the run ends as failed."""
+
+    kind: Literal["roll_back_ordered"] = "roll_back_ordered"
+    sentence: str
+    outcome: Outcome = Outcome.ROLLED_BACK
+    failed: bool = False
+    by: Actor | None = None
+    step: StepName | None = None
+    target: str = ""
+    reference: str = ""
+    note: Note = ""
+
+
+class EffectOutcome(StrEnum):
+    """`unknown`: the call was made and its answer was lost. `failed` and `refused` are confirmed: nothing happened."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class EffectNoted(Value):
+    """An effect on money, goods or the order is about to be made under this key."""
+
+    kind: Literal["effect_noted"] = "effect_noted"
+    key: EffectKey
+    amount: Money | None = None
+
+
+class EffectEnded(Value):
+    kind: Literal["effect_ended"] = "effect_ended"
+    key: EffectKey
+    outcome: EffectOutcome
+    reference: str | None = None
+    detail: str = ""
+
+
+class StopSeen(Value):
+    """Where one shipment stands, where that is news."""
+
+    kind: Literal["stop_seen"] = "stop_seen"
+    stop: Stop
+
+
+class ReversalSeen(Value):
+    """What `reverse_payment` found when nothing was left to do for a tender: `released` in all, and `covered` by refunds
+    that others had made before."""
+
+    kind: Literal["reversal_seen"] = "reversal_seen"
+    target: str
+    released: Money
+    covered: Money
+    detail: str = ""
+
+
+class RefundSeen(Value):
+    """A refund of the tender `target` as its provider has it, where that is news."""
+
+    kind: Literal["refund_seen"] = "refund_seen"
+    target: str
+    refund: Refund
+
+
+class DisputeSeen(Value):
+    """Whether the bank disputes the payment of the tender `target`, where that is news."""
+
+    kind: Literal["dispute_seen"] = "dispute_seen"
+    target: str
+    disputed: bool
+
+
+class RetryOrdered(Value):
+    kind: Literal["retry_ordered"] = "retry_ordered"
+    step: StepName
+    target: str
+    by: Actor
+    note: Note = ""
+
+
+class SettledByHand(Value):
+    """A person did what the step waits for; `reference` is their proof. `amount` is the money that they moved: to the
+    customer, or (for `check_refund` and `restore_payment`) back from the customer."""
+
+    kind: Literal["settled_by_hand"] = "settled_by_hand"
+    step: StepName
+    target: str
+    reference: Reference
+    by: Actor
+    amount: Money | None = None
+    note: Note = ""
+
+
+class NothingDue(Value):
+    """A person says that there is nothing to do any more for what the step waits for."""
+
+    kind: Literal["nothing_due"] = "nothing_due"
+    step: StepName
+    target: str
+    reference: Reference
+    by: Actor
+    note: Note = ""
+
+
+class Chosen(Value):
+    """How the customer wants the money that the tender `target` cannot take."""
+
+    kind: Literal["chosen"] = "chosen"
+    target: str
+    method: RefundMethod
+    by: Actor
+    note: Note = ""
+
+
+class Credited(Value):
+    """The credit note; None: no money was taken, so there is nothing to credit."""
+
+    kind: Literal["credited"] = "credited"
+    number: str | None
+    total: Money
+
+
+class CreditRevoked(Value):
+    kind: Literal["credit_revoked"] = "credit_revoked"
+    number: str
+
+
+class OrderClosed(Value):
+    """The lines have left the order. Nothing is rolled back any more."""
+
+    kind: Literal["order_closed"] = "order_closed"
+
+
+class Reopened(Value):
+    """The cancellation had ended, and its outcome does not hold. `others` are the refunds of others that there are by now:
+    they do not make up for what has failed."""
+
+    kind: Literal["reopened"] = "reopened"
+    why: str
+    others: tuple[str, ...] = ()
+
+
+class Ended(Value):
+    """The cancellation is over, and the register closed."""
+
+    kind: Literal["ended"] = "ended"
+    outcome: Outcome
+    sentence: str
+
+
+class StepOrdered(Value):
+    """The run has ordered a step. Known to the run alone: what the step does is noted by its activity."""
+
+    kind: Literal["step_ordered"] = "step_ordered"
+    step: StepName
+    target: str
+
+
+Fact = (
+    Requested
+    | Joined
+    | Decided
+    | HolderSet
+    | Approved
+    | ApprovalRefused
+    | Reminded
+    | WithdrawalAsked
+    | RollBackOrdered
+    | EffectNoted
+    | EffectEnded
+    | StopSeen
+    | ReversalSeen
+    | RefundSeen
+    | DisputeSeen
+    | RetryOrdered
+    | SettledByHand
+    | NothingDue
+    | Chosen
+    | Credited
+    | CreditRevoked
+    | OrderClosed
+    | Reopened
+    | Ended
+    | StepOrdered
+)
+
+Written = (
+    Approved | ApprovalRefused | WithdrawalAsked | RollBackOrdered | RetryOrdered | SettledByHand | NothingDue | Chosen
+)
+"""What people decide, and what the process decides about itself."""
+
+
+class Entry(Value):
+    """A fact as the books keep it. `seq` counts the cancellation's facts from 1; 0: the run's own, in no book."""
+
+    seq: int
+    at: datetime
+    fact: Annotated[Fact, Field(discriminator="kind")]

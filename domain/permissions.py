@@ -1,0 +1,250 @@
+"""Who may say what about a cancellation, by what is known of it.
+
+Asked twice with one answer: by the run, before it accepts a message, and by the books, before they keep it. The books may
+know more than the run (an earlier run may have gone further), so theirs is the last word.
+"""
+
+from domain.case import Case
+from domain.errors import ErrorCode
+from domain.facts import (
+    ApprovalRefused,
+    Approved,
+    Chosen,
+    EffectEnded,
+    EffectNoted,
+    Fact,
+    NothingDue,
+    RefundSeen,
+    Reopened,
+    RetryOrdered,
+    RollBackOrdered,
+    Run,
+    SettledByHand,
+    StopSeen,
+    WithdrawalAsked,
+    Written,
+)
+from domain.money import Money
+from domain.policy import Gate, order_not_found
+from domain.request import STAFF, Actor, ActorKind
+from domain.step import IN_BOOKS_ONLY, MONEY_STEPS, UNDOING, StepName
+
+
+class NotPossible(Exception):
+    """What was said cannot be done, or not by this person. `sentence` is for them."""
+
+    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.NOT_POSSIBLE) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code
+
+
+class NotTheHolder(Exception):
+    """Another run holds the cancellation: this one writes nothing. `holder` None: the cancellation has ended."""
+
+    def __init__(self, holder: Run | None) -> None:
+        super().__init__("this run does not hold the cancellation")
+        self.holder = holder
+
+
+def check_holder(case: Case, run: Run) -> None:
+    """Only the run that holds the cancellation adds to it. Raises NotTheHolder."""
+    if case.ended or case.holder != run:
+        raise NotTheHolder(None if case.ended else case.holder)
+
+
+def permit(case: Case, said: Written, order_id: str) -> Written | None:
+    """What is to be kept of what was said; None: the same was said before by the same person, and is kept already.
+
+    Raises NotPossible.
+    """
+    if repeats(case, said):
+        return None
+    _check_open(case, order_id)
+    match said:
+        case Approved():
+            _check_approval(case, said.by, order_id, "approve")
+            if any(request.actor.id == said.by.id for request in case.requests):
+                raise NotPossible(
+                    f"{said.by} asked for the cancellation of order {order_id} and cannot approve it; somebody else has to."
+                )
+        case ApprovalRefused():
+            _check_approval(case, said.by, order_id, "reject")
+        case WithdrawalAsked():
+            _check_withdrawal(case, said.by, order_id)
+        case RollBackOrdered():
+            _check_roll_back(case, said, order_id)
+        case RetryOrdered():
+            _check_staff(said.by, order_id, "steer")
+            _check_goes_on(case, said.step, order_id)
+        case SettledByHand():
+            return said.model_copy(update={"amount": _amount_by_hand(case, said, order_id)})
+        case NothingDue():
+            _check_nothing_due(case, said, order_id)
+        case Chosen():
+            _check_choice(case, said, order_id)
+    return said
+
+
+def repeats(case: Case, said: Written) -> bool:
+    """Whether the same person has said the same since it was last asked. An order to try again is a new one each time."""
+    if isinstance(said, RetryOrdered):
+        return False
+    plain = _without_amount(said)
+    since = max((at for at, entry in enumerate(case.entries) if _asks_anew(entry.fact, said)), default=-1)
+    return any(_without_amount(entry.fact) == plain for entry in case.entries[since + 1 :])
+
+
+def _without_amount(fact: Fact) -> Fact:
+    return fact.model_copy(update={"amount": None}) if isinstance(fact, SettledByHand) else fact
+
+
+def _asks_anew(fact: Fact, said: Written) -> bool:
+    """After this the same answer is an answer to another question."""
+    step = StepName.REVERSE_PAYMENT if isinstance(said, Chosen) else getattr(said, "step", None)
+    target = getattr(said, "target", None)
+    match fact:
+        case Reopened():
+            return True
+        case RefundSeen(target=tender, refund=refund):
+            return tender == target and step in MONEY_STEPS and refund.status.has_failed
+        case EffectNoted(key=key) | EffectEnded(key=key):
+            return key.target == target and (key.step is step or {key.step, step} <= MONEY_STEPS)
+        case StopSeen(stop=stop):
+            return stop.shipment_id == target and step is StepName.STOP_SHIPMENT
+        case _:
+            return False
+
+
+def may_see(case: Case, actor: Actor) -> bool:
+    """Nobody learns of somebody else's order."""
+    owner = case.customer_id or (case.request.customer_id if case.request else None)
+    return actor.kind is not ActorKind.CUSTOMER or actor.id == owner
+
+
+def _check_owner(case: Case, actor: Actor, order_id: str) -> None:
+    if not may_see(case, actor):
+        raise NotPossible(order_not_found(order_id), ErrorCode.ORDER_NOT_FOUND)
+
+
+def _check_staff(actor: Actor, order_id: str, verb: str) -> None:
+    if actor.kind not in STAFF:
+        raise NotPossible(f"{actor} may not {verb} the cancellation of order {order_id}; staff of the merchant may.")
+
+
+def _check_open(case: Case, order_id: str) -> None:
+    if case.ended:
+        raise NotPossible(
+            f"The cancellation of order {order_id} has ended: {case.ended.outcome.replace('_', ' ')}. {case.ended.sentence}"
+        )
+
+
+def _check_not_rolling_back(case: Case, order_id: str) -> None:
+    if cause := case.roll_back_cause:
+        raise NotPossible(f"The cancellation of order {order_id} is being rolled back already: {cause.sentence}")
+
+
+def _check_goes_on(case: Case, step: StepName, order_id: str) -> None:
+    """What is rolled back is not carried out any more; only its undoing is still decided about."""
+    if step not in UNDOING:
+        _check_not_rolling_back(case, order_id)
+
+
+def _check_approval(case: Case, actor: Actor, order_id: str, verb: str) -> None:
+    _check_staff(actor, order_id, verb)
+    _check_not_rolling_back(case, order_id)
+    if case.decision is None or case.decision.gate is Gate.NONE:
+        raise NotPossible(f"The cancellation of order {order_id} does not wait for approval.")
+    if case.approved:
+        raise NotPossible(
+            f"The cancellation of order {order_id} has been approved already; it does not wait for approval."
+        )
+
+
+def _check_withdrawal(case: Case, actor: Actor, order_id: str) -> None:
+    _check_owner(case, actor, order_id)
+    if case.past_pivot:
+        raise NotPossible(
+            f"The cancellation of order {order_id} cannot be withdrawn any more: the money is on its way back. "
+            "Place a new order instead."
+        )
+    others = [request.actor for request in case.requests if request.actor.kind not in {ActorKind.CUSTOMER, actor.kind}]
+    if actor.kind not in STAFF and others:
+        raise NotPossible(
+            f"{others[0].kind.replace('_', ' ')} has asked for the cancellation of order {order_id}, so the customer cannot "
+            "withdraw it. Ask customer service."
+        )
+    _check_not_rolling_back(case, order_id)
+
+
+def _check_roll_back(case: Case, said: RollBackOrdered, order_id: str) -> None:
+    if said.by is None and case.past_pivot:
+        raise NotPossible(f"The money of order {order_id} is on its way back; the cancellation only goes forward.")
+    if said.by is not None:
+        _check_staff(said.by, order_id, "steer")
+    if case.ever_closed:
+        raise NotPossible(
+            f"Order {order_id} was cancelled and closed before, which is not rolled back any more. Resolve the step "
+            "by hand, or place a new order."
+        )
+    _check_not_rolling_back(case, order_id)
+
+
+def _check_by_hand(case: Case, said: SettledByHand | NothingDue, order_id: str) -> None:
+    _check_staff(said.by, order_id, "steer")
+    _check_goes_on(case, said.step, order_id)
+    if said.step in IN_BOOKS_ONLY:
+        raise NotPossible(
+            f"{said.step} of {said.target} happens in the merchant's own books and cannot be done by hand; remove "
+            "what stands in its way there, then retry the step."
+        )
+
+
+def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | None:
+    """The money that a person has moved by what they did, at this moment's count."""
+    _check_by_hand(case, said, order_id)
+    if said.step not in {*MONEY_STEPS, StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
+        return None
+    if case.planned(said.target) is None:
+        raise NotPossible(f"Order {order_id} has no tender {said.target} that gets something back.")
+    reversal = case.reversal(said.target)
+    if said.step is StepName.RESTORE_PAYMENT:
+        return reversal.refunded - reversal.collected if reversal.refunded > reversal.collected else None
+    amount = reversal.overpaid if said.step is StepName.CHECK_REFUND else reversal.outstanding or reversal.pending
+    if not amount:
+        raise NotPossible(
+            f"Nothing is owed on {said.target} of order {order_id} any more: it was settled meanwhile. See the step "
+            "table, and take back what you paid."
+        )
+    return amount
+
+
+def _check_nothing_due(case: Case, said: NothingDue, order_id: str) -> None:
+    _check_by_hand(case, said, order_id)
+    if case.credit_note and said.step in MONEY_STEPS:
+        raise NotPossible(
+            f"Credit note {case.credit_note} says that this money is due to the customer; give it back by hand and name the "
+            "reference."
+        )
+
+
+def _check_choice(case: Case, said: Chosen, order_id: str) -> None:
+    _check_owner(case, said.by, order_id)
+    _check_not_rolling_back(case, order_id)
+    if said.by.kind is ActorKind.SYSTEM:
+        raise NotPossible(
+            f"How the money of order {order_id} goes back is the customer's choice; name the customer, or the member "
+            "of staff who spoke with them."
+        )
+    offered = case.terms.fallbacks
+    if said.method not in offered:
+        ways = ", ".join(method.replace("_", " ") for method in offered)
+        raise NotPossible(
+            f"{said.method.replace('_', ' ')} is not offered for order {order_id}. "
+            + (f"Choose one of: {ways}." if ways else "No other refund method is offered; staff will settle it.")
+        )
+    if case.planned(said.target) is None or not case.outstanding(said.target):
+        raise NotPossible(
+            f"There is nothing to choose for {said.target} of order {order_id}: its refund has not failed, or the "
+            "choice was made."
+        )

@@ -1,0 +1,330 @@
+"""The reversal of one tender: what has come back to the customer so far, and what is to be done next about it.
+
+Deciding is apart from doing: `next_reversal` is a pure function of the plan, the provider's own count and the books' facts.
+The activity asks it, acts once, notes what came of it, and asks again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.base import Value
+from domain.facts import (
+    Chosen,
+    DisputeSeen,
+    Entry,
+    NothingDue,
+    RefundSeen,
+    RetryOrdered,
+    ReversalSeen,
+    SettledByHand,
+)
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.order import TenderKind
+from domain.payment import Payment, Refund, RefundStatus
+from domain.plan import PlannedTender
+from domain.step import MONEY_STEPS, StepName
+from domain.terms import RefundMethod
+
+KEPT_HERE = frozenset({TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT})
+"""Tenders whose money is on an account of the merchant's own."""
+
+
+class ByHand(Value):
+    """Money that a person gave back outside; `reference` is their proof."""
+
+    reference: str
+    amount: Money
+
+
+class Reversal(Value):
+    """What has come back to one tender, derived from the facts.
+
+    `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
+    was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `collected`: what
+    was given twice and is back, or may stay with the customer.
+    """
+
+    planned: PlannedTender
+    released: Money
+    covered: Money
+    waived: Money
+    collected: Money
+    refunds: tuple[Refund, ...] = ()
+    by_hand: tuple[ByHand, ...] = ()
+    disputed: bool = False
+    detail: str = ""
+
+    @classmethod
+    def begin(cls, planned: PlannedTender) -> "Reversal":
+        zero = Money.zero(planned.refund.currency)
+        return cls(planned=planned, released=zero, covered=zero, waived=zero, collected=zero)
+
+    @property
+    def tender_id(self) -> str:
+        return self.planned.tender.tender_id
+
+    def _total(self, *amounts: Money) -> Money:
+        return Money.total(amounts, self.released.currency)
+
+    @property
+    def given_by_hand(self) -> Money:
+        return self._total(*(hand.amount for hand in self.by_hand))
+
+    @property
+    def refunded(self) -> Money:
+        """What goes back or has gone back to the customer by money of ours, without what has failed."""
+        return self._total(
+            self.given_by_hand, *(refund.amount for refund in self.refunds if not refund.status.has_failed)
+        )
+
+    @property
+    def due(self) -> Money:
+        """What the plan gives back to this tender."""
+        return self.planned.refund + self.planned.release
+
+    @property
+    def outstanding(self) -> Money:
+        """What is still owed to the customer on this tender. What is on its way counts as given."""
+        given = self._total(self.released, self.covered, self.waived, self.refunded)
+        return max(self.due - given, self._total())
+
+    @property
+    def pending(self) -> Money:
+        return self._total(*(refund.amount for refund in self.refunds if refund.status.under_way))
+
+    @property
+    def overpaid(self) -> Money:
+        """What the customer has got beyond the plan, from whomever, and nobody has collected."""
+        arrived = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
+        given = self._total(self.released, self.covered, self.given_by_hand, *arrived)
+        return max(given - self.due - self.collected, self._total())
+
+    def is_store_credit(self, refund: Refund) -> bool:
+        """Whether this one of its refunds went to the customer's store credit in the tender's place."""
+        key = EffectKey.read(refund.key)
+        return key is not None and key.step is StepName.GIVE_STORE_CREDIT
+
+    @property
+    def elsewhere(self) -> Money:
+        """What went back another way than by the tender's own provider."""
+        kept_here = self.planned.tender.kind in KEPT_HERE
+        credits_ = (
+            refund.amount
+            for refund in self.refunds
+            if self.is_store_credit(refund) and not refund.status.has_failed and not kept_here
+        )
+        return self._total(self.given_by_hand, *credits_)
+
+
+def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
+    """What has come back to one tender so far."""
+    known = Reversal.begin(planned)
+    tender_id = known.tender_id
+    refunds: dict[str, Refund] = {}
+    for entry in entries:
+        known = known.model_copy(update={"refunds": tuple(refunds.values())})
+        match entry.fact:
+            case ReversalSeen(target=target, released=released, covered=covered, detail=detail) if target == tender_id:
+                update = {"released": released, "covered": known.covered + covered, "detail": detail}
+                known = known.model_copy(update=update)
+            case RefundSeen(target=target, refund=refund) if target == tender_id:
+                refunds[refund.reference] = refund
+            case DisputeSeen(target=target, disputed=disputed) if target == tender_id:
+                known = known.model_copy(update={"disputed": disputed})
+            case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
+                target == tender_id and amount is not None
+            ):
+                known = _settled(known, step, ByHand(reference=reference, amount=amount))
+            case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
+                known = known.model_copy(update={"collected": known.collected + known.overpaid})
+            case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:
+                known = known.model_copy(update={"waived": known.waived + known.outstanding})
+            case _:
+                pass
+    return known.model_copy(update={"refunds": tuple(refunds.values())})
+
+
+def _settled(known: Reversal, step: StepName, hand: ByHand) -> Reversal:
+    """Money that a person moved: to the customer, or back from them."""
+    if step in MONEY_STEPS:
+        return known.model_copy(update={"by_hand": (*known.by_hand, hand)})
+    return known.model_copy(update={"collected": known.collected + hand.amount})
+
+
+def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | None:
+    """The last refund of a tender, when it failed and nobody has said since what to do about it."""
+    failed: Refund | None = None
+    for entry in entries:
+        match entry.fact:
+            case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
+                failed = refund
+            case RetryOrdered(step=step, target=target) | SettledByHand(step=step, target=target) if (
+                target == tender_id and step in MONEY_STEPS
+            ):
+                failed = None
+            case Chosen(target=target) if target == tender_id:
+                failed = None
+            case _:
+                pass
+    return failed
+
+
+def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | None:
+    """How the customer wants what is outstanding, unless staff has ordered another try since, or a refund has failed
+    again."""
+    method: RefundMethod | None = None
+    for entry in entries:
+        match entry.fact:
+            case Chosen(target=target, method=chosen) if target == tender_id:
+                method = chosen
+            case RetryOrdered(step=StepName.REVERSE_PAYMENT, target=target) if target == tender_id:
+                method = None
+            case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
+                method = None
+            case _:
+                pass
+    return method
+
+
+@dataclass(frozen=True)
+class Void:
+    """Release what the authorisation reserves."""
+
+    amount: Money
+
+
+@dataclass(frozen=True)
+class MakeRefund:
+    """`released` and `found` are what has come back already, whatever becomes of this refund."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Nothing can be done at this moment; the provider is in the middle of something."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """The bank has taken the money back, or may: to refund as well could pay twice. A person decides."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Nothing is left to do. `refunds` are those that count, ours and others'; `covered` was given back before by others."""
+
+    released: Money
+    covered: Money
+    refunds: tuple[Refund, ...]
+
+
+NextReversal = Void | MakeRefund | NotYet | Disputed | Settled
+
+
+def next_reversal(known: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
+    """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
+
+    `key` is the effect's: what was made under a key of the same step, by an earlier attempt or a run that was lost, counts.
+    """
+    planned = known.planned
+    zero = Money.zero(known.due.currency)
+    released = _released(known, payment)
+    if isinstance(released, Void):
+        return released
+    if payment.capturing:
+        return NotYet(
+            f"The gateway is still taking {payment.capturing} of tender {planned.tender.tender_id}; it is refunded "
+            "once taken."
+        )
+    counted = _counted(known, payment, key)
+    found = {refund.reference for refund in payment.refunds}
+    elsewhere = (
+        refund.amount for refund in known.refunds if refund.reference not in found and not refund.status.has_failed
+    )
+    owed = known.due - released - known.covered - known.waived - known.given_by_hand
+    owed -= Money.total(elsewhere, zero.currency) + Money.total((refund.amount for refund in counted), zero.currency)
+    theirs = _made_by_others(planned, payment, owed, counted)
+    owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
+    amount = min(owed, payment.refundable)
+    mine = payment.made_under(str(key))
+    if amount.amount <= 0 or mine is not None:
+        # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
+        failed = _failed_since(planned, payment, mine) if mine is not None else ()
+        covered = zero if mine in failed else owed - amount if failed else owed
+        return Settled(released=released, covered=covered, refunds=(*theirs, *counted, *failed))
+    action = Disputed if payment.disputed else MakeRefund
+    return action(amount=amount, released=released, found=(*theirs, *counted))
+
+
+def _released(known: Reversal, payment: Payment) -> Money | Void:
+    """What is released of the reservation, where the plan wants any of it released.
+
+    A part of a reservation is not released at the gateway: the rest of it is simply captured later.
+    """
+    planned = known.planned
+    zero = Money.zero(planned.release.currency)
+    if not planned.release:
+        return zero
+    if planned.release < planned.capturable:
+        left = max(payment.capturable - (planned.tender.released or zero), zero)
+        return max(min(planned.release, left), known.released)
+    if payment.capturable:
+        return Void(payment.capturable)
+    # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
+    earlier = planned.earlier or ()
+    since = Money.total(
+        (r.amount for r in payment.refunds if not r.status.has_failed and r.reference not in earlier), zero.currency
+    )
+    captured_since = payment.captured - (planned.counted + (payment.refunded - since))
+    return planned.release - min(planned.release, max(captured_since, zero))
+
+
+def _counted(known: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
+    """Refunds at the gateway that count for this tender and have not failed: those of this step, under whatever number, and
+    others' that were taken over before."""
+    known_references = {refund.reference for refund in known.refunds}
+    return tuple(
+        refund
+        for refund in payment.refunds
+        if not refund.status.has_failed
+        and (refund.reference in known_references or ((ours := EffectKey.read(refund.key)) and ours.is_same_step(key)))
+    )
+
+
+def _failed_since(planned: PlannedTender, payment: Payment, mine: Refund) -> tuple[Refund, ...]:
+    """The refund of this key, where it failed; where it holds, those of others that were to give back what is owed."""
+    if mine.status.has_failed:
+        return (mine,)
+    earlier = planned.earlier or ()
+    others = (refund for refund in payment.refunds if refund.key is None and refund.reference not in earlier)
+    return tuple(refund for refund in others if refund.status.has_failed)
+
+
+def _made_by_others(
+    planned: PlannedTender, payment: Payment, owed: Money, counted: tuple[Refund, ...]
+) -> tuple[Refund, ...]:
+    """Refunds that somebody made at the gateway since the plan was made: they give back what is planned here, and are
+    credited under their own references. Those that came to more than is owed are somebody else's business."""
+    found: list[Refund] = []
+    for refund in payment.refunds:
+        since = planned.earlier is not None and refund.reference not in planned.earlier
+        if (
+            since
+            and refund.key is None
+            and refund not in counted
+            and not refund.status.has_failed
+            and refund.amount <= owed
+        ):
+            found.append(refund)
+            owed -= refund.amount
+    return tuple(found)

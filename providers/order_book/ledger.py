@@ -1,0 +1,212 @@
+"""The ledger of a cancellation. It only grows: what was wrong is taken back by contra transfers.
+
+What we owe the customer is on `refunds_payable` and is never negative. What the customer got beyond it, because it was paid
+twice or because the credit note was taken back, is on `customer_receivable` until it is collected or has failed after all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import case, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.case import Case
+from domain.errors import ErrorCode, Refused
+from domain.facts import SettledByHand
+from domain.money import Money
+from domain.order import TenderKind
+from domain.payment import RefundStatus
+from domain.step import StepName
+from providers.order_book.columns import LedgerAccount
+from providers.order_book.port import CreditedTender
+from providers.order_book.reading import now
+from providers.order_book.tables import DocumentRow, TransferRow
+
+_PAYABLE, _RECEIVABLE = LedgerAccount.REFUNDS_PAYABLE, LedgerAccount.CUSTOMER_RECEIVABLE
+_SETTLED_FROM = {
+    TenderKind.CARD: LedgerAccount.GATEWAY_CLEARING,
+    TenderKind.GIFT_CARD: LedgerAccount.GIFT_CARD_LIABILITY,
+    TenderKind.STORE_CREDIT: LedgerAccount.STORE_CREDIT_LIABILITY,
+    TenderKind.MARKETPLACE: LedgerAccount.MARKETPLACE_CLEARING,
+}
+_COLLECTED_BY = {StepName.CHECK_REFUND, StepName.RESTORE_PAYMENT}
+_BEYOND = "/beyond"
+"""Ends the key of the second part, where a transfer is split between the two accounts."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    debit: LedgerAccount
+    credit: LedgerAccount
+    amount: int
+
+
+async def payable(session: AsyncSession, cancellation_id: str, currency: str) -> Money:
+    """What we still owe the customer."""
+    return Money(amount=await _balance(session, cancellation_id, _PAYABLE), currency=currency)
+
+
+async def post_credit(session: AsyncSession, note: DocumentRow) -> None:
+    for name, amount, account in _parts_of(note):
+        part = _Part(account, _PAYABLE, amount)
+        await _post(session, note.cancellation_id, note.number, note.currency, f"{note.number}/{name}", part)
+
+
+async def post_contra(session: AsyncSession, note: DocumentRow, debit_note: DocumentRow) -> None:
+    """The credit note is taken back. What has been paid out stands, and the customer owes it from now on."""
+    unpaid = await _balance(session, note.cancellation_id, _PAYABLE)
+    for name, amount, account in _parts_of(note):
+        owed = min(amount, unpaid)
+        unpaid -= owed
+        parts = [_Part(_PAYABLE, account, owed), _Part(_RECEIVABLE, account, amount - owed)]
+        number = debit_note.number
+        await _post(session, note.cancellation_id, number, note.currency, f"{number}/{name}", *parts)
+
+
+async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    """Money has gone to the customer, once for its reference."""
+    key, amount = _settlement_key(cancellation_id, tender), tender.amount.amount
+    posted = await _posted(session, key)
+    if not amount:
+        return
+    if not posted:
+        owed = min(amount, await _balance(session, cancellation_id, _PAYABLE))
+        account = LedgerAccount.MANUAL_CLEARING if tender.by_hand else _SETTLED_FROM[tender.kind]
+        parts = [_Part(_PAYABLE, account, owed), _Part(_RECEIVABLE, account, amount - owed)]
+        await _post(session, cancellation_id, tender.reference, tender.amount.currency, key, *parts)
+    elif (posted[0].cancellation_id, sum(part.amount for part in posted), posted[0].currency) != (
+        cancellation_id,
+        amount,
+        tender.amount.currency,
+    ):
+        raise Refused(
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            f"Refund {tender.reference} is in the ledger already with another amount or for another cancellation "
+            f"({posted[0].cancellation_id}). Compare the two and correct by hand.",
+        )
+
+
+async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    """A refund that had settled has failed or was canceled since."""
+    settled = await _posted(session, _settlement_key(cancellation_id, tender))
+    key = f"failed/{tender.kind.value}/{tender.reference}"
+    if settled and not await _posted(session, key):
+        amount = Money(amount=sum(part.amount for part in settled), currency=settled[0].currency)
+        await _take_back(session, cancellation_id, tender.reference, amount, key=key, to=settled[0].credit_account)
+
+
+async def collect(session: AsyncSession, case: Case) -> None:
+    """Post what people have collected from the customer, each once."""
+    for fact in (entry.fact for entry in case.entries):
+        if isinstance(fact, SettledByHand) and fact.step in _COLLECTED_BY and fact.amount:
+            key = f"collected/{case.cancellation_id}/{fact.target}/{fact.reference}"
+            if not await _posted(session, key):
+                to = LedgerAccount.MANUAL_CLEARING
+                await _take_back(session, case.cancellation_id, fact.reference, fact.amount, key=key, to=to)
+
+
+async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
+    """What the customer has got although everything was undone. Refunds of others are none of ours, unless a person has
+    collected them."""
+    for tender in given_of(case, theirs=False):
+        if tender.failed:
+            await take_settlement_back(session, case.cancellation_id, tender)
+        else:
+            await settle(session, case.cancellation_id, tender)
+
+
+def given_of(case: Case, *, theirs: bool = True) -> Sequence[CreditedTender]:
+    """What each tender got back, with what has failed since, for the ledger. Without `theirs`, the refunds of others are
+    left out where nobody collected anything."""
+    found: list[CreditedTender] = []
+    for reversal in case.reversals:
+        kind = reversal.planned.tender.kind
+        found += [
+            CreditedTender(
+                tender_id=reversal.tender_id,
+                kind=kind,
+                amount=hand.amount,
+                reference=hand.reference,
+                settled=True,
+                by_hand=True,
+            )
+            for hand in reversal.by_hand
+            if hand.amount
+        ]
+        found += [
+            CreditedTender(
+                tender_id=reversal.tender_id,
+                kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
+                amount=refund.amount,
+                reference=refund.reference,
+                settled=refund.status is RefundStatus.SUCCEEDED,
+                failed=refund.status.has_failed,
+            )
+            for refund in reversal.refunds
+            if theirs or refund.key or reversal.collected
+        ]
+    return found
+
+
+def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:
+    """One settlement per provider reference for ever. A person's own reference may cover several tenders (one bank transfer
+    for all), so it counts once per tender."""
+    if tender.by_hand:
+        return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.reference}"
+    return f"settled/{tender.kind.value}/{tender.reference}"
+
+
+def _parts_of(note: DocumentRow) -> list[tuple[str, int, LedgerAccount]]:
+    return [
+        ("net", note.total - note.tax, LedgerAccount.SALES_RETURNS),
+        ("tax", note.tax, LedgerAccount.TAX_PAYABLE),
+    ]
+
+
+async def _balance(session: AsyncSession, cancellation_id: str, account: LedgerAccount) -> int:
+    """Credits less debits, for `customer_receivable` the other way round."""
+    signed = case((TransferRow.credit_account == account, TransferRow.amount), else_=-TransferRow.amount)
+    found = await session.scalar(
+        select(func.coalesce(func.sum(signed), 0)).where(
+            TransferRow.cancellation_id == cancellation_id,
+            or_(TransferRow.credit_account == account, TransferRow.debit_account == account),
+        )
+    )
+    balance = int(found or 0)
+    return -balance if account is _RECEIVABLE else balance
+
+
+async def _posted(session: AsyncSession, key: str) -> Sequence[TransferRow]:
+    """The transfer of this key, in its one or two parts."""
+    found = await session.scalars(
+        select(TransferRow).where(TransferRow.key.in_((key, key + _BEYOND))).order_by(TransferRow.transfer_id)
+    )
+    return found.all()
+
+
+async def _take_back(
+    session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, to: LedgerAccount
+) -> None:
+    """Money has come back. What the customer had too much comes off first; the rest is owed to them again."""
+    too_much = min(amount.amount, max(await _balance(session, cancellation_id, _RECEIVABLE), 0))
+    parts = [_Part(to, _PAYABLE, amount.amount - too_much), _Part(to, _RECEIVABLE, too_much)]
+    await _post(session, cancellation_id, reference, amount.currency, key, *parts)
+
+
+async def _post(
+    session: AsyncSession, cancellation_id: str, reference: str, currency: str, key: str, *parts: _Part
+) -> None:
+    for number, part in enumerate(part for part in parts if part.amount):
+        session.add(
+            TransferRow(
+                key=key + _BEYOND * number,
+                cancellation_id=cancellation_id,
+                debit_account=part.debit,
+                credit_account=part.credit,
+                amount=part.amount,
+                currency=currency,
+                reference=reference,
+                at=now(),
+            )
+        )
+    await session.flush()

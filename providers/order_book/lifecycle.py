@@ -1,0 +1,175 @@
+"""How a cancellation holds an order, lets it go, closes it, ends, and is opened again, each with its facts."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import ErrorCode, Refused
+from domain.facts import Decided, Ended, Fact, HolderSet, OrderClosed, Requested, Run
+from domain.keys import EffectKey, cancellation_id
+from providers.order_book.closing import Closing, count_back, take_out
+from providers.order_book.columns import EffectKind
+from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.ledger import collect, settle_rolled_back, take_settlement_back
+from providers.order_book.outbox import put_notices
+from providers.order_book.paper import post_settlements
+from providers.order_book.port import Credit, CreditedTender, NewNotice
+from providers.order_book.reading import load_order, lock_order
+from providers.order_book.tables import CancellationRow, OrderRow
+from providers.register.writing import append, case_of, check_verifying, holder_of, lock, note_and_end, open_row
+
+
+async def hold_order(
+    session: AsyncSession,
+    requested: Requested,
+    decided: Decided,
+    notices: Sequence[NewNotice],
+    *,
+    key: EffectKey,
+    run: Run,
+) -> None:
+    request = requested.request
+    mine = cancellation_id(request.order_id, request.request_id)
+    order = await lock_order(session, request.order_id)
+    opened = await _open(session, order.order_id)
+    if opened is not None and opened.cancellation_id != mine:
+        raise _held(order, opened, "Wait until that one has ended, or withdraw it, and ask again.")
+    if opened is None and await session.get(CancellationRow, mine) is None:
+        await check_verifying(session, order.order_id, run)
+        row = await open_row(session, requested, run)
+    else:
+        row = await lock(session, mine, run)
+    effect = await find_effect(session, key, EffectKind.HOLD_ORDER)
+    case = await case_of(session, mine)
+    if effect is not None or case.decided is not None or case.roll_back_cause is not None:
+        return
+    order.held_by = mine
+    record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
+    await note_and_end(session, row, key, [decided])
+    await put_notices(session, mine, order.order_id, notices)
+
+
+async def release_order(
+    session: AsyncSession, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+) -> None:
+    # The promise was never touched: reservations are given up when the order is closed, not when it is held.
+    order = await session.get(OrderRow, order_id, with_for_update=True, populate_existing=True)
+    found = await session.get(CancellationRow, key.cancellation_id, with_for_update=True, populate_existing=True)
+    if found is None or found.closed_at is not None:
+        return
+    row = await lock(session, key.cancellation_id, run)
+    case = await case_of(session, key.cancellation_id)
+    cause = case.roll_back_cause
+    if cause is None:
+        raise ValueError(f"cancellation {key.cancellation_id} is released, and no fact says why")
+    await settle_rolled_back(session, case)
+    await collect(session, case)
+    await note_and_end(session, row, key)
+    await append(session, row, [Ended(outcome=cause.outcome, sentence=cause.sentence)])
+    if order is not None:
+        _take_hold_off(order, key)
+        if await find_effect(session, key, EffectKind.RELEASE_ORDER) is None:
+            record_effect(session, key, EffectKind.RELEASE_ORDER, order_id=order_id)
+        await put_notices(session, key.cancellation_id, order_id, notices)
+
+
+async def close_order(
+    session: AsyncSession, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+) -> None:
+    await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
+    effect = await find_effect(session, key, EffectKind.CLOSE_ORDER)
+    case = await case_of(session, key.cancellation_id)
+    if case.order_closed:
+        return
+    order = await load_order(session, order_id)
+    if order.locked_reason is not None:
+        raise Refused(
+            ErrorCode.ORDER_LOCKED,
+            f"Order {order_id} cannot be changed: {order.locked_reason}. "
+            "Have it unlocked in the order management system, then retry the step.",
+        )
+    if case.ever_closed:
+        await count_back(session, order, Closing.before(case), Closing.of(case))
+    else:
+        await take_out(session, order, Closing.of(case))
+    if effect is None:
+        record_effect(session, key, EffectKind.CLOSE_ORDER, order_id=order_id)
+    _take_hold_off(order, key)
+    await note_and_end(session, row, key, [OrderClosed()])
+    await put_notices(session, key.cancellation_id, order_id, notices)
+
+
+async def close_cancellation(
+    session: AsyncSession,
+    order_id: str,
+    ended: Ended,
+    credit: Credit | None,
+    notices: Sequence[NewNotice],
+    *,
+    key: EffectKey,
+    run: Run,
+) -> None:
+    await lock_order(session, order_id)
+    found = await session.get(CancellationRow, key.cancellation_id, with_for_update=True, populate_existing=True)
+    case = await case_of(session, key.cancellation_id)
+    if found is not None and found.closed_at is not None and holder_of(found) == run and case.outcome_of(key):
+        return  # by an earlier attempt of this run
+    row = await lock(session, key.cancellation_id, run)
+    if credit is not None:
+        await post_settlements(session, credit)
+    await collect(session, case)
+    await note_and_end(session, row, key)
+    await append(session, row, [ended])
+    await put_notices(session, key.cancellation_id, order_id, notices)
+
+
+async def reopen(
+    session: AsyncSession,
+    cancellation: str,
+    facts: Sequence[Fact],
+    failed: Sequence[CreditedTender],
+    notices: Sequence[NewNotice],
+    *,
+    seen: int,
+    run: Run,
+) -> bool:
+    order_id = await session.scalar(
+        select(CancellationRow.order_id).where(CancellationRow.cancellation_id == cancellation)
+    )
+    if order_id is None:
+        raise ValueError(f"there is no cancellation {cancellation} to open again")
+    order = await lock_order(session, order_id)
+    row = await session.get_one(CancellationRow, cancellation, with_for_update=True, populate_existing=True)
+    if row.closed_at is None or row.facts != seen:
+        return False
+    other = await _open(session, order_id)
+    if other is not None:
+        raise _held(order, other, f"{cancellation} is taken up again when that one has ended.")
+    await append(session, row, [*facts, HolderSet(run=run)])
+    for tender in failed:
+        await take_settlement_back(session, cancellation, tender)
+    await put_notices(session, cancellation, order_id, notices)
+    return True
+
+
+async def _open(session: AsyncSession, order_id: str) -> CancellationRow | None:
+    found: CancellationRow | None = await session.scalar(
+        select(CancellationRow)
+        .where(CancellationRow.order_id == order_id, CancellationRow.closed_at.is_(None))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found
+
+
+def _held(order: OrderRow, by: CancellationRow, advice: str) -> Refused:
+    return Refused(
+        ErrorCode.ORDER_HELD, f"Order {order.order_id} is held by cancellation {by.cancellation_id}. {advice}"
+    )
+
+
+def _take_hold_off(order: OrderRow, key: EffectKey) -> None:
+    if order.held_by == key.cancellation_id:
+        order.held_by = None

@@ -1,0 +1,29 @@
+"""The time of the books: the engine's clock while an activity runs, so that waits, due times and facts are counted on
+one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+
+_started: ContextVar[tuple[datetime, float] | None] = ContextVar("started", default=None)
+
+
+@contextmanager
+def engine_time(at: datetime) -> Iterator[None]:
+    """Count from the engine's time `at` on."""
+    token = _started.set((at, time.monotonic()))
+    try:
+        yield
+    finally:
+        _started.reset(token)
+
+
+def now() -> datetime:
+    """An aware time in UTC."""
+    started = _started.get()
+    if started is None:
+        return datetime.now(UTC)
+    at, since = started
+    return at.astimezone(UTC) + timedelta(seconds=time.monotonic() - since)

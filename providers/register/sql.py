@@ -1,0 +1,169 @@
+"""The register in SQL, beside the order book: SQLite or PostgreSQL, by the engine's URL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from domain.errors import ErrorCode, Refused
+from domain.facts import EffectEnded, EffectNoted, Entry, Fact, HolderSet, Requested, Run
+from domain.keys import EffectKey, cancellation_id, id_of
+from domain.money import Money
+from domain.outcome import Outcome
+from domain.permissions import NotTheHolder
+from providers.order_book.engine import reading, transaction, writing
+from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
+from providers.register.port import Change
+from providers.register.writing import (
+    append,
+    case_of,
+    check_verifying,
+    entries_of,
+    holder_of,
+    lock,
+    open_row,
+    verifier_of,
+)
+
+
+class SqlRegister:
+    """Each method is one transaction; see providers/register/port.py for what it promises."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reads = async_sessionmaker(reading(engine), expire_on_commit=False)
+        self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
+        self._insert = postgresql.insert if engine.name == "postgresql" else sqlite.insert
+
+    async def find(self, order_id: str, request_id: str, *, carried_out: bool = False) -> tuple[Entry, ...]:
+        of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == order_id)
+        async with transaction(self._reads) as session:
+            found = await session.scalar(of_order.where(CancellationRow.closed_at.is_(None)))
+            if found is None:
+                found = await _of_request(session, order_id, request_id)
+            if found is None and carried_out:
+                # Several may have taken lines out; the last of them left nothing.
+                found = await session.scalar(
+                    of_order.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
+                    .order_by(CancellationRow.closed_at.desc())
+                    .limit(1)
+                )
+            return await entries_of(session, found) if found else ()
+
+    async def find_request(self, order_id: str, request_id: str) -> tuple[Entry, ...]:
+        """The entries of the cancellation that this request opened or joined, whatever is under way."""
+        async with transaction(self._reads) as session:
+            found = await _of_request(session, order_id, request_id)
+            return await entries_of(session, found) if found else ()
+
+    async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
+        async with transaction(self._reads) as session:
+            return await entries_of(session, cancellation_id, after=after)
+
+    async def begin_verification(self, order_id: str, run: Run, at: datetime, *, from_elsewhere: bool = False) -> None:
+        async with transaction(self._writes) as session:
+            row = await session.get(VerificationRow, order_id, with_for_update=True)
+            if row is not None and row.at > at and verifier_of(row) != run and not from_elsewhere:
+                if row.namespace == run.namespace:
+                    raise NotTheHolder(verifier_of(row))
+                raise _held_elsewhere(f"Order {order_id}", row.namespace)
+            written = {"namespace": run.namespace, "run_id": run.run_id, "at": at}
+            inserted = self._insert(VerificationRow).values(order_id=order_id, **written)
+            await session.execute(inserted.on_conflict_do_update(index_elements=["order_id"], set_=written))
+
+    async def take_up(self, cancellation_id: str, run: Run, *, from_elsewhere: bool = False) -> tuple[Entry, ...]:
+        async with transaction(self._writes) as session:
+            row = await session.get(CancellationRow, cancellation_id, with_for_update=True)
+            if row is not None and row.closed_at is None:
+                await _hold(session, row, run, from_elsewhere=from_elsewhere)
+            return await entries_of(session, cancellation_id)
+
+    async def write(self, cancellation_id: str, run: Run, change: Change) -> tuple[Entry, ...]:
+        async with transaction(self._writes) as session:
+            row = await lock(session, cancellation_id, run)
+            return tuple(await append(session, row, change(await case_of(session, cancellation_id))))
+
+    async def open(self, requested: Requested, run: Run, change: Change) -> tuple[Entry, ...]:
+        request = requested.request
+        async with transaction(self._writes) as session:
+            row = await _open_row_of(session, request.order_id)
+            if row is None:
+                ended = await session.get(
+                    CancellationRow, cancellation_id(request.order_id, request.request_id), with_for_update=True
+                )
+                if ended is not None:
+                    change(await case_of(session, ended.cancellation_id))
+                    return await entries_of(session, ended.cancellation_id)
+                row = await open_row(session, requested, run)
+            else:
+                await _hold(session, row, run, from_elsewhere=False)
+            await append(session, row, change(await case_of(session, row.cancellation_id)))
+            return await entries_of(session, row.cancellation_id)
+
+    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> None:
+        mine = id_of(requested.request)
+        async with transaction(self._writes) as session:
+            opened = await _open_row_of(session, requested.request.order_id)
+            if opened is not None and opened.cancellation_id != mine:
+                raise NotTheHolder(holder_of(opened))
+            if opened is None:
+                await check_verifying(session, requested.request.order_id, run)
+                if await session.get(CancellationRow, mine) is not None:
+                    return  # an earlier attempt has kept it
+                opened = await open_row(session, requested, run)
+            row = await lock(session, mine, run)
+            if (await case_of(session, mine)).roll_back_cause is None:
+                await append(session, row, facts)
+
+    async def note(self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime) -> tuple[Entry, ...]:
+        async with transaction(self._writes) as session:
+            row = await lock(session, key.cancellation_id, run)
+            row.quiet_after = max(until, row.quiet_after)
+            if await session.scalar(select(FactRow.seq).where(FactRow.noted == str(key))):
+                found = await entries_of(session, key.cancellation_id)
+                return tuple(e for e in found if isinstance(e.fact, EffectNoted | EffectEnded) and e.fact.key == key)
+            return tuple(await append(session, row, [EffectNoted(key=key, amount=amount)]))
+
+    async def quiet_after(self, cancellation_id: str) -> datetime:
+        async with transaction(self._reads) as session:
+            return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
+
+
+async def _open_row_of(session: AsyncSession, order_id: str) -> CancellationRow | None:
+    row: CancellationRow | None = await session.scalar(
+        select(CancellationRow)
+        .where(CancellationRow.order_id == order_id, CancellationRow.closed_at.is_(None))
+        .with_for_update()
+    )
+    return row
+
+
+async def _of_request(session: AsyncSession, order_id: str, request_id: str) -> str | None:
+    """The cancellation that a request opened or joined; the latest, where it opened one after it had joined another."""
+    found: str | None = await session.scalar(
+        select(FactRow.cancellation_id)
+        .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
+        .where(CancellationRow.order_id == order_id, FactRow.request_id == request_id)
+        .order_by(CancellationRow.opened_at.desc())
+        .limit(1)
+    )
+    return found
+
+
+async def _hold(session: AsyncSession, row: CancellationRow, run: Run, *, from_elsewhere: bool) -> None:
+    """Make the run the holder, where it is not."""
+    holder = holder_of(row)
+    if holder == run:
+        return
+    if holder.namespace != run.namespace and not from_elsewhere:
+        raise _held_elsewhere(f"Cancellation {row.cancellation_id} of order {row.order_id}", holder.namespace)
+    await append(session, row, [HolderSet(run=run)])
+
+
+def _held_elsewhere(what: str, namespace: str) -> Refused:
+    return Refused(
+        ErrorCode.HELD_ELSEWHERE,
+        f"{what} is held by a run in the namespace {namespace}. Look there whether it is alive; if it is lost, retry "
+        "this step to take over.",
+    )

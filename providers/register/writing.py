@@ -1,0 +1,143 @@
+"""Adding to the register within somebody's transaction: what the order book does is noted and ended together with it."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.case import Case
+from domain.errors import Unavailable
+from domain.facts import (
+    EffectEnded,
+    EffectNoted,
+    EffectOutcome,
+    Ended,
+    Entry,
+    Fact,
+    HolderSet,
+    Joined,
+    Reopened,
+    Requested,
+    Run,
+)
+from domain.keys import EffectKey, cancellation_id
+from domain.money import Money
+from domain.permissions import NotTheHolder
+from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
+from providers.register.clock import now
+
+
+def holder_of(row: CancellationRow) -> Run:
+    return Run(namespace=row.holder_namespace, run_id=row.holder_run)
+
+
+async def lock(session: AsyncSession, cancellation: str, run: Run) -> CancellationRow:
+    """The cancellation's row, locked until the transaction ends, for the run that holds it. An order's row is locked before
+    it, where both are. Raises NotTheHolder."""
+    row = await session.get(CancellationRow, cancellation, with_for_update=True, populate_existing=True)
+    if row is None or row.closed_at is not None:
+        raise NotTheHolder(None)
+    if holder_of(row) != run:
+        raise NotTheHolder(holder_of(row))
+    return row
+
+
+def verifier_of(row: VerificationRow) -> Run:
+    return Run(namespace=row.namespace, run_id=row.run_id)
+
+
+async def check_verifying(session: AsyncSession, order_id: str, run: Run) -> None:
+    """No other run has begun to verify the order since. Raises NotTheHolder."""
+    row = await session.get(VerificationRow, order_id, with_for_update=True)
+    if row is not None and verifier_of(row) != run:
+        raise NotTheHolder(verifier_of(row))
+
+
+async def open_row(session: AsyncSession, requested: Requested, run: Run) -> CancellationRow:
+    """A new cancellation, held by the run; nothing of the order is held yet."""
+    request = requested.request
+    at = now()
+    row = CancellationRow(
+        cancellation_id=cancellation_id(request.order_id, request.request_id),
+        order_id=request.order_id,
+        holder_namespace=run.namespace,
+        holder_run=run.run_id,
+        facts=0,
+        quiet_after=at,
+        opened_at=at,
+    )
+    session.add(row)
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        raise Unavailable(f"Another cancellation of order {request.order_id} was opened at this moment.") from error
+    await append(session, row, [requested, HolderSet(run=run)])
+    return row
+
+
+async def append(session: AsyncSession, row: CancellationRow, facts: Iterable[Fact]) -> list[Entry]:
+    """Add facts to a cancellation whose row is locked."""
+    entries = []
+    for fact in facts:
+        row.facts += 1
+        entry = Entry(seq=row.facts, at=now(), fact=fact)
+        entries.append(entry)
+        session.add(
+            FactRow(
+                cancellation_id=row.cancellation_id,
+                seq=entry.seq,
+                kind=fact.kind,
+                request_id=fact.request.request_id if isinstance(fact, Requested | Joined) else None,
+                noted=str(fact.key) if isinstance(fact, EffectNoted) else None,
+                content=entry,
+                at=entry.at,
+            )
+        )
+        match fact:
+            case HolderSet(run=run):
+                row.holder_namespace, row.holder_run = run.namespace, run.run_id
+            case Ended(outcome=outcome):
+                row.outcome, row.closed_at = outcome, entry.at
+            case Reopened():
+                row.outcome = row.closed_at = None
+            case _:
+                pass
+    await session.flush()
+    return entries
+
+
+async def entries_of(session: AsyncSession, cancellation: str, *, after: int = 0) -> tuple[Entry, ...]:
+    found = await session.scalars(
+        select(FactRow.content)
+        .where(FactRow.cancellation_id == cancellation, FactRow.seq > after)
+        .order_by(FactRow.seq)
+    )
+    return tuple(found)
+
+
+async def case_of(session: AsyncSession, cancellation: str) -> Case:
+    return Case(await entries_of(session, cancellation))
+
+
+async def note_and_end(
+    session: AsyncSession,
+    row: CancellationRow,
+    key: EffectKey,
+    more: Sequence[Fact] = (),
+    *,
+    amount: Money | None = None,
+    reference: str | None = None,
+    detail: str = "",
+) -> None:
+    """An effect in the books themselves: its note, what it made and its outcome are one transaction."""
+    noted = await session.scalar(select(FactRow.seq).where(FactRow.noted == str(key)))
+    await append(
+        session,
+        row,
+        [
+            *([] if noted else [EffectNoted(key=key, amount=amount)]),
+            *more,
+            EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail),
+        ],
+    )

@@ -1,0 +1,288 @@
+"""A small model of one cancellation: what a careful clerk would keep on a sheet of paper. It counts as things happen, and
+knows nothing of facts; the state machine compares it with what the case derives from them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from domain.facts import (
+    ApprovalRefused,
+    Approved,
+    Chosen,
+    EffectOutcome,
+    NothingDue,
+    RetryOrdered,
+    RollBackOrdered,
+    Run,
+    SettledByHand,
+    WithdrawalAsked,
+    Written,
+)
+from domain.keys import EffectKey
+from domain.payment import RefundStatus
+from domain.plan import Plan
+from domain.request import STAFF, Actor, ActorKind
+from domain.shipment import StopStatus
+from domain.step import IN_BOOKS_ONLY, StepName
+from domain.terms import RefundMethod
+
+REVERSE, STORE_CREDIT = StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT
+STOP, CREDIT, CLOSE = StepName.STOP_SHIPMENT, StepName.CREDIT_REFUND, StepName.CLOSE_ORDER
+MONEY = {REVERSE, STORE_CREDIT}
+PIVOTS = {*MONEY, CREDIT, CLOSE}
+UNDOABLE = {STOP, CREDIT, *MONEY}
+GOES_ON = {StopStatus.DECLINED, StopStatus.MOVING}
+Place = tuple[StepName, str]
+
+
+class Answer(StrEnum):
+    KEPT = "kept"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+
+
+@dataclass
+class Purse:
+    """What one tender has given back, in minor units."""
+
+    due: int
+    released: int = 0
+    covered: int = 0
+    by_hand: int = 0
+    waived: int = 0
+    collected: int = 0
+    refunds: dict[str, tuple[int, RefundStatus]] = field(default_factory=dict)
+    disputed: bool = False
+    failed: str | None = None
+    chosen: RefundMethod | None = None
+
+    def sum_of(self, *statuses: RefundStatus) -> int:
+        return sum(amount for amount, status in self.refunds.values() if status in statuses)
+
+    @property
+    def pending(self) -> int:
+        return self.sum_of(*(status for status in RefundStatus if status.under_way))
+
+    @property
+    def arrived(self) -> int:
+        """What the customer has, from whomever."""
+        return self.released + self.covered + self.by_hand + self.sum_of(RefundStatus.SUCCEEDED)
+
+    @property
+    def outstanding(self) -> int:
+        return max(self.due - self.waived - self.arrived - self.pending, 0)
+
+    @property
+    def overpaid(self) -> int:
+        return max(self.arrived - self.due - self.collected, 0)
+
+
+@dataclass
+class Number:
+    """The highest number of a step's keys. `gone`: its refund was made, and failed; `others_failed`: another
+    one has, since."""
+
+    n: int = 1
+    noted: bool = False
+    known: bool = False
+    refused: bool = False
+    gone: bool = False
+    others_failed: bool = False
+
+    @property
+    def next(self) -> int:
+        return self.n + 1 if self.refused or self.gone or (self.known and self.others_failed) else self.n
+
+
+def _place(said: Written) -> tuple[StepName | None, str | None]:
+    """The step and the target that it is about."""
+    step = REVERSE if isinstance(said, Chosen) else getattr(said, "step", None)
+    return step, getattr(said, "target", None)
+
+
+@dataclass
+class Model:
+    plan: Plan
+    needs_approval: bool
+    holder: Run
+    asked: list[Actor]
+    purses: dict[str, Purse] = field(default_factory=dict)
+    stops: dict[str, StopStatus] = field(default_factory=dict)
+    numbers: dict[Place, Number] = field(default_factory=dict)
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    begun: list[Place] = field(default_factory=list)
+    undone: list[Place] = field(default_factory=list)
+    said: list[Written] = field(default_factory=list)
+    approved_by: Actor | None = None
+    cause: bool = False
+    past: bool = False
+    credited: bool = False
+    credit_number: str | None = None
+    closed: bool = False
+    ended: bool = False
+    reopened: bool = False
+
+    def __post_init__(self) -> None:
+        self.purses = {planned.tender.tender_id: Purse(0) for planned in self.plan.tenders}
+        self.count_due()
+
+    # What happens
+
+    def count_due(self) -> None:
+        declined = {shipment for shipment, status in self.stops.items() if status is StopStatus.DECLINED}
+        for planned in self.plan.without(frozenset(declined)).tenders:
+            self.purses[planned.tender.tender_id].due = (planned.refund + planned.release).amount
+
+    @property
+    def untouched(self) -> bool:
+        """No money has been given back or given up: a parcel that is declined now still changes the plan."""
+        return not any(purse.arrived or purse.refunds or purse.waived for purse in self.purses.values())
+
+    def stop(self, shipment: str, status: StopStatus) -> None:
+        moving = self.past and status is StopStatus.DECLINED
+        self.stops[shipment] = StopStatus.MOVING if moving else status
+        self.count_due()
+
+    def begin(self, step: StepName, target: str) -> None:
+        """The step is ordered, or has had an effect."""
+        self.past = self.past or step in PIVOTS
+        if step in UNDOABLE and (step, target) not in self.begun:
+            self.begun.append((step, target))
+
+    def number(self, step: StepName, target: str) -> Number:
+        return self.numbers.setdefault((step, target), Number())
+
+    def note(self, step: StepName, target: str, key: str) -> None:
+        number = self.number(step, target)
+        if not number.noted or number.next > number.n:
+            self.numbers[step, target] = number = Number(number.next, noted=True)
+        number.known = False
+        self.ask_anew(target, step)
+        if step is REVERSE:
+            self.unknown.setdefault(target, []).append(key)
+        self.begin(step, target)
+
+    def end(self, step: StepName, target: str, key: str, outcome: EffectOutcome) -> None:
+        number = self.number(step, target)
+        number.known = outcome is not EffectOutcome.UNKNOWN
+        number.refused = outcome in {EffectOutcome.FAILED, EffectOutcome.REFUSED}
+        self.ask_anew(target, step)
+        if outcome is not EffectOutcome.UNKNOWN:
+            self.forget(target, key)
+
+    def forget(self, target: str, key: str) -> None:
+        if key in self.unknown.get(target, []):
+            self.unknown[target].remove(key)
+
+    def ask_anew(self, target: str, step: StepName) -> None:
+        """What was said about it was the answer to another question."""
+        steps = MONEY if step in MONEY else {step}
+        self.said = [said for said in self.said if _place(said)[1] != target or _place(said)[0] not in steps]
+
+    def see_refund(self, target: str, reference: str, amount: int, status: RefundStatus, key: EffectKey | None) -> None:
+        purse = self.purses[target]
+        for step in MONEY:
+            number = self.number(step, target)
+            if key is not None and (key.step, key.n, key.part) == (step, number.n, ""):
+                number.known, number.gone = True, status.has_failed
+                number.refused = number.refused and status.has_failed
+            elif status.has_failed:
+                number.others_failed = True
+        if key is not None:
+            self.forget(target, str(key))
+        if status.has_failed:
+            self.ask_anew(target, REVERSE)
+        purse.refunds[reference] = (amount, status)
+        if status.has_failed:
+            purse.failed, purse.chosen = reference, None
+
+    @property
+    def settled(self) -> bool:
+        owed = any(p.outstanding or p.pending or p.overpaid for p in self.purses.values() if p.due)
+        return not owed and not any(keys for target, keys in self.unknown.items() if self.purses[target].due)
+
+    # What is said
+
+    def amount_by_hand(self, said: SettledByHand) -> int | None:
+        if said.step not in {*MONEY, StepName.CHECK_REFUND}:
+            return None
+        purse = self.purses[said.target]
+        return purse.overpaid if said.step is StepName.CHECK_REFUND else purse.outstanding or purse.pending
+
+    def answer(self, said: Written, *, ordered: bool = False) -> Answer:
+        """`ordered`: the run has ordered a step on money, which no book knows yet."""
+        if self._was_said(said):
+            return Answer.REPEATED
+        return Answer.REFUSED if self.ended or not self._may(said, self.past or ordered) else Answer.KEPT
+
+    def _was_said(self, said: Written) -> bool:
+        if isinstance(said, RetryOrdered):
+            return False
+        return said in self.said
+
+    def _may(self, said: Written, past: bool) -> bool:
+        by = said.by
+        staff = by is not None and by.kind in STAFF
+        match said:
+            case Approved() | ApprovalRefused():
+                waits = self.needs_approval and not self.approved_by and not self.cause
+                somebody_else = all(actor.id != said.by.id for actor in self.asked)
+                return staff and waits and (somebody_else or isinstance(said, ApprovalRefused))
+            case WithdrawalAsked():
+                own = all(actor.kind in {ActorKind.CUSTOMER, said.by.kind} for actor in self.asked)
+                return (staff or own) and self._is_known(said.by) and not (past or self.reopened or self.cause)
+            case RollBackOrdered():
+                may = staff if by is not None else not (past or self.reopened)
+                return may and not self.closed and not self.cause
+            case RetryOrdered():
+                return staff and not self.cause
+            case SettledByHand():
+                return staff and not self.cause and said.step not in IN_BOOKS_ONLY and self.amount_by_hand(said) != 0
+            case NothingDue():
+                promised = self.credit_number is not None and said.step in MONEY
+                return staff and not self.cause and said.step not in IN_BOOKS_ONLY and not promised
+            case Chosen():
+                known = self._is_known(said.by) and said.by.kind is not ActorKind.SYSTEM
+                return known and not self.cause and self.purses[said.target].outstanding > 0
+
+    def _is_known(self, actor: Actor) -> bool:
+        return actor.kind is not ActorKind.CUSTOMER or actor.id == "C-1"
+
+    def keep(self, said: Written) -> None:
+        """It was said, and is kept."""
+        amount = self.amount_by_hand(said) if isinstance(said, SettledByHand) else None
+        match said:
+            case Approved():
+                self.approved_by = said.by
+            case ApprovalRefused() | WithdrawalAsked() | RollBackOrdered():
+                self.cause = True
+            case SettledByHand(step=step, target=target):
+                self._settle(step, target, amount or 0)
+            case NothingDue(step=step, target=target):
+                self._give_up(step, target)
+            case Chosen(target=target, method=method):
+                purse = self.purses[target]
+                purse.chosen, purse.failed = method, None
+            case RetryOrdered(step=step, target=target):
+                if purse_ := self.purses.get(target):
+                    purse_.failed = None
+                    purse_.chosen = None if step is REVERSE else purse_.chosen
+        self.said.append(said)
+
+    def _settle(self, step: StepName, target: str, amount: int) -> None:
+        if step is STOP:
+            self.stop(target, StopStatus.COMING_BACK if self.past else StopStatus.STOPPED)
+        elif step in MONEY:
+            self.purses[target].by_hand += amount
+        else:
+            self.purses[target].collected += amount
+        if target in self.purses:
+            self.purses[target].failed = None
+        self.begin(step, target)
+
+    def _give_up(self, step: StepName, target: str) -> None:
+        if step is STOP:
+            self.stop(target, StopStatus.LOST if self.past else StopStatus.DECLINED)
+        elif step in MONEY:
+            self.purses[target].waived += self.purses[target].outstanding
+        else:
+            self.purses[target].collected += self.purses[target].overpaid

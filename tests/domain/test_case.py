@@ -1,0 +1,340 @@
+"""What is known of a cancellation follows from its facts, and from nothing else."""
+
+import pytest
+
+from domain.case import Case
+from domain.facts import (
+    ApprovalRefused,
+    Chosen,
+    Credited,
+    EffectNoted,
+    EffectOutcome,
+    Ended,
+    Entry,
+    Fact,
+    Joined,
+    NothingDue,
+    OrderClosed,
+    Reopened,
+    Requested,
+    RetryOrdered,
+    ReversalSeen,
+    RollBackOrdered,
+    SettledByHand,
+    WithdrawalAsked,
+)
+from domain.outcome import Outcome
+from domain.payment import RefundStatus
+from domain.shipment import StopStatus
+from domain.step import StepName
+from domain.terms import RefundMethod
+from tests.domain.build import NOW, request
+from tests.domain.cases import (
+    CLERK,
+    CUSTOMER,
+    RISK,
+    ended,
+    entries,
+    key,
+    noted,
+    opened,
+    plan_of,
+    planned_tender,
+    refund_seen,
+    request_by,
+    stop_seen,
+    usd,
+)
+
+REVERSE, CREDIT = StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT
+STOP = StepName.STOP_SHIPMENT
+PLAN = plan_of(planned_tender(refund=5_000), parcels=("S1", "S2"))
+OVER = Ended(outcome=Outcome.CANCELLED, sentence="Order 1001 is cancelled as requested.")
+SAID_BY_HAND = SettledByHand(step=REVERSE, target="T1", reference="BANK-1", by=CLERK, amount=usd(5_000))
+
+
+# What is kept, and how
+
+
+def test_an_entry_that_is_there_already_is_not_added_again() -> None:
+    case = opened(PLAN, refund_seen(1_000, RefundStatus.PENDING))
+    before = case.entries
+    case.add(*before)
+    assert case.entries == before
+    assert case.known == len(before)
+
+
+def test_the_runs_own_idea_of_who_asked_gives_way_to_the_books() -> None:
+    """A run that takes up a lost one was started by another request."""
+    case = Case()
+    case.begin(Requested(request=request_by(RISK, "r-9"), at=NOW), NOW)
+    case.add(*opened(PLAN).entries)
+    assert [asked.request_id for asked in case.requests] == ["r-1"]
+
+
+def test_what_the_books_know_replaces_what_the_run_knew() -> None:
+    case = opened(PLAN)
+    case.order_step(REVERSE, "T1", NOW)
+    assert case.past_pivot
+    case.replace(opened(PLAN).entries)
+    assert not case.past_pivot
+
+
+def test_what_is_said_counts_before_it_is_kept_and_only_there() -> None:
+    case = opened(PLAN)
+    assert case.with_said([WithdrawalAsked(by=CUSTOMER)]).roll_back_cause
+    assert case.roll_back_cause is None
+
+
+def test_a_case_is_read_back_from_its_facts_as_text() -> None:
+    case = opened(PLAN, noted(REVERSE, "T1"), refund_seen(5_000, RefundStatus.PENDING, key=key(REVERSE, "T1")))
+    again = Case(Entry.model_validate_json(entry.model_dump_json()) for entry in case.entries)
+    assert again.entries == case.entries
+    assert again.key_of(REVERSE, "T1") == case.key_of(REVERSE, "T1")
+
+
+def test_everybody_who_asked_is_known() -> None:
+    case = opened(PLAN, Joined(request=request_by(RISK)))
+    assert [asked.actor for asked in case.requests] == [CUSTOMER, RISK]
+    assert case.request == request()
+
+
+# The pivot
+
+
+@pytest.mark.parametrize(
+    ("fact", "past"),
+    [
+        (noted(REVERSE, "T1"), True),
+        (noted(REVERSE, "T1", part="void"), True),
+        (noted(CREDIT, "T1"), True),
+        (noted(StepName.CREDIT_REFUND, "1001"), True),
+        (noted(StepName.CLOSE_ORDER, "1001"), True),
+        (SAID_BY_HAND, True),
+        (Credited(number=None, total=usd(0)), True),
+        (OrderClosed(), True),
+        (noted(STOP, "S1"), False),
+        (SettledByHand(step=STOP, target="S1", reference="R", by=CLERK), False),
+        (NothingDue(step=REVERSE, target="T1", reference="R", by=CLERK), False),
+        (RetryOrdered(step=REVERSE, target="T1", by=CLERK), False),
+        (refund_seen(5_000, RefundStatus.SUCCEEDED), False),
+    ],
+)
+def test_the_pivot_is_the_first_effect_on_money_or_the_end_on_paper(fact: Fact, past: bool) -> None:
+    assert opened(PLAN, fact).past_pivot is past
+
+
+# Keys
+
+
+def outcome(word: EffectOutcome, n: int = 1) -> Fact:
+    return ended(REVERSE, "T1", n, outcome=word)
+
+
+@pytest.mark.parametrize(
+    ("facts", "n"),
+    [
+        ([], 1),
+        ([noted(REVERSE, "T1")], 1),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.UNKNOWN)], 1),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.DONE)], 1),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.REFUSED)], 2),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.FAILED)], 2),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.FAILED), noted(REVERSE, "T1", 2)], 2),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.FAILED), noted(REVERSE, "T2", 7)], 2),
+        ([noted(REVERSE, "T1", 4), outcome(EffectOutcome.FAILED, 4)], 5),
+        ([noted(REVERSE, "T1", 2), outcome(EffectOutcome.FAILED)], 2),
+        ([noted(REVERSE, "T1"), refund_seen(1, RefundStatus.FAILED, key=key(REVERSE, "T1"))], 2),
+        ([noted(REVERSE, "T1"), refund_seen(1, RefundStatus.CANCELED, key=key(REVERSE, "T1"))], 2),
+        ([noted(REVERSE, "T1"), refund_seen(1, RefundStatus.FAILED)], 1),
+        (
+            [
+                noted(REVERSE, "T1"),
+                refund_seen(1, RefundStatus.FAILED, key=key(REVERSE, "T1")),
+                outcome(EffectOutcome.DONE),
+            ],
+            2,
+        ),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.UNKNOWN), refund_seen(1, RefundStatus.FAILED)], 1),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.DONE), refund_seen(1, RefundStatus.FAILED)], 2),
+        ([noted(REVERSE, "T1"), refund_seen(1, RefundStatus.FAILED), outcome(EffectOutcome.DONE)], 2),
+        ([refund_seen(1, RefundStatus.FAILED), noted(REVERSE, "T1"), outcome(EffectOutcome.DONE)], 1),
+        ([noted(REVERSE, "T1"), RetryOrdered(step=REVERSE, target="T1", by=CLERK)], 1),
+        ([noted(REVERSE, "T1"), outcome(EffectOutcome.UNKNOWN), outcome(EffectOutcome.FAILED)], 2),
+    ],
+)
+def test_the_number_rises_only_after_a_confirmed_failure(facts: list[Fact], n: int) -> None:
+    """Of that effect; or, when what became of it is known, of somebody's refund that it was to stand beside."""
+    assert opened(PLAN, *facts).key_of(REVERSE, "T1") == key(REVERSE, "T1", n)
+
+
+def test_an_effect_is_unknown_from_its_note_until_the_books_have_its_outcome() -> None:
+    facts: list[Fact] = [noted(REVERSE, "T1", part="void"), noted(REVERSE, "T1"), noted(STOP, "S1")]
+    assert opened(PLAN, *facts).unknown_effects("T1") == (key(REVERSE, "T1", part="void"), key(REVERSE, "T1"))
+    facts += [outcome(EffectOutcome.UNKNOWN), ended(REVERSE, "T1", part="void")]
+    assert opened(PLAN, *facts).unknown_effects("T1") == (key(REVERSE, "T1"),)
+    facts += [refund_seen(5_000, RefundStatus.PENDING, key=key(REVERSE, "T1"))]
+    assert opened(PLAN, *facts).unknown_effects("T1") == ()
+
+
+# What is undone
+
+
+def test_what_was_noted_ordered_or_done_by_hand_is_undone_the_last_first() -> None:
+    by_hand = SettledByHand(step=STOP, target="S2", reference="R", by=CLERK)
+    case = opened(PLAN, noted(StepName.VERIFY_ORDER, "1001"), noted(STOP, "S1", part="void"), by_hand)
+    case.order_step(REVERSE, "T1", NOW)
+    case.order_step(StepName.CHECK_REFUND, "T1", NOW)
+    assert case.steps_to_undo() == ((REVERSE, "T1"), (STOP, "S2"), (STOP, "S1"))
+
+
+def test_a_step_is_undone_at_the_place_of_its_first_effect() -> None:
+    case = opened(PLAN, noted(REVERSE, "T1"), noted(REVERSE, "T2"), noted(REVERSE, "T1", 2))
+    assert case.steps_to_undo() == ((REVERSE, "T2"), (REVERSE, "T1"))
+
+
+def test_a_step_is_done_by_the_last_word_on_its_effect_or_by_hand() -> None:
+    assert not opened(PLAN, noted(REVERSE, "T1")).is_done(REVERSE, "T1")
+    assert not opened(PLAN, ended(REVERSE, "T1", part="void")).is_done(REVERSE, "T1")
+    done = [ended(REVERSE, "T1"), ended(REVERSE, "T1", outcome=EffectOutcome.FAILED)]
+    assert opened(PLAN, done[0]).is_done(REVERSE, "T1")
+    assert not opened(PLAN, *done).is_done(REVERSE, "T1")
+    assert opened(PLAN, *done, SAID_BY_HAND).is_done(REVERSE, "T1")
+    assert not opened(PLAN, SAID_BY_HAND).is_done(REVERSE, "T2")
+
+
+@pytest.mark.parametrize(
+    ("fact", "outcome"),
+    [
+        (WithdrawalAsked(by=CUSTOMER), Outcome.WITHDRAWN),
+        (ApprovalRefused(by=CLERK), Outcome.ROLLED_BACK),
+        (RollBackOrdered(sentence="No.", outcome=Outcome.REJECTED), Outcome.REJECTED),
+    ],
+)
+def test_the_first_cause_of_a_roll_back_counts(fact: Fact, outcome: Outcome) -> None:
+    cause = opened(PLAN, fact, RollBackOrdered(sentence="Later.", failed=True)).roll_back_cause
+    assert cause is not None
+    assert (cause.outcome, cause.failed) == (outcome, False)
+
+
+# Goods
+
+
+def test_what_is_declined_before_the_pivot_leaves_the_plan_and_after_it_does_not() -> None:
+    """C7"""
+    declined = stop_seen("S1", StopStatus.DECLINED)
+    before = opened(PLAN, declined).plan
+    after = opened(PLAN, noted(REVERSE, "T1"), declined)
+    assert before is not None
+    assert before.refund == usd(4_000)
+    assert after.plan is not None
+    assert after.plan.refund == usd(5_000)
+    assert [stop.status for stop in after.stops] == [StopStatus.MOVING]
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_what_a_person_did_about_a_parcel_depends_on_the_pivot(past: bool) -> None:
+    """What they fetch after it was on its way; what they do without before it goes on to the customer."""
+    pivot = [noted(REVERSE, "T1")] if past else []
+    fetched = SettledByHand(step=STOP, target="S1", reference="R", by=CLERK)
+    without = NothingDue(step=STOP, target="S2", reference="R", by=CLERK)
+    statuses = [stop.status for stop in opened(PLAN, *pivot, fetched, without).stops]
+    expected = [StopStatus.COMING_BACK, StopStatus.LOST] if past else [StopStatus.STOPPED, StopStatus.DECLINED]
+    assert statuses == expected
+
+
+def test_a_label_that_was_voided_is_watched() -> None:
+    case = opened(PLAN, stop_seen("S1", StopStatus.STOPPED), stop_seen("S2", StopStatus.DECLINED))
+    assert case.voided_labels == ("S1",)
+    assert case.never_stopped(STOP, "S2")
+    assert not case.never_stopped(STOP, "S1")
+
+
+# Money
+
+
+def test_outstanding_is_what_was_planned_less_all_that_has_not_failed() -> None:
+    pending = refund_seen(2_000, RefundStatus.PENDING, key=key(REVERSE, "T1"))
+    failed = refund_seen(2_000, RefundStatus.FAILED, key=key(REVERSE, "T1"))
+    credit = refund_seen(1_500, RefundStatus.SUCCEEDED, reference="credit-1", key=key(CREDIT, "T1"))
+    assert opened(PLAN, pending).outstanding("T1") == usd(3_000)
+    assert opened(PLAN, pending, failed, credit).outstanding("T1") == usd(3_500)
+
+
+def test_what_is_not_due_stays_so_when_a_refund_fails_afterwards() -> None:
+    """A person gave up what was owed then, and not what was on its way."""
+    facts: list[Fact] = [
+        refund_seen(2_000, RefundStatus.PENDING),
+        NothingDue(step=REVERSE, target="T1", reference="R", by=CLERK),
+        refund_seen(2_000, RefundStatus.FAILED),
+    ]
+    case = opened(PLAN, *facts)
+    assert (case.reversal("T1").waived, case.outstanding("T1")) == (usd(3_000), usd(2_000))
+
+
+def test_what_arrives_although_it_was_paid_by_hand_is_collected_or_left() -> None:
+    """E23"""
+    facts: list[Fact] = [
+        refund_seen(5_000, RefundStatus.PENDING),
+        SAID_BY_HAND,
+        refund_seen(5_000, RefundStatus.SUCCEEDED),
+    ]
+    case = opened(PLAN, *facts)
+    assert case.reversal("T1").overpaid == usd(5_000)
+    assert not case.is_settled
+    left = NothingDue(step=StepName.CHECK_REFUND, target="T1", reference="R", by=CLERK)
+    assert opened(PLAN, *facts, left).is_settled
+    back = SettledByHand(step=StepName.CHECK_REFUND, target="T1", reference="R", by=CLERK, amount=usd(5_000))
+    assert opened(PLAN, *facts, back).is_settled
+
+
+def test_money_is_not_settled_while_an_effect_is_unknown() -> None:
+    given = ReversalSeen(target="T1", released=usd(0), covered=usd(5_000))
+    assert opened(PLAN, given).is_settled
+    assert not opened(PLAN, given, noted(REVERSE, "T1")).is_settled
+
+
+def test_refunds_of_others_do_not_make_up_for_what_failed_after_the_end() -> None:
+    case = opened(PLAN, OVER, Reopened(why="A refund has failed.", others=("re-7",)))
+    planned = case.planned("T1")
+    assert planned is not None
+    assert planned.earlier == ("re-7",)
+
+
+def test_a_failure_is_open_until_somebody_has_said_what_to_do() -> None:
+    failed = refund_seen(5_000, RefundStatus.FAILED)
+    assert opened(PLAN, failed).failed_refund("T1") == failed.refund
+    for said in (
+        RetryOrdered(step=REVERSE, target="T1", by=CLERK),
+        Chosen(target="T1", method=RefundMethod.BANK_TRANSFER, by=CUSTOMER),
+        SAID_BY_HAND,
+    ):
+        assert opened(PLAN, failed, said).failed_refund("T1") is None
+    assert opened(PLAN, failed, RetryOrdered(step=REVERSE, target="T2", by=CLERK)).failed_refund("T1") is not None
+
+
+def test_a_choice_holds_until_another_try_is_ordered_or_fails() -> None:
+    chosen = Chosen(target="T1", method=RefundMethod.STORE_CREDIT, by=CUSTOMER)
+    assert opened(PLAN, chosen).chosen_method("T1") is RefundMethod.STORE_CREDIT
+    assert opened(PLAN, chosen, RetryOrdered(step=REVERSE, target="T1", by=CLERK)).chosen_method("T1") is None
+    assert opened(PLAN, chosen, refund_seen(5_000, RefundStatus.FAILED)).chosen_method("T1") is None
+
+
+# The end
+
+
+def test_a_cancellation_that_was_opened_again_has_not_ended() -> None:
+    case = opened(PLAN, OrderClosed(), OVER)
+    assert case.ended == OVER
+    case.add(*entries([Reopened(why="A parcel moves.")], after=case.known))
+    assert case.ended is None
+    assert case.ever_closed
+
+
+def test_an_order_is_closed_once_more_when_a_parcel_was_seen_or_settled_since() -> None:
+    settled = SettledByHand(step=STOP, target="S1", reference="R", by=CLERK)
+    assert opened(PLAN, OrderClosed()).order_closed
+    assert not opened(PLAN, OrderClosed(), stop_seen("S1", StopStatus.MOVING)).order_closed
+    assert not opened(PLAN, OrderClosed(), settled).order_closed
+    assert opened(PLAN, OrderClosed(), settled, OrderClosed()).order_closed
+    assert opened(PLAN, OrderClosed(), EffectNoted(key=key(REVERSE, "T1"))).order_closed

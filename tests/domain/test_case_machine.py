@@ -1,0 +1,283 @@
+"""Any order of facts and decisions: what the case derives is what a clerk would have counted (tests/domain/case_model.py),
+and what must always be true is true at each step."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, precondition, rule
+
+from domain.case import Case
+from domain.facts import (
+    ApprovalRefused,
+    Approved,
+    Credited,
+    CreditRevoked,
+    EffectEnded,
+    EffectNoted,
+    EffectOutcome,
+    Ended,
+    Entry,
+    Fact,
+    HolderSet,
+    OrderClosed,
+    Reopened,
+    RollBackOrdered,
+    Run,
+    StopSeen,
+    WithdrawalAsked,
+    Written,
+)
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.outcome import GoodsStatus, Outcome
+from domain.payment import RefundStatus
+from domain.permissions import NotPossible, NotTheHolder, check_holder, permit
+from domain.policy import Gate
+from domain.request import Actor
+from domain.shipment import Stop, StopAction, StopStatus
+from domain.standing import goods_of, result_of
+from domain.step import StepName
+from tests.domain.case_machine import ACTORS, PARCELS, TENDERS, CaseRules, actors, parcels, stop_statuses
+from tests.domain.case_model import CLOSE, CREDIT, GOES_ON, REVERSE, STOP, STORE_CREDIT, Answer, Place
+from tests.domain.cases import CLERK, CUSTOMER, ORDER, usd
+
+pytestmark = pytest.mark.properties
+
+UNDO = {
+    STOP: StepName.RESUME_SHIPMENT,
+    REVERSE: StepName.RESTORE_PAYMENT,
+    STORE_CREDIT: StepName.RESTORE_PAYMENT,
+    CREDIT: StepName.REVOKE_REFUND,
+}
+FRESH = ("asked", "wanted", "opened")
+CHAPTERS = (*FRESH, "on its way", "unknown", "pending", "settled", "credited", "closed", "over")
+"""Where a cancellation begins. Three are fresh, so that they are more often than others."""
+DECISIONS: tuple[Written, ...] = (
+    *(kind(by=by) for kind in (Approved, ApprovalRefused, WithdrawalAsked) for by in ACTORS),
+    RollBackOrdered(sentence="Rolled back."),
+    RollBackOrdered(sentence="Rolled back by staff.", by=CLERK),
+)
+HIDES_A_PARCEL = {
+    GoodsStatus.STOPPED,
+    GoodsStatus.NEVER_HANDED_OVER,
+    GoodsStatus.COMING_BACK,
+    GoodsStatus.LOST,
+}
+
+
+class CaseMachine(CaseRules):
+    @initialize(
+        asked_by=st.just(CUSTOMER) | actors,
+        gate=st.sampled_from((Gate.NONE, Gate.BEFORE_REVERSING)),
+        undoes=st.booleans(),
+        chapter=st.sampled_from(CHAPTERS),
+    )
+    def begin(self, asked_by: Actor, gate: Gate, undoes: bool, chapter: str) -> None:
+        """Some begin in the middle."""
+        self.open(asked_by, gate, undoes)
+        if chapter in FRESH:
+            return
+        for tender in TENDERS:
+            self.begin_refund(tender)
+        if chapter == "on its way":
+            return
+        for _ in TENDERS:
+            self.end_refund(EffectOutcome.UNKNOWN if chapter == "unknown" else EffectOutcome.DONE, chapter != "pending")
+        if chapter in {"credited", "closed", "over"}:
+            self.credit()
+        if chapter in {"closed", "over"}:
+            self.close()
+        if chapter == "over":
+            self.end()
+
+    # Goods
+
+    @rule(parcel=parcels, status=stop_statuses, action=st.sampled_from(StopAction))
+    def see_parcel(self, parcel: str, status: StopStatus, action: StopAction) -> None:
+        declined = self.model.stops.get(parcel) is StopStatus.DECLINED
+        if self.model.ended or declined or not self.may_decline():
+            return
+        if (STOP, parcel) not in self.model.begun:
+            key = self.key(STOP, parcel)
+            self.write(EffectNoted(key=key))
+            self.model.note(STOP, parcel, str(key))
+        self.write(StopSeen(stop=Stop(shipment_id=parcel, action=action, status=status)))
+        self.model.ask_anew(parcel, STOP)
+        self.model.stop(parcel, status)
+
+    # Paper and the end
+
+    def do_in_books(self, step: StepName, *facts: Fact) -> None:
+        key = self.key(step, ORDER)
+        self.write(EffectNoted(key=key), *facts, EffectEnded(key=key, outcome=EffectOutcome.DONE))
+        self.model.note(step, ORDER, str(key))
+        self.model.end(step, ORDER, str(key), EffectOutcome.DONE)
+
+    @precondition(lambda self: self.goes_forward() and not self.model.credited)
+    @rule()
+    def credit(self) -> None:
+        purses = self.model.purses.values()
+        if any(purse.outstanding for purse in purses):
+            return
+        total = usd(sum(purse.due - purse.released - purse.covered for purse in purses))
+        self.model.credit_number = "CN-1" if total.amount > 0 else None
+        self.model.credited = True
+        self.do_in_books(CREDIT, Credited(number=self.model.credit_number, total=total))
+
+    @precondition(lambda self: self.goes_forward() and self.model.credited)
+    @rule()
+    def close(self) -> None:
+        if not self.case.order_closed:
+            self.do_in_books(CLOSE, OrderClosed())
+            self.model.closed = True
+            assert self.case.order_closed
+
+    @precondition(lambda self: self.goes_forward() and self.model.closed)
+    @rule()
+    def end(self) -> None:
+        if self.model.settled:
+            self.write(Ended(outcome=Outcome.CANCELLED, sentence="Cancelled."))
+            self.model.ended, self.model.reopened = True, False
+
+    @precondition(lambda self: self.model.ended and self.model.closed)
+    @rule(parcel=parcels)
+    def reopen(self, parcel: str) -> None:
+        moved = Stop(shipment_id=parcel, action=StopAction.VOID_LABEL, status=StopStatus.MOVING)
+        self.model.ended, self.model.reopened, self.model.cause = False, True, False
+        self.write(Reopened(why="A parcel moves."), StopSeen(stop=moved))
+        self.model.said.clear()
+        self.model.stop(parcel, StopStatus.MOVING)
+
+    # Roll-back
+
+    @precondition(lambda self: self.model.cause and not self.model.ended)
+    @rule(done=st.booleans())
+    def undo(self, done: bool) -> None:
+        """I9: the last first, and never again what is undone."""
+        self.calls.clear()
+        left = [place for place in self.case.steps_to_undo() if not self.is_undone(place)]
+        assert left == [place for place in reversed(self.model.begun) if place not in self.model.undone]
+        if not left:
+            self.write(Ended(outcome=Outcome.ROLLED_BACK, sentence="Rolled back."))
+            self.model.ended, self.model.reopened = True, False
+            return
+        step, target = left[0]
+        key = self.key(UNDO[step], target)
+        if done and target in TENDERS:
+            for tender, refund in self.can_move():
+                if tender == target and refund.status.under_way:
+                    made_under = EffectKey.read(refund.key)
+                    self.see(target, refund.amount.amount, RefundStatus.CANCELED, refund.reference, made_under)
+        revoked = [CreditRevoked(number="DN-1")] if step is CREDIT and done else []
+        outcome = EffectOutcome.DONE if done else EffectOutcome.UNKNOWN
+        self.write(EffectNoted(key=key), *revoked, EffectEnded(key=key, outcome=outcome))
+        self.model.note(UNDO[step], target, str(key))
+        self.model.end(UNDO[step], target, str(key), outcome)
+        if done:
+            self.model.undone += [p for p in self.model.begun if (UNDO[p[0]], p[1]) == (UNDO[step], target)]
+
+    def is_undone(self, place: Place) -> bool:
+        return self.case.is_done(UNDO[place[0]], place[1])
+
+    # The holder
+
+    @precondition(lambda self: not self.model.ended)
+    @rule(namespace=st.sampled_from(("shop", "shop-2")))
+    def take_over(self, namespace: str) -> None:
+        """Another run goes on from the books: what the lost one had only ordered is not known any more."""
+        run = Run(namespace=namespace, run_id=f"run-{len(self.runs) + 1}")
+        self.runs.append(run)
+        self.write(HolderSet(run=run))
+        self.model.holder = run
+        self.run.replace(self.books)
+        self.ordered = False
+        self.calls.clear()
+
+    @rule()
+    def books_are_read_again(self) -> None:
+        """What is carried as text, and what is heard twice, is the same case."""
+        carried = Case(Entry.model_validate_json(entry.model_dump_json()) for entry in self.books)
+        assert carried.entries == self.case.entries
+        carried.add(*self.books)
+        assert carried.entries == self.case.entries
+        # Whatever has happened, it can be shown.
+        result = result_of(self.case, ORDER, Outcome.CANCELLED, "Cancelled.")
+        assert result.refunded is not None
+        assert result.refunded >= Money.zero("USD")
+
+    # What must always be true
+
+    @invariant()
+    def money_is_what_was_counted(self) -> None:
+        """I1, I4, I11"""
+        case = self.case
+        for tender_id, purse in self.model.purses.items():
+            reversal = case.reversal(tender_id)
+            counted = (purse.due, purse.outstanding, purse.pending, purse.overpaid, purse.disputed)
+            derived = (reversal.due, reversal.outstanding, reversal.pending, reversal.overpaid)
+            assert (*(amount.amount for amount in derived), reversal.disputed) == counted, f"the money of {tender_id}"
+            assert reversal.outstanding >= Money.zero("USD")
+            assert reversal.given_by_hand == usd(purse.by_hand), "what was paid by hand"
+            assert reversal.waived == usd(purse.waived), "what is not due"
+            failed = case.failed_refund(tender_id)
+            assert (failed.reference if failed else None) == purse.failed, "the refund that failed"
+            assert case.chosen_method(tender_id) is purse.chosen, "what the customer chose"
+            unknown = [str(key) for key in case.unknown_effects(tender_id)]
+            assert sorted(unknown) == sorted(self.model.unknown.get(tender_id, [])), "what is unknown"
+        assert case.is_settled is self.model.settled
+
+    @invariant()
+    def there_is_no_going_back(self) -> None:
+        """The pivot stays passed, in the books and in the run, which knows it from the moment it orders the step."""
+        assert self.case.past_pivot is self.model.past
+        assert self.run.past_pivot is (self.model.past or self.ordered)
+        assert (self.case.roll_back_cause is not None) is self.model.cause
+
+    @invariant()
+    def the_last_is_undone_first(self) -> None:
+        """I9"""
+        assert self.case.steps_to_undo() == tuple(reversed(self.model.begun))
+
+    @invariant()
+    def a_key_is_used_for_one_effect(self) -> None:
+        """I5: it rises after a confirmed failure alone."""
+        for place in ((REVERSE, "T1"), (REVERSE, "T2"), (STORE_CREDIT, "T1"), (STOP, "S1")):
+            self.key(*place)
+
+    @invariant()
+    def only_the_holder_writes(self) -> None:
+        case = self.case
+        for run in self.runs:
+            if run == self.model.holder and not self.model.ended:
+                check_holder(case, run)
+                continue
+            with pytest.raises(NotTheHolder) as no:
+                check_holder(case, run)
+            assert no.value.holder == (None if self.model.ended else self.model.holder)
+
+    @invariant()
+    def no_parcel_is_hidden(self) -> None:
+        """I2"""
+        case = self.case
+        assert {stop.shipment_id: stop.status for stop in case.stops} == self.model.stops
+        goods = goods_of(case)
+        if any(status in GOES_ON for status in self.model.stops.values()):
+            assert goods not in HIDES_A_PARCEL
+        if len(self.model.stops) < len(PARCELS) and not self.model.cause:
+            assert goods in {GoodsStatus.UNTOUCHED, GoodsStatus.WAITING}
+
+    @invariant()
+    def who_may_decide_is_known(self) -> None:
+        """I10: a requester never approves, and what is decided or past is not decided otherwise."""
+        case = self.case
+        assert case.approved is (self.model.approved_by is not None)
+        for said in DECISIONS:
+            try:
+                answer = Answer.REPEATED if permit(case, said, ORDER) is None else Answer.KEPT
+            except NotPossible:
+                answer = Answer.REFUSED
+            assert answer is self.model.answer(said), f"{said} is {answer}"
+
+
+TestCaseMachine = CaseMachine.TestCase
+TestCaseMachine.settings = settings(deadline=None, stateful_step_count=40)

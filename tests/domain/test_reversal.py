@@ -1,0 +1,267 @@
+"""What is to be done next about a tender: never more than is owed, never more than the gateway has, and until nothing is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.facts import DisputeSeen, NothingDue, SettledByHand
+from domain.keys import EffectKey
+from domain.order import TenderKind
+from domain.payment import DisputeState, RefundStatus
+from domain.plan import PlannedTender
+from domain.reversal import Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
+from domain.step import StepName
+from tests.domain.cases import CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
+from tests.domain.gateways import Books, Gateway, check, reverse
+
+KEY = key(StepName.REVERSE_PAYMENT, "T1")
+
+
+def known(planned: PlannedTender) -> Reversal:
+    return Reversal.begin(planned)
+
+
+def books_of(planned: PlannedTender) -> Books:
+    return Books(opened(plan_of(planned)))
+
+
+def amount_of(known: Reversal, gateway: Gateway, key: EffectKey = KEY) -> int | None:
+    """What is to be refunded next; None: nothing is."""
+    answer = next_reversal(known, gateway.read(), key)
+    return answer.amount.amount if isinstance(answer, MakeRefund) else None
+
+
+def part_of(captured: int, *, refund: int) -> PlannedTender:
+    return planned_tender(refund=captured).model_copy(update={"refund": usd(refund)})
+
+
+# Refunds
+
+
+def test_what_was_captured_is_refunded_as_planned() -> None:
+    """B2"""
+    assert amount_of(known(part_of(10_000, refund=4_000)), Gateway(captured=10_000)) == 4_000
+
+
+def test_our_refund_of_an_earlier_attempt_is_found_and_not_made_again() -> None:
+    """B18: the answer was lost: nothing is in the books but the note."""
+    gateway = Gateway(captured=5_000)
+    refund = gateway.refund(usd(5_000), KEY)
+    settled = next_reversal(known(planned_tender(refund=5_000)), gateway.read(), KEY)
+    assert settled == Settled(released=usd(0), covered=usd(0), refunds=(refund,))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_our_refund_under_an_earlier_or_later_key_counts(n: int) -> None:
+    """M3: a run that was lost may have gone further than the one that asks."""
+    gateway = Gateway(captured=5_000)
+    refund = gateway.refund(usd(5_000), EffectKey(KEY.cancellation_id, KEY.step, "T1", n))
+    settled = next_reversal(known(planned_tender(refund=5_000)), gateway.read(), KEY.next)
+    assert settled == Settled(released=usd(0), covered=usd(0), refunds=(refund,))
+
+
+def test_our_refund_of_another_tender_or_cancellation_does_not_count() -> None:
+    gateway = Gateway(captured=10_000)
+    gateway.refund(usd(2_000), EffectKey(KEY.cancellation_id, KEY.step, "T2"))
+    gateway.refund(usd(2_000), EffectKey("can-other", KEY.step, "T1"))
+    assert amount_of(known(part_of(10_000, refund=5_000)), gateway) == 5_000
+
+
+def test_a_refund_that_failed_under_this_key_is_reported_and_not_made_again() -> None:
+    gateway = Gateway(captured=5_000)
+    refund = gateway.refund(usd(5_000), KEY)
+    gateway.change(refund.reference, RefundStatus.FAILED)
+    settled = next_reversal(known(planned_tender(refund=5_000)), gateway.read(), KEY)
+    assert isinstance(settled, Settled)
+    assert [found.status for found in settled.refunds] == [RefundStatus.FAILED]
+    assert not settled.covered
+    assert amount_of(known(planned_tender(refund=5_000)), gateway, KEY.next) == 5_000
+
+
+def test_what_somebody_refunded_at_the_gateway_since_the_plan_counts() -> None:
+    gateway = Gateway(captured=5_000)
+    gateway.refund(usd(2_000), None, RefundStatus.SUCCEEDED)
+    assert amount_of(known(planned_tender(refund=5_000)), gateway) == 3_000
+
+
+def test_what_somebody_had_refunded_before_the_plan_was_made_does_not_count() -> None:
+    gateway = Gateway(captured=9_000)
+    earlier = gateway.refund(usd(2_000), None, RefundStatus.SUCCEEDED)
+    planned = part_of(7_000, refund=4_000).model_copy(update={"earlier": (earlier.reference,)})
+    assert amount_of(known(planned), gateway) == 4_000
+
+
+def test_somebody_who_refunded_more_than_is_owed_leaves_no_more_than_there_is() -> None:
+    gateway = Gateway(captured=10_000)
+    gateway.refund(usd(8_000), None, RefundStatus.SUCCEEDED)
+    assert amount_of(known(part_of(10_000, refund=5_000)), gateway) == 2_000
+
+
+def test_what_a_person_paid_and_what_is_not_due_is_not_refunded() -> None:
+    books = books_of(planned_tender(refund=5_000))
+    step = StepName.REVERSE_PAYMENT
+    books.write(SettledByHand(step=step, target="T1", reference="BANK-1", by=CLERK, amount=usd(2_000)))
+    assert amount_of(books.case.reversal("T1"), Gateway(captured=5_000)) == 3_000
+    books.write(NothingDue(step=step, target="T1", reference="N-1", by=CLERK))
+    assert isinstance(next_reversal(books.case.reversal("T1"), Gateway(captured=5_000).read(), KEY), Settled)
+
+
+def test_store_credit_in_the_tenders_place_is_not_refunded_again() -> None:
+    """M4"""
+    books = books_of(planned_tender(refund=5_000))
+    given = key(StepName.GIVE_STORE_CREDIT, "T1")
+    books.write(refund_seen(5_000, RefundStatus.SUCCEEDED, reference="credit-1", key=given))
+    assert isinstance(next_reversal(books.case.reversal("T1"), Gateway(captured=5_000).read(), KEY), Settled)
+
+
+def test_a_disputed_payment_is_not_refunded_and_a_won_one_is() -> None:
+    """B27"""
+    planned = known(planned_tender(refund=5_000))
+    for dispute in (DisputeState.OPEN, DisputeState.LOST):
+        answer = next_reversal(planned, Gateway(captured=5_000, dispute=dispute).read(), KEY)
+        assert answer == Disputed(amount=usd(5_000), released=usd(0), found=())
+    assert amount_of(planned, Gateway(captured=5_000, dispute=DisputeState.WON)) == 5_000
+
+
+# Reservations
+
+
+def test_a_reservation_that_goes_back_as_a_whole_is_voided() -> None:
+    assert next_reversal(known(planned_tender(release=5_000)), Gateway(reserved=5_000).read(), KEY) == Void(usd(5_000))
+
+
+def test_what_was_captured_since_the_plan_is_refunded_instead() -> None:
+    gateway = Gateway(reserved=5_000)
+    gateway.capture(5_000)
+    assert amount_of(known(planned_tender(release=5_000)), gateway) == 5_000
+
+
+def test_a_capture_under_way_is_waited_for() -> None:
+    planned = known(planned_tender(release=5_000))
+    assert isinstance(next_reversal(planned, Gateway(capturing=5_000).read(), KEY), NotYet)
+
+
+def test_a_part_of_a_reservation_is_given_up_and_not_voided() -> None:
+    """The rest of it is captured later."""
+    planned = planned_tender(release=5_000).model_copy(update={"release": usd(2_000)})
+    settled = next_reversal(known(planned), Gateway(reserved=5_000).read(), KEY)
+    assert settled == Settled(released=usd(2_000), covered=usd(0), refunds=())
+
+
+def test_a_part_of_a_reservation_that_was_captured_meanwhile_is_refunded() -> None:
+    planned = planned_tender(release=5_000).model_copy(update={"release": usd(2_000)})
+    gateway = Gateway(reserved=5_000)
+    gateway.capture(4_000)
+    assert amount_of(known(planned), gateway) == 1_000
+
+
+# The books' view
+
+
+def test_what_others_gave_and_what_came_twice_is_more_than_the_plan() -> None:
+    """E23: the customer has what others gave, the refund that settled, and what a person paid while it was under way."""
+    books, gateway = books_of(planned_tender(refund=10_000)), Gateway(captured=10_000)
+    gateway.refund(usd(4_000), EffectKey("can-other", KEY.step, "T1"), RefundStatus.SUCCEEDED)
+    reverse(books, gateway)
+    books.write(SettledByHand(step=StepName.REVERSE_PAYMENT, target="T1", reference="B-1", by=CLERK, amount=usd(6_000)))
+    gateway.change("re-2", RefundStatus.SUCCEEDED)
+    check(books, gateway)
+    assert books.case.reversal("T1").overpaid == usd(6_000)
+
+
+def test_store_credit_went_elsewhere_unless_the_tender_is_kept_here() -> None:
+    given = refund_seen(500, RefundStatus.SUCCEEDED, key=key(StepName.GIVE_STORE_CREDIT, "T1"))
+    card = opened(plan_of(planned_tender(refund=500)), given).reversal("T1")
+    gift_card = opened(plan_of(planned_tender(refund=500, kind=TenderKind.GIFT_CARD)), given).reversal("T1")
+    assert (card.elsewhere, gift_card.elsewhere) == (usd(500), usd(0))
+    assert card.is_store_credit(card.refunds[0])
+
+
+def test_the_last_word_on_a_dispute_counts() -> None:
+    seen = [DisputeSeen(target="T1", disputed=disputed) for disputed in (True, False)]
+    plan = plan_of(planned_tender(refund=500))
+    assert opened(plan, seen[0]).reversal("T1").disputed
+    assert not opened(plan, *seen).reversal("T1").disputed
+
+
+# Whatever happens
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_others_gave_and_did_not_arrive_is_owed_beside_our_refund(lost: bool) -> None:
+    """I1: others gave 40 of 100 and we the rest; theirs fails. The 40 are at the gateway and owed, not given by others."""
+    books, gateway = books_of(planned_tender(refund=10_000)), Gateway(captured=10_000)
+    gateway.refund(usd(4_000), None)
+    reverse(books, gateway, loses_answer=lost)
+    gateway.change("re-1", RefundStatus.FAILED)
+    check(books, gateway)
+    reverse(books, gateway)
+    assert books.case.key_of(StepName.REVERSE_PAYMENT, "T1") == KEY.next
+    reverse(books, gateway)
+    assert (gateway.left, books.case.outstanding("T1")) == (0, usd(0))
+
+
+@st.composite
+def planned_with_gateway(draw: st.DrawFn) -> tuple[PlannedTender, Gateway]:
+    """A payment, of which a part was refunded before, and a plan that asks for no more than there is."""
+    gateway = Gateway(captured=draw(st.integers(0, 10_000)), reserved=draw(st.integers(0, 10_000)))
+    if gateway.captured and draw(st.booleans()):
+        amount = draw(st.integers(1, gateway.captured))
+        gateway.refund(usd(amount), None, RefundStatus.SUCCEEDED)
+    whole = draw(st.booleans())
+    planned = planned_tender(refund=gateway.left, release=gateway.reserved)
+    planned = planned.model_copy(update={"earlier": tuple(refund.reference for refund in gateway.refunds)})
+    if not whole:
+        # What is only reserved is released before what was captured is refunded.
+        wanted = draw(st.integers(0, gateway.left + gateway.reserved))
+        release = min(wanted, gateway.reserved)
+        planned = planned.model_copy(update={"release": usd(release), "refund": usd(wanted - release)})
+    return planned, gateway
+
+
+@pytest.mark.properties
+@given(planned_with_gateway(), st.data())
+def test_a_reversal_ends_with_what_is_due_and_never_makes_more(
+    start: tuple[PlannedTender, Gateway], data: st.DataObject
+) -> None:
+    """I1, I11: answers are lost, others refund and capture meanwhile, refunds fail; at the end the customer has what is due,
+    as far as the gateway had it, and of what we did never more."""
+    planned, gateway = start
+    books = books_of(planned)
+    before, start_refunds = gateway.refunded, len(gateway.refunds)
+    for _ in range(data.draw(st.integers(0, 6), label="turns")):
+        match data.draw(st.sampled_from(["lost", "round", "others", "captured", "failed", "theirs", "settled"])):
+            case "lost" if books.case.outstanding("T1"):
+                reverse(books, gateway, loses_answer=True)
+            case "round" if books.case.outstanding("T1"):
+                reverse(books, gateway)
+            case "others" if gateway.left:
+                gateway.refund(usd(data.draw(st.integers(1, gateway.left))), None, RefundStatus.SUCCEEDED)
+            case "captured" if gateway.reserved:
+                gateway.capture(data.draw(st.integers(1, gateway.reserved)))
+            case "failed" if mine := [r for r in gateway.refunds if r.key and not r.status.has_failed]:
+                gateway.change(mine[-1].reference, RefundStatus.FAILED)
+                check(books, gateway)
+            case "theirs" if theirs := [r for r in gateway.refunds[start_refunds:] if r.key is None]:
+                gateway.change(theirs[-1].reference, RefundStatus.FAILED)
+                check(books, gateway)
+            case "settled":
+                for refund in [r for r in gateway.refunds if r.status is RefundStatus.PENDING]:
+                    gateway.change(refund.reference, RefundStatus.SUCCEEDED)
+                check(books, gateway)
+            case _:
+                pass
+        ours = sum(r.amount.amount for r in gateway.refunds if r.key and not r.status.has_failed)
+        assert ours <= planned.refund.amount + planned.release.amount
+    for _ in range(4):
+        if books.case.outstanding("T1"):
+            assert isinstance(reverse(books, gateway), Settled)
+    assert not books.case.outstanding("T1")
+    due = planned.refund.amount + planned.release.amount
+    released = books.case.reversal("T1").released.amount
+    assert gateway.refunded - before + released >= due or gateway.left == 0 or _reserved_in_part(planned)
+
+
+def _reserved_in_part(planned: PlannedTender) -> bool:
+    """A part of a reservation was given up: what is captured of it afterwards is the merchant's."""
+    return bool(planned.release) and planned.release < planned.capturable

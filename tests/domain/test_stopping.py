@@ -1,0 +1,95 @@
+"""How a shipment is stopped, by where the carrier says that it is."""
+
+import pytest
+
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
+from domain.stopping import NextStop, intercepted, moves_again, next_stop
+from domain.terms import RefundIntercepted
+from tests.domain.build import parcel
+
+LABELLED = parcel("S1", L1=1).model_copy(update={"tracking_number": "1Z1"})
+IN_WAREHOUSE = LABELLED.model_copy(update={"label_reference": None})
+GIFT_CARD = LABELLED.model_copy(update={"gift_card": "card-1"})
+ASKED = Stop(shipment_id="S1", action=StopAction.INTERCEPT, status=StopStatus.REQUESTED, reference="int-1")
+
+
+def tracking(group: GoodsGroup, label: LabelStatus = LabelStatus.ACTIVE) -> Tracking:
+    return Tracking(group=group, label=label)
+
+
+@pytest.mark.parametrize(
+    ("shipment", "where", "answer"),
+    [
+        (GIFT_CARD, tracking(GoodsGroup.NOT_HANDED_OVER), NextStop.DEACTIVATE_GIFT_CARD),
+        (IN_WAREHOUSE, None, NextStop.WITHDRAW_PICK),
+        (LABELLED, None, NextStop.WITHDRAW_PICK),
+        (LABELLED, tracking(GoodsGroup.NOT_HANDED_OVER), NextStop.VOID_LABEL),
+        (LABELLED, tracking(GoodsGroup.UNKNOWN), NextStop.VOID_LABEL),
+        (LABELLED, tracking(GoodsGroup.NOT_HANDED_OVER, LabelStatus.VOID_SUBMITTED), NextStop.VOID_LABEL),
+        (LABELLED, tracking(GoodsGroup.NOT_HANDED_OVER, LabelStatus.VOID_REJECTED), NextStop.REQUEST_INTERCEPT),
+        (LABELLED, tracking(GoodsGroup.IN_NETWORK), NextStop.REQUEST_INTERCEPT),
+        (LABELLED, tracking(GoodsGroup.LAST_MILE), StopStatus.DECLINED),
+        (LABELLED, tracking(GoodsGroup.DELIVERED), StopStatus.DECLINED),
+        (LABELLED, tracking(GoodsGroup.COMING_BACK), StopStatus.COMING_BACK),
+        (LABELLED, tracking(GoodsGroup.RETURNED), StopStatus.COMING_BACK),
+        (LABELLED, tracking(GoodsGroup.LOST), StopStatus.LOST),
+        (parcel("S1", L1=1), tracking(GoodsGroup.IN_NETWORK), StopStatus.DECLINED),
+    ],
+)
+def test_a_shipment_is_stopped_by_where_it_is(
+    shipment: Shipment, where: Tracking | None, answer: NextStop | StopStatus
+) -> None:
+    """C3, C4, C6, C8, C12"""
+    found = next_stop(shipment, where)
+    assert (found.status if isinstance(found, Stop) else found) is answer
+
+
+@pytest.mark.parametrize("group", GoodsGroup)
+@pytest.mark.parametrize("label", LabelStatus)
+def test_a_void_that_was_rejected_is_not_asked_for_again(group: GoodsGroup, label: LabelStatus) -> None:
+    """Whatever tracking says, there is an answer; and after a rejected void it is another one."""
+    answer = next_stop(LABELLED, tracking(group, label))
+    assert answer is not NextStop.VOID_LABEL or label is not LabelStatus.VOID_REJECTED
+
+
+@pytest.mark.parametrize(
+    ("group", "counts", "status"),
+    [
+        (GoodsGroup.RETURNED, RefundIntercepted.ON_RECEIPT, StopStatus.COMING_BACK),
+        (GoodsGroup.COMING_BACK, RefundIntercepted.ON_RECEIPT, StopStatus.REQUESTED),
+        (GoodsGroup.COMING_BACK, RefundIntercepted.ON_RETURN_SCAN, StopStatus.COMING_BACK),
+        (GoodsGroup.DELIVERED, RefundIntercepted.ON_RETURN_SCAN, StopStatus.DECLINED),
+        (GoodsGroup.LOST, RefundIntercepted.ON_RECEIPT, StopStatus.LOST),
+        (GoodsGroup.IN_NETWORK, RefundIntercepted.ON_RETURN_SCAN, StopStatus.REQUESTED),
+        (GoodsGroup.LAST_MILE, RefundIntercepted.ON_RETURN_SCAN, StopStatus.REQUESTED),
+    ],
+)
+def test_an_intercept_counts_by_what_the_policy_waits_for(
+    group: GoodsGroup, counts: RefundIntercepted, status: StopStatus
+) -> None:
+    """C6, C7"""
+    stop = intercepted(ASKED, tracking(group), counts)
+    assert stop.status is status
+    assert stop.reference == ASKED.reference
+    assert (stop == ASKED) is (status is StopStatus.REQUESTED)
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "group", "moves"),
+    [
+        (StopAction.VOID_LABEL, StopStatus.STOPPED, GoodsGroup.IN_NETWORK, True),
+        (StopAction.VOID_LABEL, StopStatus.STOPPED, GoodsGroup.DELIVERED, True),
+        (StopAction.VOID_LABEL, StopStatus.STOPPED, GoodsGroup.NOT_HANDED_OVER, False),
+        (StopAction.INTERCEPT, StopStatus.REQUESTED, GoodsGroup.IN_NETWORK, False),
+        (StopAction.INTERCEPT, StopStatus.COMING_BACK, GoodsGroup.LAST_MILE, True),
+        (StopAction.INTERCEPT, StopStatus.COMING_BACK, GoodsGroup.RETURNED, False),
+        (StopAction.VOID_LABEL, StopStatus.DECLINED, GoodsGroup.DELIVERED, False),
+        (StopAction.VOID_LABEL, StopStatus.MOVING, GoodsGroup.DELIVERED, False),
+        (StopAction.INTERCEPT, StopStatus.LOST, GoodsGroup.LAST_MILE, False),
+        (StopAction.WITHDRAW_PICK, StopStatus.STOPPED, GoodsGroup.IN_NETWORK, False),
+    ],
+)
+def test_a_parcel_that_counts_as_stopped_is_noticed_when_it_moves(
+    action: StopAction, status: StopStatus, group: GoodsGroup, moves: bool
+) -> None:
+    assert moves_again(Stop(shipment_id="S1", action=action, status=status), tracking(group)) is moves

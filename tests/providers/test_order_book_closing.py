@@ -1,0 +1,274 @@
+"""Closing orders in the order book: lines, parcels, stock, and the end of a cancellation. On SQLite and PostgreSQL."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.case import Case
+from domain.errors import ErrorCode, Refused
+from domain.facts import Ended, Fact, OrderClosed
+from domain.money import money
+from domain.order import OrderState
+from domain.outcome import Outcome
+from domain.payment import RefundStatus
+from domain.permissions import NotTheHolder
+from domain.request import LineScope
+from domain.shipment import GoodsGroup, ShipmentLine, StopStatus
+from domain.step import StepName
+from providers.order_book.book import SqlOrderBook
+from providers.order_book.columns import EffectKind
+from providers.order_book.port import NewNotice, NoticeKind
+from providers.register.sql import SqlRegister
+from sandbox import books
+from tests.providers.order_book_samples import (
+    OTHER_RUN,
+    RUN,
+    by_hand,
+    cancellation,
+    close,
+    end,
+    hold,
+    line,
+    order,
+    parcel,
+    refunded,
+    released,
+    stops,
+    write,
+)
+
+EMAIL = "customer@example.test"
+
+
+async def test_closing_releases_the_promise_and_leaves_stock_on_hand(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """C1, C3: nothing has left the warehouse. B34: the shipping goes with the last line."""
+    placed = order(shipments=(parcel("S1", 1), parcel("S2", 1, label="shp_2")), shipping="4.90 USD")
+    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
+    opened = cancellation(placed)
+    await hold(order_book, opened)
+    facts: list[Fact] = [
+        *stops(opened),
+        refunded("250.00 USD", "re_0", RefundStatus.FAILED),
+        refunded("250.00 USD", "re_1"),
+        released("4.90 USD"),
+        by_hand("50.00 USD", "bank 1"),
+    ]
+
+    await close(order_book, register, opened, *facts, notices=[NewNotice(kind=NoticeKind.CANCELLED)])
+    await close(order_book, register, opened)
+
+    stock = await books.stock(database, "SKU-L1")
+    assert (stock.on_hand, stock.reserved, stock.expected_back) == (10, 0, 0)
+    read = await order_book.read_order("O-1")
+    assert (read.state, read.held_by, read.lines[0].cancelled) == (OrderState.CANCELLED, None, 3)
+    assert read.shipping_credited == money("4.90 USD")
+    assert [(s.stopped, s.lines) for s in read.shipments] == [(True, ()), (True, ())]
+    assert await books.given_back(database, "O-1") == [
+        books.GivenBack(tender_id="T-card", refunded=money("300.00 USD"), released=money("4.90 USD"))
+    ]
+    assert [effect.kind for effect in await books.effects(database)] == [
+        EffectKind.HOLD_ORDER,
+        EffectKind.CLOSE_ORDER,
+    ]
+    case = Case(await books.facts(database, "O-1"))
+    assert (case.order_closed, case.ended) == (True, None)
+    assert len([entry for entry in case.entries if isinstance(entry.fact, OrderClosed)]) == 1
+    assert [row.outcome for row in await books.cancellations(database)] == [None]
+    await end(order_book, opened)
+    await end(order_book, opened)
+    assert [row.outcome for row in await books.cancellations(database)] == [Outcome.CANCELLED]
+
+
+async def test_what_was_released_and_given_elsewhere_is_laid_over_the_order(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """B3, M4: from the facts of cancellations that closed the order, and not before."""
+    await books.add_order(database, order(), email=EMAIL)
+    opened = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
+    await hold(order_book, opened)
+    credited = refunded("20.00 USD", "SV-1")
+    key = str(opened.key(StepName.GIVE_STORE_CREDIT, "T-card"))
+    credited = credited.model_copy(update={"refund": credited.refund.model_copy(update={"key": key})})
+    await write(register, opened, released("30.00 USD"), by_hand("50.00 USD", "bank 1"), credited)
+    before = (await order_book.read_order("O-1")).tenders[0]
+
+    await close(order_book, register, opened)
+
+    after = (await order_book.read_order("O-1")).tenders[0]
+    assert (before.released, before.elsewhere) == (None, None)
+    assert (after.released, after.elsewhere) == (money("30.00 USD"), money("70.00 USD"))
+
+
+async def test_a_parcel_that_moves_all_the_same_does_not_count_as_stopped(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """Its units have left the warehouse; once it is fetched they are expected back, and no longer when it is lost."""
+    placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
+    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
+    opened = cancellation(placed)
+    await hold(order_book, opened)
+    await write(register, opened, *stops(opened), refunded("300.00 USD", "re_1"), by_hand("1.00 USD", "bank 1"))
+    await close(order_book, register, opened, *stops(opened, StopStatus.DECLINED))
+
+    async def counted() -> tuple[int, int, int]:
+        stock = await books.stock(database, "SKU-L1")
+        return stock.on_hand, stock.reserved, stock.expected_back
+
+    read = await order_book.read_order("O-1")
+    assert (read.lines[0].cancelled, read.shipments[0].stopped) == (3, False)
+    assert await counted() == (7, 0, 0)
+    fetched = by_hand("1.00 USD", "courier 1", StepName.STOP_SHIPMENT).model_copy(
+        update={"target": "S1", "amount": None}
+    )
+    await close(order_book, register, opened, fetched)
+    assert await counted() == (7, 0, 3)
+    assert (await order_book.read_order("O-1")).shipments[0].stopped
+    await close(order_book, register, opened, *stops(opened, StopStatus.LOST))
+    assert await counted() == (7, 0, 0)
+
+
+async def test_goods_on_their_way_back_are_expected_not_on_hand(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """C6. Two parcels have left; of one the warehouse has not booked it yet."""
+    placed = order(shipments=(parcel("S1", 1, label="shp_1"), parcel("S2", 2, label="shp_2")))
+    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
+    opened = cancellation(placed, goods=GoodsGroup.IN_NETWORK)
+    await hold(order_book, opened)
+
+    await close(order_book, register, opened, *stops(opened, StopStatus.COMING_BACK))
+
+    stock = await books.stock(database, "SKU-L1")
+    assert (stock.on_hand, stock.reserved, stock.expected_back) == (8, 0, 3)
+
+
+async def test_a_lost_parcel_is_neither_released_nor_expected(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """C12: no restock."""
+    placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
+    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
+    opened = cancellation(placed, goods=GoodsGroup.LOST)
+    await hold(order_book, opened)
+
+    await close(order_book, register, opened, *stops(opened))
+
+    stock = await books.stock(database, "SKU-L1")
+    assert (stock.on_hand, stock.reserved, stock.expected_back) == (10, 0, 0)
+    assert (await order_book.read_order("O-1")).state is OrderState.CANCELLED
+
+
+async def test_partial_cancellations_add_up_to_the_whole_line(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """B32: 270.01 for three units after the discount: 180.00 and 90.01 by cumulative shares, nothing lost."""
+    placed = order(lines=(line("270.01 USD"),), shipments=(parcel("S1", 3, label="shp_1"),))
+    await books.add_order(database, placed, email=EMAIL)
+    first = cancellation(placed, lines=[LineScope(line_id="L1", quantity=2)])
+    await hold(order_book, first)
+    await close(order_book, register, first, *stops(first))
+    await end(order_book, first)
+
+    rest = await order_book.read_order("O-1")
+    assert (rest.state, rest.lines[0].remaining) == (OrderState.PARTIALLY_CANCELLED, 1)
+    assert rest.shipments[0].stopped
+    assert (await books.stock(database, "SKU-L1")).reserved == 1
+    second = cancellation(rest, request_id="R-2", lines=[LineScope(line_id="L1", quantity=1)])
+    assert [planned.shipment_id for planned in second.plan.lines] == [None]  # the stopped parcel carries nothing
+    await hold(order_book, second)
+    await close(order_book, register, second)
+
+    assert [first.plan.value, second.plan.value] == [money("180.00 USD"), money("90.01 USD")]
+    assert (await order_book.read_order("O-1")).state is OrderState.CANCELLED
+    assert (await books.stock(database, "SKU-L1")).reserved == 0
+
+
+async def test_a_parcel_that_travels_on_keeps_what_was_not_cancelled(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    placed = order(shipments=(parcel("S1", 3),))
+    await books.add_order(database, placed, email=EMAIL)
+    opened = cancellation(placed, lines=[LineScope(line_id="L1", quantity=1)])
+    await hold(order_book, opened)
+
+    await close(order_book, register, opened)
+
+    shipment = (await order_book.read_order("O-1")).shipments[0]
+    assert (shipment.stopped, shipment.lines) == (False, (ShipmentLine(line_id="L1", quantity=2),))
+
+
+async def test_an_order_whose_books_are_closed_is_not_changed(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """D6: refused with what to do; once unlocked, the same call goes through."""
+    await books.add_order(database, order(), email=EMAIL)
+    opened = cancellation(order())
+    await hold(order_book, opened)
+    await books.lock_order(database, "O-1", "the accounting period 2026-03 is closed")
+
+    with pytest.raises(Refused, match=r"O-1 cannot be changed: the accounting period 2026-03 is closed\. Have") as no:
+        await close(order_book, register, opened)
+
+    assert no.value.code is ErrorCode.ORDER_LOCKED
+    read = await order_book.read_order("O-1")
+    assert (read.held_by, read.lines[0].cancelled) == (opened.cancellation_id, 0)
+    await books.lock_order(database, "O-1", None)
+    await close(order_book, register, opened)
+    assert (await order_book.read_order("O-1")).state is OrderState.CANCELLED
+
+
+async def test_only_the_holder_closes_an_order(order_book: SqlOrderBook, database: AsyncEngine) -> None:
+    """M25, E19: neither another cancellation nor another run of this one, and neither ends it."""
+    await books.add_order(database, order(), email=EMAIL)
+    opened, other = cancellation(order()), cancellation(order(), request_id="R-2")
+    await hold(order_book, opened)
+    ended = Ended(outcome=Outcome.CANCELLED, sentence="It is over.")
+
+    for one, run in ((other, RUN), (opened, OTHER_RUN)):
+        with pytest.raises(NotTheHolder):
+            await order_book.close_order("O-1", [], key=one.key(StepName.CLOSE_ORDER), run=run)
+        key = one.key(StepName.CLOSE_CANCELLATION)
+        with pytest.raises(NotTheHolder):
+            await order_book.close_cancellation("O-1", ended, None, [], key=key, run=run)
+
+    read = await order_book.read_order("O-1")
+    assert (read.held_by, read.lines[0].cancelled) == (opened.cancellation_id, 0)
+    assert [row.outcome for row in await books.cancellations(database)] == [None]
+
+
+async def test_the_rest_of_an_order_is_free_before_the_money_has_settled(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """E25: the hold is off, and the cancellation is still under way."""
+    await books.add_order(database, order(), email=EMAIL)
+    opened = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
+    await hold(order_book, opened)
+
+    await close(order_book, register, opened, refunded("100.00 USD", "re_1", RefundStatus.PENDING))
+
+    assert (await order_book.read_order("O-1")).held_by is None
+    with pytest.raises(Refused) as under_way:
+        await hold(order_book, cancellation(order(), request_id="R-2"))
+    assert under_way.value.code is ErrorCode.ORDER_HELD
+
+
+async def test_cancellations_of_many_orders_share_stock_without_losing_count(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    both = (line(), line("10.00 USD", line_id="L2", quantity=1))
+    placed = [order(f"O-{n}", lines=both if n % 2 else both[::-1]) for n in range(12)]
+    for one in placed:
+        await books.add_order(database, one, email=EMAIL)
+
+    async def cancel(one: int) -> None:
+        opened = cancellation(placed[one])
+        await hold(order_book, opened)
+        await close(order_book, register, opened)
+
+    await asyncio.gather(*(cancel(n) for n in range(12)))
+
+    assert [(await books.stock(database, sku)).reserved for sku in ("SKU-L1", "SKU-L2")] == [0, 0]
+    assert [(await books.stock(database, sku)).on_hand for sku in ("SKU-L1", "SKU-L2")] == [36, 12]

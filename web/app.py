@@ -1,0 +1,118 @@
+"""The application: the endpoints together, what guards every request, and the description of all."""
+
+import time
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from temporalio.service import RPCError
+
+from client.errors import ExitCode, StarterError
+from web.bodies import Health
+from web.cancellations import cancellations
+from web.parts import TEMPORAL_WAIT, Parts, Services
+from web.problems import Code, HttpProblem, add_problems, responses_of
+from web.webhooks import webhooks
+
+LARGEST_BODY = 512 * 1024
+"""Bytes. The largest request of 200 lines has a twentieth of it; EasyPost's longest tracking history fits as well."""
+
+
+health = APIRouter(tags=["health"])
+
+
+@health.get("/health", summary="Whether the process lives")
+async def live() -> Health:
+    return Health()
+
+
+@health.get("/ready", summary="Whether it can do its work", responses=responses_of(Code.UNAVAILABLE))
+async def ready(parts: Services) -> Health:
+    """The order book and Temporal answer."""
+    await parts.events.check_ready()
+    client = await parts.temporal.client()
+    try:
+        await client.service_client.check_health(timeout=TEMPORAL_WAIT)
+    except RPCError as error:
+        raise StarterError(ExitCode.UNREACHABLE, f"Temporal answers {error.status.name.lower()}.") from None
+    return Health()
+
+
+class RequestGuard:
+    """Bounds every body before it is in memory, and logs every answer but those to probes: no bodies, no query, no keys."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        size = 0
+        status = 500
+        began = time.monotonic()
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > LARGEST_BODY:
+                raise HttpProblem(Code.BODY_TOO_LARGE, f"The body may have {LARGEST_BODY} bytes at most; send less.")
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, bounded, noted)
+        finally:
+            # The path is the caller's text: it is logged only where it is one of ours, and the order's id where it is valid.
+            route = getattr(scope.get("route"), "path", None)
+            if route not in {"/health", "/ready"}:
+                structlog.get_logger().info(
+                    "request_answered",
+                    method=scope["method"],
+                    route=route,
+                    status=status,
+                    milliseconds=round((time.monotonic() - began) * 1000),
+                    caller=scope.get("state", {}).get("caller"),
+                    order_id=scope.get("path_params", {}).get("order_id") if status < 400 else None,
+                )
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with problems under their own media type."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        for path in document["paths"].values():
+            for operation in path.values():
+                for code, response in operation["responses"].items():
+                    if int(code) >= 400:
+                        response["content"] = {"application/problem+json": response["content"]["application/json"]}
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def create_app(parts: Parts) -> FastAPI:
+    # No pages with the documentation: they would load their scripts from elsewhere.
+    app = FastAPI(
+        title="Order cancellation",
+        version="1",
+        description="Ask for cancellations of orders, look at them and steer them. Problems are RFC 9457; look at `type`.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.parts = parts
+    for router in (cancellations, webhooks, health):
+        app.include_router(router)
+    app.add_middleware(RequestGuard)
+    add_problems(app)
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way to change it
+    return app

@@ -1,0 +1,286 @@
+"""The endpoints of cancellations: ask for one, read it, steer it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import JSONResponse
+
+from client.errors import ExitCode, StarterError, UnderWay
+from client.status import Status, Summary
+from client.submitting import deferred_sentence
+from domain.messages import (
+    Acknowledgement,
+    Approve,
+    ChooseRefundMethod,
+    Quote,
+    Reject,
+    ResolveStep,
+    RetryStep,
+    Submission,
+    Withdraw,
+)
+from domain.outcome import State
+from domain.policy import Decision, Rule, Verdict
+from domain.request import ActorKind, BusinessId, CancellationRequest
+from domain.step import Owner
+from runtime.api_settings import ApiKey
+from web.bodies import (
+    CancellationBody,
+    ChooseRefundMethodBody,
+    NoteBody,
+    Pending,
+    ResolveStepBody,
+    RetryStepBody,
+    WithdrawBody,
+)
+from web.callers import Caller, Person, actor_of
+from web.parts import Services
+from web.problems import (
+    RETRY_AFTER,
+    Code,
+    HttpProblem,
+    check_body,
+    hide_existence_from,
+    location_of,
+    responses_of,
+)
+
+_COMMON = (
+    Code.INVALID_REQUEST,
+    Code.KEY_MISSING,
+    Code.BODY_TOO_LARGE,
+    Code.UNAVAILABLE,
+    Code.INTERNAL_ERROR,
+)
+_READING = responses_of(*_COMMON, Code.NO_CANCELLATION)
+_ANSWERS = (
+    *_COMMON,
+    Code.NO_CANCELLATION,
+    Code.NOT_ALLOWED_NOW,
+    Code.ROLLED_BACK,
+    Code.NOT_PERMITTED,
+    Code.NOT_ANSWERED,
+)
+_STEERING = responses_of(*_ANSWERS)
+_STEERING_FOR_A_CUSTOMER = responses_of(*_ANSWERS, Code.ORDER_NOT_FOUND)
+
+OrderId = Annotated[BusinessId, Path(description="The order's number.", examples=["O-1001"])]
+
+cancellations = APIRouter(tags=["cancellations"])
+
+
+@cancellations.post(
+    "/orders/{order_id:path}/cancellation",
+    status_code=201,
+    summary="Ask for a cancellation",
+    response_model=Submission,
+    responses={
+        201: {"description": "The request opened the cancellation. Decision and plan are in the body."},
+        200: {
+            "model": Submission,
+            "description": "Nothing new was begun: the request joined the cancellation that is under way, or was "
+            "rejected by the policy, or its cancellation is over and its result is in the body.",
+        },
+        202: {
+            "model": Pending,
+            "description": "Received, and not decided yet. It goes on; look at Location. A statutory withdrawal is "
+            "`deferred` while another cancellation of the order is under way.",
+        },
+        **responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.UNDER_WAY, Code.ROLLED_BACK),
+    },
+)
+async def start(
+    *,
+    order_id: OrderId,
+    body: CancellationBody,
+    idempotency_key: Annotated[
+        BusinessId,
+        Header(description="The id of the request. Sent again with the same content it is the same request."),
+    ],
+    caller: Caller,
+    parts: Services,
+    response: Response,
+) -> Submission | Response:
+    """Safe to repeat after a lost answer: the same key with the same content is the same request and gets the same answer,
+    and its result once it is over; with other content it is a conflict. A request that the policy rejects is an answer: look
+    at `decision.verdict`."""
+    request = _request_of(order_id, body, idempotency_key, caller)
+    library = await parts.temporal.cancellations()
+    try:
+        submission = await library.start(request, parts.settings.decision_wait)
+    except UnderWay:
+        raise
+    except StarterError as error:
+        if error.code is ExitCode.REFUSED:
+            raise HttpProblem(Code.REQUEST_CONFLICT, error.sentence) from None
+        if error.code is not ExitCode.UNDECIDED:
+            raise
+        if not await parts.temporal.runs(order_id):
+            raise StarterError(ExitCode.UNREACHABLE, error.sentence) from None
+        sentence = (
+            f"The cancellation of order {order_id} is not decided yet and goes on. Look at its status, or send the same "
+            "request again: nothing is done twice."
+        )
+        return _pending(Pending(order_id=order_id, sentence=sentence))
+    decision = submission.decision
+    if decision is None:
+        return _pending(Pending(order_id=order_id, sentence=deferred_sentence(order_id), deferred=True))
+    _raise_if_problem(decision)
+    response.headers["Location"] = location_of(order_id)
+    nothing_new = submission.joined or submission.result is not None or decision.rule is Rule.EXISTING_CANCELLATION
+    response.status_code = 200 if nothing_new or decision.verdict is Verdict.REJECTED else 201
+    return submission
+
+
+@cancellations.post(
+    "/orders/{order_id:path}/cancellation/quote",
+    summary="What a cancellation would do",
+    responses=responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.NOT_ALLOWED_NOW),
+)
+async def quote(
+    *,
+    order_id: OrderId,
+    body: CancellationBody,
+    idempotency_key: Annotated[
+        BusinessId | None,
+        Header(description="The id of a request that was sent before, or will be; to learn what that one would meet."),
+    ] = None,
+    caller: Caller,
+    parts: Services,
+) -> Quote:
+    """Decision and plan with the amounts, as they would be answered now. Nothing is done, and nothing is promised."""
+    request = _request_of(order_id, body, idempotency_key or f"quote-{uuid4().hex[:12]}", caller)
+    library = await parts.temporal.cancellations()
+    try:
+        answer = await library.quote(request, parts.settings.decision_wait)
+    except StarterError as error:
+        if error.code is ExitCode.NOT_CANCELLED:  # the order cannot be verified as it is
+            raise HttpProblem(Code.NOT_ALLOWED_NOW, error.sentence) from None
+        if error.code is ExitCode.UNDECIDED:
+            raise StarterError(ExitCode.UNREACHABLE, error.sentence) from None
+        raise
+    _raise_if_problem(answer.decision)
+    return answer
+
+
+def _pending(pending: Pending) -> Response:
+    headers = {"Location": location_of(pending.order_id), "Retry-After": str(RETRY_AFTER)}
+    return JSONResponse(pending.model_dump(), 202, headers)
+
+
+def _request_of(order_id: str, body: CancellationBody, request_id: str, caller: ApiKey) -> CancellationRequest:
+    with check_body():
+        return CancellationRequest(
+            request_id=request_id,
+            order_id=order_id,
+            customer_id=body.customer_id,
+            actor=actor_of(caller, body.customer_id),
+            channel=body.channel,
+            reason=body.reason,
+            note=body.note,
+            lines=body.lines,
+            shipping=body.shipping,
+        )
+
+
+def _raise_if_problem(decision: Decision) -> None:
+    """Two rejections are no answers but problems over HTTP."""
+    if decision.rule is Rule.ORDER_NOT_FOUND:
+        raise HttpProblem(Code.ORDER_NOT_FOUND, decision.sentence)
+    if decision.rule is Rule.REQUEST_CONFLICT:
+        raise HttpProblem(Code.REQUEST_CONFLICT, decision.sentence)
+
+
+@cancellations.get("/orders/{order_id:path}/cancellation", summary="Where it stands", responses=_READING)
+async def status(order_id: OrderId, _: Caller, parts: Services) -> Status:
+    """The order's latest cancellation: goods, money and paper, what it waits for, and each step. When it is over, its
+    outcome."""
+    return await (await parts.temporal.cancellations()).status(order_id)
+
+
+@cancellations.get(
+    "/cancellations",
+    summary="List cancellations",
+    responses=responses_of(*_COMMON),
+)
+async def list_all(
+    _: Caller,
+    parts: Services,
+    state: Annotated[State | None, Query(description="Those in this state only.")] = None,
+    owner: Annotated[Owner | None, Query(description="Those that wait for this owner only.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Sequence[Summary]:
+    """The latest, running ones first. The list lags a moment behind the cancellations."""
+    return await (await parts.temporal.cancellations()).list(state=state, owner=owner, limit=limit)
+
+
+@cancellations.post(
+    "/orders/{order_id:path}/cancellation/withdraw",
+    summary="Take the request back",
+    responses=_STEERING_FOR_A_CUSTOMER,
+)
+async def withdraw(order_id: OrderId, body: WithdrawBody, caller: Caller, parts: Services) -> Acknowledgement:
+    """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
+    customer that it names."""
+    actor = actor_of(caller, body.customer_id)
+    library = await parts.temporal.cancellations()
+    with hide_existence_from(actor, order_id):
+        return await library.withdraw(order_id, Withdraw(actor=actor, note=body.note))
+
+
+@cancellations.post("/orders/{order_id:path}/cancellation/approve", summary="Approve", responses=_STEERING)
+async def approve(order_id: OrderId, body: NoteBody, person: Person, parts: Services) -> Acknowledgement:
+    """A second person lets it go on. Whoever asked for the cancellation cannot."""
+    return await (await parts.temporal.cancellations()).approve(order_id, Approve(actor=person, note=body.note))
+
+
+@cancellations.post("/orders/{order_id:path}/cancellation/reject", summary="Refuse the approval", responses=_STEERING)
+async def reject(order_id: OrderId, body: NoteBody, person: Person, parts: Services) -> Acknowledgement:
+    """What was done is rolled back."""
+    return await (await parts.temporal.cancellations()).reject(order_id, Reject(actor=person, note=body.note))
+
+
+@cancellations.post("/orders/{order_id:path}/cancellation/retry-step", summary="Try a step again", responses=_STEERING)
+async def retry_step(order_id: OrderId, body: RetryStepBody, person: Person, parts: Services) -> Acknowledgement:
+    """Now, instead of when it is due."""
+    message = RetryStep(actor=person, step=body.step, target=body.target, note=body.note)
+    return await (await parts.temporal.cancellations()).retry_step(order_id, message)
+
+
+@cancellations.post(
+    "/orders/{order_id:path}/cancellation/resolve-step", summary="Decide about a step", responses=_STEERING
+)
+async def resolve_step(order_id: OrderId, body: ResolveStepBody, person: Person, parts: Services) -> Acknowledgement:
+    """A step that waits was done by hand, has nothing left to do, or everything is to be rolled back."""
+    message = ResolveStep(
+        actor=person,
+        step=body.step,
+        target=body.target,
+        resolution=body.resolution,
+        reference=body.reference,
+        note=body.note,
+    )
+    return await (await parts.temporal.cancellations()).resolve_step(order_id, message)
+
+
+@cancellations.post(
+    "/orders/{order_id:path}/cancellation/choose-refund-method",
+    summary="Choose how to have the money instead",
+    responses=_STEERING_FOR_A_CUSTOMER,
+)
+async def choose_refund_method(
+    order_id: OrderId, body: ChooseRefundMethodBody, caller: Caller, parts: Services
+) -> Acknowledgement:
+    """Where the gateway cannot give it back to the tender. The customer chooses, through a service that names them or
+    through staff; nobody chooses for the customer."""
+    actor = actor_of(caller, body.customer_id)
+    if actor.kind is ActorKind.SYSTEM:
+        raise HttpProblem(
+            Code.NOT_PERMITTED, "Name the customer who chose in customer_id; a service does not choose by itself."
+        )
+    message = ChooseRefundMethod(actor=actor, target=body.target, method=body.method, note=body.note)
+    library = await parts.temporal.cancellations()
+    with hide_existence_from(actor, order_id):
+        return await library.choose_refund_method(order_id, message)
