@@ -39,11 +39,13 @@ def _deadline() -> datetime:
 
 @dataclass(frozen=True)
 class EffectAnswer:
-    """What a provider's answer comes to: its own reference, a detail, and what it says besides."""
+    """What a provider's answer comes to: its own reference, a detail, and what it says besides. `outcome` is failed where
+    the answer itself says that nothing will come of it."""
 
     reference: str | None = None
     detail: str = ""
     facts: Sequence[Fact] = ()
+    outcome: EffectOutcome = EffectOutcome.DONE
 
 
 class Attempt:
@@ -61,12 +63,12 @@ class Attempt:
         if facts:
             self.case.add(*await self._register.write(self.step.cancellation_id, self.run, lambda _: facts))
 
-    async def note(self, key: EffectKey, amount: Money | None = None) -> None:
+    async def note_effect(self, key: EffectKey, amount: Money | None = None) -> None:
         """Note that an effect is about to be made. Raises NotTheHolder."""
-        noted = await self._register.note(key, self.run, amount=amount, until=self._deadline)
+        noted = await self._register.note_effect(key, self.run, amount=amount, until=self._deadline)
         self.case.add(*noted)
 
-    async def act(
+    async def make_effect(
         self,
         key: EffectKey,
         call: Callable[[], Awaitable[T]],
@@ -76,7 +78,7 @@ class Attempt:
     ) -> T:
         """Make one effect at a provider: note it, call, note what came of it. What raises `Unavailable` did nothing,
         and stays noted."""
-        await self.note(key, amount)
+        await self.note_effect(key, amount)
         self.check_time()
         try:
             answer = await call()
@@ -87,7 +89,7 @@ class Attempt:
             await self.write(EffectEnded(key=key, outcome=EffectOutcome.REFUSED, detail=no.message))
             raise
         said = describe(answer)
-        ended = EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=said.reference, detail=said.detail)
+        ended = EffectEnded(key=key, outcome=said.outcome, reference=said.reference, detail=said.detail)
         await self.write(*said.facts, ended)
         return answer
 

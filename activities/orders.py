@@ -27,7 +27,7 @@ from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
 from providers.carrier.port import Labels
-from providers.order_book.port import NewNotice, NoticeKind, NoticeLine, OrderBook
+from providers.order_book.port import DeferredRequest, NewNotice, NoticeKind, NoticeLine, OrderBook
 from providers.register.port import Register
 
 
@@ -48,17 +48,18 @@ class OrderActivities:
         Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
         """
         request = step.request
-        order = await self._owned_order(request)
+        order = await owned_order(self._book, request)
         if order is None:
             return Verified(entries=(), decision=self._policy.not_found(request.order_id))
         cancelled = order.state is OrderState.CANCELLED
         known = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
-        if known.conflicts_with(request):
+        deferred = await self._book.find_deferred(order.order_id, request.request_id)
+        if conflicts(request, known, deferred):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
         if known.ended:
             return await self._look_again(step, order, known)
         # The law's clocks begin when it arrived, also when it had to wait for another cancellation.
-        requested = Requested(request=request, at=await self._book.received_at(request) or step.requested_at)
+        requested = Requested(request=request, at=deferred.received_at if deferred else step.requested_at)
         if known.request:
             known = await self._take_up(step, order, known)
             if known.decided or known.roll_back_cause:
@@ -68,16 +69,6 @@ class OrderActivities:
             order.order_id, this_run(), activity.info().scheduled_time, from_elsewhere=step.from_elsewhere
         )
         return Verified(entries=await self._decide_and_hold(order, requested))
-
-    async def _owned_order(self, request: CancellationRequest) -> Order | None:
-        """None: it does not exist, or is another customer's; nobody learns which."""
-        try:
-            order = await self._book.read_order(request.order_id)
-        except Refused as refused:
-            if refused.code is not ErrorCode.ORDER_NOT_FOUND:
-                raise
-            return None
-        return order if request.customer_id in {None, order.customer_id} else None
 
     async def _look_again(self, step: VerifyOrder, order: Order, known: Case) -> Verified:
         """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
@@ -146,7 +137,7 @@ class OrderActivities:
     async def quote_cancellation(self, step: QuoteCancellation) -> Quote:
         """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND."""
         request = step.request
-        order = await self._owned_order(request)
+        order = await owned_order(self._book, request)
 
         def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
             ended = case.ended if case else None
@@ -166,7 +157,8 @@ class OrderActivities:
             return quote(self._policy.not_found(request.order_id))
         cancelled = order.state is OrderState.CANCELLED
         known = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
-        if known.conflicts_with(request):
+        deferred = await self._book.find_deferred(order.order_id, request.request_id)
+        if conflicts(request, known, deferred):
             return quote(self._policy.conflict(request))
         if known.decided:
             same = request in known.requests or not known.ended
@@ -231,6 +223,22 @@ class OrderActivities:
             key=case.key_of(StepName.CLOSE_CANCELLATION, step.order_id),
             run=attempt.run,
         )
+
+
+async def owned_order(book: OrderBook, request: CancellationRequest) -> Order | None:
+    """The order that a request is about. None: it does not exist, or is another customer's; nobody learns which."""
+    try:
+        order = await book.read_order(request.order_id)
+    except Refused as refused:
+        if refused.code is not ErrorCode.ORDER_NOT_FOUND:
+            raise
+        return None
+    return order if order.is_of(request.customer_id) else None
+
+
+def conflicts(request: CancellationRequest, known: Case, deferred: DeferredRequest | None) -> bool:
+    """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
+    return known.conflicts_with(request) or (deferred is not None and deferred.request != request)
 
 
 def received_notice(requested: Requested) -> NewNotice:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.restoring import Restoring
 from activities.signatures import Booked, StepInput
-from activities.tenders import Payments
+from activities.tenders import Payments, refund_news
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import DisputeSeen, EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import TenderKind
-from domain.payment import Payment, Refund, RefundStatus
+from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
 from domain.step import StepName
@@ -29,6 +30,7 @@ class PaymentActivities:
         self._book = book
         self._gateway = gateway
         self._payments = payments
+        self._restoring = Restoring(book, gateway, payments)
 
     @activity.defn
     async def reverse_payment(self, step: StepInput) -> Booked:
@@ -54,9 +56,11 @@ class PaymentActivities:
         reference, key = planned.tender.reference, attempt.step.key
         while True:
             known = attempt.case.reversal(attempt.step.target)
-            match next_reversal(known, await self._read(attempt, reference), key):
+            payment = await self._read(attempt, reference)
+            await attempt.write(*_dispute_news(known, payment))
+            match next_reversal(known, payment, key):
                 case Void(amount=amount):
-                    await attempt.act(
+                    await attempt.make_effect(
                         key.part_of("void"),
                         lambda: self._void(reference, key),
                         lambda after: EffectAnswer(after.reference, "released"),
@@ -103,11 +107,13 @@ class PaymentActivities:
     async def _refund(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
         key = attempt.step.key
         try:
-            await attempt.act(
+            await attempt.make_effect(
                 key,
                 lambda: self._refund_once(planned, amount, key),
                 lambda refund: EffectAnswer(
-                    refund.reference, facts=(RefundSeen(target=attempt.step.target, refund=refund),)
+                    refund.reference,
+                    facts=(RefundSeen(target=attempt.step.target, refund=refund),),
+                    outcome=_outcome_of(refund),
                 ),
                 amount=amount,
             )
@@ -140,11 +146,14 @@ class PaymentActivities:
             covered=settled.covered,
             detail="; ".join(detail),
         )
-        await attempt.write(*_news(attempt.step.target, known, settled.refunds), seen)
+        await attempt.write(*refund_news(known, settled.refunds), seen)
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
-        """The customer may have the money another way, and is written to once, however many refunds fail."""
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
+        """The customer may have the money another way, unless the bank may pay it, and is written to once, however many
+        refunds fail."""
+        case = attempt.case
+        methods = () if case.reversal(attempt.step.target).disputed else case.terms.fallbacks
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods)
         await self._book.add_notices(attempt.step.cancellation_id, attempt.step.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt) -> None:
@@ -182,9 +191,9 @@ class PaymentActivities:
             given = Money.total((refund.amount for refund in refunds if not refund.status.has_failed), zero.currency)
             detail = "cancelled at the marketplace, which refunds the buyer"
             seen = ReversalSeen(target=step.target, released=zero, covered=max(known.due - given, zero), detail=detail)
-            return EffectAnswer(None, detail, (*_news(step.target, known, refunds), seen))
+            return EffectAnswer(None, detail, (*refund_news(known, refunds), seen))
 
-        await attempt.act(
+        await attempt.make_effect(
             step.key,
             lambda: self._payments.sales(step.order_id).cancel(
                 planned.tender.reference, sold, request.reason, key=str(step.key)
@@ -212,109 +221,52 @@ class PaymentActivities:
             if tender.kind not in KEPT_HERE:
                 payment = await self._payments.read(step.order_id, tender)
                 references = {refund.reference for refund in known.refunds}
-                ours = [r for r in payment.refunds if r.reference in references or _is_ours(r, step)]
-                facts = _news(step.target, known, ours)
-                if payment.disputed != known.disputed:
-                    facts.append(DisputeSeen(target=step.target, disputed=payment.disputed))
-                facts += await self._lookups(attempt, payment)
+                made = await self._made_meanwhile(attempt, known.planned, payment)
+                ours = [r for r in payment.refunds if r.reference in references or r in made or _is_ours(r, step)]
+                facts = [*refund_news(known, ours), *_dispute_news(known, payment)]
+                facts += self._lookups(attempt, payment, made)
                 await attempt.write(*facts)
                 if any(refund.status.has_failed for refund in attempt.case.reversal(step.target).refunds):
                     await self._add_failure_notice(attempt)
             return await attempt.answer()
 
-    async def _lookups(self, attempt: Attempt, payment: Payment) -> list[Fact]:
-        """What became of effects whose outcome nobody knows: found at the gateway, or never made."""
+    async def _made_meanwhile(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> tuple[Refund, ...]:
+        """What effects of unknown outcome may have made where the provider knows no keys: a marketplace's refunds since
+        the plan."""
         unknown = attempt.case.unknown_effects(attempt.step.target)
         if not unknown:
-            return []
+            return ()
         await attempt.wait_for_quiet(unknown)
+        if planned.tender.kind is not TenderKind.MARKETPLACE or planned.earlier is None:
+            return ()
+        return tuple(refund for refund in payment.refunds if refund.reference not in planned.earlier)
+
+    def _lookups(self, attempt: Attempt, payment: Payment, made: Sequence[Refund]) -> list[Fact]:
+        """What became of effects whose outcome nobody knows: found at the provider, or never made."""
         facts: list[Fact] = []
-        for key in unknown:
-            found = payment.made_under(str(key))
-            made = found is not None or (key.part == "void" and not payment.capturable)
-            outcome = EffectOutcome.DONE if made else EffectOutcome.FAILED
+        for key in attempt.case.unknown_effects(attempt.step.target):
+            found = payment.made_under(str(key)) or next(iter(made), None)
+            voided = key.part == "void" and not payment.capturable
+            outcome = _outcome_of(found) if found or not voided else EffectOutcome.DONE
             reference = found.reference if found else None
             facts.append(EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards"))
         return facts
 
     @activity.defn
     async def restore_payment(self, step: StepInput) -> Booked:
-        """Compensation of reverse_payment and give_store_credit, whether they had their effect or not: take store
-        credit back, cancel refunds that can still be cancelled, reserve again what was released. What a person has to
-        collect is refused: REFUND_NOT_CANCELLABLE, NO_MANDATE; a person goes on then."""
+        """Compensation of reverse_payment and give_store_credit, whether they had their effect or not: first all that
+        can be undone by itself. What a person has to collect is refused: REFUND_NOT_CANCELLABLE, NO_MANDATE; a person
+        goes on then."""
         async with begin_attempt(self._register, step) as attempt:
-            undone = attempt.case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step.target)
-            unknown = attempt.case.unknown_effects(step.target)
-            await attempt.wait_for_quiet(unknown or undone)
-            known = attempt.case.reversal(step.target)
-            await self._take_back_balances(attempt, undone)
-            match known.planned.tender.kind:
-                case TenderKind.MARKETPLACE:
-                    await self._check_sale(attempt, known)
-                case TenderKind.CARD:
-                    await self._restore_card(attempt, known, undone)
-                case _:
-                    pass
-            if known.given_by_hand > known.collected:
-                raise Refused(
-                    ErrorCode.REFUND_NOT_CANCELLABLE,
-                    f"{known.given_by_hand} of tender {step.target} of order {step.order_id} was paid by hand "
-                    f"({', '.join(hand.reference for hand in known.by_hand)}); collect it from the customer and resolve the "
-                    "step with the proof.",
-                )
+            await self._restoring.restore(attempt)
             await attempt.end()
             return await attempt.answer()
 
-    async def _take_back_balances(self, attempt: Attempt, undone: Sequence[EffectKey]) -> None:
-        step = attempt.step
-        for n, key in enumerate(undone, start=1):
-            part = step.key.part_of(f"balance{n}")
-            attempt.check_time()
-            await self._book.take_back_balance(step.order_id, step.target, key=part, undoes=key, run=attempt.run)
 
-    async def _check_sale(self, attempt: Attempt, known: Reversal) -> None:
-        sale = await self._payments.read(attempt.step.order_id, known.planned.tender)
-        if sale.refundable < known.planned.counted:
-            raise Refused(
-                ErrorCode.REFUND_NOT_CANCELLABLE,
-                f"Order {attempt.step.order_id} is cancelled at the marketplace, which cannot take that back. Agree "
-                "with the buyer on a new order there and resolve the step with its number.",
-            )
-
-    async def _restore_card(self, attempt: Attempt, known: Reversal, undone: Sequence[EffectKey]) -> None:
-        step, planned = attempt.step, known.planned
-        reference = planned.tender.reference
-        payment = await self._gateway.read_payment(reference)
-        for key in undone:
-            refund = payment.made_under(str(key))
-            if refund is None or refund.status.has_failed:
-                continue
-            if refund.status is RefundStatus.SUCCEEDED:
-                await attempt.write(*_news(step.target, known, (refund,)))
-                raise Refused(
-                    ErrorCode.REFUND_NOT_CANCELLABLE,
-                    f"{refund.amount} of tender {planned.tender.tender_id} of order {step.order_id} went back to the "
-                    "customer; collect it from the customer and resolve the step with the new payment's number.",
-                )
-            await attempt.act(
-                step.key.part_of("cancel"),
-                lambda refund=refund: self._gateway.cancel_refund(  # type: ignore[misc]
-                    refund.reference, key=str(step.key.part_of("cancel"))
-                ),
-                lambda after: EffectAnswer(after.reference, facts=(RefundSeen(target=step.target, refund=after),)),
-                amount=refund.amount,
-            )
-        if planned.release and planned.release == planned.capturable and payment.released:
-            part = step.key.part_of("authorise")
-            new = await attempt.act(
-                part,
-                lambda: self._gateway.authorise_again(reference, planned.release, key=str(part)),
-                lambda after: EffectAnswer(after.reference, "reserved again"),
-                amount=planned.release,
-            )
-            await self._book.replace_payment(
-                step.order_id, step.target, new.reference, key=step.key.part_of("payment"), run=attempt.run
-            )
+def _outcome_of(refund: Refund | None) -> EffectOutcome:
+    """A refund that was never made, or that failed at once, has had no effect."""
+    failed = refund is None or refund.status.has_failed
+    return EffectOutcome.FAILED if failed else EffectOutcome.DONE
 
 
 def _is_ours(refund: Refund, step: StepInput) -> bool:
@@ -324,7 +276,7 @@ def _is_ours(refund: Refund, step: StepInput) -> bool:
 
 def _found(known: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
     """What has come back already, where that is news: it counts, whatever becomes of the rest."""
-    facts = _news(known.tender_id, known, refunds)
+    facts = refund_news(known, refunds)
     if released != known.released:
         zero = Money.zero(released.currency)
         facts.append(
@@ -333,11 +285,8 @@ def _found(known: Reversal, released: Money, refunds: Sequence[Refund]) -> list[
     return facts
 
 
-def _news(target: str, known: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
-    """The refunds that are not known as they are now."""
-    before = {refund.reference: refund for refund in known.refunds}
-    return [
-        RefundSeen(target=target, refund=refund)
-        for refund in refunds
-        if refund.reference not in before or before[refund.reference].status is not refund.status
-    ]
+def _dispute_news(known: Reversal, payment: Payment) -> list[Fact]:
+    """Whether the bank disputes the payment, where that is news."""
+    if payment.disputed == known.disputed:
+        return []
+    return [DisputeSeen(target=known.tender_id, disputed=payment.disputed)]

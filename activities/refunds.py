@@ -58,7 +58,7 @@ def _parts(reversal: Reversal) -> list[CreditedTender]:
             amount=hand.amount,
             reference=hand.reference,
             settled=True,
-            by_hand=True,
+            by_hand=hand.fact,
         )
         for hand in reversal.by_hand
         if hand.amount

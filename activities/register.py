@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
-from activities.orders import received_notice
+from activities.orders import conflicts, owned_order, received_notice
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Fact, Joined, Requested
 from domain.permissions import NotPossible, permit
-from domain.policy import Policy
-from domain.request import FRAUD, CancellationRequest, ReasonCode
+from domain.policy import Policy, order_not_found, terms_for
+from domain.request import CancellationRequest, ReasonCode
 from domain.scope import same_scope
 from domain.standing import result_of
 from providers.order_book.port import DeferredRequest, OrderBook
@@ -33,7 +33,12 @@ class RegisterActivities:
     @activity.defn
     async def record_decision(self, step: RecordDecision) -> Booked:
         """Keep what somebody decided, or the process about itself, unless the books know why it is not possible: they may
-        know more than the run. Raises NotPossible."""
+        know more than the run. Refused: NOT_POSSIBLE; ORDER_NOT_FOUND when the run's own request is not of the order's
+        owner: then nothing is written, and nothing of the order reaches the run."""
+        request = step.requested.request
+        # A run that knows entries has them from the books, which give them to the order's owner only.
+        if not step.known and await owned_order(self._book, request) is None:
+            raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(step.order_id))
 
         def keep(case: Case) -> Sequence[Fact]:
             kept = permit(case, step.said, step.order_id)
@@ -43,7 +48,7 @@ class RegisterActivities:
             entries = await self._register.open(step.requested, this_run(), keep)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
-            found = await self._register.find(step.order_id, step.requested.request.request_id)
+            found = await self._register.find(step.order_id, request.request_id)
             raise _refused(no, Booked(entries=found)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step.known))
 
@@ -54,16 +59,12 @@ class RegisterActivities:
         way: UNDER_WAY; the same id with other content: REQUEST_CONFLICT. A statutory withdrawal is kept, and carried
         out afterwards."""
         request = step.request
-        try:
-            order = await self._book.read_order(request.order_id)
-        except Refused as refused:
-            if refused.code is not ErrorCode.ORDER_NOT_FOUND:
-                raise
-            return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
-        if request.customer_id not in {None, order.customer_id}:
+        order = await owned_order(self._book, request)
+        if order is None:
             return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
         known = Case(await self._register.find_request(request.order_id, request.request_id))
-        if known.conflicts_with(request):
+        deferred = await self._book.find_deferred(request.order_id, request.request_id)
+        if conflicts(request, known, deferred):
             conflict = self._policy.conflict(request)
             raise Refused(ErrorCode.REQUEST_CONFLICT, conflict.sentence)
         if known.ended:
@@ -72,7 +73,10 @@ class RegisterActivities:
         under_way = Case(await self._register.find(request.order_id, opened.request.request_id))
         if under_way.ended:
             raise self._under_way(step)
-        if not same_scope(order, under_way if under_way.request else Case.opened_by(opened), request):
+        # A run whose own request is refused without the books opens nothing in its name: what it meets is sent again.
+        refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
+        joins = same_scope(order, under_way if under_way.request else Case.opened_by(opened), request)
+        if refused or not joins:
             if request.reason is not ReasonCode.STATUTORY_WITHDRAWAL:
                 raise self._under_way(step)
             await self._defer(step)
@@ -87,9 +91,11 @@ class RegisterActivities:
             return []
         joined = Joined(request=request)
         decided = case.decided
-        if request.reason not in FRAUD or case.past_pivot or decided is None or decided.plan is None:
+        if case.past_pivot or decided is None or decided.plan is None:
             return [joined]
-        terms = decided.plan.terms.model_copy(update={"fallbacks": ()})
+        terms = terms_for(decided.plan.terms, request.reason)
+        if terms == decided.plan.terms:
+            return [joined]
         plan = decided.plan.model_copy(update={"terms": terms})
         return [joined, Decided(decision=decided.decision, plan=plan, customer_id=decided.customer_id)]
 

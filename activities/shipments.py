@@ -85,7 +85,7 @@ class ShipmentActivities:
         def describe(status: LabelStatus) -> EffectAnswer:
             return EffectAnswer(label, status.replace("_", " "))
 
-        status = await attempt.act(key, lambda: self._labels.void(label), describe)
+        status = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
         if status not in VOID:
             return await self._intercept_or_look(attempt, shipment)
         return Stop(
@@ -113,7 +113,9 @@ class ShipmentActivities:
         def describe(answer: Intercept) -> EffectAnswer:
             return EffectAnswer(answer.reference, "accepted" if answer.accepted else f"declined: {answer.detail}")
 
-        answer = await attempt.act(key, lambda: self._intercepts.request(number, key=str(attempt.step.key)), describe)
+        answer = await attempt.make_effect(
+            key, lambda: self._intercepts.request(number, key=str(attempt.step.key)), describe
+        )
 
         def stop(status: StopStatus, detail: str) -> Stop:
             return Stop(
@@ -166,7 +168,8 @@ class ShipmentActivities:
     @activity.defn
     async def resume_shipment(self, step: StepInput) -> Booked:
         """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in place of
-        the voided one, or take the intercept back. Refused: STOP_NOT_UNDOABLE."""
+        the voided one, or take the intercept back. What a person stopped is a person's to send on. Refused:
+        STOP_NOT_UNDOABLE."""
         async with begin_attempt(self._register, step) as attempt:
             undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step.target)
             if undone:  # what never happened is not undone
@@ -174,6 +177,12 @@ class ShipmentActivities:
                 shipment = await self._find(step)
                 if shipment is not None:
                     await self._resume(attempt, shipment)
+            if by_hand := attempt.case.stopped_by_hand(step.target):
+                raise Refused(
+                    ErrorCode.STOP_NOT_UNDOABLE,
+                    f"Shipment {step.target} of order {step.order_id} was stopped by hand ({by_hand}), which only a person "
+                    "can take back: send it on, or ship the goods again, and resolve the step with a reference.",
+                )
             await attempt.end()
             return await attempt.answer()
 
@@ -189,7 +198,7 @@ class ShipmentActivities:
         label = shipment.label_reference
         tracking = await self._labels.track(label)
         if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-            new = await attempt.act(
+            new = await attempt.make_effect(
                 step.key.part_of("label"), lambda: self._labels.buy_again(label, key=str(step.key)), _bought
             )
             await self._book.relabel(
@@ -201,7 +210,9 @@ class ShipmentActivities:
         number = shipment.tracking_number
         if number and await self._intercepts.active(number):
             key = step.key.part_of("intercept")
-            answer = await attempt.act(key, lambda: self._intercepts.cancel(number, key=str(step.key)), _taken_back)
+            answer = await attempt.make_effect(
+                key, lambda: self._intercepts.cancel(number, key=str(step.key)), _taken_back
+            )
             if not answer.accepted:
                 raise _comes_back(step)
 

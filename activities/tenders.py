@@ -1,8 +1,12 @@
 """Tenders of every kind in the terms of a payment, whoever keeps their money: gateway, order book or marketplace."""
 
+from collections.abc import Sequence
+
 from domain.errors import ErrorCode, Refused
+from domain.facts import Fact, RefundSeen
 from domain.order import Tender, TenderKind
-from domain.payment import Payment
+from domain.payment import Payment, Refund
+from domain.reversal import Reversal
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import Marketplace
 from providers.order_book.port import OrderBook
@@ -35,3 +39,13 @@ class Payments:
                 return await self.sales(order_id).read_sale(tender.reference)
             case _:
                 return await self._book.read_balance(order_id, tender.tender_id)
+
+
+def refund_news(known: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
+    """The refunds of a tender that are not known as they are now."""
+    before = {refund.reference: refund for refund in known.refunds}
+    return [
+        RefundSeen(target=known.tender_id, refund=refund)
+        for refund in refunds
+        if refund.reference not in before or before[refund.reference].status is not refund.status
+    ]

@@ -292,7 +292,7 @@ class Case:
     def never_stopped(self, step: StepName, target: str) -> bool:
         """A shipment that the carrier declined to stop goes on by itself."""
         stop = self.stop_of(target) if step is StepName.STOP_SHIPMENT else None
-        return stop is not None and stop.status is StopStatus.DECLINED
+        return stop is not None and stop.status is StopStatus.DECLINED and target not in self.given_up_stops
 
     # Goods
 
@@ -308,6 +308,19 @@ class Case:
         """Shipments that were stopped by voiding their label: it may be used all the same."""
         void = StopAction.VOID_LABEL
         return tuple(s.shipment_id for s in self.stops if s.action is void and s.status is StopStatus.STOPPED)
+
+    @property
+    def given_up_stops(self) -> tuple[str, ...]:
+        """Shipments that a person lets go on to the customer, and whose stop, if it has begun, is still to be taken back."""
+        step = StepName.STOP_SHIPMENT
+        declined = {s.shipment_id for s in self.stops if s.status is StopStatus.DECLINED}
+        given_up = dict.fromkeys(fact.target for fact in self._all(NothingDue) if fact.step is step)
+        return tuple(s for s in given_up if s in declined and not self.is_done(StepName.RESUME_SHIPMENT, s))
+
+    def stopped_by_hand(self, shipment_id: str) -> str | None:
+        """The reference under which a person stopped or fetched a shipment; None: nobody did."""
+        stopped = (f for f in self._all(SettledByHand) if f.step is StepName.STOP_SHIPMENT and f.target == shipment_id)
+        return next((fact.reference for fact in stopped), None)
 
     def stop_of(self, shipment_id: str) -> Stop | None:
         return next((stop for stop in self.stops if stop.shipment_id == shipment_id), None)

@@ -1,9 +1,10 @@
 """The ids that are made from business ids: a cancellation's, and the one form of an idempotency key.
 
-Nobody else builds or reads one. Business ids are escaped, so that an order number such as `gid://shop/Order/1` cannot be
-mistaken for two parts of a key.
+Nobody else builds or reads one. Whatever a shop writes into its ids, `gid://shop/Order/1` say, a key is read back as it
+was built, and is short enough for every provider.
 """
 
+import re
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,11 +16,23 @@ from pydantic_core import CoreSchema, core_schema
 from domain.request import CancellationRequest
 from domain.step import StepName
 
+_LONGEST_ORDER = 64
+"""An order id that is longer once it is escaped is replaced by a digest: a key has 255 characters at a gateway."""
+
+_MISREAD = re.compile(r"%(?=[0-9A-Fa-f]{2})|[^!-~]")
+"""What a target does not keep in a key: what would be taken for an escape, and what no HTTP header can hold."""
+
 
 def cancellation_id(order_id: str, request_id: str) -> str:
-    """The id of the cancellation that a request opens: the same request always opens the same one."""
-    digest = sha256(f"{order_id}/{request_id}".encode()).hexdigest()[:10]
-    return f"can-{quote(order_id, safe='')}-{digest}"
+    """The id of the cancellation that a request opens: the same request always opens the same one. It has no slash."""
+    order = quote(order_id, safe="")
+    if len(order) > _LONGEST_ORDER:
+        order = _digest(order_id)[:32]
+    return f"can-{order}-{_digest(f'{order_id}/{request_id}')[:10]}"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def id_of(request: CancellationRequest) -> str:
@@ -29,11 +42,14 @@ def id_of(request: CancellationRequest) -> str:
 
 class EffectKey:
     """The idempotency key of one effect: `{cancellation_id}/{step}/{target}/{n}`, with `.{part}` for each further call of
-    a step to its provider. `n` rises only after the effect's failure was confirmed (domain/case.py). Immutable."""
+    a step to its provider. Only the target may have slashes of its own. `n` rises only after the effect's failure was
+    confirmed (domain/case.py). Immutable."""
 
     __slots__ = ("cancellation_id", "n", "part", "step", "target")
 
     def __init__(self, cancellation_id: str, step: StepName, target: str, n: int = 1, part: str = "") -> None:
+        if "/" in cancellation_id:
+            raise ValueError(f"{cancellation_id!r} is no id of a cancellation")
         self.cancellation_id = cancellation_id
         self.step = step
         self.target = target
@@ -43,9 +59,10 @@ class EffectKey:
     @classmethod
     def parse(cls, text: str) -> "EffectKey":
         """Raises ValueError when it is no key of ours."""
-        cancellation, step, target, number = text.split("/")
+        cancellation, step, rest = text.split("/", 2)
+        target, number = rest.rsplit("/", 1)
         n, _, part = number.partition(".")
-        key = cls(unquote(cancellation), StepName(step), unquote(target), int(n), part)
+        key = cls(cancellation, StepName(step), unquote(target), int(n), part)
         if str(key) != text or key.n < 1:
             raise ValueError(f"{text!r} is not written as a key of ours")
         return key
@@ -74,7 +91,8 @@ class EffectKey:
 
     def __str__(self) -> str:
         number = f"{self.n}.{self.part}" if self.part else str(self.n)
-        return f"{quote(self.cancellation_id, safe='')}/{self.step.value}/{quote(self.target, safe='')}/{number}"
+        target = _MISREAD.sub(lambda found: quote(found.group()), self.target)
+        return f"{self.cancellation_id}/{self.step.value}/{target}/{number}"
 
     def __repr__(self) -> str:
         return f"EffectKey({str(self)!r})"

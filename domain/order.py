@@ -101,6 +101,10 @@ class Order(Value):
     flags: frozenset[OrderFlag] = frozenset()
     held_by: str | None = None
 
+    def is_of(self, customer_id: str | None) -> bool:
+        """None: whoever asks is no customer, and may ask about any order."""
+        return customer_id in {None, self.customer_id}
+
     def discounted(self) -> "Order":
         """The order with its discount in the lines, divided among them by what they cost; always the same way, because it
         goes by the lines as they were sold. A line's tax shrinks with it."""

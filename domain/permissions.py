@@ -209,7 +209,12 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
         raise NotPossible(f"Order {order_id} has no tender {said.target} that gets something back.")
     reversal = case.reversal(said.target)
     if said.step is StepName.RESTORE_PAYMENT:
-        return reversal.refunded - reversal.collected if reversal.refunded > reversal.collected else None
+        if reversal.may_fail:
+            raise NotPossible(
+                f"{reversal.pending} of {said.target} of order {order_id} is still under way to the customer and may fail. "
+                "Collect nothing yet; you are asked when it has arrived."
+            )
+        return reversal.to_collect or None
     amount = reversal.overpaid if said.step is StepName.CHECK_REFUND else reversal.outstanding or reversal.pending
     if not amount:
         raise NotPossible(
@@ -243,7 +248,13 @@ def _check_choice(case: Case, said: Chosen, order_id: str) -> None:
             f"{said.method.replace('_', ' ')} is not offered for order {order_id}. "
             + (f"Choose one of: {ways}." if ways else "No other refund method is offered; staff will settle it.")
         )
-    if case.planned(said.target) is None or not case.outstanding(said.target):
+    planned = case.planned(said.target)
+    if planned is not None and case.reversal(said.target).disputed:
+        raise NotPossible(
+            f"There is nothing to choose for {said.target} of order {order_id}: the bank disputes the payment and may "
+            "pay it back itself. The refund department answers the dispute first."
+        )
+    if planned is None or not case.outstanding(said.target):
         raise NotPossible(
             f"There is nothing to choose for {said.target} of order {order_id}: its refund has not failed, or the "
             "choice was made."

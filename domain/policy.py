@@ -12,7 +12,7 @@ from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
 from domain.plan import NotCancellable, Plan, make_plan
-from domain.request import CHANGES_OF_MIND, ActorKind, CancellationRequest, LineScope, ReasonCode
+from domain.request import CHANGES_OF_MIND, FRAUD, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import Tracking
 from domain.terms import Terms
 
@@ -87,6 +87,12 @@ def existing_decision(first: Decision, order_id: str) -> Decision:
         policy_version=first.policy_version,
         sentence=f"Order {order_id} is already cancelled.",
     )
+
+
+def terms_for(terms: Terms, reason: ReasonCode, *, suspect: bool = False) -> Terms:
+    """A suspect's money goes back to the tender that it came from, or nowhere: other ways launder it. So for every request
+    with such a reason, whether it opens a cancellation or joins one."""
+    return terms.model_copy(update={"fallbacks": ()}) if suspect or reason in FRAUD else terms
 
 
 class OnCondition(StrEnum):
@@ -207,7 +213,7 @@ class Policy(Value):
                 request=request,
                 payments=payments,
                 trackings=trackings,
-                terms=self._terms_for(order),
+                terms=terms_for(self.terms, request.reason, suspect=OrderFlag.FRAUD_REVIEW in order.flags),
                 refund_due=refund_due(self.refund_clocks, order, learnt_at),
             )
         except NotCancellable as no:
@@ -264,11 +270,6 @@ class Policy(Value):
             ),
             plan,
         )
-
-    def _terms_for(self, order: Order) -> Terms:
-        """A suspect's money goes back to the card it came from, or nowhere: other ways launder it."""
-        suspect = OrderFlag.FRAUD_REVIEW in order.flags
-        return self.terms.model_copy(update={"fallbacks": ()}) if suspect else self.terms
 
     def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> tuple[Rule, OnCondition, str] | None:
         """The strictest condition of sale among the planned lines that binds this request. It binds only a customer who

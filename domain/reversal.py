@@ -31,10 +31,12 @@ KEPT_HERE = frozenset({TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT})
 
 
 class ByHand(Value):
-    """Money that a person gave back outside; `reference` is their proof."""
+    """Money that a person gave back outside; `reference` is their proof, and `fact` the number of the fact that says so:
+    one proof may stand for several payments."""
 
     reference: str
     amount: Money
+    fact: int
 
 
 class Reversal(Value):
@@ -72,11 +74,31 @@ class Reversal(Value):
         return self._total(*(hand.amount for hand in self.by_hand))
 
     @property
+    def standing(self) -> tuple[Refund, ...]:
+        """The refunds that have not failed."""
+        return tuple(refund for refund in self.refunds if not refund.status.has_failed)
+
+    @property
     def refunded(self) -> Money:
         """What goes back or has gone back to the customer by money of ours, without what has failed."""
-        return self._total(
-            self.given_by_hand, *(refund.amount for refund in self.refunds if not refund.status.has_failed)
-        )
+        return self._total(self.given_by_hand, *(refund.amount for refund in self.standing))
+
+    @property
+    def to_collect(self) -> Money:
+        """What the customer has to pay back when all of it is undone."""
+        return max(self.refunded - self.collected, self._total())
+
+    @property
+    def given_by_us(self) -> Money:
+        """The same without the refunds of others at a gateway, which are not undone for their own sake."""
+        theirs = self.planned.tender.kind is TenderKind.CARD
+        ours = (refund.amount for refund in self.standing if refund.key or not theirs)
+        return self._total(self.given_by_hand, *ours)
+
+    @property
+    def may_fail(self) -> bool:
+        """A card's refund is under way: who collects it now may collect what never arrives."""
+        return self.planned.tender.kind is TenderKind.CARD and bool(self.pending)
 
     @property
     def due(self) -> Money:
@@ -95,9 +117,9 @@ class Reversal(Value):
 
     @property
     def overpaid(self) -> Money:
-        """What the customer has got beyond the plan, from whomever, and nobody has collected."""
+        """What the customer has got beyond what is due to them, from whomever, and nobody has collected."""
         arrived = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
-        given = self._total(self.released, self.covered, self.given_by_hand, *arrived)
+        given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
         return max(given - self.due - self.collected, self._total())
 
     def is_store_credit(self, refund: Refund) -> bool:
@@ -115,6 +137,11 @@ class Reversal(Value):
             if self.is_store_credit(refund) and not refund.status.has_failed and not kept_here
         )
         return self._total(self.given_by_hand, *credits_)
+
+    @property
+    def kept_elsewhere(self) -> Money:
+        """What of that stays with the customer after a roll-back, in which the rest was collected."""
+        return max(self.elsewhere - self.collected, self._total())
 
 
 def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
@@ -135,7 +162,7 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None
             ):
-                known = _settled(known, step, ByHand(reference=reference, amount=amount))
+                known = _settled(known, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
             case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
                 known = known.model_copy(update={"collected": known.collected + known.overpaid})
             case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:
@@ -269,24 +296,28 @@ def next_reversal(known: Reversal, payment: Payment, key: EffectKey) -> NextReve
 def _released(known: Reversal, payment: Payment) -> Money | Void:
     """What is released of the reservation, where the plan wants any of it released.
 
-    A part of a reservation is not released at the gateway: the rest of it is simply captured later.
+    A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
+    reserved any more nor captured since was released with that capture.
     """
     planned = known.planned
     zero = Money.zero(planned.release.currency)
     if not planned.release:
         return zero
+    captured_since = max(_captured_since(planned, payment), zero)
     if planned.release < planned.capturable:
-        left = max(payment.capturable - (planned.tender.released or zero), zero)
-        return max(min(planned.release, left), known.released)
+        return max(min(planned.release, planned.capturable - captured_since), known.released, zero)
     if payment.capturable:
         return Void(payment.capturable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
+    return planned.release - min(planned.release, captured_since)
+
+
+def _captured_since(planned: PlannedTender, payment: Payment) -> Money:
+    """What was taken of the reservation since the plan was made."""
     earlier = planned.earlier or ()
-    since = Money.total(
-        (r.amount for r in payment.refunds if not r.status.has_failed and r.reference not in earlier), zero.currency
-    )
-    captured_since = payment.captured - (planned.counted + (payment.refunded - since))
-    return planned.release - min(planned.release, max(captured_since, zero))
+    since = (r.amount for r in payment.refunds if not r.status.has_failed and r.reference not in earlier)
+    refunded_before = payment.refunded - Money.total(since, payment.refunded.currency)
+    return payment.captured - (planned.counted + refunded_before)
 
 
 def _counted(known: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
@@ -314,17 +345,25 @@ def _made_by_others(
     planned: PlannedTender, payment: Payment, owed: Money, counted: tuple[Refund, ...]
 ) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made: they give back what is planned here, and are
-    credited under their own references. Those that came to more than is owed are somebody else's business."""
+    credited under their own references. One that comes to more than is owed covers it where no smaller ones do: a person
+    hears of the excess."""
+    zero = owed - owed
+    theirs = [
+        refund
+        for refund in payment.refunds
+        if planned.earlier is not None
+        and refund.reference not in planned.earlier
+        and refund.key is None
+        and refund not in counted
+        and not refund.status.has_failed
+    ]
     found: list[Refund] = []
-    for refund in payment.refunds:
-        since = planned.earlier is not None and refund.reference not in planned.earlier
-        if (
-            since
-            and refund.key is None
-            and refund not in counted
-            and not refund.status.has_failed
-            and refund.amount <= owed
-        ):
+    for refund in theirs:
+        if refund.amount <= owed:
+            found.append(refund)
+            owed -= refund.amount
+    for refund in theirs:
+        if refund not in found and owed > zero:
             found.append(refund)
             owed -= refund.amount
     return tuple(found)

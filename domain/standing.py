@@ -48,7 +48,7 @@ def goods_of(case: Case) -> GoodsStatus:
     resumed = {(step, target) for step, target in case.steps_to_undo() if step is StepName.STOP_SHIPMENT} and any(
         case.is_done(StepName.RESUME_SHIPMENT, stop.shipment_id) for stop in case.stops
     )
-    if resumed:
+    if resumed and case.roll_back_cause:
         return GoodsStatus.MOVING_AGAIN
     plan = case.plan
     if plan is None:

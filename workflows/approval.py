@@ -63,7 +63,7 @@ class Approval:
             wait = Wait(state=State.WAITING_FOR_APPROVAL, owner=stage.owner, reason=decision.sentence, due_at=due_at)
             with self._journal.show_wait(wait):
                 if stage.remind and not case.was_reminded(escalated=escalated):
-                    await runner.look(
+                    await runner.run_look(
                         steps.REMIND_STAFF,
                         self._order_id,
                         sentence=decision.sentence,

@@ -118,7 +118,7 @@ class CancellationWorkflow:
             return  # taken up in the middle
         order_id = self.request.order_id
         look_again = self.runner.has_heard  # an event started the run: the order's cancellation may be over
-        await self.runner.run(
+        await self.runner.run_step(
             steps.VERIFY_ORDER,
             order_id,
             request=self.request,
@@ -131,14 +131,14 @@ class CancellationWorkflow:
     async def close_order(self) -> None:
         """Once, and once more where something has changed since."""
         while not self.case.order_closed:
-            await self.runner.run(steps.CLOSE_ORDER, self.request.order_id)
+            await self.runner.run_step(steps.CLOSE_ORDER, self.request.order_id)
 
     async def close_cancellation(self) -> None:
         """Where something has changed while the money settled, the order is closed for it first; that may end it as well."""
         while not self.case.ended:
             await self.close_order()
             if not self.case.ended:
-                await self.runner.run(steps.CLOSE_CANCELLATION, self.request.order_id)
+                await self.runner.run_step(steps.CLOSE_CANCELLATION, self.request.order_id)
 
     # Roll-back: the compensations, each conditional, each carried to its own end
 
@@ -161,7 +161,7 @@ class CancellationWorkflow:
     async def undo(self, step: StepName, target: str) -> None:
         undo = steps.UNDO_OF[step]
         if not self.case.is_done(undo.name, target) and not self.case.never_stopped(step, target):
-            await self.runner.run(undo, target)
+            await self.runner.run_step(undo, target)
 
     def end(self) -> CancellationResult:
         ended = self.case.ended

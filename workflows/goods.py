@@ -1,17 +1,21 @@
 """The goods of a cancellation: every parcel is stopped, kept stopped, or let go on again."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from functools import partial
+from typing import Any
 
 from temporalio import workflow
 
 from domain.case import Case
-from domain.facts import RollBackOrdered
+from domain.facts import RetryOrdered, RollBackOrdered
 from domain.outcome import Outcome, State
 from domain.shipment import Stop, StopStatus
 from domain.terms import RefundIntercepted
 from workflows import steps
+from workflows.decisions import Answer
 from workflows.step_runner import NoAnswer, StepRunner, Watch
+from workflows.steps import Step
 
 
 class Goods:
@@ -20,8 +24,7 @@ class Goods:
     def __init__(self, order_id: str, runner: StepRunner) -> None:
         self._order_id = order_id
         self._runner = runner
-        self._looked_at = workflow.now()
-        self._events_then = 0
+        self._looks: dict[str, tuple[datetime, int]] = {}  # at each parcel: when, and after how many events
 
     @property
     def _case(self) -> Case:
@@ -35,22 +38,32 @@ class Goods:
 
     async def recheck_voided_labels(self) -> None:
         """A label that was voided may be used all the same: after a wait, or when the carrier has said something, every such
-        parcel is looked at again, and one that moves is stopped again."""
-        voided = self._case.voided_labels
-        waited = workflow.now() - self._looked_at >= self._case.terms.carrier_poll
-        heard = self._runner.parcel_events > self._events_then
-        if voided and (waited or heard):
+        parcel is looked at again, and one that moves is stopped again. So is one at which this run has not looked itself."""
+        voided = [shipment_id for shipment_id in self._case.voided_labels if self._needs_look(shipment_id)]
+        if voided:
             await self._runner.run_all([self._check(shipment_id) for shipment_id in voided])
             await self._stop(voided)
 
+    def _needs_look(self, shipment_id: str) -> bool:
+        if shipment_id not in self._looks:
+            return True
+        at, events = self._looks[shipment_id]
+        return workflow.now() - at >= self._case.terms.carrier_poll or self._runner.parcel_events > events
+
     async def _check(self, shipment_id: str) -> None:
-        await self._runner.run(steps.CHECK_SHIPMENT, shipment_id)
+        await self._look_by(steps.CHECK_SHIPMENT, shipment_id)
+
+    async def _look_by(self, step: Step[Any, Any], shipment_id: str) -> None:
+        """Carry out a step that reads where the parcel is. What is heard while it does calls for another look."""
+        events = self._runner.parcel_events
+        await self._runner.run_step(step, shipment_id)
+        self._looks[shipment_id] = workflow.now(), events
 
     async def _stop(self, shipments: Iterable[str]) -> None:
         """Stop these parcels; the lines of those that the carrier did not stop leave the plan as a return offer."""
         wanted = [s for s in shipments if _needs_stop(self._case.stop_of(s))]
         await self._runner.run_all([self._stop_shipment(shipment_id) for shipment_id in wanted])
-        self._looked_at, self._events_then = workflow.now(), self._runner.parcel_events
+        await self._runner.run_all([self._let_go_on(shipment_id) for shipment_id in self._case.given_up_stops])
         await self._runner.raise_if_rolling_back()
         plan = self._case.plan
         if plan is not None and not plan.lines:
@@ -62,13 +75,20 @@ class Goods:
             )
 
     async def _stop_shipment(self, shipment_id: str) -> None:
+        await self._try_to_stop(shipment_id)
+        while (stop := self._case.stop_of(shipment_id)) and stop.status is StopStatus.MOVING:
+            if isinstance(await self._ask_to_fetch(shipment_id, stop), RetryOrdered):
+                await self._try_to_stop(shipment_id)
+
+    async def _try_to_stop(self, shipment_id: str) -> None:
         known = self._case.stop_of(shipment_id)
         if known is None or known.status is StopStatus.MOVING:
-            await self._runner.run(steps.STOP_SHIPMENT, shipment_id)
+            await self._look_by(steps.STOP_SHIPMENT, shipment_id)
         await self._wait_for_intercept(shipment_id)
-        stop = self._case.stop_of(shipment_id)
-        if stop is not None and stop.status is StopStatus.MOVING:
-            await self._wait_for_fetching(shipment_id, stop)
+
+    async def _let_go_on(self, shipment_id: str) -> None:
+        """A person does without the stop: the goods stay with the customer, so what was begun is taken back."""
+        await self._runner.run_step(steps.RESUME_SHIPMENT, shipment_id)
 
     async def _wait_for_intercept(self, shipment_id: str) -> None:
         """The carrier's answer to an intercept is acceptance only; tracking says the outcome."""
@@ -81,11 +101,11 @@ class Goods:
             return stop is not None and stop.status is StopStatus.REQUESTED
 
         while is_open():
-            await self._runner.watch(
+            await self._runner.wait_for_outcome(
                 steps.STOP_SHIPMENT,
                 shipment_id,
                 Watch(
-                    look=partial(self._runner.look, steps.CHECK_SHIPMENT, shipment_id),
+                    look_up=partial(self._runner.run_look, steps.CHECK_SHIPMENT, shipment_id),
                     is_open=is_open,
                     state=State.WAITING_FOR_CARRIER,
                     why="The carrier took the intercept; its tracking does not show the outcome yet.",
@@ -94,14 +114,13 @@ class Goods:
                 ),
             )
 
-    async def _wait_for_fetching(self, shipment_id: str, stop: Stop) -> None:
+    async def _ask_to_fetch(self, shipment_id: str, stop: Stop) -> Answer | None:
         """The goods reach a customer who has the money back already: a person fetches them, or does without."""
         why = (
             f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
             "goods, or do without them, and resolve the step."
         )
-        while (now := self._case.stop_of(shipment_id)) and now.status is StopStatus.MOVING:
-            await self._runner.ask(steps.STOP_SHIPMENT, shipment_id, NoAnswer(why, refused=True))
+        return await self._runner.wait_for_person(steps.STOP_SHIPMENT, shipment_id, NoAnswer(why, refused=True))
 
 
 def _needs_stop(stop: Stop | None) -> bool:

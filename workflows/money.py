@@ -33,28 +33,42 @@ class Reversals:
         settled it."""
         case, runner = self._case, self._runner
         while owed := case.outstanding(tender_id):
-            failed = case.failed_refund(tender_id)
-            match case.chosen_method(tender_id):
+            failed, method = case.failed_refund(tender_id), case.chosen_method(tender_id)
+            if case.reversal(tender_id).disputed and (failed or method):
+                await self._ask_about_dispute(tender_id, owed)
+                continue
+            match method:
                 case RefundMethod.STORE_CREDIT:
-                    await runner.run(steps.GIVE_STORE_CREDIT, tender_id)
+                    await runner.run_step(steps.GIVE_STORE_CREDIT, tender_id)
                 case RefundMethod.BANK_TRANSFER:
                     await self._ask_for_transfer(tender_id, owed)
                 case _ if failed is not None:
                     reason = failed.reason or "no reason given"
                     why = f"The refund {failed.reference} over {failed.amount} failed: {reason}."
-                    await runner.ask(steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True, choice=True))
+                    await runner.wait_for_person(
+                        steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True, choice=True)
+                    )
                 case _:
-                    await runner.run(steps.REVERSE_PAYMENT, tender_id)
+                    await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
+
+    async def _ask_about_dispute(self, tender_id: str, owed: Money) -> None:
+        """The bank may pay the customer itself: another way besides would pay twice, so none is offered."""
+        why = (
+            f"The refund of {owed} on tender {tender_id} has failed, and the bank disputes the payment: the bank may pay "
+            "it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once the "
+            "dispute is won."
+        )
+        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True))
 
     async def _ask_for_transfer(self, tender_id: str, owed: Money) -> None:
         """A bank transfer is made by a person, who names its reference."""
         why = f"The customer chose a bank transfer: transfer {owed} and resolve the step with its reference."
-        await self._runner.ask(steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True))
+        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True))
 
     async def credit_refund(self) -> None:
         """Put the refund on paper, once; what settles later is posted when the cancellation is closed."""
         while self._case.credited is None:
-            await self._runner.run(steps.CREDIT_REFUND, self._order_id)
+            await self._runner.run_step(steps.CREDIT_REFUND, self._order_id)
 
     async def settle(self) -> None:
         """Wait until all money has settled. A refund can still fail days after the gateway took it, also one that had
@@ -62,7 +76,7 @@ class Reversals:
         while not self._case.is_settled:
             await self._runner.run_all([self._settle(p.tender.tender_id) for p in self._case.tenders])
             for planned in self._case.tenders:
-                await self._runner.look(steps.CHECK_REFUND, planned.tender.tender_id)
+                await self._runner.run_look(steps.CHECK_REFUND, planned.tender.tender_id)
 
     async def _settle(self, tender_id: str) -> None:
         case = self._case
@@ -70,7 +84,7 @@ class Reversals:
             reversal = case.reversal(tender_id)
             if case.awaits_settlement(tender_id):
                 if isinstance(await self._watch(tender_id), SettledByHand):
-                    await self._runner.run(steps.CREDIT_REFUND, self._order_id)  # in the ledger at once
+                    await self._runner.run_step(steps.CREDIT_REFUND, self._order_id)  # in the ledger at once
             elif reversal.outstanding:
                 await self._reverse(tender_id)
             elif reversal.overpaid:
@@ -92,11 +106,11 @@ class Reversals:
                 else ""
             )
 
-        return await self._runner.watch(
+        return await self._runner.wait_for_outcome(
             steps.REVERSE_PAYMENT,
             tender_id,
             Watch(
-                look=partial(self._runner.look, steps.CHECK_REFUND, tender_id),
+                look_up=partial(self._runner.run_look, steps.CHECK_REFUND, tender_id),
                 is_open=is_open,
                 state=State.WAITING_FOR_SETTLEMENT,
                 why="The gateway has taken the refund; the money has not settled yet.",
@@ -107,9 +121,11 @@ class Reversals:
         )
 
     async def _ask_to_collect(self, tender_id: str, overpaid: Money) -> None:
-        """The customer has the money twice: by the refund, and by what a person gave meanwhile."""
+        """The customer has more than is due to them: by the refund, and by what a person gave or declared not due, or by
+        what somebody else refunded."""
         why = (
-            f"{overpaid} of tender {tender_id} reached the customer twice: the refund settled although it was paid "
-            "another way. Collect it and resolve the step with the proof, or say that nothing is due."
+            f"{overpaid} more than is due reached the customer on tender {tender_id}: by a refund that settled although it "
+            "was paid another way or declared not due, or by a refund of somebody else's. Collect it and resolve the step "
+            "with the proof, or say that nothing is due."
         )
-        await self._runner.ask(steps.CHECK_REFUND, tender_id, NoAnswer(why, refused=True))
+        await self._runner.wait_for_person(steps.CHECK_REFUND, tender_id, NoAnswer(why, refused=True))

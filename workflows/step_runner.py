@@ -50,7 +50,7 @@ class NoAnswer:
 class Watch:
     """What is waited for, and how. `urgent` says why a person is needed before the patience is over, if so."""
 
-    look: Callable[[], Awaitable[bool]]
+    look_up: Callable[[], Awaitable[bool]]
     is_open: Callable[[], bool]
     state: State
     why: str
@@ -93,7 +93,7 @@ class StepRunner:
 
     # Steps
 
-    async def run(self, step: Step[Any, Any], target: str, **more: object) -> Answer | None:
+    async def run_step(self, step: Step[Any, Any], target: str, **more: object) -> Answer | None:
         """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide.
 
         Returns None when it was carried out, otherwise how a person settled it. Raises RollBack when the process rolls back
@@ -108,7 +108,7 @@ class StepRunner:
             if no_answer.refused and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
                 ordered = RollBackOrdered(sentence=no_answer.sentence, failed=True, step=step.name, target=target)
                 await self.order_roll_back(ordered)
-            answer = await self.ask(step, target, no_answer)
+            answer = await self.wait_for_person(step, target, no_answer)
             match answer:
                 case RetryOrdered() if no_answer.held_elsewhere:
                     more = {**more, "from_elsewhere": True}
@@ -130,7 +130,7 @@ class StepRunner:
         self._journal.show_details()  # not in `finally`: a run that is dropped from the cache may not be shown
         return no_answer
 
-    async def look(self, step: Step[Any, Any], target: str, **more: object) -> bool:
+    async def run_look(self, step: Step[Any, Any], target: str, **more: object) -> bool:
         """Look something up, or write to staff. It moves neither goods nor money, so nobody is bothered when nobody answers:
         then it is False."""
         try:
@@ -209,7 +209,7 @@ class StepRunner:
                 why = (
                     cause.message if isinstance(cause, ApplicationError) else f"no answer within {steps.TAKE_UP.round}"
                 )
-                await self.ask(steps.TAKE_UP, self._order_id, NoAnswer(why))
+                await self.wait_for_person(steps.TAKE_UP, self._order_id, NoAnswer(why))
             else:
                 case.replace(taken.entries)
                 raise TakenOver
@@ -236,7 +236,7 @@ class StepRunner:
 
     # Waits
 
-    async def ask(
+    async def wait_for_person(
         self,
         step: Step[Any, Any],
         target: str,
@@ -278,19 +278,19 @@ class StepRunner:
             await self.raise_if_rolling_back()
         return answer
 
-    async def watch(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
+    async def wait_for_outcome(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
         """Wait for the outcome of something that `step` began elsewhere: woken by any event, also by one that came
         before the wait, and looking again every `poll`, or sooner when a look had no answer. A run that has taken
         over looks first. When `patience` is over, or `urgent` says why, it needs attention, and goes on looking.
         Returns a person's decision, or None when the outcome is there. An answer is taken while it looks, too; an
         order to try again is a look at once. Raises RollBack and TakenOver."""
         while True:
-            answer = await self._watch_once(step, target, watch)
+            answer = await self._wait_for_outcome_once(step, target, watch)
             if not isinstance(answer, RetryOrdered):
                 return answer
             self._events_at_look.pop((step.name, target), None)
 
-    async def _watch_once(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
+    async def _wait_for_outcome_once(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
         place = step.name, target
         due_at = self._due_at(step, target, watch.patience)
         question = self._decisions.open_question(step.name, target, watch.why)
@@ -312,7 +312,7 @@ class StepRunner:
                     await self.wait_until(is_woken, within, f"Check again: {step.summary(target)}")
                     if not question.has_answer() and not self.must_roll_back:
                         self._events_at_look[place] = self._events
-                        answered = await watch.look()
+                        answered = await watch.look_up()
         except BaseException:
             self._decisions.drop_question(question)
             raise
@@ -374,7 +374,7 @@ class StepRunner:
 
     async def order_roll_back(self, ordered: RollBackOrdered) -> None:
         """The process's own order; the first cause counts. Raises RollBack, unless the books know that the pivot is
-        passed."""
+        passed, or nothing of an order that is not the customer's."""
         if self.case.roll_back_cause is None:
             try:
                 await self._decisions.record(ordered)
@@ -383,7 +383,7 @@ class StepRunner:
                     if self.case.known:
                         raise Superseded from None
                     self.case.begin(ordered, workflow.now())  # this run has written nothing, so it just ends
-                elif refused.type != ErrorCode.NOT_POSSIBLE:
+                elif refused.type not in {ErrorCode.NOT_POSSIBLE, ErrorCode.ORDER_NOT_FOUND}:
                     raise
         if self.case.roll_back_cause is not None:
             raise RollBack

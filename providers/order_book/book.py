@@ -18,7 +18,7 @@ from providers.order_book import lifecycle, outbox, paper, stored_value, warehou
 from providers.order_book.engine import reading, transaction, writing
 from providers.order_book.port import Credit, CreditedTender, CreditNote, DeferredRequest, NewNotice, Notice
 from providers.order_book.reading import given_back, load_order, lock_order, order_of
-from providers.order_book.tables import CancellationRow, DeferredRequestRow, FactRow, NoticeRow, OrderRow
+from providers.order_book.tables import CancellationRow, FactRow, NoticeRow, OrderRow
 from providers.register.writing import case_of, lock, note_and_end
 
 
@@ -192,10 +192,9 @@ class SqlOrderBook:
         async with transaction(self._writes) as session:
             await outbox.defer_request(session, deferred, notices)
 
-    async def received_at(self, request: CancellationRequest) -> datetime | None:
+    async def find_deferred(self, order_id: str, request_id: str) -> DeferredRequest | None:
         async with transaction(self._reads) as session:
-            row = await session.get(DeferredRequestRow, (request.order_id, request.request_id))
-            return row.received_at if row is not None else None
+            return await outbox.find_deferred(session, order_id, request_id)
 
     async def due_requests(self, now: datetime, limit: int) -> Sequence[DeferredRequest]:
         async with transaction(self._writes) as session:

@@ -71,7 +71,7 @@ async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTe
         return
     if not posted:
         owed = min(amount, await _balance(session, cancellation_id, _PAYABLE))
-        account = LedgerAccount.MANUAL_CLEARING if tender.by_hand else _SETTLED_FROM[tender.kind]
+        account = LedgerAccount.MANUAL_CLEARING if tender.by_hand is not None else _SETTLED_FROM[tender.kind]
         parts = [_Part(_PAYABLE, account, owed), _Part(_RECEIVABLE, account, amount - owed)]
         await _post(session, cancellation_id, tender.reference, tender.amount.currency, key, *parts)
     elif (posted[0].cancellation_id, sum(part.amount for part in posted), posted[0].currency) != (
@@ -97,9 +97,10 @@ async def take_settlement_back(session: AsyncSession, cancellation_id: str, tend
 
 async def collect(session: AsyncSession, case: Case) -> None:
     """Post what people have collected from the customer, each once."""
-    for fact in (entry.fact for entry in case.entries):
+    for entry in case.entries:
+        fact = entry.fact
         if isinstance(fact, SettledByHand) and fact.step in _COLLECTED_BY and fact.amount:
-            key = f"collected/{case.cancellation_id}/{fact.target}/{fact.reference}"
+            key = f"collected/{case.cancellation_id}/{fact.target}/{entry.seq}/{fact.reference}"
             if not await _posted(session, key):
                 to = LedgerAccount.MANUAL_CLEARING
                 await _take_back(session, case.cancellation_id, fact.reference, fact.amount, key=key, to=to)
@@ -128,7 +129,7 @@ def given_of(case: Case, *, theirs: bool = True) -> Sequence[CreditedTender]:
                 amount=hand.amount,
                 reference=hand.reference,
                 settled=True,
-                by_hand=True,
+                by_hand=hand.fact,
             )
             for hand in reversal.by_hand
             if hand.amount
@@ -149,10 +150,10 @@ def given_of(case: Case, *, theirs: bool = True) -> Sequence[CreditedTender]:
 
 
 def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:
-    """One settlement per provider reference for ever. A person's own reference may cover several tenders (one bank transfer
-    for all), so it counts once per tender."""
-    if tender.by_hand:
-        return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.reference}"
+    """One settlement per provider reference for ever. A person's own reference may cover several payments (one bank transfer
+    for all tenders, or for what failed later too), so it counts once for each time that they said so."""
+    if tender.by_hand is not None:
+        return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.by_hand}/{tender.reference}"
     return f"settled/{tender.kind.value}/{tender.reference}"
 
 

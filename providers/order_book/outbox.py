@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.errors import ErrorCode, Refused
 from domain.keys import cancellation_id
+from domain.policy import request_conflict
 from domain.request import CancellationRequest
 from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeLine
 from providers.order_book.reading import lock_order, now
@@ -95,7 +97,10 @@ def _titled(
 async def defer_request(session: AsyncSession, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
     request = deferred.request
     await lock_order(session, request.order_id)
-    if await session.get(DeferredRequestRow, (request.order_id, request.request_id)) is None:
+    kept = await session.get(DeferredRequestRow, (request.order_id, request.request_id))
+    if kept is not None and kept.request != request:
+        raise Refused(ErrorCode.REQUEST_CONFLICT, request_conflict(request))
+    if kept is None:
         session.add(
             DeferredRequestRow(
                 order_id=request.order_id,
@@ -108,6 +113,11 @@ async def defer_request(session: AsyncSession, deferred: DeferredRequest, notice
         )
     opens = cancellation_id(request.order_id, request.request_id)
     await put_notices(session, opens, request.order_id, notices)
+
+
+async def find_deferred(session: AsyncSession, order_id: str, request_id: str) -> DeferredRequest | None:
+    row = await session.get(DeferredRequestRow, (order_id, request_id))
+    return _deferred(row) if row is not None else None
 
 
 async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) -> list[DeferredRequest]:
@@ -123,8 +133,12 @@ async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) ->
     for row in rows:
         row.attempts += 1
         row.due_at = at + _CLAIM
-        claimed.append(DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts))
+        claimed.append(_deferred(row))
     return claimed
+
+
+def _deferred(row: DeferredRequestRow) -> DeferredRequest:
+    return DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts)
 
 
 async def deferred_row(session: AsyncSession, request: CancellationRequest) -> DeferredRequestRow:

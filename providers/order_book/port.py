@@ -84,14 +84,15 @@ class Notice(NewNotice):
 
 class CreditedTender(Value):
     """What one tender got back, for the books. `reference` is the provider's refund, or a person's own. `failed`: a refund
-    that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit."""
+    that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit. `by_hand`: a person
+    gave it, and this is the number of the fact that says so."""
 
     tender_id: str
     kind: TenderKind
     amount: Money
     reference: str
     settled: bool
-    by_hand: bool = False
+    by_hand: int | None = None
     failed: bool = False
 
 
@@ -322,11 +323,12 @@ class OrderBook(Protocol):
 
     async def defer_request(self, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
         """Keep a request to be sent again, with its acknowledgement; nothing when it is kept already. The notices' ids are
-        made from the id of the cancellation that the request would open."""
+        made from the id of the cancellation that the request would open. Refused: REQUEST_CONFLICT when another one is
+        kept under its id."""
         ...
 
-    async def received_at(self, request: CancellationRequest) -> datetime | None:
-        """When a deferred request arrived; None: it was not deferred."""
+    async def find_deferred(self, order_id: str, request_id: str) -> DeferredRequest | None:
+        """The request that was deferred under this id, whether it has been sent again or not; None: there was none."""
         ...
 
     async def due_requests(self, now: datetime, limit: int) -> Sequence[DeferredRequest]:

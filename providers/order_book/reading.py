@@ -1,6 +1,6 @@
 """Rows of the order book as values of the domain."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,8 +56,8 @@ def _not_found(order_id: str) -> Refused:
 
 @dataclass(frozen=True)
 class GivenBack:
-    """What cancellations that closed the order did to one tender: what they released of its reservation, refunded in all,
-    and gave back another way than by its provider."""
+    """What earlier cancellations did to one tender: what they released of its reservation, refunded in all, and gave
+    back another way than by its provider without taking it back."""
 
     released: Money
     refunded: Money
@@ -65,23 +65,26 @@ class GivenBack:
 
 
 async def given_back(session: AsyncSession, order: OrderRow) -> dict[str, GivenBack]:
-    """By tender, from the facts of the order's cancellations."""
-    closed = (
+    """By tender, from the facts of the order's cancellations: those that closed the order, and those that have ended
+    without it and left something with the customer."""
+    over = (
         select(FactRow.cancellation_id)
         .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
-        .where(CancellationRow.order_id == order.order_id, FactRow.kind == "order_closed")
+        .where(CancellationRow.order_id == order.order_id, FactRow.kind.in_(("order_closed", "ended")))
     )
-    cases = await cases_of(session, closed)
-    reversals = [reversal for case in cases for reversal in case.reversals]
+    cases = await cases_of(session, over)
+    closed = [reversal for case in cases if case.ever_closed for reversal in case.reversals]
+    undone = [reversal for case in cases if not case.ever_closed for reversal in case.reversals]
 
-    def total(tender_id: str, amount: Callable[[Reversal], Money]) -> Money:
+    def total(tender_id: str, reversals: Sequence[Reversal], amount: Callable[[Reversal], Money]) -> Money:
         return Money.total((amount(r) for r in reversals if r.tender_id == tender_id), order.currency)
 
     return {
         tender.tender_id: GivenBack(
-            released=total(tender.tender_id, lambda reversal: reversal.released),
-            refunded=total(tender.tender_id, lambda reversal: reversal.refunded),
-            elsewhere=total(tender.tender_id, lambda reversal: reversal.elsewhere),
+            released=total(tender.tender_id, closed, lambda reversal: reversal.released),
+            refunded=total(tender.tender_id, closed, lambda reversal: reversal.refunded),
+            elsewhere=total(tender.tender_id, closed, lambda reversal: reversal.elsewhere)
+            + total(tender.tender_id, undone, lambda reversal: reversal.kept_elsewhere),
         )
         for tender in order.tenders
     }

@@ -61,7 +61,9 @@ class Register(Protocol):
         Raises NotTheHolder when another cancellation of the order is open, or another run verifies it."""
         ...
 
-    async def note(self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime) -> tuple[Entry, ...]:
+    async def note_effect(
+        self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime
+    ) -> tuple[Entry, ...]:
         """Note that an effect is about to be made, before its provider is called; nothing is added the second time. The
         attempt calls the provider no later than `until`. Returns what the books have of this key."""
         ...

@@ -116,7 +116,9 @@ class SqlRegister:
             if (await case_of(session, mine)).roll_back_cause is None:
                 await append(session, row, facts)
 
-    async def note(self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime) -> tuple[Entry, ...]:
+    async def note_effect(
+        self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime
+    ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, key.cancellation_id, run)
             row.quiet_after = max(until, row.quiet_after)

@@ -82,7 +82,7 @@ def acting(
     async def act(step: StepInput) -> Booked:
         async with begin_attempt(begun.register, step) as one:
             await between()
-            await one.act(
+            await one.make_effect(
                 step.key,
                 provider,
                 lambda refund: EffectAnswer(refund.reference, "made", (RefundSeen(target=step.target, refund=refund),)),

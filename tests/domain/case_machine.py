@@ -72,6 +72,7 @@ UNDO = {
     STORE_CREDIT: StepName.RESTORE_PAYMENT,
     CREDIT: StepName.REVOKE_REFUND,
 }
+ANSWERS = (RefundStatus.SUCCEEDED, RefundStatus.PENDING, RefundStatus.FAILED)
 MOVES = (RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.CANCELED, RefundStatus.REQUIRES_ACTION)
 
 ACTORS = (CUSTOMER, CLERK, OTHER_CLERK, RISK, SYSTEM)
@@ -162,9 +163,11 @@ class CaseRules(RuleBasedStateMachine):
     def is_owed(self) -> bool:
         return any(purse.outstanding for purse in self.model.purses.values())
 
-    def may_decline(self) -> bool:
-        """A parcel that is declined before the pivot changes the plan; the process is done with parcels before money."""
-        return self.model.past or self.model.untouched
+    def may_change(self, parcel: str) -> bool:
+        """A parcel that is declined before the pivot changes the plan: the process is done with it before money moves, and
+        asks nobody about it any more."""
+        declined = self.model.stops.get(parcel) is StopStatus.DECLINED
+        return not declined if self.model.past else self.model.untouched
 
     def goes_forward(self) -> bool:
         return not (self.model.cause or self.model.ended)
@@ -172,7 +175,7 @@ class CaseRules(RuleBasedStateMachine):
     # What is said
 
     def say(self, said: Written) -> None:
-        if isinstance(said, SettledByHand | NothingDue) and said.step is STOP and not self.may_decline():
+        if isinstance(said, SettledByHand | NothingDue) and said.step is STOP and not self.may_change(said.target):
             return
         expected = self.model.answer(said)
         if expected is Answer.KEPT and self.model.answer(said, ordered=self.ordered) is Answer.REFUSED:
@@ -279,6 +282,7 @@ class CaseRules(RuleBasedStateMachine):
         self.run.order_step(*place, NOW)
         self.ordered = self.ordered or place[0] in PIVOTS
         assert place in self.run.steps_to_undo()
+        assert self.run.past_pivot is (self.model.past or self.ordered)
 
     @precondition(lambda self: self.goes_forward() and self.is_owed())
     @rule(tender=tenders)
@@ -294,13 +298,14 @@ class CaseRules(RuleBasedStateMachine):
         self.calls[str(key)] = (key, owed)
 
     @precondition(lambda self: self.calls)
-    @rule(outcome=st.sampled_from(EffectOutcome), settled=st.booleans())
-    def end_refund(self, outcome: EffectOutcome, settled: bool) -> None:
+    @rule(outcome=st.sampled_from(EffectOutcome), status=st.sampled_from(ANSWERS))
+    def end_refund(self, outcome: EffectOutcome, status: RefundStatus) -> None:
+        """Also one whose answer is at once that it failed."""
         name = next(iter(self.calls))
         key, amount = self.calls.pop(name)
         reference = self.new_reference() if outcome is EffectOutcome.DONE else None
         if reference:
-            self.see(key.target, amount, RefundStatus.SUCCEEDED if settled else RefundStatus.PENDING, reference, key)
+            self.see(key.target, amount, status, reference, key)
         self.write(EffectEnded(key=key, outcome=outcome, reference=reference))
         self.model.end(REVERSE, key.target, name, outcome)
         if outcome is EffectOutcome.UNKNOWN:
@@ -335,14 +340,15 @@ class CaseRules(RuleBasedStateMachine):
             self.write(ReversalSeen(target=tender, released=usd(purse.released), covered=usd(0)))
 
     @precondition(lambda self: self.model.past and self.is_owed())
-    @rule(tender=tenders, amount=st.integers(1, 3_000), seen=st.booleans())
-    def others_give(self, tender: str, amount: int, seen: bool) -> None:
+    @rule(tender=tenders, amount=st.integers(1, 3_000), seen=st.none() | st.sampled_from(MOVES[:2]))
+    def others_give(self, tender: str, amount: int, seen: RefundStatus | None) -> None:
+        """By a refund that is seen, or another way."""
         purse = self.model.purses[tender]
         amount = min(amount, purse.outstanding)
         if not amount:
             return
         if seen:
-            self.see(tender, amount, RefundStatus.SUCCEEDED, self.new_reference(), None)
+            self.see(tender, amount, seen, self.new_reference(), None)
             return
         purse.covered += amount
         self.write(ReversalSeen(target=tender, released=usd(purse.released), covered=usd(amount)))

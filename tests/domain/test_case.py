@@ -23,9 +23,10 @@ from domain.facts import (
     SettledByHand,
     WithdrawalAsked,
 )
-from domain.outcome import Outcome
+from domain.outcome import GoodsStatus, Outcome
 from domain.payment import RefundStatus
 from domain.shipment import StopStatus
+from domain.standing import goods_of
 from domain.step import StepName
 from domain.terms import RefundMethod
 from tests.domain.build import NOW, request
@@ -47,7 +48,7 @@ from tests.domain.cases import (
 )
 
 REVERSE, CREDIT = StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT
-STOP = StepName.STOP_SHIPMENT
+STOP, RESUME = StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT
 PLAN = plan_of(planned_tender(refund=5_000), parcels=("S1", "S2"))
 OVER = Ended(outcome=Outcome.CANCELLED, sentence="Order 1001 is cancelled as requested.")
 SAID_BY_HAND = SettledByHand(step=REVERSE, target="T1", reference="BANK-1", by=CLERK, amount=usd(5_000))
@@ -248,6 +249,27 @@ def test_a_label_that_was_voided_is_watched() -> None:
     assert case.voided_labels == ("S1",)
     assert case.never_stopped(STOP, "S2")
     assert not case.never_stopped(STOP, "S1")
+
+
+def test_a_stop_that_a_person_gives_up_is_taken_back_once() -> None:
+    """I2: the goods stay with the customer, so an intercept must not bring them back; the rest of the order goes on."""
+    without = NothingDue(step=STOP, target="S2", reference="R", by=CLERK)
+    facts = stop_seen("S1", StopStatus.STOPPED), stop_seen("S2", StopStatus.REQUESTED), without
+    case = opened(PLAN, *facts)
+    assert case.given_up_stops == ("S2",)
+    assert not case.never_stopped(STOP, "S2")
+    taken_back = opened(PLAN, *facts, noted(RESUME, "S2"), ended(RESUME, "S2"))
+    assert taken_back.given_up_stops == ()
+    assert goods_of(taken_back) is GoodsStatus.PARTLY_STOPPED
+    assert opened(PLAN, noted(REVERSE, "T1"), without).given_up_stops == ()
+
+
+def test_who_stopped_a_parcel_by_hand_is_known_by_the_reference() -> None:
+    """I2: only a person can take back what a person did."""
+    stopped = SettledByHand(step=STOP, target="S1", reference="TELEPHONED-1", by=CLERK)
+    case = opened(PLAN, stopped, SAID_BY_HAND)
+    assert case.stopped_by_hand("S1") == "TELEPHONED-1"
+    assert case.stopped_by_hand("S2") is None
 
 
 # Money

@@ -37,11 +37,12 @@ from domain.request import Actor
 from domain.shipment import Stop, StopAction, StopStatus
 from domain.standing import goods_of, result_of
 from domain.step import StepName
+from domain.terms import RefundMethod
 from tests.domain.case_machine import ACTORS, PARCELS, TENDERS, CaseRules, actors, parcels, stop_statuses
 from tests.domain.case_model import CLOSE, CREDIT, GOES_ON, REVERSE, STOP, STORE_CREDIT, Answer, Place
 from tests.domain.cases import CLERK, CUSTOMER, ORDER, usd
 
-pytestmark = pytest.mark.properties
+pytestmark = [pytest.mark.properties, pytest.mark.timeout(1_800)]
 
 UNDO = {
     STOP: StepName.RESUME_SHIPMENT,
@@ -50,7 +51,8 @@ UNDO = {
     CREDIT: StepName.REVOKE_REFUND,
 }
 FRESH = ("asked", "wanted", "opened")
-CHAPTERS = (*FRESH, "on its way", "unknown", "pending", "settled", "credited", "closed", "over")
+STARTED = ("on its way", "unknown", "others failed", "pending", "paid by hand", "settled", "credited", "closed", "over")
+CHAPTERS = (*FRESH, "store credit", "paid instead", *STARTED)
 """Where a cancellation begins. Three are fresh, so that they are more often than others."""
 DECISIONS: tuple[Written, ...] = (
     *(kind(by=by) for kind in (Approved, ApprovalRefused, WithdrawalAsked) for by in ACTORS),
@@ -70,19 +72,34 @@ class CaseMachine(CaseRules):
         asked_by=st.just(CUSTOMER) | actors,
         gate=st.sampled_from((Gate.NONE, Gate.BEFORE_REVERSING)),
         undoes=st.booleans(),
+        joined_by=st.none() | actors,
         chapter=st.sampled_from(CHAPTERS),
     )
-    def begin(self, asked_by: Actor, gate: Gate, undoes: bool, chapter: str) -> None:
+    def begin(self, asked_by: Actor, gate: Gate, undoes: bool, joined_by: Actor | None, chapter: str) -> None:
         """Some begin in the middle."""
         self.open(asked_by, gate, undoes)
-        if chapter in FRESH:
+        if joined_by is not None:
+            self.join(joined_by)
+        if chapter == "store credit":
+            self.choose("T1", RefundMethod.STORE_CREDIT, CUSTOMER)
+            self.give_store_credit("T1")
+        if chapter == "paid instead":
+            self.pay_by_hand("T1", CLERK, "R-1")
+        if chapter not in STARTED:
             return
         for tender in TENDERS:
+            self.order_step((REVERSE, tender))
             self.begin_refund(tender)
         if chapter == "on its way":
             return
+        outcome = EffectOutcome.UNKNOWN if chapter in {"unknown", "others failed"} else EffectOutcome.DONE
         for _ in TENDERS:
-            self.end_refund(EffectOutcome.UNKNOWN if chapter == "unknown" else EffectOutcome.DONE, chapter != "pending")
+            waits = chapter in {"pending", "paid by hand"}
+            self.end_refund(outcome, RefundStatus.PENDING if waits else RefundStatus.SUCCEEDED)
+        if chapter == "others failed":
+            self.others_give("T1", 1_000, RefundStatus.FAILED)
+        if chapter == "paid by hand":
+            self.pay_by_hand("T1", CLERK, "R-1")
         if chapter in {"credited", "closed", "over"}:
             self.credit()
         if chapter in {"closed", "over"}:
@@ -94,8 +111,7 @@ class CaseMachine(CaseRules):
 
     @rule(parcel=parcels, status=stop_statuses, action=st.sampled_from(StopAction))
     def see_parcel(self, parcel: str, status: StopStatus, action: StopAction) -> None:
-        declined = self.model.stops.get(parcel) is StopStatus.DECLINED
-        if self.model.ended or declined or not self.may_decline():
+        if self.model.ended or not self.may_change(parcel):
             return
         if (STOP, parcel) not in self.model.begun:
             key = self.key(STOP, parcel)
@@ -142,6 +158,8 @@ class CaseMachine(CaseRules):
     @precondition(lambda self: self.model.ended and self.model.closed)
     @rule(parcel=parcels)
     def reopen(self, parcel: str) -> None:
+        if not self.may_change(parcel):
+            return
         moved = Stop(shipment_id=parcel, action=StopAction.VOID_LABEL, status=StopStatus.MOVING)
         self.model.ended, self.model.reopened, self.model.cause = False, True, False
         self.write(Reopened(why="A parcel moves."), StopSeen(stop=moved))

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from domain.money import money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import DisputeState, Payment
-from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict
+from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict, terms_for
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from tests.domain.build import NOW, line, order, payment, request, sold
 from worker import load_policy
@@ -81,6 +81,14 @@ def test_fraud_review_stops_the_goods_and_lets_only_the_captured_money_wait() ->
     suspect = order(line("L1", 1, "50.00 USD"), flags=frozenset({OrderFlag.FRAUD_REVIEW}))
     assert decide(suspect, payment("50.00 USD")).gate is Gate.BEFORE_REVERSING
     assert decide(suspect, payment("0.00 USD", capturable="50.00 USD")).verdict is Verdict.APPROVED
+
+
+@pytest.mark.parametrize("reason", ReasonCode)
+def test_only_the_original_tender_takes_the_money_of_a_suspect(reason: ReasonCode) -> None:
+    """A11: by the order's flag, or by the reason of a request that opens or joins the cancellation."""
+    fraud = reason in {ReasonCode.SUSPECTED_FRAUD, ReasonCode.CONFIRMED_FRAUD}
+    assert terms_for(POLICY.terms, reason).fallbacks == (() if fraud else POLICY.terms.fallbacks)
+    assert terms_for(POLICY.terms, reason, suspect=True).fallbacks == ()
 
 
 def test_a_suspects_reservation_is_released_at_once_whatever_else_the_policy_says() -> None:

@@ -91,10 +91,22 @@ def test_what_somebody_had_refunded_before_the_plan_was_made_does_not_count() ->
     assert amount_of(known(planned), gateway) == 4_000
 
 
-def test_somebody_who_refunded_more_than_is_owed_leaves_no_more_than_there_is() -> None:
+def test_somebody_who_refunded_more_than_is_owed_has_covered_it_and_the_excess_is_seen() -> None:
+    """I11"""
     gateway = Gateway(captured=10_000)
+    theirs = gateway.refund(usd(8_000), None, RefundStatus.SUCCEEDED)
+    books = books_of(part_of(10_000, refund=5_000))
+    assert reverse(books, gateway) == Settled(released=usd(0), covered=usd(0), refunds=(theirs,))
+    reversal = books.case.reversal("T1")
+    assert (reversal.outstanding, reversal.overpaid) == (usd(0), usd(3_000))
+
+
+def test_of_several_refunds_by_others_those_that_fit_count_first() -> None:
+    gateway = Gateway(captured=20_000)
     gateway.refund(usd(8_000), None, RefundStatus.SUCCEEDED)
-    assert amount_of(known(part_of(10_000, refund=5_000)), gateway) == 2_000
+    fits = gateway.refund(usd(5_000), None, RefundStatus.SUCCEEDED)
+    settled = next_reversal(known(part_of(20_000, refund=5_000)), gateway.read(), KEY)
+    assert settled == Settled(released=usd(0), covered=usd(0), refunds=(fits,))
 
 
 def test_what_a_person_paid_and_what_is_not_due_is_not_refunded() -> None:
@@ -153,6 +165,14 @@ def test_a_part_of_a_reservation_that_was_captured_meanwhile_is_refunded() -> No
     gateway = Gateway(reserved=5_000)
     gateway.capture(4_000)
     assert amount_of(known(planned), gateway) == 1_000
+
+
+def test_what_was_released_with_the_capture_of_the_rest_is_not_refunded() -> None:
+    """B3: the gateway reserves nothing any more, and what was taken pays for what stays."""
+    planned = planned_tender(release=64_000).model_copy(update={"release": usd(60_000)})
+    gateway = Gateway(captured=4_000, released=True)
+    settled = next_reversal(known(planned), gateway.read(), KEY)
+    assert settled == Settled(released=usd(60_000), covered=usd(0), refunds=())
 
 
 # The books' view

@@ -18,10 +18,16 @@ CONFTEST = """
 from hypothesis import Phase, settings
 
 settings.register_profile(
-    "planted", max_examples=200, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
+    "planted",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
 )
 """
-PYTEST_INI = "[pytest]\npythonpath = .\naddopts = --import-mode=importlib\nmarkers = properties\n"
+PYTEST_INI = "[pytest]\npythonpath = .\naddopts = --import-mode=importlib\nmarkers =\n properties\n timeout\n"
 
 
 @pytest.fixture

@@ -62,6 +62,22 @@ async def test_a_kind_is_sent_once_whichever_effect_brings_it(order_book: SqlOrd
     ]
 
 
+async def test_another_request_is_not_deferred_under_the_same_id(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """A4: acknowledged, it would be lost; the first one stays as it is."""
+    await notify(order_book, database)
+    waiting = cancellation(order("O-0"), request_id="R-2", reason=ReasonCode.STATUTORY_WITHDRAWAL).request
+    first = DeferredRequest(request=waiting, received_at=datetime(2026, 3, 3, 12, tzinfo=UTC))
+    await order_book.defer_request(first, [])
+    other = waiting.model_copy(update={"note": "and the other one"})
+    with pytest.raises(Refused) as no:
+        await order_book.defer_request(DeferredRequest(request=other, received_at=datetime.now(UTC)), [])
+    assert no.value.code is ErrorCode.REQUEST_CONFLICT
+    assert await order_book.find_deferred("O-0", "R-2") == first
+    assert await order_book.find_deferred("O-0", "R-3") is None
+
+
 async def test_two_senders_at_once_get_different_notices(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     now = await notify(order_book, database, orders=12)
 

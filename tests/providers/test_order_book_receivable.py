@@ -43,8 +43,8 @@ async def held(book: SqlOrderBook, database: AsyncEngine) -> Cancellation:
     return one
 
 
-def outside(amount: str, reference: str) -> CreditedTender:
-    return by_card(amount, reference).model_copy(update={"by_hand": True})
+def outside(amount: str, reference: str, fact: int = 1) -> CreditedTender:
+    return by_card(amount, reference).model_copy(update={"by_hand": fact})
 
 
 def failed(amount: str, reference: str) -> CreditedTender:
@@ -118,13 +118,25 @@ async def test_what_had_been_paid_is_owed_by_the_customer_after_the_revocation(
     assert await books.payable(database, one.cancellation_id) == money("0.00 USD")
 
 
+async def test_two_payments_under_one_proof_are_both_posted_and_each_once(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """I4"""
+    one = await held(order_book, database)
+    for _ in range(2):
+        await issue(order_book, one, outside("40.00 USD", "bank 1", 4), outside("20.00 USD", "bank 1", 7))
+    posted = [t.amount for t in await books.ledger(database) if t.reference == "bank 1"]
+    assert posted == [money("40.00 USD"), money("20.00 USD")]
+
+
 async def test_what_a_person_collects_is_posted_once_with_the_release(
     order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
 ) -> None:
     """M18: paid by hand, rolled back, collected by a person under their proof."""
     one = await held(order_book, database)
     await write(register, one, by_hand("60.00 USD", "bank transfer 7"))
-    await issue(order_book, one, outside("60.00 USD", "bank transfer 7"))
+    said = len(await books.facts(database, one.order_id))
+    await issue(order_book, one, outside("60.00 USD", "bank transfer 7", said))
     collected = by_hand("60.00 USD", "bank statement 8", StepName.RESTORE_PAYMENT)
     await write(register, one, ROLL_BACK)
     await revoke(order_book, one)

@@ -113,7 +113,7 @@ async def test_only_the_run_that_holds_a_cancellation_writes(register: SqlRegist
             await register.write(cancellation_id, run, adds(APPROVED))
         if cancellation_id == one.cancellation_id:
             with pytest.raises(NotTheHolder):
-                await register.note(key, run, amount=None, until=UNTIL)
+                await register.note_effect(key, run, amount=None, until=UNTIL)
         return no.value.holder
 
     assert await refused(OTHER_RUN) == RUN
@@ -169,11 +169,11 @@ async def test_an_effect_is_noted_once_whoever_comes_first(register: SqlRegister
     one = await opened(register)
     key = one.key(StepName.REVERSE_PAYMENT, "T-card")
 
-    first = await register.note(key, RUN, amount=money("60.00 USD"), until=UNTIL)
-    second = await register.note(key, RUN, amount=money("60.00 USD"), until=UNTIL)
+    first = await register.note_effect(key, RUN, amount=money("60.00 USD"), until=UNTIL)
+    second = await register.note_effect(key, RUN, amount=money("60.00 USD"), until=UNTIL)
     await register.take_up(one.cancellation_id, OTHER_RUN)
-    third = await register.note(key, OTHER_RUN, amount=money("60.00 USD"), until=UNTIL)
-    other = await register.note(key.next, OTHER_RUN, amount=None, until=UNTIL)
+    third = await register.note_effect(key, OTHER_RUN, amount=money("60.00 USD"), until=UNTIL)
+    other = await register.note_effect(key.next, OTHER_RUN, amount=None, until=UNTIL)
 
     assert [entry.fact for entry in first] == [EffectNoted(key=key, amount=money("60.00 USD"))]
     assert first == second == third
@@ -190,12 +190,12 @@ async def test_the_books_know_how_long_an_attempt_may_still_be_on_its_way(regist
     until = datetime.now(UTC) + timedelta(minutes=5)
     assert await register.quiet_after(one.cancellation_id) < until
 
-    await register.note(key, RUN, amount=None, until=until)
-    await register.note(key, RUN, amount=None, until=until - timedelta(minutes=3))
+    await register.note_effect(key, RUN, amount=None, until=until)
+    await register.note_effect(key, RUN, amount=None, until=until - timedelta(minutes=3))
     await register.take_up(one.cancellation_id, OTHER_RUN)
 
     assert await register.quiet_after(one.cancellation_id) == until
-    await register.note(key, OTHER_RUN, amount=None, until=until + timedelta(minutes=4))
+    await register.note_effect(key, OTHER_RUN, amount=None, until=until + timedelta(minutes=4))
     assert await register.quiet_after(one.cancellation_id) == until + timedelta(minutes=4)
 
 
@@ -204,7 +204,7 @@ async def test_attempts_at_the_same_time_note_an_effect_once(register: SqlRegist
     one = await opened(register)
     key = one.key(StepName.STOP_SHIPMENT, "S1")
 
-    noted = await asyncio.gather(*(register.note(key, RUN, amount=None, until=UNTIL) for _ in range(8)))
+    noted = await asyncio.gather(*(register.note_effect(key, RUN, amount=None, until=UNTIL) for _ in range(8)))
 
     assert len(set(noted)) == 1
     assert kinds(Case(await register.read(one.cancellation_id))).count("effect_noted") == 1
@@ -214,7 +214,7 @@ async def test_who_notes_an_effect_again_learns_all_that_became_of_it(register: 
     """M3, M36"""
     one = await opened(register)
     key = one.key(StepName.REVERSE_PAYMENT, "T-card")
-    await register.note(key, RUN, amount=None, until=UNTIL)
+    await register.note_effect(key, RUN, amount=None, until=UNTIL)
     ends = [
         EffectEnded(key=key, outcome=EffectOutcome.UNKNOWN),
         EffectEnded(key=key, outcome=EffectOutcome.DONE, reference="re_1"),
@@ -222,14 +222,14 @@ async def test_who_notes_an_effect_again_learns_all_that_became_of_it(register: 
     another = EffectEnded(key=key.part_of("void"), outcome=EffectOutcome.REFUSED)
     await write(register, one, *ends, another)
 
-    noted = await register.note(key, RUN, amount=None, until=UNTIL)
+    noted = await register.note_effect(key, RUN, amount=None, until=UNTIL)
 
     assert [entry.fact for entry in noted] == [EffectNoted(key=key), *ends]
 
 
 async def test_the_database_itself_refuses_a_second_note_of_a_key(register: SqlRegister, database: AsyncEngine) -> None:
     one = await opened(register)
-    await register.note(one.key(StepName.STOP_SHIPMENT, "S1"), RUN, amount=None, until=UNTIL)
+    await register.note_effect(one.key(StepName.STOP_SHIPMENT, "S1"), RUN, amount=None, until=UNTIL)
 
     with pytest.raises(IntegrityError):
         async with database.begin() as connection:

@@ -123,3 +123,20 @@ async def test_the_rest_of_the_order_ships_while_the_refund_settles(system: Syst
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
     assert (await system.book.read_order(sample.order_id)).held_by is None
     await system.assert_books_balance()
+
+
+async def test_a_part_that_was_captured_for_what_stays_is_not_refunded_to_the_part_that_goes(system: System) -> None:
+    """B3, I1: 640.00 reserved; the 600.00 line goes, and the shop takes its 40.00 for the other line, with which the
+    gateway releases the rest. The customer keeps the goods of 40.00 and pays 40.00."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "600.00 USD"), line("L2", 1, "40.00 USD")),
+        tenders=(card("640.00 USD", "0.00 USD"),),
+    )
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.shop.gateway.capture(system.shop.payments[sample.order_id][0], money("40.00 USD"), final=True)
+    await system.approve(handle)
+    await system.finish(handle)
+    assert await system.refunds(sample.order_id) == [], "600.00 were released, and the 40.00 belong to the other line"

@@ -1,5 +1,7 @@
 """Orders that are not only goods against a card: sold on a marketplace, or gift cards that the customer bought."""
 
+from datetime import timedelta
+
 from domain.money import money
 from domain.order import TenderKind
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
@@ -12,7 +14,8 @@ from sandbox import books
 from sandbox.marketplace.model import Actor as Seller
 from sandbox.marketplace.model import FaultKind, Operation
 from sandbox.shop import SampleOrder, SampleTender, card, line, request
-from tests.system import System, resolve
+from tests.observing import eventually
+from tests.system import System, resolve, settled
 from tests.workflows.samples import an_id, bought_gift_card
 
 
@@ -181,3 +184,29 @@ async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(syst
     result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert await books.balance(system.engine, bought) == money("50.00 USD")
+
+
+async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_reported(system: System) -> None:
+    """M36, E23: the marketplace took the cancellation and refunds the buyer; its answer was lost and it was away."""
+    sample = sold_there()
+    await system.shop.place(sample)
+    sales = system.shop.marketplace
+    assert sales is not None
+    sale = f"M-{sample.order_id}"
+    await sales.break_(Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=sale)
+    await sales.break_(Operation.ORDERS_READ, FaultKind.HTTP_500, times=400, after=2, order_id=sale)
+    _, handle = await system.submit(request(sample))
+
+    async def committed() -> bool:
+        return bool(await sales.effects(sale))
+
+    await eventually(committed, "the marketplace takes the cancellation")
+    await system.skip(timedelta(minutes=4))
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
+    await sales.mend()
+    await sales.settle(sale)
+    await system.wake(handle)
+    asked = await system.asks_to_collect(handle, after=wait)
+    assert asked, "the buyer has 64.00 from the marketplace and 64.00 by hand, and nobody is told"

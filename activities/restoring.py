@@ -1,0 +1,173 @@
+"""Taking a reversal back: first all that can be undone by itself, then whatever is under way, and a person last."""
+
+from collections.abc import Sequence
+
+from activities.attempt import Attempt, EffectAnswer
+from activities.tenders import Payments, refund_news
+from domain.errors import ErrorCode, Refused, Unavailable
+from domain.facts import EffectEnded, EffectOutcome, RefundSeen
+from domain.keys import EffectKey
+from domain.order import TenderKind
+from domain.payment import Payment, Refund
+from domain.plan import PlannedTender
+from domain.reversal import Reversal
+from domain.step import StepName
+from providers.gateway.port import PaymentGateway
+from providers.order_book.port import OrderBook
+
+
+class Restoring:
+    def __init__(self, book: OrderBook, gateway: PaymentGateway, payments: Payments) -> None:
+        self._book = book
+        self._gateway = gateway
+        self._payments = payments
+
+    async def restore(self, attempt: Attempt) -> None:
+        """Refused with all that a person has to do at once: REFUND_NOT_CANCELLABLE, NO_MANDATE. Raises Unavailable
+        while a refund is under way that cannot be cancelled: it may still fail."""
+        step, case = attempt.step, attempt.case
+        undone = case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step.target)
+        await attempt.wait_for_quiet(case.unknown_effects(step.target) or undone)
+        planned = case.reversal(step.target).planned
+        left = await self._take_back_balances(attempt, undone)
+        match planned.tender.kind:
+            case TenderKind.MARKETPLACE:
+                left += await self._check_sale(attempt, planned)
+            case TenderKind.CARD:
+                left += await self._restore_card(attempt, planned, undone)
+            case _:
+                pass
+        known = case.reversal(step.target)
+        if known.given_by_us > known.collected:
+            left.append(_to_collect(attempt, known))
+        if left:
+            code = next((no.code for no in left if no.code is not ErrorCode.NO_MANDATE), ErrorCode.NO_MANDATE)
+            raise Refused(code, " ".join(no.message for no in left))
+
+    async def _take_back_balances(self, attempt: Attempt, undone: Sequence[EffectKey]) -> list[Refused]:
+        """What was spent meanwhile stays with the customer; the others are taken back all the same."""
+        step, left = attempt.step, []
+        for n, key in enumerate(undone, start=1):
+            part = step.key.part_of(f"balance{n}")
+            attempt.check_time()
+            try:
+                await self._book.take_back_balance(step.order_id, step.target, key=part, undoes=key, run=attempt.run)
+            except Refused as spent:
+                if spent.code is not ErrorCode.REFUND_NOT_CANCELLABLE:
+                    raise
+                left.append(spent)
+        attempt.case.add(*(await attempt.answer()).entries)
+        return left
+
+    async def _check_sale(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
+        sale = await self._payments.read(attempt.step.order_id, planned.tender)
+        if planned.earlier is not None:
+            known = attempt.case.reversal(attempt.step.target)
+            made = [refund for refund in sale.refunds if refund.reference not in planned.earlier]
+            await attempt.write(*refund_news(known, made))
+        if sale.refundable >= planned.counted:
+            return []
+        return [
+            Refused(
+                ErrorCode.REFUND_NOT_CANCELLABLE,
+                f"Order {attempt.step.order_id} is cancelled at the marketplace, which cannot take that back. Agree "
+                "with the buyer on a new order there and resolve the step with its number.",
+            )
+        ]
+
+    async def _restore_card(
+        self, attempt: Attempt, planned: PlannedTender, undone: Sequence[EffectKey]
+    ) -> list[Refused]:
+        payment = await self._gateway.read_payment(planned.tender.reference)
+        made = [refund for key in undone if (refund := payment.made_under(str(key)))]
+        await attempt.write(*refund_news(attempt.case.reversal(attempt.step.target), made))
+        waits = [r for n, r in enumerate(made, start=1) if r.status.under_way and not await self._cancel(attempt, r, n)]
+        if waits:
+            raise Unavailable(
+                f"{', '.join(f'{refund.amount} (refund {refund.reference})' for refund in waits)} of tender "
+                f"{attempt.step.target} of order {attempt.step.order_id} is under way to the customer and cannot be "
+                "cancelled any more. Collect nothing yet: it may still fail, and is looked at again.",
+                retry_after=attempt.case.terms.next_round.total_seconds(),
+            )
+        if planned.release and planned.release == planned.capturable and payment.released:
+            return await self._reserve_again(attempt, planned)
+        return []
+
+    async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
+        """False: the gateway does not cancel it any more. It is not asked again after it has said so."""
+        step, part = attempt.step, f"cancel{n}"
+        answers = [_answer(attempt, key) for key in _parts(attempt, part)]
+        if EffectOutcome.REFUSED in answers:
+            return False
+        key = step.key.part_of(part)
+        try:
+            await attempt.make_effect(
+                key,
+                lambda: self._gateway.cancel_refund(refund.reference, key=str(key)),
+                lambda after: EffectAnswer(after.reference, facts=(RefundSeen(target=step.target, refund=after),)),
+                amount=refund.amount,
+            )
+        except Refused as no:
+            if no.code is not ErrorCode.REFUND_NOT_CANCELLABLE:
+                raise
+            return False
+        return True
+
+    async def _reserve_again(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
+        """What was released, once, whatever becomes of the rest; the order names the new payment from then on."""
+        step, reference = attempt.step, planned.tender.reference
+        before = [key for key in _parts(attempt, "authorise") if _answer(attempt, key) is not EffectOutcome.REFUSED]
+        key = before[-1] if before else step.key.part_of("authorise")
+        done = attempt.case.outcome_of(key)
+        new = done.reference if done and done.outcome is EffectOutcome.DONE else None
+        now: Payment = await self._gateway.read_payment(reference)
+        if new is None and now.refundable:
+            return [
+                Refused(
+                    ErrorCode.NO_MANDATE,
+                    f"{planned.release} of tender {step.target} of order {step.order_id} is reserved no more, and payment "
+                    f"{reference} still holds {now.refundable}: ask the customer for a new payment of {planned.release}.",
+                )
+            ]
+        if new is None:
+            try:
+                made = await attempt.make_effect(
+                    key,
+                    lambda: self._gateway.authorise_again(reference, planned.release, key=str(key)),
+                    lambda after: EffectAnswer(after.reference, "reserved again"),
+                    amount=planned.release,
+                )
+            except Refused as no:
+                if no.code is not ErrorCode.NO_MANDATE:
+                    raise
+                what = f"{planned.release} of tender {step.target} of order {step.order_id} is reserved no more."
+                return [Refused(no.code, f"{what} {no.message}")]
+            new = made.reference
+        await self._book.replace_payment(
+            step.order_id, step.target, new, key=step.key.part_of("payment"), run=attempt.run
+        )
+        return []
+
+
+def _parts(attempt: Attempt, part: str) -> list[EffectKey]:
+    """The keys of these further calls, of earlier rounds too."""
+    noted = attempt.case.all_keys_noted(StepName.RESTORE_PAYMENT, target=attempt.step.target)
+    return [key for key in noted if key.part == part]
+
+
+def _answer(attempt: Attempt, key: EffectKey) -> EffectOutcome | None:
+    ended: EffectEnded | None = attempt.case.outcome_of(key)
+    return ended.outcome if ended else None
+
+
+def _to_collect(attempt: Attempt, known: Reversal) -> Refused:
+    """The very amount that is booked when a person says that they have collected it."""
+    gave = [f"{refund.amount} by refund {refund.reference}" for refund in known.standing]
+    gave += [f"{hand.amount} by hand ({hand.reference})" for hand in known.by_hand]
+    gone = (
+        f"{known.to_collect} of tender {attempt.step.target} of order {attempt.step.order_id} went back to the customer"
+    )
+    how = "collect it from the customer and resolve the step with the proof, such as the new payment's number"
+    if known.planned.tender.kind is TenderKind.MARKETPLACE and not known.by_hand:
+        how = "the new order has to make up for it"
+    return Refused(ErrorCode.REFUND_NOT_CANCELLABLE, f"{gone} ({', '.join(gave)}); {how}.")

@@ -1,0 +1,155 @@
+"""What the customer has twice, or keeps after a roll-back: it is seen, reported to a person, and collected once."""
+
+from datetime import timedelta
+
+from domain.money import Money, money
+from domain.outcome import Outcome, State
+from domain.request import LineScope
+from domain.step import StepName
+from domain.terms import RefundMethod
+from sandbox import books
+from sandbox.shop import SampleOrder, card, line, request
+from tests.system import Handle, System, customer_of, resolve, settled
+from tests.workflows.samples import an_id, captured
+from tests.workflows.test_come_undone import refund_of
+from tests.workflows.test_settled_by_hand import under_way, with_an_unknown_refund
+
+PRICE = money("64.00 USD")
+NOTHING = money("0.00 USD")
+
+
+async def still_refunded(system: System, sample: SampleOrder) -> Money:
+    return (await system.gateway.read_payment(system.shop.payments[sample.order_id][0])).refunded
+
+
+async def test_nothing_is_due_because_the_bank_pays_and_the_unknown_refund_had_gone_out(system: System) -> None:
+    """E23, rule 6: staff says that nothing is due, and the refund whose answer was lost turns up: the refund department is
+    told, and the paper says what went out."""
+    sample = captured(parcels=(), fault="refund.create:drop_after_commit")
+    handle, wait = await with_an_unknown_refund(system, sample)
+    await system.resolve(handle, settled(wait, "nothing_due", "DISPUTE-7"))
+    await system.skip(timedelta(days=1))
+    asked = await system.asks_to_collect(handle, after=wait)
+    assert await system.refunds(sample.order_id) == [PRICE]
+    assert asked or await books.documents(system.engine), "64.00 went out, nobody is told and no paper says so"
+
+
+async def test_a_larger_refund_that_others_made_meanwhile_is_not_followed_by_ours_in_silence(system: System) -> None:
+    """I11: staff refunded the line of 60.00 with 4.00 for the trouble, in the gateway's dashboard."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "60.00 USD"), line("L2", 1, "440.00 USD")),
+        tenders=(card("500.00 USD"),),
+        age=timedelta(days=60),
+    )
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("64.00 USD"))
+    await system.approve(handle)
+    asked = await system.asks_to_collect(handle)
+    total = Money.total(await system.refunds(sample.order_id), "USD")
+    assert asked or total == money("64.00 USD"), f"{total} for a line of 60.00, and nobody is told"
+
+
+async def test_what_the_customer_kept_of_a_cancellation_that_was_rolled_back_is_not_paid_again(system: System) -> None:
+    """I11, M18: 64.00 of store credit were spent before the roll-back, and staff let the customer keep them. The next
+    cancellation does not give the card its 64.00 as well, or somebody is asked first."""
+    sample = captured(parcels=(), fault="refund.create:refuse")
+    await system.shop.place(sample)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(request(sample))
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await books.spend_balance(system.engine, f"store-credit-{sample.customer_id}-USD", PRICE, key="order-2")
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
+    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert asked
+    await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL-1"))
+    await system.finish(handle)
+    await books.lock_order(system.engine, sample.order_id, None)
+    await system.submit(request(sample, request_id="once-more"))
+    await system.finish(system.current(sample.order_id))
+    assert await system.refunds(sample.order_id) == [], "64.00 of store credit and 64.00 by card"
+
+
+async def test_whoever_collects_after_a_roll_back_hears_of_all_that_is_to_be_collected(system: System) -> None:
+    """M18, M36, E23: the refund had gone out, and a person had paid 64.00 besides. Who reads that 64.00 went back
+    collects 64.00, and not 128.00."""
+    sample = captured(parcels=(), fault="refund.create:drop_after_commit")
+    handle, wait = await with_an_unknown_refund(system, sample)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.shop.gateway.advance(1000)
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
+    await system.skip(timedelta(minutes=12))
+    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert asked
+    await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
+    await system.finish(handle)
+    booked = await system.paid_by_hand("COLLECTED-1")
+    assert str(booked) in asked.reason, f"{booked} is booked as collected; the person read: {asked.reason}"
+
+
+async def test_what_was_released_is_reserved_again_beside_what_a_person_collected(system: System) -> None:
+    """M19, rule 1: 50.00 of 106.00 were refunded and 56.00 released; after the roll-back the order is paid in full again, or
+    somebody is told that it is not."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "106.00 USD"),),
+        tenders=(card("106.00 USD", "50.00 USD", mandate=True),),
+    )
+    await system.shop.place(sample)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(request(sample))
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
+    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert asked
+    await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
+    await system.finish(handle)
+    assert await system.paid_by_hand("COLLECTED-1") == money("50.00 USD")
+    order = await system.book.read_order(sample.order_id)
+    reserved = (await system.gateway.read_payment(order.tenders[0].reference)).capturable
+    assert reserved == money("56.00 USD") or "56.00" in asked.reason, "the goods go out, and 56.00 are not paid"
+
+
+async def rolled_back_under_way(system: System, sample: SampleOrder) -> Handle:
+    """The refund was under way when a person ordered the roll-back, and cannot be cancelled any more."""
+    await system.shop.place(sample)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(request(sample))
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
+    wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert wait
+    assert "under way" in wait.reason
+    assert await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", "TOO-EARLY")))
+    return handle
+
+
+async def test_nothing_is_collected_for_a_refund_under_way_that_fails_after_the_roll_back(system: System) -> None:
+    """I1: who had collected 64.00 for it would have had them twice."""
+    sample = under_way()
+    handle = await rolled_back_under_way(system, sample)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.skip(timedelta(minutes=12))
+    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
+    assert await still_refunded(system, sample) == NOTHING
+    await system.assert_books_balance()
+
+
+async def test_a_refund_under_way_is_collected_once_it_has_arrived_after_the_roll_back(system: System) -> None:
+    """M18"""
+    sample = under_way()
+    handle = await rolled_back_under_way(system, sample)
+    await system.shop.gateway.settle(await refund_of(system, sample))
+    await system.retry(handle, StepName.RESTORE_PAYMENT, "T1")
+    asked = await system.wait_like(handle, lambda wait: "collect it" in wait.reason, "a person is asked to collect")
+    assert asked
+    await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
+    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
+    assert await system.paid_by_hand("COLLECTED-1") == PRICE
+    await system.assert_books_balance()

@@ -1,0 +1,100 @@
+"""Refunds that fail at once, late, or after somebody else has stepped in: what is owed is given once."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+from domain.money import Money, money
+from domain.outcome import State
+from domain.payment import Refund
+from domain.step import StepName
+from domain.terms import RefundMethod
+from providers.gateway.stripe import StripeGateway
+from sandbox.shop import SampleOrder, request
+from tests.observing import eventually
+from tests.system import System, customer_of, resolve
+from tests.workflows.samples import captured
+from tests.workflows.test_come_undone import refund_of, refunded_in_part_by_others
+from tests.workflows.test_settled_by_hand import under_way
+
+PRICE = money("64.00 USD")
+
+
+async def still_refunded(system: System, sample: SampleOrder) -> Money:
+    return (await system.gateway.read_payment(system.shop.payments[sample.order_id][0])).refunded
+
+
+class RefusesLate(StripeGateway):
+    """Takes a refund and answers at once that the bank did not: `failed`."""
+
+    def __init__(self, gateway: StripeGateway, system: System) -> None:
+        self.__dict__.update(gateway.__dict__)
+        self._system = system
+
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
+        made = await super().refund(reference, amount, key=key)
+        await self._system.shop.gateway.fail(made.reference)
+        return await self.read_refund(made.reference)
+
+
+async def test_a_refund_that_fails_at_once_is_made_again_under_the_next_key_and_does_not_spin(
+    bare_system: System,
+) -> None:
+    """Rules 5 and 13: a retry makes a second refund, under key 2; the run does not turn in circles."""
+    gateway: Any = RefusesLate(bare_system.gateway, bare_system)
+    system, sample = dataclasses.replace(bare_system, gateway=gateway), captured(parcels=())
+    async with system.worker():
+        await system.shop.place(sample)
+        _, handle = await system.submit(request(sample))
+        assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+
+        async def tried() -> bool:
+            events = len((await handle.fetch_history()).events)
+            return events > 300 or len(await system.refunds(sample.order_id)) == 2
+
+        await eventually(tried, "it is tried again")
+        assert len((await handle.fetch_history()).events) < 300, "the run spins"
+        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.leave()
+
+
+async def test_no_other_way_is_offered_when_a_dispute_made_the_refund_fail(system: System) -> None:
+    """E7, F11: the bank pays. Store credit besides would be paid twice."""
+    sample = under_way()
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.dispute(payment)
+    await system.wake(handle)
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.wake(handle)
+
+    async def failed() -> bool:
+        return any("failed" in wait.reason for wait in (await system.progress(handle)).waits)
+
+    await eventually(failed, "the run has seen that the refund failed")
+    refused = await system.refusal(system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT))
+    await system.skip(timedelta(minutes=1))
+    assert await system.store_credit(sample.customer_id) == money("0.00 USD"), "the bank pays 64.00 too"
+    assert refused
+
+
+async def test_two_transfers_under_one_reference_are_both_in_the_ledger(system: System) -> None:
+    """I4: the department names the same transfer for both parts of 44.00 and 20.00, or one word for all it does."""
+    reference = "BANK-1"
+    sample = captured()
+    handle, theirs = await refunded_in_part_by_others(system, sample)
+    await system.approve(handle)
+    await system.end(handle)
+    for failed in (await refund_of(system, sample), theirs):
+        await system.shop.gateway.fail(failed)
+        handle = await system.told_of_refund(sample.order_id)
+        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
+        result = await system.finish(handle)
+        assert result.refunded == PRICE
+        assert await system.paid_by_hand(reference) == result.refunded - await still_refunded(system, sample)
+        await system.assert_books_balance()
