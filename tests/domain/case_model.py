@@ -242,7 +242,8 @@ class Model:
                 return staff and not self.cause and said.step not in IN_BOOKS_ONLY and not promised
             case Chosen():
                 known = self._is_known(said.by) and said.by.kind is not ActorKind.SYSTEM
-                return known and not self.cause and self.purses[said.target].outstanding > 0
+                purse = self.purses[said.target]
+                return known and not self.cause and not purse.disputed and purse.outstanding > 0
 
     def _is_known(self, actor: Actor) -> bool:
         return actor.kind is not ActorKind.CUSTOMER or actor.id == "C-1"
