@@ -73,7 +73,7 @@ class Purse:
 
     @property
     def overpaid(self) -> int:
-        return max(self.arrived - self.due - self.collected, 0)
+        return max(self.arrived + self.waived - self.due - self.collected, 0)
 
 
 @dataclass

@@ -52,7 +52,7 @@ UNDO = {
 }
 FRESH = ("asked", "wanted", "opened")
 STARTED = ("on its way", "unknown", "others failed", "pending", "paid by hand", "settled", "credited", "closed", "over")
-CHAPTERS = (*FRESH, "store credit", "paid instead", *STARTED)
+CHAPTERS = (*FRESH, "store credit", "paid instead", "refused twice", *STARTED)
 """Where a cancellation begins. Three are fresh, so that they are more often than others."""
 DECISIONS: tuple[Written, ...] = (
     *(kind(by=by) for kind in (Approved, ApprovalRefused, WithdrawalAsked) for by in ACTORS),
@@ -85,6 +85,9 @@ class CaseMachine(CaseRules):
             self.give_store_credit("T1")
         if chapter == "paid instead":
             self.pay_by_hand("T1", CLERK, "R-1")
+        for _ in range(2) if chapter == "refused twice" else ():
+            self.begin_refund("T1")
+            self.end_refund(EffectOutcome.REFUSED, RefundStatus.PENDING)
         if chapter not in STARTED:
             return
         for tender in TENDERS:
