@@ -79,9 +79,10 @@ class Restoring:
         self, attempt: Attempt, planned: PlannedTender, undone: Sequence[EffectKey]
     ) -> list[Refused]:
         payment = await self._gateway.read_payment(planned.tender.reference)
-        made = [refund for key in undone if (refund := payment.made_under(str(key)))]
-        await attempt.write(*refund_news(attempt.case.reversal(attempt.step.target), made))
-        waits = [r for n, r in enumerate(made, start=1) if r.status.under_way and not await self._cancel(attempt, r, n)]
+        # Numbered by the key that made it, so that one which is found later does not change the others' numbers.
+        made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
+        await attempt.write(*refund_news(attempt.case.reversal(attempt.step.target), [*made.values()]))
+        waits = [r for n, r in made.items() if r.status.under_way and not await self._cancel(attempt, r, n)]
         if waits:
             raise Unavailable(
                 f"{', '.join(f'{refund.amount} (refund {refund.reference})' for refund in waits)} of tender "

@@ -43,7 +43,7 @@ def id_of(request: CancellationRequest) -> str:
 class EffectKey:
     """The idempotency key of one effect: `{cancellation_id}/{step}/{target}/{n}`, with `.{part}` for each further call of
     a step to its provider. Only the target may have slashes of its own. `n` rises only after the effect's failure was
-    confirmed (domain/case.py). Immutable."""
+    confirmed (domain/effects.py). It is never changed."""
 
     __slots__ = ("cancellation_id", "n", "part", "step", "target")
 

@@ -38,7 +38,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
 from sandbox.marketplace_admin import MarketplaceAdmin
 from sandbox.proof import Proof, examine
-from sandbox.samples import SAMPLES, SLOW_REFUND, Ending, Person, Sample
+from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
 from sandbox.stack import API_KEY, USUAL_PORT, Stack, StackError, new_stack
@@ -235,6 +235,8 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
             board = Board(SAMPLES, console)
             try:
                 report = await Demo(stack, shop, Cancellations(client), board).run(SAMPLES, kill_worker=kill_worker)
+                for order in TO_TRY if stay else ():
+                    await shop.place(order)
             finally:
                 await engine.dispose()
         if report_file:
@@ -259,6 +261,7 @@ async def _stay(stack: Stack, console: Console) -> None:
     console.print(
         f"\nTemporal UI   {stack.ui}/namespaces/default/workflows\n"
         f"From another terminal   {address}{python} starter.py status 1008\n"
+        f"Not cancelled yet   {', '.join(order.order_id for order in TO_TRY)}\n"
         f"HTTP API   {stack.api.url}, with the header Authorization: Bearer {API_KEY}\n"
         f"Logs and mails   {stack.folder}\n"
         "Ctrl-C stops everything.",

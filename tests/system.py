@@ -177,13 +177,13 @@ class System(Observing):
 
     async def told_of_parcel(self, order_id: str) -> Handle:
         """What an event of the carrier becomes that is about an order whose cancellation may be over."""
-        return await self._told(order_id, "shipment_event", ShipmentEvent(event_id="evt_p"))
+        return await self._signal(order_id, "shipment_event", ShipmentEvent(event_id="evt_p"))
 
     async def told_of_refund(self, order_id: str) -> Handle:
         """The same for an event of the gateway."""
-        return await self._told(order_id, "refund_event", RefundEvent(event_id="evt_r"))
+        return await self._signal(order_id, "refund_event", RefundEvent(event_id="evt_r"))
 
-    async def _told(self, order_id: str, signal: str, event: ShipmentEvent | RefundEvent) -> Handle:
+    async def _signal(self, order_id: str, signal: str, event: ShipmentEvent | RefundEvent) -> Handle:
         known = await books.request_of(self.engine, order_id)
         started = await self.client.start_workflow(
             CancellationWorkflow.run,

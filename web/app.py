@@ -62,14 +62,14 @@ class RequestGuard:
                 raise HttpProblem(Code.BODY_TOO_LARGE, f"The body may have {LARGEST_BODY} bytes at most; send less.")
             return message
 
-        async def noted(message: Message) -> None:
+        async def send_and_keep_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, bounded, noted)
+            await self._app(scope, bounded, send_and_keep_status)
         finally:
             # The path is the caller's text: it is logged only where it is one of ours, and the order's id where it is valid.
             route = getattr(scope.get("route"), "path", None)

@@ -4,11 +4,11 @@
     → credit the refund → close the order → wait until the money has settled
 
 Before the pivot everything can be undone, and is, last step first. After it the process goes forward by itself; until the
-order is closed staff can still order a roll-back. What is
-known of the cancellation is the case (domain/case.py), and each part asks it what is done already: a run that takes
-up a lost one tells the same story from the top. What the steps come to in detail is in workflows/goods.py and
-workflows/money.py; how a step is carried to its own end in workflows/step_runner.py; what people may say in
-workflows/decisions.py."""
+order is closed staff can still order a roll-back. What is known of the cancellation is the case (domain/case.py), and each
+part asks it what is done already: a run that takes up a lost one goes through the same steps from the top. What the steps
+come to in detail is in workflows/goods.py and workflows/money.py; how a step is carried to its own end in
+workflows/step_runner.py; what people may say in workflows/decisions.py.
+"""
 
 from typing import Any
 

@@ -194,10 +194,10 @@ class Decisions:
             case ChooseRefundMethod(target=target, method=method):
                 return Chosen(target=target, method=method, by=by, note=note)
             case RetryStep(step=step, target=target):
-                step, target = self._place(step, target)
+                step, target = self._step_and_target(step, target)
                 return RetryOrdered(step=step, target=target, by=by, note=note)
             case ResolveStep(step=step, target=target, resolution=resolution, reference=reference):
-                step, target = self._place(step, target)
+                step, target = self._step_and_target(step, target)
                 if resolution is Resolution.ROLL_BACK:
                     why = next((q.why for q in self._questions if (q.step, q.target) == (step, target)), "")
                     return RollBackOrdered(
@@ -212,7 +212,7 @@ class Decisions:
                 kind = SettledByHand if resolution is Resolution.DONE_BY_HAND else NothingDue
                 return kind(step=step, target=target, reference=reference, by=by, note=note)
 
-    def _place(self, step: StepName | None, target: str | None) -> tuple[StepName, str]:
+    def _step_and_target(self, step: StepName | None, target: str | None) -> tuple[StepName, str]:
         """The step that is meant; where only one waits it need not be named."""
         if step is not None and target is not None:
             return step, target

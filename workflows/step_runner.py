@@ -236,16 +236,8 @@ class StepRunner:
 
     # Waits
 
-    async def wait_for_person(
-        self,
-        step: Step[Any, Any],
-        target: str,
-        no_answer: NoAnswer,
-        *,
-        owner: Owner | None = None,
-    ) -> Answer | None:
-        """Wait for a person's decision about a step, or for its rest to pass (None is returned then). `owner` is
-        whose turn it is, where it is not the step's owner. Raises RollBack and TakenOver."""
+    async def wait_for_person(self, step: Step[Any, Any], target: str, no_answer: NoAnswer) -> Answer | None:
+        """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack."""
         waits_alone = no_answer.refused or no_answer.held_elsewhere
         rest = None if waits_alone else self.case.terms.next_round
         due_at = self._due_at(step, target, self.case.terms.attention_due)

@@ -92,8 +92,11 @@ async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path)
     api = re.search(r"HTTP API\s+(http://\S+), with the header (\w+): (\w+ \w+)", said)
     assert api is not None
     async with httpx2.AsyncClient(base_url=api[1], headers={api[2]: api[3]}) as http:
-        told = (await http.get("/orders/1001/cancellation")).raise_for_status().json()
-    assert told["state"] == "cancelled"
+        ended = (await http.get("/orders/1001/cancellation")).raise_for_status().json()
+        body = {"customer_id": "C-2016", "reason": "no_longer_needed", "channel": "web_shop"}
+        fresh = await http.post("/orders/2016/cancellation", headers={"Idempotency-Key": "web-2f6c1d"}, json=body)
+    assert ended["state"] == "cancelled"
+    assert (fresh.status_code, fresh.json()["decision"]["rule"]) == (201, "above_limit"), "the README's example"
     lines = [json.loads(line) for line in (tmp_path / "demo" / "api.log").read_text().splitlines()]
     assert {line["provider"] for line in lines if line["event"] == "event_received"} == {"stripe", "easypost"}
     elsewhere = re.search(r"TEMPORAL_ADDRESS=(\S+)", said)

@@ -27,6 +27,6 @@ def test_half_a_marketplace_is_complained_about(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(given, "a-secret")
     with pytest.raises(ValidationError) as caught:
         WorkerSettings()
-    told = settings_error(caught.value)
-    assert "MARKETPLACE_BASE_URL and MARKETPLACE_API_KEY belong together: set both, or neither" in told
-    assert "a-secret" not in told
+    sentence = settings_error(caught.value)
+    assert "MARKETPLACE_BASE_URL and MARKETPLACE_API_KEY belong together: set both, or neither" in sentence
+    assert "a-secret" not in sentence

@@ -202,8 +202,8 @@ async def test_the_customer_is_told_what_became_of_a_parcel_on_its_way(
         await system.waits_for(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.advance(3600)
     await system.end(handle)
-    told = [notice for notice in await books.notices(system.engine) if notice.kind.value.startswith("parcel_")]
-    assert [(notice.kind.value, notice.notice_id.rpartition("/")[2]) for notice in told] == [(kind, "S1")]
+    sent = [notice for notice in await books.notices(system.engine) if notice.kind.value.startswith("parcel_")]
+    assert [(notice.kind.value, notice.notice_id.rpartition("/")[2]) for notice in sent] == [(kind, "S1")]
 
 
 # Money

@@ -177,9 +177,9 @@ async def test_a_pending_refund_is_waited_for_and_the_customer_told_only_then(sy
     _, handle = await system.submit(request(sample))
     progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     assert progress.money is MoneyStatus.REFUND_PENDING
-    told = await notices(system)
-    assert "refund_started" in told
-    assert "refunded" not in told
+    sent = await notices(system)
+    assert "refund_started" in sent
+    assert "refunded" not in sent
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
@@ -225,11 +225,11 @@ async def test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.BANK_TRANSFER))
 
-    async def told() -> bool:
+    async def transfer_is_asked_for() -> bool:
         waits = (await handle.query(CancellationWorkflow.progress)).waits
         return bool(waits) and "bank transfer: transfer 64.00 USD" in waits[0].reason
 
-    await eventually(told, "the refund department is told to transfer the money")
+    await eventually(transfer_is_asked_for, "the refund department is told to transfer the money")
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "SEPA-4711")
     await handle.execute_update(CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)

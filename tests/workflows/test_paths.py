@@ -128,8 +128,8 @@ async def test_an_authorisation_is_voided_and_the_customer_told(system: System) 
     assert await system.voids(sample.order_id) == 1
     stock = await books.stock(system.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved) == (2, 0)
-    told = Counter(notice.kind.value for notice in await books.notices(system.engine))
-    assert told == {"received": 1, "reservation_released": 1, "cancelled": 1}
+    sent = Counter(notice.kind.value for notice in await books.notices(system.engine))
+    assert sent == {"received": 1, "reservation_released": 1, "cancelled": 1}
 
 
 async def test_a_captured_payment_is_refunded(system: System) -> None:

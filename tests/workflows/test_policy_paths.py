@@ -206,8 +206,8 @@ async def test_an_approval_that_nobody_gives_is_reminded_of_and_escalated_by_mai
         await system.skip(timedelta(hours=49))
         progress = await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
         assert progress.waits[0].owner is Owner.SUPERVISOR
-        told = {notice.kind.value: notice.to for notice in await books.notices(system.engine) if notice.to}
-        assert told == {"approval_due": "refunds@shop.example", "approval_escalated": "head@shop.example"}
+        sent = {notice.kind.value: notice.to for notice in await books.notices(system.engine) if notice.to}
+        assert sent == {"approval_due": "refunds@shop.example", "approval_escalated": "head@shop.example"}
         await system.approve(handle)
         result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED

@@ -99,8 +99,8 @@ async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(
     await assert_untouched(system, sample.order_id)
     relabelled = (await system.book.read_order(sample.order_id)).shipments[0]
     assert relabelled.label_reference != system.shop.labels[sample.order_id][0]
-    told = {notice.kind.value for notice in await books.notices(system.engine)}
-    assert told == {"received", "not_cancelled"}
+    sent = {notice.kind.value for notice in await books.notices(system.engine)}
+    assert sent == {"received", "not_cancelled"}
 
 
 # Withdrawal

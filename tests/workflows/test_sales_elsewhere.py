@@ -40,7 +40,7 @@ def by_the_marketplace(sample: SampleOrder, *, request_id: str = "market-1") -> 
     )
 
 
-async def told_there(system: System, sample: SampleOrder, *, by: Seller = Seller.SELLER) -> list[int]:
+async def cancelled_there(system: System, sample: SampleOrder, *, by: Seller = Seller.SELLER) -> list[int]:
     """The units of each cancellation at the marketplace."""
     assert system.shop.marketplace is not None
     effects = await system.shop.marketplace.effects(f"M-{sample.order_id}")
@@ -57,7 +57,7 @@ async def test_a_marketplace_order_is_cancelled_there_and_never_refunded_here(sy
     _, handle = await system.submit(request(sample))
     progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     assert progress.money is MoneyStatus.REFUND_PENDING
-    assert await told_there(system, sample) == [1]
+    assert await cancelled_there(system, sample) == [1]
     assert system.shop.marketplace is not None
     await system.shop.marketplace.settle(f"M-{sample.order_id}")
     await system.wake(handle)
@@ -84,7 +84,7 @@ async def test_an_order_that_the_marketplace_has_cancelled_is_not_cancelled_ther
     await system.shop.marketplace.settle(f"M-{sample.order_id}")
     result = await system.cancel(by_the_marketplace(sample))
     assert result.outcome is Outcome.CANCELLED
-    assert await told_there(system, sample) == []
+    assert await cancelled_there(system, sample) == []
     assert (await system.book.read_order(sample.order_id)).lines[0].remaining == 0
 
 
@@ -101,7 +101,7 @@ async def test_a_lost_answer_of_the_marketplace_is_looked_up(system: System) -> 
     await system.shop.marketplace.settle(f"M-{sample.order_id}")
     await system.wake(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
-    assert await told_there(system, sample) == [1]
+    assert await cancelled_there(system, sample) == [1]
 
 
 async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_rest(system: System) -> None:
@@ -117,7 +117,7 @@ async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_re
         await system.wake(handle)
         refunded.append((await system.end(handle)).refunded)
     assert refunded == [money("32.00 USD"), money("32.00 USD")]
-    assert await told_there(system, sample) == [1, 1]
+    assert await cancelled_there(system, sample) == [1, 1]
     await system.assert_books_balance()
 
 
