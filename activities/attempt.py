@@ -51,9 +51,9 @@ class EffectAnswer:
 class Attempt:
     """Made by `begin_attempt`. `case` is what the books know, this attempt's own facts included."""
 
-    def __init__(self, register: Register, step: StepInput, case: Case) -> None:
+    def __init__(self, register: Register, step_input: StepInput, case: Case) -> None:
         self._register = register
-        self.step = step
+        self.step_input = step_input
         self.case = case
         self.run = this_run()
         self._deadline = _deadline()
@@ -61,7 +61,7 @@ class Attempt:
     async def write(self, *facts: Fact) -> None:
         """Add facts to the books. Raises NotTheHolder."""
         if facts:
-            self.case.add(*await self._register.write(self.step.cancellation_id, self.run, lambda _: facts))
+            self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, lambda _: facts))
 
     async def note_effect(self, key: EffectKey, amount: Money | None = None) -> None:
         """Note that an effect is about to be made. Raises NotTheHolder."""
@@ -96,17 +96,19 @@ class Attempt:
     def check_time(self) -> None:
         """An attempt that was held up may have been followed by another one, or by a compensation. Raises Unavailable."""
         if now() >= self._deadline:
-            raise Unavailable(f"This attempt for {self.step.target} was held up for too long; another one goes on.")
+            raise Unavailable(
+                f"This attempt for {self.step_input.target} was held up for too long; another one goes on."
+            )
 
     async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
         """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises
         Unavailable until it cannot be any more."""
         if all(self._is_settled(key) for key in undone):
             return
-        left = await self._register.quiet_after(self.step.cancellation_id) - now()
+        left = await self._register.quiet_after(self.step_input.cancellation_id) - now()
         if left > timedelta(0):
             raise Unavailable(
-                f"An earlier attempt for {self.step.target} may still be under way; it is looked at again when it "
+                f"An earlier attempt for {self.step_input.target} may still be under way; it is looked at again when it "
                 "cannot be.",
                 retry_after=left.total_seconds(),
             )
@@ -118,29 +120,31 @@ class Attempt:
 
     async def end(self, *facts: Fact, reference: str | None = None, detail: str = "") -> None:
         """The step has had its effect, or there was nothing to do. The books may have said so with the effect already."""
-        key = self.step.key
+        key = self.step_input.key
         done = EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
 
         def change(case: Case) -> Sequence[Fact]:
             said = case.outcome_of(key)
             return facts if said and said.outcome is EffectOutcome.DONE else (*facts, done)
 
-        self.case.add(*await self._register.write(self.step.cancellation_id, self.run, change))
+        self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, change))
 
     async def answer(self) -> Booked:
         """What the books have that the run does not know yet."""
-        return Booked(entries=await self._register.read(self.step.cancellation_id, after=self.step.known))
+        return Booked(
+            entries=await self._register.read(self.step_input.cancellation_id, after=self.step_input.last_seq)
+        )
 
 
 @asynccontextmanager
-async def begin_attempt(register: Register, step: StepInput) -> AsyncIterator[Attempt]:
+async def begin_attempt(register: Register, step_input: StepInput) -> AsyncIterator[Attempt]:
     """Read the books, for the run that holds the cancellation. What is known when the step cannot go on goes with the error,
     so that the run hears of it too. Raises NotTheHolder."""
-    case = Case(await register.read(step.cancellation_id))
-    attempt = Attempt(register, step, case)
+    case = Case(await register.read(step_input.cancellation_id))
+    attempt = Attempt(register, step_input, case)
     check_holder(case, attempt.run)
     try:
         yield attempt
     except StepError as error:
-        error.known = await attempt.answer()
+        error.booked = await attempt.answer()
         raise

@@ -34,7 +34,7 @@ class _Translating(ActivityInboundInterceptor):
             wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown) else None
             raise ApplicationError(
                 error.message,
-                *([error.known] if error.known is not None else []),
+                *([error.booked] if error.booked is not None else []),
                 type=error.code.value,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
             ) from None

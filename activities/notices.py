@@ -93,20 +93,20 @@ class NoticeActivities:
         self._mailboxes = policy.mailboxes
 
     @activity.defn
-    async def remind_staff(self, step: RemindStaff) -> Booked:
+    async def remind_staff(self, step_input: RemindStaff) -> Booked:
         """Write to whoever may approve, or to whoever is above them when nobody does; to nobody where the policy names
         nobody."""
-        async with begin_attempt(self._register, step) as attempt:
-            mailbox = self._mailboxes.escalations if step.escalated else self._mailboxes.approvals
+        async with begin_attempt(self._register, step_input) as attempt:
+            mailbox = self._mailboxes.escalations if step_input.escalated else self._mailboxes.approvals
             if mailbox is not None:
                 notice = NewNotice(
-                    kind=NoticeKind.APPROVAL_ESCALATED if step.escalated else NoticeKind.APPROVAL_DUE,
+                    kind=NoticeKind.APPROVAL_ESCALATED if step_input.escalated else NoticeKind.APPROVAL_DUE,
                     to=mailbox,
-                    sentence=step.sentence,
-                    due_at=step.due_at,
+                    sentence=step_input.sentence,
+                    due_at=step_input.due_at,
                 )
-                await self._book.add_notices(step.cancellation_id, step.order_id, [notice])
-            await attempt.write(Reminded(escalated=step.escalated))
+                await self._book.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
+            await attempt.write(Reminded(escalated=step_input.escalated))
             return await attempt.answer()
 
 

@@ -41,55 +41,57 @@ class OrderActivities:
         self._reopening = Reopening(book, payments, labels)
 
     @activity.defn
-    async def verify_order(self, step: VerifyOrder) -> Verified:
+    async def verify_order(self, step_input: VerifyOrder) -> Verified:
         """Take up what the books know of the order. Where they know nothing: read the order and the live truth, decide by
         policy, plan, and hold the order when there is something to do; all of it in the books in one transaction.
 
         Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
         """
-        request = step.request
+        request = step_input.request
         order = await owned_order(self._book, request)
         if order is None:
             return Verified(entries=(), decision=self._policy.not_found(request.order_id))
         cancelled = order.state is OrderState.CANCELLED
-        known = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
+        case = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
         deferred = await self._book.find_deferred(order.order_id, request.request_id)
-        if conflicts(request, known, deferred):
+        if conflicts(request, case, deferred):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
-        if known.ended:
-            return await self._look_again(step, order, known)
+        if case.ended:
+            return await self._look_again(step_input, order, case)
         # The law's clocks begin when it arrived, also when it had to wait for another cancellation.
-        requested = Requested(request=request, at=deferred.received_at if deferred else step.requested_at)
-        if known.request:
-            known = await self._take_up(step, order, known)
-            if known.decided or known.roll_back_cause:
-                return Verified(entries=known.entries)
-            requested = Requested(request=known.request or request, at=known.requested_at or step.requested_at)
+        requested = Requested(request=request, at=deferred.received_at if deferred else step_input.requested_at)
+        if case.request:
+            case = await self._take_up(step_input, order, case)
+            if case.decided or case.roll_back_cause:
+                return Verified(entries=case.entries)
+            requested = Requested(request=case.request or request, at=case.requested_at or step_input.requested_at)
         await self._register.begin_verification(
-            order.order_id, this_run(), activity.info().scheduled_time, from_elsewhere=step.from_elsewhere
+            order.order_id, this_run(), activity.info().scheduled_time, from_elsewhere=step_input.from_elsewhere
         )
         return Verified(entries=await self._decide_and_hold(order, requested))
 
-    async def _look_again(self, step: VerifyOrder, order: Order, known: Case) -> Verified:
+    async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
-        assert known.ended is not None
-        carried_out = known.ended.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
-        if step.look_again and carried_out and await self._reopening.reopen_from(known, order, this_run()):
-            return Verified(entries=await self._register.read(known.cancellation_id))
-        return Verified(entries=known.entries, existing=True)
+        assert case.ended is not None
+        carried_out = case.ended.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
+        if step_input.look_again and carried_out and await self._reopening.reopen_from(case, order, this_run()):
+            return Verified(entries=await self._register.read(case.cancellation_id))
+        return Verified(entries=case.entries, existing=True)
 
-    async def _take_up(self, step: VerifyOrder, order: Order, known: Case) -> Case:
+    async def _take_up(self, step_input: VerifyOrder, order: Order, case: Case) -> Case:
         """An earlier run was lost: go on from the books' facts, with this request among those who asked."""
-        entries = await self._register.take_up(known.cancellation_id, this_run(), from_elsewhere=step.from_elsewhere)
-        request = step.request
+        entries = await self._register.take_up(
+            case.cancellation_id, this_run(), from_elsewhere=step_input.from_elsewhere
+        )
+        request = step_input.request
 
         def join(case: Case) -> Sequence[Fact]:
             joins = request not in case.requests and same_scope(order, case, request)
             return [Joined(request=request)] if joins and not case.ended else []
 
         if request not in Case(entries).requests:
-            await self._register.write(known.cancellation_id, this_run(), join)
-        return Case(await self._register.read(known.cancellation_id))
+            await self._register.write(case.cancellation_id, this_run(), join)
+        return Case(await self._register.read(case.cancellation_id))
 
     async def _decide_and_hold(self, order: Order, requested: Requested) -> tuple[Entry, ...]:
         request, run = requested.request, this_run()
@@ -134,9 +136,9 @@ class OrderActivities:
         return Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
 
     @activity.defn
-    async def quote_cancellation(self, step: QuoteCancellation) -> Quote:
+    async def quote_cancellation(self, step_input: QuoteCancellation) -> Quote:
         """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND."""
-        request = step.request
+        request = step_input.request
         order = await owned_order(self._book, request)
 
         def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
@@ -156,22 +158,22 @@ class OrderActivities:
         if order is None:
             return quote(self._policy.not_found(request.order_id))
         cancelled = order.state is OrderState.CANCELLED
-        known = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
+        case = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
         deferred = await self._book.find_deferred(order.order_id, request.request_id)
-        if conflicts(request, known, deferred):
+        if conflicts(request, case, deferred):
             return quote(self._policy.conflict(request))
-        if known.decided:
-            same = request in known.requests or not known.ended
-            decision = known.decided.decision if same else existing_decision(known.decided.decision, order.order_id)
-            return quote(decision, known, known.decided if same else None)
+        if case.decided:
+            same = request in case.requests or not case.ended
+            decision = case.decided.decision if same else existing_decision(case.decided.decision, order.order_id)
+            return quote(decision, case, case.decided if same else None)
         no = self._policy.admits(order, request)
         decided = None if no else await self._decide(order, Requested(request=request, at=datetime.now(UTC)))
-        return quote(no or decided.decision, known, decided)  # type: ignore[union-attr]
+        return quote(no or decided.decision, case, decided)  # type: ignore[union-attr]
 
     @activity.defn
-    async def release_order(self, step: StepInput) -> Booked:
+    async def release_order(self, step_input: StepInput) -> Booked:
         """Compensation of verify_order: hold off, promise to the customer restored, cancellation closed in the books."""
-        async with begin_attempt(self._register, step) as attempt:
+        async with begin_attempt(self._register, step_input) as attempt:
             cause = attempt.case.roll_back_cause
             assert cause is not None
             # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
@@ -179,14 +181,14 @@ class OrderActivities:
             rejected = cause.outcome is Outcome.REJECTED and plan is not None
             left_out = _together(plan.left_out) if rejected and plan else ()
             notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
-            await self._book.release_order(step.order_id, [notice], key=step.key, run=attempt.run)
+            await self._book.release_order(step_input.order_id, [notice], key=step_input.key, run=attempt.run)
             return await attempt.answer()
 
     @activity.defn
-    async def close_order(self, step: StepInput) -> Booked:
+    async def close_order(self, step_input: StepInput) -> Booked:
         """Fulfilments first, then the lines; promise released or restock announced; hold off; customer told. Where all the
         money has settled, the cancellation is closed too. Refused: ORDER_LOCKED."""
-        async with begin_attempt(self._register, step) as attempt:
+        async with begin_attempt(self._register, step_input) as attempt:
             plan = attempt.case.plan
             assert plan is not None
             notices = [
@@ -199,28 +201,28 @@ class OrderActivities:
             released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
             if released:
                 notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
-            await self._book.close_order(step.order_id, notices, key=step.key, run=attempt.run)
-            case = Case(await self._register.read(step.cancellation_id))
+            await self._book.close_order(step_input.order_id, notices, key=step_input.key, run=attempt.run)
+            case = Case(await self._register.read(step_input.cancellation_id))
             if case.is_settled:
                 await self._end(attempt, case)
             return await attempt.answer()
 
     @activity.defn
-    async def close_cancellation(self, step: StepInput) -> Booked:
+    async def close_cancellation(self, step_input: StepInput) -> Booked:
         """The money has settled: post it, write to the customer that it was refunded, and close the register."""
-        async with begin_attempt(self._register, step) as attempt:
+        async with begin_attempt(self._register, step_input) as attempt:
             await self._end(attempt, attempt.case)
             return await attempt.answer()
 
     async def _end(self, attempt: Attempt, case: Case) -> None:
         outcome, sentence = closing_outcome(case)
-        step = attempt.step
+        step_input = attempt.step_input
         await self._book.close_cancellation(
-            step.order_id,
+            step_input.order_id,
             Ended(outcome=outcome, sentence=sentence),
             credit_of(case),
             refund_notice(case, NoticeKind.REFUNDED),
-            key=case.key_of(StepName.CLOSE_CANCELLATION, step.order_id),
+            key=case.key_of(StepName.CLOSE_CANCELLATION, step_input.order_id),
             run=attempt.run,
         )
 
@@ -236,9 +238,9 @@ async def owned_order(book: OrderBook, request: CancellationRequest) -> Order | 
     return order if order.is_of(request.customer_id) else None
 
 
-def conflicts(request: CancellationRequest, known: Case, deferred: DeferredRequest | None) -> bool:
+def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
     """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
-    return known.conflicts_with(request) or (deferred is not None and deferred.request != request)
+    return case.conflicts_with(request) or (deferred is not None and deferred.request != request)
 
 
 def received_notice(requested: Requested) -> NewNotice:

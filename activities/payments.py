@@ -33,14 +33,14 @@ class PaymentActivities:
         self._restoring = Restoring(book, gateway, payments)
 
     @activity.defn
-    async def reverse_payment(self, step: StepInput) -> Booked:
+    async def reverse_payment(self, step_input: StepInput) -> Booked:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
         Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
         REFUND_REFUSED, PAYMENT_NOT_FOUND.
         """
-        async with begin_attempt(self._register, step) as attempt:
-            planned = attempt.case.planned(step.target)
+        async with begin_attempt(self._register, step_input) as attempt:
+            planned = attempt.case.planned(step_input.target)
             assert planned is not None
             match planned.tender.kind:
                 case TenderKind.MARKETPLACE:
@@ -53,12 +53,12 @@ class PaymentActivities:
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
         """Look, decide, act once, and look again, until nothing is left to do."""
-        reference, key = planned.tender.reference, attempt.step.key
+        reference, key = planned.tender.reference, attempt.step_input.key
         while True:
-            known = attempt.case.reversal(attempt.step.target)
+            reversal = attempt.case.reversal(attempt.step_input.target)
             payment = await self._read(attempt, reference)
-            await attempt.write(*_dispute_news(known, payment))
-            match next_reversal(known, payment, key):
+            await attempt.write(*_dispute_news(reversal, payment))
+            match next_reversal(reversal, payment, key):
                 case Void(amount=amount):
                     await attempt.make_effect(
                         key.part_of("void"),
@@ -67,20 +67,20 @@ class PaymentActivities:
                         amount=amount,
                     )
                 case MakeRefund(amount=amount, released=released, found=found):
-                    await attempt.write(*_found(known, released, found))
+                    await attempt.write(*_found(reversal, released, found))
                     await self._refund(attempt, planned, amount)
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
-                    await attempt.write(*_found(known, released, found))
+                    await attempt.write(*_found(reversal, released, found))
                     raise Refused(
                         ErrorCode.PAYMENT_DISPUTED,
-                        f"The payment of tender {planned.tender.tender_id} of order {attempt.step.order_id} is disputed at "
-                        "the bank; refunding now could pay twice. Answer the dispute, then resolve the step with the "
-                        "dispute's number.",
+                        f"The payment of tender {planned.tender.tender_id} of order {attempt.step_input.order_id} is "
+                        "disputed at the bank; refunding now could pay twice. Answer the dispute, then resolve the step "
+                        "with the dispute's number.",
                     )
                 case Settled() as settled:
-                    await self._settle(attempt, known, settled)
+                    await self._settle(attempt, reversal, settled)
                     return
 
     async def _read(self, attempt: Attempt, reference: str) -> Payment:
@@ -89,12 +89,12 @@ class PaymentActivities:
         try:
             return await self._gateway.read_payment(reference)
         except Unavailable as busy:
-            unknown = attempt.case.unknown_effects(attempt.step.target)
+            unknown = attempt.case.unknown_effects(attempt.step_input.target)
             if not unknown:
                 raise
             raise OutcomeUnknown(
-                f"It is unknown whether the refund of tender {attempt.step.target} was made: its answer was lost, and the "
-                f"gateway cannot be read ({busy.message}). Do not pay it another way before it was looked up.",
+                f"It is unknown whether the refund of tender {attempt.step_input.target} was made: its answer was lost, and "
+                f"the gateway cannot be read ({busy.message}). Do not pay it another way before it was looked up.",
                 retry_after=busy.retry_after,
             ) from None
 
@@ -105,14 +105,14 @@ class PaymentActivities:
         return payment
 
     async def _refund(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
-        key = attempt.step.key
+        key = attempt.step_input.key
         try:
             await attempt.make_effect(
                 key,
                 lambda: self._refund_once(planned, amount, key),
                 lambda refund: EffectAnswer(
                     refund.reference,
-                    facts=(RefundSeen(target=attempt.step.target, refund=refund),),
+                    facts=(RefundSeen(target=attempt.step_input.target, refund=refund),),
                     outcome=_outcome_of(refund),
                 ),
                 amount=amount,
@@ -133,7 +133,7 @@ class PaymentActivities:
                 f"The payment of tender {planned.tender.tender_id} changed meanwhile; it is read again."
             ) from None
 
-    async def _settle(self, attempt: Attempt, known: Reversal, settled: Settled) -> None:
+    async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
         if any(refund.status.has_failed for refund in settled.refunds):
             await self._add_failure_notice(attempt)
         detail = [f"released {settled.released}"] if settled.released else []
@@ -141,38 +141,40 @@ class PaymentActivities:
         if settled.covered and not settled.refunds:
             detail.append("given back earlier by others")
         seen = ReversalSeen(
-            target=attempt.step.target,
+            target=attempt.step_input.target,
             released=settled.released,
             covered=settled.covered,
             detail="; ".join(detail),
         )
-        await attempt.write(*refund_news(known, settled.refunds), seen)
+        await attempt.write(*refund_news(reversal, settled.refunds), seen)
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
         """The customer may have the money another way, unless the bank may pay it, and is written to once, however many
         refunds fail."""
         case = attempt.case
-        methods = () if case.reversal(attempt.step.target).disputed else case.terms.fallbacks
+        methods = () if case.reversal(attempt.step_input.target).disputed else case.terms.fallbacks
         failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods)
-        await self._book.add_notices(attempt.step.cancellation_id, attempt.step.order_id, [failed])
+        await self._book.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt) -> None:
-        step = attempt.step
-        known = attempt.case.reversal(step.target)
-        balance = await self._book.read_balance(step.order_id, step.target)
-        amount = min(known.outstanding, balance.refundable)
-        if amount and balance.made_under(str(step.key)) is None:
+        step_input = attempt.step_input
+        reversal = attempt.case.reversal(step_input.target)
+        balance = await self._book.read_balance(step_input.order_id, step_input.target)
+        amount = min(reversal.outstanding, balance.refundable)
+        if amount and balance.made_under(str(step_input.key)) is None:
             attempt.check_time()
-            await self._book.restore_balance(step.order_id, step.target, amount, key=step.key, run=attempt.run)
-        zero = Money.zero(known.due.currency)
-        detail = "put back on its balance" if amount or known.refunds else "given back earlier by others"
+            await self._book.restore_balance(
+                step_input.order_id, step_input.target, amount, key=step_input.key, run=attempt.run
+            )
+        zero = Money.zero(reversal.planned_total.currency)
+        detail = "put back on its balance" if amount or reversal.refunds else "given back earlier by others"
         await attempt.write(
-            ReversalSeen(target=step.target, released=zero, covered=known.outstanding - amount, detail=detail)
+            ReversalSeen(target=step_input.target, released=zero, covered=reversal.outstanding - amount, detail=detail)
         )
 
     async def _cancel_sale(self, attempt: Attempt, planned: PlannedTender) -> None:
         """The marketplace took the money and gives it back: what it does about our share is recorded."""
-        step = attempt.step
+        step_input = attempt.step_input
         plan, request = attempt.case.plan, attempt.case.request
         assert plan is not None
         assert request is not None
@@ -184,56 +186,63 @@ class PaymentActivities:
             SaleLine(line_id=line_id, quantity=quantity, cancelled_before=before[line_id])
             for line_id, quantity in units.items()
         ]
-        known = attempt.case.reversal(step.target)
+        reversal = attempt.case.reversal(step_input.target)
 
         def describe(refunds: tuple[Refund, ...]) -> EffectAnswer:
-            zero = Money.zero(known.due.currency)
+            zero = Money.zero(reversal.planned_total.currency)
             given = Money.total((refund.amount for refund in refunds if not refund.status.has_failed), zero.currency)
             detail = "cancelled at the marketplace, which refunds the buyer"
-            seen = ReversalSeen(target=step.target, released=zero, covered=max(known.due - given, zero), detail=detail)
-            return EffectAnswer(None, detail, (*refund_news(known, refunds), seen))
+            seen = ReversalSeen(
+                target=step_input.target,
+                released=zero,
+                covered=max(reversal.planned_total - given, zero),
+                detail=detail,
+            )
+            return EffectAnswer(None, detail, (*refund_news(reversal, refunds), seen))
 
         await attempt.make_effect(
-            step.key,
-            lambda: self._payments.sales(step.order_id).cancel(
-                planned.tender.reference, sold, request.reason, key=str(step.key)
+            step_input.key,
+            lambda: self._payments.sales(step_input.order_id).cancel(
+                planned.tender.reference, sold, request.reason, key=str(step_input.key)
             ),
             describe,
-            amount=known.outstanding,
+            amount=reversal.outstanding,
         )
 
     @activity.defn
-    async def give_store_credit(self, step: StepInput) -> Booked:
+    async def give_store_credit(self, step_input: StepInput) -> Booked:
         """Put what the tender cannot take back on the customer's store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
-        async with begin_attempt(self._register, step) as attempt:
-            owed = attempt.case.outstanding(step.target)
+        async with begin_attempt(self._register, step_input) as attempt:
+            owed = attempt.case.outstanding(step_input.target)
             if owed:
-                await self._book.restore_balance(step.order_id, step.target, owed, key=step.key, run=attempt.run)
+                await self._book.restore_balance(
+                    step_input.order_id, step_input.target, owed, key=step_input.key, run=attempt.run
+                )
             return await attempt.answer()
 
     @activity.defn
-    async def check_refund(self, step: StepInput) -> Booked:
+    async def check_refund(self, step_input: StepInput) -> Booked:
         """Read the refunds of one tender again, and whether the bank disputes the payment meanwhile. An effect whose
         outcome is unknown is looked up by its key."""
-        async with begin_attempt(self._register, step) as attempt:
-            known = attempt.case.reversal(step.target)
-            tender = known.planned.tender
+        async with begin_attempt(self._register, step_input) as attempt:
+            reversal = attempt.case.reversal(step_input.target)
+            tender = reversal.planned.tender
             if tender.kind not in KEPT_HERE:
-                payment = await self._payments.read(step.order_id, tender)
-                references = {refund.reference for refund in known.refunds}
-                made = await self._made_meanwhile(attempt, known.planned, payment)
-                ours = [r for r in payment.refunds if r.reference in references or r in made or _is_ours(r, step)]
-                facts = [*refund_news(known, ours), *_dispute_news(known, payment)]
+                payment = await self._payments.read(step_input.order_id, tender)
+                references = {refund.reference for refund in reversal.refunds}
+                made = await self._made_meanwhile(attempt, reversal.planned, payment)
+                ours = [r for r in payment.refunds if r.reference in references or r in made or _is_ours(r, step_input)]
+                facts = [*refund_news(reversal, ours), *_dispute_news(reversal, payment)]
                 facts += self._lookups(attempt, payment, made)
                 await attempt.write(*facts)
-                if any(refund.status.has_failed for refund in attempt.case.reversal(step.target).refunds):
+                if any(refund.status.has_failed for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt)
             return await attempt.answer()
 
     async def _made_meanwhile(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> tuple[Refund, ...]:
         """What effects of unknown outcome may have made where the provider knows no keys: a marketplace's refunds since
         the plan."""
-        unknown = attempt.case.unknown_effects(attempt.step.target)
+        unknown = attempt.case.unknown_effects(attempt.step_input.target)
         if not unknown:
             return ()
         await attempt.wait_for_quiet(unknown)
@@ -244,7 +253,7 @@ class PaymentActivities:
     def _lookups(self, attempt: Attempt, payment: Payment, made: Sequence[Refund]) -> list[Fact]:
         """What became of effects whose outcome nobody knows: found at the provider, or never made."""
         facts: list[Fact] = []
-        for key in attempt.case.unknown_effects(attempt.step.target):
+        for key in attempt.case.unknown_effects(attempt.step_input.target):
             found = payment.made_under(str(key)) or next(iter(made), None)
             voided = key.part == "void" and not payment.capturable
             outcome = _outcome_of(found) if found or not voided else EffectOutcome.DONE
@@ -253,11 +262,11 @@ class PaymentActivities:
         return facts
 
     @activity.defn
-    async def restore_payment(self, step: StepInput) -> Booked:
+    async def restore_payment(self, step_input: StepInput) -> Booked:
         """Compensation of reverse_payment and give_store_credit, whether they had their effect or not: first all that
         can be undone by itself. What a person has to collect is refused: REFUND_NOT_CANCELLABLE, NO_MANDATE; a person
         goes on then."""
-        async with begin_attempt(self._register, step) as attempt:
+        async with begin_attempt(self._register, step_input) as attempt:
             await self._restoring.restore(attempt)
             await attempt.end()
             return await attempt.answer()
@@ -269,24 +278,26 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
     return EffectOutcome.FAILED if failed else EffectOutcome.DONE
 
 
-def _is_ours(refund: Refund, step: StepInput) -> bool:
+def _is_ours(refund: Refund, step_input: StepInput) -> bool:
     key = EffectKey.read(refund.key)
-    return key is not None and key.is_same_step(EffectKey(step.cancellation_id, StepName.REVERSE_PAYMENT, step.target))
+    return key is not None and key.is_same_step(
+        EffectKey(step_input.cancellation_id, StepName.REVERSE_PAYMENT, step_input.target)
+    )
 
 
-def _found(known: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
+def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
     """What has come back already, where that is news: it counts, whatever becomes of the rest."""
-    facts = refund_news(known, refunds)
-    if released != known.released:
+    facts = refund_news(reversal, refunds)
+    if released != reversal.released:
         zero = Money.zero(released.currency)
         facts.append(
-            ReversalSeen(target=known.tender_id, released=released, covered=zero, detail=f"released {released}")
+            ReversalSeen(target=reversal.tender_id, released=released, covered=zero, detail=f"released {released}")
         )
     return facts
 
 
-def _dispute_news(known: Reversal, payment: Payment) -> list[Fact]:
+def _dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
     """Whether the bank disputes the payment, where that is news."""
-    if payment.disputed == known.disputed:
+    if payment.disputed == reversal.disputed:
         return []
-    return [DisputeSeen(target=known.tender_id, disputed=payment.disputed)]
+    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed)]

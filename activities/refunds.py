@@ -7,8 +7,6 @@ from activities.signatures import Booked, StepInput
 from domain.case import Case
 from domain.facts import EffectEnded, EffectOutcome
 from domain.money import Money
-from domain.order import TenderKind
-from domain.payment import RefundStatus
 from domain.reversal import Reversal
 from providers.order_book.port import Credit, CreditedTender, NewNotice, NoticeKind, OrderBook
 from providers.register.port import Register
@@ -28,42 +26,12 @@ def credit_of(case: Case) -> Credit | None:
         order_id=plan.order_id,
         total=total,
         tax=plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(plan.currency),
-        tenders=tuple(part for reversal in case.reversals for part in _parts(reversal)),
+        tenders=tuple(part for reversal in case.reversals for part in CreditedTender.of(reversal, reversal.refunds)),
     )
 
 
 def _credited(reversal: Reversal) -> Money:
-    return min(reversal.refunded, reversal.due - reversal.released - reversal.covered)
-
-
-def _parts(reversal: Reversal) -> list[CreditedTender]:
-    """One entry for each refund, with the provider's reference. A refund that failed is marked as such: it is no part of the
-    credit, and its settlement is taken back."""
-    kind = reversal.planned.tender.kind
-    refunds = [
-        CreditedTender(
-            tender_id=reversal.tender_id,
-            kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
-            amount=refund.amount,
-            reference=refund.reference,
-            settled=refund.status is RefundStatus.SUCCEEDED,
-            failed=refund.status.has_failed,
-        )
-        for refund in reversal.refunds
-    ]
-    by_hand = [
-        CreditedTender(
-            tender_id=reversal.tender_id,
-            kind=kind,
-            amount=hand.amount,
-            reference=hand.reference,
-            settled=True,
-            by_hand=hand.fact,
-        )
-        for hand in reversal.by_hand
-        if hand.amount
-    ]
-    return [*(part for part in refunds if part.failed), *by_hand, *(part for part in refunds if not part.failed)]
+    return min(reversal.refunded, reversal.planned_total - reversal.released - reversal.covered)
 
 
 def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
@@ -81,28 +49,28 @@ class RefundActivities:
         self._book = book
 
     @activity.defn
-    async def credit_refund(self, step: StepInput) -> Booked:
+    async def credit_refund(self, step_input: StepInput) -> Booked:
         """Issue the credit note over what goes back, and post what has settled. The customer is told that the refund has
         started, unless all of it has settled: then the end of the cancellation says so."""
-        async with begin_attempt(self._register, step) as attempt:
+        async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             credit = credit_of(case)
             if credit is None:
                 plan = case.plan
                 assert plan is not None
-                await self._book.skip_credit(step.order_id, plan.currency, key=step.key, run=attempt.run)
+                await self._book.skip_credit(step_input.order_id, plan.currency, key=step_input.key, run=attempt.run)
             else:
                 under_way = any(reversal.pending for reversal in case.reversals)
                 notices = refund_notice(case, NoticeKind.REFUND_STARTED) if under_way else []
-                await self._book.credit(credit, notices, key=step.key, run=attempt.run)
+                await self._book.credit(credit, notices, key=step_input.key, run=attempt.run)
             return await attempt.answer()
 
     @activity.defn
-    async def revoke_refund(self, step: StepInput) -> Booked:
+    async def revoke_refund(self, step_input: StepInput) -> Booked:
         """Compensation of credit_refund: contra transfers and a debit note, never a delete."""
-        async with begin_attempt(self._register, step) as attempt:
-            if await self._book.revoke_credit(step.order_id, key=step.key, run=attempt.run) is None:
+        async with begin_attempt(self._register, step_input) as attempt:
+            if await self._book.revoke_credit(step_input.order_id, key=step_input.key, run=attempt.run) is None:
                 await attempt.write(
-                    EffectEnded(key=step.key, outcome=EffectOutcome.DONE, detail="nothing was credited")
+                    EffectEnded(key=step_input.key, outcome=EffectOutcome.DONE, detail="nothing was credited")
                 )
             return await attempt.answer()

@@ -26,63 +26,63 @@ class RegisterActivities:
         self._policy = policy
 
     @activity.defn
-    async def take_up(self, step: StepInput) -> Booked:
+    async def take_up(self, step_input: StepInput) -> Booked:
         """Make this run the holder and read all facts: they replace what it knew. Refused: HELD_ELSEWHERE."""
-        return Booked(entries=await self._register.take_up(step.cancellation_id, this_run()))
+        return Booked(entries=await self._register.take_up(step_input.cancellation_id, this_run()))
 
     @activity.defn
-    async def record_decision(self, step: RecordDecision) -> Booked:
+    async def record_decision(self, step_input: RecordDecision) -> Booked:
         """Keep what somebody decided, or the process about itself, unless the books know why it is not possible: they may
         know more than the run. Refused: NOT_POSSIBLE; ORDER_NOT_FOUND when the run's own request is not of the order's
         owner: then nothing is written, and nothing of the order reaches the run."""
-        request = step.requested.request
+        request = step_input.requested.request
         # A run that knows entries has them from the books, which give them to the order's owner only.
-        if not step.known and await owned_order(self._book, request) is None:
-            raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(step.order_id))
+        if not step_input.last_seq and await owned_order(self._book, request) is None:
+            raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(step_input.order_id))
 
         def keep(case: Case) -> Sequence[Fact]:
-            kept = permit(case, step.said, step.order_id)
+            kept = permit(case, step_input.said, step_input.order_id)
             return [] if kept is None else [kept]
 
         try:
-            entries = await self._register.open(step.requested, this_run(), keep)
+            entries = await self._register.open(step_input.requested, this_run(), keep)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
-            found = await self._register.find(step.order_id, request.request_id)
+            found = await self._register.find(step_input.order_id, request.request_id)
             raise _refused(no, Booked(entries=found)) from None
-        return Booked(entries=tuple(entry for entry in entries if entry.seq > step.known))
+        return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
     @activity.defn
-    async def receive_request(self, step: ReceiveRequest) -> ReceivedRequest:
+    async def receive_request(self, step_input: ReceiveRequest) -> ReceivedRequest:
         """A further request for the order while this run's cancellation is under way. Its own cancellation may have
         ended: then its decision and result are the answer. The same scope joins. Any other scope is refused as under
         way: UNDER_WAY; the same id with other content: REQUEST_CONFLICT. A statutory withdrawal is kept, and carried
         out afterwards."""
-        request = step.request
+        request = step_input.request
         order = await owned_order(self._book, request)
         if order is None:
             return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
-        known = Case(await self._register.find_request(request.order_id, request.request_id))
+        case = Case(await self._register.find_request(request.order_id, request.request_id))
         deferred = await self._book.find_deferred(request.order_id, request.request_id)
-        if conflicts(request, known, deferred):
+        if conflicts(request, case, deferred):
             conflict = self._policy.conflict(request)
             raise Refused(ErrorCode.REQUEST_CONFLICT, conflict.sentence)
-        if known.ended:
-            return _ended(known, request)
-        opened = step.requested
+        if case.ended:
+            return _ended(case, request)
+        opened = step_input.requested
         under_way = Case(await self._register.find(request.order_id, opened.request.request_id))
         if under_way.ended:
-            raise self._under_way(step)
+            raise self._under_way(step_input)
         # A run whose own request is refused without the books opens nothing in its name: what it meets is sent again.
         refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
         joins = same_scope(order, under_way if under_way.request else Case.opened_by(opened), request)
         if refused or not joins:
             if request.reason is not ReasonCode.STATUTORY_WITHDRAWAL:
-                raise self._under_way(step)
-            await self._defer(step)
+                raise self._under_way(step_input)
+            await self._defer(step_input)
             return ReceivedRequest(entries=(), deferred=True)
         entries = await self._register.open(opened, this_run(), lambda case: self._join(case, request))
-        return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step.known))
+        return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
     def _join(self, case: Case, request: CancellationRequest) -> Sequence[Fact]:
         """A request whose reason asks for more than the first one's changes the decision, as long as nothing has gone
@@ -99,26 +99,28 @@ class RegisterActivities:
         plan = decided.plan.model_copy(update={"terms": terms})
         return [joined, Decided(decision=decided.decision, plan=plan, customer_id=decided.customer_id)]
 
-    def _under_way(self, step: ReceiveRequest) -> Refused:
+    def _under_way(self, step_input: ReceiveRequest) -> Refused:
         return Refused(
             ErrorCode.UNDER_WAY,
-            f"Another cancellation of order {step.order_id} is under way ({step.cancellation_id}). Ask again after "
-            f"{step.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+            f"Another cancellation of order {step_input.order_id} is under way ({step_input.cancellation_id}). Ask again "
+            f"after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
         )
 
-    async def _defer(self, step: ReceiveRequest) -> None:
+    async def _defer(self, step_input: ReceiveRequest) -> None:
         """The law wants its receipt acknowledged at once, with its time."""
-        notice = received_notice(Requested(request=step.request, at=step.received_at))
-        await self._book.defer_request(DeferredRequest(request=step.request, received_at=step.received_at), [notice])
+        notice = received_notice(Requested(request=step_input.request, at=step_input.received_at))
+        await self._book.defer_request(
+            DeferredRequest(request=step_input.request, received_at=step_input.received_at), [notice]
+        )
 
 
-def _ended(known: Case, request: CancellationRequest) -> ReceivedRequest:
+def _ended(case: Case, request: CancellationRequest) -> ReceivedRequest:
     """The answer to a request whose own cancellation has ended: the same decision and plan as the first time, with the
     result."""
-    assert known.ended is not None
-    assert known.decision is not None or known.roll_back_cause is not None
-    result = result_of(known, request.order_id, known.ended.outcome, known.ended.sentence, existing=True)
-    decided = known.decided
+    assert case.ended is not None
+    assert case.decision is not None or case.roll_back_cause is not None
+    result = result_of(case, request.order_id, case.ended.outcome, case.ended.sentence, existing=True)
+    decided = case.decided
     return ReceivedRequest(
         entries=(),
         decision=decided.decision if decided else None,
@@ -127,7 +129,7 @@ def _ended(known: Case, request: CancellationRequest) -> ReceivedRequest:
     )
 
 
-def _refused(no: NotPossible, known: Booked) -> Refused:
+def _refused(no: NotPossible, booked: Booked) -> Refused:
     refused = Refused(no.code, no.sentence)
-    refused.known = known
+    refused.booked = booked
     return refused

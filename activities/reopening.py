@@ -42,7 +42,7 @@ class Reopening:
             [Reopened(why=why, others=tuple(others)), *facts],
             failed,
             [notice] if failed else [],
-            seen=ended.known,
+            seen=ended.last_seq,
             run=run,
         )
 

@@ -25,10 +25,10 @@ class Restoring:
     async def restore(self, attempt: Attempt) -> None:
         """Refused with all that a person has to do at once: REFUND_NOT_CANCELLABLE, NO_MANDATE. Raises Unavailable
         while a refund is under way that cannot be cancelled: it may still fail."""
-        step, case = attempt.step, attempt.case
-        undone = case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step.target)
-        await attempt.wait_for_quiet(case.unknown_effects(step.target) or undone)
-        planned = case.reversal(step.target).planned
+        step_input, case = attempt.step_input, attempt.case
+        undone = case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step_input.target)
+        await attempt.wait_for_quiet(case.unknown_effects(step_input.target) or undone)
+        planned = case.reversal(step_input.target).planned
         left = await self._take_back_balances(attempt, undone)
         match planned.tender.kind:
             case TenderKind.MARKETPLACE:
@@ -37,21 +37,23 @@ class Restoring:
                 left += await self._restore_card(attempt, planned, undone)
             case _:
                 pass
-        known = case.reversal(step.target)
-        if known.given_by_us > known.collected:
-            left.append(_to_collect(attempt, known))
+        reversal = case.reversal(step_input.target)
+        if reversal.given_by_us > reversal.collected:
+            left.append(_to_collect(attempt, reversal))
         if left:
             code = next((no.code for no in left if no.code is not ErrorCode.NO_MANDATE), ErrorCode.NO_MANDATE)
             raise Refused(code, " ".join(no.message for no in left))
 
     async def _take_back_balances(self, attempt: Attempt, undone: Sequence[EffectKey]) -> list[Refused]:
         """What was spent meanwhile stays with the customer; the others are taken back all the same."""
-        step, left = attempt.step, []
+        step_input, left = attempt.step_input, []
         for n, key in enumerate(undone, start=1):
-            part = step.key.part_of(f"balance{n}")
+            part = step_input.key.part_of(f"balance{n}")
             attempt.check_time()
             try:
-                await self._book.take_back_balance(step.order_id, step.target, key=part, undoes=key, run=attempt.run)
+                await self._book.take_back_balance(
+                    step_input.order_id, step_input.target, key=part, undoes=key, run=attempt.run
+                )
             except Refused as spent:
                 if spent.code is not ErrorCode.REFUND_NOT_CANCELLABLE:
                     raise
@@ -60,17 +62,17 @@ class Restoring:
         return left
 
     async def _check_sale(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
-        sale = await self._payments.read(attempt.step.order_id, planned.tender)
+        sale = await self._payments.read(attempt.step_input.order_id, planned.tender)
         if planned.earlier is not None:
-            known = attempt.case.reversal(attempt.step.target)
+            reversal = attempt.case.reversal(attempt.step_input.target)
             made = [refund for refund in sale.refunds if refund.reference not in planned.earlier]
-            await attempt.write(*refund_news(known, made))
+            await attempt.write(*refund_news(reversal, made))
         if sale.refundable >= planned.counted:
             return []
         return [
             Refused(
                 ErrorCode.REFUND_NOT_CANCELLABLE,
-                f"Order {attempt.step.order_id} is cancelled at the marketplace, which cannot take that back. Agree "
+                f"Order {attempt.step_input.order_id} is cancelled at the marketplace, which cannot take that back. Agree "
                 "with the buyer on a new order there and resolve the step with its number.",
             )
         ]
@@ -81,13 +83,13 @@ class Restoring:
         payment = await self._gateway.read_payment(planned.tender.reference)
         # Numbered by the key that made it, so that one which is found later does not change the others' numbers.
         made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
-        await attempt.write(*refund_news(attempt.case.reversal(attempt.step.target), [*made.values()]))
+        await attempt.write(*refund_news(attempt.case.reversal(attempt.step_input.target), [*made.values()]))
         waits = [r for n, r in made.items() if r.status.under_way and not await self._cancel(attempt, r, n)]
         if waits:
             raise Unavailable(
                 f"{', '.join(f'{refund.amount} (refund {refund.reference})' for refund in waits)} of tender "
-                f"{attempt.step.target} of order {attempt.step.order_id} is under way to the customer and cannot be "
-                "cancelled any more. Collect nothing yet: it may still fail, and is looked at again.",
+                f"{attempt.step_input.target} of order {attempt.step_input.order_id} is under way to the customer and "
+                "cannot be cancelled any more. Collect nothing yet: it may still fail, and is looked at again.",
                 retry_after=attempt.case.terms.next_round.total_seconds(),
             )
         if planned.release and planned.release == planned.capturable and payment.released:
@@ -96,16 +98,18 @@ class Restoring:
 
     async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
         """False: the gateway does not cancel it any more. It is not asked again after it has said so."""
-        step, part = attempt.step, f"cancel{n}"
+        step_input, part = attempt.step_input, f"cancel{n}"
         answers = [_answer(attempt, key) for key in _parts(attempt, part)]
         if EffectOutcome.REFUSED in answers:
             return False
-        key = step.key.part_of(part)
+        key = step_input.key.part_of(part)
         try:
             await attempt.make_effect(
                 key,
                 lambda: self._gateway.cancel_refund(refund.reference, key=str(key)),
-                lambda after: EffectAnswer(after.reference, facts=(RefundSeen(target=step.target, refund=after),)),
+                lambda after: EffectAnswer(
+                    after.reference, facts=(RefundSeen(target=step_input.target, refund=after),)
+                ),
                 amount=refund.amount,
             )
         except Refused as no:
@@ -116,9 +120,9 @@ class Restoring:
 
     async def _reserve_again(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
         """What was released, once, whatever becomes of the rest; the order names the new payment from then on."""
-        step, reference = attempt.step, planned.tender.reference
+        step_input, reference = attempt.step_input, planned.tender.reference
         before = [key for key in _parts(attempt, "authorise") if _answer(attempt, key) is not EffectOutcome.REFUSED]
-        key = before[-1] if before else step.key.part_of("authorise")
+        key = before[-1] if before else step_input.key.part_of("authorise")
         done = attempt.case.outcome_of(key)
         new = done.reference if done and done.outcome is EffectOutcome.DONE else None
         now: Payment = await self._gateway.read_payment(reference)
@@ -126,8 +130,9 @@ class Restoring:
             return [
                 Refused(
                     ErrorCode.NO_MANDATE,
-                    f"{planned.release} of tender {step.target} of order {step.order_id} is reserved no more, and payment "
-                    f"{reference} still holds {now.refundable}: ask the customer for a new payment of {planned.release}.",
+                    f"{planned.release} of tender {step_input.target} of order {step_input.order_id} is reserved no more, "
+                    f"and payment {reference} still holds {now.refundable}: ask the customer for a new "
+                    f"payment of {planned.release}.",
                 )
             ]
         if new is None:
@@ -141,18 +146,18 @@ class Restoring:
             except Refused as no:
                 if no.code is not ErrorCode.NO_MANDATE:
                     raise
-                what = f"{planned.release} of tender {step.target} of order {step.order_id} is reserved no more."
+                what = f"{planned.release} of tender {step_input.target} of order {step_input.order_id} is reserved no more."
                 return [Refused(no.code, f"{what} {no.message}")]
             new = made.reference
         await self._book.replace_payment(
-            step.order_id, step.target, new, key=step.key.part_of("payment"), run=attempt.run
+            step_input.order_id, step_input.target, new, key=step_input.key.part_of("payment"), run=attempt.run
         )
         return []
 
 
 def _parts(attempt: Attempt, part: str) -> list[EffectKey]:
     """The keys of these further calls, of earlier rounds too."""
-    noted = attempt.case.all_keys_noted(StepName.RESTORE_PAYMENT, target=attempt.step.target)
+    noted = attempt.case.all_keys_noted(StepName.RESTORE_PAYMENT, target=attempt.step_input.target)
     return [key for key in noted if key.part == part]
 
 
@@ -161,14 +166,13 @@ def _answer(attempt: Attempt, key: EffectKey) -> EffectOutcome | None:
     return ended.outcome if ended else None
 
 
-def _to_collect(attempt: Attempt, known: Reversal) -> Refused:
+def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     """The very amount that is booked when a person says that they have collected it."""
-    gave = [f"{refund.amount} by refund {refund.reference}" for refund in known.standing]
-    gave += [f"{hand.amount} by hand ({hand.reference})" for hand in known.by_hand]
-    gone = (
-        f"{known.to_collect} of tender {attempt.step.target} of order {attempt.step.order_id} went back to the customer"
-    )
+    gave = [f"{refund.amount} by refund {refund.reference}" for refund in reversal.standing]
+    gave += [f"{hand.amount} by hand ({hand.reference})" for hand in reversal.by_hand]
+    of = attempt.step_input
+    gone = f"{reversal.to_collect} of tender {of.target} of order {of.order_id} went back to the customer"
     how = "collect it from the customer and resolve the step with the proof, such as the new payment's number"
-    if known.planned.tender.kind is TenderKind.MARKETPLACE and not known.by_hand:
+    if reversal.planned.tender.kind is TenderKind.MARKETPLACE and not reversal.by_hand:
         how = "the new order has to make up for it"
     return Refused(ErrorCode.REFUND_NOT_CANCELLABLE, f"{gone} ({', '.join(gave)}); {how}.")

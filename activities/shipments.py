@@ -21,32 +21,32 @@ class ShipmentActivities:
         self._labels = labels
         self._intercepts = intercepts
 
-    async def _find(self, step: StepInput) -> Shipment | None:
+    async def _find(self, step_input: StepInput) -> Shipment | None:
         """The shipment as it is now: the warehouse may have bought a label since the plan was made."""
-        order = await self._book.read_order(step.order_id)
-        return next((s for s in order.shipments if s.shipment_id == step.target), None)
+        order = await self._book.read_order(step_input.order_id)
+        return next((s for s in order.shipments if s.shipment_id == step_input.target), None)
 
-    async def _shipment(self, step: StepInput) -> Shipment:
-        found = await self._find(step)
+    async def _shipment(self, step_input: StepInput) -> Shipment:
+        found = await self._find(step_input)
         if found is None:
             raise Refused(
                 ErrorCode.SHIPMENT_NOT_STOPPABLE,
-                f"Order {step.order_id} has no shipment {step.target} any more; look at the order in the OMS.",
+                f"Order {step_input.order_id} has no shipment {step_input.target} any more; look at the order in the OMS.",
             )
         return found
 
     @activity.defn
-    async def stop_shipment(self, step: StepInput) -> Booked:
+    async def stop_shipment(self, step_input: StepInput) -> Booked:
         """Stop one shipment by where it is now: withdraw the pick, void the label, or ask for an intercept.
 
         A parcel that the carrier will not stop any more is an answer (`declined`), not a failure.
         """
-        async with begin_attempt(self._register, step) as attempt:
-            shipment = await self._shipment(step)
+        async with begin_attempt(self._register, step_input) as attempt:
+            shipment = await self._shipment(step_input)
             stop = await self._stop(attempt, shipment)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
-                await self._add_parcel_notice(step, shipment, stop)
+                await self._add_parcel_notice(step_input, shipment, stop)
             return await attempt.answer()
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -55,10 +55,12 @@ class ShipmentActivities:
             case NextStop.DEACTIVATE_GIFT_CARD:
                 return await self._deactivate(attempt, shipment)
             case NextStop.WITHDRAW_PICK:
-                step = attempt.step
+                step_input = attempt.step_input
                 attempt.check_time()
-                await self._book.withdraw_pick(step.order_id, step.target, key=step.key, run=attempt.run)
-                return Stop(shipment_id=step.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
+                await self._book.withdraw_pick(
+                    step_input.order_id, step_input.target, key=step_input.key, run=attempt.run
+                )
+                return Stop(shipment_id=step_input.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
             case NextStop.VOID_LABEL:
                 return await self._void(attempt, shipment)
             case NextStop.REQUEST_INTERCEPT:
@@ -67,10 +69,12 @@ class ShipmentActivities:
                 return stop
 
     async def _deactivate(self, attempt: Attempt, shipment: Shipment) -> Stop:
-        step = attempt.step
-        unused = await self._book.deactivate_gift_card(step.order_id, step.target, key=step.key, run=attempt.run)
+        step_input = attempt.step_input
+        unused = await self._book.deactivate_gift_card(
+            step_input.order_id, step_input.target, key=step_input.key, run=attempt.run
+        )
         return Stop(
-            shipment_id=step.target,
+            shipment_id=step_input.target,
             action=StopAction.DEACTIVATE_GIFT_CARD,
             status=StopStatus.STOPPED if unused else StopStatus.DECLINED,
             detail="deactivated" if unused else "used since it was bought",
@@ -80,7 +84,7 @@ class ShipmentActivities:
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
         label = shipment.label_reference
         assert label is not None
-        key = attempt.step.key.part_of("void")
+        key = attempt.step_input.key.part_of("void")
 
         def describe(status: LabelStatus) -> EffectAnswer:
             return EffectAnswer(label, status.replace("_", " "))
@@ -89,7 +93,7 @@ class ShipmentActivities:
         if status not in VOID:
             return await self._intercept_or_look(attempt, shipment)
         return Stop(
-            shipment_id=attempt.step.target,
+            shipment_id=attempt.step_input.target,
             action=StopAction.VOID_LABEL,
             status=StopStatus.STOPPED,
             detail=status.replace("_", " "),
@@ -108,18 +112,18 @@ class ShipmentActivities:
         number, label = shipment.tracking_number, shipment.label_reference
         assert number is not None
         assert label is not None
-        key = attempt.step.key.part_of("intercept")
+        key = attempt.step_input.key.part_of("intercept")
 
         def describe(answer: Intercept) -> EffectAnswer:
             return EffectAnswer(answer.reference, "accepted" if answer.accepted else f"declined: {answer.detail}")
 
         answer = await attempt.make_effect(
-            key, lambda: self._intercepts.request(number, key=str(attempt.step.key)), describe
+            key, lambda: self._intercepts.request(number, key=str(attempt.step_input.key)), describe
         )
 
         def stop(status: StopStatus, detail: str) -> Stop:
             return Stop(
-                shipment_id=attempt.step.target,
+                shipment_id=attempt.step_input.target,
                 action=StopAction.INTERCEPT,
                 status=status,
                 detail=detail,
@@ -133,24 +137,24 @@ class ShipmentActivities:
             return stop(StopStatus.COMING_BACK, "on its way back")
         return stop(StopStatus.DECLINED, answer.detail or "the carrier declined the intercept")
 
-    async def _add_parcel_notice(self, step: StepInput, shipment: Shipment, stop: Stop) -> None:
+    async def _add_parcel_notice(self, step_input: StepInput, shipment: Shipment, stop: Stop) -> None:
         """The customer sees the parcel's tracking too, and hears why it goes back, or that it does not."""
         stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
         if stopped or stop.status is StopStatus.DECLINED:
             notice = NewNotice(
                 kind=NoticeKind.PARCEL_STOPPED if stopped else NoticeKind.PARCEL_NOT_STOPPED,
-                about=step.target,
+                about=step_input.target,
                 lines=tuple(NoticeLine(line_id=part.line_id, quantity=part.quantity) for part in shipment.lines),
             )
-            await self._book.add_notices(step.cancellation_id, step.order_id, [notice])
+            await self._book.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
 
     @activity.defn
-    async def check_shipment(self, step: StepInput) -> Booked:
+    async def check_shipment(self, step_input: StepInput) -> Booked:
         """Read where a parcel is that was stopped: how its intercept ended, or whether it moves although its label
         was voided. Nothing is added as long as tracking says nothing new."""
-        async with begin_attempt(self._register, step) as attempt:
-            shipment = await self._shipment(step)
-            known = attempt.case.stop_of(step.target)
+        async with begin_attempt(self._register, step_input) as attempt:
+            shipment = await self._shipment(step_input)
+            known = attempt.case.stop_of(step_input.target)
             assert known is not None
             assert shipment.label_reference is not None
             tracking = await self._labels.track(shipment.label_reference)
@@ -162,59 +166,67 @@ class ShipmentActivities:
             if stop != known:
                 await attempt.write(StopSeen(stop=stop))
                 if stop.status is not StopStatus.MOVING:
-                    await self._add_parcel_notice(step, shipment, stop)
+                    await self._add_parcel_notice(step_input, shipment, stop)
             return await attempt.answer()
 
     @activity.defn
-    async def resume_shipment(self, step: StepInput) -> Booked:
+    async def resume_shipment(self, step_input: StepInput) -> Booked:
         """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in place of
         the voided one, or take the intercept back. What a person stopped is a person's to send on. Refused:
         STOP_NOT_UNDOABLE."""
-        async with begin_attempt(self._register, step) as attempt:
-            undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step.target)
+        async with begin_attempt(self._register, step_input) as attempt:
+            undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
             if undone:  # what never happened is not undone
                 await attempt.wait_for_quiet(undone)
-                shipment = await self._find(step)
+                shipment = await self._find(step_input)
                 if shipment is not None:
                     await self._resume(attempt, shipment)
-            if by_hand := attempt.case.stopped_by_hand(step.target):
+            if by_hand := attempt.case.stopped_by_hand(step_input.target):
                 raise Refused(
                     ErrorCode.STOP_NOT_UNDOABLE,
-                    f"Shipment {step.target} of order {step.order_id} was stopped by hand ({by_hand}), which only a person "
-                    "can take back: send it on, or ship the goods again, and resolve the step with a reference.",
+                    f"Shipment {step_input.target} of order {step_input.order_id} was stopped by hand ({by_hand}), which "
+                    "only a person can take back: send it on, or ship the goods again, and resolve the step with a "
+                    "reference.",
                 )
             await attempt.end()
             return await attempt.answer()
 
     async def _resume(self, attempt: Attempt, shipment: Shipment) -> None:
-        step, run = attempt.step, attempt.run
+        step_input, run = attempt.step_input, attempt.run
         if shipment.gift_card is not None:
-            for undoes in attempt.case.keys_noted(StepName.STOP_SHIPMENT, target=step.target):
-                await self._book.reactivate_gift_card(step.order_id, step.target, key=step.key, undoes=undoes, run=run)
+            for undoes in attempt.case.keys_noted(StepName.STOP_SHIPMENT, target=step_input.target):
+                await self._book.reactivate_gift_card(
+                    step_input.order_id, step_input.target, key=step_input.key, undoes=undoes, run=run
+                )
             return
         if shipment.label_reference is None:
-            await self._book.resume_pick(step.order_id, step.target, key=step.key, run=run)
+            await self._book.resume_pick(step_input.order_id, step_input.target, key=step_input.key, run=run)
             return
         label = shipment.label_reference
         tracking = await self._labels.track(label)
         if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
             new = await attempt.make_effect(
-                step.key.part_of("label"), lambda: self._labels.buy_again(label, key=str(step.key)), _bought
+                step_input.key.part_of("label"), lambda: self._labels.buy_again(label, key=str(step_input.key)), _bought
             )
             await self._book.relabel(
-                step.order_id, step.target, new.label_reference, new.tracking_number, key=step.key, run=run
+                step_input.order_id,
+                step_input.target,
+                new.label_reference,
+                new.tracking_number,
+                key=step_input.key,
+                run=run,
             )
             return
         if tracking.group in BACK:
-            raise _comes_back(step)
+            raise _comes_back(step_input)
         number = shipment.tracking_number
         if number and await self._intercepts.active(number):
-            key = step.key.part_of("intercept")
+            key = step_input.key.part_of("intercept")
             answer = await attempt.make_effect(
-                key, lambda: self._intercepts.cancel(number, key=str(step.key)), _taken_back
+                key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _taken_back
             )
             if not answer.accepted:
-                raise _comes_back(step)
+                raise _comes_back(step_input)
 
 
 def _bought(new: NewLabel) -> EffectAnswer:
@@ -225,9 +237,9 @@ def _taken_back(answer: Intercept) -> EffectAnswer:
     return EffectAnswer(answer.reference, "taken back" if answer.accepted else f"declined: {answer.detail}")
 
 
-def _comes_back(step: StepInput) -> Refused:
+def _comes_back(step_input: StepInput) -> Refused:
     return Refused(
         ErrorCode.STOP_NOT_UNDOABLE,
-        f"Shipment {step.target} of order {step.order_id} is on its way back and cannot be sent on; ship the goods again "
-        "and resolve the step with the new shipment's number.",
+        f"Shipment {step_input.target} of order {step_input.order_id} is on its way back and cannot be sent on; ship the "
+        "goods again and resolve the step with the new shipment's number.",
     )

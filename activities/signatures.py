@@ -27,17 +27,17 @@ Out = TypeVar("Out", bound=Value)
 class StepInput(Value):
     """What every step is given. `target` is the order, shipment or tender that it is about. `key` is the idempotency key of
     its effect; it is made in the workflow, from business ids, so that every attempt of every worker uses the same one.
-    `known` is the number of the last entry of the books that the run has."""
+    `last_seq` is the number of the last entry of the books that the run has."""
 
     cancellation_id: str
     order_id: str
     target: str
     key: EffectKey
-    known: int = 0
+    last_seq: int = 0
 
 
 class Booked(Value):
-    """The entries of the books above `known`, whoever wrote them."""
+    """The entries of the books above `last_seq`, whoever wrote them."""
 
     entries: tuple[Entry, ...]
 

@@ -41,11 +41,11 @@ class Payments:
                 return await self._book.read_balance(order_id, tender.tender_id)
 
 
-def refund_news(known: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
+def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
     """The refunds of a tender that are not known as they are now."""
-    before = {refund.reference: refund for refund in known.refunds}
+    before = {refund.reference: refund for refund in reversal.refunds}
     return [
-        RefundSeen(target=known.tender_id, refund=refund)
+        RefundSeen(target=reversal.tender_id, refund=refund)
         for refund in refunds
         if refund.reference not in before or before[refund.reference].status is not refund.status
     ]

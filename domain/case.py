@@ -107,7 +107,7 @@ class Case:
         return tuple(self._entries)
 
     @property
-    def known(self) -> int:
+    def last_seq(self) -> int:
         """The number of the last entry from the books."""
         return max(self._seen, default=0)
 
@@ -138,7 +138,7 @@ class Case:
 
     def conflicts_with(self, request: CancellationRequest) -> bool:
         """Whether its id was used before, with other content."""
-        return any(request.request_id == known.request_id and request != known for known in self.requests)
+        return any(request.request_id == earlier.request_id and request != earlier for earlier in self.requests)
 
     @property
     def requested_at(self) -> datetime | None:

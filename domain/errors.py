@@ -44,7 +44,7 @@ class ErrorCode(StrEnum):
 
 
 class StepError(Exception):
-    """A counterpart's answer that the process has to deal with. `known`: what the books have learnt all the same."""
+    """A counterpart's answer that the process has to deal with. `booked`: what the books have learnt all the same."""
 
     code: ErrorCode
 
@@ -52,7 +52,7 @@ class StepError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.known: object = None
+        self.booked: object = None
 
 
 class Refused(StepError):

@@ -58,7 +58,7 @@ def permit(case: Case, said: Written, order_id: str) -> Written | None:
 
     Raises NotPossible.
     """
-    if repeats(case, said):
+    if is_repetition(case, said):
         return None
     _check_open(case, order_id)
     match said:
@@ -86,7 +86,7 @@ def permit(case: Case, said: Written, order_id: str) -> Written | None:
     return said
 
 
-def repeats(case: Case, said: Written) -> bool:
+def is_repetition(case: Case, said: Written) -> bool:
     """Whether the same person has said the same since it was last asked. An order to try again is a new one each time."""
     if isinstance(said, RetryOrdered):
         return False

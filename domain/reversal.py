@@ -101,7 +101,7 @@ class Reversal(Value):
         return self.planned.tender.kind is TenderKind.CARD and bool(self.pending)
 
     @property
-    def due(self) -> Money:
+    def planned_total(self) -> Money:
         """What the plan gives back to this tender."""
         return self.planned.refund + self.planned.release
 
@@ -109,7 +109,7 @@ class Reversal(Value):
     def outstanding(self) -> Money:
         """What is still owed to the customer on this tender. What is on its way counts as given."""
         given = self._total(self.released, self.covered, self.waived, self.refunded)
-        return max(self.due - given, self._total())
+        return max(self.planned_total - given, self._total())
 
     @property
     def pending(self) -> Money:
@@ -120,7 +120,7 @@ class Reversal(Value):
         """What the customer has got beyond what is due to them, from whomever, and nobody has collected."""
         arrived = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
         given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
-        return max(given - self.due - self.collected, self._total())
+        return max(given - self.planned_total - self.collected, self._total())
 
     def is_store_credit(self, refund: Refund) -> bool:
         """Whether this one of its refunds went to the customer's store credit in the tender's place."""
@@ -146,37 +146,37 @@ class Reversal(Value):
 
 def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
     """What has come back to one tender so far."""
-    known = Reversal.begin(planned)
-    tender_id = known.tender_id
+    reversal = Reversal.begin(planned)
+    tender_id = reversal.tender_id
     refunds: dict[str, Refund] = {}
     for entry in entries:
-        known = known.model_copy(update={"refunds": tuple(refunds.values())})
+        reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
         match entry.fact:
             case ReversalSeen(target=target, released=released, covered=covered, detail=detail) if target == tender_id:
-                update = {"released": released, "covered": known.covered + covered, "detail": detail}
-                known = known.model_copy(update=update)
+                update = {"released": released, "covered": reversal.covered + covered, "detail": detail}
+                reversal = reversal.model_copy(update=update)
             case RefundSeen(target=target, refund=refund) if target == tender_id:
                 refunds[refund.reference] = refund
             case DisputeSeen(target=target, disputed=disputed) if target == tender_id:
-                known = known.model_copy(update={"disputed": disputed})
+                reversal = reversal.model_copy(update={"disputed": disputed})
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None
             ):
-                known = _settled(known, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
+                reversal = _settled(reversal, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
             case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
-                known = known.model_copy(update={"collected": known.collected + known.overpaid})
+                reversal = reversal.model_copy(update={"collected": reversal.collected + reversal.overpaid})
             case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:
-                known = known.model_copy(update={"waived": known.waived + known.outstanding})
+                reversal = reversal.model_copy(update={"waived": reversal.waived + reversal.outstanding})
             case _:
                 pass
-    return known.model_copy(update={"refunds": tuple(refunds.values())})
+    return reversal.model_copy(update={"refunds": tuple(refunds.values())})
 
 
-def _settled(known: Reversal, step: StepName, hand: ByHand) -> Reversal:
+def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:
     """Money that a person moved: to the customer, or back from them."""
     if step in MONEY_STEPS:
-        return known.model_copy(update={"by_hand": (*known.by_hand, hand)})
-    return known.model_copy(update={"collected": known.collected + hand.amount})
+        return reversal.model_copy(update={"by_hand": (*reversal.by_hand, hand)})
+    return reversal.model_copy(update={"collected": reversal.collected + hand.amount})
 
 
 def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | None:
@@ -258,14 +258,14 @@ class Settled:
 NextReversal = Void | MakeRefund | NotYet | Disputed | Settled
 
 
-def next_reversal(known: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
+def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
     """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
 
     `key` is the effect's: what was made under a key of the same step, by an earlier attempt or a run that was lost, counts.
     """
-    planned = known.planned
-    zero = Money.zero(known.due.currency)
-    released = _released(known, payment)
+    planned = reversal.planned
+    zero = Money.zero(reversal.planned_total.currency)
+    released = _released(reversal, payment)
     if isinstance(released, Void):
         return released
     if payment.capturing:
@@ -273,12 +273,12 @@ def next_reversal(known: Reversal, payment: Payment, key: EffectKey) -> NextReve
             f"The gateway is still taking {payment.capturing} of tender {planned.tender.tender_id}; it is refunded "
             "once taken."
         )
-    counted = _counted(known, payment, key)
+    counted = _counted(reversal, payment, key)
     found = {refund.reference for refund in payment.refunds}
     elsewhere = (
-        refund.amount for refund in known.refunds if refund.reference not in found and not refund.status.has_failed
+        refund.amount for refund in reversal.refunds if refund.reference not in found and not refund.status.has_failed
     )
-    owed = known.due - released - known.covered - known.waived - known.given_by_hand
+    owed = reversal.planned_total - released - reversal.covered - reversal.waived - reversal.given_by_hand
     owed -= Money.total(elsewhere, zero.currency) + Money.total((refund.amount for refund in counted), zero.currency)
     theirs = _made_by_others(planned, payment, owed, counted)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
@@ -293,19 +293,19 @@ def next_reversal(known: Reversal, payment: Payment, key: EffectKey) -> NextReve
     return action(amount=amount, released=released, found=(*theirs, *counted))
 
 
-def _released(known: Reversal, payment: Payment) -> Money | Void:
+def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     """What is released of the reservation, where the plan wants any of it released.
 
     A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
     reserved any more nor captured since was released with that capture.
     """
-    planned = known.planned
+    planned = reversal.planned
     zero = Money.zero(planned.release.currency)
     if not planned.release:
         return zero
     captured_since = max(_captured_since(planned, payment), zero)
     if planned.release < planned.capturable:
-        return max(min(planned.release, planned.capturable - captured_since), known.released, zero)
+        return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
     if payment.capturable:
         return Void(payment.capturable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
@@ -320,15 +320,15 @@ def _captured_since(planned: PlannedTender, payment: Payment) -> Money:
     return payment.captured - (planned.counted + refunded_before)
 
 
-def _counted(known: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
+def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
     """Refunds at the gateway that count for this tender and have not failed: those of this step, under whatever number, and
     others' that were taken over before."""
-    known_references = {refund.reference for refund in known.refunds}
+    references = {refund.reference for refund in reversal.refunds}
     return tuple(
         refund
         for refund in payment.refunds
         if not refund.status.has_failed
-        and (refund.reference in known_references or ((ours := EffectKey.read(refund.key)) and ours.is_same_step(key)))
+        and (refund.reference in references or ((ours := EffectKey.read(refund.key)) and ours.is_same_step(key)))
     )
 
 

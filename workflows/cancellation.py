@@ -37,10 +37,10 @@ from domain.step import StepName
 from workflows import steps
 from workflows.approval import Approval
 from workflows.decisions import Decisions, Steering
-from workflows.goods import Goods
+from workflows.goods import GoodsSteps
 from workflows.journal import Journal
 from workflows.messages import update
-from workflows.money import Reversals
+from workflows.money import MoneySteps
 from workflows.requests import Requests
 from workflows.saga import shield_from_cancellation
 from workflows.step_runner import RollBack, StepRunner, Superseded, TakenOver
@@ -61,8 +61,8 @@ class CancellationWorkflow:
         self.requests = Requests(self.case, requested, self.journal)
         self.runner = StepRunner(self.case, request.order_id, self.decisions, self.journal)
         self.approval = Approval(request.order_id, self.runner, self.decisions, self.journal)
-        self.goods = Goods(request.order_id, self.runner)
-        self.reversals = Reversals(request.order_id, self.runner)
+        self.goods_steps = GoodsSteps(request.order_id, self.runner)
+        self.money_steps = MoneySteps(request.order_id, self.runner)
 
     @workflow.run
     async def run(self, request: CancellationRequest) -> CancellationResult:
@@ -96,16 +96,16 @@ class CancellationWorkflow:
                 return self.end()
             await self.runner.raise_if_rolling_back()
             await self.approval.wait_for_approval(Gate.BEFORE_STOPPING)
-            await self.goods.stop_shipments()
+            await self.goods_steps.stop_shipments()
             await self.approval.wait_for_approval(Gate.BEFORE_REVERSING)
-            await self.goods.recheck_voided_labels()
-            await self.reversals.reverse_payments()
-            await self.reversals.credit_refund()
-            await self.goods.recheck_voided_labels()
+            await self.goods_steps.recheck_voided_labels()
+            await self.money_steps.reverse_payments()
+            await self.money_steps.credit_refund()
+            await self.goods_steps.recheck_voided_labels()
             await self.close_order()
             if not self.case.ended:
-                await self.reversals.settle()
-                await self.goods.recheck_voided_labels()
+                await self.money_steps.settle()
+                await self.goods_steps.recheck_voided_labels()
                 await self.close_cancellation()
             return self.end()
         except RollBack:
@@ -114,7 +114,7 @@ class CancellationWorkflow:
     async def verify_order(self) -> None:
         """The decision and the plan are in the books, and the order is held; or it is over: refused, or known to have
         ended."""
-        if self.case.decided and self.case.known:
+        if self.case.decided and self.case.last_seq:
             return  # taken up in the middle
         order_id = self.request.order_id
         look_again = self.runner.has_heard  # an event started the run: the order's cancellation may be over
@@ -149,7 +149,7 @@ class CancellationWorkflow:
         self.journal.show_details()
         for step, target in self.case.steps_to_undo():
             await self.undo(step, target)
-        if self.case.known:
+        if self.case.last_seq:
             await self.undo(StepName.VERIFY_ORDER, self.request.order_id)  # its last fact is the end
         else:
             self.case.begin(Ended(outcome=cause.outcome, sentence=cause.sentence), workflow.now())

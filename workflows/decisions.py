@@ -38,7 +38,7 @@ from domain.messages import (
     RetryStep,
     Withdraw,
 )
-from domain.permissions import NotPossible, permit, repeats
+from domain.permissions import NotPossible, is_repetition, permit
 from domain.step import StepName
 from domain.terms import RefundMethod
 from workflows.steps import run_local_first
@@ -120,7 +120,7 @@ class Decisions:
         """The validator of every steering update. Raises ApplicationError with a sentence for the sender."""
         try:
             said = self._said(message)
-            if repeats(self._known, said):
+            if is_repetition(self._known, said):
                 return
             if isinstance(said, Chosen):  # what is not offered at all is said first
                 permit(self._known, said, self._order_id)
@@ -132,9 +132,9 @@ class Decisions:
     async def accept(self, message: Steering) -> None:
         """The handler of every steering update. Raises ApplicationError when the books refuse it."""
         said = self._said(message)
-        if repeats(self._known, said):
+        if is_repetition(self._known, said):
             await self.wait_until_recorded()
-            if not repeats(self._case, said):  # the books refused the first one
+            if not is_repetition(self._case, said):  # the books refused the first one
                 raise ApplicationError("The same was said a moment ago and was refused.", type=ErrorCode.NOT_POSSIBLE)
             return
         question = self._question_of(said)
@@ -164,7 +164,7 @@ class Decisions:
             order_id=self._order_id,
             target=self._order_id,
             key=EffectKey(case.cancellation_id, StepName.RECORD_DECISION, self._order_id),
-            known=case.known,
+            last_seq=case.last_seq,
             requested=self._requested,
             said=said,
         )

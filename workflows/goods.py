@@ -18,7 +18,7 @@ from workflows.step_runner import NoAnswer, StepRunner, Watch
 from workflows.steps import Step
 
 
-class Goods:
+class GoodsSteps:
     """The steps that a carrier, the warehouse or a gift card's account carries out."""
 
     def __init__(self, order_id: str, runner: StepRunner) -> None:

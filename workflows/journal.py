@@ -115,9 +115,9 @@ class Journal:
         """In the memo, which lists show: the one that the books know, where it is not the one that the request would have
         opened. None: the request was refused, and no book keeps it."""
         case = self._case
-        if not case.known and not case.ended:
+        if not case.last_seq and not case.ended:
             return
-        known = case.cancellation_id if case.known else None
+        known = case.cancellation_id if case.last_seq else None
         if workflow.memo_value("cancellation_id", None, type_hint=str) != known:
             workflow.upsert_memo({"cancellation_id": known})
 

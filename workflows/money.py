@@ -12,7 +12,7 @@ from workflows.decisions import Answer
 from workflows.step_runner import NoAnswer, StepRunner, Watch
 
 
-class Reversals:
+class MoneySteps:
     """The steps that gateway, marketplace and books carry out."""
 
     def __init__(self, order_id: str, runner: StepRunner) -> None:

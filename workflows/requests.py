@@ -53,7 +53,7 @@ class Requests:
 
     def _was_refused_unbooked(self, request: CancellationRequest) -> bool:
         """A decision that no book keeps (an unknown order, say) is this run's own answer to its own request."""
-        return request == self._own and self._case.known == 0
+        return request == self._own and self._case.last_seq == 0
 
     def _answers_ended(self, request: CancellationRequest) -> bool:
         """The run began with this request, and found a cancellation that is over."""
@@ -73,12 +73,12 @@ class Requests:
         if ended is not None and decided is None:
             raise ApplicationError(ended.sentence, type=ErrorCode.ROLLED_BACK)
         joined = case.request is not None and request.request_id != case.request.request_id
-        known = request in case.requests or case.known == 0
+        known = request in case.requests or case.last_seq == 0
         decision = decided.decision if decided else None
         if decision is not None and not known:
             decision = existing_decision(decision, request.order_id)
         result = None
-        if ended is not None and case.known:
+        if ended is not None and case.last_seq:
             result = result_of(case, request.order_id, ended.outcome, ended.sentence, existing=True)
         return Receipt(
             cancellation_id=case.cancellation_id,
@@ -99,7 +99,7 @@ class Requests:
             order_id=order_id,
             target=order_id,
             key=EffectKey(case.cancellation_id, StepName.RECEIVE_REQUEST, order_id),
-            known=case.known,
+            last_seq=case.last_seq,
             requested=self._requested,
             request=request,
             received_at=received_at,

@@ -149,7 +149,7 @@ class StepRunner:
             order_id=self._order_id,
             target=target,
             key=case.key_of(step.name, target),
-            known=case.known,
+            last_seq=case.last_seq,
             **more,
         )
         answer = await attempt_step(step, target, step_input)
@@ -372,7 +372,7 @@ class StepRunner:
                 await self._decisions.record(ordered)
             except ApplicationError as refused:
                 if refused.type == ErrorCode.HELD_ELSEWHERE:
-                    if self.case.known:
+                    if self.case.last_seq:
                         raise Superseded from None
                     self.case.begin(ordered, workflow.now())  # this run has written nothing, so it just ends
                 elif refused.type not in {ErrorCode.NOT_POSSIBLE, ErrorCode.ORDER_NOT_FOUND}:

@@ -15,7 +15,6 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import SettledByHand
 from domain.money import Money
 from domain.order import TenderKind
-from domain.payment import RefundStatus
 from domain.step import StepName
 from providers.order_book.columns import LedgerAccount
 from providers.order_book.port import CreditedTender
@@ -109,44 +108,13 @@ async def collect(session: AsyncSession, case: Case) -> None:
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
     """What the customer has got although everything was undone. Refunds of others are none of ours, unless a person has
     collected them."""
-    for tender in given_of(case, theirs=False):
-        if tender.failed:
-            await take_settlement_back(session, case.cancellation_id, tender)
-        else:
-            await settle(session, case.cancellation_id, tender)
-
-
-def given_of(case: Case, *, theirs: bool = True) -> Sequence[CreditedTender]:
-    """What each tender got back, with what has failed since, for the ledger. Without `theirs`, the refunds of others are
-    left out where nobody collected anything."""
-    found: list[CreditedTender] = []
     for reversal in case.reversals:
-        kind = reversal.planned.tender.kind
-        found += [
-            CreditedTender(
-                tender_id=reversal.tender_id,
-                kind=kind,
-                amount=hand.amount,
-                reference=hand.reference,
-                settled=True,
-                by_hand=hand.fact,
-            )
-            for hand in reversal.by_hand
-            if hand.amount
-        ]
-        found += [
-            CreditedTender(
-                tender_id=reversal.tender_id,
-                kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
-                amount=refund.amount,
-                reference=refund.reference,
-                settled=refund.status is RefundStatus.SUCCEEDED,
-                failed=refund.status.has_failed,
-            )
-            for refund in reversal.refunds
-            if theirs or refund.key or reversal.collected
-        ]
-    return found
+        counted = [refund for refund in reversal.refunds if refund.key or reversal.collected]
+        for tender in CreditedTender.of(reversal, counted):
+            if tender.failed:
+                await take_settlement_back(session, case.cancellation_id, tender)
+            else:
+                await settle(session, case.cancellation_id, tender)
 
 
 def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:

@@ -6,7 +6,7 @@ the run that holds the cancellation; for any other run it raises `NotTheHolder` 
 when the database cannot be reached, before anything is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -17,9 +17,10 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import Outcome
-from domain.payment import Payment, Refund
+from domain.payment import Payment, Refund, RefundStatus
 from domain.policy import CustomerHistory
 from domain.request import CancellationRequest
+from domain.reversal import Reversal
 from domain.terms import RefundMethod
 
 
@@ -94,6 +95,36 @@ class CreditedTender(Value):
     settled: bool
     by_hand: int | None = None
     failed: bool = False
+
+    @classmethod
+    def of(cls, reversal: Reversal, refunds: Iterable[Refund]) -> "tuple[CreditedTender, ...]":
+        """One for each of these refunds and for each payment by hand. What failed comes first, so that its contra transfer
+        is posted before what was given in its place."""
+        tender_id, kind = reversal.tender_id, reversal.planned.tender.kind
+        parts = [
+            cls(
+                tender_id=tender_id,
+                kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
+                amount=refund.amount,
+                reference=refund.reference,
+                settled=refund.status is RefundStatus.SUCCEEDED,
+                failed=refund.status.has_failed,
+            )
+            for refund in refunds
+        ]
+        by_hand = [
+            cls(
+                tender_id=tender_id,
+                kind=kind,
+                amount=hand.amount,
+                reference=hand.reference,
+                settled=True,
+                by_hand=hand.fact,
+            )
+            for hand in reversal.by_hand
+            if hand.amount
+        ]
+        return (*(p for p in parts if p.failed), *by_hand, *(p for p in parts if not p.failed))
 
 
 class Credit(Value):

@@ -66,7 +66,7 @@ class Begun:
             order_id=self.cancellation.order_id,
             target=target,
             key=case.key_of(name, target),
-            known=case.known,
+            last_seq=case.last_seq,
         )
 
 

@@ -95,7 +95,7 @@ def acting(
 
 async def since(begun: Begun, step: StepInput) -> list[Fact]:
     """What the books have learnt since the run ordered the step."""
-    return [entry.fact for entry in await begun.register.read(begun.cancellation_id, after=step.known)]
+    return [entry.fact for entry in await begun.register.read(begun.cancellation_id, after=step.last_seq)]
 
 
 def noted(step: StepInput) -> EffectNoted:
@@ -115,10 +115,10 @@ async def test_an_effect_is_noted_before_the_provider_is_called_and_its_outcome_
     answer = await attempt(acting(begun, provider), step)
 
     [known] = provider.known_at_call
-    assert [entry.fact for entry in known.entries[step.known :]] == [noted(step)]
+    assert [entry.fact for entry in known.entries[step.last_seq :]] == [noted(step)]
     done = ended(step, EffectOutcome.DONE, "made", "re_1")
     assert await since(begun, step) == [noted(step), RefundSeen(target="T1", refund=REFUND), done]
-    assert answer.entries == await begun.register.read(begun.cancellation_id, after=step.known)
+    assert answer.entries == await begun.register.read(begun.cancellation_id, after=step.last_seq)
 
 
 @pytest.mark.parametrize(
@@ -141,15 +141,15 @@ async def test_a_lost_answer_and_a_refusal_are_kept_and_the_run_hears_of_them(
     assert raised.value is answer
     assert len(provider.known_at_call) == 1
     assert await since(begun, step) == [noted(step), ended(step, outcome, answer.message)]
-    assert heard(raised.value) == await begun.register.read(begun.cancellation_id, after=step.known)
+    assert heard(raised.value) == await begun.register.read(begun.cancellation_id, after=step.last_seq)
     case = await begun.case()
     assert bool(case.unknown_effects("T1")) is (outcome is EffectOutcome.UNKNOWN)
     assert (case.key_of(step.key.step, "T1") == step.key) is (outcome is EffectOutcome.UNKNOWN)
 
 
 def heard(error: StepError) -> tuple[Entry, ...]:
-    assert isinstance(error.known, Booked)
-    return error.known.entries
+    assert isinstance(error.booked, Booked)
+    return error.booked.entries
 
 
 @pytest.mark.parametrize("failure", [Unavailable("The gateway is busy."), RuntimeError("a bug")], ids=["busy", "bug"])
@@ -187,7 +187,7 @@ async def test_a_late_attempt_calls_no_provider(begun: Begun) -> None:
 
     assert "held up" in late.value.message
     assert provider.known_at_call == []
-    assert heard(late.value) == await begun.register.read(begun.cancellation_id, after=step.known)
+    assert heard(late.value) == await begun.register.read(begun.cancellation_id, after=step.last_seq)
 
 
 async def test_a_late_attempt_moves_no_money_and_the_next_one_does_it_once(

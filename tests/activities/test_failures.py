@@ -91,8 +91,8 @@ async def test_a_counterparts_answer_keeps_its_code_sentence_and_time(error: Ste
 
 async def test_what_the_books_have_learnt_goes_with_the_answer() -> None:
     error = Unavailable("The gateway is busy.")
-    error.known = Booked(entries=())
-    assert (await failure_of(error)).details == (error.known,)
+    error.booked = Booked(entries=())
+    assert (await failure_of(error)).details == (error.booked,)
 
 
 @pytest.mark.parametrize(

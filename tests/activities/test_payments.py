@@ -47,7 +47,7 @@ async def reverse(payments: PaymentActivities, begun: Begun) -> Reversal:
     step = await begun.step(StepName.REVERSE_PAYMENT)
     answer = await attempt(payments.reverse_payment, step)
     case = await begun.case()
-    assert answer.entries == case.entries[step.known :]
+    assert answer.entries == case.entries[step.last_seq :]
     return case.reversal("T1")
 
 

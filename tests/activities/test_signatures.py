@@ -34,7 +34,7 @@ def test_the_worker_hosts_the_step_with_the_same_input_and_result(
     found = [getattr(host, signature.name) for host in HOSTS if hasattr(host, signature.name)]
     assert len(found) == 1
     hints = typing.get_type_hints(found[0])
-    assert hints["step"] is signature.input
+    assert hints["step_input"] is signature.input
     assert hints["return"] is signature.output
 
 
@@ -56,5 +56,5 @@ def test_only_steps_before_the_pivot_roll_back_on_a_refusal() -> None:
 
 
 def test_every_step_input_carries_the_key_of_its_effect() -> None:
-    assert set(signatures.StepInput.model_fields) == {"cancellation_id", "order_id", "target", "key", "known"}
+    assert set(signatures.StepInput.model_fields) == {"cancellation_id", "order_id", "target", "key", "last_seq"}
     assert all(issubclass(signature.input, signatures.StepInput) for signature in SIGNATURES)

@@ -76,7 +76,7 @@ class Books:
         self.case = case
 
     def write(self, *facts: Fact) -> None:
-        self.case.add(*entries(facts, after=self.case.known))
+        self.case.add(*entries(facts, after=self.case.last_seq))
 
 
 def reverse(books: Books, gateway: Gateway, *, loses_answer: bool = False) -> NotYet | Disputed | Settled | None:

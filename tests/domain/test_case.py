@@ -62,7 +62,7 @@ def test_an_entry_that_is_there_already_is_not_added_again() -> None:
     before = case.entries
     case.add(*before)
     assert case.entries == before
-    assert case.known == len(before)
+    assert case.last_seq == len(before)
 
 
 def test_the_runs_own_idea_of_who_asked_gives_way_to_the_books() -> None:
@@ -348,7 +348,7 @@ def test_a_choice_holds_until_another_try_is_ordered_or_fails() -> None:
 def test_a_cancellation_that_was_opened_again_has_not_ended() -> None:
     case = opened(PLAN, OrderClosed(), OVER)
     assert case.ended == OVER
-    case.add(*entries([Reopened(why="A parcel moves.")], after=case.known))
+    case.add(*entries([Reopened(why="A parcel moves.")], after=case.last_seq))
     assert case.ended is None
     assert case.ever_closed
 

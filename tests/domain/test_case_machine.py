@@ -235,7 +235,7 @@ class CaseMachine(CaseRules):
         for tender_id, purse in self.model.purses.items():
             reversal = case.reversal(tender_id)
             counted = (purse.due, purse.outstanding, purse.pending, purse.overpaid, purse.disputed)
-            derived = (reversal.due, reversal.outstanding, reversal.pending, reversal.overpaid)
+            derived = (reversal.planned_total, reversal.outstanding, reversal.pending, reversal.overpaid)
             assert (*(amount.amount for amount in derived), reversal.disputed) == counted, f"the money of {tender_id}"
             assert reversal.outstanding >= Money.zero("USD")
             assert reversal.given_by_hand == usd(purse.by_hand), "what was paid by hand"

@@ -29,9 +29,9 @@ from domain.permissions import (
     NotPossible,
     NotTheHolder,
     check_holder,
+    is_repetition,
     may_see,
     permit,
-    repeats,
 )
 from domain.policy import Gate
 from domain.request import Actor, ActorKind, CancellationRequest
@@ -264,7 +264,7 @@ def test_the_same_said_again_by_the_same_person_is_kept_already(said: Written) -
 
 def test_another_try_is_a_new_one_each_time() -> None:
     again = RetryOrdered(step=REVERSE, target="T1", by=CLERK)
-    assert not repeats(opened(PLAN, again), again)
+    assert not is_repetition(opened(PLAN, again), again)
 
 
 def test_a_choice_that_led_nowhere_can_be_made_again() -> None:

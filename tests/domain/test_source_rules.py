@@ -63,15 +63,6 @@ def assigned_attributes(node: ast.AST) -> Iterable[ast.Attribute]:
     return [n for n in inner if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
 
 
-def is_part(node: ast.AST, attribute: ast.Attribute) -> bool:
-    """`self.goods = Goods(…)`: the workflow's part that does the business, and no status."""
-    return (
-        isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) == attribute.attr.capitalize()
-    )
-
-
 def is_set_by_name(node: ast.AST) -> bool:
     """`setattr(x, "goods", …)`, `object.__setattr__(…)` or `model_copy(update={"goods": …})`."""
     if not isinstance(node, ast.Call) or ast.unparse(node.func).rsplit(".", maxsplit=1)[-1] not in {
@@ -89,7 +80,7 @@ def test_what_is_derived_is_assigned_nowhere(path: Path) -> None:
         place(path, attribute)
         for node in nodes(path)
         for attribute in assigned_attributes(node)
-        if attribute.attr in DERIVED and not is_part(node, attribute)
+        if attribute.attr in DERIVED
     ]
     found += [place(path, node) for node in nodes(path) if isinstance(node, ast.Call) and is_set_by_name(node)]
     assert not found, "goods, money, paper and past_pivot follow from the facts"

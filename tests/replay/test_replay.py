@@ -16,7 +16,7 @@ from tests.fixtures.recording import HISTORIES, file_of, record
 from tests.system import System
 from workflows.approval import Approval
 from workflows.cancellation import CancellationWorkflow
-from workflows.money import Reversals
+from workflows.money import MoneySteps
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 PATHS = Path(__file__).parent.parent / "workflows"
@@ -95,19 +95,19 @@ async def test_without_a_bug_planted_they_replay(name: str) -> None:
 
 async def test_a_process_that_skips_a_step_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug planted in today's code is caught by yesterday's history."""
-    monkeypatch.setattr(Reversals, "credit_refund", nothing)
+    monkeypatch.setattr(MoneySteps, "credit_refund", nothing)
     with pytest.raises(NondeterminismError):
         await replay_changed("a_captured_payment_is_refunded")
 
 
 async def test_a_process_whose_steps_are_in_another_order_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    credit, close = Reversals.credit_refund, CancellationWorkflow.close_order
+    credit, close = MoneySteps.credit_refund, CancellationWorkflow.close_order
 
     async def close_and_credit(self: CancellationWorkflow) -> None:
         await close(self)
-        await credit(self.reversals)
+        await credit(self.money_steps)
 
-    monkeypatch.setattr(Reversals, "credit_refund", nothing)
+    monkeypatch.setattr(MoneySteps, "credit_refund", nothing)
     monkeypatch.setattr(CancellationWorkflow, "close_order", close_and_credit)
     with pytest.raises(NondeterminismError):
         await replay_changed("a_captured_payment_is_refunded")
