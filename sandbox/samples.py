@@ -113,6 +113,8 @@ SLOW_REFUND = "1012"
 """The order whose refund the gateway takes its time for."""
 MARKETPLACE_ORDER = "1021"
 """The order whose money never was at the gateway."""
+SETTLES_LATER = "1018"
+"""The order whose refund is pending for some seconds."""
 
 _LABEL = _in_parcel(Script.LABEL_ONLY)
 
@@ -219,7 +221,7 @@ SAMPLES: Sequence[Sample] = (
     ),
     Sample(
         title="refund settles later",
-        order=_order(1018, "52.35 USD", card("52.35 USD", card=TestCard.PENDING_REFUND)),
+        order=_order(int(SETTLES_LATER), "52.35 USD", card("52.35 USD", card=TestCard.PENDING_REFUND)),
         expected=_refunded("52.35 USD"),
     ),
     Sample(

@@ -332,12 +332,12 @@ class System(Observing):
         await eventually(there, f"{what}, or the run ends")
         return found[0] if found else None
 
-    async def waits_at(self, handle: Handle, step: StepName) -> Wait | None:
+    async def waits_at(self, handle: Handle, step: StepName, target: str | None = None) -> Wait | None:
         """The wait for a person at `step`; None when the run ends without it."""
         return await self.wait_like(
             handle,
-            lambda wait: wait.state is State.NEEDS_ATTENTION and wait.step is step,
-            f"a person is needed at {step}",
+            lambda wait: wait.state is State.NEEDS_ATTENTION and wait.step is step and target in {None, wait.target},
+            f"a person is needed at {step} {target or ''}",
         )
 
     async def asks_to_collect(self, handle: Handle, *, after: Wait | None = None) -> Wait | None:

@@ -290,7 +290,8 @@ async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_th
     )
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    for tender in ("T1", "T2"):
+        await system.waits_at(handle, StepName.REVERSE_PAYMENT, tender)
     await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
     await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
     result = await system.failed(handle)
