@@ -9,6 +9,7 @@ from domain.facts import (
     Approved,
     Chosen,
     Credited,
+    EffectOutcome,
     Ended,
     Fact,
     HolderSet,
@@ -20,6 +21,7 @@ from domain.facts import (
     RollBackOrdered,
     Run,
     SettledByHand,
+    StopSeen,
     WithdrawalAsked,
     Written,
 )
@@ -35,6 +37,7 @@ from domain.permissions import (
 )
 from domain.policy import Gate
 from domain.request import Actor, ActorKind, CancellationRequest
+from domain.shipment import Stop, StopAction, StopStatus
 from domain.step import IN_BOOKS_ONLY, StepName
 from domain.terms import RefundMethod, Terms
 from tests.domain.cases import (
@@ -45,6 +48,7 @@ from tests.domain.cases import (
     RISK,
     RUN,
     SYSTEM,
+    ended,
     noted,
     opened,
     plan_of,
@@ -55,9 +59,11 @@ from tests.domain.cases import (
 )
 
 REVERSE, CHECK = StepName.REVERSE_PAYMENT, StepName.CHECK_REFUND
+STOP, GIVE_CREDIT = StepName.STOP_SHIPMENT, StepName.GIVE_STORE_CREDIT
 PLAN = plan_of(planned_tender(refund=5_000))
 PIVOT = noted(REVERSE, "T1")
 FAILED = refund_seen(5_000, RefundStatus.FAILED)
+UNKNOWN = ended(REVERSE, "T1", outcome=EffectOutcome.UNKNOWN)
 STRANGER = Actor(kind=ActorKind.CUSTOMER, id="C-2")
 OVER = Ended(outcome=Outcome.CANCELLED, sentence="Order 1001 is cancelled as requested.")
 CREDIT_CHOSEN = Chosen(target="T1", method=RefundMethod.STORE_CREDIT, by=CUSTOMER)
@@ -70,6 +76,14 @@ def waiting(*facts: Fact, by: CancellationRequest | None = None) -> Case:
 
 def by_hand(step: StepName = REVERSE, by: Actor = CLERK, reference: str = "BANK-1") -> SettledByHand:
     return SettledByHand(step=step, target="T1", reference=reference, by=by)
+
+
+def stopped_by_hand() -> SettledByHand:
+    return SettledByHand(step=STOP, target="S1", reference="R-1", by=CLERK)
+
+
+def stop_seen(status: StopStatus) -> StopSeen:
+    return StopSeen(stop=Stop(shipment_id="S1", action=StopAction.INTERCEPT, status=status))
 
 
 def not_due(step: StepName = REVERSE, by: Actor = CLERK) -> NothingDue:
@@ -274,6 +288,54 @@ def test_a_choice_that_led_nowhere_can_be_made_again() -> None:
     again = RetryOrdered(step=REVERSE, target="T1", by=CLERK)
     second = refund_seen(5_000, RefundStatus.FAILED, reference="re-2")
     assert permit(opened(PLAN, FAILED, chosen, again, second), chosen, ORDER) == chosen
+
+
+@pytest.mark.xfail(strict=True, reason="kept once more, or refused by the question as not waiting")
+@pytest.mark.parametrize(
+    ("facts", "said", "later"),
+    [
+        ([FAILED], CREDIT_CHOSEN, [noted(GIVE_CREDIT, "T1"), ended(GIVE_CREDIT, "T1")]),
+        ([PIVOT, UNKNOWN], by_hand(), [UNKNOWN, refund_seen(5_000, RefundStatus.PENDING)]),
+        ([], stopped_by_hand(), [stop_seen(StopStatus.COMING_BACK)]),
+    ],
+    ids=["the store credit was given", "a refund arrives late", "the parcel comes back"],
+)
+def test_what_was_said_is_kept_also_after_what_came_of_it(facts: list[Fact], said: Written, later: list[Fact]) -> None:
+    """Rule 12: only where it is asked anew is the same answer another one."""
+    kept = permit(opened(PLAN, *facts), said, ORDER)
+    assert kept is not None
+    assert permit(opened(PLAN, *facts, kept, *later), said, ORDER) is None
+
+
+@pytest.mark.xfail(strict=True, reason="answered as a repetition: nobody collects the third")
+def test_what_came_twice_once_more_is_collected_once_more() -> None:
+    """I11: the same person, the same proof, and money that was not there the first time."""
+    twice = [refund_seen(5_000, RefundStatus.SUCCEEDED, reference=reference) for reference in ("re-1", "re-2")]
+    collected = permit(opened(PLAN, *twice), by_hand(CHECK), ORDER)
+    assert collected is not None
+    assert permit(opened(PLAN, *twice, collected), by_hand(CHECK), ORDER) is None
+    third = refund_seen(1_000, RefundStatus.SUCCEEDED, reference="re-3")
+    kept = permit(opened(PLAN, *twice, collected, third), by_hand(CHECK), ORDER)
+    assert isinstance(kept, SettledByHand)
+    assert kept.amount == usd(1_000)
+
+
+@pytest.mark.xfail(strict=True, reason="kept: the plan grows after the pivot")
+def test_a_parcel_whose_lines_left_the_plan_is_not_settled_any_more() -> None:
+    """I11: what goes to the customer is not refunded, whatever is said of the parcel after the pivot."""
+    declined = opened(PLAN, stop_seen(StopStatus.DECLINED), PIVOT)
+    assert "return" in refused(declined, stopped_by_hand()).sentence
+    assert "return" in refused(declined, NothingDue(step=STOP, target="S1", reference="N-1", by=CLERK)).sentence
+    assert permit(opened(PLAN, PIVOT, stop_seen(StopStatus.DECLINED)), stopped_by_hand(), ORDER)
+
+
+@pytest.mark.xfail(strict=True, reason="take back what you paid, of a payment that counts")
+def test_a_payment_that_is_recorded_is_not_to_be_taken_back() -> None:
+    facts = [FAILED, permit(opened(PLAN, FAILED), by_hand(), ORDER), Reopened(why="A parcel moves.")]
+    said = refused(opened(PLAN, *(fact for fact in facts if fact)), by_hand())
+    assert "BANK-1 is recorded already" in said.sentence
+    assert "take back" not in said.sentence
+    assert "collect" in refused(opened(PLAN), by_hand(CHECK)).sentence
 
 
 def test_after_the_end_nothing_is_decided() -> None:
