@@ -179,8 +179,7 @@ class Case:
         decided = self.decided
         if decided is None or decided.plan is None:
             return None
-        declined = {stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED}
-        return decided.plan.without(frozenset(declined))
+        return decided.plan.without(self.declined_shipments)
 
     @property
     def holder(self) -> Run | None:
@@ -291,8 +290,8 @@ class Case:
 
     def never_stopped(self, step: StepName, target: str) -> bool:
         """A shipment that the carrier declined to stop goes on by itself."""
-        stop = self.stop_of(target) if step is StepName.STOP_SHIPMENT else None
-        return stop is not None and stop.status is StopStatus.DECLINED and target not in self.given_up_stops
+        declined = step is StepName.STOP_SHIPMENT and target in self.declined_shipments
+        return declined and target not in self.given_up_stops
 
     # Goods
 
@@ -304,6 +303,11 @@ class Case:
         return stops_of(self._entries, actions, self._pivot())
 
     @property
+    def declined_shipments(self) -> frozenset[str]:
+        """Those that were not stopped before the pivot: they go to the customer, and their lines are not cancelled."""
+        return frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED)
+
+    @property
     def voided_labels(self) -> tuple[str, ...]:
         """Shipments that were stopped by voiding their label: it may be used all the same."""
         void = StopAction.VOID_LABEL
@@ -313,7 +317,7 @@ class Case:
     def given_up_stops(self) -> tuple[str, ...]:
         """Shipments that a person lets go on to the customer, and whose stop, if it has begun, is still to be taken back."""
         step = StepName.STOP_SHIPMENT
-        declined = {s.shipment_id for s in self.stops if s.status is StopStatus.DECLINED}
+        declined = self.declined_shipments
         given_up = dict.fromkeys(fact.target for fact in self._all(NothingDue) if fact.step is step)
         return tuple(s for s in given_up if s in declined and not self.is_done(StepName.RESUME_SHIPMENT, s))
 

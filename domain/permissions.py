@@ -11,7 +11,7 @@ from domain.facts import (
     Approved,
     Chosen,
     EffectEnded,
-    EffectNoted,
+    EffectOutcome,
     Fact,
     NothingDue,
     RefundSeen,
@@ -27,6 +27,7 @@ from domain.facts import (
 from domain.money import Money
 from domain.policy import Gate, order_not_found
 from domain.request import STAFF, Actor, ActorKind
+from domain.shipment import StopStatus
 from domain.step import IN_BOOKS_ONLY, MONEY_STEPS, UNDOING, StepName
 
 
@@ -100,20 +101,29 @@ def _without_amount(fact: Fact) -> Fact:
 
 
 def _asks_anew(fact: Fact, said: Written) -> bool:
-    """After this the same answer is an answer to another question."""
+    """After this the same answer is an answer to another question. What came of the answer itself asks nothing anew."""
     step = StepName.REVERSE_PAYMENT if isinstance(said, Chosen) else getattr(said, "step", None)
     target = getattr(said, "target", None)
     match fact:
         case Reopened():
             return True
-        case RefundSeen(target=tender, refund=refund):
-            return tender == target and step in MONEY_STEPS and refund.status.has_failed
-        case EffectNoted(key=key) | EffectEnded(key=key):
-            return key.target == target and (key.step is step or {key.step, step} <= MONEY_STEPS)
+        case RefundSeen(target=tender, refund=refund) if tender == target:
+            failed = refund.status.has_failed
+            return step in MONEY_STEPS if failed else step is StepName.CHECK_REFUND
+        case EffectEnded(key=key, outcome=EffectOutcome.REFUSED | EffectOutcome.FAILED):
+            return key.target == target and _is_same_question(key.step, step)
+        case RetryOrdered(step=ordered, target=what):
+            return what == target and _is_same_question(ordered, step)
         case StopSeen(stop=stop):
-            return stop.shipment_id == target and step is StepName.STOP_SHIPMENT
+            goes_on = stop.status in {StopStatus.DECLINED, StopStatus.MOVING}
+            return stop.shipment_id == target and step is StepName.STOP_SHIPMENT and goes_on
         case _:
             return False
+
+
+def _is_same_question(one: StepName, other: StepName | None) -> bool:
+    """However a tender's money goes back, it is one question."""
+    return one is other or {one, other} <= MONEY_STEPS
 
 
 def may_see(case: Case, actor: Actor) -> bool:
@@ -193,6 +203,11 @@ def _check_roll_back(case: Case, said: RollBackOrdered, order_id: str) -> None:
 def _check_by_hand(case: Case, said: SettledByHand | NothingDue, order_id: str) -> None:
     _check_staff(said.by, order_id, "steer")
     _check_goes_on(case, said.step, order_id)
+    if said.step is StepName.STOP_SHIPMENT and case.past_pivot and said.target in case.declined_shipments:
+        raise NotPossible(
+            f"The lines of shipment {said.target} have left the cancellation of order {order_id} and are not refunded; the "
+            "customer may send them back as a return."
+        )
     if said.step in IN_BOOKS_ONLY:
         raise NotPossible(
             f"{said.step} of {said.target} happens in the merchant's own books and cannot be done by hand; remove "
@@ -215,13 +230,22 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
                 "Collect nothing yet; you are asked when it has arrived."
             )
         return reversal.to_collect or None
-    amount = reversal.overpaid if said.step is StepName.CHECK_REFUND else reversal.outstanding or reversal.pending
-    if not amount:
+    collecting = said.step is StepName.CHECK_REFUND
+    amount = reversal.overpaid if collecting else reversal.outstanding or reversal.pending
+    if amount:
+        return amount
+    if any(hand.reference == said.reference for hand in reversal.by_hand):
         raise NotPossible(
-            f"Nothing is owed on {said.target} of order {order_id} any more: it was settled meanwhile. See the step "
-            "table, and take back what you paid."
+            f"{said.reference} is recorded already; nothing more is owed on {said.target} of order {order_id}."
         )
-    return amount
+    if collecting:
+        raise NotPossible(
+            f"Nothing is to be collected on {said.target} of order {order_id} any more; see the step table."
+        )
+    raise NotPossible(
+        f"Nothing is owed on {said.target} of order {order_id} any more: it was settled meanwhile. See the step "
+        "table, and take back what you paid."
+    )
 
 
 def _check_nothing_due(case: Case, said: NothingDue, order_id: str) -> None:

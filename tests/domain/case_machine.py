@@ -175,7 +175,8 @@ class CaseRules(RuleBasedStateMachine):
     # What is said
 
     def say(self, said: Written) -> None:
-        if isinstance(said, SettledByHand | NothingDue) and said.step is STOP and not self.may_change(said.target):
+        of_parcel = isinstance(said, SettledByHand | NothingDue) and said.step is STOP
+        if of_parcel and not (self.model.past or self.model.untouched):
             return
         expected = self.model.answer(said)
         if expected is Answer.KEPT and self.model.answer(said, ordered=self.ordered) is Answer.REFUSED:

@@ -137,6 +137,9 @@ class Model:
         """No money has been given back or given up: a parcel that is declined now still changes the plan."""
         return not any(purse.arrived or purse.refunds or purse.waived for purse in self.purses.values())
 
+    def left_the_plan(self, shipment: str) -> bool:
+        return self.past and self.stops.get(shipment) is StopStatus.DECLINED
+
     def stop(self, shipment: str, status: StopStatus) -> None:
         moving = self.past and status is StopStatus.DECLINED
         self.stops[shipment] = StopStatus.MOVING if moving else status
@@ -156,7 +159,6 @@ class Model:
         if not number.noted or number.next > number.n:
             self.numbers[step, target] = number = Number(number.next, noted=True)
         number.known = False
-        self.ask_anew(target, step)
         if step is REVERSE:
             self.unknown.setdefault(target, []).append(key)
         self.begin(step, target)
@@ -165,7 +167,8 @@ class Model:
         number = self.number(step, target)
         number.known = outcome is not EffectOutcome.UNKNOWN
         number.refused = outcome in {EffectOutcome.FAILED, EffectOutcome.REFUSED}
-        self.ask_anew(target, step)
+        if number.refused:
+            self.ask_anew(target, step)
         if outcome is not EffectOutcome.UNKNOWN:
             self.forget(target, key)
 
@@ -189,8 +192,7 @@ class Model:
                 number.others_failed = True
         if key is not None:
             self.forget(target, str(key))
-        if status.has_failed:
-            self.ask_anew(target, REVERSE)
+        self.ask_anew(target, REVERSE if status.has_failed else StepName.CHECK_REFUND)
         purse.refunds[reference] = (amount, status)
         if status.has_failed:
             purse.failed, purse.chosen = reference, None
@@ -235,6 +237,8 @@ class Model:
                 return may and not self.closed and not self.cause
             case RetryOrdered():
                 return staff and not self.cause
+            case SettledByHand() | NothingDue() if said.step is STOP and self.left_the_plan(said.target):
+                return False
             case SettledByHand():
                 return staff and not self.cause and said.step not in IN_BOOKS_ONLY and self.amount_by_hand(said) != 0
             case NothingDue():
@@ -264,6 +268,7 @@ class Model:
                 purse = self.purses[target]
                 purse.chosen, purse.failed = method, None
             case RetryOrdered(step=step, target=target):
+                self.ask_anew(target, step)
                 if purse_ := self.purses.get(target):
                     purse_.failed = None
                     purse_.chosen = None if step is REVERSE else purse_.chosen

@@ -121,7 +121,8 @@ class CaseMachine(CaseRules):
             self.write(EffectNoted(key=key))
             self.model.note(STOP, parcel, str(key))
         self.write(StopSeen(stop=Stop(shipment_id=parcel, action=action, status=status)))
-        self.model.ask_anew(parcel, STOP)
+        if status in GOES_ON:
+            self.model.ask_anew(parcel, STOP)
         self.model.stop(parcel, status)
 
     # Paper and the end

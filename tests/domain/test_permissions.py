@@ -290,7 +290,6 @@ def test_a_choice_that_led_nowhere_can_be_made_again() -> None:
     assert permit(opened(PLAN, FAILED, chosen, again, second), chosen, ORDER) == chosen
 
 
-@pytest.mark.xfail(strict=True, reason="kept once more, or refused by the question as not waiting")
 @pytest.mark.parametrize(
     ("facts", "said", "later"),
     [
@@ -307,7 +306,6 @@ def test_what_was_said_is_kept_also_after_what_came_of_it(facts: list[Fact], sai
     assert permit(opened(PLAN, *facts, kept, *later), said, ORDER) is None
 
 
-@pytest.mark.xfail(strict=True, reason="answered as a repetition: nobody collects the third")
 def test_what_came_twice_once_more_is_collected_once_more() -> None:
     """I11: the same person, the same proof, and money that was not there the first time."""
     twice = [refund_seen(5_000, RefundStatus.SUCCEEDED, reference=reference) for reference in ("re-1", "re-2")]
@@ -320,7 +318,6 @@ def test_what_came_twice_once_more_is_collected_once_more() -> None:
     assert kept.amount == usd(1_000)
 
 
-@pytest.mark.xfail(strict=True, reason="kept: the plan grows after the pivot")
 def test_a_parcel_whose_lines_left_the_plan_is_not_settled_any_more() -> None:
     """I11: what goes to the customer is not refunded, whatever is said of the parcel after the pivot."""
     declined = opened(PLAN, stop_seen(StopStatus.DECLINED), PIVOT)
@@ -329,7 +326,6 @@ def test_a_parcel_whose_lines_left_the_plan_is_not_settled_any_more() -> None:
     assert permit(opened(PLAN, PIVOT, stop_seen(StopStatus.DECLINED)), stopped_by_hand(), ORDER)
 
 
-@pytest.mark.xfail(strict=True, reason="take back what you paid, of a payment that counts")
 def test_a_payment_that_is_recorded_is_not_to_be_taken_back() -> None:
     facts = [FAILED, permit(opened(PLAN, FAILED), by_hand(), ORDER), Reopened(why="A parcel moves.")]
     said = refused(opened(PLAN, *(fact for fact in facts if fact)), by_hand())
