@@ -12,6 +12,7 @@ from domain.facts import (
     Ended,
     Entry,
     Fact,
+    HolderSet,
     Joined,
     NothingDue,
     OrderClosed,
@@ -25,6 +26,7 @@ from domain.facts import (
 )
 from domain.outcome import GoodsStatus, Outcome
 from domain.payment import RefundStatus
+from domain.request import ReasonCode
 from domain.shipment import StopStatus
 from domain.standing import goods_of
 from domain.step import StepName
@@ -34,6 +36,8 @@ from tests.domain.cases import (
     CLERK,
     CUSTOMER,
     RISK,
+    RUN,
+    decided,
     ended,
     entries,
     key,
@@ -63,6 +67,20 @@ def test_an_entry_that_is_there_already_is_not_added_again() -> None:
     case.add(*before)
     assert case.entries == before
     assert case.last_seq == len(before)
+
+
+@pytest.mark.xfail(strict=True, reason="store credit is offered: only a request that joins after the decision counts")
+def test_whoever_asks_on_suspicion_of_fraud_leaves_the_own_tender_alone() -> None:
+    """Rule 15: it opens the cancellation or joins it, before the decision or after it, and nothing is decided twice."""
+    risk = request_by(RISK, "r-9").model_copy(update={"reason": ReasonCode.SUSPECTED_FRAUD})
+    asked, plain = Requested(request=request(), at=NOW), [HolderSet(run=RUN), decided(PLAN)]
+    joined = Joined(request=risk)
+    assert Case(entries([asked, *plain])).terms.fallbacks == PLAN.terms.fallbacks
+    for facts in ([Requested(request=risk, at=NOW), *plain], [asked, joined, *plain], [asked, *plain, joined]):
+        case = Case(entries(facts))
+        assert case.terms.fallbacks == ()
+        assert case.plan is not None
+        assert case.plan.terms == case.terms
 
 
 def test_the_runs_own_idea_of_who_asked_gives_way_to_the_books() -> None:

@@ -15,6 +15,7 @@ from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.step import StepName
 from sandbox.carrier.model import Script
+from sandbox.gateway.messages import FaultKind
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import System
 from tests.workflows.samples import an_id, captured
@@ -175,3 +176,28 @@ async def test_a_suspects_money_goes_back_to_its_own_card_when_risk_itself_asks(
     _, handle = await system.submit(asked)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert progress.waits[0].choices == (), "the suspect is offered store credit"
+
+
+@pytest.mark.xfail(strict=True, reason="the suspect is offered store credit")
+@pytest.mark.parametrize("when", ["while the order is verified", "as the run takes a lost one up"])
+async def test_a_suspects_money_goes_back_to_its_own_card_whenever_risk_joins(system: System, when: str) -> None:
+    """Rule 15: also before there is a decision, and with the request that a run begins with."""
+    sample = captured(total=EXPENSIVE, fault="refund.create:refuse")
+    await system.shop.place(sample)
+    by_risk = {"actor": Actor(kind=ActorKind.RISK, id="risk-1"), "customer_id": None, "request_id": "by-risk"}
+    asked = request(sample, reason=ReasonCode.SUSPECTED_FRAUD).model_copy(update=by_risk)
+    if when == "while the order is verified":
+        await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=5)
+        handle = await system.start(request(sample))
+        await system.submit(asked)
+    else:
+        _, lost = await system.submit(request(sample))
+        await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+        await system.lose(lost)
+        _, handle = await system.submit(asked)
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.approve(handle)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert [wait.choices for wait in (await system.progress(handle)).waits] == [()], (
+        "the suspect is offered store credit"
+    )
