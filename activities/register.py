@@ -9,9 +9,9 @@ from activities.orders import conflicts, owned_order, received_notice
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Fact, Joined, Requested
+from domain.facts import Fact, Joined, Requested
 from domain.permissions import NotPossible, permit
-from domain.policy import Policy, order_not_found, terms_for
+from domain.policy import Policy, order_not_found
 from domain.request import CancellationRequest, ReasonCode
 from domain.scope import same_scope
 from domain.standing import result_of
@@ -81,23 +81,12 @@ class RegisterActivities:
                 raise self._under_way(step_input)
             await self._defer(step_input)
             return ReceivedRequest(entries=(), deferred=True)
-        entries = await self._register.open(opened, this_run(), lambda case: self._join(case, request))
-        return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    def _join(self, case: Case, request: CancellationRequest) -> Sequence[Fact]:
-        """A request whose reason asks for more than the first one's changes the decision, as long as nothing has gone
-        back."""
-        if request in case.requests or case.ended:
-            return []
-        joined = Joined(request=request)
-        decided = case.decided
-        if case.past_pivot or decided is None or decided.plan is None:
-            return [joined]
-        terms = terms_for(decided.plan.terms, request.reason)
-        if terms == decided.plan.terms:
-            return [joined]
-        plan = decided.plan.model_copy(update={"terms": terms})
-        return [joined, Decided(decision=decided.decision, plan=plan, customer_id=decided.customer_id)]
+        def join(case: Case) -> Sequence[Fact]:
+            return [] if request in case.requests or case.ended else [Joined(request=request)]
+
+        entries = await self._register.open(opened, this_run(), join)
+        return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
     def _under_way(self, step_input: ReceiveRequest) -> Refused:
         return Refused(

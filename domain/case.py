@@ -40,7 +40,7 @@ from domain.money import Money
 from domain.outcome import Outcome
 from domain.payment import Refund
 from domain.plan import Plan, PlannedTender
-from domain.policy import Decision
+from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
 from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
 from domain.shipment import Stop, StopAction, StopStatus
@@ -170,8 +170,12 @@ class Case:
 
     @property
     def terms(self) -> Terms:
+        """Those of the decision, as far as everybody's reason allows, whenever they asked."""
         decided = self.decided
-        return decided.plan.terms if decided and decided.plan else Terms()
+        terms = decided.plan.terms if decided and decided.plan else Terms()
+        for request in self.requests:
+            terms = terms_for(terms, request.reason)
+        return terms
 
     @property
     def plan(self) -> Plan | None:
@@ -179,7 +183,8 @@ class Case:
         decided = self.decided
         if decided is None or decided.plan is None:
             return None
-        return decided.plan.without(self.declined_shipments)
+        plan = decided.plan.without(self.declined_shipments)
+        return plan if plan.terms == self.terms else plan.model_copy(update={"terms": self.terms})
 
     @property
     def holder(self) -> Run | None:

@@ -69,12 +69,11 @@ def test_an_entry_that_is_there_already_is_not_added_again() -> None:
     assert case.last_seq == len(before)
 
 
-@pytest.mark.xfail(strict=True, reason="store credit is offered: only a request that joins after the decision counts")
 def test_whoever_asks_on_suspicion_of_fraud_leaves_the_own_tender_alone() -> None:
     """Rule 15: it opens the cancellation or joins it, before the decision or after it, and nothing is decided twice."""
     risk = request_by(RISK, "r-9").model_copy(update={"reason": ReasonCode.SUSPECTED_FRAUD})
-    asked, plain = Requested(request=request(), at=NOW), [HolderSet(run=RUN), decided(PLAN)]
-    joined = Joined(request=risk)
+    asked, joined = Requested(request=request(), at=NOW), Joined(request=risk)
+    plain: list[Fact] = [HolderSet(run=RUN), decided(PLAN)]
     assert Case(entries([asked, *plain])).terms.fallbacks == PLAN.terms.fallbacks
     for facts in ([Requested(request=risk, at=NOW), *plain], [asked, joined, *plain], [asked, *plain, joined]):
         case = Case(entries(facts))

@@ -178,7 +178,6 @@ async def test_a_suspects_money_goes_back_to_its_own_card_when_risk_itself_asks(
     assert progress.waits[0].choices == (), "the suspect is offered store credit"
 
 
-@pytest.mark.xfail(strict=True, reason="the suspect is offered store credit")
 @pytest.mark.parametrize("when", ["while the order is verified", "as the run takes a lost one up"])
 async def test_a_suspects_money_goes_back_to_its_own_card_whenever_risk_joins(system: System, when: str) -> None:
     """Rule 15: also before there is a decision, and with the request that a run begins with."""
