@@ -13,8 +13,9 @@ from domain.request import ReasonCode
 from domain.step import StepName
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeKind
+from providers.register.sql import SqlRegister
 from sandbox import books
-from tests.providers.order_book_samples import RUN, by_card, cancellation, credit, hold, order
+from tests.providers.order_book_samples import RUN, by_card, cancellation, credit, hold, order, release
 
 EMAIL = "customer@example.test"
 
@@ -170,6 +171,26 @@ async def test_a_deferred_request_is_kept_once_with_its_acknowledgement_and_sent
     await order_book.request_sent(waiting.request, now)
     await order_book.defer_request(deferred, acknowledged)
     assert await order_book.due_requests(now + timedelta(days=1), 10) == []
+
+
+@pytest.mark.xfail(strict=True, reason="it waits out its pause, an hour at most, after the other has ended")
+@pytest.mark.parametrize("late", [False, True], ids=["", "while it was being sent"])
+async def test_a_deferred_request_is_due_when_the_cancellation_that_it_waits_for_has_ended(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, *, late: bool
+) -> None:
+    """Rule 15: it does not wait out the pause that has grown meanwhile."""
+    await notify(order_book, database)
+    waiting = cancellation(order("O-0"), request_id="R-2", reason=ReasonCode.STATUTORY_WITHDRAWAL)
+    await order_book.defer_request(DeferredRequest(request=waiting.request, received_at=datetime.now(UTC)), [])
+    await order_book.due_requests(datetime.now(UTC), 10)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    if not late:
+        await order_book.request_delayed(waiting.request, later)
+    await release(order_book, register, cancellation(order("O-0")))
+    if late:
+        await order_book.request_delayed(waiting.request, later)
+    [due] = await order_book.due_requests(datetime.now(UTC), 10)
+    assert due.attempts == 1, "its pauses begin anew: the run may take a moment to end after the books"
 
 
 async def test_two_senders_at_once_get_different_requests(order_book: SqlOrderBook, database: AsyncEngine) -> None:
