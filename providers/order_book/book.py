@@ -206,4 +206,4 @@ class SqlOrderBook:
 
     async def request_delayed(self, request: CancellationRequest, until: datetime) -> None:
         async with transaction(self._writes) as session:
-            (await outbox.deferred_row(session, request)).due_at = until
+            await outbox.delay_request(session, request, until)

@@ -141,5 +141,12 @@ def _deferred(row: DeferredRequestRow) -> DeferredRequest:
     return DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts)
 
 
+async def delay_request(session: AsyncSession, request: CancellationRequest, until: datetime) -> None:
+    """Not where the cancellation that it waits for has ended since it was claimed: then it is due."""
+    row = await deferred_row(session, request)
+    if row.attempts:
+        row.due_at = until
+
+
 async def deferred_row(session: AsyncSession, request: CancellationRequest) -> DeferredRequestRow:
     return await session.get_one(DeferredRequestRow, (request.order_id, request.request_id), with_for_update=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,7 +24,7 @@ from domain.facts import (
 from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
 from domain.permissions import NotTheHolder
-from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
+from providers.order_book.tables import CancellationRow, DeferredRequestRow, FactRow, VerificationRow
 from providers.register.clock import now
 
 
@@ -99,12 +99,19 @@ async def append(session: AsyncSession, row: CancellationRow, facts: Iterable[Fa
                 row.holder_namespace, row.holder_run = run.namespace, run.run_id
             case Ended(outcome=outcome):
                 row.outcome, row.closed_at = outcome, entry.at
+                await _wake_deferred(session, row.order_id)
             case Reopened():
                 row.outcome = row.closed_at = None
             case _:
                 pass
     await session.flush()
     return entries
+
+
+async def _wake_deferred(session: AsyncSession, order_id: str) -> None:
+    """Requests that wait for this cancellation's end are due, with pauses that begin anew."""
+    waiting = DeferredRequestRow.order_id == order_id, DeferredRequestRow.sent_at.is_(None)
+    await session.execute(update(DeferredRequestRow).where(*waiting).values(due_at=now(), attempts=0))
 
 
 async def entries_of(session: AsyncSession, cancellation: str, *, after: int = 0) -> tuple[Entry, ...]:

@@ -173,7 +173,6 @@ async def test_a_deferred_request_is_kept_once_with_its_acknowledgement_and_sent
     assert await order_book.due_requests(now + timedelta(days=1), 10) == []
 
 
-@pytest.mark.xfail(strict=True, reason="it waits out its pause, an hour at most, after the other has ended")
 @pytest.mark.parametrize("late", [False, True], ids=["", "while it was being sent"])
 async def test_a_deferred_request_is_due_when_the_cancellation_that_it_waits_for_has_ended(
     order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, *, late: bool
