@@ -101,11 +101,12 @@ class OrderActivities:
         if decided.plan is not None:
             await self._book.hold_order(requested, decided, [received_notice(requested)], key=key, run=run)
         else:
+            if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
+                # The law wants its receipt acknowledged whatever becomes of the order. Before the refusal is kept: an
+                # attempt that finds it kept looks no further.
+                await self._book.add_notices(key.cancellation_id, order.order_id, [received_notice(requested)])
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
             await self._register.refuse(requested, run, [decided, ended])
-            if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
-                # The law wants its receipt acknowledged whatever becomes of the order.
-                await self._book.add_notices(key.cancellation_id, order.order_id, [received_notice(requested)])
         return await self._register.read(key.cancellation_id)
 
     async def _decide(self, order: Order, requested: Requested) -> Decided:

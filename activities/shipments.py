@@ -44,9 +44,9 @@ class ShipmentActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             shipment = await self._shipment(step_input)
             stop = await self._stop(attempt, shipment)
-            await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(step_input, shipment, stop)
+            await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
             return await attempt.answer()
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -164,9 +164,10 @@ class ShipmentActivities:
                 moving = known.model_copy(update={"status": StopStatus.MOVING})
                 stop = moving if moves_again(known, tracking) else known
             if stop != known:
-                await attempt.write(StopSeen(stop=stop))
                 if stop.status is not StopStatus.MOVING:
+                    # Before the fact is kept: the next attempt finds nothing new in it.
                     await self._add_parcel_notice(step_input, shipment, stop)
+                await attempt.write(StopSeen(stop=stop))
             return await attempt.answer()
 
     @activity.defn

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
@@ -39,7 +38,6 @@ async def kinds(system: System, order_id: str) -> list[str]:
     return [notice.kind.value for notice in await system.notices(order_id)]
 
 
-@pytest.mark.xfail(strict=True, reason="the next attempt finds the refusal, and writes nothing")
 async def test_a_statutory_withdrawal_that_is_refused_is_acknowledged(bare_system: System) -> None:
     """E1: the law wants its receipt acknowledged, also where the books were away between the refusal and the notice."""
     system = with_a_full_disk(bare_system, NoticeKind.WITHDRAWAL_ACKNOWLEDGED)
@@ -51,7 +49,6 @@ async def test_a_statutory_withdrawal_that_is_refused_is_acknowledged(bare_syste
     assert await kinds(system, sample.order_id) == ["withdrawal_acknowledged"]
 
 
-@pytest.mark.xfail(strict=True, reason="the next look finds nothing new, and writes nothing")
 async def test_a_parcel_that_comes_back_is_written_about(bare_system: System) -> None:
     """C3: the customer sees in the tracking that it goes back, and hears why."""
     system = with_a_full_disk(bare_system, NoticeKind.PARCEL_STOPPED)
