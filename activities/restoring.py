@@ -168,7 +168,7 @@ def _answer(attempt: Attempt, key: EffectKey) -> EffectOutcome | None:
 
 def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     """The very amount that is booked when a person says that they have collected it."""
-    gave = [f"{refund.amount} by refund {refund.reference}" for refund in reversal.standing]
+    gave = [f"{refund.amount} by refund {refund.reference}" for refund in reversal.live_refunds]
     gave += [f"{hand.amount} by hand ({hand.reference})" for hand in reversal.by_hand]
     of = attempt.step_input
     gone = f"{reversal.to_collect} of tender {of.target} of order {of.order_id} went back to the customer"

@@ -45,7 +45,7 @@ from domain.request import CancellationRequest
 from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
 from domain.shipment import Stop, StopAction, StopStatus
 from domain.step import FINAL_STEPS, MONEY_STEPS, StepName
-from domain.stopping import stops_of
+from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 
 F = TypeVar("F", bound=Fact)

@@ -10,7 +10,8 @@ from domain.money import Money
 from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
 from domain.request import CancellationRequest
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, StopAction, Tracking
+from domain.shipment import GoodsGroup, Shipment, StopAction, Tracking
+from domain.stopping import planned_action
 from domain.terms import Terms
 
 
@@ -152,18 +153,6 @@ _ALREADY_STOPPED = (GoodsGroup.COMING_BACK, GoodsGroup.RETURNED)
 _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT)
 
 
-def stop_action(shipment: Shipment, tracking: Tracking) -> StopAction:
-    """How a parcel is stopped, by where the carrier says that it is."""
-    if shipment.gift_card is not None:
-        return StopAction.DEACTIVATE_GIFT_CARD
-    if tracking.group in {GoodsGroup.LOST, *_ALREADY_STOPPED}:
-        return StopAction.NONE
-    if tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-        has_label = shipment.label_reference is not None and tracking.label is not LabelStatus.NONE
-        return StopAction.VOID_LABEL if has_label else StopAction.WITHDRAW_PICK
-    return StopAction.INTERCEPT
-
-
 def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool) -> tuple[PlannedTender, ...]:
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. Within
     a tender what is only reserved is released before what was captured is refunded. With `everything`, all that each
@@ -259,7 +248,7 @@ def make_plan(
                 units.take(line_id, quantity, shipment.shipment_id)
         if not reason:
             stopping.append(
-                PlannedShipment(shipment=shipment, group=tracking.group, action=stop_action(shipment, tracking))
+                PlannedShipment(shipment=shipment, group=tracking.group, action=planned_action(shipment, tracking))
             )
     if not units.lines:
         raise _nothing_left_to_cancel(order, units.left_out)

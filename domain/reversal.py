@@ -74,14 +74,14 @@ class Reversal(Value):
         return self._total(*(hand.amount for hand in self.by_hand))
 
     @property
-    def standing(self) -> tuple[Refund, ...]:
+    def live_refunds(self) -> tuple[Refund, ...]:
         """The refunds that have not failed."""
         return tuple(refund for refund in self.refunds if not refund.status.has_failed)
 
     @property
     def refunded(self) -> Money:
         """What goes back or has gone back to the customer by money of ours, without what has failed."""
-        return self._total(self.given_by_hand, *(refund.amount for refund in self.standing))
+        return self._total(self.given_by_hand, *(refund.amount for refund in self.live_refunds))
 
     @property
     def to_collect(self) -> Money:
@@ -92,7 +92,7 @@ class Reversal(Value):
     def given_by_us(self) -> Money:
         """The same without the refunds of others at a gateway, which are not undone for their own sake."""
         theirs = self.planned.tender.kind is TenderKind.CARD
-        ours = (refund.amount for refund in self.standing if refund.key or not theirs)
+        ours = (refund.amount for refund in self.live_refunds if refund.key or not theirs)
         return self._total(self.given_by_hand, *ours)
 
     @property
@@ -264,7 +264,6 @@ def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextR
     `key` is the effect's: what was made under a key of the same step, by an earlier attempt or a run that was lost, counts.
     """
     planned = reversal.planned
-    zero = Money.zero(reversal.planned_total.currency)
     released = _released(reversal, payment)
     if isinstance(released, Void):
         return released
@@ -274,12 +273,11 @@ def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextR
             "once taken."
         )
     counted = _counted(reversal, payment, key)
-    found = {refund.reference for refund in payment.refunds}
-    elsewhere = (
-        refund.amount for refund in reversal.refunds if refund.reference not in found and not refund.status.has_failed
-    )
-    owed = reversal.planned_total - released - reversal.covered - reversal.waived - reversal.given_by_hand
-    owed -= Money.total(elsewhere, zero.currency) + Money.total((refund.amount for refund in counted), zero.currency)
+    at_gateway = {refund.reference for refund in payment.refunds}
+    others = [refund for refund in reversal.refunds if refund.reference not in at_gateway]
+    now = reversal.model_copy(update={"released": released, "refunds": (*others, *counted)})
+    owed = now.outstanding
+    zero = owed - owed
     theirs = _made_by_others(planned, payment, owed, counted)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
     amount = min(owed, payment.refundable)

@@ -1,11 +1,8 @@
 """Stopping one shipment: what is to be done next, by where the carrier says that it is. Pure; the activity does it."""
 
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from domain.facts import Entry, NothingDue, SettledByHand, StopSeen
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
-from domain.step import StepName
 from domain.terms import RefundIntercepted
 
 BACK = frozenset({GoodsGroup.COMING_BACK, GoodsGroup.RETURNED})
@@ -45,7 +42,23 @@ def next_stop(shipment: Shipment, tracking: Tracking | None) -> NextStop | Stop:
     return NextStop.REQUEST_INTERCEPT
 
 
-def intercepted(known: Stop, tracking: Tracking, counts: RefundIntercepted) -> Stop:
+def planned_action(shipment: Shipment, tracking: Tracking) -> StopAction:
+    """How the plan says that it is stopped, by the same rule. NONE: it comes back, or is lost. A parcel that the carrier
+    will not stop is left out of the plan by where it is (domain/plan.py)."""
+    match next_stop(shipment, tracking):
+        case NextStop.DEACTIVATE_GIFT_CARD:
+            return StopAction.DEACTIVATE_GIFT_CARD
+        case NextStop.WITHDRAW_PICK:
+            return StopAction.WITHDRAW_PICK
+        case NextStop.VOID_LABEL:
+            return StopAction.VOID_LABEL
+        case Stop(status=StopStatus.LOST | StopStatus.COMING_BACK):
+            return StopAction.NONE
+        case _:
+            return StopAction.INTERCEPT
+
+
+def intercepted(stop: Stop, tracking: Tracking, counts: RefundIntercepted) -> Stop:
     """Where a parcel stands whose intercept was asked for; unchanged as long as tracking does not say how that ended."""
     back = {GoodsGroup.RETURNED}
     if counts is not RefundIntercepted.ON_RECEIPT:
@@ -57,8 +70,8 @@ def intercepted(known: Stop, tracking: Tracking, counts: RefundIntercepted) -> S
     elif tracking.group is GoodsGroup.LOST:
         status, detail = StopStatus.LOST, "lost by the carrier; claim it there"
     else:
-        return known
-    return known.model_copy(update={"status": status, "detail": detail})
+        return stop
+    return stop.model_copy(update={"status": status, "detail": detail})
 
 
 def moves_again(stop: Stop, tracking: Tracking) -> bool:
@@ -68,29 +81,3 @@ def moves_again(stop: Stop, tracking: Tracking) -> bool:
     if stop.action is StopAction.VOID_LABEL:
         return tracking.group in {*_ON_ITS_WAY, GoodsGroup.IN_NETWORK}
     return stop.action is StopAction.INTERCEPT and tracking.group in _ON_ITS_WAY
-
-
-def stops_of(entries: Sequence[Entry], actions: Mapping[str, StopAction], pivot: int | None) -> tuple[Stop, ...]:
-    """Each shipment as it was last seen, or as a person has said. `actions` are the planned ones; `pivot` is where it
-    stands in the entries: what is not stopped after it is a person's to fetch, because its money is on its way."""
-    found: dict[str, Stop] = {}
-    for at, entry in enumerate(entries):
-        past = pivot is not None and at > pivot
-        match entry.fact:
-            case StopSeen(stop=stop):
-                moving = past and stop.status is StopStatus.DECLINED
-                found[stop.shipment_id] = stop.model_copy(update={"status": StopStatus.MOVING}) if moving else stop
-            case SettledByHand(step=StepName.STOP_SHIPMENT, target=target, reference=reference):
-                status = StopStatus.COMING_BACK if past else StopStatus.STOPPED
-                found[target] = _by_hand(target, status, reference, actions, "fetched by hand" if past else "")
-            case NothingDue(step=StepName.STOP_SHIPMENT, target=target, reference=reference):
-                status = StopStatus.LOST if past else StopStatus.DECLINED
-                found[target] = _by_hand(target, status, reference, actions, "done without" if past else "")
-            case _:
-                pass
-    return tuple(found.values())
-
-
-def _by_hand(target: str, status: StopStatus, reference: str, actions: Mapping[str, StopAction], detail: str) -> Stop:
-    action = StopAction.NONE if detail else actions.get(target, StopAction.NONE)
-    return Stop(shipment_id=target, action=action, status=status, detail=detail, reference=reference)
