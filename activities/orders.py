@@ -1,7 +1,7 @@
 """Activities on the order: verify and hold it, release it, close it, and close its cancellation."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -13,7 +13,7 @@ from activities.signatures import Booked, QuoteCancellation, StepInput, Verified
 from activities.tenders import Payments
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Ended, Entry, Fact, Joined, Requested
+from domain.facts import Decided, Ended, Entry, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.money import Money
@@ -22,7 +22,7 @@ from domain.outcome import Outcome
 from domain.plan import LeftOut, PlannedLine
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.scope import same_scope
+from domain.second_request import joining
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
@@ -84,13 +84,8 @@ class OrderActivities:
             case.cancellation_id, this_run(), from_elsewhere=step_input.from_elsewhere
         )
         request = step_input.request
-
-        def join(case: Case) -> Sequence[Fact]:
-            joins = request not in case.requests and same_scope(order, case, request)
-            return [Joined(request=request)] if joins and not case.ended else []
-
         if request not in Case(entries).requests:
-            await self._register.write(case.cancellation_id, this_run(), join)
+            await self._register.write(case.cancellation_id, this_run(), lambda case: joining(order, case, request))
         return Case(await self._register.read(case.cancellation_id))
 
     async def _decide_and_hold(self, order: Order, requested: Requested) -> tuple[Entry, ...]:

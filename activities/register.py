@@ -9,11 +9,11 @@ from activities.orders import conflicts, owned_order, received_notice
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Fact, Joined, Requested
+from domain.facts import Fact, Requested
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
-from domain.request import CancellationRequest, ReasonCode
-from domain.scope import same_scope
+from domain.request import CancellationRequest
+from domain.second_request import Meeting, joining, meet
 from domain.standing import result_of
 from providers.order_book.port import DeferredRequest, OrderBook
 from providers.register.port import Register
@@ -71,21 +71,15 @@ class RegisterActivities:
             return _ended(case, request)
         opened = step_input.requested
         under_way = Case(await self._register.find(request.order_id, opened.request.request_id))
-        if under_way.ended:
-            raise self._under_way(step_input)
-        # A run whose own request is refused without the books opens nothing in its name: what it meets is sent again.
-        refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
-        joins = same_scope(order, under_way if under_way.request else Case.opened_by(opened), request)
-        if refused or not joins:
-            if request.reason is not ReasonCode.STATUTORY_WITHDRAWAL:
+        match meet(order, under_way, opened, request):
+            case Meeting.UNDER_WAY:
                 raise self._under_way(step_input)
-            await self._defer(step_input)
-            return ReceivedRequest(entries=(), deferred=True)
-
-        def join(case: Case) -> Sequence[Fact]:
-            return [] if request in case.requests or case.ended else [Joined(request=request)]
-
-        entries = await self._register.open(opened, this_run(), join)
+            case Meeting.DEFERRED:
+                await self._defer(step_input)
+                return ReceivedRequest(entries=(), deferred=True)
+            case Meeting.JOINS:
+                pass
+        entries = await self._register.open(opened, this_run(), lambda case: joining(order, case, request))
         return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
     def _under_way(self, step_input: ReceiveRequest) -> Refused:

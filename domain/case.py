@@ -61,8 +61,8 @@ class RollBackCause:
 
 
 class Case:
-    """`add` and `replace` take entries as the books wrote them; one that is there already is not added again. `begin` and
-    `order_step` add what only this run knows (number 0)."""
+    """`add` and `replace` take entries as the books wrote them; one that is there already is not added again.
+    `add_unrecorded` and `order_step` add what only this run knows (number 0)."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: list[Entry] = []
@@ -89,7 +89,7 @@ class Case:
         self._entries, self._seen = [], set()
         self.add(*entries)
 
-    def begin(self, fact: Requested | Decided | RollBackOrdered | Ended, at: datetime) -> None:
+    def add_unrecorded(self, fact: Requested | Decided | RollBackOrdered | Ended, at: datetime) -> None:
         """What the run knows of itself, and no book keeps."""
         self._entries.append(Entry(seq=0, at=at, fact=fact))
 

@@ -1,7 +1,7 @@
 """Who may say what about a cancellation, by what is known of it.
 
-Asked twice with one answer: by the run, before it accepts a message, and by the books, before they keep it. The books may
-know more than the run (an earlier run may have gone further), so theirs is the last word.
+Asked twice by the same rules: by the run, before it accepts a message, and by the books, before they keep it. Each may know
+more than the other: the run what it has ordered just now, the books how far an earlier run has come. Both have to agree.
 """
 
 from domain.case import Case
@@ -101,7 +101,8 @@ def _without_amount(fact: Fact) -> Fact:
 
 
 def _asks_anew(fact: Fact, said: Written) -> bool:
-    """After this the same answer is an answer to another question. What came of the answer itself asks nothing anew."""
+    """Whether this fact opens the question anew that `said` answers, so that the same answer is a new one. What came of the
+    answer itself does not."""
     step = StepName.REVERSE_PAYMENT if isinstance(said, Chosen) else getattr(said, "step", None)
     target = getattr(said, "target", None)
     match fact:
@@ -121,9 +122,9 @@ def _asks_anew(fact: Fact, said: Written) -> bool:
             return False
 
 
-def _is_same_question(one: StepName, other: StepName | None) -> bool:
+def _is_same_question(step: StepName, other: StepName | None) -> bool:
     """However a tender's money goes back, it is one question."""
-    return one is other or {one, other} <= MONEY_STEPS
+    return step is other or {step, other} <= MONEY_STEPS
 
 
 def may_see(case: Case, actor: Actor) -> bool:
@@ -164,7 +165,7 @@ def _check_approval(case: Case, actor: Actor, order_id: str, verb: str) -> None:
     _check_staff(actor, order_id, verb)
     _check_not_rolling_back(case, order_id)
     if case.decision is None or case.decision.gate is Gate.NONE:
-        raise NotPossible(f"The cancellation of order {order_id} does not wait for approval.")
+        raise NotPossible(no_approval_due(order_id))
     if case.approved:
         raise NotPossible(
             f"The cancellation of order {order_id} has been approved already; it does not wait for approval."
@@ -175,13 +176,13 @@ def _check_withdrawal(case: Case, actor: Actor, order_id: str) -> None:
     _check_owner(case, actor, order_id)
     if case.past_pivot:
         raise NotPossible(
-            f"The cancellation of order {order_id} cannot be withdrawn any more: the money is on its way back. "
+            f"The cancellation of order {order_id} cannot be withdrawn any more: its money is being given back. "
             "Place a new order instead."
         )
     others = [request.actor for request in case.requests if request.actor.kind not in {ActorKind.CUSTOMER, actor.kind}]
     if actor.kind not in STAFF and others:
         raise NotPossible(
-            f"{others[0].kind.replace('_', ' ')} has asked for the cancellation of order {order_id}, so the customer cannot "
+            f"{others[0].kind.replace('_', ' ')} has asked for the cancellation of order {order_id}, so only staff can "
             "withdraw it. Ask customer service."
         )
     _check_not_rolling_back(case, order_id)
@@ -279,7 +280,15 @@ def _check_choice(case: Case, said: Chosen, order_id: str) -> None:
             "pay it back itself. The refund department answers the dispute first."
         )
     if planned is None or not case.outstanding(said.target):
-        raise NotPossible(
-            f"There is nothing to choose for {said.target} of order {order_id}: its refund has not failed, or the "
-            "choice was made."
-        )
+        raise NotPossible(nothing_to_choose(order_id, said.target))
+
+
+def no_approval_due(order_id: str) -> str:
+    return f"The cancellation of order {order_id} does not wait for approval."
+
+
+def nothing_to_choose(order_id: str, tender_id: str) -> str:
+    return (
+        f"There is nothing to choose for {tender_id} of order {order_id}: its refund has not failed, or the choice was "
+        "made."
+    )

@@ -295,7 +295,7 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
     waiting = await reached(cancellations, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     refused = await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
     assert refused.code == ExitCode.REFUSED
-    assert "cannot be withdrawn any more: the money is on its way back" in refused.sentence
+    assert "cannot be withdrawn any more: its money is being given back" in refused.sentence
     nothing = await starter("retry", sample.order_id, "--actor", SUPERVISOR, "--step", "close_order")
     assert nothing.code == ExitCode.REFUSED
     assert "these wait: reverse_payment T1" in nothing.sentence

@@ -55,7 +55,7 @@ class CancellationWorkflow:
         self.request = request
         requested = Requested(request=request, at=workflow.info().start_time)
         self.case = Case()
-        self.case.begin(requested, requested.at)
+        self.case.add_unrecorded(requested, requested.at)
         self.journal = Journal(self.case, request)
         self.decisions = Decisions(self.case, requested)
         self.requests = Requests(self.case, requested, self.journal)
@@ -152,7 +152,7 @@ class CancellationWorkflow:
         if self.case.last_seq:
             await self.undo(StepName.VERIFY_ORDER, self.request.order_id)  # its last fact is the end
         else:
-            self.case.begin(Ended(outcome=cause.outcome, sentence=cause.sentence), workflow.now())
+            self.case.add_unrecorded(Ended(outcome=cause.outcome, sentence=cause.sentence), workflow.now())
         result = self.end()
         if cause.failed:
             raise ApplicationError(cause.sentence, result, type=ErrorCode.ROLLED_BACK, non_retryable=True)

@@ -1,7 +1,7 @@
 """What people say, and when it may be said: one answer for each question, and none is lost.
 
-A message is accepted when it takes its place, in the same breath in which it is checked: a second, different answer is
-refused from then on. It is acknowledged when the books keep it, and has its effect because the case then knows it. Until the
+A message is accepted in the same workflow task that checks it: its question is taken then, and a second, different answer is
+refused. It is acknowledged when the books keep it, and has its effect because the case then knows it. Until the
 books have answered, the process does not go on past a question that somebody has answered.
 """
 
@@ -38,7 +38,7 @@ from domain.messages import (
     RetryStep,
     Withdraw,
 )
-from domain.permissions import NotPossible, is_repetition, permit
+from domain.permissions import NotPossible, is_repetition, no_approval_due, nothing_to_choose, permit
 from domain.step import StepName
 from domain.terms import RefundMethod
 from workflows.steps import run_local_first
@@ -135,7 +135,7 @@ class Decisions:
         if is_repetition(self._known, said):
             await self.wait_until_recorded()
             if not is_repetition(self._case, said):  # the books refused the first one
-                raise ApplicationError("The same was said a moment ago and was refused.", type=ErrorCode.NOT_POSSIBLE)
+                raise ApplicationError("The same decision was refused a moment ago.", type=ErrorCode.NOT_POSSIBLE)
             return
         question = self._question_of(said)
         if question is not None:
@@ -240,17 +240,14 @@ class Decisions:
         """Only what is asked can be answered, and once."""
         if isinstance(said, Approved | ApprovalRefused):
             if not self._waits_for_approval and self._known.roll_back_cause is None and not self._known.approved:
-                raise NotPossible(f"The cancellation of order {self._order_id} does not wait for approval.")
+                raise NotPossible(no_approval_due(self._order_id))
             return
         if isinstance(said, WithdrawalAsked):
             return
         question = self._question_of(said)
         if isinstance(said, Chosen):
             if question is None or question.taken or not question.choices:
-                raise NotPossible(
-                    f"There is nothing to choose for {said.target} of order {self._order_id}: its refund has not failed, or "
-                    "the choice was made."
-                )
+                raise NotPossible(nothing_to_choose(self._order_id, said.target))
             return
         if question is None or question.taken:
             assert not isinstance(said, Approved | ApprovalRefused | WithdrawalAsked | Chosen)

@@ -14,7 +14,7 @@ from domain.shipment import Stop, StopStatus
 from domain.terms import RefundIntercepted
 from workflows import steps
 from workflows.decisions import Answer
-from workflows.step_runner import NoAnswer, StepRunner, Watch
+from workflows.step_runner import Obstacle, StepRunner, Watch
 from workflows.steps import Step
 
 
@@ -120,7 +120,7 @@ class GoodsSteps:
             f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
             "goods, or do without them, and resolve the step."
         )
-        return await self._runner.wait_for_person(steps.STOP_SHIPMENT, shipment_id, NoAnswer(why, refused=True))
+        return await self._runner.wait_for_person(steps.STOP_SHIPMENT, shipment_id, Obstacle(why, final=True))
 
 
 def _needs_stop(stop: Stop | None) -> bool:

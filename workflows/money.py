@@ -9,7 +9,7 @@ from domain.outcome import State
 from domain.terms import RefundMethod
 from workflows import steps
 from workflows.decisions import Answer
-from workflows.step_runner import NoAnswer, StepRunner, Watch
+from workflows.step_runner import Obstacle, StepRunner, Watch
 
 
 class MoneySteps:
@@ -46,7 +46,7 @@ class MoneySteps:
                     reason = failed.reason or "no reason given"
                     why = f"The refund {failed.reference} over {failed.amount} failed: {reason}."
                     await runner.wait_for_person(
-                        steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True, choice=True)
+                        steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True, choice=True)
                     )
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
@@ -58,12 +58,12 @@ class MoneySteps:
             "it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once the "
             "dispute is won."
         )
-        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True))
+        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True))
 
     async def _ask_for_transfer(self, tender_id: str, owed: Money) -> None:
         """A bank transfer is made by a person, who names its reference."""
         why = f"The customer chose a bank transfer: transfer {owed} and resolve the step with its reference."
-        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, NoAnswer(why, refused=True))
+        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True))
 
     async def credit_refund(self) -> None:
         """Put the refund on paper, once; what settles later is posted when the cancellation is closed."""
@@ -128,4 +128,4 @@ class MoneySteps:
             "was paid another way or declared not due, or by a refund of somebody else's. Collect it and resolve the step "
             "with the proof, or say that nothing is due."
         )
-        await self._runner.wait_for_person(steps.CHECK_REFUND, tender_id, NoAnswer(why, refused=True))
+        await self._runner.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(why, final=True))

@@ -18,7 +18,7 @@ from domain.step import Owner, StepName
 from workflows import steps
 from workflows.decisions import Answer, Decisions
 from workflows.journal import Journal
-from workflows.steps import PUTS_RIGHT, SEEN_AT_ONCE, Role, Step, attempt_step
+from workflows.steps import OUR_FAULTS, Role, Step, attempt_step, owner_of_wait
 
 
 class RollBack(Exception):
@@ -34,14 +34,15 @@ class Superseded(Exception):
 
 
 @dataclass(frozen=True)
-class NoAnswer:
-    """How a round of attempts ended. `refused`: the counterpart's final answer is no. `seen_at_once`: no answer of
-    anybody's, but something that a person has to put right. `held_elsewhere`: a run of another namespace writes for
-    this cancellation. `choice`: the customer may have the money another way."""
+class Obstacle:
+    """Why a step cannot go on by itself, in a sentence for the person who is asked. `final`: the counterpart's answer is no,
+    or only a person can go on; nothing is tried before somebody has decided. `our_fault`: no answer of anybody's, but
+    something that has to be put right. `held_elsewhere`: a run of another namespace writes for this cancellation.
+    `choice`: the customer may have the money another way."""
 
     sentence: str
-    refused: bool = False
-    seen_at_once: bool = False
+    final: bool = False
+    our_fault: bool = False
     held_elsewhere: bool = False
     choice: bool = False
 
@@ -59,7 +60,7 @@ class Watch:
     urgent: Callable[[], str] = lambda: ""
 
 
-_NEVER = -1  # a run that has not looked itself looks at once
+_NOT_LOOKED_YET = -1  # a run that has not looked itself looks at once
 
 
 class StepRunner:
@@ -102,33 +103,33 @@ class StepRunner:
         if step.role is not Role.COMPENSATION:
             await self.raise_if_rolling_back()
         while True:
-            no_answer = await self.try_round(step, target, **more)
-            if no_answer is None:
+            obstacle = await self.try_round(step, target, **more)
+            if obstacle is None:
                 return None
-            if no_answer.refused and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
-                ordered = RollBackOrdered(sentence=no_answer.sentence, failed=True, step=step.name, target=target)
+            if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
+                ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
                 await self.order_roll_back(ordered)
-            answer = await self.wait_for_person(step, target, no_answer)
+            answer = await self.wait_for_person(step, target, obstacle)
             match answer:
-                case RetryOrdered() if no_answer.held_elsewhere:
+                case RetryOrdered() if obstacle.held_elsewhere:
                     more = {**more, "from_elsewhere": True}
                 case RetryOrdered() | None:
                     pass
                 case _:
                     return answer
 
-    async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> NoAnswer | None:
+    async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> Obstacle | None:
         """One round of attempts; None: it was carried out. Either way the case has what the books have learnt."""
         if step.role is not Role.LOOK:
             self.case.order_step(step.name, target, workflow.now())
         self._journal.show_details()
-        no_answer = None
+        obstacle = None
         try:
             await self._attempt(step, target, more)
         except ActivityError as error:
-            no_answer = await self._no_answer(step, target, error)
+            obstacle = await self._obstacle_of(step, target, error)
         self._journal.show_details()  # not in `finally`: a run that is dropped from the cache may not be shown
-        return no_answer
+        return obstacle
 
     async def run_look(self, step: Step[Any, Any], target: str, **more: object) -> bool:
         """Look something up, or write to staff. It moves neither goods nor money, so nobody is bothered when nobody answers:
@@ -136,7 +137,7 @@ class StepRunner:
         try:
             await self._attempt(step, target, more)
         except ActivityError as error:
-            await self._no_answer(step, target, error)
+            await self._obstacle_of(step, target, error)
             return False
         self._journal.show_details()
         return True
@@ -165,24 +166,24 @@ class StepRunner:
         if verified.decision is None:
             case.replace(verified.entries)
             return
-        case.begin(Decided(decision=verified.decision, customer_id=verified.customer_id), now)
-        case.begin(Ended(outcome=Outcome.REJECTED, sentence=verified.decision.sentence), now)
+        case.add_unrecorded(Decided(decision=verified.decision, customer_id=verified.customer_id), now)
+        case.add_unrecorded(Ended(outcome=Outcome.REJECTED, sentence=verified.decision.sentence), now)
 
-    async def _no_answer(self, step: Step[Any, Any], target: str, error: ActivityError) -> NoAnswer:
+    async def _obstacle_of(self, step: Step[Any, Any], target: str, error: ActivityError) -> Obstacle:
         """What a failed round means. Raises TakenOver or Superseded."""
         cause = error.cause
         if not isinstance(cause, ApplicationError):
-            return NoAnswer(f"{step.summary(target)}: no answer within {step.round}.")
+            return Obstacle(f"{step.summary(target)}: no answer within {step.round}.")
         if step is steps.VERIFY_ORDER and cause.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
             raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
         if cause.type == ErrorCode.NOT_THE_HOLDER:
             await self._take_up(cause.details[0] if cause.details else None)
         if cause.details:
             self.case.add(*Booked.model_validate(cause.details[0]).entries)
-        return NoAnswer(
+        return Obstacle(
             cause.message,
-            refused=cause.type in step.refusals,
-            seen_at_once=cause.type in SEEN_AT_ONCE,
+            final=cause.type in step.refusals,
+            our_fault=cause.type in OUR_FAULTS,
             held_elsewhere=cause.type == ErrorCode.HELD_ELSEWHERE,
             choice=cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
         )
@@ -209,7 +210,7 @@ class StepRunner:
                 why = (
                     cause.message if isinstance(cause, ApplicationError) else f"no answer within {steps.TAKE_UP.round}"
                 )
-                await self.wait_for_person(steps.TAKE_UP, self._order_id, NoAnswer(why))
+                await self.wait_for_person(steps.TAKE_UP, self._order_id, Obstacle(why))
             else:
                 case.replace(taken.entries)
                 raise TakenOver
@@ -236,19 +237,19 @@ class StepRunner:
 
     # Waits
 
-    async def wait_for_person(self, step: Step[Any, Any], target: str, no_answer: NoAnswer) -> Answer | None:
+    async def wait_for_person(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Answer | None:
         """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack."""
-        waits_alone = no_answer.refused or no_answer.held_elsewhere
-        rest = None if waits_alone else self.case.terms.next_round
+        until_answered = obstacle.final or obstacle.held_elsewhere
+        rest = None if until_answered else self.case.terms.next_round
         due_at = self._due_at(step, target, self.case.terms.attention_due)
-        # A carrier that is only silent has its time; everybody else's silence is a person's business at once.
-        silent = not waits_alone and not no_answer.seen_at_once and workflow.now() < due_at
+        # A silent carrier has until the due time; any other counterpart that is silent needs attention at once.
+        silent = not until_answered and not obstacle.our_fault and workflow.now() < due_at
         carriers_turn = silent and step.counterpart is Owner.CARRIER
-        choices = self.case.terms.fallbacks if no_answer.choice else ()
+        choices = self.case.terms.fallbacks if obstacle.choice else ()
         wait = Wait(
             state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
-            owner=_whose_turn(step, no_answer, carriers_turn=carriers_turn),
-            reason=no_answer.sentence,
+            owner=owner_of_wait(step, in_time=carriers_turn, our_fault=obstacle.our_fault),
+            reason=obstacle.sentence,
             due_at=due_at,
             step=step.name,
             target=target,
@@ -256,7 +257,7 @@ class StepRunner:
         )
         undoing = step.role is Role.COMPENSATION
         question = self._decisions.open_question(
-            step.name, target, no_answer.sentence, choices, in_books=not no_answer.held_elsewhere
+            step.name, target, obstacle.sentence, choices, in_books=not obstacle.held_elsewhere
         )
         with self._journal.show_wait(wait):
             await self.wait_until(
@@ -293,7 +294,7 @@ class StepRunner:
                 overdue = workflow.now() >= due_at
                 wait = self._wait_of(step, target, watch, due_at)
                 question.why = wait.reason
-                looked_at = self._events_at_look.get(place, _NEVER)
+                looked_at = self._events_at_look.get(place, _NOT_LOOKED_YET)
                 rest = watch.poll if answered else min(watch.poll, self.case.terms.next_round)
 
                 def is_woken(looked_at: int = looked_at) -> bool:
@@ -319,7 +320,7 @@ class StepRunner:
         attention = workflow.now() >= due_at or bool(pressing)
         return Wait(
             state=State.NEEDS_ATTENTION if attention else watch.state,
-            owner=step.owner if attention else step.counterpart or step.owner,
+            owner=owner_of_wait(step, in_time=not attention),
             reason=pressing or watch.why,
             due_at=due_at,
             step=step.name,
@@ -342,7 +343,7 @@ class StepRunner:
         due_at = (changed or seen) + patience
         plan = self.case.plan
         law = plan.refund_due if plan else None
-        return min(due_at, law.at) if law and step in steps.OWES_MONEY else due_at
+        return min(due_at, law.at) if law and step in steps.BOUND_BY_LAW else due_at
 
     # Rolling back
 
@@ -365,8 +366,8 @@ class StepRunner:
             raise RollBack
 
     async def order_roll_back(self, ordered: RollBackOrdered) -> None:
-        """The process's own order; the first cause counts. Raises RollBack, unless the books know that the pivot is
-        passed, or nothing of an order that is not the customer's."""
+        """The process itself orders the roll-back. Raises RollBack, also for an earlier cause. Returns when the books
+        refuse: the pivot is passed, or the order is not this customer's."""
         if self.case.roll_back_cause is None:
             try:
                 await self._decisions.record(ordered)
@@ -374,15 +375,8 @@ class StepRunner:
                 if refused.type == ErrorCode.HELD_ELSEWHERE:
                     if self.case.last_seq:
                         raise Superseded from None
-                    self.case.begin(ordered, workflow.now())  # this run has written nothing, so it just ends
+                    self.case.add_unrecorded(ordered, workflow.now())  # this run has written nothing, so it just ends
                 elif refused.type not in {ErrorCode.NOT_POSSIBLE, ErrorCode.ORDER_NOT_FOUND}:
                     raise
         if self.case.roll_back_cause is not None:
             raise RollBack
-
-
-def _whose_turn(step: Step[Any, Any], no_answer: NoAnswer, *, carriers_turn: bool) -> Owner:
-    """By the step's row."""
-    if no_answer.seen_at_once:
-        return PUTS_RIGHT
-    return step.counterpart if carriers_turn and step.counterpart else step.owner

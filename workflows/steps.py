@@ -9,7 +9,7 @@ another round (workflows/step_runner.py): it never gives up on its own.
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Generic
+from typing import Any, Generic
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -22,8 +22,8 @@ from domain.step import Owner, StepName
 
 
 class Role(StrEnum):
-    """What a refusal means. Compensatable: roll back. Pivot and retriable: forward only. A look moves neither goods nor
-    money, so nothing waits for it; it writes a notice at most."""
+    """What a refusal means. Compensatable: roll back. Pivot and retriable: forward only. Compensation: a person is asked. A
+    look changes nothing at its counterpart; it writes a notice at most, and has no row in the step table."""
 
     COMPENSATABLE = "compensatable"
     PIVOT = "pivot"
@@ -71,17 +71,22 @@ class Step(Generic[In, Out]):
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
             maximum_interval=_LONGEST_PAUSE,
-            non_retryable_error_types=sorted(self.refusals | SEEN_AT_ONCE | HELD_BY_ANOTHER),
+            non_retryable_error_types=sorted(self.refusals | OUR_FAULTS | HELD_BY_ANOTHER),
         )
 
 
-PUTS_RIGHT = Owner.OPERATIONS
-"""Whose turn it is when no counterpart has answered, but something is wrong with ourselves."""
+def owner_of_wait(step: Step[Any, Any], *, in_time: bool = False, our_fault: bool = False) -> Owner:
+    """Whose turn it is while the step waits: its counterpart's as long as that is `in_time`, then its owner's. What is
+    wrong with ourselves is for operations to put right, whosever step it is."""
+    if our_fault:
+        return Owner.OPERATIONS
+    return step.counterpart if in_time and step.counterpart else step.owner
+
 
 HELD_BY_ANOTHER = frozenset({ErrorCode.ORDER_HELD, ErrorCode.HELD_ELSEWHERE, ErrorCode.NOT_THE_HOLDER})
 """Another run has come first: this one looks again what there is, or waits for a person to say who goes on."""
 
-SEEN_AT_ONCE = frozenset(
+OUR_FAULTS = frozenset(
     {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.INTERNAL_ERROR, ErrorCode.IDEMPOTENCY_CONFLICT}
 )
 """No counterpart's answer: a wrong setting, a programming error, books that contradict each other. A person sees them
@@ -104,7 +109,7 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
     return result
 
 
-_AWAY = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
+_BOOKS_UNREACHABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
 
 
 async def run_local_first(signature: Signature[In, Out], step_input: In, label: str) -> Out:
@@ -121,7 +126,7 @@ async def run_local_first(signature: Signature[In, Out], step_input: In, label: 
     except (ActivityError, ApplicationError) as error:
         # A local activity's failure arrives bare, its time-out inside an ActivityError.
         cause = error.cause if isinstance(error, ActivityError) else error
-        if isinstance(cause, ApplicationError) and cause.type not in _AWAY:
+        if isinstance(cause, ApplicationError) and cause.type not in _BOOKS_UNREACHABLE:
             raise cause from None
     else:
         return local
@@ -133,7 +138,7 @@ async def run_local_first(signature: Signature[In, Out], step_input: In, label: 
             heartbeat_timeout=_HEARTBEAT,
             start_to_close_timeout=_ATTEMPT,
             retry_policy=RetryPolicy(
-                maximum_interval=_LONGEST_PAUSE, non_retryable_error_types=sorted(set(ErrorCode) - _AWAY)
+                maximum_interval=_LONGEST_PAUSE, non_retryable_error_types=sorted(set(ErrorCode) - _BOOKS_UNREACHABLE)
             ),
             summary=f"{label} {step_input.target}",
         )
@@ -264,5 +269,5 @@ _BY_NAME = {step.name: step for step in ALL_STEPS}
 UNDO_OF = {step.name: _BY_NAME[step.undo] for step in ALL_STEPS if step.undo is not None}
 """What undoes a step, by its row."""
 
-OWES_MONEY = (REVERSE_PAYMENT, GIVE_STORE_CREDIT, CREDIT_REFUND)
-"""What stands between the customer and the money once the process is past the pivot."""
+BOUND_BY_LAW = (REVERSE_PAYMENT, GIVE_STORE_CREDIT, CREDIT_REFUND)
+"""Steps whose waits are due no later than the law wants the money back."""

@@ -11,8 +11,8 @@ from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
 from activities.register import RegisterActivities
 from activities.shipments import ShipmentActivities
-from domain.step import StepName
-from workflows.steps import ALL_STEPS, Role
+from domain.step import UNDOABLE, UNDOING, StepName
+from workflows.steps import ALL_STEPS, UNDO_OF, Role
 
 HOSTS = (
     OrderActivities,
@@ -53,6 +53,13 @@ def test_only_steps_before_the_pivot_roll_back_on_a_refusal() -> None:
         StepName.VERIFY_ORDER,
         StepName.STOP_SHIPMENT,
     }
+
+
+def test_what_can_be_undone_is_what_a_row_says() -> None:
+    """The domain names them without knowing the rows. The hold is the process's own to take off, last."""
+    assert {name for name in UNDO_OF if name is not StepName.VERIFY_ORDER} == UNDOABLE
+    assert {undo.name for undo in UNDO_OF.values()} == UNDOING
+    assert {step.name for step in ALL_STEPS if step.role is Role.COMPENSATION} == UNDOING
 
 
 def test_every_step_input_carries_the_key_of_its_effect() -> None:

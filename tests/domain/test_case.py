@@ -85,7 +85,7 @@ def test_whoever_asks_on_suspicion_of_fraud_leaves_the_own_tender_alone() -> Non
 def test_the_runs_own_idea_of_who_asked_gives_way_to_the_books() -> None:
     """A run that takes up a lost one was started by another request."""
     case = Case()
-    case.begin(Requested(request=request_by(RISK, "r-9"), at=NOW), NOW)
+    case.add_unrecorded(Requested(request=request_by(RISK, "r-9"), at=NOW), NOW)
     case.add(*opened(PLAN).entries)
     assert [asked.request_id for asked in case.requests] == ["r-1"]
 

@@ -142,9 +142,9 @@ def test_who_asked_may_refuse() -> None:
 def test_the_customer_takes_back_what_they_asked_for_until_the_money_moves() -> None:
     """D1, D2"""
     assert permit(opened(PLAN), WithdrawalAsked(by=CUSTOMER), ORDER)
-    assert "on its way back" in refused(opened(PLAN, PIVOT), WithdrawalAsked(by=CUSTOMER)).sentence
+    assert "being given back" in refused(opened(PLAN, PIVOT), WithdrawalAsked(by=CUSTOMER)).sentence
     assert (
-        "on its way back"
+        "being given back"
         in refused(opened(PLAN, OrderClosed(), OVER, Reopened(why="")), WithdrawalAsked(by=CLERK)).sentence
     )
 

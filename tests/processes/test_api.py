@@ -246,7 +246,7 @@ async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_sy
     await api.start(sample.order_id, asked(sample))
     waiting = await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     late = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
-    assert "the money is on its way back" in problem(late, 409, "not_allowed_now")
+    assert "its money is being given back" in problem(late, 409, "not_allowed_now")
     nothing = await api.steer(sample.order_id, "retry-step", {"step": "close_order", "target": sample.order_id})
     assert "is waiting for: reverse_payment T1" in problem(nothing, 409, "not_allowed_now")
     decided = {"step": "reverse_payment", "target": "T1", "resolution": "done_by_hand", "reference": "BANK-1"}

@@ -1,0 +1,57 @@
+"""What becomes of a request that meets a cancellation of its order. Requests that cover the same are one cancellation,
+however they are written; any other one has to wait for its end."""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+
+from domain.case import Case
+from domain.facts import Fact, Joined, Requested
+from domain.order import Order
+from domain.request import CancellationRequest, ReasonCode
+
+
+class Meeting(StrEnum):
+    """UNDER_WAY: refused, to be sent again by its sender. DEFERRED: kept, acknowledged, and sent again by the product."""
+
+    JOINS = "joins"
+    UNDER_WAY = "under_way"
+    DEFERRED = "deferred"
+
+
+def meet(order: Order, under_way: Case, opened: Requested, request: CancellationRequest) -> Meeting:
+    """`under_way` is what the books know of the order's cancellation, and `opened` is what the run that was met began with.
+    The request's own cancellation has not ended, and its id was not used for another one."""
+    # A run whose own request is refused without the books opens nothing in its name.
+    refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
+    case = under_way if under_way.request else Case.opened_by(opened)
+    if not refused and not under_way.ended and same_scope(order, case, request):
+        return Meeting.JOINS
+    return Meeting.DEFERRED if request.reason is ReasonCode.STATUTORY_WITHDRAWAL else Meeting.UNDER_WAY
+
+
+def joining(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
+    """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
+    joins = request not in case.requests and not case.ended and same_scope(order, case, request)
+    return [Joined(request=request)] if joins else []
+
+
+def same_scope(order: Order, case: Case, request: CancellationRequest) -> bool:
+    """Whether a request covers what the cancellation was opened for. All units of all lines are the whole order.
+
+    Units that this cancellation has taken out of the order already count as if they were in it: what was asked for
+    first does not become something else when it is carried out."""
+    opened = case.request
+    remaining = {line.line_id: line.remaining for line in order.lines}
+    if case.ever_closed and case.plan is not None:
+        taken_out: Counter[str] = Counter()
+        for line in case.plan.lines:
+            taken_out[line.line_id] += line.quantity
+        remaining = {line_id: units + taken_out[line_id] for line_id, units in remaining.items()}
+    everything = {line_id: units for line_id, units in remaining.items() if units}
+    return opened is not None and _normalised(everything, opened) == _normalised(everything, request)
+
+
+def _normalised(everything: dict[str, int], request: CancellationRequest) -> tuple[frozenset[tuple[str, int]], bool]:
+    asked = {scope.line_id: scope.quantity for scope in request.lines} or everything
+    return frozenset(asked.items()), request.shipping and asked != everything
