@@ -105,25 +105,34 @@ async def follow_continued(client: Client, order_id: str, run_id: str) -> Workfl
             run_id = further.new_execution_run_id
 
 
+class NoWorkerAnswers(Exception):
+    """No worker has answered a query in time; the next attempt may be luckier."""
+
+
 async def read_progress(handle: Handle) -> Progress | None:
     """None when no worker answers at the moment, or one whose words this version does not know."""
-    return await _query(handle.query(CancellationWorkflow.progress, rpc_timeout=QUERY_WAIT))
+    try:
+        return await _query(handle.query(CancellationWorkflow.progress, rpc_timeout=QUERY_WAIT))
+    except NoWorkerAnswers:
+        return None
 
 
 async def read_plan(handle: Handle) -> Plan | None:
-    """None when no worker answers at the moment, or nothing is planned."""
+    """None when nothing is planned, or in words that this version does not know. Raises NoWorkerAnswers."""
     return await _query(handle.query(CancellationWorkflow.plan, rpc_timeout=QUERY_WAIT))
 
 
 async def _query(query: Coroutine[Any, Any, T]) -> T | None:
     try:
         return await query
-    except (WorkflowQueryFailedError, ValidationError):  # no answer, or one with words of a newer version
+    except ValidationError:  # words of a newer version
         return None
+    except WorkflowQueryFailedError as error:
+        raise NoWorkerAnswers from error
     except RPCError as error:
         if error.status not in _NO_WORKER:
             raise
-        return None
+        raise NoWorkerAnswers from error
 
 
 async def list_summaries(client: Client, *, state: State | None, owner: Owner | None, limit: int) -> Sequence[Summary]:

@@ -17,7 +17,16 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import ExitCode, RunSuperseded, StarterError
 from client.requests import update_id_of
-from client.runs import Handle, follow_continued, handle_of, is_open, read_plan, read_progress, read_result
+from client.runs import (
+    Handle,
+    NoWorkerAnswers,
+    follow_continued,
+    handle_of,
+    is_open,
+    read_plan,
+    read_progress,
+    read_result,
+)
 from domain.errors import ErrorCode
 from domain.keys import id_of
 from domain.messages import Receipt, RefundEvent, ShipmentEvent, Submission
@@ -151,12 +160,16 @@ class Submitter:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     async def _decided_receipt(self, receipt: Receipt, handle: Handle) -> Receipt:
-        """The receipt with the decision, where the run has made it by now and a worker says so."""
+        """The receipt with decision and plan, where the run has made them by now and a worker says so."""
         progress = await read_progress(handle)
         if progress is None or progress.decision is None:
             return receipt
-        seen = {"decision": progress.decision, "cancellation_id": progress.cancellation_id}
-        return receipt.model_copy(update={**seen, "plan": await read_plan(handle)})
+        try:
+            plan = await read_plan(handle)
+        except NoWorkerAnswers:
+            return receipt
+        found = {"decision": progress.decision, "cancellation_id": progress.cancellation_id, "plan": plan}
+        return receipt.model_copy(update=found)
 
     async def _ended_submission(
         self,

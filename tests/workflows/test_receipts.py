@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from temporalio.client import Client, Interceptor, OutboundInterceptor, QueryWorkflowInput
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -37,7 +36,6 @@ class _Unanswered(OutboundInterceptor):
         return await super().query_workflow(input)
 
 
-@pytest.mark.xfail(strict=True, reason="needs approval, and no plan: the caller cannot say how much goes back")
 async def test_a_decision_that_is_read_from_the_run_comes_with_its_plan(open_system: System) -> None:
     """Rule 15, D12: the first look at the payment takes longer than `submit` waits for, so decision and plan are read from
     the run; a worker that is busy answers the first question and not the second."""
