@@ -1,5 +1,5 @@
-"""One attempt of a step: it writes for its run, only while that run holds the cancellation, and calls a provider only while
-nobody else can have taken its place."""
+"""One attempt of a step: it writes for its run, only while that run holds the cancellation, and calls a provider only before
+its own deadline. A second attempt at the same time, after missed heartbeats, uses the same key."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager

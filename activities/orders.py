@@ -168,7 +168,7 @@ class OrderActivities:
 
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
-        """Compensation of verify_order: hold off, promise to the customer restored, cancellation closed in the books."""
+        """Compensation of verify_order: hold off, cancellation closed in the books."""
         async with begin_attempt(self._register, step_input) as attempt:
             cause = attempt.case.roll_back_cause
             assert cause is not None

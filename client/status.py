@@ -60,7 +60,7 @@ class Status(Progress):
 
 
 class Execution(StrEnum):
-    """What the engine says of the run. All but `running`, `completed` and `failed` mean that the run was lost: nothing was
+    """What the engine says of the run. `canceled`, `terminated` and `timed_out` mean that the run was lost: nothing was
     rolled back, and the order may still be on hold."""
 
     RUNNING = "running"

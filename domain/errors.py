@@ -60,7 +60,8 @@ class Refused(StepError):
 
 
 class Unavailable(StepError):
-    """Nothing happened at the counterpart; ask again, not before `retry_after` seconds when it named a time."""
+    """The counterpart cannot be asked at the moment. Nothing happened at a provider; in the books the same call under the
+    same key finds what may have happened. Ask again, not before `retry_after` seconds when it named a time."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, message)

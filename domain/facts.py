@@ -74,7 +74,8 @@ class ApprovalRefused(Value):
 
 
 class Reminded(Value):
-    """Staff was reminded of an approval that is due; `escalated`: for the second time, and to whoever is above them."""
+    """The reminder of an approval was due; `escalated`: for the second time, to whoever is above. Staff was written to
+    where the policy names a mailbox."""
 
     kind: Literal["reminded"] = "reminded"
     escalated: bool
@@ -203,7 +204,7 @@ class Chosen(Value):
 
 
 class Credited(Value):
-    """The credit note; None: no money was taken, so there is nothing to credit."""
+    """The credit note; None: no captured money is given back, so there is nothing to credit."""
 
     kind: Literal["credited"] = "credited"
     number: str | None

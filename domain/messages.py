@@ -82,7 +82,8 @@ class Reject(Value):
 
 
 class Withdraw(Value):
-    """Update `withdraw`: the requester or staff takes the request back. Possible before the pivot only."""
+    """Update `withdraw`: staff, or the customer while only customers have asked, takes the request back. Possible
+    before the pivot only."""
 
     actor: Actor
     note: Note = ""

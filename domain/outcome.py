@@ -38,6 +38,11 @@ class Outcome(StrEnum):
 
 
 class GoodsStatus(StrEnum):
+    """One word for all parcels. `untouched`: nothing has been stopped yet. `never_handed_over`: none had left the warehouse.
+    `stopped`: a gift card was deactivated, or a person has stopped what was with a carrier. `partly_stopped`,
+    `not_stopped`: some, or all, go on to the customer. `moving_again`: let go on by a roll-back. `waiting`: some are not
+    stopped yet."""
+
     UNTOUCHED = "untouched"
     NEVER_HANDED_OVER = "never_handed_over"
     STOPPED = "stopped"
@@ -50,6 +55,10 @@ class GoodsStatus(StrEnum):
 
 
 class MoneyStatus(StrEnum):
+    """One word for the money of all tenders. `untouched`: before the pivot. `released`: only reservations were released.
+    `refund_pending`: refunds are under way. `partly_refunded`: something is still owed. `by_hand`: nothing is owed or under
+    way any more, and a person gave some of it back. `restored`: taken back by a roll-back. `waiting`: all of it is owed."""
+
     UNTOUCHED = "untouched"
     RELEASED = "released"
     REFUND_PENDING = "refund_pending"
@@ -62,7 +71,7 @@ class MoneyStatus(StrEnum):
 
 
 class PaperStatus(StrEnum):
-    """`none_needed`: no money was taken, so there is nothing to credit."""
+    """`none_needed`: this cancellation gives back no captured money, so there is nothing to credit."""
 
     UNTOUCHED = "untouched"
     CREDITED = "credited"

@@ -1,7 +1,7 @@
 """The cancellation of an order: the process, top to bottom.
 
-    verify the order and hold it → approval where it is due → stop every shipment → reverse every tender (the pivot)
-    → credit the refund → close the order → wait until the money has settled
+    verify the order and hold it → approval where it is needed → stop every shipment → approval under fraud review
+    → reverse every tender (the pivot) → credit the refund → close the order → wait until the money has settled
 
 Before the pivot everything can be undone, and is, last step first. After it the process goes forward by itself; until the
 order is closed staff can still order a roll-back. What is known of the cancellation is the case (domain/case.py), and each
@@ -81,7 +81,7 @@ class CancellationWorkflow:
             try:
                 return await self.carry_out()
             except TakenOver:
-                continue  # the books knew more: the same story, from what is there
+                continue  # the books knew more: start over from their facts
             except Superseded:
                 raise ApplicationError(
                     f"The cancellation of order {self.request.order_id} was taken over by a run of another namespace.",
@@ -115,7 +115,7 @@ class CancellationWorkflow:
         """The decision and the plan are in the books, and the order is held; or it is over: refused, or known to have
         ended."""
         if self.case.decided and self.case.last_seq:
-            return  # taken up in the middle
+            return  # an earlier run has decided already
         order_id = self.request.order_id
         look_again = self.runner.has_heard  # an event started the run: the order's cancellation may be over
         await self.runner.run_step(
@@ -129,7 +129,7 @@ class CancellationWorkflow:
         self.journal.publish_cancellation_id()
 
     async def close_order(self) -> None:
-        """Once, and once more where something has changed since."""
+        """Close the order, and once more where the state of a parcel has changed since."""
         while not self.case.order_closed:
             await self.runner.run_step(steps.CLOSE_ORDER, self.request.order_id)
 
@@ -221,7 +221,7 @@ class CancellationWorkflow:
         '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1"}'
     )
     async def retry_step(self, message: RetryStep) -> Acknowledgement:
-        return await self.accept(message, "It is tried again.")
+        return await self.accept(message, "The step is tried again now.")
 
     @retry_step.validator
     def _check_retry_step(self, message: RetryStep) -> None:
@@ -233,7 +233,7 @@ class CancellationWorkflow:
         '"done_by_hand", "reference": "BANK-4711"}'
     )
     async def resolve_step(self, message: ResolveStep) -> Acknowledgement:
-        return await self.accept(message, f"Kept: {message.resolution.replace('_', ' ')} ({message.reference}).")
+        return await self.accept(message, f"Recorded: {message.resolution.replace('_', ' ')} ({message.reference}).")
 
     @resolve_step.validator
     def _check_resolve_step(self, message: ResolveStep) -> None:

@@ -115,10 +115,10 @@ class GoodsSteps:
             )
 
     async def _ask_to_fetch(self, shipment_id: str, stop: Stop) -> Answer | None:
-        """The goods reach a customer who has the money back already: a person fetches them, or does without."""
+        """The goods reach a customer who has the money back already: a person fetches them, or writes them off."""
         why = (
             f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
-            "goods, or do without them, and resolve the step."
+            "goods, or write them off, and resolve the step."
         )
         return await self._runner.wait_for_person(steps.STOP_SHIPMENT, shipment_id, Obstacle(why, final=True))
 

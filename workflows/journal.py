@@ -96,7 +96,7 @@ class Journal:
             self._waits.remove(wait)
 
     def publish_unless_waiting(self) -> None:
-        """Nothing is waited for any more; say so, unless the run is about to end and will say more."""
+        """Publish that nothing is waited for, unless another wait is open."""
         if not self._waits:
             self.publish_state()
 
@@ -112,8 +112,8 @@ class Journal:
         self.show_details()
 
     def publish_cancellation_id(self) -> None:
-        """In the memo, which lists show: the one that the books know, where it is not the one that the request would have
-        opened. None: the request was refused, and no book keeps it."""
+        """Put the books' cancellation id into the memo, which lists show, where it is not the one that this request would
+        have opened; None where no book keeps the request."""
         case = self._case
         if not case.last_seq and not case.ended:
             return

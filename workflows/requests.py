@@ -44,7 +44,7 @@ class Requests:
             raise ApplicationError(request_conflict(request), type=ErrorCode.REQUEST_CONFLICT)
 
     async def receive(self, request: CancellationRequest) -> Receipt:
-        """Raises ApplicationError: UNDER_WAY, REQUEST_CONFLICT, ROLLED_BACK."""
+        """Raises ApplicationError: UNDER_WAY, REQUEST_CONFLICT, ROLLED_BACK, HELD_ELSEWHERE."""
         received_at = workflow.now()
         await self._wait_for_decision()
         if request in self._case.requests or self._was_refused_unbooked(request) or self._answers_ended(request):

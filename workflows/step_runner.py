@@ -49,7 +49,8 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is waited for, and how. `urgent` says why a person is needed before the patience is over, if so."""
+    """What is waited for, as long as it `is_open`: looked up every `poll`, seen in `state` until the patience is over.
+    `look_up` returns False when nobody answered. `urgent` says why a person is needed before that, if so."""
 
     look_up: Callable[[], Awaitable[bool]]
     is_open: Callable[[], bool]

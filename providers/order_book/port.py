@@ -3,7 +3,8 @@
 Every writing method is one transaction, takes the idempotency key of its effect and does nothing the second time: it
 returns what the first time returned. What it does is noted in the register and ended there in the same transaction, for
 the run that holds the cancellation; for any other run it raises `NotTheHolder` and writes nothing. All raise `Unavailable`
-when the database cannot be reached, before anything is written.
+when the database cannot be reached. What was to be written may be there all the same: the same call under the same key
+returns it.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,8 @@
 """The register port: the cancellations and their facts, always ours. What is noted here before a provider is called, and
 after, is what a run that takes up a lost one goes by.
 
-All methods are one transaction and raise `Unavailable` when the database cannot be reached, before anything is written.
+All methods are one transaction and raise `Unavailable` when the database cannot be reached; what was to be written may be
+there all the same.
 Writing methods raise `NotTheHolder` unless `run` holds the cancellation: a run that was lost, reset or superseded, and an
 attempt that was paused meanwhile, write nothing.
 """
