@@ -13,8 +13,8 @@ from providers.register.port import Register
 
 
 def credit_of(case: Case) -> Credit | None:
-    """What is to be put on paper; None when no captured money is given back. What was only reserved needs no credit note, and
-    what was given twice is credited once."""
+    """What is to be put on paper; None when no captured money is given back. What was only reserved needs no credit note,
+    and what was given twice is credited once."""
     plan = case.plan
     assert plan is not None
     total = Money.total((_credited(reversal) for reversal in case.reversals), plan.currency)

@@ -4,7 +4,7 @@ and what must always be true is true at each step."""
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from domain.case import Case
 from domain.facts import (
@@ -53,7 +53,7 @@ UNDO = {
 FRESH = ("asked", "wanted", "opened")
 STARTED = ("on its way", "unknown", "others failed", "pending", "paid by hand", "settled", "credited", "closed", "over")
 CHAPTERS = (*FRESH, "store credit", "paid instead", "refused twice", *STARTED)
-"""Where a cancellation begins. Three are fresh, so that they are more often than others."""
+"""Where a cancellation begins. Three are fresh, so that a fifth of all examples are."""
 DECISIONS: tuple[Written, ...] = (
     *(kind(by=by) for kind in (Approved, ApprovalRefused, WithdrawalAsked) for by in ACTORS),
     RollBackOrdered(sentence="Rolled back."),
@@ -68,15 +68,17 @@ HIDES_A_PARCEL = {
 
 
 class CaseMachine(CaseRules):
+    chapter = FRESH[0]
+
     @initialize(
         asked_by=st.just(CUSTOMER) | actors,
         gate=st.sampled_from((Gate.NONE, Gate.BEFORE_REVERSING)),
         undoes=st.booleans(),
         joined_by=st.none() | actors,
-        chapter=st.sampled_from(CHAPTERS),
     )
-    def begin(self, asked_by: Actor, gate: Gate, undoes: bool, joined_by: Actor | None, chapter: str) -> None:
+    def begin(self, asked_by: Actor, gate: Gate, undoes: bool, joined_by: Actor | None) -> None:
         """Some begin in the middle."""
+        chapter = self.chapter
         self.open(asked_by, gate, undoes)
         if joined_by is not None:
             self.join(joined_by)
@@ -301,5 +303,9 @@ class CaseMachine(CaseRules):
             assert answer is self.model.answer(said), f"{said} is {answer}"
 
 
-TestCaseMachine = CaseMachine.TestCase
-TestCaseMachine.settings = settings(deadline=None, stateful_step_count=40)
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_is_known_of_a_case_holds_in_any_order_of_facts(chapter: str) -> None:
+    """The examples are divided among the chapters: left to chance, some are hardly ever begun with."""
+    machine = type("BeginsHere", (CaseMachine,), {"chapter": chapter})
+    share = -(-settings().max_examples // len(CHAPTERS))
+    run_state_machine_as_test(machine, settings=settings(deadline=None, stateful_step_count=40, max_examples=share))

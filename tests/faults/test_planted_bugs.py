@@ -59,7 +59,7 @@ def plant(patch: Path, copy: Path) -> None:
 def run_machine(copy: Path) -> subprocess.CompletedProcess[str]:
     machine = "tests/domain/test_case_machine.py"
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=planted", machine],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--hypothesis-profile=planted", machine],
         cwd=copy,
         capture_output=True,
         text=True,
