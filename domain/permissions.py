@@ -76,7 +76,7 @@ def permit(case: Case, said: Written, order_id: str) -> Written | None:
         case RollBackOrdered():
             _check_roll_back(case, said, order_id)
         case RetryOrdered():
-            _check_staff(said.by, order_id, "steer")
+            _check_staff(case, said.by, order_id, "steer")
             _check_goes_on(case, said.step, order_id)
         case SettledByHand():
             return said.model_copy(update={"amount": _amount_by_hand(case, said, order_id)})
@@ -91,13 +91,15 @@ def is_repetition(case: Case, said: Written) -> bool:
     """Whether the same person has said the same since it was last asked. An order to try again is a new one each time."""
     if isinstance(said, RetryOrdered):
         return False
-    plain = _without_amount(said)
+    plain = _without_remarks(said)
     since = max((at for at, entry in enumerate(case.entries) if _asks_anew(entry.fact, said)), default=-1)
-    return any(_without_amount(entry.fact) == plain for entry in case.entries[since + 1 :])
+    return any(_without_remarks(entry.fact) == plain for entry in case.entries[since + 1 :])
 
 
-def _without_amount(fact: Fact) -> Fact:
-    return fact.model_copy(update={"amount": None}) if isinstance(fact, SettledByHand) else fact
+def _without_remarks(fact: Fact) -> Fact:
+    """What of it makes it the same: who, about what, and the proof. Not the note, nor what the process adds to it."""
+    remarks = {"note": "", "amount": None, "sentence": ""}
+    return fact.model_copy(update={name: plain for name, plain in remarks.items() if name in type(fact).model_fields})
 
 
 def _asks_anew(fact: Fact, said: Written) -> bool:
@@ -107,14 +109,15 @@ def _asks_anew(fact: Fact, said: Written) -> bool:
     target = getattr(said, "target", None)
     match fact:
         case Reopened():
-            return True
+            return not isinstance(said, Approved)
         case RefundSeen(target=tender, refund=refund) if tender == target:
             failed = refund.status.has_failed
             return step in MONEY_STEPS if failed else step is StepName.CHECK_REFUND
         case EffectEnded(key=key, outcome=EffectOutcome.REFUSED | EffectOutcome.FAILED):
             return key.target == target and _is_same_question(key.step, step)
         case RetryOrdered(step=ordered, target=what):
-            return what == target and _is_same_question(ordered, step)
+            # What a person has paid stays paid, whatever is tried afterwards.
+            return what == target and _is_same_question(ordered, step) and not isinstance(said, SettledByHand)
         case StopSeen(stop=stop):
             goes_on = stop.status in {StopStatus.DECLINED, StopStatus.MOVING}
             return stop.shipment_id == target and step is StepName.STOP_SHIPMENT and goes_on
@@ -138,7 +141,8 @@ def _check_owner(case: Case, actor: Actor, order_id: str) -> None:
         raise NotPossible(order_not_found(order_id), ErrorCode.ORDER_NOT_FOUND)
 
 
-def _check_staff(actor: Actor, order_id: str, verb: str) -> None:
+def _check_staff(case: Case, actor: Actor, order_id: str, verb: str) -> None:
+    _check_owner(case, actor, order_id)
     if actor.kind not in STAFF:
         raise NotPossible(f"{actor} may not {verb} the cancellation of order {order_id}; staff of the merchant may.")
 
@@ -162,7 +166,7 @@ def _check_goes_on(case: Case, step: StepName, order_id: str) -> None:
 
 
 def _check_approval(case: Case, actor: Actor, order_id: str, verb: str) -> None:
-    _check_staff(actor, order_id, verb)
+    _check_staff(case, actor, order_id, verb)
     _check_not_rolling_back(case, order_id)
     if case.decision is None or case.decision.gate is Gate.NONE:
         raise NotPossible(no_approval_due(order_id))
@@ -176,8 +180,8 @@ def _check_withdrawal(case: Case, actor: Actor, order_id: str) -> None:
     _check_owner(case, actor, order_id)
     if case.past_pivot:
         raise NotPossible(
-            f"The cancellation of order {order_id} cannot be withdrawn any more: its money is being given back. "
-            "Place a new order instead."
+            f"The cancellation of order {order_id} cannot be withdrawn any more: "
+            f"{'its money is being given back' if case.tenders else 'it is carried out already'}. Place a new order instead."
         )
     others = [request.actor for request in case.requests if request.actor.kind not in {ActorKind.CUSTOMER, actor.kind}]
     if actor.kind not in STAFF and others:
@@ -192,7 +196,7 @@ def _check_roll_back(case: Case, said: RollBackOrdered, order_id: str) -> None:
     if said.by is None and case.past_pivot:
         raise NotPossible(f"The money of order {order_id} is on its way back; the cancellation only goes forward.")
     if said.by is not None:
-        _check_staff(said.by, order_id, "steer")
+        _check_staff(case, said.by, order_id, "steer")
     if case.ever_closed:
         raise NotPossible(
             f"Order {order_id} was cancelled and closed before, which is not rolled back any more. Resolve the step "
@@ -202,7 +206,7 @@ def _check_roll_back(case: Case, said: RollBackOrdered, order_id: str) -> None:
 
 
 def _check_by_hand(case: Case, said: SettledByHand | NothingDue, order_id: str) -> None:
-    _check_staff(said.by, order_id, "steer")
+    _check_staff(case, said.by, order_id, "steer")
     _check_goes_on(case, said.step, order_id)
     if said.step is StepName.STOP_SHIPMENT and case.past_pivot and said.target in case.declined_shipments:
         raise NotPossible(
@@ -232,7 +236,7 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
             )
         return reversal.to_collect or None
     collecting = said.step is StepName.CHECK_REFUND
-    amount = reversal.overpaid if collecting else reversal.outstanding or reversal.pending
+    amount = reversal.overpaid if collecting else reversal.payable_by_hand
     if amount:
         return amount
     if any(hand.reference == said.reference for hand in reversal.by_hand):

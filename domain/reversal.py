@@ -116,6 +116,14 @@ class Reversal(Value):
         return self._total(*(refund.amount for refund in self.refunds if refund.status.under_way))
 
     @property
+    def payable_by_hand(self) -> Money:
+        """What a person may give back another way: what is owed, else what is on its way and may never arrive, less what was
+        given for it by hand before."""
+        arrived = (refund.amount for refund in self.live_refunds if not refund.status.under_way)
+        given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
+        return self.outstanding or max(self.planned_total - given, self._total())
+
+    @property
     def overpaid(self) -> Money:
         """What the customer has got beyond what is due to them, from whomever, and nobody has collected."""
         arrived = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)

@@ -93,6 +93,11 @@ class Number:
         return self.n + 1 if self.refused or self.gone or (self.known and self.others_failed) else self.n
 
 
+def _plain(said: Written) -> Written:
+    """Without what the process says of it."""
+    return said.model_copy(update={"sentence": ""}) if isinstance(said, RollBackOrdered) else said
+
+
 def _place(said: Written) -> tuple[StepName | None, str | None]:
     """The step and the target that it is about."""
     step = REVERSE if isinstance(said, Chosen) else getattr(said, "step", None)
@@ -176,10 +181,14 @@ class Model:
         if key in self.unknown.get(target, []):
             self.unknown[target].remove(key)
 
-    def ask_anew(self, target: str, step: StepName) -> None:
-        """What was said about it was the answer to another question."""
+    def ask_anew(self, target: str, step: StepName, *, but: type[Written] | None = None) -> None:
+        """What was said about it was the answer to another question, `but` what was said so."""
         steps = MONEY if step in MONEY else {step}
-        self.said = [said for said in self.said if _place(said)[1] != target or _place(said)[0] not in steps]
+        self.said = [
+            said
+            for said in self.said
+            if _place(said)[1] != target or _place(said)[0] not in steps or (but and isinstance(said, but))
+        ]
 
     def see_refund(self, target: str, reference: str, amount: int, status: RefundStatus, key: EffectKey | None) -> None:
         purse = self.purses[target]
@@ -208,7 +217,9 @@ class Model:
         if said.step not in {*MONEY, StepName.CHECK_REFUND}:
             return None
         purse = self.purses[said.target]
-        return purse.overpaid if said.step is StepName.CHECK_REFUND else purse.outstanding or purse.pending
+        if said.step is StepName.CHECK_REFUND:
+            return purse.overpaid
+        return purse.outstanding or max(purse.due - purse.waived - purse.arrived, 0)
 
     def answer(self, said: Written, *, ordered: bool = False) -> Answer:
         """`ordered`: the run has ordered a step on money, which no book knows yet."""
@@ -219,7 +230,7 @@ class Model:
     def _was_said(self, said: Written) -> bool:
         if isinstance(said, RetryOrdered):
             return False
-        return said in self.said
+        return any(_plain(said) == _plain(earlier) for earlier in self.said)
 
     def _may(self, said: Written, past: bool) -> bool:
         by = said.by
@@ -268,7 +279,7 @@ class Model:
                 purse = self.purses[target]
                 purse.chosen, purse.failed = method, None
             case RetryOrdered(step=step, target=target):
-                self.ask_anew(target, step)
+                self.ask_anew(target, step, but=SettledByHand)
                 if purse_ := self.purses.get(target):
                     purse_.failed = None
                     purse_.chosen = None if step is REVERSE else purse_.chosen

@@ -169,7 +169,7 @@ class CaseMachine(CaseRules):
         moved = Stop(shipment_id=parcel, action=StopAction.VOID_LABEL, status=StopStatus.MOVING)
         self.model.ended, self.model.reopened, self.model.cause = False, True, False
         self.write(Reopened(why="A parcel moves."), StopSeen(stop=moved))
-        self.model.said.clear()
+        self.model.said = [said for said in self.model.said if isinstance(said, Approved)]
         self.model.stop(parcel, StopStatus.MOVING)
 
     # Roll-back

@@ -306,6 +306,44 @@ def test_what_was_said_is_kept_also_after_what_came_of_it(facts: list[Fact], sai
     assert permit(opened(PLAN, *facts, kept, *later), said, ORDER) is None
 
 
+def test_what_is_on_its_way_is_paid_by_hand_once() -> None:
+    """I11: by whomever, under whatever proof; and what was paid stays paid when somebody looks again."""
+    pending = refund_seen(5_000, RefundStatus.PENDING)
+    paid = permit(opened(PLAN, pending), by_hand(), ORDER)
+    assert paid is not None
+    looked = RetryOrdered(step=REVERSE, target="T1", by=OTHER_CLERK)
+    for facts in ([pending, paid], [pending, paid, looked]):
+        refused(opened(PLAN, *facts), by_hand(by=OTHER_CLERK, reference="BANK-2"))
+        for again in (by_hand(), by_hand().model_copy(update={"note": "as said"})):
+            assert permit(opened(PLAN, *facts), again, ORDER) is None
+
+
+def test_an_approval_sent_again_after_the_cancellation_was_opened_again_is_kept_already() -> None:
+    """Rule 12"""
+    facts: list[Fact] = [Approved(by=CLERK), PIVOT, OrderClosed(), OVER, Reopened(why="A parcel moves.")]
+    assert permit(waiting(*facts), Approved(by=CLERK), ORDER) is None
+
+
+def test_a_roll_back_ordered_again_is_kept_already() -> None:
+    """Rule 12: whatever the process has said of its cause by then."""
+    case = opened(PLAN, ORDERED)
+    assert permit(case, ORDERED.model_copy(update={"sentence": "It is locked."}), ORDER) is None
+
+
+def test_a_stranger_learns_nothing_by_what_only_staff_may_say() -> None:
+    """A1: one answer for an order that is not theirs and one that is not there."""
+    for said in (Approved(by=STRANGER), RetryOrdered(step=REVERSE, target="T1", by=STRANGER), by_hand(by=STRANGER)):
+        assert refused(waiting(), said).code is ErrorCode.ORDER_NOT_FOUND
+
+
+def test_a_withdrawal_where_no_money_moves_is_not_refused_with_money() -> None:
+    nothing = plan_of()
+    assert (
+        "money"
+        not in refused(opened(nothing, Credited(number=None, total=usd(0))), WithdrawalAsked(by=CUSTOMER)).sentence
+    )
+
+
 def test_what_came_twice_once_more_is_collected_once_more() -> None:
     """I11: the same person, the same proof, and money that was not there the first time."""
     twice = [refund_seen(5_000, RefundStatus.SUCCEEDED, reference=reference) for reference in ("re-1", "re-2")]
