@@ -96,6 +96,27 @@ def is_repetition(case: Case, said: Written) -> bool:
     return any(_without_remarks(entry.fact) == plain for entry in case.entries[since + 1 :])
 
 
+def said_before(  # noqa: PLR0917 (the parts of a message)
+    case: Case,
+    kind: type[SettledByHand | NothingDue | RollBackOrdered],
+    by: Actor,
+    reference: str,
+    step: StepName | None,
+    target: str | None,
+) -> tuple[StepName, str] | None:
+    """The step and target about which this person has said the same with the same reference, where a message does not name
+    them: sent again, it is about the step that waited then, and not about the one that waits now."""
+    if step is not None and target is not None:
+        return None
+    for entry in reversed(case.entries):
+        fact = entry.fact
+        if not isinstance(fact, SettledByHand | NothingDue | RollBackOrdered) or not isinstance(fact, kind):
+            continue
+        if (fact.by, fact.reference) == (by, reference) and fact.step and step in {None, fact.step}:
+            return (fact.step, fact.target) if target in {None, fact.target} else None
+    return None
+
+
 def _without_remarks(fact: Fact) -> Fact:
     """What of it makes it the same: who, about what, and the proof. Not the note, nor what the process adds to it."""
     remarks = {"note": "", "amount": None, "sentence": ""}

@@ -5,7 +5,7 @@ refused. It is acknowledged when the books keep it, and has its effect because t
 books have answered, the process does not go on past a question that somebody has answered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -38,13 +38,19 @@ from domain.messages import (
     RetryStep,
     Withdraw,
 )
-from domain.permissions import NotPossible, is_repetition, no_approval_due, nothing_to_choose, permit
+from domain.permissions import NotPossible, is_repetition, no_approval_due, nothing_to_choose, permit, said_before
 from domain.step import StepName
 from domain.terms import RefundMethod
 from workflows.steps import run_local_first
 
 Answer = RetryOrdered | SettledByHand | NothingDue | Chosen | RollBackOrdered
 """What a question can be answered with; callers match on it."""
+
+_RESOLVED: Mapping[Resolution, type[SettledByHand | NothingDue | RollBackOrdered]] = {
+    Resolution.DONE_BY_HAND: SettledByHand,
+    Resolution.NOTHING_DUE: NothingDue,
+    Resolution.ROLL_BACK: RollBackOrdered,
+}
 
 Steering = Approve | Reject | Withdraw | RetryStep | ResolveStep | ChooseRefundMethod
 
@@ -120,7 +126,8 @@ class Decisions:
         """The validator of every steering update. Raises ApplicationError with a sentence for the sender."""
         try:
             said = self._said(message)
-            if is_repetition(self._known, said):
+            question = self._question_of(said)
+            if is_repetition(self._known, said) and (question is None or question.taken):
                 return
             if isinstance(said, Chosen):  # what is not offered at all is said first
                 permit(self._known, said, self._order_id)
@@ -132,12 +139,13 @@ class Decisions:
     async def accept(self, message: Steering) -> None:
         """The handler of every steering update. Raises ApplicationError when the books refuse it."""
         said = self._said(message)
-        if is_repetition(self._known, said):
+        question = self._question_of(said)
+        # An open question is answered, also with what was said before: the step waits for it once more.
+        if is_repetition(self._known, said) and (question is None or question.taken):
             await self.wait_until_recorded()
             if not is_repetition(self._case, said):  # the books refused the first one
                 raise ApplicationError("The same decision was refused a moment ago.", type=ErrorCode.NOT_POSSIBLE)
             return
-        question = self._question_of(said)
         if question is not None:
             question.taken = said
         if question is not None and not question.in_books:
@@ -197,11 +205,14 @@ class Decisions:
                 step, target = self._step_and_target(step, target)
                 return RetryOrdered(step=step, target=target, by=by, note=note)
             case ResolveStep(step=step, target=target, resolution=resolution, reference=reference):
-                step, target = self._step_and_target(step, target)
+                kind = _RESOLVED[resolution]
+                # Sent again, it is about the step that waited then, whatever waits by now.
+                earlier = said_before(self._known, kind, by, reference, step, target)
+                step, target = earlier or self._step_and_target(step, target)
                 if resolution is Resolution.ROLL_BACK:
                     why = next((q.why for q in self._questions if (q.step, q.target) == (step, target)), "")
                     return RollBackOrdered(
-                        sentence=why or f"Rolled back by {by}.",
+                        sentence=f"{by} ordered it ({reference}). {why}".strip(),
                         failed=True,
                         by=by,
                         step=step,
@@ -209,8 +220,8 @@ class Decisions:
                         reference=reference,
                         note=note,
                     )
-                kind = SettledByHand if resolution is Resolution.DONE_BY_HAND else NothingDue
-                return kind(step=step, target=target, reference=reference, by=by, note=note)
+                settled = SettledByHand if resolution is Resolution.DONE_BY_HAND else NothingDue
+                return settled(step=step, target=target, reference=reference, by=by, note=note)
 
     def _step_and_target(self, step: StepName | None, target: str | None) -> tuple[StepName, str]:
         """The step that is meant; where only one waits it need not be named."""

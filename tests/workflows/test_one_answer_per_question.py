@@ -345,7 +345,6 @@ DEPOT = ResolveStep.model_validate({"actor": SUPERVISOR, "resolution": "done_by_
 """About whatever waits; the person saw that one step does."""
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 booked as paid by hand, which nobody paid")
 async def test_a_decision_that_names_no_step_is_not_taken_for_the_next_one(system: System) -> None:
     """I10, I11: the parcel was stopped by hand; sent again while the refund waits, nobody has paid 64.00."""
     sample = in_network(Script.INTERCEPT_SILENT).model_copy(
@@ -361,7 +360,6 @@ async def test_a_decision_that_names_no_step_is_not_taken_for_the_next_one(syste
     assert await system.paid_by_hand("DEPOT-7") == money("0.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="refused, and the result does not say who ordered it")
 async def test_a_roll_back_that_is_ordered_again_is_acknowledged(system: System) -> None:
     """Rule 12; the result says who ordered it, with which proof, and what had happened."""
     sample = captured(fault="refund.create:refuse", parcels=())
