@@ -1,7 +1,7 @@
 """Activities on the order: verify and hold it, release it, close it, and close its cancellation."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -22,7 +22,7 @@ from domain.outcome import Outcome
 from domain.plan import LeftOut, PlannedLine
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.second_request import joining
+from domain.second_request import by_right, joining
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
@@ -68,7 +68,7 @@ class OrderActivities:
         await self._register.begin_verification(
             order.order_id, this_run(), activity.info().scheduled_time, from_elsewhere=step_input.from_elsewhere
         )
-        return Verified(entries=await self._decide_and_hold(order, requested))
+        return Verified(entries=await self._decide_and_hold(order, requested, case.requests))
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
@@ -84,22 +84,24 @@ class OrderActivities:
             case.cancellation_id, this_run(), from_elsewhere=step_input.from_elsewhere
         )
         request = step_input.request
-        if request not in Case(entries).requests:
+        if not Case(entries).has(request) and self._policy.may_ask(order, request) is None:
+            await acknowledge(self._book, Requested(request=request, at=step_input.requested_at))
             await self._register.write(case.cancellation_id, this_run(), lambda case: joining(order, case, request))
         return Case(await self._register.read(case.cancellation_id))
 
-    async def _decide_and_hold(self, order: Order, requested: Requested) -> tuple[Entry, ...]:
+    async def _decide_and_hold(
+        self, order: Order, requested: Requested, joined: Sequence[CancellationRequest]
+    ) -> tuple[Entry, ...]:
         request, run = requested.request, this_run()
         no = self._policy.admits(order, request)
         decided = Decided(decision=no, customer_id=order.customer_id) if no else await self._decide(order, requested)
+        decided = by_right(order, decided, *joined)
         key = EffectKey(id_of(requested.request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is not None:
             await self._book.hold_order(requested, decided, [received_notice(requested)], key=key, run=run)
         else:
-            if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
-                # The law wants its receipt acknowledged whatever becomes of the order. Before the refusal is kept: an
-                # attempt that finds it kept looks no further.
-                await self._book.add_notices(key.cancellation_id, order.order_id, [received_notice(requested)])
+            # Before the refusal is kept: an attempt that finds it kept looks no further.
+            await acknowledge(self._book, requested)
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
             await self._register.refuse(requested, run, [decided, ended])
         return await self._register.read(key.cancellation_id)
@@ -158,8 +160,11 @@ class OrderActivities:
         deferred = await self._book.find_deferred(order.order_id, request.request_id)
         if conflicts(request, case, deferred):
             return quote(self._policy.conflict(request))
+        no = self._policy.may_ask(order, request) if case.decided and not case.has(request) else None
+        if no is not None:
+            return quote(no)
         if case.decided:
-            same = request in case.requests or not case.ended
+            same = case.has(request) or not case.ended
             decision = case.decided.decision if same else existing_decision(case.decided.decision, order.order_id)
             return quote(decision, case, case.decided if same else None)
         no = self._policy.admits(order, request)
@@ -234,9 +239,16 @@ async def owned_order(book: OrderBook, request: CancellationRequest) -> Order | 
     return order if order.is_of(request.customer_id) else None
 
 
+async def acknowledge(book: OrderBook, requested: Requested) -> None:
+    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order."""
+    request = requested.request
+    if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
+        await book.add_notices(id_of(request), request.order_id, [received_notice(requested)])
+
+
 def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
     """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
-    return case.conflicts_with(request) or (deferred is not None and deferred.request != request)
+    return case.conflicts_with(request) or (deferred is not None and deferred.request.unsigned != request.unsigned)
 
 
 def received_notice(requested: Requested) -> NewNotice:

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
-from activities.orders import conflicts, owned_order, received_notice
+from activities.orders import acknowledge, conflicts, owned_order, received_notice
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Fact, Requested
+from domain.facts import Fact, Requested, Written
+from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
 from domain.request import CancellationRequest
-from domain.second_request import Meeting, joining, meet
+from domain.second_request import Meeting, joining, meet, waiting
 from domain.standing import result_of
 from providers.order_book.port import DeferredRequest, OrderBook
 from providers.register.port import Register
@@ -35,22 +36,34 @@ class RegisterActivities:
         """Keep what somebody decided, or the process about itself, unless the books know why it is not possible: they may
         know more than the run. Refused: NOT_POSSIBLE; ORDER_NOT_FOUND when the run's own request is not of the order's
         owner: then nothing is written, and nothing of the order reaches the run."""
-        request = step_input.requested.request
-        # A run that knows entries has them from the books, which give them to the order's owner only.
-        if not step_input.last_seq and await owned_order(self._book, request) is None:
-            raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(step_input.order_id))
+        request, said = step_input.requested.request, step_input.said
+        known = step_input.cancellation_id if step_input.last_seq else None
 
         def keep(case: Case) -> Sequence[Fact]:
-            kept = permit(case, step_input.said, step_input.order_id)
+            kept = permit(case, said, step_input.order_id)
             return [] if kept is None else [kept]
 
         try:
-            entries = await self._register.open(step_input.requested, this_run(), keep)
+            # A run that knows entries has them from the books, which give them to the order's owner only.
+            if known is None:
+                await self._check_opens(request, said)
+            entries = await self._register.open(step_input.requested, this_run(), keep, known=known)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
             found = await self._register.find(step_input.order_id, request.request_id)
             raise _refused(no, Booked(entries=found)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
+
+    async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
+        """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose
+        cancellation is over: what is said then is said of that one. Raises NotPossible."""
+        order = await owned_order(self._book, request)
+        if order is None:
+            raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(request.order_id))
+        if order.state is OrderState.CANCELLED:
+            over = Case(await self._register.find(order.order_id, request.request_id, carried_out=True))
+            if over.ended:
+                permit(over, said, order.order_id)
 
     @activity.defn
     async def receive_request(self, step_input: ReceiveRequest) -> ReceivedRequest:
@@ -71,30 +84,31 @@ class RegisterActivities:
             return _ended(case, request)
         opened = step_input.requested
         under_way = Case(await self._register.find(request.order_id, opened.request.request_id))
-        match meet(order, under_way, opened, request):
-            case Meeting.UNDER_WAY:
-                raise self._under_way(step_input)
-            case Meeting.DEFERRED:
-                await self._defer(step_input)
-                return ReceivedRequest(entries=(), deferred=True)
-            case Meeting.JOINS:
-                pass
-        entries = await self._register.open(opened, this_run(), lambda case: joining(order, case, request))
+        if no := self._policy.may_ask(order, request):
+            return ReceivedRequest(entries=(), decision=no)
+        if meet(order, under_way, opened, request) is not Meeting.JOINS:
+            return await self._wait_for_end(step_input)
+        await acknowledge(self._book, Requested(request=request, at=step_input.received_at))
+        known = step_input.cancellation_id if step_input.last_seq else None
+        entries = await self._register.open(opened, this_run(), lambda case: joining(order, case, request), known=known)
+        if not Case(entries).has(request):  # it has ended, or is rolled back, since it was looked at
+            return await self._wait_for_end(step_input)
         return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    def _under_way(self, step_input: ReceiveRequest) -> Refused:
-        return Refused(
-            ErrorCode.UNDER_WAY,
-            f"Another cancellation of order {step_input.order_id} is under way ({step_input.cancellation_id}). Ask again "
-            f"after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
-        )
-
-    async def _defer(self, step_input: ReceiveRequest) -> None:
-        """The law wants its receipt acknowledged at once, with its time."""
-        notice = received_notice(Requested(request=step_input.request, at=step_input.received_at))
-        await self._book.defer_request(
-            DeferredRequest(request=step_input.request, received_at=step_input.received_at), [notice]
-        )
+    async def _wait_for_end(self, step_input: ReceiveRequest) -> ReceivedRequest:
+        """Refused: UNDER_WAY, to be sent again by its sender; a statutory withdrawal is kept, acknowledged at once with its
+        time, and sent again by the product."""
+        request = step_input.request
+        if waiting(request) is Meeting.UNDER_WAY:
+            raise Refused(
+                ErrorCode.UNDER_WAY,
+                f"Another cancellation of order {step_input.order_id} is under way ({step_input.cancellation_id}). Ask "
+                f"again after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+            )
+        received = Requested(request=request, at=step_input.received_at)
+        deferred = DeferredRequest(request=request, received_at=step_input.received_at)
+        await self._book.defer_request(deferred, [received_notice(received)])
+        return ReceivedRequest(entries=(), deferred=True)
 
 
 def _ended(case: Case, request: CancellationRequest) -> ReceivedRequest:

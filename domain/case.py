@@ -5,13 +5,11 @@ key comes next, what is still to be undone. Nothing is assigned. Who may add wha
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from domain import effects
 from domain.facts import (
-    ApprovalRefused,
     Approved,
     Credited,
     CreditRevoked,
@@ -33,31 +31,21 @@ from domain.facts import (
     SettledByHand,
     StepOrdered,
     StopSeen,
-    WithdrawalAsked,
 )
 from domain.keys import EffectKey, id_of
 from domain.money import Money
-from domain.outcome import Outcome
 from domain.payment import Refund
 from domain.plan import Plan, PlannedTender
 from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
 from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
+from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopAction, StopStatus
 from domain.step import FINAL_STEPS, MONEY_STEPS, StepName
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 
 F = TypeVar("F", bound=Fact)
-
-
-@dataclass(frozen=True)
-class RollBackCause:
-    """Why everything is undone. `failed`: a step's failure is the cause, so the run ends as failed."""
-
-    outcome: Outcome
-    sentence: str
-    failed: bool = False
 
 
 class Case:
@@ -138,7 +126,14 @@ class Case:
 
     def conflicts_with(self, request: CancellationRequest) -> bool:
         """Whether its id was used before, with other content."""
-        return any(request.request_id == earlier.request_id and request != earlier for earlier in self.requests)
+        return any(
+            request.request_id == earlier.request_id and request.unsigned != earlier.unsigned
+            for earlier in self.requests
+        )
+
+    def has(self, request: CancellationRequest) -> bool:
+        """Whether the request opened or joined it, however it is signed."""
+        return any(request.unsigned == earlier.unsigned for earlier in self.requests)
 
     @property
     def requested_at(self) -> datetime | None:
@@ -201,17 +196,7 @@ class Case:
     @property
     def roll_back_cause(self) -> RollBackCause | None:
         """The first order to undo everything since the cancellation was opened, or opened again."""
-        for entry in self._entries[self._position(Reopened) + 1 :]:
-            match entry.fact:
-                case WithdrawalAsked(by=by):
-                    return RollBackCause(Outcome.WITHDRAWN, f"Withdrawn by {by}.")
-                case ApprovalRefused(by=by):
-                    return RollBackCause(Outcome.ROLLED_BACK, f"The approval was refused by {by}.")
-                case RollBackOrdered(outcome=outcome, sentence=sentence, failed=failed):
-                    return RollBackCause(outcome, sentence, failed)
-                case _:
-                    pass
-        return None
+        return cause_of(self._entries)
 
     # The pivot and the end
 

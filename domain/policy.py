@@ -169,9 +169,8 @@ class Policy(Value):
         """The request id was used before, for something else."""
         return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
-    def admits(self, order: Order, request: CancellationRequest) -> Decision | None:
-        """The rules that need nothing but the OMS's order, of its own customer. None: go on and look at the payments and the
-        parcels."""
+    def may_ask(self, order: Order, request: CancellationRequest) -> Decision | None:
+        """What this actor may not ask, whether the request opens a cancellation or joins one. None: they may."""
         allowed = self.reasons.get(request.actor.kind, ())
         if request.reason not in allowed:
             return Decision(
@@ -187,6 +186,13 @@ class Policy(Value):
                 Rule.INVALID_SCOPE,
                 f"While lines of order {order.order_id} remain, only staff gives its shipping charge back; ask without it.",
             )
+        return None
+
+    def admits(self, order: Order, request: CancellationRequest) -> Decision | None:
+        """The rules that need nothing but the OMS's order, of its own customer. None: go on and look at the payments and the
+        parcels."""
+        if no := self.may_ask(order, request):
+            return no
         if order.state is OrderState.CANCELLED:
             return self.reject(Rule.ALREADY_CANCELLED, f"Order {order.order_id} is cancelled already.")
         return None
@@ -227,7 +233,7 @@ class Policy(Value):
                 for line in order.lines
                 if line.remaining and line.condition is not SaleCondition.CUSTOMISED
             )
-            if others and request.whole_order and _statutory(order, request):
+            if others and request.whole_order and is_statutory(order, request):
                 # The right to withdraw holds for the other goods, and is not to be declared twice for them.
                 decision, for_others = self.decide(
                     cancellation_id=cancellation_id,
@@ -283,7 +289,7 @@ class Policy(Value):
             (SaleCondition.CUSTOMISED, Rule.CUSTOMISED),
             (SaleCondition.FINAL_SALE, Rule.FINAL_SALE),
         ):
-            if rule is Rule.FINAL_SALE and _statutory(order, request):
+            if rule is Rule.FINAL_SALE and is_statutory(order, request):
                 continue
             lines = [line.line_id for line in order.lines if line.condition is condition and line.line_id in planned]
             does = self.conditions.get(condition, OnCondition.NEEDS_APPROVAL)
@@ -305,7 +311,7 @@ class Policy(Value):
         if bound:
             rule, _, lines = bound
             return rule, f"{lines} can be cancelled with consent only.", Gate.BEFORE_STOPPING
-        if _statutory(order, request):
+        if is_statutory(order, request):
             # A right, not a favour: Directive 2011/83/EU, art. 9, gives 14 days from the receipt of the goods, and these
             # have not been received. No window, limit or count of ours stands against it.
             return None
@@ -330,7 +336,12 @@ class Policy(Value):
         return None
 
 
-def _statutory(order: Order, request: CancellationRequest) -> bool:
+NOT_AGAINST_A_RIGHT = frozenset({Rule.OUTSIDE_WINDOW, Rule.ABOVE_LIMIT, Rule.FREQUENT_CANCELLATIONS, Rule.FINAL_SALE})
+"""Rules that ask for a second person, and do not stand against a statutory withdrawal."""
+
+
+def is_statutory(order: Order, request: CancellationRequest) -> bool:
+    """An EU consumer withdraws by right."""
     return request.reason is ReasonCode.STATUTORY_WITHDRAWAL and OrderFlag.EU_CONSUMER in order.flags
 
 

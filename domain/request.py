@@ -125,6 +125,11 @@ class CancellationRequest(Value):
         return self
 
     @property
+    def unsigned(self) -> "CancellationRequest":
+        """Its content: a request that is signed anew is the same request."""
+        return self.model_copy(update={"signature": None}) if self.signature else self
+
+    @property
     def whole_order(self) -> bool:
         return not self.lines
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from domain.case import Case
-from domain.facts import Fact, Joined, Requested
+from domain.facts import Decided, Fact, Joined, Requested
 from domain.order import Order
+from domain.policy import NOT_AGAINST_A_RIGHT, Gate, Rule, Verdict, is_statutory
 from domain.request import CancellationRequest, ReasonCode
 
 
@@ -25,15 +26,35 @@ def meet(order: Order, under_way: Case, opened: Requested, request: Cancellation
     # A run whose own request is refused without the books opens nothing in its name.
     refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
     case = under_way if under_way.request else Case.opened_by(opened)
-    if not refused and not under_way.ended and same_scope(order, case, request):
+    goes_on = not under_way.ended and under_way.roll_back_cause is None
+    if not refused and goes_on and same_scope(order, case, request):
         return Meeting.JOINS
+    return waiting(request)
+
+
+def waiting(request: CancellationRequest) -> Meeting:
+    """What becomes of one that does not join: the law does not let a statutory withdrawal be sent again by its sender."""
     return Meeting.DEFERRED if request.reason is ReasonCode.STATUTORY_WITHDRAWAL else Meeting.UNDER_WAY
 
 
 def joining(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
     """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
-    joins = request not in case.requests and not case.ended and same_scope(order, case, request)
-    return [Joined(request=request)] if joins else []
+    goes_on = not case.ended and case.roll_back_cause is None
+    if case.has(request) or not goes_on or not same_scope(order, case, request):
+        return []
+    decided = by_right(order, case.decided, request) if case.decided and not case.approved else case.decided
+    return [Joined(request=request), *([decided] if decided and decided != case.decided else [])]
+
+
+def by_right(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:
+    """The decision when these have asked as well: a statutory withdrawal makes an approval needless that does not stand
+    against it."""
+    rights = [request for request in requests if is_statutory(order, request)]
+    if not rights or decided.decision.rule not in NOT_AGAINST_A_RIGHT or decided.decision.gate is Gate.NONE:
+        return decided
+    sentence = f"The customer withdraws from order {order.order_id} by right, so nobody has to approve."
+    approved = {"verdict": Verdict.APPROVED, "rule": Rule.WITHIN_POLICY, "gate": Gate.NONE, "sentence": sentence}
+    return decided.model_copy(update={"decision": decided.decision.model_copy(update=approved)})
 
 
 def same_scope(order: Order, case: Case, request: CancellationRequest) -> bool:

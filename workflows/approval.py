@@ -39,21 +39,26 @@ class Approval:
         counts from the decision, whichever run waits."""
         case, runner = self._runner.case, self._runner
         decision, decided_at = case.decision, case.decided_at
-        if decision is None or decided_at is None or decision.gate is not gate or case.approved:
+        if decision is None or decided_at is None or not self._is_open(gate):
             return
         due_at = decided_at + case.terms.approval_expiry
         with self._decisions.taking_approval():
-            await self._wait(due_at)
+            await self._wait(gate, due_at)
             await self._decisions.wait_until_recorded()
         await runner.raise_if_rolling_back()
-        if not case.approved:
+        if self._is_open(gate):
             await runner.order_roll_back(
                 RollBackOrdered(sentence=f"Nobody approved within {case.terms.approval_expiry}.")
             )
         self._journal.publish_unless_waiting()
 
-    async def _wait(self, due_at: datetime) -> None:
-        """Until it is given or refused, or has expired."""
+    def _is_open(self, gate: Gate) -> bool:
+        """Asked for, and not given; a request that joins may make it needless."""
+        case = self._runner.case
+        return case.decision is not None and case.decision.gate is gate and not case.approved
+
+    async def _wait(self, gate: Gate, due_at: datetime) -> None:
+        """Until it is given, refused or needless, or has expired."""
         case, runner = self._runner.case, self._runner
         decision, decided_at = case.decision, case.decided_at
         assert decision is not None
@@ -71,7 +76,9 @@ class Approval:
                         due_at=due_at,
                     )
                 left = max(decided_at + stage.until - workflow.now(), timedelta(0))
-                answered = await runner.wait_until(lambda: case.approved or runner.must_roll_back, left, stage.timer)
+                answered = await runner.wait_until(
+                    lambda: not self._is_open(gate) or runner.must_roll_back, left, stage.timer
+                )
             if answered:
                 return
 

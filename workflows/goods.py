@@ -14,8 +14,9 @@ from domain.shipment import Stop, StopStatus
 from domain.terms import RefundIntercepted
 from workflows import steps
 from workflows.decisions import Answer
-from workflows.step_runner import Obstacle, StepRunner, Watch
+from workflows.step_runner import StepRunner
 from workflows.steps import Step
+from workflows.waits import Obstacle, Watch
 
 
 class GoodsSteps:

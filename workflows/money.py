@@ -9,7 +9,8 @@ from domain.outcome import State
 from domain.terms import RefundMethod
 from workflows import steps
 from workflows.decisions import Answer
-from workflows.step_runner import Obstacle, StepRunner, Watch
+from workflows.step_runner import StepRunner
+from workflows.waits import Obstacle, Watch
 
 
 class MoneySteps:

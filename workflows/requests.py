@@ -47,7 +47,7 @@ class Requests:
         """Raises ApplicationError: UNDER_WAY, REQUEST_CONFLICT, ROLLED_BACK, HELD_ELSEWHERE."""
         received_at = workflow.now()
         await self._wait_for_decision()
-        if request in self._case.requests or self._was_refused_unbooked(request) or self._answers_ended(request):
+        if self._case.has(request) or self._was_refused_unbooked(request) or self._answers_ended(request):
             return self._receipt(request)
         return await self._receive_further(request, received_at)
 
@@ -73,7 +73,7 @@ class Requests:
         if ended is not None and decided is None:
             raise ApplicationError(ended.sentence, type=ErrorCode.ROLLED_BACK)
         joined = case.request is not None and request.request_id != case.request.request_id
-        known = request in case.requests or case.last_seq == 0
+        known = case.has(request) or case.last_seq == 0
         decision = decided.decision if decided else None
         if decision is not None and not known:
             decision = existing_decision(decision, request.order_id)

@@ -1,8 +1,7 @@
 """How a step is carried to its own end: ordered, attempted in rounds, rested, waited for; and what interrupts that."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ from workflows import steps
 from workflows.decisions import Answer, Decisions
 from workflows.journal import Journal
 from workflows.steps import OUR_FAULTS, Role, Step, attempt_step, owner_of_wait
+from workflows.waits import Obstacle, Watch
 
 
 class RollBack(Exception):
@@ -31,34 +31,6 @@ class TakenOver(Exception):
 
 class Superseded(Exception):
     """A run of another namespace was ordered to take over: this one writes nothing more."""
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """Why a step cannot go on by itself, in a sentence for the person who is asked. `final`: the counterpart's answer is no,
-    or only a person can go on; nothing is tried before somebody has decided. `our_fault`: no answer of anybody's, but
-    something that has to be put right. `held_elsewhere`: a run of another namespace writes for this cancellation.
-    `choice`: the customer may have the money another way."""
-
-    sentence: str
-    final: bool = False
-    our_fault: bool = False
-    held_elsewhere: bool = False
-    choice: bool = False
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What is waited for, as long as it `is_open`: looked up every `poll`, seen in `state` until the patience is over.
-    `look_up` returns False when nobody answered. `urgent` says why a person is needed before that, if so."""
-
-    look_up: Callable[[], Awaitable[bool]]
-    is_open: Callable[[], bool]
-    state: State
-    why: str
-    patience: timedelta
-    poll: timedelta
-    urgent: Callable[[], str] = lambda: ""
 
 
 _NOT_LOOKED_YET = -1  # a run that has not looked itself looks at once
@@ -114,6 +86,9 @@ class StepRunner:
             match answer:
                 case RetryOrdered() if obstacle.held_elsewhere:
                     more = {**more, "from_elsewhere": True}
+                case RollBackOrdered() if obstacle.held_elsewhere:
+                    self.case.add_unrecorded(answer, workflow.now())  # this run has written nothing, so it just ends
+                    raise RollBack
                 case RetryOrdered() | None:
                     pass
                 case _:
@@ -369,15 +344,37 @@ class StepRunner:
     async def order_roll_back(self, ordered: RollBackOrdered) -> None:
         """The process itself orders the roll-back. Raises RollBack, also for an earlier cause. Returns when the books
         refuse: the pivot is passed, or the order is not this customer's."""
-        if self.case.roll_back_cause is None:
+        while self.case.roll_back_cause is None:
             try:
                 await self._decisions.record(ordered)
             except ApplicationError as refused:
-                if refused.type == ErrorCode.HELD_ELSEWHERE:
-                    if self.case.last_seq:
-                        raise Superseded from None
+                if refused.type in {ErrorCode.NOT_POSSIBLE, ErrorCode.ORDER_NOT_FOUND}:
+                    if self.case.roll_back_cause is None:
+                        return
+                elif refused.type != ErrorCode.HELD_ELSEWHERE:
+                    await self._rest_after_mistake(refused.message)
+                elif self.case.last_seq:
+                    raise Superseded from None
+                else:
                     self.case.add_unrecorded(ordered, workflow.now())  # this run has written nothing, so it just ends
-                elif refused.type not in {ErrorCode.NOT_POSSIBLE, ErrorCode.ORDER_NOT_FOUND}:
-                    raise
-        if self.case.roll_back_cause is not None:
-            raise RollBack
+        raise RollBack
+
+    async def _rest_after_mistake(self, sentence: str) -> None:
+        """What the process itself wants recorded could not be, by a mistake of ours: seen at once, and tried again after a
+        rest, unless somebody has ordered the same meanwhile."""
+        step, target = steps.RECORD_DECISION, self._order_id
+        wait = Wait(
+            state=State.NEEDS_ATTENTION,
+            owner=owner_of_wait(step, our_fault=True),
+            reason=sentence,
+            due_at=self._due_at(step, target, self.case.terms.attention_due),
+            step=step.name,
+            target=target,
+        )
+        with self._journal.show_wait(wait):
+            await self.wait_until(
+                lambda: self.case.roll_back_cause is not None,
+                self.case.terms.next_round,
+                step.summary(target) + ", again",
+            )
+        self._journal.publish_unless_waiting()

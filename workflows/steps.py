@@ -161,6 +161,12 @@ TAKE_UP = Step(
     Owner.OPERATIONS,
     "Take up the cancellation of order",
 )
+RECORD_DECISION = Step(
+    signatures.RECORD_DECISION,
+    Role.RETRIABLE,
+    Owner.OPERATIONS,
+    "Keep a decision about",
+)
 QUOTE_CANCELLATION = Step(
     signatures.QUOTE_CANCELLATION,
     Role.LOOK,
@@ -248,6 +254,7 @@ REVOKE_REFUND = Step(
 
 ALL_STEPS = (
     TAKE_UP,
+    RECORD_DECISION,
     VERIFY_ORDER,
     QUOTE_CANCELLATION,
     STOP_SHIPMENT,

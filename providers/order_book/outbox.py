@@ -98,7 +98,7 @@ async def defer_request(session: AsyncSession, deferred: DeferredRequest, notice
     request = deferred.request
     await lock_order(session, request.order_id)
     kept = await session.get(DeferredRequestRow, (request.order_id, request.request_id))
-    if kept is not None and kept.request != request:
+    if kept is not None and kept.request.unsigned != request.unsigned:
         raise Refused(ErrorCode.REQUEST_CONFLICT, request_conflict(request))
     if kept is None:
         session.add(

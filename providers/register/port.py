@@ -51,10 +51,12 @@ class Register(Protocol):
         """Add facts; returns the new entries. Raises what `change` raises."""
         ...
 
-    async def open(self, requested: Requested, run: Run, change: Change) -> tuple[Entry, ...]:
-        """The same for the order's open cancellation, whichever request opened it; taken up first, where this run does not
-        hold it. Without one the request opens its own, with nothing held; one that has ended is `change`'s to judge. Returns
-        all entries."""
+    async def open(
+        self, requested: Requested, run: Run, change: Change, *, known: str | None = None
+    ) -> tuple[Entry, ...]:
+        """The same for the cancellation that the run knows (`known`), else for the order's open one, whichever request
+        opened it; taken up first, where this run does not hold it. Without one the request opens its own, with nothing
+        held. One that has ended is `change`'s to judge, which then adds nothing. Returns all entries."""
         ...
 
     async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectNoted, Entry, Fact, HolderSet, Requested, Run
-from domain.keys import EffectKey, cancellation_id, id_of
+from domain.keys import EffectKey, id_of
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
@@ -84,18 +84,18 @@ class SqlRegister:
             row = await lock(session, cancellation_id, run)
             return tuple(await append(session, row, change(await case_of(session, cancellation_id))))
 
-    async def open(self, requested: Requested, run: Run, change: Change) -> tuple[Entry, ...]:
+    async def open(
+        self, requested: Requested, run: Run, change: Change, *, known: str | None = None
+    ) -> tuple[Entry, ...]:
         request = requested.request
         async with transaction(self._writes) as session:
-            row = await _open_row_of(session, request.order_id)
+            row = await _row_of(session, known) if known else await _open_row_of(session, request.order_id)
+            row = row or await _row_of(session, id_of(request))
             if row is None:
-                ended = await session.get(
-                    CancellationRow, cancellation_id(request.order_id, request.request_id), with_for_update=True
-                )
-                if ended is not None:
-                    change(await case_of(session, ended.cancellation_id))
-                    return await entries_of(session, ended.cancellation_id)
                 row = await open_row(session, requested, run)
+            elif row.closed_at is not None:
+                change(await case_of(session, row.cancellation_id))
+                return await entries_of(session, row.cancellation_id)
             else:
                 await _hold(session, row, run, from_elsewhere=False)
             await append(session, row, change(await case_of(session, row.cancellation_id)))
@@ -130,6 +130,10 @@ class SqlRegister:
     async def quiet_after(self, cancellation_id: str) -> datetime:
         async with transaction(self._reads) as session:
             return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
+
+
+async def _row_of(session: AsyncSession, cancellation_id: str) -> CancellationRow | None:
+    return await session.get(CancellationRow, cancellation_id, with_for_update=True)
 
 
 async def _open_row_of(session: AsyncSession, order_id: str) -> CancellationRow | None:

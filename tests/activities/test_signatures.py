@@ -23,7 +23,7 @@ HOSTS = (
     RegisterActivities,
 )
 SIGNATURES = [found for found in vars(signatures).values() if isinstance(found, signatures.Signature)]
-WITHOUT_ROW = {StepName.RECORD_DECISION, StepName.RECEIVE_REQUEST}
+WITHOUT_ROW = {StepName.RECEIVE_REQUEST}
 """What somebody said is kept at once, by a short local activity where the books answer."""
 
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
@@ -154,7 +153,6 @@ async def test_a_cancel_request_to_a_run_that_waits_at_verification_changes_noth
         await other.leave()
 
 
-@pytest.mark.xfail(strict=True, reason="the workflow task fails for ever")
 async def test_a_roll_back_ordered_at_the_second_namespace_ends_its_run_alone(real_time_system: System) -> None:
     """I3, I6: the second run holds nothing, so there is nothing to undo: it ends, and the first one goes on."""
     system = real_time_system

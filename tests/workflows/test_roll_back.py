@@ -164,7 +164,7 @@ async def test_after_the_money_has_gone_a_withdrawal_is_refused_with_the_reason(
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     withdraw = Withdraw(actor=customer(sample))
-    assert "on its way back" in await update_refusal(handle, CancellationWorkflow.withdraw, withdraw)
+    assert "being given back" in await update_refusal(handle, CancellationWorkflow.withdraw, withdraw)
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 

@@ -1,0 +1,34 @@
+"""Why everything is undone, as the facts tell of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.facts import ApprovalRefused, Entry, Reopened, RollBackOrdered, WithdrawalAsked
+from domain.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class RollBackCause:
+    """Why everything is undone. `failed`: a step's failure is the cause, so the run ends as failed."""
+
+    outcome: Outcome
+    sentence: str
+    failed: bool = False
+
+
+def cause_of(entries: Sequence[Entry]) -> RollBackCause | None:
+    """The first order to undo everything since the cancellation was opened, or opened again."""
+    cause: RollBackCause | None = None
+    for entry in entries:
+        match entry.fact:
+            case Reopened():
+                cause = None
+            case WithdrawalAsked(by=by):
+                cause = cause or RollBackCause(Outcome.WITHDRAWN, f"Withdrawn by {by}.")
+            case ApprovalRefused(by=by):
+                cause = cause or RollBackCause(Outcome.ROLLED_BACK, f"The approval was refused by {by}.")
+            case RollBackOrdered(outcome=outcome, sentence=sentence, failed=failed):
+                cause = cause or RollBackCause(outcome, sentence, failed)
+            case _:
+                pass
+    return cause
