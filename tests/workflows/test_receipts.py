@@ -1,16 +1,21 @@
-"""What the library makes of a receipt that does not have the decision yet."""
+"""What the library makes of a receipt that does not have the decision yet, and of a run that has ended."""
 
 from typing import Any
 
+import pytest
 from temporalio.client import Client, Interceptor, OutboundInterceptor, QueryWorkflowInput
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.cancellations import Cancellations
+from client.errors import StarterError
+from domain.messages import Approve
 from domain.money import money
+from domain.outcome import Outcome, State
 from domain.policy import Verdict
+from domain.step import StepName
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import request
-from tests.system import System
+from tests.system import AGENT, SUPERVISOR, System, resolve
 from tests.workflows.samples import captured
 
 
@@ -54,3 +59,26 @@ async def test_a_decision_that_is_read_from_the_run_comes_with_its_plan(open_sys
     system.started.append(system.current(sample.order_id))
     await system.approve(system.current(sample.order_id))
     await system.finish(system.current(sample.order_id))
+
+
+@pytest.mark.xfail(strict=True, reason="the cancellation is over; nothing can be changed any more")
+async def test_a_decision_sent_again_after_the_end_is_acknowledged(open_system: System) -> None:
+    """Rule 12: the first answer was lost, and the run has ended since. Somebody else's answer comes too late."""
+    system, sample = open_system, captured(total="600.00 USD", fault="refund.create:refuse")
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    approval, paid = Approve(actor=SUPERVISOR), resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1")
+    await system.library.approve(sample.order_id, approval)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.library.resolve_step(sample.order_id, paid)
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    unnamed = paid.model_copy(update={"step": None, "target": None})
+    assert (await system.library.approve(sample.order_id, approval)).state is State.CANCELLED
+    for again in (paid, unnamed):
+        assert (await system.library.resolve_step(sample.order_id, again)).state is State.CANCELLED
+    with pytest.raises(StarterError, match="is over"):
+        await system.library.approve(sample.order_id, Approve(actor=AGENT))
+    with pytest.raises(StarterError, match="is over"):
+        await system.library.resolve_step(sample.order_id, paid.model_copy(update={"reference": "BANK-2"}))
+    assert await system.paid_by_hand("BANK-1") == money("600.00 USD")
