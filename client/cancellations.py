@@ -14,7 +14,7 @@ from temporalio.workflow import UpdateMethodMultiParam
 from client.errors import ExitCode, OrderNotFound, StarterError, translate_errors, unreachable
 from client.runs import find_run, handle_of, is_open, list_summaries, read_progress, read_result, seconds, wait_within
 from client.status import Source, Status, Summary
-from client.steering import Message, explain_closed, send_message
+from client.steering import Message, explain_closed, send_message, was_recorded
 from client.submitting import Submitter
 from domain.messages import (
     Acknowledgement,
@@ -243,9 +243,10 @@ class Cancellations:
         except StarterError as error:
             if error.code is not ExitCode.NOT_FOUND or isinstance(error, OrderNotFound):
                 raise
-        raise explain_closed(
-            await self.status(order_id), message
-        )  # or the sentence that there is no cancellation at all
+        ended = await self.status(order_id)  # or the sentence that there is no cancellation at all
+        if was_recorded(ended, message):
+            return Acknowledgement(state=ended.state, sentence=f"It was recorded before the end. {ended.sentence}")
+        raise explain_closed(ended, message)
 
     async def _call(self, order_id: str | None, call: Awaitable[T]) -> T:
         return await translate_errors(self._client, order_id, call)

@@ -1,6 +1,7 @@
 """A message of somebody who steers, and why it was not taken."""
 
-from typing import Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from temporalio.client import Client
 from temporalio.workflow import UpdateMethodMultiParam
@@ -8,20 +9,15 @@ from temporalio.workflow import UpdateMethodMultiParam
 from client.errors import ExitCode, OrderNotFound, StarterError
 from client.runs import handle_of
 from client.status import Source, Status
-from domain.messages import Acknowledgement
+from domain.facts import Entry
+from domain.messages import Acknowledgement, Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.policy import Rule, order_not_found
-from domain.request import Actor, ActorKind
+from domain.request import ActorKind
+from domain.said import Steering, fact_about, fact_of
+from domain.standing import action_of
 from workflows.cancellation import CancellationWorkflow
 
-
-class _Steering(Protocol):
-    """Every message that steers says who acts."""
-
-    @property
-    def actor(self) -> Actor: ...
-
-
-Message = TypeVar("Message", bound=_Steering)
+Message = TypeVar("Message", Approve, Reject, Withdraw, RetryStep, ResolveStep, ChooseRefundMethod)
 
 
 async def send_message(
@@ -34,7 +30,21 @@ async def send_message(
     return await handle_of(client, order_id).execute_update(update, message)
 
 
-def explain_closed(ended: Status, message: _Steering) -> StarterError:
+def was_recorded(ended: Status, message: Steering) -> bool:
+    """Whether the same person has said the same before the end: then it is acknowledged again. An order to try again is a
+    new one each time."""
+    if isinstance(message, RetryStep):
+        return False
+    if isinstance(message, ResolveStep):
+        rows = ((row.step, row.target) for row in ended.steps)
+        facts = [fact_about(message, message.step or step, message.target or target) for step, target in rows]
+    else:
+        facts = [fact_of(message)]
+    actions = {row.action for fact in facts if (row := action_of(Entry(seq=0, at=datetime.now(UTC), fact=fact)))}
+    return any(row.actor == message.actor and row.action in actions for row in ended.actions)
+
+
+def explain_closed(ended: Status, message: Steering) -> StarterError:
     """Why nobody takes a message any more. A stranger learns nothing of somebody else's order."""
     order_id = ended.order_id
     if ended.decision and ended.decision.rule is Rule.ORDER_NOT_FOUND:

@@ -217,10 +217,12 @@ def step_table(case: Case) -> tuple[StepRow, ...]:
 
 def actions_of(case: Case) -> tuple[ActionRow, ...]:
     """What people did, and of what the process reminded them."""
-    return tuple(row for entry in case.entries if (row := _action(entry)))
+    return tuple(row for entry in case.entries if (row := action_of(entry)))
 
 
-def _action(entry: Entry) -> ActionRow | None:
+def action_of(entry: Entry) -> ActionRow | None:
+    """The fact as an action; None: it is none."""
+
     def row(action: str, by: Actor, note: str = "") -> ActionRow:
         return ActionRow(action=action, actor=by, note=note, at=entry.at)
 

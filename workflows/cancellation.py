@@ -32,11 +32,12 @@ from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
 from domain.policy import Gate
 from domain.request import CancellationRequest
+from domain.said import Steering
 from domain.standing import result_of
 from domain.step import StepName
 from workflows import steps
 from workflows.approval import Approval
-from workflows.decisions import Decisions, Steering
+from workflows.decisions import Decisions
 from workflows.goods import GoodsSteps
 from workflows.journal import Journal
 from workflows.messages import update

@@ -30,15 +30,12 @@ from domain.facts import (
 )
 from domain.keys import EffectKey
 from domain.messages import (
-    Approve,
-    ChooseRefundMethod,
-    Reject,
     Resolution,
     ResolveStep,
     RetryStep,
-    Withdraw,
 )
 from domain.permissions import NotPossible, is_repetition, no_approval_due, nothing_to_choose, permit, said_before
+from domain.said import Steering, fact_about, fact_of
 from domain.step import StepName
 from domain.terms import RefundMethod
 from workflows.steps import run_local_first
@@ -51,8 +48,6 @@ _RESOLVED: Mapping[Resolution, type[SettledByHand | NothingDue | RollBackOrdered
     Resolution.NOTHING_DUE: NothingDue,
     Resolution.ROLL_BACK: RollBackOrdered,
 }
-
-Steering = Approve | Reject | Withdraw | RetryStep | ResolveStep | ChooseRefundMethod
 
 
 @dataclass
@@ -191,37 +186,19 @@ class Decisions:
 
     def _said(self, message: Steering) -> Written:
         """The message as what the books keep of it."""
-        by, note = message.actor, message.note
-        match message:
-            case Approve():
-                return Approved(by=by, note=note)
-            case Reject():
-                return ApprovalRefused(by=by, note=note)
-            case Withdraw():
-                return WithdrawalAsked(by=by, note=note)
-            case ChooseRefundMethod(target=target, method=method):
-                return Chosen(target=target, method=method, by=by, note=note)
-            case RetryStep(step=step, target=target):
-                step, target = self._step_and_target(step, target)
-                return RetryOrdered(step=step, target=target, by=by, note=note)
-            case ResolveStep(step=step, target=target, resolution=resolution, reference=reference):
-                kind = _RESOLVED[resolution]
-                # Sent again, it is about the step that waited then, whatever waits by now.
-                earlier = said_before(self._known, kind, by, reference, step, target)
-                step, target = earlier or self._step_and_target(step, target)
-                if resolution is Resolution.ROLL_BACK:
-                    why = next((q.why for q in self._questions if (q.step, q.target) == (step, target)), "")
-                    return RollBackOrdered(
-                        sentence=f"{by} ordered it ({reference}). {why}".strip(),
-                        failed=True,
-                        by=by,
-                        step=step,
-                        target=target,
-                        reference=reference,
-                        note=note,
-                    )
-                settled = SettledByHand if resolution is Resolution.DONE_BY_HAND else NothingDue
-                return settled(step=step, target=target, reference=reference, by=by, note=note)
+        if not isinstance(message, RetryStep | ResolveStep):
+            return fact_of(message)
+        step, target = self._place_of(message)
+        why = next((q.why for q in self._questions if (q.step, q.target) == (step, target)), "")
+        return fact_about(message, step, target, why)
+
+    def _place_of(self, message: RetryStep | ResolveStep) -> tuple[StepName, str]:
+        """Sent again, it is about the step that waited then, whatever waits by now."""
+        earlier = None
+        if isinstance(message, ResolveStep):
+            kind = _RESOLVED[message.resolution]
+            earlier = said_before(self._known, kind, message.actor, message.reference, message.step, message.target)
+        return earlier or self._step_and_target(message.step, message.target)
 
     def _step_and_target(self, step: StepName | None, target: str | None) -> tuple[StepName, str]:
         """The step that is meant; where only one waits it need not be named."""
