@@ -1,12 +1,16 @@
 """A person orders another try of what is only waited for: it is looked at at once, and nothing is taken for granted."""
 
+from datetime import timedelta
+
+import pytest
+
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.step import StepName
-from sandbox.carrier.model import Script
+from sandbox.carrier.model import FaultKind, Operation, Script
 from sandbox.shop import card, request
 from tests.observing import eventually
-from tests.system import System
+from tests.system import System, resolve
 from tests.workflows.samples import captured, in_network
 
 
@@ -41,3 +45,36 @@ async def test_a_retry_during_the_settlement_looks_at_once(real_time_system: Sys
         result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+@pytest.mark.xfail(strict=True, reason="the run is in no list of what waits while it tries again")
+async def test_a_step_that_is_tried_again_is_still_seen_to_wait(system: System) -> None:
+    """Rules 13 and 14: the carrier's system is down for hours. The run stays in the lists of what waits while it tries
+    again, and what is said in that moment is to be said again."""
+    sample = captured(total="600.00 USD")
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    label = system.shop.labels[sample.order_id][0]
+    for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
+        await system.shop.carrier.break_(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
+    await system.approve(handle)
+    await system.skip(timedelta(minutes=4))
+    first = await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.skip(timedelta(minutes=9))
+    answer = resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "DEPOT-7")
+
+    async def is_tried_again() -> bool:
+        described = await handle.describe()
+        return bool(described.raw_description.pending_activities)
+
+    await eventually(is_tried_again, "the second round has begun")
+    again = await system.progress(handle)
+    assert again.waits == first.waits
+    refused = await system.refusal(system.resolve(handle, answer))
+    assert refused is not None
+    assert "being tried again at this moment" in refused
+    await system.skip(timedelta(minutes=3))
+    assert await system.refusal(system.resolve(handle, answer)) is None
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await system.refunds(sample.order_id) == [money("600.00 USD")]
