@@ -81,6 +81,7 @@ class Decisions:
         self._questions: list[Question] = []
         self._accepted: list[Written] = []
         self._waits_for_approval = False
+        self._tried: set[tuple[StepName, str]] = set()
 
     # Questions
 
@@ -101,6 +102,15 @@ class Decisions:
     def drop_question(self, question: Question) -> None:
         """It is not waited for any more: the process has gone another way."""
         self._questions.remove(question)
+
+    @contextmanager
+    def trying(self, step: StepName, target: str) -> Iterator[None]:
+        """While a step that has waited is tried again, nothing is decided about it."""
+        self._tried.add((step, target))
+        try:
+            yield
+        finally:
+            self._tried.discard((step, target))
 
     @contextmanager
     def taking_approval(self) -> Iterator[None]:
@@ -233,6 +243,12 @@ class Decisions:
         if isinstance(said, WithdrawalAsked):
             return
         question = self._question_of(said)
+        place = (StepName.REVERSE_PAYMENT, said.target) if isinstance(said, Chosen) else (said.step, said.target)
+        if question is None and place in self._tried:
+            raise NotPossible(
+                f"{place[0]} of {said.target} is being tried again at this moment. Send it again in two minutes, if it "
+                "still waits then."
+            )
         if isinstance(said, Chosen):
             if question is None or question.taken or not question.choices:
                 raise NotPossible(nothing_to_choose(self._order_id, said.target))

@@ -1,7 +1,8 @@
 """How a step is carried to its own end: ordered, attempted in rounds, rested, waited for; and what interrupts that."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -75,21 +76,28 @@ class StepRunner:
         """
         if step.role is not Role.COMPENSATION:
             await self.raise_if_rolling_back()
+        wait: Wait | None = None
         while True:
-            obstacle = await self.try_round(step, target, **more)
+            with self._still_waiting(wait):
+                obstacle = await self.try_round(step, target, **more)
             if obstacle is None:
+                if wait is not None:
+                    self._journal.publish_unless_waiting()
                 return None
             if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
                 ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
                 await self.order_roll_back(ordered)
-            answer = await self.wait_for_person(step, target, obstacle)
+            wait = self._wait_about(step, target, obstacle)
+            answer = await self._ask(step, target, obstacle, wait)
             match answer:
                 case RetryOrdered() if obstacle.held_elsewhere:
-                    more = {**more, "from_elsewhere": True}
+                    wait, more = None, {**more, "from_elsewhere": True}
                 case RollBackOrdered() if obstacle.held_elsewhere:
                     self.case.add_unrecorded(answer, workflow.now())  # this run has written nothing, so it just ends
                     raise RollBack
-                case RetryOrdered() | None:
+                case RetryOrdered():
+                    wait = None
+                case None:
                     pass
                 case _:
                     return answer
@@ -215,37 +223,52 @@ class StepRunner:
 
     async def wait_for_person(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Answer | None:
         """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack."""
-        until_answered = obstacle.final or obstacle.held_elsewhere
-        rest = None if until_answered else self.case.terms.next_round
+        answer = await self._ask(step, target, obstacle, self._wait_about(step, target, obstacle))
+        self._journal.publish_unless_waiting()
+        return answer
+
+    def _wait_about(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Wait:
         due_at = self._due_at(step, target, self.case.terms.attention_due)
         # A silent carrier has until the due time; any other counterpart that is silent needs attention at once.
-        silent = not until_answered and not obstacle.our_fault and workflow.now() < due_at
+        silent = not obstacle.until_answered and not obstacle.our_fault and workflow.now() < due_at
         carriers_turn = silent and step.counterpart is Owner.CARRIER
-        choices = self.case.terms.fallbacks if obstacle.choice else ()
-        wait = Wait(
+        return Wait(
             state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
             owner=owner_of_wait(step, in_time=carriers_turn, our_fault=obstacle.our_fault),
             reason=obstacle.sentence,
             due_at=due_at,
             step=step.name,
             target=target,
-            choices=choices,
+            choices=self.case.terms.fallbacks if obstacle.choice else (),
         )
+
+    async def _ask(self, step: Step[Any, Any], target: str, obstacle: Obstacle, wait: Wait) -> Answer | None:
         undoing = step.role is Role.COMPENSATION
         question = self._decisions.open_question(
-            step.name, target, obstacle.sentence, choices, in_books=not obstacle.held_elsewhere
+            step.name, target, obstacle.sentence, wait.choices, in_books=not obstacle.held_elsewhere
         )
         with self._journal.show_wait(wait):
             await self.wait_until(
                 lambda: question.has_answer() or (self.must_roll_back and not undoing),
-                rest,
+                None if obstacle.until_answered else self.case.terms.next_round,
                 step.summary(target) + ", again",
             )
             answer = await self._decisions.close_question(question)
-        self._journal.publish_unless_waiting()
+        if answer is not None:
+            self._journal.publish_unless_waiting()
         if not undoing:
             await self.raise_if_rolling_back()
         return answer
+
+    @contextmanager
+    def _still_waiting(self, wait: Wait | None) -> Iterator[None]:
+        """While a step that nobody has answered is tried again, it is still seen to wait; what is said of it meanwhile is
+        to be said again, because this try may settle it."""
+        if wait is None or wait.step is None or wait.target is None:
+            yield
+            return
+        with self._journal.show_wait(wait), self._decisions.trying(wait.step, wait.target):
+            yield
 
     async def wait_for_outcome(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
         """Wait for the outcome of something that `step` began elsewhere: woken by any event, also by one that came

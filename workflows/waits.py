@@ -20,6 +20,11 @@ class Obstacle:
     held_elsewhere: bool = False
     choice: bool = False
 
+    @property
+    def until_answered(self) -> bool:
+        """Nothing is tried again before a person has decided."""
+        return self.final or self.held_elsewhere
+
 
 @dataclass(frozen=True)
 class Watch:

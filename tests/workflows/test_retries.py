@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.step import StepName
@@ -47,7 +45,6 @@ async def test_a_retry_during_the_settlement_looks_at_once(real_time_system: Sys
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 
-@pytest.mark.xfail(strict=True, reason="the run is in no list of what waits while it tries again")
 async def test_a_step_that_is_tried_again_is_still_seen_to_wait(system: System) -> None:
     """Rules 13 and 14: the carrier's system is down for hours. The run stays in the lists of what waits while it tries
     again, and what is said in that moment is to be said again."""
