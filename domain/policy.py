@@ -228,8 +228,9 @@ class Policy(Value):
         bound = None if suspect else self._bound(order, request, plan)
         if bound and bound[1] is OnCondition.REFUSED:
             rule, _, lines = bound
+            # By the order's own line ids, which nobody may be able to name in a request.
             others = tuple(
-                LineScope(line_id=line.line_id, quantity=line.remaining)
+                LineScope.model_construct(line_id=line.line_id, quantity=line.remaining)
                 for line in order.lines
                 if line.remaining and line.condition is not SaleCondition.CUSTOMISED
             )

@@ -155,7 +155,6 @@ def test_a_withdrawal_from_the_whole_order_leaves_only_what_was_made_to_specific
     assert "Line L2" in decision.sentence
 
 
-@pytest.mark.xfail(strict=True, raises=ValidationError, reason="the line's id is refused as no id of a request")
 def test_a_withdrawal_that_leaves_customised_goods_takes_lines_by_whatever_id_the_order_has() -> None:
     """A12, A15: the ids of a request are ours to restrict, those of an order are the merchant's."""
     of = order(
