@@ -108,6 +108,12 @@ class Plan(Value):
     def release(self) -> Money:
         return Money.total((tender.release for tender in self.tenders), self.currency)
 
+    @property
+    def given_back(self) -> Money:
+        """The money that goes out by this plan. What is only reserved counts: it may be captured meanwhile, and is
+        refunded then."""
+        return self.refund + self.release
+
     def _shipping_of(self, line: PlannedLine, goods: Money) -> Money:
         if line.shipping is None and goods:  # a plan of before the parts were kept
             return self.shipping.share(line.amount.amount, goods.amount)

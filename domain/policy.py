@@ -131,7 +131,8 @@ class Policy(Value):
     window: timedelta
     """How long after the order was placed it may be cancelled without a second person."""
     approval_limits: tuple[Money, ...]
-    """Per currency, the value above which a second person approves. A currency without a limit always needs one."""
+    """Per currency, the money that goes out above which a second person approves. A currency without a limit always needs
+    one."""
     reasons: Mapping[ActorKind, tuple[ReasonCode, ...]]
     """Who may claim which reason. An actor that is not listed may claim none."""
     conditions: Mapping[SaleCondition, OnCondition] = {}
@@ -152,9 +153,9 @@ class Policy(Value):
             raise ValueError("an approval is reminded of, escalated and expires: these times must be in that sequence")
         return self
 
-    def above_limit(self, value: Money) -> bool:
-        limit = next((limit for limit in self.approval_limits if limit.currency == value.currency), None)
-        return limit is None or value > limit
+    def above_limit(self, amount: Money) -> bool:
+        limit = next((limit for limit in self.approval_limits if limit.currency == amount.currency), None)
+        return limit is None or amount > limit
 
     def reject(self, rule: Rule, sentence: str, *, maximum: Money | None = None) -> Decision:
         return Decision(
@@ -322,10 +323,10 @@ class Policy(Value):
                 f"Order {order.order_id} was placed more than {self.window.days} days ago.",
                 Gate.BEFORE_STOPPING,
             )
-        if self.above_limit(plan.value):
+        if self.above_limit(plan.given_back):
             return (
                 Rule.ABOVE_LIMIT,
-                f"{plan.value} is above the limit that one person may decide on.",
+                f"{plan.given_back} is above the limit that one person may decide on.",
                 Gate.BEFORE_STOPPING,
             )
         if self.abuse and request.reason in CHANGES_OF_MIND and history.cancellations >= self.abuse.cancellations:
