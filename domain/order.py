@@ -8,6 +8,7 @@ from pydantic import Field
 
 from domain.base import Value
 from domain.money import CurrencyCode, Money
+from domain.payment import Payment
 from domain.shipment import Shipment
 
 
@@ -39,18 +40,32 @@ class TenderKind(StrEnum):
     MARKETPLACE = "marketplace"
 
 
+class EarlierReversal(Value):
+    """What an earlier cancellation did to a tender. `released` is the part of a reservation that it gave up and that will
+    not be captured: the gateway may still reserve it. `due` is its part of what was captured: by `refunds` of the tender's
+    provider, and beyond them another way, or later, or not at all, because a person declared it not due."""
+
+    released: Money
+    due: Money
+    refunds: tuple[str, ...] = ()
+
+    def beyond_refunds(self, payment: Payment) -> Money:
+        """What of its part its provider has not given back. It is not the next cancellation's to give back. A refund may
+        have failed since the books heard of it last, so the provider's word counts."""
+        holds = (r.amount for r in payment.refunds if r.reference in self.refunds and not r.status.has_failed)
+        return max(self.due - Money.total(holds, self.due.currency), Money.zero(self.due.currency))
+
+
 class Tender(Value):
     """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the
-    account in the order book for a gift card or store credit, the sale's number at the marketplace. `released` is the
-    part of a reservation that earlier cancellations gave up and that will not be captured: the gateway still reserves it.
-    `elsewhere` is what earlier cancellations gave back of it another way, which its provider does not know of."""
+    account in the order book for a gift card or store credit, the sale's number at the marketplace. `earlier_reversals`
+    are what earlier cancellations did to that payment."""
 
     tender_id: str
     kind: TenderKind
     amount: Money
     reference: str
-    released: Money | None = None
-    elsewhere: Money | None = None
+    earlier_reversals: tuple[EarlierReversal, ...] = ()
 
 
 class OrderLine(Value):

@@ -38,9 +38,9 @@ class PlannedShipment(Value):
 
 class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
-    `capturable` are the gateway's own count at planning time less what earlier cancellations gave back elsewhere or gave up,
-    and the bounds of the two. `earlier` are the refunds that
-    there were then, by their references: whoever makes another one meanwhile gives back what is planned here."""
+    `capturable` are the bounds of the two: what the gateway had at planning time, less what is not this cancellation's to
+    give back. `captured` and `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by
+    their references: whoever makes another one meanwhile gives back what is planned here."""
 
     tender: Tender
     refund: Money
@@ -48,11 +48,19 @@ class PlannedTender(Value):
     refundable: Money
     capturable: Money
     earlier: tuple[str, ...] | None = None
+    captured: Money | None = None
+    refunded: Money | None = None
 
     @property
     def counted(self) -> Money:
         """What the gateway itself counted as refundable."""
-        return self.refundable + self.tender.elsewhere if self.tender.elsewhere else self.refundable
+        if self.captured is None or self.refunded is None:  # a plan of before they were kept
+            return self.refundable
+        return self.captured - self.refunded
+
+    def captured_since(self, payment: Payment) -> Money:
+        """What was captured since the plan was made."""
+        return payment.captured - (self.counted if self.captured is None else self.captured)
 
 
 class LeftOutReason(StrEnum):
@@ -73,9 +81,9 @@ class LeftOut(Value):
 
 
 class Plan(Value):
-    """`everything`: after this plan nothing of the order remains, so each tender gets back all that it still has in it.
-    `value` is what the cancelled goods and the shipping share are worth to the customer. `refund_due` is the time by which
-    the law wants the money back, where one applies."""
+    """`everything`: after this plan nothing of the order remains, so each tender gets back all that it still has in it and
+    that no earlier cancellation gives back. `value` is what the cancelled goods and the shipping share are worth to the
+    customer. `refund_due` is the time by which the law wants the money back, where one applies."""
 
     cancellation_id: str
     order_id: str
@@ -161,8 +169,8 @@ _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, 
 
 def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool) -> tuple[PlannedTender, ...]:
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. Within
-    a tender what is only reserved is released before what was captured is refunded. With `everything`, all that each
-    tender has in it goes back, whatever the goods are worth."""
+    a tender what is only reserved is released before what was captured is refunded. With `everything`, all that is in each
+    tender goes back, whatever the goods are worth."""
     rest = value
     given: dict[str, PlannedTender] = {}
     for planned in sorted(tenders, key=lambda t: _TENDER_ORDER.index(t.tender.kind)):
@@ -353,14 +361,22 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
 
 
 def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
+    """The tender with the gateway's count and the bounds. The gateway still counts what earlier cancellations give back
+    another way, as refundable, or as reserved where it was settled before it was captured."""
     zero = Money.zero(payment.captured.currency)
+    captured = payment.captured + (payment.capturing or zero)
+    left = captured - payment.refunded
+    kept = Money.total((reversal.beyond_refunds(payment) for reversal in tender.earlier_reversals), zero.currency)
+    released = Money.total((reversal.released for reversal in tender.earlier_reversals), zero.currency)
     return PlannedTender(
         tender=tender,
         refund=zero,
         release=zero,
-        refundable=max(payment.refundable + (payment.capturing or zero) - (tender.elsewhere or zero), zero),
-        capturable=max(payment.capturable - (tender.released or zero), zero),
+        refundable=max(left - kept, zero),
+        capturable=max(payment.capturable - released - max(kept - left, zero), zero),
         earlier=tuple(refund.reference for refund in payment.refunds),
+        captured=captured,
+        refunded=payment.refunded,
     )
 
 

@@ -20,7 +20,7 @@ from domain.facts import (
 )
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.order import TenderKind
+from domain.order import EarlierReversal, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
 from domain.step import MONEY_STEPS, StepName
@@ -138,18 +138,26 @@ class Reversal(Value):
     @property
     def elsewhere(self) -> Money:
         """What went back another way than by the tender's own provider."""
-        kept_here = self.planned.tender.kind in KEPT_HERE
-        credits_ = (
-            refund.amount
-            for refund in self.refunds
-            if self.is_store_credit(refund) and not refund.status.has_failed and not kept_here
-        )
+        credits_ = (refund.amount for refund in self.live_refunds if self._went_elsewhere(refund))
         return self._total(self.given_by_hand, *credits_)
 
     @property
     def kept_elsewhere(self) -> Money:
         """What of that stays with the customer after a roll-back, in which the rest was collected."""
         return max(self.elsewhere - self.collected, self._total())
+
+    def as_earlier(self, *, undone: bool) -> EarlierReversal:
+        """What it means to the next cancellation of the order. `undone`: its own was rolled back."""
+        if undone:
+            return EarlierReversal(released=self._total(), due=self.kept_elsewhere)
+        return EarlierReversal(
+            released=self.released,
+            due=max(self.planned_total - self.released - self.covered, self._total()),
+            refunds=tuple(refund.reference for refund in self.refunds if not self._went_elsewhere(refund)),
+        )
+
+    def _went_elsewhere(self, refund: Refund) -> bool:
+        return self.is_store_credit(refund) and self.planned.tender.kind not in KEPT_HERE
 
 
 def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
@@ -309,21 +317,13 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     zero = Money.zero(planned.release.currency)
     if not planned.release:
         return zero
-    captured_since = max(_captured_since(planned, payment), zero)
+    captured_since = max(planned.captured_since(payment), zero)
     if planned.release < planned.capturable:
         return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
     if payment.capturable:
         return Void(payment.capturable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
     return planned.release - min(planned.release, captured_since)
-
-
-def _captured_since(planned: PlannedTender, payment: Payment) -> Money:
-    """What was taken of the reservation since the plan was made."""
-    earlier = planned.earlier or ()
-    since = (r.amount for r in payment.refunds if not r.status.has_failed and r.reference not in earlier)
-    refunded_before = payment.refunded - Money.total(since, payment.refunded.currency)
-    return payment.captured - (planned.counted + refunded_before)
 
 
 def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:

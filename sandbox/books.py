@@ -1,6 +1,6 @@
 """Sample data for the order book, and a look into its tables: for the demo and the tests, never for the product."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, update
@@ -12,12 +12,12 @@ from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import Outcome
 from domain.request import CancellationRequest
+from domain.reversal import Reversal
 from providers.order_book.columns import DocumentKind, EffectKind, LedgerAccount
 from providers.order_book.engine import reading, writing
 from providers.order_book.ledger import payable as still_payable
 from providers.order_book.port import NoticeKind
-from providers.order_book.reading import given_back as given_back_to
-from providers.order_book.reading import load_order
+from providers.order_book.reading import earlier_cases, load_order
 from providers.order_book.tables import (
     AccountEntryRow,
     AccountRow,
@@ -340,10 +340,20 @@ async def stock(engine: AsyncEngine, sku: str) -> Stock:
 
 async def given_back(engine: AsyncEngine, order_id: str) -> list[GivenBack]:
     async with async_sessionmaker(reading(engine)).begin() as session:
-        given = await given_back_to(session, await load_order(session, order_id))
+        order = await load_order(session, order_id)
+        closed = [case for case in await earlier_cases(session, order_id) if case.ever_closed]
+        reversals = [reversal for case in closed for reversal in case.reversals]
+
+        def total(tender_id: str, amount: Callable[[Reversal], Money]) -> Money:
+            return Money.total((amount(r) for r in reversals if r.tender_id == tender_id), order.currency)
+
         return [
-            GivenBack(tender_id=tender_id, refunded=back.refunded, released=back.released)
-            for tender_id, back in given.items()
+            GivenBack(
+                tender_id=tender.tender_id,
+                refunded=total(tender.tender_id, lambda reversal: reversal.refunded),
+                released=total(tender.tender_id, lambda reversal: reversal.released),
+            )
+            for tender in order.tenders
         ]
 
 

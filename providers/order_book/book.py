@@ -17,7 +17,7 @@ from domain.request import CHANGES_OF_MIND, CancellationRequest
 from providers.order_book import lifecycle, outbox, paper, stored_value, warehouse
 from providers.order_book.engine import reading, transaction, writing
 from providers.order_book.port import Credit, CreditedTender, CreditNote, DeferredRequest, NewNotice, Notice
-from providers.order_book.reading import given_back, load_order, lock_order, order_of
+from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, FactRow, NoticeRow, OrderRow
 from providers.register.writing import case_of, lock, note_and_end
 
@@ -32,7 +32,7 @@ class SqlOrderBook:
     async def read_order(self, order_id: str) -> Order:
         async with transaction(self._reads) as session:
             order = await load_order(session, order_id)
-            return order_of(order, await given_back(session, order))
+            return order_of(order, await earlier_cases(session, order_id))
 
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
         async with transaction(self._reads) as session:

@@ -206,7 +206,7 @@ class EndedCancellation(Value):
 
 class OrderBook(Protocol):
     async def read_order(self, order_id: str) -> Order:
-        """With what cancellations have released and given back elsewhere laid over it. Refused: ORDER_NOT_FOUND."""
+        """With what earlier cancellations did to its tenders laid over it. Refused: ORDER_NOT_FOUND."""
         ...
 
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:

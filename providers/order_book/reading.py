@@ -1,7 +1,6 @@
 """Rows of the order book as values of the domain."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Select, select
@@ -12,10 +11,9 @@ from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import Entry
 from domain.money import Money
-from domain.order import Order, OrderFlag, OrderLine, Tender
-from domain.reversal import Reversal
+from domain.order import EarlierReversal, Order, OrderFlag, OrderLine, Tender
 from domain.shipment import Shipment, ShipmentLine
-from providers.order_book.tables import CancellationRow, FactRow, OrderRow, ShipmentRow
+from providers.order_book.tables import CancellationRow, FactRow, OrderRow, ShipmentRow, TenderRow
 
 
 def now() -> datetime:
@@ -54,40 +52,26 @@ def _not_found(order_id: str) -> Refused:
     )
 
 
-@dataclass(frozen=True)
-class GivenBack:
-    """What earlier cancellations did to one tender: what they released of its reservation, refunded in all, and gave
-    back another way than by its provider without taking it back."""
-
-    released: Money
-    refunded: Money
-    elsewhere: Money
-
-
-async def given_back(session: AsyncSession, order: OrderRow) -> dict[str, GivenBack]:
-    """By tender, from the facts of the order's cancellations: those that closed the order, and those that have ended
-    without it and left something with the customer."""
+async def earlier_cases(session: AsyncSession, order_id: str) -> list[Case]:
+    """The order's cancellations that have closed it, and those that have ended without it: they may have left something with
+    the customer."""
     over = (
         select(FactRow.cancellation_id)
         .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
-        .where(CancellationRow.order_id == order.order_id, FactRow.kind.in_(("order_closed", "ended")))
+        .where(CancellationRow.order_id == order_id, FactRow.kind.in_(("order_closed", "ended")))
     )
-    cases = await cases_of(session, over)
-    closed = [reversal for case in cases if case.ever_closed for reversal in case.reversals]
-    undone = [reversal for case in cases if not case.ever_closed for reversal in case.reversals]
+    return await cases_of(session, over)
 
-    def total(tender_id: str, reversals: Sequence[Reversal], amount: Callable[[Reversal], Money]) -> Money:
-        return Money.total((amount(r) for r in reversals if r.tender_id == tender_id), order.currency)
 
-    return {
-        tender.tender_id: GivenBack(
-            released=total(tender.tender_id, closed, lambda reversal: reversal.released),
-            refunded=total(tender.tender_id, closed, lambda reversal: reversal.refunded),
-            elsewhere=total(tender.tender_id, closed, lambda reversal: reversal.elsewhere)
-            + total(tender.tender_id, undone, lambda reversal: reversal.kept_elsewhere),
-        )
-        for tender in order.tenders
-    }
+def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierReversal, ...]:
+    """What they did to the payment that the tender has now: what was reserved anew by a roll-back is as much as was left."""
+    found = (
+        reversal.as_earlier(undone=not case.ever_closed)
+        for case in cases
+        for reversal in case.reversals
+        if reversal.tender_id == tender.tender_id and reversal.planned.tender.reference == tender.reference
+    )
+    return tuple(earlier for earlier in found if earlier.released or earlier.due)
 
 
 async def cases_of(session: AsyncSession, cancellations: Select[str]) -> list[Case]:
@@ -103,7 +87,8 @@ async def cases_of(session: AsyncSession, cancellations: Select[str]) -> list[Ca
     return [Case(facts) for facts in entries.values()]
 
 
-def order_of(row: OrderRow, given: Mapping[str, GivenBack]) -> Order:
+def order_of(row: OrderRow, earlier: Sequence[Case]) -> Order:
+    """With what its `earlier` cancellations did laid over it."""
     return Order(
         order_id=row.order_id,
         customer_id=row.customer_id,
@@ -129,8 +114,7 @@ def order_of(row: OrderRow, given: Mapping[str, GivenBack]) -> Order:
                 kind=tender.kind,
                 amount=Money(amount=tender.amount, currency=row.currency),
                 reference=tender.reference,
-                released=given[tender.tender_id].released or None,
-                elsewhere=given[tender.tender_id].elsewhere or None,
+                earlier_reversals=_earlier_of(tender, earlier),
             )
             for tender in row.tenders
         ),

@@ -39,6 +39,8 @@ def planned(
         release=free,
         refundable=back,
         capturable=money(capturable) if capturable else free,
+        captured=back,
+        refunded=back - back,
     )
 
 

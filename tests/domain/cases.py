@@ -59,6 +59,8 @@ def planned_tender(
         refundable=usd(refund),
         capturable=usd(release),
         earlier=(),
+        captured=usd(refund),
+        refunded=usd(0),
     )
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from domain.money import money
-from domain.order import Order, TenderKind
-from domain.payment import Payment
+from domain.order import EarlierReversal, Order, Tender, TenderKind
+from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import LeftOutReason, NotCancellable, Plan, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, StopAction, Tracking
@@ -37,6 +37,42 @@ def test_what_was_refunded_earlier_is_not_refunded_again() -> None:
     """B8"""
     plan = plan_of(order(line("L1", 1, "12.72 USD")), paid={"T1": payment("12.72 USD", refunded="5.00 USD")})
     assert plan.refund == money("7.72 USD")
+
+
+def after(due: str, *references: str, released: str = "0.00 USD") -> tuple[Tender, ...]:
+    """A card of which an earlier cancellation gives back `due`, by these refunds."""
+    reversal = EarlierReversal(released=money(released), due=money(due), refunds=references)
+    return (tender("T1").model_copy(update={"earlier_reversals": (reversal,)}),)
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "left"),
+    [
+        ("64.00 USD", RefundStatus.SUCCEEDED, "36.00 USD"),
+        ("64.00 USD", RefundStatus.PENDING, "36.00 USD"),
+        ("64.00 USD", RefundStatus.FAILED, "36.00 USD"),
+        ("40.00 USD", RefundStatus.SUCCEEDED, "36.00 USD"),
+        ("80.00 USD", RefundStatus.SUCCEEDED, "20.00 USD"),
+        ("80.00 USD", RefundStatus.FAILED, "36.00 USD"),
+    ],
+)
+def test_what_an_earlier_cancellation_gives_back_is_not_given_back_by_the_next(
+    made: str, status: RefundStatus, left: str
+) -> None:
+    """Rule 9, I11: its refund holds or has failed; it gave the rest another way; somebody else refunded more than was due,
+    which the gateway has not got any more."""
+    refund = Refund(reference="re-1", amount=money(made), status=status)
+    counted = None if status.has_failed else made
+    paid = payment("100.00 USD", refunded=counted).model_copy(update={"refunds": (refund,)})
+    of = order(line("L1", 1, "64.00 USD", cancelled=1), line("L2", 1, "36.00 USD"), tenders=after("64.00 USD", "re-1"))
+    assert plan_of(of, paid={"T1": paid}).refund == money(left)
+
+
+def test_what_was_paid_by_hand_before_it_was_captured_is_not_released_besides() -> None:
+    """I11"""
+    of = order(line("L1", 1, "40.00 USD", cancelled=1), line("L2", 1, "60.00 USD"), tenders=after("40.00 USD"))
+    plan = plan_of(of, paid={"T1": payment("0.00 USD", capturable="100.00 USD")})
+    assert (plan.release, plan.refund) == (money("60.00 USD"), money("0.00 USD"))
 
 
 def test_an_order_that_was_refunded_in_full_still_has_its_goods_stopped() -> None:

@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Ended, Fact, OrderClosed
+from domain.facts import Ended, Fact, NothingDue, OrderClosed
 from domain.money import money
-from domain.order import OrderState
+from domain.order import EarlierReversal, OrderState
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
 from domain.permissions import NotTheHolder
@@ -24,6 +24,8 @@ from sandbox import books
 from tests.providers.order_book_samples import (
     OTHER_RUN,
     RUN,
+    STAFF,
+    Cancellation,
     by_hand,
     cancellation,
     close,
@@ -33,6 +35,7 @@ from tests.providers.order_book_samples import (
     order,
     parcel,
     refunded,
+    release,
     released,
     stops,
     write,
@@ -82,24 +85,77 @@ async def test_closing_releases_the_promise_and_leaves_stock_on_hand(
     assert [row.outcome for row in await books.cancellations(database)] == [Outcome.CANCELLED]
 
 
-async def test_what_was_released_and_given_elsewhere_is_laid_over_the_order(
-    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
-) -> None:
-    """B3, M4: from the facts of cancellations that closed the order, and not before."""
+async def part_of(order_book: SqlOrderBook, database: AsyncEngine) -> Cancellation:
+    """A unit of L1 for 100.00 is to be cancelled."""
     await books.add_order(database, order(), email=EMAIL)
     opened = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await hold(order_book, opened)
+    return opened
+
+
+async def earlier(order_book: SqlOrderBook) -> tuple[EarlierReversal, ...]:
+    return (await order_book.read_order("O-1")).tenders[0].earlier_reversals
+
+
+async def test_what_an_earlier_cancellation_did_to_a_tender_is_laid_over_the_order(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """B3, M4: from the facts of cancellations that closed the order, and not before. What was given another way and what was
+    declared not due are its part as well; the gateway knows only of its own refunds."""
+    opened = await part_of(order_book, database)
     credited = refunded("20.00 USD", "SV-1")
     key = str(opened.key(StepName.GIVE_STORE_CREDIT, "T-card"))
     credited = credited.model_copy(update={"refund": credited.refund.model_copy(update={"key": key})})
-    await write(register, opened, released("30.00 USD"), by_hand("50.00 USD", "bank 1"), credited)
-    before = (await order_book.read_order("O-1")).tenders[0]
+    waived = NothingDue(step=StepName.REVERSE_PAYMENT, target="T-card", reference="N-1", by=STAFF)
+    facts: list[Fact] = [
+        refunded("10.00 USD", "re_1"),
+        released("30.00 USD"),
+        by_hand("25.00 USD", "bank 1"),
+        credited,
+        waived,
+    ]
+    await write(register, opened, *facts)
+    before = await earlier(order_book)
 
     await close(order_book, register, opened)
 
-    after = (await order_book.read_order("O-1")).tenders[0]
-    assert (before.released, before.elsewhere) == (None, None)
-    assert (after.released, after.elsewhere) == (money("30.00 USD"), money("70.00 USD"))
+    assert before == ()
+    assert await earlier(order_book) == (
+        EarlierReversal(released=money("30.00 USD"), due=money("70.00 USD"), refunds=("re_1",)),
+    )
+
+
+@pytest.mark.parametrize(("collected", "kept"), [(None, "100.00 USD"), ("100.00 USD", None)])
+async def test_a_cancellation_that_was_rolled_back_leaves_what_the_customer_kept(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, collected: str | None, kept: str | None
+) -> None:
+    """M18"""
+    opened = await part_of(order_book, database)
+    back = [by_hand(collected, "bank statement 8", StepName.RESTORE_PAYMENT)] if collected else []
+    await write(register, opened, by_hand("100.00 USD", "bank 1"), *back)
+
+    await release(order_book, register, opened)
+
+    left = (EarlierReversal(released=money("0.00 USD"), due=money(kept)),) if kept else ()
+    assert await earlier(order_book) == left
+
+
+async def test_what_was_done_to_a_payment_that_was_replaced_says_nothing_of_the_new_one(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """M19: the rest was rolled back and reserved again, over as much as was left."""
+    opened = await part_of(order_book, database)
+    await close(order_book, register, opened, released("100.00 USD"))
+    await end(order_book, opened)
+    rest = cancellation(await order_book.read_order("O-1"), request_id="the-rest")
+    await hold(order_book, rest)
+    before = await earlier(order_book)
+
+    restore = rest.key(StepName.RESTORE_PAYMENT, "T-card")
+    await order_book.replace_payment("O-1", "T-card", "pi_2", key=restore, run=RUN)
+
+    assert before == (EarlierReversal(released=money("100.00 USD"), due=money("0.00 USD")),)
+    assert await earlier(order_book) == ()
 
 
 async def test_a_parcel_that_moves_all_the_same_does_not_count_as_stopped(
