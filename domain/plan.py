@@ -276,8 +276,7 @@ def make_plan(
     if not everything and value > available:
         raise NotCancellable(
             "amount_exceeds_refundable",
-            f"The lines asked for are worth {value}, but of order {order.order_id} only {available} is captured or "
-            "reserved and not refunded yet.",
+            f"The lines asked for are worth {value}, but only {available} of order {order.order_id} can still be refunded.",
             maximum=available,
         )
     return Plan(

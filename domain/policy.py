@@ -185,7 +185,8 @@ class Policy(Value):
         if request.shipping and request.actor.kind is ActorKind.CUSTOMER:
             return self.reject(
                 Rule.INVALID_SCOPE,
-                f"While lines of order {order.order_id} remain, only staff gives its shipping charge back; ask without it.",
+                f"Only staff can refund shipping while lines of order {order.order_id} remain. Ask again without "
+                "`shipping`.",
             )
         return None
 
@@ -312,7 +313,7 @@ class Policy(Value):
         bound = self._bound(order, request, plan)
         if bound:
             rule, _, lines = bound
-            return rule, f"{lines} can be cancelled with consent only.", Gate.BEFORE_STOPPING
+            return rule, f"{lines} can only be cancelled with approval.", Gate.BEFORE_STOPPING
         if is_statutory(order, request):
             # A right, not a favour: Directive 2011/83/EU, art. 9, gives 14 days from the receipt of the goods, and these
             # have not been received. No window, limit or count of ours stands against it.
@@ -320,7 +321,7 @@ class Policy(Value):
         if now - order.placed_at > self.window:
             return (
                 Rule.OUTSIDE_WINDOW,
-                f"Order {order.order_id} was placed more than {self.window.days} days ago.",
+                f"Order {order.order_id} was placed more than {_span(self.window)} ago.",
                 Gate.BEFORE_STOPPING,
             )
         if self.above_limit(plan.given_back):
@@ -332,7 +333,7 @@ class Policy(Value):
         if self.abuse and request.reason in CHANGES_OF_MIND and history.cancellations >= self.abuse.cancellations:
             return (
                 Rule.FREQUENT_CANCELLATIONS,
-                f"The customer has cancelled {history.cancellations} other orders in {self.abuse.within.days} days.",
+                f"The customer has cancelled {history.cancellations} other orders in {_span(self.abuse.within)}.",
                 Gate.BEFORE_STOPPING,
             )
         return None
@@ -345,6 +346,12 @@ NOT_AGAINST_A_RIGHT = frozenset({Rule.OUTSIDE_WINDOW, Rule.ABOVE_LIMIT, Rule.FRE
 def is_statutory(order: Order, request: CancellationRequest) -> bool:
     """An EU consumer withdraws by right."""
     return request.reason is ReasonCode.STATUTORY_WITHDRAWAL and OrderFlag.EU_CONSUMER in order.flags
+
+
+def _span(span: timedelta) -> str:
+    """In whole days where it is some, else in hours."""
+    hours = span // timedelta(hours=1)
+    return f"{hours} hours" if hours % 24 else f"{span.days} days"
 
 
 def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
