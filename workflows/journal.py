@@ -136,6 +136,6 @@ class Journal:
         workflow.upsert_search_attributes(updates)
 
     def show_details(self) -> None:
-        cause = self._case.roll_back_cause
-        page = describe(self.progress(), cause.sentence if cause else "")
+        cause, ended = self._case.roll_back_cause, self._case.ended
+        page = describe(self.progress(), cause.sentence if cause else "", ended.sentence if ended else "")
         workflow.set_current_details(page.encode()[:_DETAILS_LIMIT].decode(errors="ignore"))

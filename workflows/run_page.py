@@ -14,12 +14,15 @@ _MARKS = {
 }
 
 
-def describe(progress: Progress, rolled_back_because: str) -> str:
+def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:
     """The run as a page for a person, in the Markdown that the Temporal UI shows: lists, because it sets tables without
-    space between the cells. `rolled_back_because` is empty unless the process rolls back."""
+    space between the cells. `rolled_back_because` is empty unless the process rolls back, and `ended` until it has."""
     lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", ""]
-    if progress.decision:
-        lines += [progress.decision.sentence, ""]
+    decided = progress.decision.sentence if progress.decision else ""
+    if ended:
+        lines += [ended, ""]
+    elif decided and decided not in {wait.reason for wait in progress.waits}:
+        lines += [decided, ""]
     if rolled_back_because:
         lines += [f"Rolled back because: {rolled_back_because}", ""]
     for wait in progress.waits:
@@ -54,7 +57,7 @@ def _commands(progress: Progress, wait: Wait) -> list[str]:
     order = progress.order_id
     if wait.state is State.WAITING_FOR_APPROVAL:
         return [f"`starter.py approve {order} --actor KIND:ID` or `starter.py reject {order} --actor KIND:ID`", ""]
-    if wait.state is State.NEEDS_ATTENTION and wait.step:
+    if wait.step:
         place = f"{order} --step {wait.step} --target {wait.target} --actor KIND:ID"
         ways = [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
         if wait.choices:

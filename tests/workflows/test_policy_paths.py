@@ -351,3 +351,19 @@ async def test_the_runs_page_says_by_when_the_law_wants_the_money_back(system: S
     await system.shop.gateway.settle(refund)
     await system.wake(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
+
+
+async def test_the_runs_page_says_once_what_is_asked_and_in_the_end_how_it_ended(system: System) -> None:
+    sample = captured(total="600.00 USD")
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+
+    async def page() -> str:
+        return str(await handle.query("__temporal_workflow_metadata"))
+
+    assert (await page()).count("A second person has to approve") == 1
+    await system.approve(handle)
+    await system.end(handle)
+    assert "is cancelled as requested" in await page()
+    assert "A second person has to approve" not in await page()
