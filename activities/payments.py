@@ -8,16 +8,16 @@ from temporalio import activity
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.restoring import Restoring
 from activities.signatures import Booked, StepInput
-from activities.tenders import Payments, refund_news
+from activities.tenders import Payments, dispute_news, refund_news
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
-from domain.facts import DisputeSeen, EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
+from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.order import TenderKind
+from domain.order import Tender, TenderKind
 from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
-from domain.step import StepName
+from domain.settlement import refunds_found
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
 from providers.order_book.port import NewNotice, NoticeKind, OrderBook
@@ -56,8 +56,8 @@ class PaymentActivities:
         reference, key = planned.tender.reference, attempt.step_input.key
         while True:
             reversal = attempt.case.reversal(attempt.step_input.target)
-            payment = await self._read(attempt, reference)
-            await attempt.write(*_dispute_news(reversal, payment))
+            payment = await self._read(attempt, planned.tender)
+            await attempt.write(*dispute_news(reversal, payment))
             match next_reversal(reversal, payment, key):
                 case Void(amount=amount):
                     await attempt.make_effect(
@@ -83,11 +83,11 @@ class PaymentActivities:
                     await self._settle(attempt, reversal, settled)
                     return
 
-    async def _read(self, attempt: Attempt, reference: str) -> Payment:
-        """The gateway's own count. While it does not answer, what was done by an attempt whose answer was lost is
+    async def _read(self, attempt: Attempt, tender: Tender) -> Payment:
+        """The provider's own count. While it does not answer, what was done by an attempt whose answer was lost is
         unknown, and that is said."""
         try:
-            return await self._gateway.read_payment(reference)
+            return await self._payments.read(attempt.step_input.order_id, tender)
         except Unavailable as busy:
             unknown = attempt.case.unknown_effects(attempt.step_input.target)
             if not unknown:
@@ -211,14 +211,48 @@ class PaymentActivities:
 
     @activity.defn
     async def give_store_credit(self, step_input: StepInput) -> Booked:
-        """Put what the tender cannot take back on the customer's store credit. Refused: REFUND_EXCEEDS_CAPTURED."""
+        """Put what the tender cannot take back, and nobody has given back meanwhile, on the customer's store credit. Nothing
+        is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED."""
         async with begin_attempt(self._register, step_input) as attempt:
-            owed = attempt.case.outstanding(step_input.target)
-            if owed:
-                await self._book.restore_balance(
-                    step_input.order_id, step_input.target, owed, key=step_input.key, run=attempt.run
-                )
+            reversal = attempt.case.reversal(step_input.target)
+            if reversal.planned.tender.kind not in KEPT_HERE:
+                await self._give_instead(attempt, reversal.planned)
+            elif owed := reversal.outstanding:
+                await self._add_store_credit(attempt, owed)
             return await attempt.answer()
+
+    async def _give_instead(self, attempt: Attempt, planned: PlannedTender) -> None:
+        """As with a refund: look, decide, give once, and look again."""
+        while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
+            payment = await self._read(attempt, planned.tender)
+            await attempt.write(*dispute_news(reversal, payment))
+            match next_reversal(reversal, payment, attempt.step_input.key):
+                case Void(amount=amount):
+                    raise Refused(
+                        ErrorCode.REFUND_EXCEEDS_CAPTURED,
+                        f"{amount} of tender {planned.tender.tender_id} of order {attempt.step_input.order_id} is reserved "
+                        "and was never taken, so no store credit is given for it. Release it at the gateway, then retry "
+                        "the step.",
+                    )
+                case MakeRefund(amount=amount, released=released, found=found):
+                    await attempt.write(*_found(reversal, released, found))
+                    await self._add_store_credit(attempt, amount)
+                case NotYet(sentence=sentence):
+                    raise Unavailable(sentence)
+                case Disputed(released=released, found=found):
+                    await attempt.write(*_found(reversal, released, found))
+                    return
+                case Settled() as settled:
+                    await self._settle(attempt, reversal, settled)
+                    return
+
+    async def _add_store_credit(self, attempt: Attempt, amount: Money) -> None:
+        step_input = attempt.step_input
+        attempt.check_time()
+        await self._book.restore_balance(
+            step_input.order_id, step_input.target, amount, key=step_input.key, run=attempt.run
+        )
+        attempt.case.add(*(await attempt.answer()).entries)
 
     @activity.defn
     async def check_refund(self, step_input: StepInput) -> Booked:
@@ -229,10 +263,9 @@ class PaymentActivities:
             tender = reversal.planned.tender
             if tender.kind not in KEPT_HERE:
                 payment = await self._payments.read(step_input.order_id, tender)
-                references = {refund.reference for refund in reversal.refunds}
                 made = await self._made_meanwhile(attempt, reversal.planned, payment)
-                ours = [r for r in payment.refunds if r.reference in references or r in made or _is_ours(r, step_input)]
-                facts = [*refund_news(reversal, ours), *_dispute_news(reversal, payment)]
+                found = {r.reference: r for r in (*refunds_found(reversal, payment, step_input.key), *made)}
+                facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
                 facts += self._lookups(attempt, payment, made)
                 await attempt.write(*facts)
                 if any(refund.status.has_failed for refund in attempt.case.reversal(step_input.target).refunds):
@@ -278,13 +311,6 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
     return EffectOutcome.FAILED if failed else EffectOutcome.DONE
 
 
-def _is_ours(refund: Refund, step_input: StepInput) -> bool:
-    key = EffectKey.read(refund.key)
-    return key is not None and key.is_same_step(
-        EffectKey(step_input.cancellation_id, StepName.REVERSE_PAYMENT, step_input.target)
-    )
-
-
 def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
     """What has come back already, where that is news: it counts, whatever becomes of the rest."""
     facts = refund_news(reversal, refunds)
@@ -294,10 +320,3 @@ def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> li
             ReversalSeen(target=reversal.tender_id, released=released, covered=zero, detail=f"released {released}")
         )
     return facts
-
-
-def _dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
-    """Whether the bank disputes the payment, where that is news."""
-    if payment.disputed == reversal.disputed:
-        return []
-    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed)]

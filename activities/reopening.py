@@ -1,12 +1,15 @@
 """Whether what an ended cancellation has achieved still holds; where it does not, it is opened again under its own id."""
 
-from activities.tenders import Payments
+from activities.tenders import Payments, dispute_news, refund_news
 from domain.case import Case
-from domain.facts import Entry, Fact, RefundSeen, Reopened, Run, StopSeen
+from domain.facts import Entry, Fact, Reopened, Run, StopSeen
+from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment, Refund
 from domain.reversal import KEPT_HERE, Reversal
+from domain.settlement import refunds_found_after_end
 from domain.shipment import StopStatus
+from domain.step import StepName
 from domain.stopping import moves_again
 from providers.carrier.port import Labels
 from providers.order_book.port import CreditedTender, NewNotice, NoticeKind, OrderBook
@@ -27,21 +30,23 @@ class Reopening:
             if reversal.planned.tender.kind in KEPT_HERE:
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
-            facts += _changed(reversal, payment)
+            key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
+            found = refunds_found_after_end(reversal, payment, key)
+            facts += [*refund_news(reversal, found), *dispute_news(reversal, payment)]
             failed += _failed(reversal, payment)
-            counted = {refund.reference for refund in reversal.refunds}
+            counted = {refund.reference for refund in (*reversal.refunds, *found)}
             others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
         now = Case((*ended.entries, *_unwritten(ended, facts)))
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
-        if not moving and not any(r.outstanding or r.overpaid for r in now.reversals):
+        owed = any(reversal.outstanding for reversal in now.reversals)
+        if not (moving or failed or owed or any(reversal.overpaid for reversal in now.reversals)):
             return False
         why = _why(failed=bool(failed), moving=moving)
-        notice = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=ended.terms.fallbacks)
         return await self._book.reopen(
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(others)), *facts],
             failed,
-            [notice] if failed else [],
+            [_failure_notice(now)] if failed and owed else [],
             seen=ended.last_seq,
             run=run,
         )
@@ -58,13 +63,10 @@ class Reopening:
         return found
 
 
-def _changed(reversal: Reversal, payment: Payment) -> list[RefundSeen]:
-    now = {refund.reference: refund for refund in payment.refunds}
-    return [
-        RefundSeen(target=reversal.tender_id, refund=now[refund.reference])
-        for refund in reversal.refunds
-        if refund.reference in now and now[refund.reference].status is not refund.status
-    ]
+def _failure_notice(case: Case) -> NewNotice:
+    """Where the bank may pay the customer itself, no other way is offered."""
+    disputed = any(reversal.outstanding and reversal.disputed for reversal in case.reversals)
+    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=() if disputed else case.terms.fallbacks)
 
 
 def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.errors import ErrorCode, Refused
-from domain.facts import Fact, RefundSeen
+from domain.facts import DisputeSeen, Fact, RefundSeen
 from domain.order import Tender, TenderKind
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
@@ -49,3 +49,10 @@ def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
         for refund in refunds
         if refund.reference not in before or before[refund.reference].status is not refund.status
     ]
+
+
+def dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
+    """Whether the bank disputes the payment, where that is news."""
+    if payment.disputed == reversal.disputed:
+        return []
+    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed)]

@@ -130,6 +130,12 @@ class Reversal(Value):
         given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
         return max(given - self.planned_total - self.collected, self._total())
 
+    def with_refunds(self, payment: Payment, counted: Sequence[Refund]) -> "Reversal":
+        """The same as its provider has it now: of the refunds there, `counted` are the ones that count."""
+        there = {refund.reference for refund in payment.refunds}
+        elsewhere = [refund for refund in self.refunds if refund.reference not in there]
+        return self.model_copy(update={"refunds": (*elsewhere, *counted)})
+
     def is_store_credit(self, refund: Refund) -> bool:
         """Whether this one of its refunds went to the customer's store credit in the tender's place."""
         key = EffectKey.read(refund.key)
@@ -277,7 +283,8 @@ NextReversal = Void | MakeRefund | NotYet | Disputed | Settled
 def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
     """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
 
-    `key` is the effect's: what was made under a key of the same step, by an earlier attempt or a run that was lost, counts.
+    `key` is the effect's, a refund or store credit in its place: what was made under it counts, and so does every refund of
+    ours, by an earlier attempt or a run that was lost.
     """
     planned = reversal.planned
     released = _released(reversal, payment)
@@ -289,15 +296,13 @@ def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextR
             "once taken."
         )
     counted = _counted(reversal, payment, key)
-    at_gateway = {refund.reference for refund in payment.refunds}
-    others = [refund for refund in reversal.refunds if refund.reference not in at_gateway]
-    now = reversal.model_copy(update={"released": released, "refunds": (*others, *counted)})
+    now = reversal.with_refunds(payment, counted).model_copy(update={"released": released})
     owed = now.outstanding
     zero = owed - owed
-    theirs = _made_by_others(planned, payment, owed, counted)
+    theirs = made_by_others(now, payment, owed)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
     amount = min(owed, payment.refundable)
-    mine = payment.made_under(str(key))
+    mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or mine is not None:
         # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
         failed = _failed_since(planned, payment, mine) if mine is not None else ()
@@ -327,14 +332,20 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
 
 
 def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
-    """Refunds at the gateway that count for this tender and have not failed: those of this step, under whatever number, and
-    others' that were taken over before."""
+    """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
     references = {refund.reference for refund in reversal.refunds}
     return tuple(
         refund
         for refund in payment.refunds
-        if not refund.status.has_failed
-        and (refund.reference in references or ((ours := EffectKey.read(refund.key)) and ours.is_same_step(key)))
+        if not refund.status.has_failed and (refund.reference in references or is_ours(refund, key))
+    )
+
+
+def is_ours(refund: Refund, key: EffectKey) -> bool:
+    """Whether a refund at the gateway was made for the cancellation and the tender of `key`, under whatever number."""
+    made_under = EffectKey.read(refund.key)
+    return made_under is not None and made_under.is_same_step(
+        EffectKey(key.cancellation_id, StepName.REVERSE_PAYMENT, key.target)
     )
 
 
@@ -347,20 +358,20 @@ def _failed_since(planned: PlannedTender, payment: Payment, mine: Refund) -> tup
     return tuple(refund for refund in others if refund.status.has_failed)
 
 
-def _made_by_others(
-    planned: PlannedTender, payment: Payment, owed: Money, counted: tuple[Refund, ...]
-) -> tuple[Refund, ...]:
-    """Refunds that somebody made at the gateway since the plan was made: they give back what is planned here, and are
-    credited under their own references. One that comes to more than is owed covers it where no smaller ones do: a person
-    hears of the excess."""
+def made_by_others(reversal: Reversal, payment: Payment, owed: Money) -> tuple[Refund, ...]:
+    """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
+    planned here, and are credited under their own references. One that comes to more than is owed covers it where no smaller
+    ones do: a person hears of the excess. One that a person has named as their proof is counted as paid by hand."""
     zero = owed - owed
+    earlier = reversal.planned.earlier
+    known = {refund.reference for refund in reversal.refunds} | {hand.reference for hand in reversal.by_hand}
     theirs = [
         refund
         for refund in payment.refunds
-        if planned.earlier is not None
-        and refund.reference not in planned.earlier
+        if earlier is not None
+        and refund.reference not in earlier
         and refund.key is None
-        and refund not in counted
+        and refund.reference not in known
         and not refund.status.has_failed
     ]
     found: list[Refund] = []

@@ -31,7 +31,8 @@ class MoneySteps:
 
     async def _reverse(self, tender_id: str) -> None:
         """Until nothing is owed on the tender: the provider has taken it, the customer has it another way, or a person has
-        settled it."""
+        settled it. A person cannot know what others have refunded meanwhile, so that is looked up before they are asked for
+        a transfer, and after they have paid."""
         case, runner = self._case, self._runner
         while owed := case.outstanding(tender_id):
             failed, method = case.failed_refund(tender_id), case.chosen_method(tender_id)
@@ -42,7 +43,9 @@ class MoneySteps:
                 case RefundMethod.STORE_CREDIT:
                     await runner.run_step(steps.GIVE_STORE_CREDIT, tender_id)
                 case RefundMethod.BANK_TRANSFER:
-                    await self._ask_for_transfer(tender_id, owed)
+                    await runner.run_look(steps.CHECK_REFUND, tender_id)
+                    if case.outstanding(tender_id) == owed and not case.reversal(tender_id).disputed:
+                        await self._ask_for_transfer(tender_id, owed)
                 case _ if failed is not None:
                     reason = failed.reason or "no reason given"
                     why = f"The refund {failed.reference} over {failed.amount} failed: {reason}."
@@ -51,6 +54,8 @@ class MoneySteps:
                     )
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
+        if case.reversal(tender_id).by_hand and not case.awaits_settlement(tender_id):
+            await runner.run_look(steps.CHECK_REFUND, tender_id)
 
     async def _ask_about_dispute(self, tender_id: str, owed: Money) -> None:
         """The bank may pay the customer itself: another way besides would pay twice, so none is offered."""

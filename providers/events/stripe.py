@@ -9,6 +9,7 @@ import stripe
 from pydantic import BaseModel, ValidationError
 
 from domain.errors import ErrorCode, Refused, Unavailable
+from domain.keys import EffectKey
 from providers.events.port import Id, Known, Text
 from providers.order_book.port import Provider, ProviderEvent
 
@@ -37,6 +38,17 @@ class _Object(BaseModel):
     object: Text = ""
     payment_intent: Text | None = None
     status: Text | None = None
+    metadata: Any = None
+
+    @property
+    def may_undo_outcome(self) -> bool:
+        """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under."""
+        return self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others())
+
+    def _is_made_by_others(self) -> bool:
+        return isinstance(self.metadata, dict) and not any(
+            isinstance(value, str) and EffectKey.read(value) for value in self.metadata.values()
+        )
 
 
 class _Data(BaseModel):
@@ -60,7 +72,7 @@ class StripeEvent(BaseModel):
             update={
                 "payment": payment,
                 "refund": about.id if about.object == "refund" else None,
-                "may_undo_outcome": about.object == "refund" and about.status in _UNDONE,
+                "may_undo_outcome": about.may_undo_outcome,
             },
         )
 

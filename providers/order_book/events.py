@@ -95,13 +95,16 @@ class SqlProviderEvents:
             return claimed
 
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
-        """The order's ended cancellation whose refund or parcel the event is about; None when there is none."""
+        """The order's ended cancellation whose refund or parcel the event is about; None when there is none. A refund of
+        somebody else's is about the one whose money went another way: the customer may have it twice now."""
         of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == event.order_id)
         async with transaction(self._reads) as session:
             cases = await cases_of(
                 session, of_order.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
             )
             case = next((case for case in cases if event.subject in _subjects(case)), None)
+            if case is None and event.provider is Provider.STRIPE and event.subject is not None:
+                case = next((case for case in cases if any(r.elsewhere for r in case.reversals)), None)
             if case is None or case.request is None:
                 return None
             return EndedCancellation(request=case.request, busy=await _is_under_way(session, event.order_id))

@@ -164,7 +164,7 @@ class Provider(StrEnum):
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
     is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
-    failed or that a parcel travels, so it may undo what an ended cancellation had achieved."""
+    failed, that somebody else made one, or that a parcel travels, so it may undo what an ended cancellation had achieved."""
 
     provider: Provider
     event_id: str

@@ -8,6 +8,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.payment import DisputeState, Payment, Refund, RefundStatus
 from domain.reversal import Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
+from domain.settlement import refunds_found
 from domain.step import StepName
 from tests.domain.cases import entries, usd
 
@@ -120,8 +121,6 @@ def see_refunds(books: Books, refunds: tuple[Refund, ...]) -> None:
 
 
 def check(books: Books, gateway: Gateway) -> None:
-    """One round of `check_refund` for T1: refunds that are known, and our own."""
+    """One round of `check_refund` for T1."""
     step = books.case.key_of(StepName.REVERSE_PAYMENT, "T1")
-    known = {refund.reference for refund in books.case.reversal("T1").refunds}
-    ours = [r for r in gateway.refunds if (key := EffectKey.read(r.key)) and key.is_same_step(step)]
-    see_refunds(books, tuple(r for r in gateway.refunds if r.reference in known or r in ours))
+    see_refunds(books, refunds_found(books.case.reversal("T1"), gateway.read(), step))

@@ -21,6 +21,7 @@ from domain.outcome import GoodsStatus, Outcome, State
 from domain.request import LineScope, workflow_id
 from domain.shipment import Shipment
 from domain.step import StepName
+from domain.terms import RefundMethod
 from providers.order_book.engine import open_engine
 from providers.order_book.events import SqlProviderEvents
 from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
@@ -34,7 +35,7 @@ from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiSystem
 from tests.fixtures.databases import Databases
 from tests.processes.events import kept, signals, waiting_for_settlement, was_delivered
 from tests.providers import order_book_samples as samples
-from tests.system import SUPERVISOR, Handle, System, eventually
+from tests.system import SUPERVISOR, Handle, System, customer_of, eventually
 from tests.workflows.samples import an_id, captured, in_network
 from workflows.cancellation import CancellationWorkflow
 
@@ -118,6 +119,22 @@ async def test_a_refund_that_fails_after_the_end_is_heard_of_and_the_cancellatio
     result = await handle.result()
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert len(await system.refunds(sample.order_id)) == 2  # the first of which has failed
+
+
+async def test_a_refund_of_others_besides_store_credit_is_heard_of_after_the_end(api_system: ApiSystem) -> None:
+    """I11: an agent gets the card's refund through in the gateway's dashboard."""
+    system = api_system.system
+    sample = captured(fault="refund.create:refuse", parcels=())
+    await system.shop.place(sample)
+    _, first = await system.submit(request(sample))
+    await system.waits_for(first, State.NEEDS_ATTENTION)
+    await system.choose(first, customer_of(sample), RefundMethod.STORE_CREDIT)
+    await first.result()
+    await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("64.00 USD"))
+    again = latest(system, sample.order_id)
+    progress = await system.waits_for(again, State.NEEDS_ATTENTION)
+    assert "64.00 USD more than is due" in progress.waits[0].reason
+    await again.terminate("the test is over")
 
 
 async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_turned_round(api_system: ApiSystem) -> None:

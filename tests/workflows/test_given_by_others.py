@@ -36,7 +36,6 @@ async def refunded_by_others(system: System, sample: SampleOrder) -> str:
 # Before another way is taken
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 of store credit beside 64.00 by card, and nobody is told")
 async def test_store_credit_is_not_given_for_what_others_refunded_meanwhile(system: System) -> None:
     """Rule 5, I11: the customer has it already; their refund is credited under its own number."""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -49,7 +48,6 @@ async def test_store_credit_is_not_given_for_what_others_refunded_meanwhile(syst
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 of store credit, and the bank pays too")
 async def test_store_credit_is_not_given_while_the_bank_disputes(system: System) -> None:
     """Rule 5, I11: the dispute was opened since the run looked last; the refund department answers it first."""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -64,7 +62,6 @@ async def test_store_credit_is_not_given_while_the_bank_disputes(system: System)
     assert (await system.finish(handle)).refunded == NOTHING
 
 
-@pytest.mark.xfail(strict=True, reason="a person is asked for a transfer of 64.00 that the customer has already")
 async def test_no_transfer_is_asked_for_over_what_others_refunded_meanwhile(system: System) -> None:
     """Rule 5, I11"""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -79,7 +76,6 @@ async def test_no_transfer_is_asked_for_over_what_others_refunded_meanwhile(syst
 # Besides what went another way
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 by hand and 64.00 by card, and nobody is told")
 async def test_what_is_paid_by_hand_and_was_refunded_by_others_meanwhile_is_seen(system: System) -> None:
     """I11: the refund department is asked to collect before the cancellation ends."""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -110,7 +106,6 @@ async def test_who_refunded_in_the_dashboard_and_says_so_has_paid_once(system: S
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 of store credit and 64.00 by card, and nobody is told")
 async def test_a_refund_of_others_after_the_end_besides_store_credit_is_seen(system: System) -> None:
     """I11: days later an agent gets the card's refund through, and the gateway's event comes."""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -128,7 +123,6 @@ async def test_a_refund_of_others_after_the_end_besides_store_credit_is_seen(sys
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 of store credit beside 64.00 by card, and nobody is told")
 async def test_a_refund_that_an_agent_made_up_for_before_the_event_came_is_not_given_again(system: System) -> None:
     """I11: ours fails after the end, and an agent refunds the same 64.00 at once. Nobody has to do anything any more,
     and the books name the refund that arrived."""

@@ -1,0 +1,107 @@
+"""What a look at the refunds of a tender finds: others' refunds count where the customer would have something twice."""
+
+from domain.case import Case
+from domain.facts import Fact, SettledByHand
+from domain.keys import EffectKey
+from domain.payment import RefundStatus
+from domain.plan import PlannedTender
+from domain.settlement import refunds_found, refunds_found_after_end
+from domain.step import StepName
+from tests.domain.cases import CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
+from tests.domain.gateways import Gateway
+
+KEY = key(StepName.REVERSE_PAYMENT, "T1")
+SUCCEEDED = RefundStatus.SUCCEEDED
+WHOLE = planned_tender(refund=5_000)
+PART = WHOLE.model_copy(update={"refund": usd(2_000)})
+"""20.00 of a payment of 50.00."""
+
+
+def by_hand(amount: int, reference: str = "BANK-1") -> SettledByHand:
+    step = StepName.REVERSE_PAYMENT
+    return SettledByHand(step=step, target="T1", reference=reference, by=CLERK, amount=usd(amount))
+
+
+def store_credit(amount: int) -> Fact:
+    return refund_seen(amount, SUCCEEDED, reference="SV-1", key=key(StepName.GIVE_STORE_CREDIT, "T1"))
+
+
+def found(gateway: Gateway, planned: PlannedTender, *facts: Fact) -> list[str]:
+    reversal = case_of(planned, *facts).reversal("T1")
+    return [refund.reference for refund in refunds_found(reversal, gateway.read(), KEY)]
+
+
+def found_after_end(gateway: Gateway, planned: PlannedTender, *facts: Fact) -> list[str]:
+    reversal = case_of(planned, *facts).reversal("T1")
+    return [refund.reference for refund in refunds_found_after_end(reversal, gateway.read(), KEY)]
+
+
+def case_of(planned: PlannedTender, *facts: Fact) -> Case:
+    return opened(plan_of(planned), *facts)
+
+
+def gateway_with(*amounts: int, key: EffectKey | None = None) -> Gateway:
+    gateway = Gateway(captured=5_000)
+    for amount in amounts:
+        gateway.refund(usd(amount), key, SUCCEEDED)
+    return gateway
+
+
+def test_ours_is_found_although_no_book_knows_it() -> None:
+    """B18"""
+    gateway = gateway_with(5_000, key=KEY.next)
+    assert found(gateway, WHOLE) == found_after_end(gateway, WHOLE) == ["re-1"]
+
+
+def test_what_others_refunded_gives_back_what_is_owed() -> None:
+    """B9"""
+    assert found(gateway_with(1_500), PART) == ["re-1"]
+
+
+def test_what_others_refunded_besides_another_way_came_twice() -> None:
+    """I11: by hand and as store credit, of a part of the payment too."""
+    gateway = gateway_with(2_000)
+    assert found(gateway, PART, by_hand(2_000)) == found(gateway, PART, store_credit(2_000)) == ["re-1"]
+
+
+def test_what_others_refunded_for_something_else_is_not_this_cancellations() -> None:
+    """Ours has gone back by the gateway, which gives nothing twice."""
+    gateway = gateway_with(2_000, key=KEY)
+    gateway.refund(usd(1_000), None, SUCCEEDED)
+    ours = refund_seen(2_000, SUCCEEDED, key=KEY)
+    assert found(gateway, PART, ours) == found_after_end(gateway, PART, ours) == ["re-1"]
+
+
+def test_a_refund_that_a_person_names_as_their_proof_came_once() -> None:
+    """I11: they paid by that very refund."""
+    gateway = gateway_with(5_000)
+    assert found(gateway, WHOLE, by_hand(5_000, "re-1")) == []
+    assert found_after_end(gateway, WHOLE, by_hand(5_000, "re-1")) == []
+
+
+def test_what_came_twice_and_was_collected_is_not_found_a_second_time() -> None:
+    gateway = gateway_with(2_000, 2_000)
+    theirs = refund_seen(2_000, SUCCEEDED)
+    collected = by_hand(2_000, "COLLECTED-1").model_copy(update={"step": StepName.CHECK_REFUND})
+    facts = (by_hand(2_000), theirs, collected)
+    assert found(gateway, PART, *facts) == ["re-1"]
+
+
+def test_after_the_end_a_refund_of_others_counts_beyond_what_was_taken() -> None:
+    """I11: 20.00 of store credit, and 30.00 or 50.00 by card of the 50.00 that the customer has paid."""
+    assert found_after_end(gateway_with(3_000), PART, store_credit(2_000)) == []
+    assert found_after_end(gateway_with(5_000), PART, store_credit(2_000)) == ["re-1"]
+
+
+def test_after_the_end_a_refund_of_others_makes_up_for_what_the_gateway_has_not_got_any_more() -> None:
+    """I11: ours failed, and an agent has refunded all of it. Goodwill leaves enough, and does not count."""
+    failed = refund_seen(5_000, RefundStatus.FAILED, key=KEY)
+    for theirs, expected in ((5_000, ["re-1", "re-2"]), (3_000, ["re-1", "re-2"])):
+        gateway = gateway_with(5_000, key=KEY)
+        gateway.change("re-1", RefundStatus.FAILED)
+        gateway.refund(usd(theirs), None, SUCCEEDED)
+        assert found_after_end(gateway, WHOLE, failed) == expected
+    gateway = gateway_with(2_000, key=KEY)
+    gateway.change("re-1", RefundStatus.FAILED)
+    gateway.refund(usd(500), None, SUCCEEDED)
+    assert found_after_end(gateway, PART, refund_seen(2_000, RefundStatus.FAILED, key=KEY)) == ["re-1"]
