@@ -26,7 +26,11 @@ def credit_of(case: Case) -> Credit | None:
         order_id=plan.order_id,
         total=total,
         tax=plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(plan.currency),
-        tenders=tuple(part for reversal in case.reversals for part in CreditedTender.of(reversal, reversal.refunds)),
+        tenders=tuple(
+            part
+            for reversal in case.reversals
+            for part in (*CreditedTender.of(reversal, reversal.refunds), *CreditedTender.of_bank(reversal))
+        ),
     )
 
 

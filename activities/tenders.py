@@ -52,7 +52,7 @@ def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
 
 
 def dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
-    """Whether the bank disputes the payment, where that is news."""
-    if payment.disputed == reversal.disputed:
+    """Whether the bank disputes the payment, and what it has given back, where that is news."""
+    if (payment.disputed, payment.charge_backs) == (reversal.disputed, reversal.charge_backs):
         return []
-    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed)]
+    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed, charge_backs=payment.charge_backs)]

@@ -14,7 +14,7 @@ from domain.base import Value
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.outcome import Outcome
-from domain.payment import Refund
+from domain.payment import ChargeBack, Refund
 from domain.plan import Plan
 from domain.policy import Decision
 from domain.request import Actor, CancellationRequest, Note, Reference
@@ -154,11 +154,12 @@ class RefundSeen(Value):
 
 
 class DisputeSeen(Value):
-    """Whether the bank disputes the payment of the tender `target`, where that is news."""
+    """Whether the bank disputes the payment of the tender `target`, and what it has given back, where that is news."""
 
     kind: Literal["dispute_seen"] = "dispute_seen"
     target: str
     disputed: bool
+    charge_backs: tuple[ChargeBack, ...] = ()
 
 
 class RetryOrdered(Value):

@@ -47,9 +47,16 @@ class Refund(Value):
     created_at: datetime | None = None
 
 
+class ChargeBack(Value):
+    """What the bank has given back to the customer, because a dispute was lost. `reference` is the dispute's number."""
+
+    reference: str
+    amount: Money
+
+
 class Payment(Value):
     """One payment at a provider. `capturable` is what an authorisation still reserves; `refunded` counts every refund
-    that has not failed, whoever made it."""
+    that has not failed, whoever made it, and nothing that the bank has given back."""
 
     reference: str
     captured: Money
@@ -62,6 +69,7 @@ class Payment(Value):
     capturing: Money | None = None
     """A capture is under way: not taken yet, and not only reserved any more."""
     refunds: tuple[Refund, ...] = ()
+    charge_backs: tuple[ChargeBack, ...] = ()
 
     @property
     def refundable(self) -> Money:

@@ -21,7 +21,7 @@ from domain.facts import (
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import EarlierReversal, TenderKind
-from domain.payment import Payment, Refund, RefundStatus
+from domain.payment import ChargeBack, Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
 from domain.step import MONEY_STEPS, StepName
 from domain.terms import RefundMethod
@@ -44,7 +44,7 @@ class Reversal(Value):
 
     `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
     was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `collected`: what
-    was given twice and is back, or may stay with the customer.
+    was given twice and is back, or may stay with the customer. `charge_backs`: what the bank has given back.
     """
 
     planned: PlannedTender
@@ -55,6 +55,7 @@ class Reversal(Value):
     refunds: tuple[Refund, ...] = ()
     by_hand: tuple[ByHand, ...] = ()
     disputed: bool = False
+    charge_backs: tuple[ChargeBack, ...] = ()
     detail: str = ""
 
     @classmethod
@@ -128,7 +129,15 @@ class Reversal(Value):
         """What the customer has got beyond what is due to them, from whomever, and nobody has collected."""
         arrived = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
         given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
-        return max(given - self.planned_total - self.collected, self._total())
+        return max(given + self.given_by_bank - self.planned_total - self.collected, self._total())
+
+    @property
+    def given_by_bank(self) -> Money:
+        """What the bank has given back of this plan, besides what a person has declared not due or settled with the
+        dispute's number."""
+        named = {hand.reference for hand in self.by_hand}
+        back = self._total(*(back.amount for back in self.charge_backs if back.reference not in named))
+        return max(min(back, self.planned_total) - self.waived, self._total())
 
     def with_refunds(self, payment: Payment, counted: Sequence[Refund]) -> "Reversal":
         """The same as its provider has it now: of the refunds there, `counted` are the ones that count."""
@@ -179,8 +188,8 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.model_copy(update=update)
             case RefundSeen(target=target, refund=refund) if target == tender_id:
                 refunds[refund.reference] = refund
-            case DisputeSeen(target=target, disputed=disputed) if target == tender_id:
-                reversal = reversal.model_copy(update={"disputed": disputed})
+            case DisputeSeen(target=target, disputed=disputed, charge_backs=charge_backs) if target == tender_id:
+                reversal = reversal.model_copy(update={"disputed": disputed, "charge_backs": charge_backs})
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None
             ):

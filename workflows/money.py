@@ -127,11 +127,11 @@ class MoneySteps:
         )
 
     async def _ask_to_collect(self, tender_id: str, overpaid: Money) -> None:
-        """The customer has more than is due to them: by the refund, and by what a person gave or declared not due, or by
-        what somebody else refunded."""
+        """The customer has more than is due to them: by the refund, and by what a person gave or declared not due, by what
+        somebody else refunded, or by what the bank gave back."""
         why = (
             f"{overpaid} more than is due reached the customer on tender {tender_id}: by a refund that settled although it "
-            "was paid another way or declared not due, or by a refund of somebody else's. Collect it and resolve the step "
-            "with the proof, or say that nothing is due."
+            "was paid another way or declared not due, by a refund of somebody else's, or by the bank, which decided a "
+            "dispute for the customer. Collect it and resolve the step with the proof, or say that nothing is due."
         )
         await self._runner.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(why, final=True))

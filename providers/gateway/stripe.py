@@ -19,7 +19,7 @@ import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.money import Money
-from domain.payment import DisputeState, Payment, Refund, RefundStatus
+from domain.payment import ChargeBack, DisputeState, Payment, Refund, RefundStatus
 
 KEY = "cancellation_key"
 """Where our key is kept in Stripe's metadata."""
@@ -395,4 +395,9 @@ def _payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes
         if intent.status == "processing"
         else None,
         refunds=refunds,
+        charge_backs=tuple(
+            ChargeBack(reference=dispute.id, amount=_money(dispute.amount, dispute.currency))
+            for dispute in disputes
+            if dispute.status == "lost"
+        ),
     )

@@ -127,6 +127,16 @@ class CreditedTender(Value):
         ]
         return (*(p for p in parts if p.failed), *by_hand, *(p for p in parts if not p.failed))
 
+    @classmethod
+    def of_bank(cls, reversal: Reversal) -> "tuple[CreditedTender, ...]":
+        """What the bank has given back besides, under the dispute's number."""
+        if not reversal.given_by_bank:
+            return ()
+        kind, number = reversal.planned.tender.kind, reversal.charge_backs[-1].reference
+        return (
+            cls(tender_id=reversal.tender_id, kind=kind, amount=reversal.given_by_bank, reference=number, settled=True),
+        )
+
 
 class Credit(Value):
     """What to put on paper: the credit note over `total` (the sum of the tenders that have not failed, without what the

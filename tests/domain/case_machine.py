@@ -32,7 +32,7 @@ from domain.facts import (
     Written,
 )
 from domain.keys import EffectKey
-from domain.payment import Refund, RefundStatus
+from domain.payment import ChargeBack, Refund, RefundStatus
 from domain.permissions import NotPossible, permit
 from domain.policy import Gate
 from domain.request import Actor
@@ -382,7 +382,10 @@ class CaseRules(RuleBasedStateMachine):
         self.write(EffectEnded(key=key, outcome=EffectOutcome.DONE))
         self.model.end(STORE_CREDIT, tender, str(key), EffectOutcome.DONE)
 
-    @rule(tender=tenders, disputed=st.booleans())
-    def dispute(self, tender: str, disputed: bool) -> None:
-        self.model.purses[tender].disputed = disputed
-        self.write(DisputeSeen(target=tender, disputed=disputed))
+    @rule(tender=tenders, disputed=st.booleans(), lost=st.none() | st.integers(1, 8_000))
+    def dispute(self, tender: str, disputed: bool, lost: int | None) -> None:
+        """One that was lost is one that the payment has been disputed by."""
+        purse = self.model.purses[tender]
+        purse.disputed, purse.charged_back = disputed or bool(lost), lost or 0
+        charge_backs = (ChargeBack(reference=f"dp-{tender}", amount=usd(lost)),) if lost else ()
+        self.write(DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs))

@@ -52,6 +52,7 @@ class Purse:
     collected: int = 0
     refunds: dict[str, tuple[int, RefundStatus]] = field(default_factory=dict)
     disputed: bool = False
+    charged_back: int = 0
     failed: str | None = None
     chosen: RefundMethod | None = None
 
@@ -73,7 +74,9 @@ class Purse:
 
     @property
     def overpaid(self) -> int:
-        return max(self.arrived + self.waived - self.due - self.collected, 0)
+        """The bank gives back what a person has declared not due because of it."""
+        excused = max(self.waived, min(self.charged_back, self.due))
+        return max(self.arrived + excused - self.due - self.collected, 0)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from domain.facts import DisputeSeen, NothingDue, SettledByHand
 from domain.keys import EffectKey
 from domain.order import EarlierReversal, TenderKind
-from domain.payment import DisputeState, RefundStatus
+from domain.payment import ChargeBack, DisputeState, RefundStatus
 from domain.plan import Plan, PlannedTender, make_plan
 from domain.reversal import Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
 from domain.step import StepName
@@ -246,6 +246,30 @@ def test_the_last_word_on_a_dispute_counts() -> None:
     plan = plan_of(planned_tender(refund=500))
     assert opened(plan, seen[0]).reversal("T1").disputed
     assert not opened(plan, *seen).reversal("T1").disputed
+
+
+def charged_back(amount: int) -> DisputeSeen:
+    return DisputeSeen(target="T1", disputed=True, charge_backs=(ChargeBack(reference="dp-1", amount=usd(amount)),))
+
+
+def test_what_the_bank_gives_back_besides_our_refund_is_too_much() -> None:
+    """I11: of a dispute over the whole payment, what this plan gives back."""
+    ours = refund_seen(5_000, RefundStatus.SUCCEEDED, key=KEY)
+    plan = plan_of(part_of(9_000, refund=5_000))
+    for amount, overpaid in ((9_000, 5_000), (2_000, 2_000)):
+        assert opened(plan, ours, charged_back(amount)).reversal("T1").overpaid == usd(overpaid)
+    won = DisputeSeen(target="T1", disputed=False)
+    assert opened(plan, ours, charged_back(9_000), won).reversal("T1").overpaid == usd(0)
+
+
+def test_what_a_person_has_left_to_the_bank_came_once() -> None:
+    """B27: nothing is due, or it is settled with the dispute's number."""
+    step = StepName.REVERSE_PAYMENT
+    nothing_due = NothingDue(step=step, target="T1", reference="dp-1", by=CLERK)
+    settled = SettledByHand(step=step, target="T1", reference="dp-1", by=CLERK, amount=usd(5_000))
+    for said in (nothing_due, settled):
+        reversal = opened(plan_of(planned_tender(refund=5_000)), said, charged_back(5_000)).reversal("T1")
+        assert (reversal.outstanding, reversal.overpaid, reversal.given_by_bank) == (usd(0), usd(0), usd(0))
 
 
 # Whatever happens

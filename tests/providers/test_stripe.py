@@ -304,7 +304,9 @@ async def test_a_disputed_payment_is_not_refunded_unless_the_dispute_was_won(
     """B27."""
     reference = await admin.create_payment(TOTAL, TestCard.DISPUTED, capture=TOTAL)
     await admin.dispute(reference, bank)
-    assert (await gateway.read_payment(reference)).dispute is seen
+    payment = await gateway.read_payment(reference)
+    assert payment.dispute is seen
+    assert [back.amount for back in payment.charge_backs] == ([TOTAL] if seen is DisputeState.LOST else [])
 
     if seen is DisputeState.WON:
         assert (await gateway.refund(reference, TOTAL, key=key)).status is RefundStatus.SUCCEEDED

@@ -3,8 +3,6 @@
 It is found before another way is taken, and where it comes to more than is due, the refund department is asked to collect.
 """
 
-import pytest
-
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.step import StepName
@@ -147,7 +145,6 @@ async def test_a_refund_that_an_agent_made_up_for_before_the_event_came_is_not_g
 # By the bank
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 by the bank and 64.00 by us, and nobody is told")
 async def test_a_lost_dispute_besides_a_settled_refund_is_seen(system: System) -> None:
     """I11: the refund department is asked to collect before the cancellation ends, and the ledger names the dispute."""
     sample = under_way()
