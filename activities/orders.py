@@ -72,9 +72,7 @@ class OrderActivities:
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
-        assert case.ended is not None
-        carried_out = case.ended.outcome in {Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED}
-        if step_input.look_again and carried_out and await self._reopening.reopen_from(case, order, this_run()):
+        if step_input.look_again and await self._reopening.reopen_from(case, order, this_run()):
             return Verified(entries=await self._register.read(case.cancellation_id))
         return Verified(entries=case.entries, existing=True)
 

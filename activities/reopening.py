@@ -7,7 +7,7 @@ from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment, Refund
 from domain.reversal import KEPT_HERE, Reversal
-from domain.settlement import refunds_found_after_end
+from domain.settlement import known_refunds, refunds_found_after_end
 from domain.shipment import StopStatus
 from domain.step import StepName
 from domain.stopping import moves_again
@@ -22,24 +22,28 @@ class Reopening:
         self._labels = labels
 
     async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
-        """Look at every parcel and every refund again; False: the outcome holds, and nothing is written."""
-        facts: list[Fact] = [*await self._moving(ended, order)]
+        """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. Of one that was
+        rolled back only a refund that has failed is of interest: the order goes on, and others may refund it."""
+        carried_out = ended.ever_closed
+        facts: list[Fact] = [*await self._moving(ended, order)] if carried_out else []
         failed: list[CreditedTender] = []
         others: list[str] = []
         for reversal in ended.reversals:
-            if reversal.planned.tender.kind in KEPT_HERE:
+            if reversal.planned.tender.kind in KEPT_HERE or not (carried_out or reversal.refunds):
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            found = refunds_found_after_end(reversal, payment, key)
+            look = refunds_found_after_end if carried_out else known_refunds
+            found = look(reversal, payment, key)
             facts += [*refund_news(reversal, found), *dispute_news(reversal, payment)]
             failed += _failed(reversal, payment)
             counted = {refund.reference for refund in (*reversal.refunds, *found)}
             others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
         now = Case((*ended.entries, *_unwritten(ended, facts)))
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
-        owed = any(reversal.outstanding for reversal in now.reversals)
-        if not (moving or failed or owed or any(reversal.overpaid for reversal in now.reversals)):
+        owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
+        overpaid = carried_out and any(reversal.overpaid for reversal in now.reversals)
+        if not (moving or failed or owed or overpaid):
             return False
         why = _why(failed=bool(failed), moving=moving)
         return await self._book.reopen(

@@ -7,6 +7,7 @@ from activities.tenders import Payments, refund_news
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, RefundSeen
 from domain.keys import EffectKey
+from domain.money import Money
 from domain.order import TenderKind
 from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
@@ -24,8 +25,12 @@ class Restoring:
 
     async def restore(self, attempt: Attempt) -> None:
         """Refused with all that a person has to do at once: REFUND_NOT_CANCELLABLE, NO_MANDATE. Raises Unavailable
-        while a refund is under way that cannot be cancelled: it may still fail."""
+        while a refund is under way that cannot be cancelled: it may still fail. A roll-back that is opened again only gives
+        back what was collected for a refund that has failed since."""
         step_input, case = attempt.step_input, attempt.case
+        if case.reopened:
+            _check_collected(attempt, case.reversal(step_input.target))
+            return
         undone = case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step_input.target)
         await attempt.wait_for_quiet(case.unknown_effects(step_input.target) or undone)
         planned = case.reversal(step_input.target).planned
@@ -176,3 +181,17 @@ def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     if reversal.planned.tender.kind is TenderKind.MARKETPLACE and not reversal.by_hand:
         how = "the new order has to make up for it"
     return Refused(ErrorCode.REFUND_NOT_CANCELLABLE, f"{gone} ({', '.join(gave)}); {how}.")
+
+
+def _check_collected(attempt: Attempt, reversal: Reversal) -> None:
+    """Whether the customer has paid back what never reached them. Refused: REFUND_NOT_CANCELLABLE."""
+    zero = Money.zero(reversal.to_collect.currency)
+    if reversal.to_collect >= zero:
+        return
+    failed = ", ".join(refund.reference for refund in reversal.refunds if refund.status.has_failed)
+    of = attempt.step_input
+    raise Refused(
+        ErrorCode.REFUND_NOT_CANCELLABLE,
+        f"{-reversal.to_collect} of tender {of.target} of order {of.order_id} was collected from the customer, and the "
+        f"refund ({failed}) has failed since: they never had it. Give it back and resolve the step with the reference.",
+    )

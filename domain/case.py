@@ -195,8 +195,10 @@ class Case:
 
     @property
     def roll_back_cause(self) -> RollBackCause | None:
-        """The first order to undo everything since the cancellation was opened, or opened again."""
-        return cause_of(self._entries)
+        """The first order to undo everything since the cancellation was opened, or opened again after it was carried out.
+        One that was rolled back and is opened again stays so: its money alone is put right."""
+        since = self._position(Reopened) + 1 if self.ever_closed else 0
+        return cause_of(self._entries[since:])
 
     # The pivot and the end
 
@@ -237,6 +239,11 @@ class Case:
     def ever_closed(self) -> bool:
         """The order was closed once: nothing is rolled back any more."""
         return self._position(OrderClosed) >= 0
+
+    @property
+    def reopened(self) -> bool:
+        """It had ended once."""
+        return self._position(Reopened) >= 0
 
     @property
     def ended(self) -> Ended | None:

@@ -11,6 +11,7 @@ from domain.facts import (
     Entry,
     NothingDue,
     RefundSeen,
+    Reopened,
     ReversalSeen,
     SettledByHand,
     StepOrdered,
@@ -50,9 +51,15 @@ def next_key(entries: Sequence[Entry], first: EffectKey) -> EffectKey:
 
 
 def is_done(entries: Sequence[Entry], step: StepName, target: str) -> bool:
-    """Whether the step has been carried out for this target, or a person has settled it."""
+    """Whether the step has been carried out for this target, or a person has settled it. When a roll-back is opened again, a
+    refund that has failed since is to be undone once more, and so is what ends it."""
+    failed_since = False
     for entry in reversed(entries):
         match entry.fact:
+            case RefundSeen(target=tender, refund=refund) if step is StepName.RESTORE_PAYMENT and tender == target:
+                failed_since = failed_since or refund.status.has_failed
+            case Reopened() if step is StepName.RELEASE_ORDER or failed_since:
+                return False
             case EffectEnded(key=key, outcome=outcome) if key.step is step and key.target == target and not key.part:
                 return outcome is EffectOutcome.DONE
             case SettledByHand(step=settled, target=what) | NothingDue(step=settled, target=what) if (

@@ -172,7 +172,8 @@ class RetryOrdered(Value):
 
 class SettledByHand(Value):
     """A person did what the step waits for; `reference` is their proof. `amount` is the money that they moved: to the
-    customer, or (for `check_refund` and `restore_payment`) back from the customer."""
+    customer, or (for `check_refund` and `restore_payment`) back from the customer. Below zero, what had been collected went
+    to the customer again."""
 
     kind: Literal["settled_by_hand"] = "settled_by_hand"
     step: StepName

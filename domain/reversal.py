@@ -86,8 +86,9 @@ class Reversal(Value):
 
     @property
     def to_collect(self) -> Money:
-        """What the customer has to pay back when all of it is undone."""
-        return max(self.refunded - self.collected, self._total())
+        """What the customer has to pay back when all of it is undone. Below zero: what they have paid back for a refund that
+        has failed since, and get again."""
+        return self.refunded - self.collected
 
     @property
     def given_by_us(self) -> Money:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.facts import ApprovalRefused, Entry, Reopened, RollBackOrdered, WithdrawalAsked
+from domain.facts import ApprovalRefused, Entry, RollBackOrdered, WithdrawalAsked
 from domain.outcome import Outcome
 
 
@@ -17,18 +17,15 @@ class RollBackCause:
 
 
 def cause_of(entries: Sequence[Entry]) -> RollBackCause | None:
-    """The first order to undo everything since the cancellation was opened, or opened again."""
-    cause: RollBackCause | None = None
+    """The first order among these to undo everything."""
     for entry in entries:
         match entry.fact:
-            case Reopened():
-                cause = None
             case WithdrawalAsked(by=by):
-                cause = cause or RollBackCause(Outcome.WITHDRAWN, f"Withdrawn by {by}.")
+                return RollBackCause(Outcome.WITHDRAWN, f"Withdrawn by {by}.")
             case ApprovalRefused(by=by):
-                cause = cause or RollBackCause(Outcome.ROLLED_BACK, f"The approval was refused by {by}.")
+                return RollBackCause(Outcome.ROLLED_BACK, f"The approval was refused by {by}.")
             case RollBackOrdered(outcome=outcome, sentence=sentence, failed=failed):
-                cause = cause or RollBackCause(outcome, sentence, failed)
+                return RollBackCause(outcome, sentence, failed)
             case _:
                 pass
-    return cause
+    return None

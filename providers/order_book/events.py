@@ -8,7 +8,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
-from domain.outcome import Outcome
 from providers.order_book.engine import transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, now
@@ -99,12 +98,11 @@ class SqlProviderEvents:
         somebody else's is about the one whose money went another way: the customer may have it twice now."""
         of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == event.order_id)
         async with transaction(self._reads) as session:
-            cases = await cases_of(
-                session, of_order.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
-            )
+            cases = await cases_of(session, of_order.where(CancellationRow.closed_at.is_not(None)))
             case = next((case for case in cases if event.subject in _subjects(case)), None)
             if case is None and event.provider is Provider.STRIPE and event.subject is not None:
-                case = next((case for case in cases if any(r.elsewhere for r in case.reversals)), None)
+                carried_out = (case for case in cases if case.ever_closed)
+                case = next((case for case in carried_out if any(r.elsewhere for r in case.reversals)), None)
             if case is None or case.request is None:
                 return None
             return EndedCancellation(request=case.request, busy=await _is_under_way(session, event.order_id))
@@ -148,9 +146,14 @@ async def _is_under_way(session: AsyncSession, order_id: str) -> bool:
 
 
 def _subjects(case: Case) -> set[str]:
-    """What the outcome rests on: the refunds that have not failed, and the parcels that were stopped."""
+    """What the outcome rests on: the refunds that have not failed, and the parcels that were stopped. After a roll-back the
+    parcels travel."""
     refunds = {r.reference for reversal in case.reversals for r in reversal.refunds if not r.status.has_failed}
-    parcels = {planned.shipment.tracking_number for planned in case.plan.shipments} if case.plan else set()
+    parcels = (
+        {planned.shipment.tracking_number for planned in case.plan.shipments}
+        if case.plan and case.ever_closed
+        else set()
+    )
     return refunds | {number for number in parcels if number}
 
 

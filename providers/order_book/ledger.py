@@ -69,10 +69,8 @@ async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTe
     if not amount:
         return
     if not posted:
-        owed = min(amount, await _balance(session, cancellation_id, _PAYABLE))
         account = LedgerAccount.MANUAL_CLEARING if tender.by_hand is not None else _SETTLED_FROM[tender.kind]
-        parts = [_Part(_PAYABLE, account, owed), _Part(_RECEIVABLE, account, amount - owed)]
-        await _post(session, cancellation_id, tender.reference, tender.amount.currency, key, *parts)
+        await _pay_out(session, cancellation_id, tender.reference, tender.amount, key=key, by=account)
     elif (posted[0].cancellation_id, sum(part.amount for part in posted), posted[0].currency) != (
         cancellation_id,
         amount,
@@ -95,14 +93,18 @@ async def take_settlement_back(session: AsyncSession, cancellation_id: str, tend
 
 
 async def collect(session: AsyncSession, case: Case) -> None:
-    """Post what people have collected from the customer, each once."""
+    """Post what people have collected from the customer, or given back of it, each once."""
     for entry in case.entries:
         fact = entry.fact
         if isinstance(fact, SettledByHand) and fact.step in _COLLECTED_BY and fact.amount:
             key = f"collected/{case.cancellation_id}/{fact.target}/{entry.seq}/{fact.reference}"
-            if not await _posted(session, key):
-                to = LedgerAccount.MANUAL_CLEARING
-                await _take_back(session, case.cancellation_id, fact.reference, fact.amount, key=key, to=to)
+            if await _posted(session, key):
+                continue
+            account = LedgerAccount.MANUAL_CLEARING
+            if fact.amount.amount > 0:
+                await _take_back(session, case.cancellation_id, fact.reference, fact.amount, key=key, to=account)
+            else:
+                await _pay_out(session, case.cancellation_id, fact.reference, -fact.amount, key=key, by=account)
 
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
@@ -151,6 +153,15 @@ async def _posted(session: AsyncSession, key: str) -> Sequence[TransferRow]:
         select(TransferRow).where(TransferRow.key.in_((key, key + _BEYOND))).order_by(TransferRow.transfer_id)
     )
     return found.all()
+
+
+async def _pay_out(
+    session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, by: LedgerAccount
+) -> None:
+    """Money has gone to the customer. What we owe them comes off first; the rest they owe us."""
+    owed = min(amount.amount, await _balance(session, cancellation_id, _PAYABLE))
+    parts = [_Part(_PAYABLE, by, owed), _Part(_RECEIVABLE, by, amount.amount - owed)]
+    await _post(session, cancellation_id, reference, amount.currency, key, *parts)
 
 
 async def _take_back(

@@ -35,6 +35,7 @@ from tests.domain.build import NOW, request
 from tests.domain.cases import (
     CLERK,
     CUSTOMER,
+    ORDER,
     RISK,
     RUN,
     decided,
@@ -377,3 +378,31 @@ def test_an_order_is_closed_once_more_when_a_parcel_was_seen_or_settled_since() 
     assert not opened(PLAN, OrderClosed(), settled).order_closed
     assert opened(PLAN, OrderClosed(), settled, OrderClosed()).order_closed
     assert opened(PLAN, OrderClosed(), EffectNoted(key=key(REVERSE, "T1"))).order_closed
+
+
+# Opened again after a roll-back
+
+
+def test_a_roll_back_that_is_opened_again_is_still_one_and_only_its_money_is_not_undone() -> None:
+    """I1: collected by a person, and the refund has failed since."""
+    undone = [ended(RESUME, "S1"), ended(StepName.RELEASE_ORDER, ORDER)]
+    collected = SettledByHand(step=StepName.RESTORE_PAYMENT, target="T1", reference="C-1", by=CLERK, amount=usd(5_000))
+    rolled_back: tuple[Fact, ...] = (
+        RollBackOrdered(sentence="By a person.", failed=True),
+        collected,
+        *undone,
+        Ended(outcome=Outcome.ROLLED_BACK, sentence="By a person."),
+        Reopened(why="A refund has failed."),
+        refund_seen(5_000, RefundStatus.FAILED, key=key(REVERSE, "T1")),
+    )
+    case = opened(PLAN, refund_seen(5_000, RefundStatus.SUCCEEDED, key=key(REVERSE, "T1")), *rolled_back)
+    assert case.ended is None
+    assert case.roll_back_cause
+    assert case.is_done(RESUME, "S1")
+    assert not case.is_done(StepName.RESTORE_PAYMENT, "T1")
+    assert not case.is_done(StepName.RELEASE_ORDER, ORDER)
+    assert case.reversal("T1").to_collect == usd(-5_000)
+    given_back = collected.model_copy(update={"reference": "G-1", "amount": usd(-5_000)})
+    case.add(*entries([given_back], after=case.last_seq))
+    assert case.is_done(StepName.RESTORE_PAYMENT, "T1")
+    assert case.reversal("T1").to_collect == usd(0)

@@ -203,6 +203,18 @@ class CaseMachine(CaseRules):
     def is_undone(self, place: Place) -> bool:
         return self.case.is_done(UNDO[place[0]], place[1])
 
+    @precondition(lambda self: self.model.ended and self.model.cause and not self.model.closed and self.can_move())
+    @rule(data=st.data())
+    def reopen_roll_back(self, data: st.DataObject) -> None:
+        """Its refund has failed: that alone is to be undone once more, and it stays a roll-back."""
+        target, known = data.draw(st.sampled_from(self.can_move()))
+        self.model.ended, self.model.reopened = False, True
+        self.write(Reopened(why="A refund has failed."))
+        self.model.said.clear()
+        self.see(target, known.amount.amount, RefundStatus.FAILED, known.reference, EffectKey.read(known.key))
+        restore = StepName.RESTORE_PAYMENT
+        self.model.undone = [p for p in self.model.undone if (UNDO[p[0]], p[1]) != (restore, target)]
+
     # The holder
 
     @precondition(lambda self: not self.model.ended)

@@ -151,6 +151,29 @@ async def test_nothing_is_opened_again_while_another_cancellation_is_under_way(
     assert await events.find_ended(about.model_copy(update={"subject": None})) is None
 
 
+async def test_a_refund_of_a_cancellation_that_was_rolled_back_is_found_by_its_event(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """I1: the customer may have paid back what never arrives. Its parcels travel, as they should."""
+    placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
+    await books.add_order(database, placed, email=EMAIL)
+    one = cancellation(placed)
+    await hold(order_book, one)
+    await write(register, one, refunded("300.00 USD", "re_1"))
+    await release(order_book, register, one)
+    about = DueEvent(
+        provider=Provider.STRIPE, event_id="evt_1", order_id="O-1", subject="re_1", may_undo_outcome=True, attempts=1
+    )
+    events = SqlProviderEvents(database)
+    found = await events.find_ended(about)
+    assert found is not None
+    assert found.request == one.request
+    tracking = placed.shipments[0].tracking_number
+    assert (
+        await events.find_ended(about.model_copy(update={"provider": Provider.EASYPOST, "subject": tracking})) is None
+    )
+
+
 async def test_an_event_keeps_that_it_may_undo_the_outcome(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     await books.add_order(database, order(), email=EMAIL)
     events = SqlProviderEvents(database)
