@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.base import Value
 from domain.facts import Entry, Requested
@@ -13,6 +13,7 @@ from domain.order import Order, TenderKind
 from domain.outcome import Outcome
 from domain.request import CancellationRequest
 from domain.reversal import Reversal
+from domain.shipment import Shipment
 from providers.order_book.columns import DocumentKind, EffectKind, LedgerAccount
 from providers.order_book.engine import reading, writing
 from providers.order_book.ledger import payable as still_payable
@@ -209,33 +210,44 @@ async def add_order(
                     )
                     for position, tender in enumerate(order.tenders)
                 ],
-                shipments=[
-                    ShipmentRow(
-                        shipment_id=shipment.shipment_id,
-                        position=position,
-                        carrier=shipment.carrier,
-                        label_reference=shipment.label_reference,
-                        tracking_number=shipment.tracking_number,
-                        gift_card=shipment.gift_card,
-                        stopped=shipment.stopped,
-                        handed_over=shipment.shipment_id in handed_over,
-                    )
-                    for position, shipment in enumerate(order.shipments)
-                ],
             )
         )
         await session.flush()
-        for shipment in order.shipments:
-            for part in shipment.lines:
-                session.add(
-                    ShipmentLineRow(
-                        order_id=order.order_id,
-                        shipment_id=shipment.shipment_id,
-                        line_id=part.line_id,
-                        quantity=part.quantity,
-                        taken_out=0,
-                    )
-                )
+        for position, shipment in enumerate(order.shipments):
+            await _pack(session, order.order_id, shipment, position, handed_over=shipment.shipment_id in handed_over)
+
+
+async def _pack(session: AsyncSession, order_id: str, shipment: Shipment, position: int, *, handed_over: bool) -> None:
+    session.add(
+        ShipmentRow(
+            order_id=order_id,
+            shipment_id=shipment.shipment_id,
+            position=position,
+            carrier=shipment.carrier,
+            label_reference=shipment.label_reference,
+            tracking_number=shipment.tracking_number,
+            gift_card=shipment.gift_card,
+            stopped=shipment.stopped,
+            handed_over=handed_over,
+        )
+    )
+    await session.flush()
+    for part in shipment.lines:
+        session.add(
+            ShipmentLineRow(
+                order_id=order_id,
+                shipment_id=shipment.shipment_id,
+                line_id=part.line_id,
+                quantity=part.quantity,
+                taken_out=0,
+            )
+        )
+
+
+async def add_shipment(engine: AsyncEngine, order_id: str, shipment: Shipment) -> None:
+    """The warehouse packs a parcel of an order that had none."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        await _pack(session, order_id, shipment, 0, handed_over=False)
 
 
 async def remove_shipment(engine: AsyncEngine, order_id: str, shipment_id: str) -> None:

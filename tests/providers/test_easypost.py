@@ -70,6 +70,18 @@ async def test_delivered_after_it_was_turned_round_is_returned(
     assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.RETURNED
 
 
+@pytest.mark.xfail(strict=True, reason="returned")
+async def test_delivered_after_its_address_was_corrected_on_the_way_back_is_delivered(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
+) -> None:
+    """E10: the later scans decide."""
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    on_its_way = TrackerStatus.RETURN_TO_SENDER, TrackerStatus.IN_TRANSIT, TrackerStatus.OUT_FOR_DELIVERY
+    for status in (*on_its_way, TrackerStatus.DELIVERED):
+        await carrier_sandbox.scan(parcel.shipment_id, status)
+    assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.DELIVERED
+
+
 async def test_void_of_an_unscanned_label_is_submitted_once_and_confirmed_by_time(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
 ) -> None:
