@@ -43,7 +43,8 @@ class OrderActivities:
     @activity.defn
     async def verify_order(self, step_input: VerifyOrder) -> Verified:
         """Take up what the books know of the order. Where they know nothing: read the order and the live truth, decide by
-        policy, plan, and hold the order when there is something to do; all of it in the books in one transaction.
+        policy, plan, and hold the order when there is something to do; all of it in the books in one transaction. An order
+        that has changed meanwhile is read and decided about again.
 
         Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
         """
@@ -96,7 +97,7 @@ class OrderActivities:
         decided = by_right(order, decided, *joined)
         key = EffectKey(id_of(requested.request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is not None:
-            await self._book.hold_order(requested, decided, [received_notice(requested)], key=key, run=run)
+            await self._book.hold_order(order, requested, decided, [received_notice(requested)], key=key, run=run)
         else:
             # Before the refusal is kept: an attempt that finds it kept looks no further.
             await acknowledge(self._book, requested)

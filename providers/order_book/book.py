@@ -56,10 +56,17 @@ class SqlOrderBook:
             return CustomerHistory(cancellations=len(orders))
 
     async def hold_order(
-        self, requested: Requested, decided: Decided, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+        self,
+        seen: Order,
+        requested: Requested,
+        decided: Decided,
+        notices: Sequence[NewNotice],
+        *,
+        key: EffectKey,
+        run: Run,
     ) -> None:
         async with transaction(self._writes) as session:
-            await lifecycle.hold_order(session, requested, decided, notices, key=key, run=run)
+            await lifecycle.hold_order(session, seen, requested, decided, notices, key=key, run=run)
 
     async def release_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
         async with transaction(self._writes) as session:

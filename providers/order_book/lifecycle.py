@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.errors import ErrorCode, Refused
+from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import Decided, Ended, Fact, HolderSet, OrderClosed, Requested, Run
 from domain.keys import EffectKey, cancellation_id
+from domain.order import Order
 from providers.order_book.closing import Closing, count_back, take_out
 from providers.order_book.columns import EffectKind
 from providers.order_book.effects import find_effect, record_effect
@@ -15,13 +16,14 @@ from providers.order_book.ledger import collect, settle_rolled_back, take_settle
 from providers.order_book.outbox import put_notices
 from providers.order_book.paper import post_settlements
 from providers.order_book.port import Credit, CreditedTender, NewNotice
-from providers.order_book.reading import load_order, lock_order
+from providers.order_book.reading import given_back, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, OrderRow
 from providers.register.writing import append, case_of, check_verifying, holder_of, lock, note_and_end, open_row
 
 
 async def hold_order(
     session: AsyncSession,
+    seen: Order,
     requested: Requested,
     decided: Decided,
     notices: Sequence[NewNotice],
@@ -44,6 +46,7 @@ async def hold_order(
     case = await case_of(session, mine)
     if effect is not None or case.decided is not None or case.roll_back_cause is not None:
         return
+    await _check_unchanged(session, seen)
     order.held_by = mine
     record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
     await note_and_end(session, row, key, [decided])
@@ -152,6 +155,15 @@ async def reopen(
         await take_settlement_back(session, cancellation, tender)
     await put_notices(session, cancellation, order_id, notices)
     return True
+
+
+async def _check_unchanged(session: AsyncSession, seen: Order) -> None:
+    """It was decided by the order as it was read, and the warehouse may have packed a parcel since. Raises Unavailable."""
+    row = await load_order(session, seen.order_id)
+    if order_of(row, await given_back(session, row)) != seen:
+        raise Unavailable(
+            f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
+        )
 
 
 async def _open(session: AsyncSession, order_id: str) -> CancellationRow | None:

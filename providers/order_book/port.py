@@ -224,11 +224,19 @@ class OrderBook(Protocol):
         ...
 
     async def hold_order(
-        self, requested: Requested, decided: Decided, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+        self,
+        seen: Order,
+        requested: Requested,
+        decided: Decided,
+        notices: Sequence[NewNotice],
+        *,
+        key: EffectKey,
+        run: Run,
     ) -> None:
         """Write the decision and freeze the order: no pick, no label, no capture. Opens the cancellation where the order has
-        none open. Nothing when the decision is written already, or when a withdrawal came before it. Refused: ORDER_HELD
-        when another cancellation is open."""
+        none open. Nothing when the decision is written already, or when a withdrawal came before it. Raises Unavailable when
+        the order is not as it was `seen`, by which it was decided: it is read again. Refused: ORDER_HELD when another
+        cancellation is open."""
         ...
 
     async def release_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:

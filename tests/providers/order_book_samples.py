@@ -157,7 +157,8 @@ def cancellation(
 
 async def hold(book: SqlOrderBook, one: Cancellation, notices: Sequence[NewNotice] = (), *, run: Run = RUN) -> None:
     """As the run does that verifies the order, where no other has begun since."""
-    await book.hold_order(one.requested, one.decided, notices, key=one.key(StepName.VERIFY_ORDER), run=run)
+    seen = await book.read_order(one.order_id)
+    await book.hold_order(seen, one.requested, one.decided, notices, key=one.key(StepName.VERIFY_ORDER), run=run)
 
 
 async def write(register: SqlRegister, one: Cancellation, *facts: Fact, run: Run = RUN) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.case import Case
-from domain.errors import ErrorCode, Refused
+from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import Decided, Ended, WithdrawalAsked
 from domain.money import Money, money
 from domain.order import OrderState
@@ -114,6 +114,24 @@ async def test_one_cancellation_at_a_time_holds_an_order(order_book: SqlOrderBoo
     holder = (await order_book.read_order("O-1")).held_by
     assert all(f"held by cancellation {holder}" in refusal.message for refusal in refusals)
     assert [row.cancellation_id for row in await books.cancellations(database)] == [holder]
+
+
+async def test_an_order_that_has_changed_since_it_was_read_is_not_held(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """I2: the plan knows nothing of a parcel that was packed meanwhile. The order is read and decided about again."""
+    await books.add_order(database, order(), email=EMAIL)
+    seen, one = await order_book.read_order("O-1"), cancellation(order())
+    await books.add_shipment(database, "O-1", parcel("S1", 3, label="shp_1"))
+
+    with pytest.raises(Unavailable, match="read and decided about again"):
+        await order_book.hold_order(seen, one.requested, one.decided, [], key=one.key(StepName.VERIFY_ORDER), run=RUN)
+
+    assert (await order_book.read_order("O-1")).held_by is None
+    assert await register.read(one.cancellation_id) == ()
+    assert await books.cancellations(database) == []
+    await hold(order_book, one)
+    assert (await order_book.read_order("O-1")).held_by == one.cancellation_id
 
 
 async def test_the_database_itself_refuses_a_second_open_cancellation(

@@ -10,12 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
+from domain.step import StepName
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.columns import EffectKind
 from providers.order_book.engine import open_engine, writing
 from sandbox import books
 from tests.fixtures.databases import Databases
-from tests.providers.order_book_samples import cancellation, hold, order
+from tests.providers.order_book_samples import RUN, cancellation, hold, order
 
 EMAIL = "customer@example.test"
 
@@ -65,7 +66,9 @@ async def test_writers_of_one_process_queue_for_a_sqlite_file(sqlite_url: str) -
         await books.add_order(engines[0], placed, email=EMAIL)
 
     async def take(n: int) -> None:
-        await hold(SqlOrderBook(engines[n % 3]), cancellation(orders[n]))
+        one = cancellation(orders[n])
+        book, key = SqlOrderBook(engines[n % 3]), one.key(StepName.VERIFY_ORDER)
+        await book.hold_order(orders[n], one.requested, one.decided, [], key=key, run=RUN)
         finished.append(n)
 
     finished: list[int] = []

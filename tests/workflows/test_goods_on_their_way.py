@@ -253,7 +253,6 @@ async def test_a_parcel_that_a_person_stopped_and_the_customer_keeps_is_not_refu
 # A parcel that is packed while the order is verified
 
 
-@pytest.mark.xfail(strict=True, reason="refunded, and the parcel travels")
 async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(system: System) -> None:
     """I2: the warehouse labels and hands over while the gateway is read slowly. The order is held as it was read, or it is
     read again."""
