@@ -57,6 +57,7 @@ class Attempt:
         self.case = case
         self.run = this_run()
         self._deadline = _deadline()
+        self._known: set[EffectKey] = set()
 
     async def write(self, *facts: Fact) -> None:
         """Add facts to the books. Raises NotTheHolder."""
@@ -64,7 +65,7 @@ class Attempt:
             self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, lambda _: facts))
 
     async def note_effect(self, key: EffectKey, amount: Money | None = None) -> None:
-        """Note that an effect is about to be made. Raises NotTheHolder."""
+        """Note that an effect is about to be made. Raises NotTheHolder. Refused: ROLLED_BACK."""
         noted = await self._register.note_effect(key, self.run, amount=amount, until=self._deadline)
         self.case.add(*noted)
 
@@ -75,10 +76,12 @@ class Attempt:
         describe: Callable[[T], EffectAnswer],
         *,
         amount: Money | None = None,
-    ) -> T:
+    ) -> T | EffectEnded:
         """Make one effect at a provider: note it, call, note what came of it. What raises `Unavailable` did nothing,
-        and stays noted."""
+        and stays noted. An effect that has ended, by whichever attempt, is not made again: then its end is returned."""
         await self.note_effect(key, amount)
+        if self._is_settled(key):
+            return await self._known_end(key)
         self.check_time()
         try:
             answer = await call()
@@ -92,6 +95,17 @@ class Attempt:
         ended = EffectEnded(key=key, outcome=said.outcome, reference=said.reference, detail=said.detail)
         await self.write(*said.facts, ended)
         return answer
+
+    async def _known_end(self, key: EffectKey) -> EffectEnded:
+        """Another attempt may have made it after this one had read the books. Who comes to it once more in one attempt sees
+        nothing of it at the provider yet. Raises Unavailable then."""
+        if key in self._known:
+            raise Unavailable(f"What was done for {self.step_input.target} does not show yet; it is looked at again.")
+        self._known.add(key)
+        self.case.replace(await self._register.read(self.step_input.cancellation_id))
+        ended = self.case.outcome_of(key)
+        assert ended is not None
+        return ended
 
     def check_time(self) -> None:
         """An attempt that was held up may have been followed by another one, or by a compensation. Raises Unavailable."""

@@ -109,7 +109,7 @@ class Restoring:
             return False
         key = step_input.key.part_of(part)
         try:
-            await attempt.make_effect(
+            answer = await attempt.make_effect(
                 key,
                 lambda: self._gateway.cancel_refund(refund.reference, key=str(key)),
                 lambda after: EffectAnswer(
@@ -121,7 +121,7 @@ class Restoring:
             if no.code is not ErrorCode.REFUND_NOT_CANCELLABLE:
                 raise
             return False
-        return True
+        return not isinstance(answer, EffectEnded) or answer.outcome is EffectOutcome.DONE
 
     async def _reserve_again(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
         """What was released, once, whatever becomes of the rest; the order names the new payment from then on."""
@@ -153,6 +153,10 @@ class Restoring:
                     raise
                 what = f"{planned.release} of tender {step_input.target} of order {step_input.order_id} is reserved no more."
                 return [Refused(no.code, f"{what} {no.message}")]
+            if made.reference is None:
+                raise Unavailable(
+                    f"Another attempt has asked to reserve {planned.release} again; it is looked at again."
+                )
             new = made.reference
         await self._book.replace_payment(
             step_input.order_id, step_input.target, new, key=step_input.key.part_of("payment"), run=attempt.run

@@ -5,7 +5,7 @@ from temporalio import activity
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.signatures import Booked, StepInput
 from domain.errors import ErrorCode, Refused
-from domain.facts import StopSeen
+from domain.facts import EffectEnded, EffectOutcome, StopSeen
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
 from domain.stopping import BACK, VOID, NextStop, intercepted, moves_again, next_stop
@@ -87,16 +87,18 @@ class ShipmentActivities:
         key = attempt.step_input.key.part_of("void")
 
         def describe(status: LabelStatus) -> EffectAnswer:
-            return EffectAnswer(label, status.replace("_", " "))
+            outcome = EffectOutcome.DONE if status in VOID else EffectOutcome.REFUSED
+            return EffectAnswer(label, status.replace("_", " "), outcome=outcome)
 
-        status = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
-        if status not in VOID:
+        answer = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
+        ended = answer if isinstance(answer, EffectEnded) else describe(answer)
+        if ended.outcome is not EffectOutcome.DONE:
             return await self._intercept_or_look(attempt, shipment)
         return Stop(
             shipment_id=attempt.step_input.target,
             action=StopAction.VOID_LABEL,
             status=StopStatus.STOPPED,
-            detail=status.replace("_", " "),
+            detail=ended.detail,
             reference=label,
         )
 
@@ -115,11 +117,15 @@ class ShipmentActivities:
         key = attempt.step_input.key.part_of("intercept")
 
         def describe(answer: Intercept) -> EffectAnswer:
-            return EffectAnswer(answer.reference, "accepted" if answer.accepted else f"declined: {answer.detail}")
+            if answer.accepted:
+                return EffectAnswer(answer.reference, "intercept accepted")
+            why = answer.detail or "the carrier declined the intercept"
+            return EffectAnswer(answer.reference, why, outcome=EffectOutcome.REFUSED)
 
         answer = await attempt.make_effect(
             key, lambda: self._intercepts.request(number, key=str(attempt.step_input.key)), describe
         )
+        ended = answer if isinstance(answer, EffectEnded) else describe(answer)
 
         def stop(status: StopStatus, detail: str) -> Stop:
             return Stop(
@@ -127,15 +133,15 @@ class ShipmentActivities:
                 action=StopAction.INTERCEPT,
                 status=status,
                 detail=detail,
-                reference=answer.reference,
+                reference=ended.reference,
             )
 
-        if answer.accepted:
-            return stop(StopStatus.REQUESTED, "intercept accepted")
+        if ended.outcome is EffectOutcome.DONE:
+            return stop(StopStatus.REQUESTED, ended.detail)
         # Declined may mean that an earlier request, whose answer was lost, has sent the parcel back by now.
         if (await self._labels.track(label)).group in BACK:
             return stop(StopStatus.COMING_BACK, "on its way back")
-        return stop(StopStatus.DECLINED, answer.detail or "the carrier declined the intercept")
+        return stop(StopStatus.DECLINED, ended.detail)
 
     async def _add_parcel_notice(self, step_input: StepInput, shipment: Shipment, stop: Stop) -> None:
         """The customer sees the parcel's tracking too, and hears why it goes back, or that it does not."""
@@ -206,17 +212,21 @@ class ShipmentActivities:
         label = shipment.label_reference
         tracking = await self._labels.track(label)
         if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-            new = await attempt.make_effect(
-                step_input.key.part_of("label"), lambda: self._labels.buy_again(label, key=str(step_input.key)), _bought
-            )
-            await self._book.relabel(
-                step_input.order_id,
-                step_input.target,
-                new.label_reference,
-                new.tracking_number,
-                key=step_input.key,
-                run=run,
-            )
+
+            async def buy_again() -> NewLabel:
+                """It has ended only when the order has the new label: one that is bought already is found by its key."""
+                new = await self._labels.buy_again(label, key=str(step_input.key))
+                await self._book.relabel(
+                    step_input.order_id,
+                    step_input.target,
+                    new.label_reference,
+                    new.tracking_number,
+                    key=step_input.key,
+                    run=run,
+                )
+                return new
+
+            await attempt.make_effect(step_input.key.part_of("label"), buy_again, _bought)
             return
         if tracking.group in BACK:
             raise _comes_back(step_input)
@@ -226,7 +236,8 @@ class ShipmentActivities:
             answer = await attempt.make_effect(
                 key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _taken_back
             )
-            if not answer.accepted:
+            ended = answer if isinstance(answer, EffectEnded) else _taken_back(answer)
+            if ended.outcome is not EffectOutcome.DONE:
                 raise _comes_back(step_input)
 
 
@@ -235,7 +246,9 @@ def _bought(new: NewLabel) -> EffectAnswer:
 
 
 def _taken_back(answer: Intercept) -> EffectAnswer:
-    return EffectAnswer(answer.reference, "taken back" if answer.accepted else f"declined: {answer.detail}")
+    if answer.accepted:
+        return EffectAnswer(answer.reference, "taken back")
+    return EffectAnswer(answer.reference, f"declined: {answer.detail}", outcome=EffectOutcome.REFUSED)
 
 
 def _comes_back(step_input: StepInput) -> Refused:

@@ -41,7 +41,7 @@ from domain.request import CancellationRequest
 from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
 from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopAction, StopStatus
-from domain.step import FINAL_STEPS, MONEY_STEPS, StepName
+from domain.step import FINAL_STEPS, MONEY_STEPS, UNDOING, StepName
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 
@@ -284,6 +284,12 @@ class Case:
     def steps_to_undo(self) -> tuple[tuple[StepName, str], ...]:
         """Steps that have, or may have, had an effect, the last first: what was ordered or noted counts, whoever did it."""
         return effects.steps_to_undo(self._entries)
+
+    def may_make(self, key: EffectKey) -> bool:
+        """Whether an effect may still be made. Once the roll-back is ordered, and for a parcel that was let go on, nothing
+        but its undoing: an attempt that was held up would do again what is being undone."""
+        let_go = key.step is StepName.STOP_SHIPMENT and self.is_done(StepName.RESUME_SHIPMENT, key.target)
+        return key.step in UNDOING or not (let_go or self.roll_back_cause)
 
     def never_stopped(self, step: StepName, target: str) -> bool:
         """A shipment that the carrier declined to stop goes on by itself."""

@@ -18,12 +18,14 @@ from domain.facts import (
     StopSeen,
 )
 from domain.keys import EffectKey
+from domain.shipment import StopStatus
 from domain.step import MONEY_STEPS, UNDOABLE, StepName
 
 
 def next_key(entries: Sequence[Entry], first: EffectKey) -> EffectKey:
     """The key under which the step of `first` acts next for its target: the highest that was noted, or the one after
-    it, where a failure is confirmed since: of that effect, or of a refund of the tender that is to be made up for."""
+    it, where a failure is confirmed since: of that effect, of a refund of the tender that is to be made up for, or of the
+    stop of a parcel that goes on."""
     key = first
     noted = 0
     known = refused = gone = others_gone = False
@@ -45,6 +47,9 @@ def next_key(entries: Sequence[Entry], first: EffectKey) -> EffectKey:
                 # Somebody else's refund that was taken over and failed: what makes up for it is an effect of its own, once
                 # it is known what became of this one.
                 others_gone = others_gone or refund.status.has_failed
+            case StopSeen(stop=stop) if noted and (key.step, key.target) == (StepName.STOP_SHIPMENT, stop.shipment_id):
+                # The parcel goes on all the same: stopping it once more is an effect of its own.
+                gone = gone or stop.status in {StopStatus.DECLINED, StopStatus.MOVING}
             case _:
                 pass
     return key.next if refused or gone or (known and others_gone) else key

@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     REQUEST_CONFLICT = "request_conflict"
     ROLLED_BACK = "rolled_back"
+    """Everything was undone, or is being undone: nothing else is carried out any more."""
     NOT_POSSIBLE = "not_possible"
     """What a person said cannot be done, or not by them."""
     UNDER_WAY = "under_way"

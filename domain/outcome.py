@@ -1,5 +1,6 @@
 """Where a cancellation stands and how it ended: three axes (goods, money, paper) and the table of its steps."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -35,6 +36,15 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
     ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True)
+class RollBackCause:
+    """Why everything is undone. `failed`: a step's failure is the cause, so the run ends as failed."""
+
+    outcome: Outcome
+    sentence: str
+    failed: bool = False
 
 
 class GoodsStatus(StrEnum):

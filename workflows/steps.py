@@ -71,7 +71,7 @@ class Step(Generic[In, Out]):
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
             maximum_interval=_LONGEST_PAUSE,
-            non_retryable_error_types=sorted(self.refusals | OUR_FAULTS | HELD_BY_ANOTHER),
+            non_retryable_error_types=sorted(self.refusals | OUR_FAULTS | _NOT_OURS_TO_DO),
         )
 
 
@@ -83,8 +83,11 @@ def owner_of_wait(step: Step[Any, Any], *, in_time: bool = False, our_fault: boo
     return step.counterpart if in_time and step.counterpart else step.owner
 
 
-HELD_BY_ANOTHER = frozenset({ErrorCode.ORDER_HELD, ErrorCode.HELD_ELSEWHERE, ErrorCode.NOT_THE_HOLDER})
-"""Another run has come first: this one looks again what there is, or waits for a person to say who goes on."""
+_NOT_OURS_TO_DO = frozenset(
+    {ErrorCode.ORDER_HELD, ErrorCode.HELD_ELSEWHERE, ErrorCode.NOT_THE_HOLDER, ErrorCode.ROLLED_BACK}
+)
+"""Another run has come first: this one looks again what there is, or waits for a person to say who goes on. Or the step is
+being undone, so it is not carried out any more."""
 
 OUR_FAULTS = frozenset(
     {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.INTERNAL_ERROR, ErrorCode.IDEMPOTENCY_CONFLICT}

@@ -68,7 +68,8 @@ class Register(Protocol):
         self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime
     ) -> tuple[Entry, ...]:
         """Note that an effect is about to be made, before its provider is called; nothing is added the second time. The
-        attempt calls the provider no later than `until`. Returns what the books have of this key."""
+        attempt calls the provider no later than `until`. Returns what the books have of this key. Refused: ROLLED_BACK when
+        the roll-back is ordered, or the parcel was let go on, unless the effect is an undoing."""
         ...
 
     async def quiet_after(self, cancellation_id: str) -> datetime:

@@ -19,6 +19,7 @@ from providers.register.port import Change
 from providers.register.writing import (
     append,
     case_of,
+    check_may_make,
     check_verifying,
     entries_of,
     holder_of,
@@ -121,6 +122,7 @@ class SqlRegister:
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, key.cancellation_id, run)
+            check_may_make(await case_of(session, key.cancellation_id), key)
             row.quiet_after = max(until, row.quiet_after)
             if await session.scalar(select(FactRow.seq).where(FactRow.noted == str(key))):
                 found = await entries_of(session, key.cancellation_id)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
-from domain.errors import Unavailable
+from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import (
     EffectEnded,
     EffectNoted,
@@ -127,6 +127,17 @@ async def case_of(session: AsyncSession, cancellation: str) -> Case:
     return Case(await entries_of(session, cancellation))
 
 
+def check_may_make(case: Case, key: EffectKey) -> None:
+    """Asked under the lock of the cancellation's row, before an effect is noted. Refused: ROLLED_BACK."""
+    if not case.may_make(key):
+        cause = case.roll_back_cause
+        why = cause.sentence if cause else "It was let go on."
+        raise Refused(
+            ErrorCode.ROLLED_BACK,
+            f"{key.step.value} of {key.target} is not carried out any more, because it is being undone: {why}",
+        )
+
+
 async def note_and_end(
     session: AsyncSession,
     row: CancellationRow,
@@ -137,7 +148,9 @@ async def note_and_end(
     reference: str | None = None,
     detail: str = "",
 ) -> None:
-    """An effect in the books themselves: its note, what it made and its outcome are one transaction."""
+    """An effect in the books themselves: its note, what it made and its outcome are one transaction. Refused:
+    ROLLED_BACK."""
+    check_may_make(await case_of(session, key.cancellation_id), key)
     noted = await session.scalar(select(FactRow.seq).where(FactRow.noted == str(key)))
     await append(
         session,

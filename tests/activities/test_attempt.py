@@ -12,7 +12,16 @@ from activities.signatures import Booked, StepInput
 from activities.tenders import Payments
 from domain.case import Case
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
-from domain.facts import EffectEnded, EffectNoted, EffectOutcome, Entry, Fact, RefundSeen
+from domain.facts import (
+    EffectEnded,
+    EffectNoted,
+    EffectOutcome,
+    Entry,
+    Fact,
+    RefundSeen,
+    RollBackOrdered,
+    WithdrawalAsked,
+)
 from domain.money import money
 from domain.payment import Refund, RefundStatus
 from domain.permissions import NotTheHolder
@@ -24,7 +33,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
 from tests.activities.samples import ATTEMPT, Begun, attempt, begin, planned
 from tests.fixtures.gateway import GatewaySandbox
-from tests.providers.order_book_samples import OTHER_RUN, end
+from tests.providers.order_book_samples import OTHER_RUN, end, write
 
 AMOUNT = money("20.00 USD")
 LATE = timedelta(seconds=1)
@@ -173,6 +182,81 @@ async def test_a_second_attempt_notes_nothing_again(begun: Begun) -> None:
     await attempt(acting(begun, Provider(begun)), step)
 
     assert [fact for fact in await since(begun, step) if isinstance(fact, EffectNoted)] == [noted(step)]
+
+
+# Effects that have ended
+
+
+@pytest.mark.parametrize("outcome", [EffectOutcome.DONE, EffectOutcome.REFUSED, EffectOutcome.FAILED])
+async def test_an_effect_that_has_ended_is_not_made_again(begun: Begun, outcome: EffectOutcome) -> None:
+    """Rule 11, I5: another attempt has made it after this one had read the books. What came of it is known from there; who
+    does not see it at the provider begins anew."""
+    step = await begun.step(StepName.REVERSE_PAYMENT)
+    provider = Provider(begun)
+    came_of_it = ended(step, outcome, "by another attempt", "re_1")
+
+    async def act(step: StepInput) -> Booked:
+        async with begin_attempt(begun.register, step) as one:
+            await write(
+                begun.register, begun.cancellation, noted(step), RefundSeen(target="T1", refund=REFUND), came_of_it
+            )
+
+            def describe(refund: Refund) -> EffectAnswer:
+                return EffectAnswer(refund.reference)
+
+            assert await one.make_effect(step.key, provider, describe) == came_of_it
+            assert one.case.reversal("T1").live_refunds == (REFUND,)
+            await one.make_effect(step.key, provider, describe)
+            return await one.answer()
+
+    with pytest.raises(Unavailable) as not_seen:
+        await attempt(act, step)
+    assert "does not show yet" in not_seen.value.message
+    assert provider.known_at_call == []
+    assert await since(begun, step) == [noted(step), RefundSeen(target="T1", refund=REFUND), came_of_it]
+
+
+async def test_an_effect_whose_answer_was_lost_is_made_again_under_its_key(begun: Begun) -> None:
+    """Rule 5"""
+    step = await begun.step(StepName.REVERSE_PAYMENT)
+    with pytest.raises(OutcomeUnknown):
+        await attempt(acting(begun, Provider(begun, OutcomeUnknown("The answer was lost."))), step)
+    provider = Provider(begun)
+    await attempt(acting(begun, provider), step)
+    assert len(provider.known_at_call) == 1
+
+
+# Roll-back
+
+
+async def test_an_attempt_makes_nothing_once_the_roll_back_is_ordered(begun: Begun) -> None:
+    """Rule 11, I9: it was held up between its look at the books and its call; the order and its note lock the same row."""
+    step = await begun.step(StepName.REVERSE_PAYMENT)
+    provider = Provider(begun)
+
+    async def withdrawn() -> None:
+        await write(begun.register, begun.cancellation, WithdrawalAsked(by=begun.cancellation.request.actor))
+
+    with pytest.raises(Refused) as undone:
+        await attempt(acting(begun, provider, withdrawn), step)
+    assert undone.value.code is ErrorCode.ROLLED_BACK
+    assert "Withdrawn by" in undone.value.message
+    assert provider.known_at_call == []
+    assert [entry.fact.kind for entry in heard(undone.value)] == ["withdrawal_asked"]
+    await attempt(acting(begun, provider), await begun.step(StepName.RESTORE_PAYMENT))
+    assert len(provider.known_at_call) == 1, "its undoing is made"
+
+
+async def test_an_attempt_makes_nothing_again_once_the_roll_back_is_ordered(begun: Begun) -> None:
+    """Also what was noted before."""
+    step = await begun.step(StepName.REVERSE_PAYMENT)
+    with pytest.raises(Unavailable):
+        await attempt(acting(begun, Provider(begun, Unavailable("The gateway is busy."))), step)
+    await write(begun.register, begun.cancellation, RollBackOrdered(sentence="Rolled back."))
+    provider = Provider(begun)
+    with pytest.raises(Refused):
+        await attempt(acting(begun, provider), step)
+    assert provider.known_at_call == []
 
 
 # Late attempts

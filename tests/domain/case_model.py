@@ -81,8 +81,8 @@ class Purse:
 
 @dataclass
 class Number:
-    """The highest number of a step's keys. `gone`: its refund was made, and failed; `others_failed`: another
-    one has, since."""
+    """The highest number of a step's keys. `gone`: its refund was made, and failed, or its parcel goes on;
+    `others_failed`: another refund has failed, since."""
 
     n: int = 1
     noted: bool = False
@@ -115,6 +115,7 @@ class Model:
     asked: list[Actor]
     purses: dict[str, Purse] = field(default_factory=dict)
     stops: dict[str, StopStatus] = field(default_factory=dict)
+    by_hand: set[str] = field(default_factory=set)
     numbers: dict[Place, Number] = field(default_factory=dict)
     unknown: dict[str, list[str]] = field(default_factory=dict)
     begun: list[Place] = field(default_factory=list)
@@ -148,10 +149,20 @@ class Model:
     def left_the_plan(self, shipment: str) -> bool:
         return self.past and self.stops.get(shipment) is StopStatus.DECLINED
 
-    def stop(self, shipment: str, status: StopStatus) -> None:
-        moving = self.past and status is StopStatus.DECLINED
-        self.stops[shipment] = StopStatus.MOVING if moving else status
+    def see_stop(self, shipment: str, status: StopStatus, *, by_hand: bool = False) -> None:
+        """`by_hand`: it was a person who had stopped it."""
+        number = self.number(STOP, shipment)
+        number.gone = number.gone or (number.noted and status in GOES_ON)
+        self.stop(shipment, StopStatus.MOVING if self.past and status is StopStatus.DECLINED else status, by_hand)
+
+    def stop(self, shipment: str, status: StopStatus, by_hand: bool) -> None:
+        self.stops[shipment] = status
+        self.by_hand = self.by_hand | {shipment} if by_hand else self.by_hand - {shipment}
         self.count_due()
+
+    def may_make(self, step: StepName, target: str) -> bool:
+        """Nothing is done any more of what is being undone."""
+        return not self.cause and (step, target) not in self.undone
 
     def begin(self, step: StepName, target: str) -> None:
         """The step is ordered, or has had an effect."""
@@ -290,7 +301,8 @@ class Model:
 
     def _settle(self, step: StepName, target: str, amount: int) -> None:
         if step is STOP:
-            self.stop(target, StopStatus.COMING_BACK if self.past else StopStatus.STOPPED)
+            delivered = target in self.by_hand and self.stops[target] is StopStatus.MOVING
+            self.stop(target, StopStatus.COMING_BACK if self.past or delivered else StopStatus.STOPPED, True)
         elif step in MONEY:
             self.purses[target].by_hand += amount
         else:
@@ -301,7 +313,7 @@ class Model:
 
     def _give_up(self, step: StepName, target: str) -> None:
         if step is STOP:
-            self.stop(target, StopStatus.LOST if self.past else StopStatus.DECLINED)
+            self.stop(target, StopStatus.LOST if self.past else StopStatus.DECLINED, True)
         elif step in MONEY:
             self.purses[target].waived += self.purses[target].outstanding
         else:

@@ -29,7 +29,7 @@ from domain.payment import RefundStatus
 from domain.request import ReasonCode
 from domain.shipment import StopStatus
 from domain.standing import goods_of
-from domain.step import StepName
+from domain.step import UNDOING, StepName
 from domain.terms import RefundMethod
 from tests.domain.build import NOW, request
 from tests.domain.cases import (
@@ -260,6 +260,28 @@ def test_what_a_person_did_about_a_parcel_depends_on_the_pivot(past: bool) -> No
     statuses = [stop.status for stop in opened(PLAN, *pivot, fetched, without).stops]
     expected = [StopStatus.COMING_BACK, StopStatus.LOST] if past else [StopStatus.STOPPED, StopStatus.DECLINED]
     assert statuses == expected
+
+
+@pytest.mark.parametrize("step", StepName)
+def test_what_is_being_undone_is_not_made_again(step: StepName) -> None:
+    """I9: once the roll-back is ordered nothing but undoing is noted; a parcel that was let go on is not stopped again."""
+    withdrawn = opened(PLAN, WithdrawalAsked(by=CUSTOMER))
+    assert withdrawn.may_make(key(step, "S1")) is (step in UNDOING)
+    assert opened(PLAN, noted(STOP, "S1")).may_make(key(step, "S1"))
+    let_go = opened(PLAN, NothingDue(step=STOP, target="S1", reference="R", by=CLERK), ended(RESUME, "S1"))
+    assert let_go.may_make(key(step, "S1")) is (step is not STOP)
+    assert let_go.may_make(key(step, "S2"))
+
+
+@pytest.mark.parametrize("status", StopStatus)
+def test_a_parcel_that_goes_on_all_the_same_is_stopped_under_the_next_key(status: StopStatus) -> None:
+    """I5: stopping it once more is an effect of its own."""
+    facts = noted(STOP, "S1", part="intercept"), stop_seen("S1", status), ended(STOP, "S1")
+    goes_on = status in {StopStatus.DECLINED, StopStatus.MOVING}
+    assert opened(PLAN, *facts).key_of(STOP, "S1").n == (2 if goes_on else 1)
+    assert opened(PLAN, *facts, noted(STOP, "S1", 2)).key_of(STOP, "S1").n == 2
+    assert opened(PLAN, stop_seen("S1", status)).key_of(STOP, "S1").n == 1
+    assert opened(PLAN, *facts).key_of(STOP, "S2").n == 1
 
 
 def test_a_label_that_was_voided_is_watched() -> None:

@@ -125,7 +125,7 @@ class CaseMachine(CaseRules):
         self.write(StopSeen(stop=Stop(shipment_id=parcel, action=action, status=status)))
         if status in GOES_ON:
             self.model.ask_anew(parcel, STOP)
-        self.model.stop(parcel, status)
+        self.model.see_stop(parcel, status, by_hand=action is StopAction.NONE)
 
     # Paper and the end
 
@@ -170,7 +170,7 @@ class CaseMachine(CaseRules):
         self.model.ended, self.model.reopened, self.model.cause = False, True, False
         self.write(Reopened(why="A parcel moves."), StopSeen(stop=moved))
         self.model.said = [said for said in self.model.said if isinstance(said, Approved)]
-        self.model.stop(parcel, StopStatus.MOVING)
+        self.model.see_stop(parcel, StopStatus.MOVING)
 
     # Roll-back
 
@@ -279,6 +279,15 @@ class CaseMachine(CaseRules):
         """I5: it rises after a confirmed failure alone."""
         for place in ((REVERSE, "T1"), (REVERSE, "T2"), (STORE_CREDIT, "T1"), (STOP, "S1")):
             self.key(*place)
+
+    @invariant()
+    def what_is_being_undone_is_not_made_again(self) -> None:
+        """I9: an attempt that was held up notes nothing, and the undoing always may."""
+        for place in ((REVERSE, "T1"), (STORE_CREDIT, "T1"), (STOP, "S1"), (CREDIT, ORDER), (CLOSE, ORDER)):
+            key = EffectKey(self.case.cancellation_id, *place)
+            assert self.case.may_make(key) is self.model.may_make(*place)
+        for place in self.model.begun:
+            assert self.case.may_make(EffectKey(self.case.cancellation_id, UNDO[place[0]], place[1]))
 
     @invariant()
     def only_the_holder_writes(self) -> None:

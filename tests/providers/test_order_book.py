@@ -31,6 +31,7 @@ from tests.providers.order_book_samples import (
     order,
     parcel,
     release,
+    write,
 )
 
 RECEIVED = NewNotice(kind=NoticeKind.RECEIVED)
@@ -132,6 +133,29 @@ async def test_an_order_that_has_changed_since_it_was_read_is_not_held(
     assert await books.cancellations(database) == []
     await hold(order_book, one)
     assert (await order_book.read_order("O-1")).held_by == one.cancellation_id
+
+
+@pytest.mark.parametrize("step", [StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT])
+async def test_nothing_but_undoing_is_done_in_the_books_once_the_roll_back_is_ordered(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, step: StepName
+) -> None:
+    """I9: an attempt that was held up neither stops the parcel again nor notes that it does."""
+    placed = order(shipments=[parcel("S1", 3)])
+    one = cancellation(placed)
+    await books.add_order(database, placed, email=EMAIL)
+    await hold(order_book, one)
+    await order_book.withdraw_pick("O-1", "S1", key=one.key(StepName.STOP_SHIPMENT, "S1"), run=RUN)
+    await write(register, one, WithdrawalAsked(by=one.request.actor))
+    before = await register.read(one.cancellation_id)
+    if step is StepName.RESUME_SHIPMENT:
+        await order_book.resume_pick("O-1", "S1", key=one.key(step, "S1"), run=RUN)
+    else:
+        with pytest.raises(Refused) as undone:
+            await order_book.withdraw_pick("O-1", "S1", key=one.key(step, "S1", 2), run=RUN)
+        assert undone.value.code is ErrorCode.ROLLED_BACK
+    stopped = (await order_book.read_order("O-1")).shipments[0].stopped
+    assert stopped is (step is StepName.STOP_SHIPMENT)
+    assert (await register.read(one.cancellation_id) == before) is (step is StepName.STOP_SHIPMENT)
 
 
 async def test_the_database_itself_refuses_a_second_open_cancellation(

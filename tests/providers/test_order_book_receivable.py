@@ -234,8 +234,9 @@ async def test_a_settlement_that_is_canceled_after_the_revocation_owes_nobody_an
 ) -> None:
     """I9: a refund that could still be cancelled at the provider after it had been posted."""
     one = await held(order_book, database)
-    await write(register, one, refunded("60.00 USD", "re_1"), ROLL_BACK)
+    await write(register, one, refunded("60.00 USD", "re_1"))
     await issue(order_book, one, by_card("60.00 USD", "re_1"))
+    await write(register, one, ROLL_BACK)
     await revoke(order_book, one)
     await write(register, one, refunded("60.00 USD", "re_1", RefundStatus.CANCELED))
 

@@ -183,6 +183,30 @@ async def test_an_effect_is_noted_once_whoever_comes_first(register: SqlRegister
     assert case.past_pivot
 
 
+async def test_an_effect_and_the_roll_back_are_noted_one_after_the_other(register: SqlRegister) -> None:
+    """Rule 11, I9: of an order to roll back and a note at the same time one comes first. A note that comes after it is
+    refused, and promises no call; an undoing is noted."""
+    one = await opened(register)
+    key = one.key(StepName.STOP_SHIPMENT, "S1")
+    noted, _ = await asyncio.gather(
+        register.note_effect(key, RUN, amount=None, until=UNTIL),
+        write(register, one, WithdrawalAsked(by=one.request.actor)),
+        return_exceptions=True,
+    )
+    known = kinds(Case(await register.read(one.cancellation_id)))
+    assert ("effect_noted" in known) is not isinstance(noted, Refused)
+    assert "effect_noted" not in known[known.index("withdrawal_asked") :]
+
+    quiet = await register.quiet_after(one.cancellation_id)
+    with pytest.raises(Refused) as undone:
+        await register.note_effect(key, RUN, amount=None, until=UNTIL + timedelta(days=1))
+    assert undone.value.code is ErrorCode.ROLLED_BACK
+    assert await register.quiet_after(one.cancellation_id) == quiet
+    undoing = one.key(StepName.RESUME_SHIPMENT, "S1")
+    [entry] = await register.note_effect(undoing, RUN, amount=None, until=UNTIL)
+    assert entry.fact == EffectNoted(key=undoing)
+
+
 async def test_the_books_know_how_long_an_attempt_may_still_be_on_its_way(register: SqlRegister) -> None:
     """E19: a later attempt with less patience, and a take-over, take nothing off."""
     one = await opened(register)

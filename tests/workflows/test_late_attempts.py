@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -156,7 +155,6 @@ async def test_a_late_attempt_leaves_the_new_label_alone(bare_system: System) ->
     assert [effect.kind.value for effect in effects] == ["label.bought"]
 
 
-@pytest.mark.xfail(strict=True, reason="the new label is voided")
 async def test_a_late_attempt_leaves_the_new_label_alone_while_the_roll_back_goes_on(real_time_system: System) -> None:
     """I9, E19: within its time, while the roll-back waits for another parcel."""
     system = real_time_system
