@@ -156,13 +156,14 @@ class ShipmentActivities:
 
     @activity.defn
     async def check_shipment(self, step_input: StepInput) -> Booked:
-        """Read where a parcel is that was stopped: how its intercept ended, or whether it moves although its label
-        was voided. Nothing is added as long as tracking says nothing new."""
+        """Read where a parcel is that counts as stopped: how its intercept ended, or whether it goes to the customer all the
+        same. Nothing is added as long as tracking says nothing new, nor without a label, which is what nobody tracks."""
         async with begin_attempt(self._register, step_input) as attempt:
-            shipment = await self._shipment(step_input)
             known = attempt.case.stop_of(step_input.target)
             assert known is not None
-            assert shipment.label_reference is not None
+            shipment = await (self._find(step_input) if known.is_by_hand else self._shipment(step_input))
+            if shipment is None or shipment.label_reference is None:
+                return await attempt.answer()
             tracking = await self._labels.track(shipment.label_reference)
             if known.status is StopStatus.REQUESTED:
                 stop = intercepted(known, tracking, attempt.case.terms.refund_intercepted)

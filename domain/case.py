@@ -40,8 +40,9 @@ from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
 from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
 from domain.roll_back import RollBackCause, cause_of
-from domain.shipment import Stop, StopAction, StopStatus
+from domain.shipment import Stop, StopStatus
 from domain.step import FINAL_STEPS, MONEY_STEPS, UNDOING, StepName
+from domain.stopping import is_watched
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 
@@ -301,9 +302,7 @@ class Case:
     @property
     def stops(self) -> tuple[Stop, ...]:
         """Each shipment as it was last seen, or as a person has said."""
-        plan = self.decided.plan if self.decided else None
-        actions = {p.shipment.shipment_id: p.action for p in plan.shipments} if plan else {}
-        return stops_of(self._entries, actions, self._pivot())
+        return stops_of(self._entries, self._pivot())
 
     @property
     def declined_shipments(self) -> frozenset[str]:
@@ -311,10 +310,9 @@ class Case:
         return frozenset(stop.shipment_id for stop in self.stops if stop.status is StopStatus.DECLINED)
 
     @property
-    def voided_labels(self) -> tuple[str, ...]:
-        """Shipments that were stopped by voiding their label: it may be used all the same."""
-        void = StopAction.VOID_LABEL
-        return tuple(s.shipment_id for s in self.stops if s.action is void and s.status is StopStatus.STOPPED)
+    def watched_parcels(self) -> tuple[str, ...]:
+        """Shipments that count as stopped, and may reach the customer all the same."""
+        return tuple(stop.shipment_id for stop in self.stops if is_watched(stop))
 
     @property
     def given_up_stops(self) -> tuple[str, ...]:
@@ -325,9 +323,10 @@ class Case:
         return tuple(s for s in given_up if s in declined and not self.is_done(StepName.RESUME_SHIPMENT, s))
 
     def stopped_by_hand(self, shipment_id: str) -> str | None:
-        """The reference under which a person stopped or fetched a shipment; None: nobody did."""
-        stopped = (f for f in self._all(SettledByHand) if f.step is StepName.STOP_SHIPMENT and f.target == shipment_id)
-        return next((fact.reference for fact in stopped), None)
+        """The reference under which a person stopped or fetched a shipment; None: nobody did, or it was given up since."""
+        said = (e.fact for e in reversed(self._entries) if isinstance(e.fact, SettledByHand | NothingDue))
+        last = next((f for f in said if f.step is StepName.STOP_SHIPMENT and f.target == shipment_id), None)
+        return last.reference if isinstance(last, SettledByHand) else None
 
     def stop_of(self, shipment_id: str) -> Stop | None:
         return next((stop for stop in self.stops if stop.shipment_id == shipment_id), None)

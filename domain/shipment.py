@@ -60,7 +60,8 @@ class Tracking(Value):
 
 
 class StopAction(StrEnum):
-    """How a shipment is stopped, by where it is."""
+    """How a shipment is stopped, by where it is. `none`: in a plan, it comes back or is lost; of a stop, a person has said
+    what became of it."""
 
     WITHDRAW_PICK = "withdraw_pick"
     VOID_LABEL = "void_label"
@@ -90,3 +91,8 @@ class Stop(Value):
     status: StopStatus
     detail: str = ""
     reference: str | None = None
+
+    @property
+    def is_by_hand(self) -> bool:
+        """A person has said how it stands."""
+        return self.action is StopAction.NONE

@@ -74,10 +74,23 @@ def intercepted(stop: Stop, tracking: Tracking, counts: RefundIntercepted) -> St
     return stop.model_copy(update={"status": status, "detail": detail})
 
 
+def is_watched(stop: Stop) -> bool:
+    """Whether a parcel that counts as stopped may reach the customer all the same, so that it is looked at again: one that
+    is with the carrier, or that a person has stopped; not one that a person has fetched or written off."""
+    if stop.is_by_hand:
+        return stop.status is StopStatus.STOPPED
+    with_carrier = stop.action in {StopAction.VOID_LABEL, StopAction.INTERCEPT}
+    return with_carrier and stop.status not in {StopStatus.DECLINED, StopStatus.MOVING}
+
+
 def moves_again(stop: Stop, tracking: Tracking) -> bool:
-    """Whether a parcel that counts as stopped is on its way to the customer all the same."""
-    if stop.status in {StopStatus.DECLINED, StopStatus.LOST, StopStatus.MOVING}:
+    """Whether a parcel that counts as stopped is on its way to the customer all the same. A parcel that comes back moves in
+    the network as well, and a person's word stands until the parcel is delivered."""
+    if not is_watched(stop):
         return False
-    if stop.action is StopAction.VOID_LABEL:
-        return tracking.group in {*_ON_ITS_WAY, GoodsGroup.IN_NETWORK}
-    return stop.action is StopAction.INTERCEPT and tracking.group in _ON_ITS_WAY
+    if stop.is_by_hand:
+        return tracking.group is GoodsGroup.DELIVERED
+    moving = set(_ON_ITS_WAY)
+    if stop.action is StopAction.VOID_LABEL or stop.status is StopStatus.LOST:
+        moving.add(GoodsGroup.IN_NETWORK)
+    return tracking.group in moving

@@ -99,14 +99,14 @@ class CancellationWorkflow:
             await self.approval.wait_for_approval(Gate.BEFORE_STOPPING)
             await self.goods_steps.stop_shipments()
             await self.approval.wait_for_approval(Gate.BEFORE_REVERSING)
-            await self.goods_steps.recheck_voided_labels()
+            await self.goods_steps.recheck_parcels()
             await self.money_steps.reverse_payments()
             await self.money_steps.credit_refund()
-            await self.goods_steps.recheck_voided_labels()
+            await self.goods_steps.recheck_parcels()
             await self.close_order()
             if not self.case.ended:
                 await self.money_steps.settle()
-                await self.goods_steps.recheck_voided_labels()
+                await self.goods_steps.recheck_parcels()
                 await self.close_cancellation()
             return self.end()
         except RollBack:

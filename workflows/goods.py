@@ -37,13 +37,14 @@ class GoodsSteps:
         assert plan is not None
         await self._stop(planned.shipment.shipment_id for planned in plan.shipments)
 
-    async def recheck_voided_labels(self) -> None:
-        """A label that was voided may be used all the same: after a wait, or when the carrier has said something, every such
-        parcel is looked at again, and one that moves is stopped again. So is one at which this run has not looked itself."""
-        voided = [shipment_id for shipment_id in self._case.voided_labels if self._needs_look(shipment_id)]
-        if voided:
-            await self._runner.run_all([self._check(shipment_id) for shipment_id in voided])
-            await self._stop(voided)
+    async def recheck_parcels(self) -> None:
+        """A parcel that counts as stopped may reach the customer all the same: after a wait, or when the carrier has said
+        something, every such parcel is looked at again, and one that moves is stopped again. So is one at which this run has
+        not looked itself."""
+        watched = [shipment_id for shipment_id in self._case.watched_parcels if self._needs_look(shipment_id)]
+        if watched:
+            await self._runner.run_all([self._check(shipment_id) for shipment_id in watched])
+            await self._stop(watched)
 
     def _needs_look(self, shipment_id: str) -> bool:
         if shipment_id not in self._looks:
@@ -52,13 +53,26 @@ class GoodsSteps:
         return workflow.now() - at >= self._case.terms.carrier_poll or self._runner.parcel_events > events
 
     async def _check(self, shipment_id: str) -> None:
-        await self._look_by(steps.CHECK_SHIPMENT, shipment_id)
+        """A person's word stands as long as the carrier says nothing, so nobody waits for it."""
+        stop = self._case.stop_of(shipment_id)
+        if stop is not None and stop.is_by_hand:
+            await self._look_for_outcome(shipment_id)
+        else:
+            await self._look_by(steps.CHECK_SHIPMENT, shipment_id)
 
     async def _look_by(self, step: Step[Any, Any], shipment_id: str) -> None:
         """Carry out a step that reads where the parcel is. What is heard while it does calls for another look."""
         events = self._runner.parcel_events
         await self._runner.run_step(step, shipment_id)
         self._looks[shipment_id] = workflow.now(), events
+
+    async def _look_for_outcome(self, shipment_id: str) -> bool:
+        """The same without anybody being bothered when the carrier does not answer: False."""
+        events = self._runner.parcel_events
+        answered = await self._runner.run_look(steps.CHECK_SHIPMENT, shipment_id)
+        if answered:
+            self._looks[shipment_id] = workflow.now(), events
+        return answered
 
     async def _stop(self, shipments: Iterable[str]) -> None:
         """Stop these parcels; the lines of those that the carrier did not stop leave the plan as a return offer."""
@@ -76,7 +90,9 @@ class GoodsSteps:
             )
 
     async def _stop_shipment(self, shipment_id: str) -> None:
-        await self._try_to_stop(shipment_id)
+        stopped = self._case.stop_of(shipment_id)
+        if stopped is None or not stopped.is_by_hand:
+            await self._try_to_stop(shipment_id)
         while (stop := self._case.stop_of(shipment_id)) and stop.status is StopStatus.MOVING:
             if isinstance(await self._ask_to_fetch(shipment_id, stop), RetryOrdered):
                 await self._try_to_stop(shipment_id)
@@ -106,7 +122,7 @@ class GoodsSteps:
                 steps.STOP_SHIPMENT,
                 shipment_id,
                 Watch(
-                    look_up=partial(self._runner.run_look, steps.CHECK_SHIPMENT, shipment_id),
+                    look_up=partial(self._look_for_outcome, shipment_id),
                     is_open=is_open,
                     state=State.WAITING_FOR_CARRIER,
                     why="The carrier took the intercept; its tracking does not show the outcome yet.",
@@ -116,11 +132,19 @@ class GoodsSteps:
             )
 
     async def _ask_to_fetch(self, shipment_id: str, stop: Stop) -> Answer | None:
-        """The goods reach a customer who has the money back already: a person fetches them, or writes them off."""
-        why = (
-            f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
-            "goods, or write them off, and resolve the step."
-        )
+        """The goods reach a customer who has the money back already: a person fetches them, or writes them off. Before the
+        money moves a person is asked about what a person has stopped."""
+        if self._case.past_pivot:
+            why = (
+                f"Shipment {shipment_id} was not stopped ({stop.detail}), and its money is on its way back: fetch the "
+                "goods, or write them off, and resolve the step."
+            )
+        else:
+            why = (
+                f"Shipment {shipment_id} was stopped by hand ({stop.reference}), and tracking says that it was delivered. "
+                "Find out who has the goods and resolve the step: done_by_hand when you have them, nothing_due when the "
+                "customer keeps them and gets no money back."
+            )
         return await self._runner.wait_for_person(steps.STOP_SHIPMENT, shipment_id, Obstacle(why, final=True))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TypeVar
@@ -25,6 +25,8 @@ _REFUND_UNAVAILABLE = "SHIPMENT.REFUND.UNAVAILABLE"
 _POSTAGE_EXISTS = "SHIPMENT.POSTAGE.EXISTS"
 
 _MOVED = {"in_transit", "out_for_delivery", "available_for_pickup", "delivered", "return_to_sender", "failure"}
+
+_TO_CUSTOMER = {"out_for_delivery", "available_for_pickup"}
 
 _GROUPS = {
     "pre_transit": GoodsGroup.NOT_HANDED_OVER,
@@ -237,13 +239,20 @@ def _group(tracker: EasyPostObject) -> GoodsGroup:
     """
     status, detail = tracker.status, tracker.get("status_detail")
     scans = tracker.get("tracking_details") or ()
-    if status == "delivered" and any(scan.get("status") == "return_to_sender" for scan in scans):
+    if status == "delivered" and _is_returned([scan.get("status") for scan in scans]):
         return GoodsGroup.RETURNED
     if status == "failure":
         return GoodsGroup.LOST if detail == "lost" else GoodsGroup.UNKNOWN
     if status == "unknown":
         return GoodsGroup.UNKNOWN if _moved(tracker) else GoodsGroup.NOT_HANDED_OVER
     return _GROUPS.get(status, GoodsGroup.UNKNOWN)
+
+
+def _is_returned(statuses: Sequence[str | None]) -> bool:
+    """Whether a parcel that was delivered went back to its sender. The later scans decide: one that is out for delivery
+    after it was on its way back goes to the customer, because its address was corrected."""
+    last = next((s for s in reversed(statuses) if s == "return_to_sender" or s in _TO_CUSTOMER), None)
+    return last == "return_to_sender"
 
 
 def _latest(tracker: EasyPostObject) -> datetime | None:

@@ -22,6 +22,7 @@ from domain.facts import (
     ReversalSeen,
     RollBackOrdered,
     SettledByHand,
+    StopSeen,
     WithdrawalAsked,
 )
 from domain.outcome import GoodsStatus, Outcome
@@ -262,6 +263,22 @@ def test_what_a_person_did_about_a_parcel_depends_on_the_pivot(past: bool) -> No
     assert statuses == expected
 
 
+def test_what_a_person_has_stopped_is_asked_about_once_when_it_is_delivered() -> None:
+    """I2: their first word stands until then, the second for good."""
+    said = SettledByHand(step=STOP, target="S1", reference="BELT-7", by=CLERK)
+    case = opened(PLAN, stop_seen("S1", StopStatus.REQUESTED), said)
+    [stop] = case.stops
+    assert (stop.status, stop.is_by_hand, case.watched_parcels) == (StopStatus.STOPPED, True, ("S1",))
+    seen = StopSeen(stop=stop.model_copy(update={"status": StopStatus.MOVING}))
+    again = said.model_copy(update={"reference": "IN-OUR-STORE"})
+    case = opened(PLAN, said, seen, again)
+    assert ([stop.status for stop in case.stops], case.watched_parcels) == ([StopStatus.COMING_BACK], ())
+    without = NothingDue(step=STOP, target="S1", reference="SIGNED-FOR", by=CLERK)
+    case = opened(PLAN, said, seen, without)
+    assert ([stop.status for stop in case.stops], case.watched_parcels) == ([StopStatus.DECLINED], ())
+    assert case.stopped_by_hand("S1") is None
+
+
 @pytest.mark.parametrize("step", StepName)
 def test_what_is_being_undone_is_not_made_again(step: StepName) -> None:
     """I9: once the roll-back is ordered nothing but undoing is noted; a parcel that was let go on is not stopped again."""
@@ -284,9 +301,9 @@ def test_a_parcel_that_goes_on_all_the_same_is_stopped_under_the_next_key(status
     assert opened(PLAN, *facts).key_of(STOP, "S2").n == 1
 
 
-def test_a_label_that_was_voided_is_watched() -> None:
+def test_a_parcel_that_counts_as_stopped_is_watched() -> None:
     case = opened(PLAN, stop_seen("S1", StopStatus.STOPPED), stop_seen("S2", StopStatus.DECLINED))
-    assert case.voided_labels == ("S1",)
+    assert case.watched_parcels == ("S1",)
     assert case.never_stopped(STOP, "S2")
     assert not case.never_stopped(STOP, "S1")
 

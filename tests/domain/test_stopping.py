@@ -3,7 +3,7 @@
 import pytest
 
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
-from domain.stopping import NextStop, intercepted, moves_again, next_stop
+from domain.stopping import NextStop, intercepted, is_watched, moves_again, next_stop
 from domain.terms import RefundIntercepted
 from tests.domain.build import parcel
 
@@ -85,11 +85,29 @@ def test_an_intercept_counts_by_what_the_policy_waits_for(
         (StopAction.INTERCEPT, StopStatus.COMING_BACK, GoodsGroup.RETURNED, False),
         (StopAction.VOID_LABEL, StopStatus.DECLINED, GoodsGroup.DELIVERED, False),
         (StopAction.VOID_LABEL, StopStatus.MOVING, GoodsGroup.DELIVERED, False),
-        (StopAction.INTERCEPT, StopStatus.LOST, GoodsGroup.LAST_MILE, False),
+        (StopAction.INTERCEPT, StopStatus.COMING_BACK, GoodsGroup.IN_NETWORK, False),
+        (StopAction.INTERCEPT, StopStatus.LOST, GoodsGroup.IN_NETWORK, True),
+        (StopAction.INTERCEPT, StopStatus.LOST, GoodsGroup.LOST, False),
         (StopAction.WITHDRAW_PICK, StopStatus.STOPPED, GoodsGroup.IN_NETWORK, False),
+        (StopAction.NONE, StopStatus.STOPPED, GoodsGroup.IN_NETWORK, False),
+        (StopAction.NONE, StopStatus.STOPPED, GoodsGroup.DELIVERED, True),
+        (StopAction.NONE, StopStatus.COMING_BACK, GoodsGroup.DELIVERED, False),
+        (StopAction.NONE, StopStatus.LOST, GoodsGroup.DELIVERED, False),
     ],
 )
 def test_a_parcel_that_counts_as_stopped_is_noticed_when_it_moves(
     action: StopAction, status: StopStatus, group: GoodsGroup, moves: bool
 ) -> None:
+    """I2: what a person has stopped stays stopped until it is delivered; what they have fetched or written off, whatever
+    tracking says."""
     assert moves_again(Stop(shipment_id="S1", action=action, status=status), tracking(group)) is moves
+
+
+@pytest.mark.parametrize("action", StopAction)
+@pytest.mark.parametrize("status", StopStatus)
+def test_only_a_parcel_that_counts_as_stopped_is_watched(action: StopAction, status: StopStatus) -> None:
+    """I2: whatever may be seen to move again is looked at again."""
+    stop = Stop(shipment_id="S1", action=action, status=status)
+    moves = any(moves_again(stop, tracking(group)) for group in GoodsGroup)
+    assert is_watched(stop) is moves
+    assert not (moves and status in {StopStatus.DECLINED, StopStatus.MOVING})

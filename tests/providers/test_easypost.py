@@ -70,7 +70,6 @@ async def test_delivered_after_it_was_turned_round_is_returned(
     assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.RETURNED
 
 
-@pytest.mark.xfail(strict=True, reason="returned")
 async def test_delivered_after_its_address_was_corrected_on_the_way_back_is_delivered(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
 ) -> None:

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from domain.money import money
 from domain.order import OrderFlag
 from domain.outcome import GoodsStatus, Outcome, State
@@ -116,7 +114,6 @@ async def delivered(system: System, sample: SampleOrder, handle: Handle) -> None
     await system.wake_by_carrier(handle)
 
 
-@pytest.mark.xfail(strict=True, reason="refunded: the customer has the goods and 64.00")
 async def test_an_intercepted_parcel_that_is_delivered_after_all_is_not_refunded(system: System) -> None:
     """I2, E10: it came back, its address was corrected, and it was delivered, all before the refund was approved. Its lines
     leave the cancellation."""
@@ -130,7 +127,6 @@ async def test_an_intercepted_parcel_that_is_delivered_after_all_is_not_refunded
     assert (result.outcome, result.goods) == (Outcome.REJECTED, GoodsStatus.NOT_STOPPED)
 
 
-@pytest.mark.xfail(strict=True, reason="it ends as cancelled, and nobody is asked")
 async def test_an_intercepted_parcel_that_is_delivered_while_the_money_settles_is_a_persons_to_fetch(
     system: System,
 ) -> None:
@@ -148,7 +144,6 @@ async def test_an_intercepted_parcel_that_is_delivered_while_the_money_settles_i
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
-@pytest.mark.xfail(strict=True, reason="the outcome is taken to hold")
 async def test_a_lost_parcel_that_is_delivered_after_the_refund_is_a_persons_to_fetch(system: System) -> None:
     """I2: the carrier has found it. The cancellation is opened again, once."""
     sample = in_network(Script.LOST)
@@ -186,7 +181,6 @@ def scanned_and_suspect() -> SampleOrder:
     return captured(parcels=(parcel(Script.SCANNED_BEFORE_VOID, L1=1),)).model_copy(update={"flags": SUSPECT})
 
 
-@pytest.mark.xfail(strict=True, reason="it is taken for a voided label, and the carrier is asked again")
 async def test_a_parcel_that_a_person_stopped_stays_stopped_for_the_next_run(system: System) -> None:
     """I2: tracking shows it where it was when they stopped it. The carrier is not asked once more."""
     sample = scanned_and_suspect()
@@ -202,7 +196,6 @@ async def test_a_parcel_that_a_person_stopped_stays_stopped_for_the_next_run(sys
     assert "intercept.requested" not in await system.carrier_effects(sample.order_id)
 
 
-@pytest.mark.xfail(strict=True, reason="it waits for the carrier")
 async def test_a_parcel_that_a_person_stopped_is_refunded_although_the_carrier_says_nothing(system: System) -> None:
     """I2: their word stands as long as it does not show that the parcel was delivered."""
     sample = scanned_and_suspect()
@@ -217,7 +210,6 @@ async def test_a_parcel_that_a_person_stopped_is_refunded_although_the_carrier_s
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
-@pytest.mark.xfail(strict=True, reason="it leaves the cancellation, and nobody is asked")
 async def test_a_parcel_that_a_person_stopped_and_that_is_delivered_is_a_persons_to_judge(system: System) -> None:
     """I2: before the money moves whoever stopped it is asked, once; what they say then stands."""
     sample = scanned_and_suspect()
@@ -235,7 +227,6 @@ async def test_a_parcel_that_a_person_stopped_and_that_is_delivered_is_a_persons
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
-@pytest.mark.xfail(strict=True, reason="it leaves the cancellation, and nobody is asked")
 async def test_a_parcel_that_a_person_stopped_and_the_customer_keeps_is_not_refunded(system: System) -> None:
     """I2, rule 7: it was delivered, and they say so."""
     sample = scanned_and_suspect()
