@@ -10,6 +10,7 @@ from domain.facts import (
     ApprovalRefused,
     Approved,
     Chosen,
+    DisputeSeen,
     EffectEnded,
     EffectOutcome,
     Fact,
@@ -134,6 +135,8 @@ def _asks_anew(fact: Fact, said: Written) -> bool:
         case RefundSeen(target=tender, refund=refund) if tender == target:
             failed = refund.status.has_failed
             return step in MONEY_STEPS if failed else step is StepName.CHECK_REFUND
+        case DisputeSeen(target=tender, charge_backs=lost) if lost:
+            return tender == target and step is StepName.CHECK_REFUND
         case EffectEnded(key=key, outcome=EffectOutcome.REFUSED | EffectOutcome.FAILED):
             return key.target == target and _is_same_question(key.step, step)
         case RetryOrdered(step=ordered, target=what):

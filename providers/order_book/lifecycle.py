@@ -16,7 +16,7 @@ from providers.order_book.ledger import collect, settle_rolled_back, take_settle
 from providers.order_book.outbox import put_notices
 from providers.order_book.paper import post_settlements
 from providers.order_book.port import Credit, CreditedTender, NewNotice
-from providers.order_book.reading import given_back, load_order, lock_order, order_of
+from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, OrderRow
 from providers.register.writing import append, case_of, check_verifying, holder_of, lock, note_and_end, open_row
 
@@ -160,7 +160,7 @@ async def reopen(
 async def _check_unchanged(session: AsyncSession, seen: Order) -> None:
     """It was decided by the order as it was read, and the warehouse may have packed a parcel since. Raises Unavailable."""
     row = await load_order(session, seen.order_id)
-    if order_of(row, await given_back(session, row)) != seen:
+    if order_of(row, await earlier_cases(session, seen.order_id)) != seen:
         raise Unavailable(
             f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
         )
