@@ -293,6 +293,11 @@ async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_th
     for tender in ("T1", "T2"):
         await system.waits_at(handle, StepName.REVERSE_PAYMENT, tender)
     await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
+
+    async def given() -> bool:
+        return await system.store_credit(sample.customer_id) == money("10.00 USD")
+
+    await eventually(given, "the store credit is given")
     await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
     result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
