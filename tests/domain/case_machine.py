@@ -389,3 +389,5 @@ class CaseRules(RuleBasedStateMachine):
         purse.disputed, purse.charged_back = disputed or bool(lost), lost or 0
         charge_backs = (ChargeBack(reference=f"dp-{tender}", amount=usd(lost)),) if lost else ()
         self.write(DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs))
+        if lost:
+            self.model.ask_anew(tender, StepName.CHECK_REFUND)
