@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from domain.money import money
 from domain.order import OrderFlag
 from domain.outcome import GoodsStatus, Outcome, State
@@ -265,3 +267,23 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(packed.shipment_id)]
     assert effects == ["label.bought", "intercept.requested"]
     assert await system.refunds(sample.order_id) == []
+
+
+@pytest.mark.xfail(strict=True, reason="the look asks a person about a shipment that is not there")
+@pytest.mark.parametrize("settling", [False, True], ids=["before the money moves", "while it settles"])
+async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system: System, *, settling: bool) -> None:
+    """Rule 14, I3: it is looked at by the label that it had; nobody is asked about a parcel that is not there any more."""
+    parcels, reviewed = {"parcels": captured().parcels}, {"flags": frozenset({OrderFlag.FRAUD_REVIEW})}
+    sample = under_way().model_copy(update=parcels) if settling else captured().model_copy(update=reviewed)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT if settling else State.WAITING_FOR_APPROVAL)
+    await books.remove_shipment(system.engine, sample.order_id, "S1")
+    await system.wake_by_carrier(handle)
+    if settling:
+        await settles(system, sample)
+        await system.wake(handle)
+    else:
+        await system.approve(handle)
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]
