@@ -4,6 +4,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.signatures import Booked, StepInput
+from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, StopSeen
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
@@ -161,7 +162,8 @@ class ShipmentActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             known = attempt.case.stop_of(step_input.target)
             assert known is not None
-            shipment = await (self._find(step_input) if known.is_by_hand else self._shipment(step_input))
+            # The OMS may have dropped a shipment that was stopped; its label may be used all the same.
+            shipment = await self._find(step_input) or _planned(attempt.case, step_input.target)
             if shipment is None or shipment.label_reference is None:
                 return await attempt.answer()
             tracking = await self._labels.track(shipment.label_reference)
@@ -250,6 +252,13 @@ def _taken_back(answer: Intercept) -> EffectAnswer:
     if answer.accepted:
         return EffectAnswer(answer.reference, "taken back")
     return EffectAnswer(answer.reference, f"declined: {answer.detail}", outcome=EffectOutcome.REFUSED)
+
+
+def _planned(case: Case, shipment_id: str) -> Shipment | None:
+    """As it was when it was decided about."""
+    plan = case.decided.plan if case.decided else None
+    shipments = [planned.shipment for planned in plan.shipments] if plan else []
+    return next((shipment for shipment in shipments if shipment.shipment_id == shipment_id), None)
 
 
 def _comes_back(step_input: StepInput) -> Refused:

@@ -203,11 +203,18 @@ class Decisions:
         return fact_about(message, step, target, why)
 
     def _place_of(self, message: RetryStep | ResolveStep) -> tuple[StepName, str]:
-        """Sent again, it is about the step that waited then, whatever waits by now."""
+        """Sent again, it is about the step that waited then. Where another one waits by now, nobody can tell which is
+        meant."""
         earlier = None
         if isinstance(message, ResolveStep):
             kind = _RESOLVED[message.resolution]
             earlier = said_before(self._known, kind, message.actor, message.reference, message.step, message.target)
+            others = [q for q in self._questions if (q.step, q.target) != earlier and not q.taken]
+            if earlier is not None and others:
+                raise NotPossible(
+                    f"{message.reference} is recorded already for {earlier[0]} of {earlier[1]}. To say it of what waits "
+                    f"now, name the step and its target. {self._waiting_sentence()}"
+                )
         return earlier or self._step_and_target(message.step, message.target)
 
     def _step_and_target(self, step: StepName | None, target: str | None) -> tuple[StepName, str]:

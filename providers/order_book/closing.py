@@ -73,7 +73,7 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
     for planned in closing.lines:
         line = lines[planned.line_id]
         change = stock[line.sku]
-        parcel = shipments[planned.shipment_id] if planned.shipment_id is not None else None
+        parcel = shipments.get(planned.shipment_id or "")  # None: not in a parcel, or in one that was dropped
         if parcel is not None and parcel.shipment_id not in closing.stopped:
             part = next(part for part in parcel.lines if part.line_id == planned.line_id)
             part.taken_out += planned.quantity

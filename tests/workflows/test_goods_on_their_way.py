@@ -269,7 +269,6 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
     assert await system.refunds(sample.order_id) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the look asks a person about a shipment that is not there")
 @pytest.mark.parametrize("settling", [False, True], ids=["before the money moves", "while it settles"])
 async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system: System, *, settling: bool) -> None:
     """Rule 14, I3: it is looked at by the label that it had; nobody is asked about a parcel that is not there any more."""

@@ -355,7 +355,9 @@ async def test_a_decision_that_names_no_step_is_not_taken_for_the_next_one(syste
     await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     await system.resolve(handle, DEPOT)
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert await system.refusal(system.resolve(handle, DEPOT)) is None
+    refused = await system.refusal(system.resolve(handle, DEPOT))
+    assert refused is not None
+    assert "DEPOT-7 is recorded already for stop_shipment of S1" in refused
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT), "the refund still waits"
     assert await system.paid_by_hand("DEPOT-7") == money("0.00 USD")
 
