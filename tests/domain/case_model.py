@@ -294,7 +294,7 @@ class Model:
                 purse.chosen, purse.failed = method, None
             case RetryOrdered(step=step, target=target):
                 self.ask_anew(target, step, but=SettledByHand)
-                if purse_ := self.purses.get(target):
+                if (purse_ := self.purses.get(target)) and step in MONEY:
                     purse_.failed = None
                     purse_.chosen = None if step is REVERSE else purse_.chosen
         self.said.append(said)
@@ -305,10 +305,9 @@ class Model:
             self.stop(target, StopStatus.COMING_BACK if self.past or delivered else StopStatus.STOPPED, True)
         elif step in MONEY:
             self.purses[target].by_hand += amount
+            self.purses[target].failed = None
         else:
             self.purses[target].collected += amount
-        if target in self.purses:
-            self.purses[target].failed = None
         self.begin(step, target)
 
     def _give_up(self, step: StepName, target: str) -> None:
