@@ -46,7 +46,7 @@ def test_every_path_that_is_tested_has_its_history() -> None:
             if isinstance(found, ast.AsyncFunctionDef) and {"system", "bare_system", "real_time_system"} & {
                 arg.arg for arg in found.args.args
             }:
-                if not found.name.startswith("test_"):
+                if not found.name.startswith("test_") or any("xfail" in ast.unparse(d) for d in found.decorator_list):
                     continue
                 name = file_of(found.name).stem
                 if not any(file.stem == name or file.stem.startswith(f"{name}-") for file in RECORDED):
