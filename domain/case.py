@@ -32,13 +32,14 @@ from domain.facts import (
     StepOrdered,
     StopSeen,
 )
+from domain.fallback import chosen_method, unanswered_failure
 from domain.keys import EffectKey, id_of
 from domain.money import Money
 from domain.payment import Refund
 from domain.plan import Plan, PlannedTender
 from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
-from domain.reversal import Reversal, chosen_method, reversal_of, unanswered_failure
+from domain.reversal import Reversal, reversal_of
 from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopStatus
 from domain.step import FINAL_STEPS, MONEY_STEPS, UNDOING, StepName

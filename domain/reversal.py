@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from domain.base import Value
 from domain.facts import (
-    Chosen,
     DisputeSeen,
     Entry,
     NothingDue,
     RefundSeen,
-    RetryOrdered,
     ReversalSeen,
     SettledByHand,
 )
@@ -24,7 +22,6 @@ from domain.order import EarlierReversal, TenderKind
 from domain.payment import ChargeBack, Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
 from domain.step import MONEY_STEPS, StepName
-from domain.terms import RefundMethod
 
 KEPT_HERE = frozenset({TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT})
 """Tenders whose money is on an account of the merchant's own."""
@@ -43,15 +40,17 @@ class Reversal(Value):
     """What has come back to one tender, derived from the facts.
 
     `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
-    was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `collected`: what
-    was given twice and is back, or may stay with the customer. `charge_backs`: what the bank has given back.
+    was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `paid_back`: what
+    the customer has paid back of what was given twice, and `left_with_them` what a person has left with them of it.
+    `charge_backs`: what the bank has given back.
     """
 
     planned: PlannedTender
     released: Money
     covered: Money
     waived: Money
-    collected: Money
+    paid_back: Money
+    left_with_them: Money
     refunds: tuple[Refund, ...] = ()
     by_hand: tuple[ByHand, ...] = ()
     disputed: bool = False
@@ -61,7 +60,7 @@ class Reversal(Value):
     @classmethod
     def begin(cls, planned: PlannedTender) -> "Reversal":
         zero = Money.zero(planned.refund.currency)
-        return cls(planned=planned, released=zero, covered=zero, waived=zero, collected=zero)
+        return cls(planned=planned, released=zero, covered=zero, waived=zero, paid_back=zero, left_with_them=zero)
 
     @property
     def tender_id(self) -> str:
@@ -73,6 +72,11 @@ class Reversal(Value):
     @property
     def given_by_hand(self) -> Money:
         return self._total(*(hand.amount for hand in self.by_hand))
+
+    @property
+    def collected(self) -> Money:
+        """What was given twice and is no matter any more."""
+        return self.paid_back + self.left_with_them
 
     @property
     def live_refunds(self) -> tuple[Refund, ...]:
@@ -109,9 +113,15 @@ class Reversal(Value):
 
     @property
     def outstanding(self) -> Money:
-        """What is still owed to the customer on this tender. What is on its way counts as given."""
+        """What is still owed to the customer on this tender. What is on its way counts as given; what they have paid back
+        does not."""
         given = self._total(self.released, self.covered, self.waived, self.refunded)
-        return max(self.planned_total - given, self._total())
+        return max(self.planned_total + self._paid_back_of_ours - given, self._total())
+
+    @property
+    def _paid_back_of_ours(self) -> Money:
+        """What the customer has paid back, without what the bank had given them."""
+        return max(self.paid_back - self.given_by_bank, self._total())
 
     @property
     def pending(self) -> Money:
@@ -123,7 +133,7 @@ class Reversal(Value):
         given for it by hand before."""
         arrived = (refund.amount for refund in self.live_refunds if not refund.status.under_way)
         given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
-        return self.outstanding or max(self.planned_total - given, self._total())
+        return self.outstanding or max(self.planned_total + self._paid_back_of_ours - given, self._total())
 
     @property
     def overpaid(self) -> Money:
@@ -196,7 +206,7 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
             ):
                 reversal = _settled(reversal, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
             case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
-                reversal = reversal.model_copy(update={"collected": reversal.collected + reversal.overpaid})
+                reversal = reversal.model_copy(update={"left_with_them": reversal.left_with_them + reversal.overpaid})
             case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:
                 reversal = reversal.model_copy(update={"waived": reversal.waived + reversal.outstanding})
             case _:
@@ -208,42 +218,7 @@ def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:
     """Money that a person moved: to the customer, or back from them."""
     if step in MONEY_STEPS:
         return reversal.model_copy(update={"by_hand": (*reversal.by_hand, hand)})
-    return reversal.model_copy(update={"collected": reversal.collected + hand.amount})
-
-
-def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | None:
-    """The last refund of a tender, when it failed and nobody has said since what to do about it."""
-    failed: Refund | None = None
-    for entry in entries:
-        match entry.fact:
-            case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
-                failed = refund
-            case RetryOrdered(step=step, target=target) | SettledByHand(step=step, target=target) if (
-                target == tender_id and step in MONEY_STEPS
-            ):
-                failed = None
-            case Chosen(target=target) if target == tender_id:
-                failed = None
-            case _:
-                pass
-    return failed
-
-
-def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | None:
-    """How the customer wants what is outstanding, unless staff has ordered another try since, or a refund has failed
-    again."""
-    method: RefundMethod | None = None
-    for entry in entries:
-        match entry.fact:
-            case Chosen(target=target, method=chosen) if target == tender_id:
-                method = chosen
-            case RetryOrdered(step=StepName.REVERSE_PAYMENT, target=target) if target == tender_id:
-                method = None
-            case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
-                method = None
-            case _:
-                pass
-    return method
+    return reversal.model_copy(update={"paid_back": reversal.paid_back + hand.amount})
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class Purse:
     covered: int = 0
     by_hand: int = 0
     waived: int = 0
-    collected: int = 0
+    paid_back: int = 0
+    left: int = 0
     refunds: dict[str, tuple[int, RefundStatus]] = field(default_factory=dict)
     disputed: bool = False
     charged_back: int = 0
@@ -69,14 +70,23 @@ class Purse:
         return self.released + self.covered + self.by_hand + self.sum_of(RefundStatus.SUCCEEDED)
 
     @property
+    def by_bank(self) -> int:
+        """Without what a person has declared not due because of it."""
+        return max(min(self.charged_back, self.due) - self.waived, 0)
+
+    @property
+    def missing(self) -> int:
+        """What has not arrived of what is due, or was paid back although it was no more than that."""
+        return self.due - self.waived - self.arrived + max(self.paid_back - self.by_bank, 0)
+
+    @property
     def outstanding(self) -> int:
-        return max(self.due - self.waived - self.arrived - self.pending, 0)
+        return max(self.missing - self.pending, 0)
 
     @property
     def overpaid(self) -> int:
-        """The bank gives back what a person has declared not due because of it."""
-        excused = max(self.waived, min(self.charged_back, self.due))
-        return max(self.arrived + excused - self.due - self.collected, 0)
+        has = self.arrived + self.waived + self.by_bank - self.paid_back
+        return max(has - self.due - self.left, 0)
 
 
 @dataclass
@@ -233,7 +243,7 @@ class Model:
         purse = self.purses[said.target]
         if said.step is StepName.CHECK_REFUND:
             return purse.overpaid
-        return purse.outstanding or max(purse.due - purse.waived - purse.arrived, 0)
+        return purse.outstanding or max(purse.missing, 0)
 
     def answer(self, said: Written, *, ordered: bool = False) -> Answer:
         """`ordered`: the run has ordered a step on money, which no book knows yet."""
@@ -307,7 +317,7 @@ class Model:
             self.purses[target].by_hand += amount
             self.purses[target].failed = None
         else:
-            self.purses[target].collected += amount
+            self.purses[target].paid_back += amount
         self.begin(step, target)
 
     def _give_up(self, step: StepName, target: str) -> None:
@@ -316,4 +326,4 @@ class Model:
         elif step in MONEY:
             self.purses[target].waived += self.purses[target].outstanding
         else:
-            self.purses[target].collected += self.purses[target].overpaid
+            self.purses[target].left += self.purses[target].overpaid

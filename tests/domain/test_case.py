@@ -367,6 +367,21 @@ def test_what_arrives_although_it_was_paid_by_hand_is_collected_or_left() -> Non
     assert opened(PLAN, *facts, back).is_settled
 
 
+def test_what_was_paid_back_is_owed_again_when_the_refund_fails() -> None:
+    """I1: what a person has left with the customer is not."""
+    facts: list[Fact] = [
+        refund_seen(5_000, RefundStatus.PENDING),
+        SAID_BY_HAND,
+        refund_seen(5_000, RefundStatus.SUCCEEDED),
+    ]
+    left = NothingDue(step=StepName.CHECK_REFUND, target="T1", reference="R", by=CLERK)
+    back = SettledByHand(step=StepName.CHECK_REFUND, target="T1", reference="R", by=CLERK, amount=usd(5_000))
+    failed = refund_seen(5_000, RefundStatus.FAILED)
+    assert opened(PLAN, *facts, left, failed).outstanding("T1") == usd(0)
+    assert opened(PLAN, *facts, back).outstanding("T1") == usd(0)
+    assert opened(PLAN, *facts, back, failed).outstanding("T1") == usd(5_000)
+
+
 def test_money_is_not_settled_while_an_effect_is_unknown() -> None:
     given = ReversalSeen(target="T1", released=usd(0), covered=usd(5_000))
     assert opened(PLAN, given).is_settled

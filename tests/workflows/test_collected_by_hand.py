@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from domain.money import Money, money
 from domain.order import OrderState
 from domain.outcome import Outcome, State
@@ -207,7 +205,6 @@ async def collected_beside_ours(system: System, sample: SampleOrder) -> None:
     await system.finish(handle)
 
 
-@pytest.mark.xfail(strict=True, reason="ended with nothing owed: what was collected does not count")
 async def test_a_collected_refund_that_fails_after_the_end_is_given_again(system: System) -> None:
     """I1, I4: 64.00 by hand, 64.00 paid back, and the refund failed: the customer has nothing of 64.00."""
     sample = under_way()
@@ -224,7 +221,6 @@ async def test_a_collected_refund_that_fails_after_the_end_is_given_again(system
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="ended with nothing owed: what was collected does not count")
 async def test_a_collected_refund_that_fails_before_the_end_is_given_again(system: System) -> None:
     """I1: 10.00 by hand on the first card, 10.00 paid back, and its refund fails while the second one is waited for."""
     pending = "pm_card_pendingRefund"
@@ -255,7 +251,6 @@ async def test_a_collected_refund_that_fails_before_the_end_is_given_again(syste
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="ended with nothing owed: what was collected does not count")
 async def test_what_was_collected_for_a_refund_of_others_that_fails_is_given_again(system: System) -> None:
     """I1: 64.00 by hand and 40.00 by others, of which 40.00 were paid back; theirs failed, so 40.00 of 64.00 are missing."""
     sample = captured(fault="refund.create:refuse", parcels=())

@@ -1,0 +1,43 @@
+"""What follows a refund that has failed: whether somebody has answered it, and how the customer wants the money instead."""
+
+from collections.abc import Sequence
+
+from domain.facts import Chosen, Entry, RefundSeen, RetryOrdered, SettledByHand
+from domain.payment import Refund
+from domain.step import MONEY_STEPS, StepName
+from domain.terms import RefundMethod
+
+
+def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | None:
+    """The last refund of a tender, when it failed and nobody has said since what to do about it."""
+    failed: Refund | None = None
+    for entry in entries:
+        match entry.fact:
+            case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
+                failed = refund
+            case RetryOrdered(step=step, target=target) | SettledByHand(step=step, target=target) if (
+                target == tender_id and step in MONEY_STEPS
+            ):
+                failed = None
+            case Chosen(target=target) if target == tender_id:
+                failed = None
+            case _:
+                pass
+    return failed
+
+
+def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | None:
+    """How the customer wants what is outstanding, unless staff has ordered another try since, or a refund has failed
+    again."""
+    method: RefundMethod | None = None
+    for entry in entries:
+        match entry.fact:
+            case Chosen(target=target, method=chosen) if target == tender_id:
+                method = chosen
+            case RetryOrdered(step=StepName.REVERSE_PAYMENT, target=target) if target == tender_id:
+                method = None
+            case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
+                method = None
+            case _:
+                pass
+    return method
