@@ -3,8 +3,11 @@
 It is found before another way is taken, and where it comes to more than is due, the refund department is asked to collect.
 """
 
+import pytest
+
 from domain.money import money
 from domain.outcome import Outcome, State
+from domain.payment import Payment
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox import books
@@ -13,6 +16,7 @@ from tests.system import Handle, System, customer_of, settled
 from tests.workflows.samples import captured
 from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_settled_by_hand import settles, under_way
+from tests.workflows.test_several_cancellations import REST, of_line, two_lines
 
 PRICE = money("64.00 USD")
 NOTHING = money("0.00 USD")
@@ -165,4 +169,27 @@ async def test_a_lost_dispute_besides_a_settled_refund_is_seen(system: System) -
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.paid_by_hand("COLLECTED-1") == PRICE
     assert any(reference.startswith("dp_") for reference in await system.references())
+    await system.assert_books_balance()
+
+
+@pytest.mark.xfail(strict=True, reason="36.00 were to be collected: the customer had 64.00 and 36.00 of 100.00")
+async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_back(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I11: 64.00 of 100.00 are cancelled and refunded; the bank decides about the other 36.00 for the customer."""
+    sample = two_lines()
+    await system.shop.place(sample)
+    await system.cancel(of_line(sample, "L1", "first"))
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.dispute(payment)
+    await system.shop.gateway.dispute(payment, "lost")
+    read = system.gateway.read_payment
+
+    async def about_the_rest(reference: str) -> Payment:
+        found = await read(reference)
+        backs = tuple(back.model_copy(update={"amount": REST}) for back in found.charge_backs)
+        return found.model_copy(update={"charge_backs": backs})
+
+    monkeypatch.setattr(system.gateway, "read_payment", about_the_rest)
+    assert await system.asks_to_collect(await system.told_of_refund(sample.order_id)) is None
     await system.assert_books_balance()
