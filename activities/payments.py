@@ -16,7 +16,7 @@ from domain.money import Money
 from domain.order import Tender, TenderKind
 from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
-from domain.reversal import KEPT_HERE, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
+from domain.reversal import KEPT_HERE, ByHandAlone, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
 from domain.settlement import refunds_found
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
@@ -37,7 +37,7 @@ class PaymentActivities:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
         Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
-        REFUND_REFUSED, PAYMENT_NOT_FOUND.
+        REFUND_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
         """
         async with begin_attempt(self._register, step_input) as attempt:
             planned = attempt.case.planned(step_input.target)
@@ -79,6 +79,9 @@ class PaymentActivities:
                         "disputed at the bank; refunding now could pay twice. Answer the dispute, then resolve the step "
                         "with the dispute's number.",
                     )
+                case ByHandAlone(amount=amount, released=released, found=found):
+                    await attempt.write(*_found(reversal, released, found))
+                    raise _by_hand_alone(attempt, amount)
                 case Settled() as settled:
                     await self._settle(attempt, reversal, settled)
                     return
@@ -242,6 +245,9 @@ class PaymentActivities:
                 case Disputed(released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
                     return
+                case ByHandAlone(amount=amount, released=released, found=found):
+                    await attempt.write(*_found(reversal, released, found))
+                    raise _by_hand_alone(attempt, amount)
                 case Settled() as settled:
                     await self._settle(attempt, reversal, settled)
                     return
@@ -309,6 +315,15 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
     """A refund that was never made, or that failed at once, has had no effect."""
     failed = refund is None or refund.status.has_failed
     return EffectOutcome.FAILED if failed else EffectOutcome.DONE
+
+
+def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
+    of = attempt.step_input
+    return Refused(
+        ErrorCode.REFUND_EXCEEDS_CAPTURED,
+        f"{amount} of tender {of.target} of order {of.order_id} is owed, and the gateway does not have it: the customer had "
+        "paid it back after an earlier refund. Transfer it and resolve the step with the transfer's reference.",
+    )
 
 
 def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:

@@ -43,17 +43,21 @@ class TenderKind(StrEnum):
 class EarlierReversal(Value):
     """What an earlier cancellation did to a tender. `released` is the part of a reservation that it gave up and that will
     not be captured: the gateway may still reserve it. `due` is its part of what was captured: by `refunds` of the tender's
-    provider, and beyond them another way, or later, or not at all, because a person declared it not due."""
+    provider, and beyond them another way, or later, or not at all, because a person declared it not due. `paid_back` is what
+    the customer has paid back of these refunds, which the provider does not have."""
 
     released: Money
     due: Money
     refunds: tuple[str, ...] = ()
+    paid_back: Money | None = None
 
     def beyond_refunds(self, payment: Payment) -> Money:
         """What of its part its provider has not given back. It is not the next cancellation's to give back. A refund may
-        have failed since the books heard of it last, so the provider's word counts."""
+        have failed since the books heard of it last, so the provider's word counts. Below zero: what its provider has given
+        beyond it and the customer has paid back, which is the next cancellation's to give back."""
         holds = (r.amount for r in payment.refunds if r.reference in self.refunds and not r.status.has_failed)
-        return max(self.due - Money.total(holds, self.due.currency), Money.zero(self.due.currency))
+        beyond = self.due - Money.total(holds, self.due.currency)
+        return max(beyond, -(self.paid_back or Money.zero(self.due.currency)))
 
 
 class Tender(Value):

@@ -40,7 +40,8 @@ class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
     `capturable` are the bounds of the two: what the gateway had at planning time, less what is not this cancellation's to
     give back. `captured` and `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by
-    their references: whoever makes another one meanwhile gives back what is planned here."""
+    their references: whoever makes another one meanwhile gives back what is planned here. `paid_back` is what the customer
+    has paid back of refunds of earlier cancellations: it is refundable, and the gateway does not have it."""
 
     tender: Tender
     refund: Money
@@ -50,6 +51,7 @@ class PlannedTender(Value):
     earlier: tuple[str, ...] | None = None
     captured: Money | None = None
     refunded: Money | None = None
+    paid_back: Money | None = None
 
     @property
     def counted(self) -> Money:
@@ -376,6 +378,7 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
+        paid_back=Money.total((e.paid_back for e in tender.earlier_reversals if e.paid_back), zero.currency) or None,
     )
 
 

@@ -172,14 +172,30 @@ class Reversal(Value):
         """What of that stays with the customer after a roll-back, in which the rest was collected."""
         return max(self.elsewhere - self.collected, self._total())
 
+    @property
+    def _paid_back_of_refunds(self) -> Money:
+        """What the customer has paid back of a card's refunds: the gateway does not have it."""
+        card = self.planned.tender.kind is TenderKind.CARD
+        return max(self._paid_back_of_ours - self.elsewhere, self._total()) if card else self._total()
+
+    @property
+    def payable_by_hand_alone(self) -> Money:
+        """What of the plan, and of what was paid back since, the gateway may not have."""
+        paid_back = self._paid_back_of_ours + (self.planned.paid_back or self._total())
+        return max(paid_back - self.elsewhere - self.waived, self._total())
+
     def as_earlier(self, *, undone: bool) -> EarlierReversal:
         """What it means to the next cancellation of the order. `undone`: its own was rolled back."""
+        paid_back = self._paid_back_of_refunds or None
+        references = tuple(refund.reference for refund in self.refunds if not self._went_elsewhere(refund))
         if undone:
-            return EarlierReversal(released=self._total(), due=self.kept_elsewhere)
+            back = {"paid_back": paid_back, "refunds": references} if paid_back else {}
+            return EarlierReversal(released=self._total(), due=self.kept_elsewhere).model_copy(update=back)
         return EarlierReversal(
             released=self.released,
             due=max(self.planned_total - self.released - self.covered, self._total()),
-            refunds=tuple(refund.reference for refund in self.refunds if not self._went_elsewhere(refund)),
+            refunds=references,
+            paid_back=paid_back,
         )
 
     def _went_elsewhere(self, refund: Refund) -> bool:
@@ -254,6 +270,15 @@ class Disputed:
 
 
 @dataclass(frozen=True)
+class ByHandAlone:
+    """The gateway does not have it: the customer had paid back what it has given. A person gives it back."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
+@dataclass(frozen=True)
 class Settled:
     """Nothing is left to do. `refunds` are those that count, ours and others'; `covered` was given back before by others."""
 
@@ -262,7 +287,7 @@ class Settled:
     refunds: tuple[Refund, ...]
 
 
-NextReversal = Void | MakeRefund | NotYet | Disputed | Settled
+NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
 
 
 def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
@@ -292,7 +317,11 @@ def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextR
         # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
         failed = _failed_since(planned, payment, mine) if mine is not None else ()
         covered = zero if mine in failed else owed - amount if failed else owed
-        return Settled(released=released, covered=covered, refunds=(*theirs, *counted, *failed))
+        by_hand = min(covered, now.payable_by_hand_alone)
+        if by_hand and not failed:
+            decided_by_person = Disputed if payment.disputed else ByHandAlone
+            return decided_by_person(amount=by_hand, released=released, found=(*theirs, *counted))
+        return Settled(released=released, covered=covered - by_hand, refunds=(*theirs, *counted, *failed))
     action = Disputed if payment.disputed else MakeRefund
     return action(amount=amount, released=released, found=(*theirs, *counted))
 

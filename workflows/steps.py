@@ -196,7 +196,14 @@ REVERSE_PAYMENT = Step(
     Role.PIVOT,
     Owner.REFUND_DEPARTMENT,
     "Void or refund tender",
-    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.PAYMENT_DISPUTED, ErrorCode.REFUND_REFUSED}),
+    refusals=frozenset(
+        {
+            ErrorCode.PAYMENT_NOT_FOUND,
+            ErrorCode.PAYMENT_DISPUTED,
+            ErrorCode.REFUND_REFUSED,
+            ErrorCode.REFUND_EXCEEDS_CAPTURED,
+        }
+    ),
     undo=StepName.RESTORE_PAYMENT,
     counterpart=Owner.GATEWAY,
 )

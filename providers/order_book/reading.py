@@ -71,7 +71,7 @@ def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierRevers
         for reversal in case.reversals
         if reversal.tender_id == tender.tender_id and reversal.planned.tender.reference == tender.reference
     )
-    return tuple(earlier for earlier in found if earlier.released or earlier.due)
+    return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)
 
 
 async def cases_of(session: AsyncSession, cancellations: Select[str]) -> list[Case]:

@@ -68,6 +68,33 @@ def test_what_an_earlier_cancellation_gives_back_is_not_given_back_by_the_next(
     assert plan_of(of, paid={"T1": paid}).refund == money(left)
 
 
+@pytest.mark.parametrize(
+    ("due", "made", "status", "paid_back", "left"),
+    [
+        ("0.00 USD", "64.00 USD", RefundStatus.SUCCEEDED, "64.00 USD", "100.00 USD"),
+        ("0.00 USD", "64.00 USD", RefundStatus.FAILED, "64.00 USD", "100.00 USD"),
+        ("64.00 USD", "80.00 USD", RefundStatus.SUCCEEDED, "16.00 USD", "36.00 USD"),
+        ("64.00 USD", "80.00 USD", RefundStatus.FAILED, "16.00 USD", "36.00 USD"),
+    ],
+)
+def test_what_was_paid_back_of_an_earlier_refund_is_given_back_by_the_next(
+    due: str, made: str, status: RefundStatus, paid_back: str, left: str
+) -> None:
+    """I1: rolled back, or more than was due. A refund that has failed is at the gateway again, and once."""
+    refund = Refund(reference="re-1", amount=money(made), status=status)
+    counted = None if status.has_failed else made
+    paid = payment("100.00 USD", refunded=counted).model_copy(update={"refunds": (refund,)})
+    reversal = EarlierReversal(
+        released=money("0.00 USD"), due=money(due), refunds=("re-1",), paid_back=money(paid_back)
+    )
+    of = order(
+        line("L1", 1, "100.00 USD"),
+        tenders=(tender("T1").model_copy(update={"earlier_reversals": (reversal,)}),),
+    )
+    plan = plan_of(of, paid={"T1": paid})
+    assert (plan.refund, plan.tenders[0].paid_back) == (money(left), money(paid_back))
+
+
 def test_what_was_paid_by_hand_before_it_was_captured_is_not_released_besides() -> None:
     """I11"""
     of = order(line("L1", 1, "40.00 USD", cancelled=1), line("L2", 1, "60.00 USD"), tenders=after("40.00 USD"))

@@ -9,7 +9,7 @@ from domain.keys import EffectKey
 from domain.order import EarlierReversal, TenderKind
 from domain.payment import ChargeBack, DisputeState, RefundStatus
 from domain.plan import Plan, PlannedTender, make_plan
-from domain.reversal import Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
+from domain.reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
 from domain.step import StepName
 from domain.terms import Terms
 from tests.domain.build import line, order, request
@@ -231,6 +231,24 @@ def test_what_came_twice_and_was_collected_is_left_to_the_next_cancellation_once
     seen = refund_seen(5_000, RefundStatus.SUCCEEDED, key=KEY)
     reversal = opened(plan_of(planned_tender(refund=5_000)), by_hand, seen, collected).reversal("T1")
     assert reversal.as_earlier(undone=False) == EarlierReversal(released=usd(0), due=usd(5_000), refunds=("re-1",))
+
+
+def test_what_was_paid_back_is_given_back_by_hand_where_the_gateway_does_not_have_it() -> None:
+    """I1: of 100.00 an earlier cancellation refunded 64.00, which was rolled back and collected: 64.00 again."""
+    gateway = Gateway(captured=10_000)
+    earlier = gateway.refund(usd(6_400), EffectKey("can-other", KEY.step, "T1"), RefundStatus.SUCCEEDED)
+    again = {"earlier": (earlier.reference,), "paid_back": usd(6_400)}
+    books = books_of(part_of(10_000, refund=6_400).model_copy(update=again))
+    reversal = books.case.reversal("T1")
+    assert amount_of(reversal, gateway) == 3_600
+    refund = gateway.refund(usd(3_600), KEY, RefundStatus.SUCCEEDED)
+    left = next_reversal(reversal, gateway.read(), KEY)
+    assert left == ByHandAlone(amount=usd(2_800), released=usd(0), found=(refund,))
+    books.write(
+        refund_seen(3_600, RefundStatus.SUCCEEDED, key=KEY),
+        SettledByHand(step=KEY.step, target="T1", reference="B-1", by=CLERK, amount=usd(2_800)),
+    )
+    assert books.case.outstanding("T1") == usd(0)
 
 
 def test_what_others_had_given_before_is_none_of_its_part() -> None:

@@ -140,6 +140,21 @@ async def test_a_cancellation_that_was_rolled_back_leaves_what_the_customer_kept
     assert await earlier(order_book) == left
 
 
+async def test_a_cancellation_that_was_rolled_back_leaves_what_the_customer_paid_back(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
+) -> None:
+    """M18, I1: the gateway does not have it."""
+    opened = await part_of(order_book, database)
+    collected = by_hand("100.00 USD", "bank statement 8", StepName.RESTORE_PAYMENT)
+    await write(register, opened, refunded("100.00 USD", "re_1"), collected)
+
+    await release(order_book, register, opened)
+
+    zero = money("0.00 USD")
+    left = EarlierReversal(released=zero, due=zero, refunds=("re_1",), paid_back=money("100.00 USD"))
+    assert await earlier(order_book) == (left,)
+
+
 async def test_what_was_done_to_a_payment_that_was_replaced_says_nothing_of_the_new_one(
     order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
 ) -> None:

@@ -1,8 +1,6 @@
 """The next cancellation of an order, after money of an earlier one was collected: what the customer paid back goes back to
 them as well. The gateway does not have it, so a person gives it back."""
 
-import pytest
-
 from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.outcome import Outcome
@@ -42,7 +40,6 @@ async def given_by_hand(system: System, handle: Handle, reference: str) -> Money
     return await system.paid_by_hand(reference)
 
 
-@pytest.mark.xfail(strict=True, reason="cancelled with nothing given back")
 async def test_what_was_collected_in_a_roll_back_goes_back_with_the_next_cancellation(system: System) -> None:
     """I1: 64.00 by card, refunded and paid back."""
     sample = captured(parcels=())
@@ -54,7 +51,6 @@ async def test_what_was_collected_in_a_roll_back_goes_back_with_the_next_cancell
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
-@pytest.mark.xfail(strict=True, reason="gave 20.00 of 36.00")
 async def test_what_was_collected_of_a_larger_refund_of_others_goes_back_with_the_rest(system: System) -> None:
     """I1: others refunded 80.00 for 64.00; the customer paid 16.00 back. The rest is 20.00 by card and 16.00 by hand."""
     sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
@@ -74,7 +70,6 @@ async def test_what_was_collected_of_a_larger_refund_of_others_goes_back_with_th
     assert (await system.gateway.read_payment(payment)).refunded == money("100.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="refused: only 36.00 can still be refunded")
 async def test_a_line_whose_refund_was_rolled_back_and_collected_is_cancelled_again(system: System) -> None:
     """I1: 64.00 of 100.00 were refunded and paid back; the gateway has 36.00 left, and a person gives the other 28.00."""
     sample = two_lines()
@@ -88,7 +83,6 @@ async def test_a_line_whose_refund_was_rolled_back_and_collected_is_cancelled_ag
     assert await given_by_hand(system, rest, "BANK-2") == REST
 
 
-@pytest.mark.xfail(strict=True, reason="cancelled with nothing given back")
 async def test_a_collected_refund_that_fails_after_the_next_cancellation_is_given_back_once(system: System) -> None:
     """I1, I11: 64.00 by card and 64.00 paid back; 64.00 go back by the next cancellation, and 64.00 because the refund for
     which they were collected never arrived."""
