@@ -42,7 +42,8 @@ class Reversal(Value):
     `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
     was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `paid_back`: what
     the customer has paid back of what was given twice, and `left_with_them` what a person has left with them of it.
-    `charge_backs`: what the bank has given back.
+    `charge_backs`: what the bank has given back. `named`: payments by hand that were refunds of the provider's own, whose
+    number the person named: those are among the refunds.
     """
 
     planned: PlannedTender
@@ -53,6 +54,7 @@ class Reversal(Value):
     left_with_them: Money
     refunds: tuple[Refund, ...] = ()
     by_hand: tuple[ByHand, ...] = ()
+    named: tuple[ByHand, ...] = ()
     disputed: bool = False
     charge_backs: tuple[ChargeBack, ...] = ()
     detail: str = ""
@@ -84,6 +86,11 @@ class Reversal(Value):
         return tuple(refund for refund in self.refunds if not refund.status.has_failed)
 
     @property
+    def references(self) -> frozenset[str]:
+        """The refunds that count, and the proofs of what was paid by hand, which may be a refund's number too."""
+        return frozenset(refund.reference for refund in self.refunds) | {hand.reference for hand in self.by_hand}
+
+    @property
     def refunded(self) -> Money:
         """What goes back or has gone back to the customer by money of ours, without what has failed."""
         return self._total(self.given_by_hand, *(refund.amount for refund in self.live_refunds))
@@ -96,9 +103,10 @@ class Reversal(Value):
 
     @property
     def given_by_us(self) -> Money:
-        """The same without the refunds of others at a gateway, which are not undone for their own sake."""
+        """The same without the refunds of others at a gateway, which are not undone for their own sake, unless a person has
+        paid by them."""
         theirs = self.planned.tender.kind is TenderKind.CARD
-        ours = (refund.amount for refund in self.live_refunds if refund.key or not theirs)
+        ours = (refund.amount for refund in self.live_refunds if refund.key or not theirs or self.is_named(refund))
         return self._total(self.given_by_hand, *ours)
 
     @property
@@ -154,7 +162,25 @@ class Reversal(Value):
         """The same as its provider has it now: of the refunds there, `counted` are the ones that count."""
         there = {refund.reference for refund in payment.refunds}
         elsewhere = [refund for refund in self.refunds if refund.reference not in there]
-        return self.model_copy(update={"refunds": (*elsewhere, *counted)})
+        now = self.model_copy(update={"refunds": (*elsewhere, *counted)})
+        before = {refund.reference: refund.status.has_failed for refund in self.refunds}
+        for refund in counted:
+            if not (refund.status.has_failed and before.get(refund.reference)):
+                now = now._paid_by(refund)
+        return now
+
+    def _paid_by(self, refund: Refund) -> "Reversal":
+        """The same, where a person who paid by hand has named this refund: how much it is, and whether it arrives, is its
+        provider's word."""
+        named = tuple(hand for hand in self.by_hand if hand.reference == refund.reference)
+        if not named:
+            return self
+        by_hand = tuple(hand for hand in self.by_hand if hand not in named)
+        return self.model_copy(update={"by_hand": by_hand, "named": (*self.named, *named)})
+
+    def is_named(self, refund: Refund) -> bool:
+        """Whether a person has named it as the proof of what they paid."""
+        return any(hand.reference == refund.reference for hand in self.named)
 
     def is_store_credit(self, refund: Refund) -> bool:
         """Whether this one of its refunds went to the customer's store credit in the tender's place."""
@@ -215,6 +241,7 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.model_copy(update=update)
             case RefundSeen(target=target, refund=refund) if target == tender_id:
                 refunds[refund.reference] = refund
+                reversal = reversal._paid_by(refund)
             case DisputeSeen(target=target, disputed=disputed, charge_backs=charge_backs) if target == tender_id:
                 reversal = reversal.model_copy(update={"disputed": disputed, "charge_backs": charge_backs})
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
@@ -231,7 +258,9 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
 
 
 def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:
-    """Money that a person moved: to the customer, or back from them."""
+    """Money that a person moved: to the customer, or back from them. Who names a refund that counts has paid by it."""
+    if step in MONEY_STEPS and any(refund.reference == hand.reference for refund in reversal.live_refunds):
+        return reversal.model_copy(update={"named": (*reversal.named, hand)})
     if step in MONEY_STEPS:
         return reversal.model_copy(update={"by_hand": (*reversal.by_hand, hand)})
     return reversal.model_copy(update={"paid_back": reversal.paid_back + hand.amount})
@@ -347,7 +376,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
 
 def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
     """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
-    references = {refund.reference for refund in reversal.refunds}
+    references = reversal.references
     return tuple(
         refund
         for refund in payment.refunds
@@ -375,10 +404,10 @@ def _failed_since(planned: PlannedTender, payment: Payment, mine: Refund) -> tup
 def made_by_others(reversal: Reversal, payment: Payment, owed: Money) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
     planned here, and are credited under their own references. One that comes to more than is owed covers it where no smaller
-    ones do: a person hears of the excess. One that a person has named as their proof is counted as paid by hand."""
+    ones do: a person hears of the excess."""
     zero = owed - owed
     earlier = reversal.planned.earlier
-    known = {refund.reference for refund in reversal.refunds} | {hand.reference for hand in reversal.by_hand}
+    known = reversal.references
     theirs = [
         refund
         for refund in payment.refunds

@@ -5,7 +5,6 @@ credit): then the customer has it twice, and a person is asked to collect it.
 """
 
 from domain.keys import EffectKey
-from domain.money import Money
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal, is_ours, made_by_others
 
@@ -15,7 +14,7 @@ def refunds_found(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple
     what went another way."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
-    twice = _given_elsewhere(now, payment) - now.overpaid - now.collected
+    twice = now.elsewhere - now.overpaid - now.collected
     return (*counted, *made_by_others(now, payment, now.outstanding + max(twice, twice - twice)))
 
 
@@ -24,19 +23,12 @@ def refunds_found_after_end(reversal: Reversal, payment: Payment, key: EffectKey
     customer would have more than was taken from them: by what they have, and what they are owed."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
-    given = payment.refunded + _given_elsewhere(now, payment) + now.outstanding
+    given = payment.refunded + now.elsewhere + now.outstanding
     beyond = given - payment.captured - now.overpaid - now.collected
     return (*counted, *made_by_others(now, payment, max(beyond, beyond - beyond)))
 
 
 def known_refunds(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
-    """Those that the books know, and ours that they do not know yet."""
-    known = {refund.reference for refund in reversal.refunds}
+    """Those that the books know, those that a person has named as their proof, and ours that no book knows yet."""
+    known = reversal.references
     return tuple(refund for refund in payment.refunds if refund.reference in known or is_ours(refund, key))
-
-
-def _given_elsewhere(reversal: Reversal, payment: Payment) -> Money:
-    """Without what a person paid by a refund at the gateway itself, whose number they named."""
-    there = {refund.reference for refund in payment.refunds if not refund.status.has_failed}
-    named = (hand.amount for hand in reversal.by_hand if hand.reference in there)
-    return reversal.elsewhere - Money.total(named, payment.captured.currency)

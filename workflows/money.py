@@ -56,6 +56,8 @@ class MoneySteps:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
         if case.reversal(tender_id).by_hand and not case.awaits_settlement(tender_id):
             await runner.run_look(steps.CHECK_REFUND, tender_id)
+            if case.outstanding(tender_id):  # they named a refund that gave back less
+                await self._reverse(tender_id)
 
     async def _ask_about_dispute(self, tender_id: str, owed: Money) -> None:
         """The bank may pay the customer itself: another way besides would pay twice, so none is offered."""

@@ -84,9 +84,10 @@ async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTe
 
 
 async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    """A refund that had settled has failed or was canceled since."""
-    settled = await _posted(session, _settlement_key(cancellation_id, tender))
-    key = f"failed/{tender.kind.value}/{tender.reference}"
+    """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund."""
+    settlement = _settlement_key(cancellation_id, tender)
+    settled = await _posted(session, settlement)
+    key = f"failed/{tender.kind.value}/{tender.reference}" if tender.by_hand is None else f"failed/{settlement}"
     if settled and not await _posted(session, key):
         amount = Money(amount=sum(part.amount for part in settled), currency=settled[0].currency)
         await _take_back(session, cancellation_id, tender.reference, amount, key=key, to=settled[0].credit_account)
@@ -111,7 +112,7 @@ async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
     """What the customer has got although everything was undone. Refunds of others are none of ours, unless a person has
     collected them."""
     for reversal in case.reversals:
-        counted = [refund for refund in reversal.refunds if refund.key or reversal.collected]
+        counted = [r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected]
         for tender in CreditedTender.of(reversal, counted):
             if tender.failed:
                 await take_settlement_back(session, case.cancellation_id, tender)

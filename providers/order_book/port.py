@@ -87,7 +87,7 @@ class Notice(NewNotice):
 class CreditedTender(Value):
     """What one tender got back, for the books. `reference` is the provider's refund, or a person's own. `failed`: a refund
     that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit. `by_hand`: a person
-    gave it, and this is the number of the fact that says so."""
+    gave it, and this is the number of the fact that says so; with `failed`, by a refund that is counted itself."""
 
     tender_id: str
     kind: TenderKind
@@ -121,8 +121,9 @@ class CreditedTender(Value):
                 reference=hand.reference,
                 settled=True,
                 by_hand=hand.fact,
+                failed=hand in reversal.named,
             )
-            for hand in reversal.by_hand
+            for hand in (*reversal.named, *reversal.by_hand)
             if hand.amount
         ]
         return (*(p for p in parts if p.failed), *by_hand, *(p for p in parts if not p.failed))

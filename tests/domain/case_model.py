@@ -47,7 +47,7 @@ class Purse:
     due: int
     released: int = 0
     covered: int = 0
-    by_hand: int = 0
+    hands: list[tuple[str, int]] = field(default_factory=list)
     waived: int = 0
     paid_back: int = 0
     left: int = 0
@@ -59,6 +59,10 @@ class Purse:
 
     def sum_of(self, *statuses: RefundStatus) -> int:
         return sum(amount for amount, status in self.refunds.values() if status in statuses)
+
+    @property
+    def by_hand(self) -> int:
+        return sum(amount for _, amount in self.hands)
 
     @property
     def pending(self) -> int:
@@ -227,6 +231,7 @@ class Model:
             self.forget(target, str(key))
         self.ask_anew(target, REVERSE if status.has_failed else StepName.CHECK_REFUND)
         purse.refunds[reference] = (amount, status)
+        purse.hands = [hand for hand in purse.hands if hand[0] != reference]  # a person has named this refund
         if status.has_failed:
             purse.failed, purse.chosen = reference, None
 
@@ -295,8 +300,8 @@ class Model:
                 self.approved_by = said.by
             case ApprovalRefused() | WithdrawalAsked() | RollBackOrdered():
                 self.cause = True
-            case SettledByHand(step=step, target=target):
-                self._settle(step, target, amount or 0)
+            case SettledByHand(step=step, target=target, reference=reference):
+                self._settle(step, target, reference, amount or 0)
             case NothingDue(step=step, target=target):
                 self._give_up(step, target)
             case Chosen(target=target, method=method):
@@ -309,12 +314,14 @@ class Model:
                     purse_.chosen = None if step is REVERSE else purse_.chosen
         self.said.append(said)
 
-    def _settle(self, step: StepName, target: str, amount: int) -> None:
+    def _settle(self, step: StepName, target: str, reference: str, amount: int) -> None:
         if step is STOP:
             delivered = target in self.by_hand and self.stops[target] is StopStatus.MOVING
             self.stop(target, StopStatus.COMING_BACK if self.past or delivered else StopStatus.STOPPED, True)
         elif step in MONEY:
-            self.purses[target].by_hand += amount
+            refund = self.purses[target].refunds.get(reference)
+            if refund is None or refund[1].has_failed:
+                self.purses[target].hands.append((reference, amount))
             self.purses[target].failed = None
         else:
             self.purses[target].paid_back += amount

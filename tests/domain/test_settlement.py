@@ -73,10 +73,22 @@ def test_what_others_refunded_for_something_else_is_not_this_cancellations() -> 
 
 
 def test_a_refund_that_a_person_names_as_their_proof_came_once() -> None:
-    """I11: they paid by that very refund."""
-    gateway = gateway_with(5_000)
-    assert found(gateway, WHOLE, by_hand(5_000, "re-1")) == []
-    assert found_after_end(gateway, WHOLE, by_hand(5_000, "re-1")) == []
+    """I11: they paid by that very refund, and how much it gave back is the gateway's word."""
+    for amount, owed in ((5_000, 0), (2_000, 3_000)):
+        gateway = gateway_with(amount)
+        assert found(gateway, WHOLE, by_hand(5_000, "re-1")) == ["re-1"]
+        assert found_after_end(gateway, WHOLE, by_hand(5_000, "re-1")) == ["re-1"]
+        now = case_of(WHOLE, by_hand(5_000, "re-1"), refund_seen(amount, SUCCEEDED)).reversal("T1")
+        assert (now.outstanding, now.overpaid, now.by_hand) == (usd(owed), usd(0), ())
+
+
+def test_who_names_a_refund_that_had_failed_has_paid_another_way() -> None:
+    """I10: they know that it has failed, so the number is their note only."""
+    failed = refund_seen(5_000, RefundStatus.FAILED)
+    paid = case_of(WHOLE, failed, by_hand(5_000, "re-1")).reversal("T1")
+    assert (paid.outstanding, paid.given_by_hand) == (usd(0), usd(5_000))
+    unheard = case_of(WHOLE, by_hand(5_000, "re-1"), failed).reversal("T1")
+    assert (unheard.outstanding, unheard.given_by_hand) == (usd(5_000), usd(0))
 
 
 def test_what_came_twice_and_was_collected_is_not_found_a_second_time() -> None:

@@ -3,8 +3,6 @@ and whether it arrives."""
 
 from datetime import timedelta
 
-import pytest
-
 from domain.money import money
 from domain.outcome import State
 from domain.step import StepName
@@ -32,7 +30,6 @@ def refused() -> SampleOrder:
     return two_lines(card("100.00 USD", fault="refund.create:refuse"))
 
 
-@pytest.mark.xfail(strict=True, reason="nothing was refunded for the rest: 64.00 of 100.00 went back")
 async def test_the_rest_is_refunded_after_a_refund_that_was_named(system: System) -> None:
     """I1, I11: it is the first cancellation's, and lowers what the gateway has left once."""
     sample = refused()
@@ -44,7 +41,6 @@ async def test_the_rest_is_refunded_after_a_refund_that_was_named(system: System
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="nothing more was refunded: 64.00 of 100.00 went back")
 async def test_the_rest_is_refunded_after_a_named_refund_was_left_to_the_customer(system: System) -> None:
     """I1, I11: the first cancellation is rolled back, and the customer keeps its 64.00. Then all of it is cancelled."""
     sample = refused()
@@ -63,7 +59,6 @@ async def test_the_rest_is_refunded_after_a_named_refund_was_left_to_the_custome
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the customer had nothing, and nobody was asked")
 async def test_a_named_refund_that_fails_after_the_end_is_given_again(system: System) -> None:
     """I1: the gateway took it, and the bank sent it back."""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -84,7 +79,6 @@ async def test_a_named_refund_that_fails_after_the_end_is_given_again(system: Sy
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the customer had 24.00 of 64.00, and nobody was asked")
 async def test_what_a_named_refund_leaves_is_still_owed(system: System) -> None:
     """I1: the gateway's count says how much was refunded, and the books say the same."""
     sample = captured(fault="refund.create:refuse", parcels=())
@@ -99,7 +93,6 @@ async def test_what_a_named_refund_leaves_is_still_owed(system: System) -> None:
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="16.00 more than was due, and nobody was told")
 async def test_what_a_named_refund_gave_beyond_what_is_due_is_collected(system: System) -> None:
     """I11: 80.00 were refunded for goods of 64.00."""
     sample = refused()
@@ -114,7 +107,6 @@ async def test_what_a_named_refund_gave_beyond_what_is_due_is_collected(system: 
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 were to be collected that came once")
 async def test_our_own_refund_that_was_named_while_it_was_unknown_came_once(system: System) -> None:
     """I11: its answer was lost; a person finds it in the gateway's dashboard and says so."""
     sample = answer_lost()
@@ -127,7 +119,6 @@ async def test_our_own_refund_that_was_named_while_it_was_unknown_came_once(syst
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 were to be collected that came once")
 async def test_our_own_refund_that_was_named_while_it_was_pending_came_once(system: System) -> None:
     """I11"""
     sample = under_way()
