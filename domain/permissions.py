@@ -192,7 +192,7 @@ def _check_goes_on(case: Case, step: StepName, order_id: str) -> None:
 def _check_approval(case: Case, actor: Actor, order_id: str, verb: str) -> None:
     _check_staff(case, actor, order_id, verb)
     _check_not_rolling_back(case, order_id)
-    if case.decision is None or case.decision.gate is Gate.NONE:
+    if case.decision is None or case.decision.gate is Gate.NONE or case.past_pivot:
         raise NotPossible(no_approval_due(order_id))
     if case.approved:
         raise NotPossible(

@@ -266,7 +266,7 @@ class Model:
         staff = by is not None and by.kind in STAFF
         match said:
             case Approved() | ApprovalRefused():
-                waits = self.needs_approval and not self.approved_by and not self.cause
+                waits = self.needs_approval and not self.approved_by and not self.cause and not past
                 somebody_else = all(actor.id != said.by.id for actor in self.asked)
                 return staff and waits and (somebody_else or isinstance(said, ApprovalRefused))
             case WithdrawalAsked():
