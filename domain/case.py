@@ -75,8 +75,10 @@ class Case:
             self._entries.append(entry)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """The books know better than this run: from here on it goes by what they say."""
-        self._entries, self._seen = [], set()
+        """The books know better than this run: from here on it goes by what they say. It keeps what it was asked, which books
+        that were restored from a backup may not know."""
+        asked = [Entry(seq=0, at=e.at, fact=e.fact) for e in self._entries if isinstance(e.fact, Requested)]
+        self._entries, self._seen = asked[:1], set()
         self.add(*entries)
 
     def add_unrecorded(self, fact: Requested | Decided | RollBackOrdered | Ended, at: datetime) -> None:

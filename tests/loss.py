@@ -1,10 +1,14 @@
 """How a run is lost: what people, time and the engine do to it from outside."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
@@ -42,6 +46,21 @@ async def reset(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
         )
     )
     return answer.run_id
+
+
+def copy_books(engine: AsyncEngine, to: Path) -> None:
+    """Make a backup of a SQLite database."""
+    _copy(str(engine.url.database), str(to))
+
+
+def restore_books(engine: AsyncEngine, backup: Path) -> None:
+    """The books are again what they were: they know nothing of what has happened since."""
+    _copy(str(backup), str(engine.url.database))
+
+
+def _copy(source: str, target: str) -> None:
+    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
+        read.backup(written)
 
 
 async def delete(client: Client, handle: WorkflowHandle[Any, Any]) -> None:

@@ -29,7 +29,7 @@ from domain.outcome import GoodsStatus, Outcome
 from domain.payment import RefundStatus
 from domain.request import ReasonCode
 from domain.shipment import StopStatus
-from domain.standing import goods_of
+from domain.standing import goods_of, step_table
 from domain.step import UNDOING, StepName
 from domain.terms import RefundMethod
 from tests.domain.build import NOW, request
@@ -98,6 +98,15 @@ def test_what_the_books_know_replaces_what_the_run_knew() -> None:
     assert case.past_pivot
     case.replace(opened(PLAN).entries)
     assert not case.past_pivot
+
+
+def test_a_run_of_which_the_books_know_nothing_still_knows_what_it_was_asked() -> None:
+    """They were restored from a backup: the order is verified anew, and may be unknown."""
+    case = opened(PLAN)
+    case.replace(())
+    case.add_unrecorded(decided(None), NOW)
+    assert [row.step for row in step_table(case)] == [StepName.VERIFY_ORDER]
+    assert case.last_seq == 0
 
 
 def test_what_is_said_counts_before_it_is_kept_and_only_there() -> None:

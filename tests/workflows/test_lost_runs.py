@@ -4,6 +4,7 @@ Nothing happens twice, nothing is rolled back after the pivot, and the second pe
 """
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, parcel, request
-from tests.loss import LONGEST, Loss
+from tests.loss import LONGEST, Loss, copy_books, restore_books
 from tests.system import AGENT, SUPERVISOR, Handle, System, customer_of, resolve
 from tests.workflows.samples import captured
 
@@ -367,3 +368,24 @@ async def test_who_joined_the_request_does_not_approve_it(system: System, *, los
         await system.lose(handle)
         _, handle = await system.submit(request(sample))
     await requester_stays_first(system, sample, handle)
+
+
+# What the books forgot
+
+
+async def test_a_run_whose_books_were_restored_from_a_backup_verifies_the_order_anew(
+    system: System, tmp_path: Path
+) -> None:
+    """Rule 11: the books are the truth. They know nothing of the run that waits, which begins again with what it was asked."""
+    sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
+    await system.shop.place(sample)
+    backup = tmp_path / "backup.db"
+    copy_books(system.engine, backup)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    restore_books(system.engine, backup)
+    await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
+    await system.wake(handle)
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await system.refunds(sample.order_id) == [PRICE]
+    await assert_cancelled(system, sample)
