@@ -13,10 +13,11 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
+from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
 from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
-from domain.reversal import KEPT_HERE, ByHandAlone, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
+from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import refunds_found
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
@@ -285,7 +286,7 @@ class PaymentActivities:
         if not unknown:
             return ()
         await attempt.wait_for_quiet(unknown)
-        if planned.tender.kind is not TenderKind.MARKETPLACE or planned.earlier is None:
+        if planned.tender.kind is not TenderKind.MARKETPLACE:
             return ()
         return tuple(refund for refund in payment.refunds if refund.reference not in planned.earlier)
 

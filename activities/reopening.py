@@ -2,6 +2,7 @@
 
 from activities.tenders import Payments, dispute_news, refund_news
 from domain.case import Case
+from domain.earlier import EarlierReversal
 from domain.facts import Entry, Fact, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
@@ -33,8 +34,11 @@ class Reopening:
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            look = refunds_found_after_end if carried_out else known_refunds
-            found = look(reversal, payment, key)
+            found = (
+                refunds_found_after_end(reversal, payment, key, _besides(ended, order, reversal))
+                if carried_out
+                else known_refunds(reversal, payment, key)
+            )
             facts += [*refund_news(reversal, found), *dispute_news(reversal, payment)]
             failed += _failed(reversal, payment)
             counted = {refund.reference for refund in (*reversal.refunds, *found)}
@@ -65,6 +69,12 @@ class Reopening:
             if moves_again(stop, await self._labels.track(shipment.label_reference)):
                 found.append(StopSeen(stop=stop.model_copy(update={"status": StopStatus.MOVING})))
         return found
+
+
+def _besides(ended: Case, order: Order, reversal: Reversal) -> tuple[EarlierReversal, ...]:
+    """What the order's other cancellations did to the same payment."""
+    tenders = (tender for tender in order.tenders if tender.reference == reversal.planned.tender.reference)
+    return tuple(other for tender in tenders for other in tender.reversals_besides(ended.cancellation_id))
 
 
 def _failure_notice(case: Case) -> NewNotice:

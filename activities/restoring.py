@@ -68,10 +68,9 @@ class Restoring:
 
     async def _check_sale(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
         sale = await self._payments.read(attempt.step_input.order_id, planned.tender)
-        if planned.earlier is not None:
-            reversal = attempt.case.reversal(attempt.step_input.target)
-            made = [refund for refund in sale.refunds if refund.reference not in planned.earlier]
-            await attempt.write(*refund_news(reversal, made))
+        reversal = attempt.case.reversal(attempt.step_input.target)
+        made = [refund for refund in sale.refunds if refund.reference not in planned.earlier]
+        await attempt.write(*refund_news(reversal, made))
         if sale.refundable >= planned.counted:
             return []
         return [

@@ -75,8 +75,8 @@ class Case:
             self._entries.append(entry)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """The books know better than this run: from here on it goes by what they say. It keeps what it was asked, which books
-        that were restored from a backup may not know."""
+        """The books know better than this run: from here on it goes by what they say. It keeps what it was asked,
+        which books that were restored from a backup may not know."""
         asked = [Entry(seq=0, at=e.at, fact=e.fact) for e in self._entries if isinstance(e.fact, Requested)]
         self._entries, self._seen = asked[:1], set()
         self.add(*entries)
@@ -344,7 +344,7 @@ class Case:
         reopened = self._last(Reopened)
         if found is None or reopened is None or not reopened.others:
             return found
-        return found.model_copy(update={"earlier": (*(found.earlier or ()), *reopened.others)})
+        return found.model_copy(update={"earlier": (*found.earlier, *reopened.others)})
 
     def reversal(self, tender_id: str) -> Reversal:
         """What has come back to one tender so far."""

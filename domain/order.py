@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from domain.base import Value
+from domain.earlier import EarlierReversal
 from domain.money import CurrencyCode, Money
-from domain.payment import Payment
 from domain.shipment import Shipment
 
 
@@ -40,26 +40,6 @@ class TenderKind(StrEnum):
     MARKETPLACE = "marketplace"
 
 
-class EarlierReversal(Value):
-    """What an earlier cancellation did to a tender. `released` is the part of a reservation that it gave up and that will
-    not be captured: the gateway may still reserve it. `due` is its part of what was captured: by `refunds` of the tender's
-    provider, and beyond them another way, or later, or not at all, because a person declared it not due. `paid_back` is what
-    the customer has paid back of these refunds, which the provider does not have."""
-
-    released: Money
-    due: Money
-    refunds: tuple[str, ...] = ()
-    paid_back: Money | None = None
-
-    def beyond_refunds(self, payment: Payment) -> Money:
-        """What of its part its provider has not given back. It is not the next cancellation's to give back. A refund may
-        have failed since the books heard of it last, so the provider's word counts. Below zero: what its provider has given
-        beyond it and the customer has paid back, which is the next cancellation's to give back."""
-        holds = (r.amount for r in payment.refunds if r.reference in self.refunds and not r.status.has_failed)
-        beyond = self.due - Money.total(holds, self.due.currency)
-        return max(beyond, -(self.paid_back or Money.zero(self.due.currency)))
-
-
 class Tender(Value):
     """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the
     account in the order book for a gift card or store credit, the sale's number at the marketplace. `earlier_reversals`
@@ -70,6 +50,10 @@ class Tender(Value):
     amount: Money
     reference: str
     earlier_reversals: tuple[EarlierReversal, ...] = ()
+
+    def reversals_besides(self, cancellation_id: str) -> tuple[EarlierReversal, ...]:
+        """What the order's other cancellations did to it."""
+        return tuple(earlier for earlier in self.earlier_reversals if earlier.cancellation_id != cancellation_id)
 
 
 class OrderLine(Value):

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from domain.base import Value
 from domain.clocks import RefundDue
+from domain.earlier import left_to_earlier
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
@@ -25,7 +26,7 @@ class PlannedLine(Value):
     quantity: int
     amount: Money
     tax: Money
-    shipping: Money | None = None
+    shipping: Money
     shipment_id: str | None = None
     cancelled_before: int = 0
 
@@ -38,31 +39,29 @@ class PlannedShipment(Value):
 
 class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
-    `capturable` are the bounds of the two: what the gateway had at planning time, less what is not this cancellation's to
-    give back. `captured` and `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by
-    their references: whoever makes another one meanwhile gives back what is planned here. `paid_back` is what the customer
-    has paid back of refunds of earlier cancellations: it is refundable, and the gateway does not have it."""
+    `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
+    `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
+    makes another one meanwhile gives back what is planned here. `paid_back` is what the customer has paid back of refunds of
+    earlier cancellations: it is refundable, and the gateway does not have it."""
 
     tender: Tender
     refund: Money
     release: Money
     refundable: Money
     capturable: Money
-    earlier: tuple[str, ...] | None = None
-    captured: Money | None = None
-    refunded: Money | None = None
+    captured: Money
+    refunded: Money
+    earlier: tuple[str, ...] = ()
     paid_back: Money | None = None
 
     @property
     def counted(self) -> Money:
         """What the gateway itself counted as refundable."""
-        if self.captured is None or self.refunded is None:  # a plan of before they were kept
-            return self.refundable
         return self.captured - self.refunded
 
     def captured_since(self, payment: Payment) -> Money:
         """What was captured since the plan was made."""
-        return payment.captured - (self.counted if self.captured is None else self.captured)
+        return payment.captured - self.captured
 
 
 class LeftOutReason(StrEnum):
@@ -124,11 +123,6 @@ class Plan(Value):
         refunded then."""
         return self.refund + self.release
 
-    def _shipping_of(self, line: PlannedLine, goods: Money) -> Money:
-        if line.shipping is None and goods:  # a plan of before the parts were kept
-            return self.shipping.share(line.amount.amount, goods.amount)
-        return line.shipping or Money.zero(self.currency)
-
     def without(self, declined: frozenset[str]) -> "Plan":
         """The plan for what is left when these shipments were not stopped: their lines leave the cancellation and become a
         return offer, and so does their part of the shipping charge."""
@@ -136,8 +130,7 @@ class Plan(Value):
             return self
         lines = tuple(line for line in self.lines if line.shipment_id not in declined)
         kept = Money.total((line.amount for line in lines), self.currency)
-        goods = Money.total((line.amount for line in self.lines), self.currency)
-        shipping = Money.total((self._shipping_of(line, goods) for line in lines), self.currency)
+        shipping = Money.total((line.shipping for line in lines), self.currency)
         used = {planned.shipment.shipment_id for planned in self.shipments if planned.shipment.gift_card}
         left_out = tuple(
             LeftOut(
@@ -321,6 +314,7 @@ class _Units:
                 quantity=quantity,
                 amount=before.value_of(quantity),
                 tax=before.tax_of(quantity),
+                shipping=Money.zero(before.total.currency),
                 shipment_id=shipment_id,
                 cancelled_before=self._lines[line_id].cancelled,
             )
@@ -362,13 +356,15 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
 
 
 def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
-    """The tender with the gateway's count and the bounds. The gateway still counts what earlier cancellations give back
-    another way, as refundable, or as reserved where it was settled before it was captured."""
+    """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
+    refundable, or as reserved where it was settled before it was captured."""
     zero = Money.zero(payment.captured.currency)
     captured = payment.captured + (payment.capturing or zero)
     left = captured - payment.refunded
-    kept = Money.total((reversal.beyond_refunds(payment) for reversal in tender.earlier_reversals), zero.currency)
-    released = Money.total((reversal.released for reversal in tender.earlier_reversals), zero.currency)
+    earlier = tender.earlier_reversals
+    kept = left_to_earlier(earlier, payment)
+    released = Money.total((e.released for e in earlier), zero.currency)
+    paid_back = Money.total((e.paid_back for e in earlier if e.paid_back), zero.currency)
     return PlannedTender(
         tender=tender,
         refund=zero,
@@ -378,7 +374,7 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
-        paid_back=Money.total((e.paid_back for e in tender.earlier_reversals if e.paid_back), zero.currency) or None,
+        paid_back=paid_back or None,
     )
 
 

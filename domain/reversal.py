@@ -1,13 +1,9 @@
-"""The reversal of one tender: what has come back to the customer so far, and what is to be done next about it.
-
-Deciding is apart from doing: `next_reversal` is a pure function of the plan, the provider's own count and the books' facts.
-The activity asks it, acts once, notes what came of it, and asks again.
-"""
+"""The reversal of one tender: what has come back to the customer so far. What is done next: domain/next_reversal.py."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from domain.base import Value
+from domain.earlier import EarlierReversal
 from domain.facts import (
     DisputeSeen,
     Entry,
@@ -18,7 +14,7 @@ from domain.facts import (
 )
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.order import EarlierReversal, TenderKind
+from domain.order import TenderKind
 from domain.payment import ChargeBack, Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
 from domain.step import MONEY_STEPS, StepName
@@ -153,9 +149,10 @@ class Reversal(Value):
     @property
     def given_by_bank(self) -> Money:
         """What the bank has given back of this plan, besides what a person has declared not due or settled with the
-        dispute's number."""
+        dispute's number. What stays in the order is given back first: the customer disputes what they have not got back."""
         named = {hand.reference for hand in self.by_hand}
         back = self._total(*(back.amount for back in self.charge_backs if back.reference not in named))
+        back -= max(self.planned.refundable - self.planned.refund, self._total())
         return max(min(back, self.planned_total) - self.waived, self._total())
 
     def with_refunds(self, payment: Payment, counted: Sequence[Refund]) -> "Reversal":
@@ -210,17 +207,29 @@ class Reversal(Value):
         paid_back = self._paid_back_of_ours + (self.planned.paid_back or self._total())
         return max(paid_back - self.elsewhere - self.waived, self._total())
 
-    def as_earlier(self, *, undone: bool) -> EarlierReversal:
-        """What it means to the next cancellation of the order. `undone`: its own was rolled back."""
-        paid_back = self._paid_back_of_refunds or None
+    def as_earlier(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
+        """What it means to another cancellation of the order. `undone`: its own was rolled back."""
+        zero, paid_back = self._total(), self._paid_back_of_refunds or None
         references = tuple(refund.reference for refund in self.refunds if not self._went_elsewhere(refund))
         if undone:
-            back = {"paid_back": paid_back, "refunds": references} if paid_back else {}
-            return EarlierReversal(released=self._total(), due=self.kept_elsewhere).model_copy(update=back)
+            return EarlierReversal(
+                cancellation_id=cancellation_id,
+                released=zero,
+                due=self.kept_elsewhere,
+                of_provider=zero,
+                another_way=self.kept_elsewhere,
+                refunds=references if paid_back else (),
+                paid_back=paid_back,
+            )
+        due = max(self.planned_total - self.released - self.covered, zero)
         return EarlierReversal(
+            cancellation_id=cancellation_id,
             released=self.released,
-            due=max(self.planned_total - self.released - self.covered, self._total()),
+            due=due,
+            of_provider=max(due - self.elsewhere - self.waived, zero),
+            another_way=self.elsewhere - self.collected,
             refunds=references,
+            before=self.planned.earlier,
             paid_back=paid_back,
         )
 
@@ -264,166 +273,3 @@ def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:
     if step in MONEY_STEPS:
         return reversal.model_copy(update={"by_hand": (*reversal.by_hand, hand)})
     return reversal.model_copy(update={"paid_back": reversal.paid_back + hand.amount})
-
-
-@dataclass(frozen=True)
-class Void:
-    """Release what the authorisation reserves."""
-
-    amount: Money
-
-
-@dataclass(frozen=True)
-class MakeRefund:
-    """`released` and `found` are what has come back already, whatever becomes of this refund."""
-
-    amount: Money
-    released: Money
-    found: tuple[Refund, ...]
-
-
-@dataclass(frozen=True)
-class NotYet:
-    """Nothing can be done at this moment; the provider is in the middle of something."""
-
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Disputed:
-    """The bank has taken the money back, or may: to refund as well could pay twice. A person decides."""
-
-    amount: Money
-    released: Money
-    found: tuple[Refund, ...]
-
-
-@dataclass(frozen=True)
-class ByHandAlone:
-    """The gateway does not have it: the customer had paid back what it has given. A person gives it back."""
-
-    amount: Money
-    released: Money
-    found: tuple[Refund, ...]
-
-
-@dataclass(frozen=True)
-class Settled:
-    """Nothing is left to do. `refunds` are those that count, ours and others'; `covered` was given back before by others."""
-
-    released: Money
-    covered: Money
-    refunds: tuple[Refund, ...]
-
-
-NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
-
-
-def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
-    """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
-
-    `key` is the effect's, a refund or store credit in its place: what was made under it counts, and so does every refund of
-    ours, by an earlier attempt or a run that was lost.
-    """
-    planned = reversal.planned
-    released = _released(reversal, payment)
-    if isinstance(released, Void):
-        return released
-    if payment.capturing:
-        return NotYet(
-            f"The gateway is still taking {payment.capturing} of tender {planned.tender.tender_id}; it is refunded "
-            "once taken."
-        )
-    counted = _counted(reversal, payment, key)
-    now = reversal.with_refunds(payment, counted).model_copy(update={"released": released})
-    owed = now.outstanding
-    zero = owed - owed
-    theirs = made_by_others(now, payment, owed)
-    owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
-    amount = min(owed, payment.refundable)
-    mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
-    if amount.amount <= 0 or mine is not None:
-        # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
-        failed = _failed_since(planned, payment, mine) if mine is not None else ()
-        covered = zero if mine in failed else owed - amount if failed else owed
-        by_hand = min(covered, now.payable_by_hand_alone)
-        if by_hand and not failed:
-            decided_by_person = Disputed if payment.disputed else ByHandAlone
-            return decided_by_person(amount=by_hand, released=released, found=(*theirs, *counted))
-        return Settled(released=released, covered=covered - by_hand, refunds=(*theirs, *counted, *failed))
-    action = Disputed if payment.disputed else MakeRefund
-    return action(amount=amount, released=released, found=(*theirs, *counted))
-
-
-def _released(reversal: Reversal, payment: Payment) -> Money | Void:
-    """What is released of the reservation, where the plan wants any of it released.
-
-    A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
-    reserved any more nor captured since was released with that capture.
-    """
-    planned = reversal.planned
-    zero = Money.zero(planned.release.currency)
-    if not planned.release:
-        return zero
-    captured_since = max(planned.captured_since(payment), zero)
-    if planned.release < planned.capturable:
-        return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
-    if payment.capturable:
-        return Void(payment.capturable)
-    # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
-    return planned.release - min(planned.release, captured_since)
-
-
-def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
-    """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
-    references = reversal.references
-    return tuple(
-        refund
-        for refund in payment.refunds
-        if not refund.status.has_failed and (refund.reference in references or is_ours(refund, key))
-    )
-
-
-def is_ours(refund: Refund, key: EffectKey) -> bool:
-    """Whether a refund at the gateway was made for the cancellation and the tender of `key`, under whatever number."""
-    made_under = EffectKey.read(refund.key)
-    return made_under is not None and made_under.is_same_step(
-        EffectKey(key.cancellation_id, StepName.REVERSE_PAYMENT, key.target)
-    )
-
-
-def _failed_since(planned: PlannedTender, payment: Payment, mine: Refund) -> tuple[Refund, ...]:
-    """The refund of this key, where it failed; where it holds, those of others that were to give back what is owed."""
-    if mine.status.has_failed:
-        return (mine,)
-    earlier = planned.earlier or ()
-    others = (refund for refund in payment.refunds if refund.key is None and refund.reference not in earlier)
-    return tuple(refund for refund in others if refund.status.has_failed)
-
-
-def made_by_others(reversal: Reversal, payment: Payment, owed: Money) -> tuple[Refund, ...]:
-    """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
-    planned here, and are credited under their own references. One that comes to more than is owed covers it where no smaller
-    ones do: a person hears of the excess."""
-    zero = owed - owed
-    earlier = reversal.planned.earlier
-    known = reversal.references
-    theirs = [
-        refund
-        for refund in payment.refunds
-        if earlier is not None
-        and refund.reference not in earlier
-        and refund.key is None
-        and refund.reference not in known
-        and not refund.status.has_failed
-    ]
-    found: list[Refund] = []
-    for refund in theirs:
-        if refund.amount <= owed:
-            found.append(refund)
-            owed -= refund.amount
-    for refund in theirs:
-        if refund not in found and owed > zero:
-            found.append(refund)
-            owed -= refund.amount
-    return tuple(found)

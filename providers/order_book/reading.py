@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from domain.case import Case
+from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
 from domain.facts import Entry
 from domain.money import Money
-from domain.order import EarlierReversal, Order, OrderFlag, OrderLine, Tender
+from domain.order import Order, OrderFlag, OrderLine, Tender
 from domain.shipment import Shipment, ShipmentLine
 from providers.order_book.tables import CancellationRow, FactRow, OrderRow, ShipmentRow, TenderRow
 
@@ -66,7 +67,7 @@ async def earlier_cases(session: AsyncSession, order_id: str) -> list[Case]:
 def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierReversal, ...]:
     """What they did to the payment that the tender has now: what was reserved anew by a roll-back is as much as was left."""
     found = (
-        reversal.as_earlier(undone=not case.ever_closed)
+        reversal.as_earlier(case.cancellation_id, undone=not case.ever_closed)
         for case in cases
         for reversal in case.reversals
         if reversal.tender_id == tender.tender_id and reversal.planned.tender.reference == tender.reference

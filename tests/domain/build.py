@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from domain.earlier import EarlierReversal
 from domain.money import Money, money
 from domain.order import Order, OrderFlag, OrderLine, OrderState, SaleCondition, Tender, TenderKind
 from domain.payment import DisputeState, Payment
@@ -26,6 +27,29 @@ def line(line_id: str, quantity: int, total: str, *, cancelled: int = 0, tax: st
 
 def sold(sold_line: OrderLine, condition: SaleCondition) -> OrderLine:
     return sold_line.model_copy(update={"condition": condition})
+
+
+def earlier_reversal(
+    due: str,
+    *refunds: str,
+    released: str = "0.00 USD",
+    of_provider: str | None = None,
+    another_way: str = "0.00 USD",
+    paid_back: str | None = None,
+    before: tuple[str, ...] = (),
+    cancellation_id: str = "can-earlier",
+) -> EarlierReversal:
+    """By the tender's own provider, as far as nothing else is said."""
+    return EarlierReversal(
+        cancellation_id=cancellation_id,
+        released=money(released),
+        due=money(due),
+        of_provider=money(of_provider or due),
+        another_way=money(another_way),
+        refunds=refunds,
+        before=before,
+        paid_back=money(paid_back) if paid_back else None,
+    )
 
 
 def order(

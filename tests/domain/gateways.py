@@ -6,8 +6,8 @@ from domain.case import Case
 from domain.facts import EffectEnded, EffectNoted, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
+from domain.next_reversal import Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.payment import DisputeState, Payment, Refund, RefundStatus
-from domain.reversal import Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.settlement import refunds_found
 from domain.step import StepName
 from tests.domain.cases import entries, usd

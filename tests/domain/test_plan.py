@@ -1,13 +1,13 @@
 import pytest
 
 from domain.money import money
-from domain.order import EarlierReversal, Order, Tender, TenderKind
+from domain.order import Order, Tender, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import LeftOutReason, NotCancellable, Plan, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, StopAction, Tracking
 from domain.terms import Terms
-from tests.domain.build import line, order, parcel, payment, request, tender, tracked
+from tests.domain.build import earlier_reversal, line, order, parcel, payment, request, tender, tracked
 
 
 def plan_of(of: Order, *scope: LineScope, paid: dict[str, Payment], where: dict[str, Tracking] | None = None) -> Plan:
@@ -41,7 +41,7 @@ def test_what_was_refunded_earlier_is_not_refunded_again() -> None:
 
 def after(due: str, *references: str, released: str = "0.00 USD") -> tuple[Tender, ...]:
     """A card of which an earlier cancellation gives back `due`, by these refunds."""
-    reversal = EarlierReversal(released=money(released), due=money(due), refunds=references)
+    reversal = earlier_reversal(due, *references, released=released)
     return (tender("T1").model_copy(update={"earlier_reversals": (reversal,)}),)
 
 
@@ -84,9 +84,7 @@ def test_what_was_paid_back_of_an_earlier_refund_is_given_back_by_the_next(
     refund = Refund(reference="re-1", amount=money(made), status=status)
     counted = None if status.has_failed else made
     paid = payment("100.00 USD", refunded=counted).model_copy(update={"refunds": (refund,)})
-    reversal = EarlierReversal(
-        released=money("0.00 USD"), due=money(due), refunds=("re-1",), paid_back=money(paid_back)
-    )
+    reversal = earlier_reversal(due, "re-1", paid_back=paid_back)
     of = order(
         line("L1", 1, "100.00 USD"),
         tenders=(tender("T1").model_copy(update={"earlier_reversals": (reversal,)}),),

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from domain.facts import DisputeSeen, NothingDue, SettledByHand
 from domain.keys import EffectKey
-from domain.order import EarlierReversal, TenderKind
+from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
+from domain.order import TenderKind
 from domain.payment import ChargeBack, DisputeState, RefundStatus
 from domain.plan import Plan, PlannedTender, make_plan
-from domain.reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Reversal, Settled, Void, next_reversal
+from domain.reversal import Reversal
 from domain.step import StepName
 from domain.terms import Terms
-from tests.domain.build import line, order, request
+from tests.domain.build import earlier_reversal, line, order, request
 from tests.domain.cases import CANCELLATION, CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
 from tests.domain.gateways import Books, Gateway, check, reverse
 
@@ -230,7 +231,8 @@ def test_what_came_twice_and_was_collected_is_left_to_the_next_cancellation_once
     collected = SettledByHand(step=StepName.CHECK_REFUND, target="T1", reference="C-1", by=CLERK, amount=usd(5_000))
     seen = refund_seen(5_000, RefundStatus.SUCCEEDED, key=KEY)
     reversal = opened(plan_of(planned_tender(refund=5_000)), by_hand, seen, collected).reversal("T1")
-    assert reversal.as_earlier(undone=False) == EarlierReversal(released=usd(0), due=usd(5_000), refunds=("re-1",))
+    seen_by_others = reversal.as_earlier("can-1", undone=False)
+    assert seen_by_others == earlier_reversal("50.00 USD", "re-1", of_provider="0.00 USD", cancellation_id="can-1")
 
 
 def test_what_was_paid_back_is_given_back_by_hand_where_the_gateway_does_not_have_it() -> None:
@@ -255,8 +257,8 @@ def test_what_others_had_given_before_is_none_of_its_part() -> None:
     books, gateway = books_of(planned_tender(refund=10_000)), Gateway(captured=10_000)
     gateway.refund(usd(4_000), EffectKey("can-other", KEY.step, "T1"), RefundStatus.SUCCEEDED)
     reverse(books, gateway)
-    earlier = books.case.reversal("T1").as_earlier(undone=False)
-    assert earlier == EarlierReversal(released=usd(0), due=usd(6_000), refunds=("re-2",))
+    earlier = books.case.reversal("T1").as_earlier("can-1", undone=False)
+    assert earlier == earlier_reversal("60.00 USD", "re-2", cancellation_id="can-1")
 
 
 def test_the_last_word_on_a_dispute_counts() -> None:
@@ -271,10 +273,10 @@ def charged_back(amount: int) -> DisputeSeen:
 
 
 def test_what_the_bank_gives_back_besides_our_refund_is_too_much() -> None:
-    """I11: of a dispute over the whole payment, what this plan gives back."""
+    """I11: of a dispute over the whole payment, what this plan gives back; the other 40.00 are those of goods that stay."""
     ours = refund_seen(5_000, RefundStatus.SUCCEEDED, key=KEY)
     plan = plan_of(part_of(9_000, refund=5_000))
-    for amount, overpaid in ((9_000, 5_000), (2_000, 2_000)):
+    for amount, overpaid in ((9_000, 5_000), (6_000, 2_000), (4_000, 0)):
         assert opened(plan, ours, charged_back(amount)).reversal("T1").overpaid == usd(overpaid)
     won = DisputeSeen(target="T1", disputed=False)
     assert opened(plan, ours, charged_back(9_000), won).reversal("T1").overpaid == usd(0)

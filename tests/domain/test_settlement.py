@@ -1,12 +1,14 @@
 """What a look at the refunds of a tender finds: others' refunds count where the customer would have something twice."""
 
 from domain.case import Case
+from domain.earlier import EarlierReversal
 from domain.facts import Fact, SettledByHand
 from domain.keys import EffectKey
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
 from domain.settlement import refunds_found, refunds_found_after_end
 from domain.step import StepName
+from tests.domain.build import earlier_reversal
 from tests.domain.cases import CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
 from tests.domain.gateways import Gateway
 
@@ -31,9 +33,11 @@ def found(gateway: Gateway, planned: PlannedTender, *facts: Fact) -> list[str]:
     return [refund.reference for refund in refunds_found(reversal, gateway.read(), KEY)]
 
 
-def found_after_end(gateway: Gateway, planned: PlannedTender, *facts: Fact) -> list[str]:
+def found_after_end(
+    gateway: Gateway, planned: PlannedTender, *facts: Fact, others: tuple[EarlierReversal, ...] = ()
+) -> list[str]:
     reversal = case_of(planned, *facts).reversal("T1")
-    return [refund.reference for refund in refunds_found_after_end(reversal, gateway.read(), KEY)]
+    return [refund.reference for refund in refunds_found_after_end(reversal, gateway.read(), KEY, others)]
 
 
 def case_of(planned: PlannedTender, *facts: Fact) -> Case:
@@ -117,3 +121,15 @@ def test_after_the_end_a_refund_of_others_makes_up_for_what_the_gateway_has_not_
     gateway.change("re-1", RefundStatus.FAILED)
     gateway.refund(usd(500), None, SUCCEEDED)
     assert found_after_end(gateway, PART, refund_seen(2_000, RefundStatus.FAILED, key=KEY)) == ["re-1"]
+
+
+def test_what_all_cancellations_gave_counts_and_what_another_one_counts_is_not_counted_again() -> None:
+    """I11: 20.00 of 50.00 by hand, and the other 30.00 as store credit of the next cancellation."""
+    gateway = gateway_with(1_000)
+    rest = earlier_reversal("30.00 USD", of_provider="0.00 USD", another_way="30.00 USD", cancellation_id="can-next")
+    assert found_after_end(gateway, PART, by_hand(2_000)) == []
+    assert found_after_end(gateway, PART, by_hand(2_000), others=(rest,)) == ["re-1"]
+    counts_it = rest.model_copy(update={"refunds": ("re-1",)})
+    assert found_after_end(gateway, PART, by_hand(2_000), others=(counts_it,)) == []
+    collected = rest.model_copy(update={"another_way": usd(2_000)})
+    assert found_after_end(gateway, PART, by_hand(2_000), others=(collected,)) == []

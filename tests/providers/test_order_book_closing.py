@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.case import Case
+from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
 from domain.facts import Ended, Fact, NothingDue, OrderClosed
 from domain.money import money
-from domain.order import EarlierReversal, OrderState
+from domain.order import OrderState
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
 from domain.permissions import NotTheHolder
@@ -21,6 +22,7 @@ from providers.order_book.columns import EffectKind
 from providers.order_book.port import NewNotice, NoticeKind
 from providers.register.sql import SqlRegister
 from sandbox import books
+from tests.domain.build import earlier_reversal
 from tests.providers.order_book_samples import (
     OTHER_RUN,
     RUN,
@@ -121,7 +123,14 @@ async def test_what_an_earlier_cancellation_did_to_a_tender_is_laid_over_the_ord
 
     assert before == ()
     assert await earlier(order_book) == (
-        EarlierReversal(released=money("30.00 USD"), due=money("70.00 USD"), refunds=("re_1",)),
+        earlier_reversal(
+            "70.00 USD",
+            "re_1",
+            released="30.00 USD",
+            of_provider="10.00 USD",
+            another_way="45.00 USD",
+            cancellation_id=opened.cancellation_id,
+        ),
     )
 
 
@@ -136,8 +145,9 @@ async def test_a_cancellation_that_was_rolled_back_leaves_what_the_customer_kept
 
     await release(order_book, register, opened)
 
-    left = (EarlierReversal(released=money("0.00 USD"), due=money(kept)),) if kept else ()
-    assert await earlier(order_book) == left
+    mine = opened.cancellation_id
+    left = [earlier_reversal(kept, of_provider="0.00 USD", another_way=kept, cancellation_id=mine)] if kept else []
+    assert [*await earlier(order_book)] == left
 
 
 async def test_a_cancellation_that_was_rolled_back_leaves_what_the_customer_paid_back(
@@ -150,8 +160,7 @@ async def test_a_cancellation_that_was_rolled_back_leaves_what_the_customer_paid
 
     await release(order_book, register, opened)
 
-    zero = money("0.00 USD")
-    left = EarlierReversal(released=zero, due=zero, refunds=("re_1",), paid_back=money("100.00 USD"))
+    left = earlier_reversal("0.00 USD", "re_1", paid_back="100.00 USD", cancellation_id=opened.cancellation_id)
     assert await earlier(order_book) == (left,)
 
 
@@ -169,7 +178,8 @@ async def test_what_was_done_to_a_payment_that_was_replaced_says_nothing_of_the_
     restore = rest.key(StepName.RESTORE_PAYMENT, "T-card")
     await order_book.replace_payment("O-1", "T-card", "pi_2", key=restore, run=RUN)
 
-    assert before == (EarlierReversal(released=money("100.00 USD"), due=money("0.00 USD")),)
+    released_before = earlier_reversal("0.00 USD", released="100.00 USD", cancellation_id=opened.cancellation_id)
+    assert before == (released_before,)
     assert await earlier(order_book) == ()
 
 

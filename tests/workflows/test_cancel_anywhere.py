@@ -37,6 +37,10 @@ from tests.system import SUPERVISOR, Handle, System, eventually
 from tests.workflows.samples import an_id
 from workflows.cancellation import CancellationWorkflow
 
+LAST_TASK = 6
+"""What the last task of a run adds to its history once it was held for the last time: an update that it accepts and answers,
+its completion, the end."""
+
 Hold = Callable[[int | None], Coroutine[Any, Any, None]]
 
 
@@ -188,10 +192,10 @@ async def test_a_cancel_request_at_any_event_leaves_nothing_half_done(bare_syste
     outcomes = []
     for index in range(1, length + 1):
         sample = sample_order(review=reject)
-        result, _, sent = await run_once(system, sample, cancel_at=index, reject=reject)
+        result, reached, sent = await run_once(system, sample, cancel_at=index, reject=reject)
         await assert_whole(system, sample, result, f"cancelled at event {index} of {length}")
+        assert sent or reached < index + LAST_TASK, f"not cancelled at event {index}, and it came to {reached}"
         outcomes.append((sent, result.outcome))
     assert outcomes[0] == (True, Outcome.ROLLED_BACK)
-    assert sum(sent for sent, _ in outcomes) > length * 0.8
     if not reject:
         assert (True, Outcome.CANCELLED) in outcomes, "a request after the pivot changes nothing"

@@ -172,7 +172,6 @@ async def test_a_lost_dispute_besides_a_settled_refund_is_seen(system: System) -
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="36.00 were to be collected: the customer had 64.00 and 36.00 of 100.00")
 async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_back(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -376,7 +376,7 @@ async def test_who_joined_the_request_does_not_approve_it(system: System, *, los
 async def test_a_run_whose_books_were_restored_from_a_backup_verifies_the_order_anew(
     system: System, tmp_path: Path
 ) -> None:
-    """Rule 11: the books are the truth. They know nothing of the run that waits, which begins again with what it was asked."""
+    """Rule 11: the books are the truth. They know nothing of the run that waits, which begins again."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
     await system.shop.place(sample)
     backup = tmp_path / "backup.db"

@@ -1,0 +1,141 @@
+"""What is to be done next about the reversal of one tender.
+
+Deciding is apart from doing: `next_reversal` is a pure function of the plan, the provider's own count and the books' facts.
+The activity asks it, acts once, notes what came of it, and asks again.
+"""
+
+from dataclasses import dataclass
+
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.payment import Payment, Refund
+from domain.plan import PlannedTender
+from domain.reversal import Reversal
+from domain.settlement import is_ours, made_by_others
+
+
+@dataclass(frozen=True)
+class Void:
+    """Release what the authorisation reserves."""
+
+    amount: Money
+
+
+@dataclass(frozen=True)
+class MakeRefund:
+    """`released` and `found` are what has come back already, whatever becomes of this refund."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Nothing can be done at this moment; the provider is in the middle of something."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """The bank has taken the money back, or may: to refund as well could pay twice. A person decides."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
+@dataclass(frozen=True)
+class ByHandAlone:
+    """The gateway does not have it: the customer had paid back what it has given. A person gives it back."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Nothing is left to do. `refunds` are those that count, ours and others'; `covered` was given back before by others."""
+
+    released: Money
+    covered: Money
+    refunds: tuple[Refund, ...]
+
+
+NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
+
+
+def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
+    """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
+
+    `key` is the effect's, a refund or store credit in its place: what was made under it counts, and so does every refund of
+    ours, by an earlier attempt or a run that was lost.
+    """
+    planned = reversal.planned
+    released = _released(reversal, payment)
+    if isinstance(released, Void):
+        return released
+    if payment.capturing:
+        return NotYet(
+            f"The gateway is still taking {payment.capturing} of tender {planned.tender.tender_id}; it is refunded "
+            "once taken."
+        )
+    counted = _counted(reversal, payment, key)
+    now = reversal.with_refunds(payment, counted).model_copy(update={"released": released})
+    owed = now.outstanding
+    zero = owed - owed
+    theirs = made_by_others(now, payment, owed)
+    owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
+    amount = min(owed, payment.refundable)
+    mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
+    if amount.amount <= 0 or mine is not None:
+        # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
+        failed = _failed_since(planned, payment, mine) if mine is not None else ()
+        covered = zero if mine in failed else owed - amount if failed else owed
+        by_hand = min(covered, now.payable_by_hand_alone)
+        if by_hand and not failed:
+            decided_by_person = Disputed if payment.disputed else ByHandAlone
+            return decided_by_person(amount=by_hand, released=released, found=(*theirs, *counted))
+        return Settled(released=released, covered=covered - by_hand, refunds=(*theirs, *counted, *failed))
+    action = Disputed if payment.disputed else MakeRefund
+    return action(amount=amount, released=released, found=(*theirs, *counted))
+
+
+def _released(reversal: Reversal, payment: Payment) -> Money | Void:
+    """What is released of the reservation, where the plan wants any of it released.
+
+    A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
+    reserved any more nor captured since was released with that capture.
+    """
+    planned = reversal.planned
+    zero = Money.zero(planned.release.currency)
+    if not planned.release:
+        return zero
+    captured_since = max(planned.captured_since(payment), zero)
+    if planned.release < planned.capturable:
+        return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
+    if payment.capturable:
+        return Void(payment.capturable)
+    # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
+    return planned.release - min(planned.release, captured_since)
+
+
+def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
+    """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
+    references = reversal.references
+    return tuple(
+        refund
+        for refund in payment.refunds
+        if not refund.status.has_failed and (refund.reference in references or is_ours(refund, key))
+    )
+
+
+def _failed_since(planned: PlannedTender, payment: Payment, mine: Refund) -> tuple[Refund, ...]:
+    """The refund of this key, where it failed; where it holds, those of others that were to give back what is owed."""
+    if mine.status.has_failed:
+        return (mine,)
+    earlier = planned.earlier
+    others = (refund for refund in payment.refunds if refund.key is None and refund.reference not in earlier)
+    return tuple(refund for refund in others if refund.status.has_failed)
