@@ -13,6 +13,7 @@ from domain.plan import Plan, PlannedTender, make_plan
 from domain.reversal import Reversal
 from domain.step import StepName
 from domain.terms import Terms
+from providers.order_book.port import CreditedTender
 from tests.domain.build import earlier_reversal, line, order, request
 from tests.domain.cases import CANCELLATION, CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
 from tests.domain.gateways import Books, Gateway, check, reverse
@@ -379,3 +380,17 @@ def test_a_reversal_ends_with_what_is_due_and_never_makes_more(
 def _reserved_in_part(planned: PlannedTender) -> bool:
     """A part of a reservation was given up: what is captured of it afterwards is the merchant's."""
     return bool(planned.release) and planned.release < planned.capturable
+
+
+@pytest.mark.xfail(strict=True, reason="30.00 and 50.00: the second is posted with what both have given")
+def test_each_lost_dispute_has_given_its_own_amount() -> None:
+    """I4: two partial disputes are lost, one after the other; the ledger posts each under its own number."""
+    ours = refund_seen(5_000, RefundStatus.SUCCEEDED, key=KEY)
+    first, second = (ChargeBack(reference=f"dp_{n}", amount=usd(amount)) for n, amount in enumerate((3_000, 2_000), 1))
+    posted = {}
+    for charge_backs in ((first,), (first, second)):
+        seen = DisputeSeen(target="T1", disputed=True, charge_backs=charge_backs)
+        case = opened(plan_of(planned_tender(refund=5_000)), ours, seen)
+        for part in CreditedTender.of_bank(case.reversal("T1")):
+            posted.setdefault(part.reference, part.amount)
+    assert posted == {"dp_1": usd(3_000), "dp_2": usd(2_000)}
