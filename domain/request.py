@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from domain.base import Value
 
@@ -11,8 +11,8 @@ from domain.base import Value
 # long enough to carry a name and an address. What a shop writes into its ids is its own affair: `gid://shop/Order/1`.
 BusinessId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 Note = Annotated[str, Field(max_length=500)]
-Reference = Annotated[str, Field(min_length=1, max_length=100)]
-"""A person's proof of what they did outside; kept in the books."""
+Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+"""A person's proof of what they did outside; kept in the books, without the spaces around it."""
 MessageSignature = Annotated[str, Field(max_length=2000)]
 """What proves who sent a message. Carried and not checked yet; without it a claim is worth what the policy says."""
 

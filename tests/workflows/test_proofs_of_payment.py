@@ -141,7 +141,6 @@ async def test_a_refund_of_before_the_plan_is_no_proof_of_a_payment(system: Syst
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 more than is due are reported")
 async def test_a_proof_with_a_space_is_the_same_proof(system: System) -> None:
     """I11: it was copied with a space behind it."""
     sample = captured(fault="refund.create:refuse", parcels=())
