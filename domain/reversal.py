@@ -148,12 +148,23 @@ class Reversal(Value):
 
     @property
     def given_by_bank(self) -> Money:
-        """What the bank has given back of this plan, besides what a person has declared not due or settled with the
-        dispute's number. What stays in the order is given back first: the customer disputes what they have not got back."""
+        """What the bank has given back of this plan, by all disputes."""
+        return self._total(*(part.amount for part in self.bank_parts))
+
+    @property
+    def bank_parts(self) -> tuple[ChargeBack, ...]:
+        """Of each lost dispute, what the bank has given back of this plan, besides what a person has declared not due or
+        settled with the dispute's number. What stays in the order is given back first: the customer disputes what they have
+        not got back."""
         named = {hand.reference for hand in self.by_hand}
-        back = self._total(*(back.amount for back in self.charge_backs if back.reference not in named))
-        back -= max(self.planned.refundable - self.planned.refund, self._total())
-        return max(min(back, self.planned_total) - self.waived, self._total())
+        back = -max(self.planned.refundable - self.planned.refund, self._total())
+        parts: list[ChargeBack] = []
+        for lost in self.charge_backs:
+            back += lost.amount if lost.reference not in named else self._total()
+            given = max(min(back, self.planned_total) - self.waived, self._total())
+            part = given - self._total(*(before.amount for before in parts))
+            parts.append(ChargeBack(reference=lost.reference, amount=part))
+        return tuple(parts)
 
     def with_refunds(self, payment: Payment, counted: Sequence[Refund]) -> "Reversal":
         """The same as its provider has it now: of the refunds there, `counted` are the ones that count."""

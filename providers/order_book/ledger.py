@@ -64,6 +64,9 @@ async def post_contra(session: AsyncSession, note: DocumentRow, debit_note: Docu
 
 async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
     """Money has gone to the customer, once for its reference."""
+    if tender.by_bank:
+        await _settle_by_bank(session, cancellation_id, tender)
+        return
     key, amount = _settlement_key(cancellation_id, tender), tender.amount.amount
     posted = await _posted(session, key)
     if not amount:
@@ -81,6 +84,24 @@ async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTe
             f"Refund {tender.reference} is in the ledger already with another amount or for another cancellation "
             f"({posted[0].cancellation_id}). Compare the two and correct by hand.",
         )
+
+
+async def _settle_by_bank(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    """What the bank has given, by one dispute for several cancellations perhaps, each of which posts its part. The part
+    changes: a person may name the dispute as their own payment, or declare it not due. The difference is posted then."""
+    key, account = (
+        f"settled/{cancellation_id}/{tender.tender_id}/by_bank/{tender.reference}",
+        _SETTLED_FROM[tender.kind],
+    )
+    found = await session.scalars(select(TransferRow).where(TransferRow.key.startswith(f"{key}/", autoescape=True)))
+    posted = found.all()
+    given = sum(row.amount if row.credit_account == account else -row.amount for row in posted)
+    change = Money(amount=abs(tender.amount.amount - given), currency=tender.amount.currency)
+    key = f"{key}/{len(posted) + 1}"
+    if tender.amount.amount > given:
+        await _pay_out(session, cancellation_id, tender.reference, change, key=key, by=account)
+    else:
+        await _take_back(session, cancellation_id, tender.reference, change, key=key, to=account)
 
 
 async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:

@@ -87,7 +87,8 @@ class Notice(NewNotice):
 class CreditedTender(Value):
     """What one tender got back, for the books. `reference` is the provider's refund, or a person's own. `failed`: a refund
     that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit. `by_hand`: a person
-    gave it, and this is the number of the fact that says so; with `failed`, by a refund that is counted itself."""
+    gave it, and this is the number of the fact that says so; with `failed`, by a refund that is counted itself. `by_bank`:
+    this cancellation's part of a lost dispute, as it is now."""
 
     tender_id: str
     kind: TenderKind
@@ -95,6 +96,7 @@ class CreditedTender(Value):
     reference: str
     settled: bool
     by_hand: int | None = None
+    by_bank: bool = False
     failed: bool = False
 
     @classmethod
@@ -130,12 +132,18 @@ class CreditedTender(Value):
 
     @classmethod
     def of_bank(cls, reversal: Reversal) -> "tuple[CreditedTender, ...]":
-        """What the bank has given back besides, under the dispute's number."""
-        if not reversal.given_by_bank:
-            return ()
-        kind, number = reversal.planned.tender.kind, reversal.charge_backs[-1].reference
-        return (
-            cls(tender_id=reversal.tender_id, kind=kind, amount=reversal.given_by_bank, reference=number, settled=True),
+        """What the bank has given back besides, each part under its dispute's number. Nothing, where it counts as something
+        else by now."""
+        return tuple(
+            cls(
+                tender_id=reversal.tender_id,
+                kind=reversal.planned.tender.kind,
+                amount=part.amount,
+                reference=part.reference,
+                settled=True,
+                by_bank=True,
+            )
+            for part in reversal.bank_parts
         )
 
 

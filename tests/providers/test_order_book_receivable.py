@@ -129,6 +129,27 @@ async def test_two_payments_under_one_proof_are_both_posted_and_each_once(
     assert posted == [money("40.00 USD"), money("20.00 USD")]
 
 
+def from_bank(amount: str, number: str = "dp_1") -> CreditedTender:
+    return by_card(amount, number).model_copy(update={"by_bank": True})
+
+
+async def test_what_the_bank_has_given_is_in_the_ledger_as_it_is_now(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """I4: posted each time, and each difference once: a second dispute is lost, and a person names the first."""
+    one = await held(order_book, database)
+    for first, second in (("40.00 USD", "0.00 USD"), ("40.00 USD", "20.00 USD"), ("0.00 USD", "20.00 USD")):
+        for _ in range(2):
+            await issue(order_book, one, by_card("60.00 USD", "re_1"), from_bank(first), from_bank(second, "dp_2"))
+    posted = [(t.reference, t.amount, t.debit) for t in await books.ledger(database) if t.reference.startswith("dp")]
+    assert posted == [
+        ("dp_1", money("40.00 USD"), Account.CUSTOMER_RECEIVABLE),
+        ("dp_2", money("20.00 USD"), Account.CUSTOMER_RECEIVABLE),
+        ("dp_1", money("40.00 USD"), Account.GATEWAY_CLEARING),
+    ]
+    assert (await accounts(database))[Account.CUSTOMER_RECEIVABLE] == -2000
+
+
 async def test_what_a_person_collects_is_posted_once_with_the_release(
     order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
 ) -> None:

@@ -1,8 +1,6 @@
 """What the bank gives back besides a refund, once a dispute is lost: each cancellation collects its own part, and the ledger
 has what the bank has given, no more and no less."""
 
-import pytest
-
 from domain.money import money
 from domain.outcome import Outcome
 from domain.step import StepName
@@ -35,7 +33,6 @@ async def lose_dispute(system: System, order_id: str) -> str:
     return (await system.gateway.read_payment(payment)).charge_backs[0].reference
 
 
-@pytest.mark.xfail(strict=True, reason="the second cancellation is never closed: IDEMPOTENCY_CONFLICT")
 async def test_a_lost_dispute_over_two_cancellations_is_collected_by_each(system: System) -> None:
     """I4, I11: 64.00 and 36.00 are refunded, and then the bank gives back all 100.00 as well."""
     sample = two_lines()
@@ -57,7 +54,6 @@ async def test_a_lost_dispute_over_two_cancellations_is_collected_by_each(system
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 stay on customer_receivable, and nobody owes them")
 async def test_a_dispute_that_is_named_after_it_was_posted_is_in_the_ledger_once(system: System) -> None:
     """I4: 64.00 are refunded, the bank gives them back as well, and they are collected. Then the refund fails: the person
     names the dispute, as the sentence says, and gives back what was collected."""
