@@ -9,7 +9,7 @@ from activities.orders import acknowledge, conflicts, owned_order, received_noti
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Fact, Requested, Written
+from domain.facts import Fact, Requested, SettledByHand, Written
 from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
@@ -38,9 +38,10 @@ class RegisterActivities:
         owner: then nothing is written, and nothing of the order reaches the run."""
         request, said = step_input.requested.request, step_input.said
         known = step_input.cancellation_id if step_input.last_seq else None
+        besides = await self._refunds_besides(step_input) if isinstance(said, SettledByHand) else frozenset()
 
         def keep(case: Case) -> Sequence[Fact]:
-            kept = permit(case, said, step_input.order_id)
+            kept = permit(case, said, step_input.order_id, besides)
             return [] if kept is None else [kept]
 
         try:
@@ -53,6 +54,12 @@ class RegisterActivities:
             found = await self._register.find(step_input.order_id, request.request_id)
             raise _refused(no, Booked(entries=found)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
+
+    async def _refunds_besides(self, step_input: RecordDecision) -> frozenset[str]:
+        """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
+        order = await self._book.read_order(step_input.order_id)
+        besides = (t.reversals_besides(step_input.cancellation_id) for t in order.tenders)
+        return frozenset(reference for others in besides for other in others for reference in other.refunds)
 
     async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
         """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose

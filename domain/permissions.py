@@ -55,8 +55,9 @@ def check_holder(case: Case, run: Run) -> None:
         raise NotTheHolder(None if case.ended else case.holder)
 
 
-def permit(case: Case, said: Written, order_id: str) -> Written | None:
+def permit(case: Case, said: Written, order_id: str, refunds_besides: frozenset[str] = frozenset()) -> Written | None:
     """What is to be kept of what was said; None: the same was said before by the same person, and is kept already.
+    `refunds_besides`: those of the order's other cancellations, which the books know and a run does not.
 
     Raises NotPossible.
     """
@@ -80,7 +81,9 @@ def permit(case: Case, said: Written, order_id: str) -> Written | None:
             _check_staff(case, said.by, order_id, "steer")
             _check_goes_on(case, said.step, order_id)
         case SettledByHand():
-            return said.model_copy(update={"amount": _amount_by_hand(case, said, order_id)})
+            amount = _amount_by_hand(case, said, order_id)
+            _check_proof(case, said, order_id, refunds_besides)
+            return said.model_copy(update={"amount": amount})
         case NothingDue():
             _check_nothing_due(case, said, order_id)
         case Chosen():
@@ -274,6 +277,27 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     raise NotPossible(
         f"Nothing is owed on {said.target} of order {order_id} any more: it was settled meanwhile. See the step "
         "table, and take back what you paid."
+    )
+
+
+def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_besides: frozenset[str]) -> None:
+    """A refund that pays something else is no proof of what a person has paid here."""
+    plan = case.plan
+    if said.step not in MONEY_STEPS or plan is None:
+        return
+    others = (reversal for reversal in case.reversals if reversal.tender_id != said.target)
+    of_other = next((o for o in others if any(refund.reference == said.reference for refund in o.refunds)), None)
+    if any(said.reference in planned.earlier for planned in plan.tenders):
+        what = f"was made before this cancellation of order {order_id} was planned"
+    elif of_other is not None:
+        what = f"is the refund of {of_other.tender_id} of order {order_id}"
+    elif said.reference in refunds_besides:
+        what = f"is the refund of another cancellation of order {order_id}"
+    else:
+        return
+    raise NotPossible(
+        f"{said.reference} {what}, so it pays nothing of what is owed on {said.target}. Name the proof of what you have "
+        "paid for it, or retry the step."
     )
 
 

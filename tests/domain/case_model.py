@@ -279,6 +279,8 @@ class Model:
                 return staff and not self.cause
             case SettledByHand() | NothingDue() if said.step is STOP and self.left_the_plan(said.target):
                 return False
+            case SettledByHand() if said.step in MONEY and self._is_of_another(said.target, said.reference):
+                return False
             case SettledByHand():
                 return staff and not self.cause and said.step not in IN_BOOKS_ONLY and self.amount_by_hand(said) != 0
             case NothingDue():
@@ -288,6 +290,10 @@ class Model:
                 known = self._is_known(said.by) and said.by.kind is not ActorKind.SYSTEM
                 purse = self.purses[said.target]
                 return known and not self.cause and not purse.disputed and purse.outstanding > 0
+
+    def _is_of_another(self, target: str, reference: str) -> bool:
+        """Whether it is the refund of another tender."""
+        return any(reference in purse.refunds for tender, purse in self.purses.items() if tender != target)
 
     def _is_known(self, actor: Actor) -> bool:
         return actor.kind is not ActorKind.CUSTOMER or actor.id == "C-1"

@@ -209,6 +209,18 @@ def test_what_is_paid_by_hand_is_what_is_owed_or_on_its_way() -> None:
     assert "take back what you paid" in refused(opened(PLAN, settled), by_hand()).sentence
 
 
+def test_a_refund_that_pays_something_else_is_no_proof_of_a_payment() -> None:
+    """Rule 6: one of before the plan, of another tender, or of another cancellation, which the books alone know."""
+    before = planned_tender(refund=5_000).model_copy(update={"earlier": ("re-0",)})
+    plan = plan_of(before, planned_tender("T2", refund=1_000))
+    case = opened(plan, refund_seen(1_000, RefundStatus.SUCCEEDED, target="T2"))
+    assert "re-0 was made before" in refused(case, by_hand(reference="re-0")).sentence
+    assert "re-1 is the refund of T2" in refused(case, by_hand(reference="re-1")).sentence
+    assert permit(case, by_hand(reference="re-2"), ORDER)
+    with pytest.raises(NotPossible, match="re-2 is the refund of another cancellation of order 1001"):
+        permit(case, by_hand(reference="re-2"), ORDER, frozenset({"re-2"}))
+
+
 def test_what_came_twice_is_collected_and_a_step_without_money_has_no_amount() -> None:
     facts = [permit(opened(PLAN), by_hand(), ORDER), refund_seen(5_000, RefundStatus.SUCCEEDED)]
     kept = permit(opened(PLAN, *(fact for fact in facts if fact)), by_hand(CHECK, reference="CASH-1"), ORDER)

@@ -47,7 +47,6 @@ async def second_half_is_refused(system: System, sample: SampleOrder) -> tuple[H
     return handle, wait, ours
 
 
-@pytest.mark.xfail(strict=True, reason="the proof is accepted, and the credit note waits on IDEMPOTENCY_CONFLICT")
 async def test_the_refund_of_an_earlier_cancellation_is_no_proof_of_a_payment(system: System) -> None:
     """Rule 6, I1: the agent sees 50.00 in the gateway's dashboard and names them; they are the first half's."""
     sample = halves()
@@ -61,7 +60,6 @@ async def test_the_refund_of_an_earlier_cancellation_is_no_proof_of_a_payment(sy
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the roll-back asks for the 50.00 of the first half")
 async def test_a_roll_back_collects_nothing_that_an_earlier_cancellation_refunded(system: System) -> None:
     """Rule 1, I1: nothing has gone back of the second half."""
     sample = halves()
@@ -74,7 +72,6 @@ async def test_a_roll_back_collects_nothing_that_an_earlier_cancellation_refunde
     assert await at_gateway(system, sample) == HALF
 
 
-@pytest.mark.xfail(strict=True, reason="50.00 more than is due are reported, and the cancellation is never closed")
 async def test_the_refund_of_an_earlier_cancellation_is_no_proof_while_ours_is_pending(system: System) -> None:
     """Rule 6, I11: ours settles, and each half has gone back once."""
     sample = halves("pm_card_pendingRefund")
@@ -98,7 +95,6 @@ async def test_the_refund_of_an_earlier_cancellation_is_no_proof_while_ours_is_p
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the proof is accepted")
 async def test_the_refund_of_a_later_cancellation_is_no_proof_for_the_one_that_is_opened_again(system: System) -> None:
     """Rule 6, I1: only the books know whose refund it is, and they refuse it."""
     sample = halves()
@@ -120,7 +116,6 @@ async def test_the_refund_of_a_later_cancellation_is_no_proof_for_the_one_that_i
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="it counts twice: the customer has 54.00 of 64.00")
 async def test_a_refund_of_before_the_plan_is_no_proof_of_a_payment(system: System) -> None:
     """Rule 9, I1: 10.00 were refunded for a late delivery long before, so 54.00 are planned."""
     sample = captured(parcels=())
