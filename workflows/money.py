@@ -32,7 +32,8 @@ class MoneySteps:
     async def _reverse(self, tender_id: str) -> None:
         """Until nothing is owed on the tender: the provider has taken it, the customer has it another way, or a person has
         settled it. A person cannot know what others have refunded meanwhile, so that is looked up before they are asked for
-        a transfer, and after they have paid."""
+        a transfer, and after they have paid: the process does not go on before the provider has answered, or a person says
+        that nothing is due."""
         case, runner = self._case, self._runner
         while owed := case.outstanding(tender_id):
             failed, method = case.failed_refund(tender_id), case.chosen_method(tender_id)
@@ -55,7 +56,7 @@ class MoneySteps:
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
         if case.reversal(tender_id).by_hand and not case.awaits_settlement(tender_id):
-            await runner.run_look(steps.CHECK_REFUND, tender_id)
+            await runner.run_step(steps.CHECK_REFUND, tender_id)
             if case.outstanding(tender_id):  # they named a refund that gave back less
                 await self._reverse(tender_id)
 
