@@ -1,8 +1,9 @@
-"""What follows a refund that has failed: whether somebody has answered it, and how the customer wants the money instead."""
+"""What follows a refund that has failed: whether somebody has answered it, and how the customer wants the money instead; and
+a proof of a payment that turns out to be none."""
 
 from collections.abc import Sequence
 
-from domain.facts import Chosen, Entry, RefundSeen, RetryOrdered, SettledByHand
+from domain.facts import Chosen, Entry, NothingDue, RefundSeen, RetryOrdered, SettledByHand
 from domain.payment import Refund
 from domain.step import MONEY_STEPS, StepName
 from domain.terms import RefundMethod
@@ -41,3 +42,27 @@ def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | No
             case _:
                 pass
     return method
+
+
+def refuted_proof(entries: Sequence[Entry], tender_id: str) -> RefundSeen | None:
+    """The refund of another tender that somebody has named as the proof of a payment for this one, when nobody has said
+    since how the money goes back."""
+    named: set[str] = set()
+    others: dict[str, RefundSeen] = {}
+    for entry in entries:
+        match entry.fact:
+            case RefundSeen(target=target, refund=refund) if target != tender_id:
+                others[refund.reference] = entry.fact
+            case SettledByHand(step=step, target=target, reference=reference) if (
+                target == tender_id and step in MONEY_STEPS
+            ):
+                named = {*named.difference(others), reference}
+            case RetryOrdered(step=step, target=target) | NothingDue(step=step, target=target) if (
+                target == tender_id and step in MONEY_STEPS
+            ):
+                named = set()
+            case Chosen(target=target) if target == tender_id:
+                named = set()
+            case _:
+                pass
+    return next((refund for reference, refund in others.items() if reference in named), None)

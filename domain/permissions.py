@@ -138,6 +138,8 @@ def _asks_anew(fact: Fact, said: Written) -> bool:
         case RefundSeen(target=tender, refund=refund) if tender == target:
             failed = refund.status.has_failed
             return step in MONEY_STEPS if failed else step is StepName.CHECK_REFUND
+        case RefundSeen(refund=refund) if isinstance(said, SettledByHand):
+            return step in MONEY_STEPS and refund.reference == said.reference  # of another tender: it was no proof
         case DisputeSeen(target=tender, charge_backs=lost) if lost:
             return tender == target and step is StepName.CHECK_REFUND
         case EffectEnded(key=key, outcome=EffectOutcome.REFUSED | EffectOutcome.FAILED):

@@ -38,8 +38,8 @@ class Reversal(Value):
     `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
     was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `paid_back`: what
     the customer has paid back of what was given twice, and `left_with_them` what a person has left with them of it.
-    `charge_backs`: what the bank has given back. `named`: payments by hand that were refunds of the provider's own, whose
-    number the person named: those are among the refunds.
+    `charge_backs`: what the bank has given back. `named`: payments by hand that were refunds of a provider's own, whose
+    number the person named: those are among the refunds, of this tender or of another one.
     """
 
     planned: PlannedTender
@@ -178,8 +178,8 @@ class Reversal(Value):
         return now
 
     def _paid_by(self, refund: Refund) -> "Reversal":
-        """The same, where a person who paid by hand has named this refund: how much it is, and whether it arrives, is its
-        provider's word."""
+        """The same, where a person who paid by hand has named this refund: how much it is, to which tender, and whether it
+        arrives, is its provider's word."""
         named = tuple(hand for hand in self.by_hand if hand.reference == refund.reference)
         if not named:
             return self
@@ -268,6 +268,8 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 target == tender_id and amount is not None
             ):
                 reversal = _settled(reversal, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
+            case RefundSeen(refund=refund):
+                reversal = reversal._paid_by(refund)  # of another tender: it has given nothing back to this one
             case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
                 reversal = reversal.model_copy(update={"left_with_them": reversal.left_with_them + reversal.overpaid})
             case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:

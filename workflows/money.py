@@ -3,7 +3,8 @@
 from functools import partial
 
 from domain.case import Case
-from domain.facts import SettledByHand
+from domain.facts import RefundSeen, SettledByHand
+from domain.fallback import refuted_proof
 from domain.money import Money
 from domain.outcome import State
 from domain.terms import RefundMethod
@@ -25,9 +26,13 @@ class MoneySteps:
         return self._runner.case
 
     async def reverse_payments(self) -> None:
-        """The pivot: from here on the process only goes forward."""
+        """The pivot: from here on the process only goes forward. A payment by hand for one tender may turn out to be the
+        refund of another one."""
         await self._runner.raise_if_rolling_back()
-        await self._runner.run_all([self._reverse(planned.tender.tender_id) for planned in self._case.tenders])
+        tenders = [planned.tender.tender_id for planned in self._case.tenders]
+        while tenders:
+            await self._runner.run_all([self._reverse(tender_id) for tender_id in tenders])
+            tenders = [tender_id for tender_id in tenders if self._case.outstanding(tender_id)]
 
     async def _reverse(self, tender_id: str) -> None:
         """Until nothing is owed on the tender: the provider has taken it, the customer has it another way, or a person has
@@ -39,6 +44,9 @@ class MoneySteps:
             failed, method = case.failed_refund(tender_id), case.chosen_method(tender_id)
             if case.reversal(tender_id).disputed and (failed or method):
                 await self._ask_about_dispute(tender_id, owed)
+                continue
+            if refuted := refuted_proof(case.entries, tender_id):
+                await self._ask_for_proof(tender_id, owed, refuted)
                 continue
             match method:
                 case RefundMethod.STORE_CREDIT:
@@ -68,6 +76,14 @@ class MoneySteps:
             "dispute is won."
         )
         await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True))
+
+    async def _ask_for_proof(self, tender_id: str, owed: Money, refuted: RefundSeen) -> None:
+        """Who has named it may have paid another way: to refund at once could pay twice."""
+        why = (
+            f"{refuted.refund.reference} was named as the proof of a payment for tender {tender_id}, and is the refund of "
+            f"{refuted.target}: {owed} is still owed. Resolve the step with the proof of what was paid for it, or retry it."
+        )
+        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True, choice=True))
 
     async def _ask_for_transfer(self, tender_id: str, owed: Money) -> None:
         """A bank transfer is made by a person, who names its reference."""

@@ -231,7 +231,9 @@ class Model:
             self.forget(target, str(key))
         self.ask_anew(target, REVERSE if status.has_failed else StepName.CHECK_REFUND)
         purse.refunds[reference] = (amount, status)
-        purse.hands = [hand for hand in purse.hands if hand[0] != reference]  # a person has named this refund
+        for other in self.purses.values():
+            other.hands = [hand for hand in other.hands if hand[0] != reference]  # a person has named this refund
+        self.said = [said for said in self.said if not self._is_refuted(said, target, reference)]
         if status.has_failed:
             purse.failed, purse.chosen = reference, None
 
@@ -294,6 +296,11 @@ class Model:
     def _is_of_another(self, target: str, reference: str) -> bool:
         """Whether it is the refund of another tender."""
         return any(reference in purse.refunds for tender, purse in self.purses.items() if tender != target)
+
+    def _is_refuted(self, said: Written, target: str, reference: str) -> bool:
+        """Whether it named this refund as the proof of a payment for another tender."""
+        named = isinstance(said, SettledByHand) and said.step in MONEY and said.reference == reference
+        return named and _place(said)[1] != target
 
     def _is_known(self, actor: Actor) -> bool:
         return actor.kind is not ActorKind.CUSTOMER or actor.id == "C-1"

@@ -2,7 +2,8 @@
 
 from domain.case import Case
 from domain.earlier import EarlierReversal
-from domain.facts import Fact, SettledByHand
+from domain.facts import Fact, RetryOrdered, SettledByHand
+from domain.fallback import refuted_proof
 from domain.keys import EffectKey
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
@@ -84,6 +85,20 @@ def test_a_refund_that_a_person_names_as_their_proof_came_once() -> None:
         assert found_after_end(gateway, WHOLE, by_hand(5_000, "re-1")) == ["re-1"]
         now = case_of(WHOLE, by_hand(5_000, "re-1"), refund_seen(amount, SUCCEEDED)).reversal("T1")
         assert (now.outstanding, now.overpaid, now.by_hand) == (usd(owed), usd(0), ())
+
+
+def test_a_refund_of_another_tender_that_was_named_has_paid_nothing_of_this_one() -> None:
+    """I1: whose it is turns out when the gateway shows it, and a person is asked once."""
+    plan = plan_of(WHOLE, planned_tender("T2", refund=1_000))
+    theirs = refund_seen(1_000, SUCCEEDED, target="T2")
+    paid = opened(plan, by_hand(5_000, "re-1"))
+    assert (paid.outstanding("T1"), refuted_proof(paid.entries, "T1")) == (usd(0), None)
+    refuted = opened(plan, by_hand(5_000, "re-1"), theirs)
+    assert (refuted.outstanding("T1"), refuted_proof(refuted.entries, "T1")) == (usd(5_000), theirs)
+    answered = opened(
+        plan, by_hand(5_000, "re-1"), theirs, RetryOrdered(step=StepName.REVERSE_PAYMENT, target="T1", by=CLERK)
+    )
+    assert refuted_proof(answered.entries, "T1") is None
 
 
 def test_who_names_a_refund_that_had_failed_has_paid_another_way() -> None:
