@@ -12,6 +12,7 @@ from domain.order import TenderKind
 from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
 from domain.reversal import Reversal
+from domain.settlement import known_refunds
 from domain.step import StepName
 from providers.gateway.port import PaymentGateway
 from providers.order_book.port import OrderBook
@@ -25,7 +26,7 @@ class Restoring:
 
     async def restore(self, attempt: Attempt) -> None:
         """Refused with all that a person has to do at once: REFUND_NOT_CANCELLABLE, NO_MANDATE. Raises Unavailable
-        while a refund is under way that cannot be cancelled: it may still fail. A roll-back that is opened again only gives
+        while a refund is under way that is not cancelled: it may still fail. A roll-back that is opened again only gives
         back what was collected for a refund that has failed since."""
         step_input, case = attempt.step_input, attempt.case
         if case.reopened:
@@ -44,6 +45,9 @@ class Restoring:
                 pass
         reversal = case.reversal(step_input.target)
         if reversal.given_by_us > reversal.collected:
+            if reversal.may_fail:
+                theirs = [refund for refund in reversal.live_refunds if refund.status.under_way]
+                raise _under_way(attempt, theirs, "was made by somebody else")
             left.append(_to_collect(attempt, reversal))
         if left:
             code = next((no.code for no in left if no.code is not ErrorCode.NO_MANDATE), ErrorCode.NO_MANDATE)
@@ -87,15 +91,11 @@ class Restoring:
         payment = await self._gateway.read_payment(planned.tender.reference)
         # Numbered by the key that made it, so that one which is found later does not change the others' numbers.
         made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
-        await attempt.write(*refund_news(attempt.case.reversal(attempt.step_input.target), [*made.values()]))
+        reversal = attempt.case.reversal(attempt.step_input.target)
+        await attempt.write(*refund_news(reversal, known_refunds(reversal, payment, attempt.step_input.key)))
         waits = [r for n, r in made.items() if r.status.under_way and not await self._cancel(attempt, r, n)]
         if waits:
-            raise Unavailable(
-                f"{', '.join(f'{refund.amount} (refund {refund.reference})' for refund in waits)} of tender "
-                f"{attempt.step_input.target} of order {attempt.step_input.order_id} is under way to the customer and "
-                "cannot be cancelled any more. Collect nothing yet: it may still fail, and is looked at again.",
-                retry_after=attempt.case.terms.next_round.total_seconds(),
-            )
+            raise _under_way(attempt, waits, "cannot be cancelled any more")
         if planned.release and planned.release == planned.capturable and payment.released:
             return await self._reserve_again(attempt, planned)
         return []
@@ -172,6 +172,16 @@ def _parts(attempt: Attempt, part: str) -> list[EffectKey]:
 def _answer(attempt: Attempt, key: EffectKey) -> EffectOutcome | None:
     ended: EffectEnded | None = attempt.case.outcome_of(key)
     return ended.outcome if ended else None
+
+
+def _under_way(attempt: Attempt, refunds: Sequence[Refund], why: str) -> Unavailable:
+    """`why` it is not cancelled."""
+    return Unavailable(
+        f"{', '.join(f'{refund.amount} (refund {refund.reference})' for refund in refunds)} of tender "
+        f"{attempt.step_input.target} of order {attempt.step_input.order_id} is under way to the customer and {why}. "
+        "Collect nothing yet: it may still fail, and is looked at again.",
+        retry_after=attempt.case.terms.next_round.total_seconds(),
+    )
 
 
 def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:

@@ -3,8 +3,6 @@ all where it fails."""
 
 from datetime import timedelta
 
-import pytest
-
 from domain.money import money
 from domain.outcome import Outcome
 from domain.step import StepName
@@ -56,7 +54,6 @@ async def collect(system: System, handle: Handle) -> str:
     return asked.reason
 
 
-@pytest.mark.xfail(strict=True, reason="whoever collects is refused for ever: it is still under way")
 async def test_a_named_refund_that_was_under_way_at_the_roll_back_is_collected_once_it_has_settled(
     system: System,
 ) -> None:
@@ -70,7 +67,6 @@ async def test_a_named_refund_that_was_under_way_at_the_roll_back_is_collected_o
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="it is asked for for ever")
 async def test_a_named_refund_that_fails_during_the_roll_back_is_not_collected(system: System) -> None:
     """I1, I6: the customer has nothing of it."""
     handle, theirs = await refund_is_refused(system, "64.00 USD")
@@ -81,7 +77,6 @@ async def test_a_named_refund_that_fails_during_the_roll_back_is_not_collected(s
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="whoever collects is refused for ever: it is still under way")
 async def test_what_others_refunded_besides_is_collected_after_a_roll_back_once_it_has_settled(system: System) -> None:
     """Rule 2, I11: 64.00 by hand and 24.00 by somebody else's refund."""
     handle, theirs = await refund_is_refused(system, "24.00 USD")
