@@ -57,9 +57,9 @@ class RegisterActivities:
 
     async def _refunds_besides(self, step_input: RecordDecision) -> frozenset[str]:
         """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
-        order = await self._book.read_order(step_input.order_id)
-        besides = (t.reversals_besides(step_input.cancellation_id) for t in order.tenders)
-        return frozenset(reference for others in besides for other in others for reference in other.refunds)
+        others = [Case(entries) for entries in await self._register.find_others(step_input.cancellation_id)]
+        reversals = [reversal for other in others for reversal in other.reversals]
+        return frozenset(refund.reference for reversal in reversals for refund in reversal.refunds)
 
     async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
         """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose

@@ -34,6 +34,10 @@ class Register(Protocol):
         """The cancellation's entries with a number above `after`."""
         ...
 
+    async def find_others(self, cancellation_id: str) -> tuple[tuple[Entry, ...], ...]:
+        """What the books know of each other cancellation of its order."""
+        ...
+
     async def begin_verification(self, order_id: str, run: Run, at: datetime, *, from_elsewhere: bool = False) -> None:
         """From here on this run, and no earlier one, may open a cancellation of the order. `at` is when the engine
         scheduled the verification: one that was scheduled earlier is of a run that is lost, and wakes up late. Raises

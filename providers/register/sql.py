@@ -62,6 +62,16 @@ class SqlRegister:
         async with transaction(self._reads) as session:
             return await entries_of(session, cancellation_id, after=after)
 
+    async def find_others(self, cancellation_id: str) -> tuple[tuple[Entry, ...], ...]:
+        order = select(CancellationRow.order_id).where(CancellationRow.cancellation_id == cancellation_id)
+        of_order = (
+            CancellationRow.order_id == order.scalar_subquery(),
+            CancellationRow.cancellation_id != cancellation_id,
+        )
+        async with transaction(self._reads) as session:
+            others = await session.scalars(select(CancellationRow.cancellation_id).where(*of_order))
+            return tuple([await entries_of(session, other) for other in others.all()])
+
     async def begin_verification(self, order_id: str, run: Run, at: datetime, *, from_elsewhere: bool = False) -> None:
         async with transaction(self._writes) as session:
             row = await session.get(VerificationRow, order_id, with_for_update=True)

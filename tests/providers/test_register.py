@@ -379,3 +379,15 @@ async def test_a_request_that_joined_finds_what_it_joined(register: SqlRegister)
     own = Case(await register.open(second.requested, RUN, adds()))
     assert own.cancellation_id == second.cancellation_id != first.cancellation_id
     assert Case(await register.find_request("O-1", "R-2")).cancellation_id == second.cancellation_id
+
+
+async def test_the_other_cancellations_of_an_order_are_found(register: SqlRegister) -> None:
+    first = await ended(register, "R-1", Outcome.ROLLED_BACK)
+    second = await ended(register, "R-2", Outcome.CANCELLED)
+    third = await opened(register, "R-3")
+
+    others = await register.find_others(third.cancellation_id)
+
+    known = {Case(entries).cancellation_id for entries in others}
+    assert known == {first.cancellation_id, second.cancellation_id}
+    assert await register.find_others("can-404") == ()

@@ -6,6 +6,7 @@ from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.outcome import Outcome, State, Wait
 from domain.step import Owner, StepName
+from sandbox import books
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, resolve, settled
@@ -111,6 +112,38 @@ async def test_the_refund_of_a_later_cancellation_is_no_proof_for_the_one_that_i
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
     assert (await system.finish(handle)).refunded == HALF
     assert await at_gateway(system, sample) == WHOLE
+    await system.assert_books_balance()
+
+
+async def test_a_refund_that_a_roll_back_left_with_the_customer_is_no_proof(system: System) -> None:
+    """Rule 6, I1: the second half is rolled back, and its refund is left as goodwill; then the first half's refund fails."""
+    sample = halves()
+    await system.shop.place(sample)
+    first = of_line(sample, "L1", "first")
+    await system.cancel(first)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(of_line(sample, "L2", "rest"))
+    close = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert close
+    await system.resolve(handle, settled(close, "roll_back", "the month is closed"))
+    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert asked
+    await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
+    await system.finish(handle)
+    payment = system.shop.payments[sample.order_id][0]
+    ours, left = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
+    await system.shop.gateway.fail(ours.object_id)
+    await system.library.look_again(first, RefundEvent(event_id="evt_r"))
+    again = system.current(sample.order_id)
+    system.started.append(again)
+    wait = await system.waits_at(again, StepName.REVERSE_PAYMENT)
+    assert wait
+    refusal = await system.refusal(system.resolve(again, settled(wait, "done_by_hand", left.object_id)))
+    assert refusal
+    assert f"{left.object_id} is the refund of another cancellation" in refusal
+    await system.resolve(again, settled(wait, "done_by_hand", "BANK-1"))
+    await system.finish(again)
+    assert await system.paid_by_hand("BANK-1") == HALF
     await system.assert_books_balance()
 
 
