@@ -2,7 +2,6 @@
 
 from activities.tenders import Payments, dispute_news, refund_news
 from domain.case import Case
-from domain.earlier import EarlierReversal
 from domain.facts import Entry, Fact, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
@@ -35,7 +34,9 @@ class Reopening:
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
             found = (
-                refunds_found_after_end(reversal, payment, key, _besides(ended, order, reversal))
+                refunds_found_after_end(
+                    reversal, payment, key, order.reversals_besides(ended.cancellation_id, payment.reference)
+                )
                 if carried_out
                 else known_refunds(reversal, payment, key)
             )
@@ -71,12 +72,6 @@ class Reopening:
         return found
 
 
-def _besides(ended: Case, order: Order, reversal: Reversal) -> tuple[EarlierReversal, ...]:
-    """What the order's other cancellations did to the same payment."""
-    tenders = (tender for tender in order.tenders if tender.reference == reversal.planned.tender.reference)
-    return tuple(other for tender in tenders for other in tender.reversals_besides(ended.cancellation_id))
-
-
 def _failure_notice(case: Case) -> NewNotice:
     """Where the bank may pay the customer itself, no other way is offered."""
     disputed = any(reversal.outstanding and reversal.disputed for reversal in case.reversals)
@@ -95,7 +90,7 @@ def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
             tender_id=reversal.tender_id,
             kind=reversal.planned.tender.kind,
             amount=refund.amount,
-            reference=refund.reference,
+            reference=refund.ledger_reference,
             settled=False,
             failed=True,
         )

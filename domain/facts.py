@@ -135,8 +135,8 @@ class StopSeen(Value):
 
 
 class ReversalSeen(Value):
-    """What `reverse_payment` found when nothing was left to do for a tender: `released` in all, and `covered` by refunds
-    that others had made before."""
+    """What `reverse_payment` found when nothing was left to do for a tender: `released` in all, and what others had given
+    back of a balance or a sale before (`covered`)."""
 
     kind: Literal["reversal_seen"] = "reversal_seen"
     target: str

@@ -37,7 +37,8 @@ class DisputeState(StrEnum):
 
 
 class Refund(Value):
-    """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it."""
+    """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it. `part_for`:
+    `amount` is only the part of it that counts for this cancellation; the rest counts for others of the order."""
 
     reference: str
     amount: Money
@@ -45,6 +46,12 @@ class Refund(Value):
     key: str | None = None
     reason: str = ""
     created_at: datetime | None = None
+    part_for: str | None = None
+
+    @property
+    def ledger_reference(self) -> str:
+        """What an entry of the ledger names. Two parts of a refund are two entries."""
+        return f"{self.reference}/{self.part_for}" if self.part_for else self.reference
 
 
 class ChargeBack(Value):

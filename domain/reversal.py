@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.base import Value
-from domain.earlier import EarlierReversal
+from domain.earlier import EarlierReversal, RefundPart
 from domain.facts import (
     DisputeSeen,
     Entry,
@@ -175,6 +175,13 @@ class Reversal(Value):
         by_hand = tuple(hand for hand in self.by_hand if hand not in named)
         return self.model_copy(update={"by_hand": by_hand, "named": (*self.named, *named)})
 
+    def as_counted(self, refund: Refund) -> Refund:
+        """A refund as its provider has it now, with the part of it that counts."""
+        known = next((known for known in self.refunds if known.reference == refund.reference), None)
+        if known is None or known.part_for is None:
+            return refund
+        return refund.model_copy(update={"amount": known.amount, "part_for": known.part_for})
+
     def is_named(self, refund: Refund) -> bool:
         """Whether a person has named it as the proof of what they paid."""
         return any(hand.reference == refund.reference for hand in self.named)
@@ -201,16 +208,12 @@ class Reversal(Value):
         card = self.planned.tender.kind is TenderKind.CARD
         return max(self._paid_back_of_ours - self.elsewhere, self._total()) if card else self._total()
 
-    @property
-    def payable_by_hand_alone(self) -> Money:
-        """What of the plan, and of what was paid back since, the gateway may not have."""
-        paid_back = self._paid_back_of_ours + (self.planned.paid_back or self._total())
-        return max(paid_back - self.elsewhere - self.waived, self._total())
-
     def as_earlier(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
         """What it means to another cancellation of the order. `undone`: its own was rolled back."""
         zero, paid_back = self._total(), self._paid_back_of_refunds or None
-        references = tuple(refund.reference for refund in self.refunds if not self._went_elsewhere(refund))
+        at_provider = [refund for refund in self.refunds if not self._went_elsewhere(refund)]
+        references = tuple(refund.reference for refund in at_provider)
+        parts = tuple(RefundPart(reference=r.reference, amount=r.amount) for r in at_provider if r.part_for)
         if undone:
             return EarlierReversal(
                 cancellation_id=cancellation_id,
@@ -219,6 +222,7 @@ class Reversal(Value):
                 of_provider=zero,
                 another_way=self.kept_elsewhere,
                 refunds=references if paid_back else (),
+                parts=parts,
                 paid_back=paid_back,
             )
         due = max(self.planned_total - self.released - self.covered, zero)
@@ -229,6 +233,7 @@ class Reversal(Value):
             of_provider=max(due - self.elsewhere - self.waived, zero),
             another_way=self.elsewhere - self.collected,
             refunds=references,
+            parts=parts,
             before=self.planned.earlier,
             paid_back=paid_back,
         )

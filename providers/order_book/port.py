@@ -107,7 +107,7 @@ class CreditedTender(Value):
                 tender_id=tender_id,
                 kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
                 amount=refund.amount,
-                reference=refund.reference,
+                reference=refund.ledger_reference,
                 settled=refund.status is RefundStatus.SUCCEEDED,
                 failed=refund.status.has_failed,
             )

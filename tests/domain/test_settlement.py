@@ -2,7 +2,7 @@
 
 from domain.case import Case
 from domain.earlier import EarlierReversal
-from domain.facts import Fact, SettledByHand
+from domain.facts import Fact, RefundSeen, SettledByHand
 from domain.keys import EffectKey
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
@@ -93,6 +93,25 @@ def test_who_names_a_refund_that_had_failed_has_paid_another_way() -> None:
     assert (paid.outstanding, paid.given_by_hand) == (usd(0), usd(5_000))
     unheard = case_of(WHOLE, by_hand(5_000, "re-1"), failed).reversal("T1")
     assert (unheard.outstanding, unheard.given_by_hand) == (usd(5_000), usd(0))
+
+
+def test_of_a_refund_for_two_cancellations_each_counts_its_part() -> None:
+    """I11: 20.00 and 30.00 of 50.00 have failed, and an agent refunds all of it. Neither demands anything back."""
+    gateway = gateway_with(2_000, key=KEY)
+    gateway.refund(usd(3_000), EffectKey("can-next", StepName.REVERSE_PAYMENT, "T1"), SUCCEEDED)
+    for reference in ("re-1", "re-2"):
+        gateway.change(reference, RefundStatus.FAILED)
+    gateway.refund(usd(5_000), None, SUCCEEDED)
+    rest = earlier_reversal("30.00 USD", "re-2", cancellation_id="can-next")
+    ours = refund_seen(2_000, RefundStatus.FAILED, key=KEY)
+    reversal = case_of(PART, ours).reversal("T1")
+    for look in (refunds_found, refunds_found_after_end):
+        *_, part = look(reversal, gateway.read(), KEY, (rest,))
+        assert (part.amount, part.ledger_reference) == (usd(2_000), f"re-3/{KEY.cancellation_id}")
+    counted = case_of(PART, ours, RefundSeen(target="T1", refund=part)).reversal("T1")
+    assert refunds_found(counted, gateway.read(), KEY, (rest,))[-1] == part
+    seen_by_the_next = counted.as_earlier("can-1", undone=False)
+    assert seen_by_the_next.claim(gateway.read()).counted == {"re-3": usd(2_000)}
 
 
 def test_what_came_twice_and_was_collected_is_not_found_a_second_time() -> None:

