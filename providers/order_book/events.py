@@ -1,6 +1,6 @@
 """The providers' events: kept once each before they are acknowledged, and sent to the order's cancellation afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import CursorResult, delete, or_, select, text
@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
+from domain.money import Money
 from providers.order_book.engine import transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, now
@@ -95,14 +96,14 @@ class SqlProviderEvents:
 
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none. A refund of
-        somebody else's is about the one whose money went another way: the customer may have it twice now."""
+        somebody else's is about one that was carried out, where money of the order went another way, in whichever of them:
+        the customer may have it twice now."""
         of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == event.order_id)
         async with transaction(self._reads) as session:
             cases = await cases_of(session, of_order.where(CancellationRow.closed_at.is_not(None)))
             case = next((case for case in cases if event.subject in _subjects(case)), None)
             if case is None and event.provider is Provider.STRIPE and event.subject is not None:
-                carried_out = (case for case in cases if case.ever_closed)
-                case = next((case for case in carried_out if any(r.elsewhere for r in case.reversals)), None)
+                case = _carried_out_besides(cases)
             if case is None or case.request is None:
                 return None
             return EndedCancellation(request=case.request, busy=await _is_under_way(session, event.order_id))
@@ -155,6 +156,18 @@ def _subjects(case: Case) -> set[str]:
         else set()
     )
     return refunds | {number for number in parcels if number}
+
+
+def _carried_out_besides(cases: Sequence[Case]) -> Case | None:
+    """A cancellation that was carried out, where one of these has left money with the customer another way: that one itself
+    if it may be, and another one where it was rolled back."""
+    another_way = [case for case in cases if any(_left_another_way(case))]
+    carried_out = [case for case in (*another_way, *cases) if case.ever_closed]
+    return carried_out[0] if another_way and carried_out else None
+
+
+def _left_another_way(case: Case) -> Iterator[Money]:
+    return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
 
 
 async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
