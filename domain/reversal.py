@@ -238,6 +238,22 @@ class Reversal(Value):
             paid_back=paid_back,
         )
 
+    def before_payment_was_replaced(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
+        """The same where the order is paid by another payment since. The gateway counts nothing there of what was done to
+        the one before, so the books do: what the customer has paid back goes back to them, less what has already."""
+        earlier = self.as_earlier(cancellation_id, undone=undone)
+        zero, paid_back = self._total(), earlier.paid_back or self._total()
+        held = self._total(*(r.amount for r in self.live_refunds if r.reference in earlier.refunds))
+        beyond = max(earlier.due - held, -paid_back)
+        return EarlierReversal(
+            cancellation_id=cancellation_id,
+            released=zero,
+            due=min(beyond, zero) if undone else beyond,
+            of_provider=zero,
+            another_way=zero,
+            paid_back=earlier.paid_back,
+        )
+
     def _went_elsewhere(self, refund: Refund) -> bool:
         return self.is_store_credit(refund) and self.planned.tender.kind not in KEPT_HERE
 

@@ -252,6 +252,21 @@ def test_what_was_paid_back_is_given_back_by_hand_where_the_gateway_does_not_hav
     assert books.case.outstanding("T1") == usd(0)
 
 
+def test_what_was_paid_back_before_the_payment_was_replaced_is_given_back_once() -> None:
+    """M19, I1: 64.00 were paid back in a roll-back; the next cancellation has given 28.00 of it by hand."""
+    seen = refund_seen(6_400, RefundStatus.SUCCEEDED, key=KEY)
+    back = SettledByHand(step=StepName.RESTORE_PAYMENT, target="T1", reference="C-1", by=CLERK, amount=usd(6_400))
+    by_hand = SettledByHand(step=KEY.step, target="T1", reference="B-1", by=CLERK, amount=usd(2_800))
+    rolled_back = opened(plan_of(planned_tender(refund=6_400)), seen, back).reversal("T1")
+    carried_out = opened(plan_of(planned_tender(refund=2_800)), by_hand).reversal("T1")
+    before = rolled_back.before_payment_was_replaced("can-1", undone=True)
+    after = carried_out.before_payment_was_replaced("can-2", undone=False)
+    nothing_there = Gateway().read()
+    assert (before.beyond_refunds(nothing_there), after.beyond_refunds(nothing_there)) == (usd(-6_400), usd(2_800))
+    kept = opened(plan_of(planned_tender(refund=6_400)), seen).reversal("T1")
+    assert not kept.before_payment_was_replaced("can-3", undone=True).due
+
+
 def test_what_the_gateway_lacks_and_nobody_has_given_is_owed() -> None:
     """I1: others' refund of 100.00 counts for another cancellation, which has collected what was too much of it."""
     gateway = Gateway(captured=10_000)

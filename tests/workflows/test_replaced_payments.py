@@ -32,7 +32,6 @@ async def replaced(system: System) -> tuple[SampleOrder, str]:
     return sample, before
 
 
-@pytest.mark.xfail(strict=True, reason="36.00 are released, and nobody is asked for the 64.00")
 async def test_what_was_collected_before_the_payment_was_replaced_goes_back(system: System) -> None:
     """I1: all is cancelled again. The new payment has 36.00; a person gives the 64.00 back."""
     sample, _ = await replaced(system)
