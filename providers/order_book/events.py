@@ -12,7 +12,7 @@ from domain.money import Money
 from providers.order_book.engine import transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, now
-from providers.order_book.tables import CancellationRow, ShipmentRow, TenderRow, WebhookEventRow
+from providers.order_book.tables import CancellationRow, ReplacedPaymentRow, ShipmentRow, TenderRow, WebhookEventRow
 
 _CLAIM = timedelta(minutes=1)
 
@@ -174,7 +174,12 @@ async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
     if event.provider is Provider.STRIPE:
         if event.payment is None:
             return None
-        return await session.scalar(select(TenderRow.order_id).where(TenderRow.reference == event.payment).limit(1))
+        return await session.scalar(
+            select(TenderRow.order_id)
+            .where(TenderRow.reference == event.payment)
+            .union_all(select(ReplacedPaymentRow.order_id).where(ReplacedPaymentRow.reference == event.payment))
+            .limit(1)
+        )
     named = [ShipmentRow.label_reference == event.shipment] if event.shipment else []
     named += [ShipmentRow.tracking_number == event.tracking_number] if event.tracking_number else []
     if not named:
