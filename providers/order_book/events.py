@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
 from domain.money import Money
+from domain.payment import Refund
 from providers.order_book.engine import transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, now
@@ -185,6 +186,27 @@ async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
     if not named:
         return None
     return await session.scalar(select(ShipmentRow.order_id).where(or_(*named)).limit(1))
+
+
+async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:
+    """A refund of which the order's other cancellations count a part as well has failed. Its event has been delivered to one
+    of them, so it is due once more."""
+    provider, event_id = Provider.STRIPE, f"failed/{failed.ledger_reference}"
+    if await session.get(WebhookEventRow, (provider, event_id)) is None:
+        at = now()
+        session.add(
+            WebhookEventRow(
+                provider=provider,
+                event_id=event_id,
+                kind="refund.failed",
+                subject=failed.reference,
+                may_undo_outcome=True,
+                order_id=order_id,
+                received_at=at,
+                due_at=at,
+                attempts=0,
+            )
+        )
 
 
 async def _row(session: AsyncSession, event: DueEvent) -> WebhookEventRow:

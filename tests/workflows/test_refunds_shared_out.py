@@ -1,10 +1,14 @@
 """What others refund at a payment makes up for what the order's cancellations have lost there: each once, a part of it each
 where it is for several, and what nobody has given is owed."""
 
+from datetime import UTC, datetime
+
 from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.step import StepName
 from domain.terms import RefundMethod
+from providers.order_book.events import SqlProviderEvents
+from providers.order_book.port import Provider, ProviderEvent
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line
 from tests.system import Handle, System, customer_of
@@ -72,6 +76,40 @@ async def test_one_refund_of_others_makes_up_for_two_of_three_cancellations(syst
     for line_id in ("L1", "L2"):
         asked = await system.asks_to_collect(await looked_at_again(system, sample, line_id))
         assert asked is None, asked.reason
+    await system.assert_books_balance()
+
+
+async def test_a_refund_for_two_that_fails_is_heard_of_by_both(system: System) -> None:
+    """I1, I6: the gateway's event is delivered to one of them, and the other one is looked at afterwards."""
+    sample = two_lines()
+    payment = await both_failed(system, sample)
+    theirs = await system.shop.gateway.refund_elsewhere(payment, WHOLE)
+    for line_id in ("L1", "L2"):
+        await system.finish(await looked_at_again(system, sample, line_id))
+    await system.shop.gateway.fail(theirs)
+    events, heard = SqlProviderEvents(system.engine), list[str]()
+    event = ProviderEvent(
+        provider=Provider.STRIPE,
+        event_id=f"evt_{theirs}",
+        kind="refund.failed",
+        payment=payment,
+        refund=theirs,
+        may_undo_outcome=True,
+    )
+    await events.receive(event)
+    while due := [e for e in await events.claim_due(datetime.now(UTC), 50) if e.subject == theirs]:
+        ended = await events.find_ended(due[0])
+        await events.mark_delivered(due[0], datetime.now(UTC))
+        if ended is None:
+            continue
+        [line_id] = (scope.line_id for scope in ended.request.lines)
+        handle = await looked_at_again(system, sample, line_id)
+        if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
+            await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
+            heard.append(line_id)
+        await system.finish(handle)
+    assert sorted(heard) == ["L1", "L2"]
+    assert await system.store_credit(sample.customer_id) == WHOLE
     await system.assert_books_balance()
 
 
