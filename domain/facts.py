@@ -226,11 +226,12 @@ class OrderClosed(Value):
 
 class Reopened(Value):
     """The cancellation had ended, and its outcome does not hold. `others` are the refunds of others that there are by now:
-    they do not make up for what has failed."""
+    they do not make up for what has failed. Whether those that are `unclear` were meant to, only a person can say."""
 
     kind: Literal["reopened"] = "reopened"
     why: str
     others: tuple[str, ...] = ()
+    unclear: tuple[RefundSeen, ...] = ()
 
 
 class Ended(Value):

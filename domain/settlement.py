@@ -41,6 +41,21 @@ def refunds_found_after_end(
     return (*counted, *_shares(mine, payment, key, others))
 
 
+def unclear_refunds(
+    reversal: Reversal, payment: Payment, counted: Sequence[Refund], others: Sequence[EarlierReversal]
+) -> tuple[Refund, ...]:
+    """After the end: refunds of others since the plan that nobody counts. They may have been for what is missing since a
+    refund has failed, or for something else; nobody knows but a person."""
+    known = {refund.reference for refund in counted}.union(
+        reversal.planned.earlier, *(other.refunds for other in others)
+    )
+    return tuple(
+        refund
+        for refund in payment.refunds
+        if refund.key is None and not refund.status.has_failed and refund.reference not in known
+    )
+
+
 def known_refunds(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
     """Those that the books know, those that a person has named as their proof, and ours that no book knows yet."""
     known = reversal.references

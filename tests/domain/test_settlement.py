@@ -6,7 +6,7 @@ from domain.facts import Fact, RefundSeen, SettledByHand
 from domain.keys import EffectKey
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
-from domain.settlement import refunds_found, refunds_found_after_end
+from domain.settlement import refunds_found, refunds_found_after_end, unclear_refunds
 from domain.step import StepName
 from tests.domain.build import earlier_reversal
 from tests.domain.cases import CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
@@ -112,6 +112,18 @@ def test_of_a_refund_for_two_cancellations_each_counts_its_part() -> None:
     assert refunds_found(counted, gateway.read(), KEY, (rest,))[-1] == part
     seen_by_the_next = counted.as_earlier("can-1", undone=False)
     assert seen_by_the_next.claim(gateway.read()).counted == {"re-3": usd(2_000)}
+
+
+def test_what_others_refunded_since_the_plan_and_nobody_counts_is_unclear() -> None:
+    gateway = gateway_with(2_000, key=KEY)
+    gateway.change("re-1", RefundStatus.FAILED)
+    for amount in (500, 600, 700):
+        gateway.refund(usd(amount), None, SUCCEEDED)
+    planned = PART.model_copy(update={"earlier": ("re-2",)})
+    reversal = case_of(planned, refund_seen(2_000, RefundStatus.FAILED, key=KEY)).reversal("T1")
+    counts_it = earlier_reversal("7.00 USD", "re-4", cancellation_id="can-next")
+    unclear = unclear_refunds(reversal, gateway.read(), reversal.refunds, (counts_it,))
+    assert [refund.reference for refund in unclear] == ["re-3"]
 
 
 def test_what_came_twice_and_was_collected_is_not_found_a_second_time() -> None:

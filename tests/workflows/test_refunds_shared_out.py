@@ -11,7 +11,7 @@ from providers.order_book.events import SqlProviderEvents
 from providers.order_book.port import Provider, ProviderEvent
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line
-from tests.system import Handle, System, customer_of
+from tests.system import Handle, System, customer_of, settled
 from tests.workflows.samples import an_id
 from tests.workflows.test_several_cancellations import (
     FIRST,
@@ -29,6 +29,12 @@ def three_lines() -> SampleOrder:
     """40.00, 30.00 and 30.00 on one card."""
     lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "30.00 USD"), line("L3", 1, "30.00 USD"))
     return SampleOrder(order_id=an_id(), lines=lines, tenders=(card("100.00 USD"),))
+
+
+def much_stays() -> SampleOrder:
+    """64.00 of L1 and 136.00 of L2, on one card."""
+    lines = (line("L1", 1, "64.00 USD"), line("L2", 1, "136.00 USD"))
+    return SampleOrder(order_id=an_id(), lines=lines, tenders=(card("200.00 USD"),))
 
 
 async def both_failed(system: System, sample: SampleOrder) -> str:
@@ -133,8 +139,7 @@ async def test_a_refund_of_others_for_the_first_one_is_not_taken_for_the_second(
 
 async def test_a_refund_of_others_of_the_same_amount_is_not_followed_by_ours(system: System) -> None:
     """I11: L1's refund fails after the end, and an agent refunds as much before the event comes. L2 stays in the order."""
-    lines = (line("L1", 1, "64.00 USD"), line("L2", 1, "136.00 USD"))
-    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("200.00 USD"),))
+    sample = much_stays()
     await cancel_first(system, sample)
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], FIRST)
     handle = await first_looked_at_again(system, sample)
@@ -142,4 +147,23 @@ async def test_a_refund_of_others_of_the_same_amount_is_not_followed_by_ours(sys
         await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     await system.finish(handle)
     assert await at_gateway(system, sample) + await system.store_credit(sample.customer_id) == FIRST
+    await system.assert_books_balance()
+
+
+async def test_a_person_hears_of_a_refund_of_others_that_may_have_been_for_one_that_failed(system: System) -> None:
+    """I11: the same, but the agent refunds 60.00: that may be for something else. Nothing is offered before a person has
+    looked. It was for this, and the other 4.00 are refunded."""
+    sample = much_stays()
+    await cancel_first(system, sample)
+    some = money("60.00 USD")
+    theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], some)
+    handle = await first_looked_at_again(system, sample)
+    asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert asked
+    assert f"60.00 USD by refund {theirs}" in asked.reason
+    assert not asked.choices
+    await system.resolve(handle, settled(asked, "done_by_hand", theirs))
+    await system.finish(handle)
+    assert await at_gateway(system, sample) == FIRST
+    assert (await system.refunds(sample.order_id))[-1] == FIRST - some
     await system.assert_books_balance()
