@@ -58,8 +58,9 @@ class PaymentActivities:
         while True:
             reversal = attempt.case.reversal(attempt.step_input.target)
             payment = await self._read(attempt, planned.tender)
+            others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
             await attempt.write(*dispute_news(reversal, payment))
-            match next_reversal(reversal, payment, key):
+            match next_reversal(reversal, payment, key, others):
                 case Void(amount=amount):
                     await attempt.make_effect(
                         key.part_of("void"),
@@ -142,12 +143,10 @@ class PaymentActivities:
             await self._add_failure_notice(attempt)
         detail = [f"released {settled.released}"] if settled.released else []
         detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
-        if settled.covered and not settled.refunds:
-            detail.append("given back earlier by others")
         seen = ReversalSeen(
             target=attempt.step_input.target,
             released=settled.released,
-            covered=settled.covered,
+            covered=Money.zero(settled.released.currency),
             detail="; ".join(detail),
         )
         await attempt.write(*refund_news(reversal, settled.refunds), seen)
@@ -229,8 +228,9 @@ class PaymentActivities:
         """As with a refund: look, decide, give once, and look again."""
         while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
             payment = await self._read(attempt, planned.tender)
+            others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
             await attempt.write(*dispute_news(reversal, payment))
-            match next_reversal(reversal, payment, attempt.step_input.key):
+            match next_reversal(reversal, payment, attempt.step_input.key, others):
                 case Void(amount=amount):
                     raise Refused(
                         ErrorCode.REFUND_EXCEEDS_CAPTURED,
@@ -271,7 +271,9 @@ class PaymentActivities:
             if tender.kind not in KEPT_HERE:
                 payment = await self._payments.read(step_input.order_id, tender)
                 made = await self._made_meanwhile(attempt, reversal.planned, payment)
-                found = {r.reference: r for r in (*refunds_found(reversal, payment, step_input.key), *made)}
+                others = await self._payments.reversals_besides(step_input, tender)
+                refunds = (*refunds_found(reversal, payment, step_input.key, others), *made)
+                found = {refund.reference: refund for refund in refunds}
                 facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
                 facts += self._lookups(attempt, payment, made)
                 await attempt.write(*facts)
@@ -322,8 +324,9 @@ def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
     of = attempt.step_input
     return Refused(
         ErrorCode.REFUND_EXCEEDS_CAPTURED,
-        f"{amount} of tender {of.target} of order {of.order_id} is owed, and the gateway does not have it: the customer had "
-        "paid it back after an earlier refund. Transfer it and resolve the step with the transfer's reference.",
+        f"{amount} of tender {of.target} of order {of.order_id} is owed, and the gateway does not have it: it went to the "
+        "customer by refunds that are not for this, or that they have paid back. Transfer it and "
+        "resolve the step with the transfer's reference.",
     )
 
 

@@ -2,13 +2,12 @@
 
 from activities.tenders import Payments, dispute_news, refund_news
 from domain.case import Case
-from domain.earlier import EarlierReversal
-from domain.facts import Entry, Fact, Reopened, Run, StopSeen
+from domain.facts import Entry, Fact, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment, Refund
 from domain.reversal import KEPT_HERE, Reversal
-from domain.settlement import known_refunds, refunds_found_after_end
+from domain.settlement import known_refunds, refunds_found_after_end, unclear_refunds
 from domain.shipment import StopStatus
 from domain.step import StepName
 from domain.stopping import moves_again
@@ -29,13 +28,15 @@ class Reopening:
         facts: list[Fact] = [*await self._moving(ended, order)] if carried_out else []
         failed: list[CreditedTender] = []
         others: list[str] = []
+        unclear: list[RefundSeen] = []
         for reversal in ended.reversals:
             if reversal.planned.tender.kind in KEPT_HERE or not (carried_out or reversal.refunds):
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
+            besides = order.reversals_besides(ended.cancellation_id, payment.reference)
             found = (
-                refunds_found_after_end(reversal, payment, key, _besides(ended, order, reversal))
+                refunds_found_after_end(reversal, payment, key, besides)
                 if carried_out
                 else known_refunds(reversal, payment, key)
             )
@@ -43,6 +44,9 @@ class Reopening:
             failed += _failed(reversal, payment)
             counted = {refund.reference for refund in (*reversal.refunds, *found)}
             others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
+            if carried_out and reversal.with_refunds(payment, found).outstanding:
+                not_counted = unclear_refunds(reversal, payment, found, besides)
+                unclear += [RefundSeen(target=reversal.tender_id, refund=refund) for refund in not_counted]
         now = Case((*ended.entries, *_unwritten(ended, facts)))
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
         owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
@@ -52,9 +56,9 @@ class Reopening:
         why = _why(failed=bool(failed), moving=moving)
         return await self._book.reopen(
             ended.cancellation_id,
-            [Reopened(why=why, others=tuple(others)), *facts],
+            [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
             failed,
-            [_failure_notice(now)] if failed and owed else [],
+            [_failure_notice(now, may_choose=not unclear)] if failed and owed else [],
             seen=ended.last_seq,
             run=run,
         )
@@ -71,16 +75,10 @@ class Reopening:
         return found
 
 
-def _besides(ended: Case, order: Order, reversal: Reversal) -> tuple[EarlierReversal, ...]:
-    """What the order's other cancellations did to the same payment."""
-    tenders = (tender for tender in order.tenders if tender.reference == reversal.planned.tender.reference)
-    return tuple(other for tender in tenders for other in tender.reversals_besides(ended.cancellation_id))
-
-
-def _failure_notice(case: Case) -> NewNotice:
-    """Where the bank may pay the customer itself, no other way is offered."""
+def _failure_notice(case: Case, *, may_choose: bool) -> NewNotice:
+    """Where the bank may pay the customer itself, or others may have, no other way is offered."""
     disputed = any(reversal.outstanding and reversal.disputed for reversal in case.reversals)
-    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=() if disputed else case.terms.fallbacks)
+    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose and not disputed else ())
 
 
 def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
@@ -98,6 +96,7 @@ def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
             reference=refund.reference,
             settled=False,
             failed=True,
+            part_for=refund.part_for,
         )
         for refund in reversal.refunds
         if failed(refund)

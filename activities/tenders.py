@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from activities.signatures import StepInput
+from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
 from domain.facts import DisputeSeen, Fact, RefundSeen
 from domain.order import Tender, TenderKind
@@ -39,6 +41,11 @@ class Payments:
                 return await self.sales(order_id).read_sale(tender.reference)
             case _:
                 return await self._book.read_balance(order_id, tender.tender_id)
+
+    async def reversals_besides(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
+        """What the order's other cancellations did to the payment of a tender, by the books of now."""
+        order = await self._book.read_order(step_input.order_id)
+        return order.reversals_besides(step_input.cancellation_id, tender.reference)
 
 
 def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:

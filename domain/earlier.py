@@ -1,10 +1,34 @@
-"""What the earlier cancellations of an order leave of a payment to the next one."""
+"""What the cancellations of an order leave of a payment to one another.
 
-from collections.abc import Sequence
+Others' refunds at a payment make up for what cancellations lack there: `share_out` alone says which part of which refund
+counts for which of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 from domain.base import Value
 from domain.money import Money
-from domain.payment import Payment
+from domain.payment import Payment, Refund
+
+
+class RefundPart(Value):
+    """What of a refund counts for one cancellation, where the rest of it counts for others."""
+
+    reference: str
+    amount: Money
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a cancellation lacks at a payment. A refund that is not just as much makes up for `at_most` of it. `counted` is
+    what it counts of refunds already. `before`: the refunds that make up for nothing of it."""
+
+    missing: Money
+    at_most: Money
+    counted: Mapping[str, Money]
+    before: frozenset[str]
 
 
 class EarlierReversal(Value):
@@ -12,10 +36,10 @@ class EarlierReversal(Value):
 
     `released` is the part of a reservation that it gave up and that will not be captured: the gateway may still reserve it.
     `due` is its part of what was captured, of which `of_provider` is the tender's provider's to give back: by `refunds`, by
-    others where one of these has failed, or later. The rest went another way, or a person declared it not due.
-    `paid_back` is what the customer has paid back of these refunds, which the provider does not have. `another_way` is what
-    the customer has got another way, less all that they have paid back or may keep. `before`: the refunds that there were
-    when it was planned.
+    others where one of these has failed, or later. The rest went another way, or a person declared it not due. `parts`: what
+    counts of those refunds that are divided. `paid_back` is what the customer has paid back of these refunds, which the
+    provider does not have. `another_way` is what the customer has got another way, less all that they have paid back or may
+    keep. `before`: the refunds that there were when it was planned.
     """
 
     cancellation_id: str
@@ -24,6 +48,7 @@ class EarlierReversal(Value):
     of_provider: Money
     another_way: Money
     refunds: tuple[str, ...] = ()
+    parts: tuple[RefundPart, ...] = ()
     before: tuple[str, ...] = ()
     paid_back: Money | None = None
 
@@ -34,31 +59,64 @@ class EarlierReversal(Value):
         beyond = self.due - self._held(payment)
         return max(beyond, -(self.paid_back or Money.zero(self.due.currency)))
 
-    def missing(self, payment: Payment) -> Money:
+    def claim(self, payment: Payment) -> Claim:
         """What its provider is still to give back."""
-        return max(self.of_provider - self._held(payment), Money.zero(self.due.currency))
+        missing = max(self.of_provider - self._held(payment), Money.zero(self.due.currency))
+        return Claim(missing, missing, self._counted(payment), frozenset(self.before))
 
     def _held(self, payment: Payment) -> Money:
-        holds = (r.amount for r in payment.refunds if r.reference in self.refunds and not r.status.has_failed)
-        return Money.total(holds, self.due.currency)
+        return Money.total(self._counted(payment).values(), self.due.currency)
+
+    def _counted(self, payment: Payment) -> dict[str, Money]:
+        parts = {part.reference: part.amount for part in self.parts}
+        return {
+            refund.reference: parts.get(refund.reference, refund.amount)
+            for refund in payment.refunds
+            if refund.reference in self.refunds and not refund.status.has_failed
+        }
+
+
+def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Money], ...]:
+    """For each claim, what others' refunds make up for that nobody counts yet, by their references. A refund that is just as
+    much as one claim lacks, or as all of them lack together, is for these. Then those that fit into a claim count, and what
+    is larger is divided, the first claim first."""
+    currency = payment.captured.currency
+    theirs = [r.reference for r in payment.refunds if r.key is None and not r.status.has_failed]
+    left = {r.reference: r.amount - _counted_of(r, claims) for r in payment.refunds}
+    missing, at_most = [claim.missing for claim in claims], [claim.at_most for claim in claims]
+    shares: tuple[dict[str, Money], ...] = tuple({} for _ in claims)
+
+    def give(n: int, reference: str, amount: Money) -> None:
+        shares[n][reference] = amount
+        left[reference] -= amount
+        missing[n] -= min(amount, missing[n])
+        at_most[n] -= min(amount, at_most[n])
+
+    def may_have(n: int, reference: str) -> bool:
+        known = reference in claims[n].before or reference in claims[n].counted or reference in shares[n]
+        return not known and left[reference].amount > 0
+
+    for reference in theirs:
+        lacking = [n for n, amount in enumerate(missing) if amount and may_have(n, reference)]
+        for group in (*([n] for n in lacking), lacking):
+            if Money.total((missing[n] for n in group), currency) == left[reference]:
+                for n in group:
+                    give(n, reference, missing[n])
+                break
+    for fits, reference, n in product((True, False), theirs, range(len(claims))):
+        if at_most[n] and may_have(n, reference) and (left[reference] <= at_most[n] or not fits):
+            give(n, reference, min(left[reference], at_most[n]))
+    return shares
+
+
+def _counted_of(refund: Refund, claims: Sequence[Claim]) -> Money:
+    counted = (claim.counted[refund.reference] for claim in claims if refund.reference in claim.counted)
+    return Money.total(counted, refund.amount.currency)
 
 
 def left_to_earlier(reversals: Sequence[EarlierReversal], payment: Payment) -> Money:
-    """What the provider still counts of a payment, and these cancellations give back. What others have refunded since one of
-    them was planned makes up for a refund of it that has failed: the provider has not got that any more."""
-    known = {reference for earlier in reversals for reference in earlier.refunds}
-    by_others = {
-        refund.reference: refund.amount
-        for refund in payment.refunds
-        if refund.key is None and refund.reference not in known and not refund.status.has_failed
-    }
-    left = Money.zero(payment.captured.currency)
-    for earlier in reversals:
-        left += earlier.beyond_refunds(payment)
-        missing = earlier.missing(payment)
-        for reference, amount in by_others.items():
-            made_up = min(amount, missing) if reference not in earlier.before else missing - missing
-            by_others[reference] -= made_up
-            missing -= made_up
-            left -= made_up
-    return left
+    """What the provider still counts of a payment, and these cancellations give back. What others have refunded makes up for
+    a refund that has failed: the provider has not got that any more."""
+    shares = share_out(payment, [earlier.claim(payment) for earlier in reversals])
+    made_up = Money.total((part for share in shares for part in share.values()), payment.captured.currency)
+    return Money.total((earlier.beyond_refunds(payment) for earlier in reversals), payment.captured.currency) - made_up

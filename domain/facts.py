@@ -135,8 +135,8 @@ class StopSeen(Value):
 
 
 class ReversalSeen(Value):
-    """What `reverse_payment` found when nothing was left to do for a tender: `released` in all, and `covered` by refunds
-    that others had made before."""
+    """What `reverse_payment` found when nothing was left to do for a tender: `released` in all, and what others had given
+    back of a balance or a sale before (`covered`)."""
 
     kind: Literal["reversal_seen"] = "reversal_seen"
     target: str
@@ -226,11 +226,12 @@ class OrderClosed(Value):
 
 class Reopened(Value):
     """The cancellation had ended, and its outcome does not hold. `others` are the refunds of others that there are by now:
-    they do not make up for what has failed."""
+    they do not make up for what has failed. Whether those that are `unclear` were meant to, only a person can say."""
 
     kind: Literal["reopened"] = "reopened"
     why: str
     others: tuple[str, ...] = ()
+    unclear: tuple[RefundSeen, ...] = ()
 
 
 class Ended(Value):

@@ -3,7 +3,7 @@ a proof of a payment that turns out to be none."""
 
 from collections.abc import Sequence
 
-from domain.facts import Chosen, Entry, NothingDue, RefundSeen, RetryOrdered, SettledByHand
+from domain.facts import Chosen, Entry, NothingDue, RefundSeen, Reopened, RetryOrdered, SettledByHand
 from domain.payment import Refund
 from domain.step import MONEY_STEPS, StepName
 from domain.terms import RefundMethod
@@ -25,6 +25,13 @@ def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | Non
             case _:
                 pass
     return failed
+
+
+def unclear_refunds(entries: Sequence[Entry], tender_id: str) -> tuple[Refund, ...]:
+    """What others had refunded when the cancellation was opened again: a person looks what it was for before the customer is
+    offered another way."""
+    reopened = next((e.fact for e in reversed(entries) if isinstance(e.fact, Reopened)), None)
+    return tuple(seen.refund for seen in reopened.unclear if seen.target == tender_id) if reopened else ()
 
 
 def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | None:

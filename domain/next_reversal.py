@@ -4,12 +4,13 @@ Deciding is apart from doing: `next_reversal` is a pure function of the plan, th
 The activity asks it, acts once, notes what came of it, and asks again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domain.earlier import EarlierReversal
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.payment import Payment, Refund
-from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.settlement import is_ours, made_by_others
 
@@ -48,7 +49,8 @@ class Disputed:
 
 @dataclass(frozen=True)
 class ByHandAlone:
-    """The gateway does not have it: the customer had paid back what it has given. A person gives it back."""
+    """It is owed, and the gateway does not have it: what it had went to the customer by refunds that do not count here, or
+    that they have paid back. A person gives it back."""
 
     amount: Money
     released: Money
@@ -57,21 +59,22 @@ class ByHandAlone:
 
 @dataclass(frozen=True)
 class Settled:
-    """Nothing is left to do. `refunds` are those that count, ours and others'; `covered` was given back before by others."""
+    """Nothing is left to do under this key. `refunds` are those that count, ours and others'."""
 
     released: Money
-    covered: Money
     refunds: tuple[Refund, ...]
 
 
 NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
 
 
-def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextReversal:
+def next_reversal(
+    reversal: Reversal, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal] = ()
+) -> NextReversal:
     """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
 
     `key` is the effect's, a refund or store credit in its place: what was made under it counts, and so does every refund of
-    ours, by an earlier attempt or a run that was lost.
+    ours, by an earlier attempt or a run that was lost. The `others` are the order's other cancellations.
     """
     planned = reversal.planned
     released = _released(reversal, payment)
@@ -86,19 +89,17 @@ def next_reversal(reversal: Reversal, payment: Payment, key: EffectKey) -> NextR
     now = reversal.with_refunds(payment, counted).model_copy(update={"released": released})
     owed = now.outstanding
     zero = owed - owed
-    theirs = made_by_others(now, payment, owed)
+    theirs = made_by_others(now, payment, key, owed, others)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
     amount = min(owed, payment.refundable)
     mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or mine is not None:
         # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
-        failed = _failed_since(planned, payment, mine) if mine is not None else ()
-        covered = zero if mine in failed else owed - amount if failed else owed
-        by_hand = min(covered, now.payable_by_hand_alone)
-        if by_hand and not failed:
+        failed = _failed_since(reversal, payment, mine) if mine is not None else ()
+        if owed and not failed:
             decided_by_person = Disputed if payment.disputed else ByHandAlone
-            return decided_by_person(amount=by_hand, released=released, found=(*theirs, *counted))
-        return Settled(released=released, covered=covered - by_hand, refunds=(*theirs, *counted, *failed))
+            return decided_by_person(amount=owed, released=released, found=(*theirs, *counted))
+        return Settled(released=released, refunds=(*theirs, *counted, *failed))
     action = Disputed if payment.disputed else MakeRefund
     return action(amount=amount, released=released, found=(*theirs, *counted))
 
@@ -126,16 +127,16 @@ def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refu
     """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
     references = reversal.references
     return tuple(
-        refund
+        reversal.as_counted(refund)
         for refund in payment.refunds
         if not refund.status.has_failed and (refund.reference in references or is_ours(refund, key))
     )
 
 
-def _failed_since(planned: PlannedTender, payment: Payment, mine: Refund) -> tuple[Refund, ...]:
+def _failed_since(reversal: Reversal, payment: Payment, mine: Refund) -> tuple[Refund, ...]:
     """The refund of this key, where it failed; where it holds, those of others that were to give back what is owed."""
     if mine.status.has_failed:
         return (mine,)
-    earlier = planned.earlier
+    earlier = reversal.planned.earlier
     others = (refund for refund in payment.refunds if refund.key is None and refund.reference not in earlier)
-    return tuple(refund for refund in others if refund.status.has_failed)
+    return tuple(reversal.as_counted(refund) for refund in others if refund.status.has_failed)

@@ -125,5 +125,10 @@ class Order(Value):
         ]
         return self.model_copy(update={"lines": tuple(lines), "discount": None})
 
+    def reversals_besides(self, cancellation_id: str, payment: str) -> tuple[EarlierReversal, ...]:
+        """What its other cancellations did to a payment."""
+        tenders = (tender for tender in self.tenders if tender.reference == payment)
+        return tuple(other for tender in tenders for other in tender.reversals_besides(cancellation_id))
+
     def line(self, line_id: str) -> OrderLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)

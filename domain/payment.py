@@ -37,7 +37,8 @@ class DisputeState(StrEnum):
 
 
 class Refund(Value):
-    """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it."""
+    """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it. `part_for`:
+    `amount` is only the part of it that counts for this cancellation; the rest counts for others of the order."""
 
     reference: str
     amount: Money
@@ -45,6 +46,7 @@ class Refund(Value):
     key: str | None = None
     reason: str = ""
     created_at: datetime | None = None
+    part_for: str | None = None
 
 
 class ChargeBack(Value):

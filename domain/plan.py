@@ -41,8 +41,7 @@ class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
     `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
     `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
-    makes another one meanwhile gives back what is planned here. `paid_back` is what the customer has paid back of refunds of
-    earlier cancellations: it is refundable, and the gateway does not have it."""
+    makes another one meanwhile gives back what is planned here."""
 
     tender: Tender
     refund: Money
@@ -52,7 +51,6 @@ class PlannedTender(Value):
     captured: Money
     refunded: Money
     earlier: tuple[str, ...] = ()
-    paid_back: Money | None = None
 
     @property
     def counted(self) -> Money:
@@ -364,7 +362,6 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
     released = Money.total((e.released for e in earlier), zero.currency)
-    paid_back = Money.total((e.paid_back for e in earlier if e.paid_back), zero.currency)
     return PlannedTender(
         tender=tender,
         refund=zero,
@@ -374,7 +371,6 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
-        paid_back=paid_back or None,
     )
 
 

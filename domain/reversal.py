@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.base import Value
-from domain.earlier import EarlierReversal
+from domain.earlier import EarlierReversal, RefundPart
 from domain.facts import (
     DisputeSeen,
     Entry,
@@ -186,6 +186,13 @@ class Reversal(Value):
         by_hand = tuple(hand for hand in self.by_hand if hand not in named)
         return self.model_copy(update={"by_hand": by_hand, "named": (*self.named, *named)})
 
+    def as_counted(self, refund: Refund) -> Refund:
+        """A refund as its provider has it now, with the part of it that counts."""
+        known = next((known for known in self.refunds if known.reference == refund.reference), None)
+        if known is None or known.part_for is None:
+            return refund
+        return refund.model_copy(update={"amount": known.amount, "part_for": known.part_for})
+
     def is_named(self, refund: Refund) -> bool:
         """Whether a person has named it as the proof of what they paid."""
         return any(hand.reference == refund.reference for hand in self.named)
@@ -212,16 +219,12 @@ class Reversal(Value):
         card = self.planned.tender.kind is TenderKind.CARD
         return max(self._paid_back_of_ours - self.elsewhere, self._total()) if card else self._total()
 
-    @property
-    def payable_by_hand_alone(self) -> Money:
-        """What of the plan, and of what was paid back since, the gateway may not have."""
-        paid_back = self._paid_back_of_ours + (self.planned.paid_back or self._total())
-        return max(paid_back - self.elsewhere - self.waived, self._total())
-
     def as_earlier(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
         """What it means to another cancellation of the order. `undone`: its own was rolled back."""
         zero, paid_back = self._total(), self._paid_back_of_refunds or None
-        references = tuple(refund.reference for refund in self.refunds if not self._went_elsewhere(refund))
+        at_provider = [refund for refund in self.refunds if not self._went_elsewhere(refund)]
+        references = tuple(refund.reference for refund in at_provider)
+        parts = tuple(RefundPart(reference=r.reference, amount=r.amount) for r in at_provider if r.part_for)
         if undone:
             return EarlierReversal(
                 cancellation_id=cancellation_id,
@@ -230,6 +233,7 @@ class Reversal(Value):
                 of_provider=zero,
                 another_way=self.kept_elsewhere,
                 refunds=references if paid_back else (),
+                parts=parts,
                 paid_back=paid_back,
             )
         due = max(self.planned_total - self.released - self.covered, zero)
@@ -240,8 +244,25 @@ class Reversal(Value):
             of_provider=max(due - self.elsewhere - self.waived, zero),
             another_way=self.elsewhere - self.collected,
             refunds=references,
+            parts=parts,
             before=self.planned.earlier,
             paid_back=paid_back,
+        )
+
+    def before_payment_was_replaced(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
+        """The same where the order is paid by another payment since. The gateway counts nothing there of what was done to
+        the one before, so the books do: what the customer has paid back goes back to them, less what has already."""
+        earlier = self.as_earlier(cancellation_id, undone=undone)
+        zero, paid_back = self._total(), earlier.paid_back or self._total()
+        held = self._total(*(r.amount for r in self.live_refunds if r.reference in earlier.refunds))
+        beyond = max(earlier.due - held, -paid_back)
+        return EarlierReversal(
+            cancellation_id=cancellation_id,
+            released=zero,
+            due=min(beyond, zero) if undone else beyond,
+            of_provider=zero,
+            another_way=zero,
+            paid_back=earlier.paid_back,
         )
 
     def _went_elsewhere(self, refund: Refund) -> bool:

@@ -6,7 +6,7 @@ credit): then the customer has it twice, and a person is asked to collect it.
 
 from collections.abc import Sequence
 
-from domain.earlier import EarlierReversal
+from domain.earlier import Claim, EarlierReversal, share_out
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.payment import Payment, Refund
@@ -14,34 +14,54 @@ from domain.reversal import Reversal
 from domain.step import StepName
 
 
-def refunds_found(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
+def refunds_found(
+    reversal: Reversal, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal] = ()
+) -> tuple[Refund, ...]:
     """While the cancellation is under way: what others have refunded since the plan gives back what is owed, or once more
     what went another way."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
     twice = now.elsewhere - now.overpaid - now.collected
-    return (*counted, *made_by_others(now, payment, now.outstanding + max(twice, twice - twice)))
+    owed = now.outstanding + max(twice, twice - twice)
+    return (*counted, *made_by_others(now, payment, key, owed, others))
 
 
 def refunds_found_after_end(
     reversal: Reversal, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
-    """What others refund after the end may be for something else, such as goods that were sent back. It counts as far as the
-    customer would have more than was taken from them: by what they have, from all cancellations of the order, and what they
-    are owed. What one of the `others` counts is not counted again."""
+    """What others refund after the end may be for something else, such as goods that were sent back. It counts where it is
+    just as much as is missing since a refund has failed, and otherwise as far as the customer would have more than was taken
+    from them: by what they have, from all cancellations of the order, and what they are owed."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
     another_way = now.elsewhere + Money.total((other.another_way for other in others), payment.captured.currency)
     given = payment.refunded + another_way + now.outstanding
     beyond = given - payment.captured - now.overpaid - now.collected
-    taken = frozenset(reference for other in others for reference in other.refunds)
-    return (*counted, *made_by_others(now, payment, max(beyond, beyond - beyond), taken))
+    mine = _claim(now, missing=now.outstanding, at_most=max(beyond, beyond - beyond))
+    return (*counted, *_shares(mine, payment, key, others))
+
+
+def unclear_refunds(
+    reversal: Reversal, payment: Payment, counted: Sequence[Refund], others: Sequence[EarlierReversal]
+) -> tuple[Refund, ...]:
+    """After the end: refunds of others since the plan that nobody counts. They may have been for what is missing since a
+    refund has failed, or for something else; nobody knows but a person."""
+    known = {refund.reference for refund in counted}.union(
+        reversal.planned.earlier, *(other.refunds for other in others)
+    )
+    return tuple(
+        refund
+        for refund in payment.refunds
+        if refund.key is None and not refund.status.has_failed and refund.reference not in known
+    )
 
 
 def known_refunds(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
     """Those that the books know, those that a person has named as their proof, and ours that no book knows yet."""
     known = reversal.references
-    return tuple(refund for refund in payment.refunds if refund.reference in known or is_ours(refund, key))
+    return tuple(
+        reversal.as_counted(refund) for refund in payment.refunds if refund.reference in known or is_ours(refund, key)
+    )
 
 
 def is_ours(refund: Refund, key: EffectKey) -> bool:
@@ -53,29 +73,35 @@ def is_ours(refund: Refund, key: EffectKey) -> bool:
 
 
 def made_by_others(
-    reversal: Reversal, payment: Payment, owed: Money, taken: frozenset[str] = frozenset()
+    reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, others: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
-    planned here, and are credited under their own references. One that comes to more than is owed covers it where no smaller
-    ones do: a person hears of the excess. `taken`: those that another cancellation counts."""
-    zero = owed - owed
-    earlier = reversal.planned.earlier
-    known = reversal.references | taken
-    theirs = [
-        refund
-        for refund in payment.refunds
-        if refund.reference not in earlier
-        and refund.key is None
-        and refund.reference not in known
-        and not refund.status.has_failed
-    ]
-    found: list[Refund] = []
-    for refund in theirs:
-        if refund.amount <= owed:
-            found.append(refund)
-            owed -= refund.amount
-    for refund in theirs:
-        if refund not in found and owed > zero:
-            found.append(refund)
-            owed -= refund.amount
+    planned here, as far as they do not make up for what the `others` lack, and are credited under their own references. One
+    that comes to more than all of that counts here with the excess: a person hears of it."""
+    mine = _claim(reversal, missing=owed, at_most=owed)
+    return _shares(mine, payment, key, others, excess=True)
+
+
+def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
+    """`reversal` with its refunds as they are now: what it counts already makes up for nothing more."""
+    counted = {refund.reference: refund.amount for refund in reversal.live_refunds}
+    return Claim(missing, at_most, counted, frozenset(reversal.planned.earlier) | reversal.references)
+
+
+def _shares(
+    mine: Claim, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal], *, excess: bool = False
+) -> tuple[Refund, ...]:
+    claims = [*(other.claim(payment) for other in others), mine]
+    *theirs, share = share_out(payment, claims)
+    found = []
+    for refund in payment.refunds:
+        if refund.reference not in share:
+            continue
+        parts = [claim.counted.get(refund.reference) for claim in claims] + [
+            part.get(refund.reference) for part in theirs
+        ]
+        rest = refund.amount - Money.total((part for part in parts if part), refund.amount.currency)
+        amount = rest if excess else share[refund.reference]
+        part_for = None if amount == refund.amount else key.cancellation_id
+        found.append(refund.model_copy(update={"amount": amount, "part_for": part_for}))
     return tuple(found)

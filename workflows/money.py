@@ -1,12 +1,14 @@
 """The money of a cancellation: every tender is reversed (the pivot), credited, and waited for until it has settled."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from domain.case import Case
 from domain.facts import RefundSeen, SettledByHand
-from domain.fallback import refuted_proof
+from domain.fallback import refuted_proof, unclear_refunds
 from domain.money import Money
 from domain.outcome import State
+from domain.payment import Refund
 from domain.terms import RefundMethod
 from workflows import steps
 from workflows.decisions import Answer
@@ -58,8 +60,11 @@ class MoneySteps:
                 case _ if failed is not None:
                     reason = failed.reason or "no reason given"
                     why = f"The refund {failed.reference} over {failed.amount} failed: {reason}."
+                    unclear = unclear_refunds(case.entries, tender_id)
+                    if unclear:
+                        why += _what_others_refunded(unclear)
                     await runner.wait_for_person(
-                        steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True, choice=True)
+                        steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True, choice=not unclear)
                     )
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
@@ -154,3 +159,11 @@ class MoneySteps:
             "dispute for the customer. Collect it and resolve the step with the proof, or say that nothing is due."
         )
         await self._runner.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(why, final=True))
+
+
+def _what_others_refunded(refunds: Sequence[Refund]) -> str:
+    found = ", ".join(f"{refund.amount} by refund {refund.reference}" for refund in refunds)
+    return (
+        f" Others have refunded {found} at this payment, for this or for something else. If it was for this, resolve the "
+        "step with the refund's number; otherwise retry the step, or choose another way."
+    )

@@ -309,6 +309,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_tenders_reference", "tenders", ["reference"])
     op.create_table(
+        "replaced_payments",
+        _text("order_id"),
+        _text("reference"),
+        _time("at"),
+        _refers("fk_replaced_payments_order_id", "order_id", "orders.order_id"),
+        sa.PrimaryKeyConstraint("order_id", "reference", name="pk_replaced_payments"),
+    )
+    op.create_index("ix_replaced_payments_reference", "replaced_payments", ["reference"])
+    op.create_table(
         "webhook_events",
         _one_of("provider", _PROVIDERS),
         _text("event_id"),

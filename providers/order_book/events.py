@@ -1,6 +1,6 @@
 """The providers' events: kept once each before they are acknowledged, and sent to the order's cancellation afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import CursorResult, delete, or_, select, text
@@ -8,10 +8,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
+from domain.money import Money
+from domain.payment import Refund
 from providers.order_book.engine import transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, now
-from providers.order_book.tables import CancellationRow, ShipmentRow, TenderRow, WebhookEventRow
+from providers.order_book.tables import CancellationRow, ReplacedPaymentRow, ShipmentRow, TenderRow, WebhookEventRow
 
 _CLAIM = timedelta(minutes=1)
 
@@ -95,14 +97,14 @@ class SqlProviderEvents:
 
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none. A refund of
-        somebody else's is about the one whose money went another way: the customer may have it twice now."""
+        somebody else's is about one that was carried out, where money of the order went another way, in whichever of them:
+        the customer may have it twice now."""
         of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == event.order_id)
         async with transaction(self._reads) as session:
             cases = await cases_of(session, of_order.where(CancellationRow.closed_at.is_not(None)))
             case = next((case for case in cases if event.subject in _subjects(case)), None)
             if case is None and event.provider is Provider.STRIPE and event.subject is not None:
-                carried_out = (case for case in cases if case.ever_closed)
-                case = next((case for case in carried_out if any(r.elsewhere for r in case.reversals)), None)
+                case = _carried_out_besides(cases)
             if case is None or case.request is None:
                 return None
             return EndedCancellation(request=case.request, busy=await _is_under_way(session, event.order_id))
@@ -157,16 +159,54 @@ def _subjects(case: Case) -> set[str]:
     return refunds | {number for number in parcels if number}
 
 
+def _carried_out_besides(cases: Sequence[Case]) -> Case | None:
+    """A cancellation that was carried out, where one of these has left money with the customer another way: that one itself
+    if it may be, and another one where it was rolled back."""
+    another_way = [case for case in cases if any(_left_another_way(case))]
+    carried_out = [case for case in (*another_way, *cases) if case.ever_closed]
+    return carried_out[0] if another_way and carried_out else None
+
+
+def _left_another_way(case: Case) -> Iterator[Money]:
+    return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
+
+
 async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
     if event.provider is Provider.STRIPE:
         if event.payment is None:
             return None
-        return await session.scalar(select(TenderRow.order_id).where(TenderRow.reference == event.payment).limit(1))
+        return await session.scalar(
+            select(TenderRow.order_id)
+            .where(TenderRow.reference == event.payment)
+            .union_all(select(ReplacedPaymentRow.order_id).where(ReplacedPaymentRow.reference == event.payment))
+            .limit(1)
+        )
     named = [ShipmentRow.label_reference == event.shipment] if event.shipment else []
     named += [ShipmentRow.tracking_number == event.tracking_number] if event.tracking_number else []
     if not named:
         return None
     return await session.scalar(select(ShipmentRow.order_id).where(or_(*named)).limit(1))
+
+
+async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:
+    """A refund of which the order's other cancellations count a part as well has failed. Its event has been delivered to one
+    of them, so it is due once more."""
+    provider, event_id = Provider.STRIPE, f"failed/{failed.reference}/{failed.part_for}"
+    if await session.get(WebhookEventRow, (provider, event_id)) is None:
+        at = now()
+        session.add(
+            WebhookEventRow(
+                provider=provider,
+                event_id=event_id,
+                kind="refund.failed",
+                subject=failed.reference,
+                may_undo_outcome=True,
+                order_id=order_id,
+                received_at=at,
+                due_at=at,
+                attempts=0,
+            )
+        )
 
 
 async def _row(session: AsyncSession, event: DueEvent) -> WebhookEventRow:

@@ -108,7 +108,7 @@ async def take_settlement_back(session: AsyncSession, cancellation_id: str, tend
     """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund."""
     settlement = _settlement_key(cancellation_id, tender)
     settled = await _posted(session, settlement)
-    key = f"failed/{tender.kind.value}/{tender.reference}" if tender.by_hand is None else f"failed/{settlement}"
+    key = settlement.replace("settled/", "failed/", 1) if tender.by_hand is None else f"failed/{settlement}"
     if settled and not await _posted(session, key):
         amount = Money(amount=sum(part.amount for part in settled), currency=settled[0].currency)
         await _take_back(session, cancellation_id, tender.reference, amount, key=key, to=settled[0].credit_account)
@@ -142,11 +142,13 @@ async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
 
 
 def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:
-    """One settlement per provider reference for ever. A person's own reference may cover several payments (one bank transfer
-    for all tenders, or for what failed later too), so it counts once for each time that they said so."""
+    """One settlement per provider reference for ever; a refund that is shared out has one for each part. A person's own
+    reference may cover several payments (one bank transfer for all tenders, or for what failed later too), so it counts once
+    for each time that they said so."""
     if tender.by_hand is not None:
         return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.by_hand}/{tender.reference}"
-    return f"settled/{tender.kind.value}/{tender.reference}"
+    part = f"/{tender.part_for}" if tender.part_for else ""
+    return f"settled/{tender.kind.value}/{tender.reference}{part}"
 
 
 def _parts_of(note: DocumentRow) -> list[tuple[str, int, LedgerAccount]]:

@@ -6,12 +6,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused, Unavailable
-from domain.facts import Decided, Ended, Fact, HolderSet, OrderClosed, Requested, Run
+from domain.facts import Decided, Ended, Fact, HolderSet, OrderClosed, RefundSeen, Requested, Run
 from domain.keys import EffectKey, cancellation_id
 from domain.order import Order
 from providers.order_book.closing import Closing, count_back, take_out
 from providers.order_book.columns import EffectKind
 from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.events import repeat_for_others
 from providers.order_book.ledger import collect, settle_rolled_back, take_settlement_back
 from providers.order_book.outbox import put_notices
 from providers.order_book.paper import post_settlements
@@ -153,6 +154,9 @@ async def reopen(
     await append(session, row, [*facts, HolderSet(run=run)])
     for tender in failed:
         await take_settlement_back(session, cancellation, tender)
+    for fact in facts:
+        if isinstance(fact, RefundSeen) and fact.refund.part_for and fact.refund.status.has_failed:
+            await repeat_for_others(session, order_id, fact.refund)
     await put_notices(session, cancellation, order_id, notices)
     return True
 

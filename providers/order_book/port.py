@@ -88,7 +88,8 @@ class CreditedTender(Value):
     """What one tender got back, for the books. `reference` is the provider's refund, or a person's own. `failed`: a refund
     that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit. `by_hand`: a person
     gave it, and this is the number of the fact that says so; with `failed`, by a refund that is counted itself. `by_bank`:
-    this cancellation's part of a lost dispute, as it is now."""
+    this cancellation's part of a lost dispute, as it is now. `part_for`: the amount is only the part of the refund that
+    counts for this cancellation."""
 
     tender_id: str
     kind: TenderKind
@@ -98,6 +99,7 @@ class CreditedTender(Value):
     by_hand: int | None = None
     by_bank: bool = False
     failed: bool = False
+    part_for: str | None = None
 
     @classmethod
     def of(cls, reversal: Reversal, refunds: Iterable[Refund]) -> "tuple[CreditedTender, ...]":
@@ -112,6 +114,7 @@ class CreditedTender(Value):
                 reference=refund.reference,
                 settled=refund.status is RefundStatus.SUCCEEDED,
                 failed=refund.status.has_failed,
+                part_for=refund.part_for,
             )
             for refund in refunds
         ]

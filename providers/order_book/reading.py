@@ -65,13 +65,16 @@ async def earlier_cases(session: AsyncSession, order_id: str) -> list[Case]:
 
 
 def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierReversal, ...]:
-    """What they did to the payment that the tender has now: what was reserved anew by a roll-back is as much as was left."""
-    found = (
-        reversal.as_earlier(case.cancellation_id, undone=not case.ever_closed)
-        for case in cases
-        for reversal in case.reversals
-        if reversal.tender_id == tender.tender_id and reversal.planned.tender.reference == tender.reference
-    )
+    """What they did to the payment that the tender has now. What was reserved anew by a roll-back is as much as was left; of
+    the payment before, only what was paid back is still to be given back."""
+    found: list[EarlierReversal] = []
+    for case in cases:
+        for reversal in case.reversals:
+            if reversal.tender_id != tender.tender_id:
+                continue
+            is_of_now = reversal.planned.tender.reference == tender.reference
+            view = reversal.as_earlier if is_of_now else reversal.before_payment_was_replaced
+            found.append(view(case.cancellation_id, undone=not case.ever_closed))
     return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)
 
 

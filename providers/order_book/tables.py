@@ -130,6 +130,16 @@ class TenderRow(Base):
     put_back: Mapped[Amount]
 
 
+class ReplacedPaymentRow(Base):
+    """A payment that an order was paid by before it was reserved anew. The gateway's events about it are the order's."""
+
+    __tablename__ = "replaced_payments"
+
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.order_id"), primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True, index=True)
+    at: Mapped[datetime]
+
+
 class ShipmentRow(Base):
     """`stopped`: the warehouse does not touch it. `gift_card`: the account that was sent to the customer by mail; no parcel.
     `handed_over`: it has left the warehouse for the carrier; its units are neither on hand nor reserved any more."""

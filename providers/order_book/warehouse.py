@@ -7,8 +7,8 @@ from domain.facts import Run
 from domain.keys import EffectKey
 from providers.order_book.columns import EffectKind
 from providers.order_book.effects import find_effect, record_effect
-from providers.order_book.reading import lock_order
-from providers.order_book.tables import ShipmentRow, TenderRow
+from providers.order_book.reading import lock_order, now
+from providers.order_book.tables import ReplacedPaymentRow, ShipmentRow, TenderRow
 from providers.register.writing import lock, note_and_end
 
 
@@ -83,5 +83,6 @@ async def replace_payment(
             f"Order {order_id} has no tender {tender_id} that the payment {reference} could replace. "
             "Check the order's tenders.",
         )
+    session.add(ReplacedPaymentRow(order_id=order_id, reference=tender.reference, at=now()))
     tender.reference = reference
     record_effect(session, key, EffectKind.REPLACE_PAYMENT, order_id=order_id, reference=reference)

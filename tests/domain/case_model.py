@@ -42,9 +42,10 @@ class Answer(StrEnum):
 
 @dataclass
 class Purse:
-    """What one tender has given back, in minor units."""
+    """What one tender has given back, in minor units. `stays`: what was captured for goods that stay in the order."""
 
     due: int
+    stays: int = 0
     released: int = 0
     covered: int = 0
     hands: list[tuple[str, int]] = field(default_factory=list)
@@ -75,8 +76,8 @@ class Purse:
 
     @property
     def by_bank(self) -> int:
-        """Without what a person has declared not due because of it."""
-        return max(min(self.charged_back, self.due) - self.waived, 0)
+        """Without what a person has declared not due because of it. What stays in the order is given back first."""
+        return max(min(self.charged_back - self.stays, self.due) - self.waived, 0)
 
     @property
     def missing(self) -> int:
@@ -153,7 +154,9 @@ class Model:
     def count_due(self) -> None:
         declined = {shipment for shipment, status in self.stops.items() if status is StopStatus.DECLINED}
         for planned in self.plan.without(frozenset(declined)).tenders:
-            self.purses[planned.tender.tender_id].due = (planned.refund + planned.release).amount
+            purse = self.purses[planned.tender.tender_id]
+            purse.due = (planned.refund + planned.release).amount
+            purse.stays = max(planned.refundable.amount - planned.refund.amount, 0)
 
     @property
     def untouched(self) -> bool:

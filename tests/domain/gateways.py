@@ -107,7 +107,7 @@ def reverse(books: Books, gateway: Gateway, *, loses_answer: bool = False) -> No
                 )
             case Settled() as settled:
                 see_refunds(books, settled.refunds)
-                books.write(ReversalSeen(target="T1", released=settled.released, covered=settled.covered))
+                books.write(ReversalSeen(target="T1", released=settled.released, covered=usd(0)))
                 return settled
             case NotYet() | Disputed() as stopped:
                 return stopped

@@ -2,12 +2,12 @@
 
 from domain.case import Case
 from domain.earlier import EarlierReversal
-from domain.facts import Fact, RetryOrdered, SettledByHand
+from domain.facts import Fact, RefundSeen, RetryOrdered, SettledByHand
 from domain.fallback import refuted_proof
 from domain.keys import EffectKey
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
-from domain.settlement import refunds_found, refunds_found_after_end
+from domain.settlement import refunds_found, refunds_found_after_end, unclear_refunds
 from domain.step import StepName
 from tests.domain.build import earlier_reversal
 from tests.domain.cases import CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
@@ -108,6 +108,37 @@ def test_who_names_a_refund_that_had_failed_has_paid_another_way() -> None:
     assert (paid.outstanding, paid.given_by_hand) == (usd(0), usd(5_000))
     unheard = case_of(WHOLE, by_hand(5_000, "re-1"), failed).reversal("T1")
     assert (unheard.outstanding, unheard.given_by_hand) == (usd(5_000), usd(0))
+
+
+def test_of_a_refund_for_two_cancellations_each_counts_its_part() -> None:
+    """I11: 20.00 and 30.00 of 50.00 have failed, and an agent refunds all of it. Neither demands anything back."""
+    gateway = gateway_with(2_000, key=KEY)
+    gateway.refund(usd(3_000), EffectKey("can-next", StepName.REVERSE_PAYMENT, "T1"), SUCCEEDED)
+    for reference in ("re-1", "re-2"):
+        gateway.change(reference, RefundStatus.FAILED)
+    gateway.refund(usd(5_000), None, SUCCEEDED)
+    rest = earlier_reversal("30.00 USD", "re-2", cancellation_id="can-next")
+    ours = refund_seen(2_000, RefundStatus.FAILED, key=KEY)
+    reversal = case_of(PART, ours).reversal("T1")
+    for look in (refunds_found, refunds_found_after_end):
+        *_, part = look(reversal, gateway.read(), KEY, (rest,))
+        assert (part.amount, part.reference, part.part_for) == (usd(2_000), "re-3", KEY.cancellation_id)
+    counted = case_of(PART, ours, RefundSeen(target="T1", refund=part)).reversal("T1")
+    assert refunds_found(counted, gateway.read(), KEY, (rest,))[-1] == part
+    seen_by_the_next = counted.as_earlier("can-1", undone=False)
+    assert seen_by_the_next.claim(gateway.read()).counted == {"re-3": usd(2_000)}
+
+
+def test_what_others_refunded_since_the_plan_and_nobody_counts_is_unclear() -> None:
+    gateway = gateway_with(2_000, key=KEY)
+    gateway.change("re-1", RefundStatus.FAILED)
+    for amount in (500, 600, 700):
+        gateway.refund(usd(amount), None, SUCCEEDED)
+    planned = PART.model_copy(update={"earlier": ("re-2",)})
+    reversal = case_of(planned, refund_seen(2_000, RefundStatus.FAILED, key=KEY)).reversal("T1")
+    counts_it = earlier_reversal("7.00 USD", "re-4", cancellation_id="can-next")
+    unclear = unclear_refunds(reversal, gateway.read(), reversal.refunds, (counts_it,))
+    assert [refund.reference for refund in unclear] == ["re-3"]
 
 
 def test_what_came_twice_and_was_collected_is_not_found_a_second_time() -> None:

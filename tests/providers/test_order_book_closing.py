@@ -183,6 +183,29 @@ async def test_what_was_done_to_a_payment_that_was_replaced_says_nothing_of_the_
     assert await earlier(order_book) == ()
 
 
+@pytest.mark.parametrize("collected", ["100.00 USD", "30.00 USD", None])
+async def test_what_was_collected_before_a_payment_was_replaced_is_still_to_be_given_back(
+    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, collected: str | None
+) -> None:
+    """M19, I1: rolled back; the rest was reserved again."""
+    opened = await part_of(order_book, database)
+    back = [by_hand(collected, "bank statement 8", StepName.RESTORE_PAYMENT)] if collected else []
+    await write(register, opened, refunded("100.00 USD", "re_1"), *back)
+    restore = opened.key(StepName.RESTORE_PAYMENT, "T-card")
+    await order_book.replace_payment("O-1", "T-card", "pi_2", key=restore, run=RUN)
+
+    await release(order_book, register, opened)
+
+    left = [
+        earlier_reversal(
+            f"-{paid_back}", of_provider="0.00 USD", paid_back=paid_back, cancellation_id=opened.cancellation_id
+        )
+        for paid_back in (collected,)
+        if paid_back
+    ]
+    assert [*await earlier(order_book)] == left
+
+
 async def test_a_parcel_that_moves_all_the_same_does_not_count_as_stopped(
     order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine
 ) -> None:

@@ -5,14 +5,17 @@ It is found before another way is taken, and where it comes to more than is due,
 
 import pytest
 
+from domain.messages import RefundEvent
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.payment import Payment
 from domain.step import StepName
 from domain.terms import RefundMethod
+from providers.order_book.events import SqlProviderEvents
+from providers.order_book.port import DueEvent, Provider
 from sandbox import books
-from sandbox.shop import SampleOrder, request
-from tests.system import Handle, System, customer_of, settled
+from sandbox.shop import SampleOrder, card, request
+from tests.system import Handle, System, customer_of, resolve, settled
 from tests.workflows.samples import captured
 from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_settled_by_hand import settles, under_way
@@ -143,6 +146,47 @@ async def test_a_refund_that_an_agent_made_up_for_before_the_event_came_is_not_g
     assert asked is None
     posted = [(t.reference, t.debit) for t in await books.ledger(system.engine) if t.reference in {ours, theirs}]
     assert posted == [(ours, "refunds_payable"), (ours, "gateway_clearing"), (theirs, "refunds_payable")]
+    await system.assert_books_balance()
+
+
+async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_is_seen(system: System) -> None:
+    """I11: 64.00 of store credit were spent and kept when the first line was rolled back. All is cancelled then, 36.00 go
+    back, and days later an agent gets 64.00 through by card."""
+    sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
+    await system.shop.place(sample)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(of_line(sample, "L1", "L1"))
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    account = f"store-credit-{sample.customer_id}-USD"
+    await books.spend_balance(system.engine, account, PRICE, key=f"spent-{sample.order_id}")
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
+    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert asked
+    await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
+    await system.finish(handle)
+    await books.lock_order(system.engine, sample.order_id, None)
+    assert (await system.cancel(request(sample, request_id="all"))).refunded == REST
+    theirs = await refunded_by_others(system, sample)
+    event = DueEvent(
+        provider=Provider.STRIPE,
+        event_id="evt_1",
+        order_id=sample.order_id,
+        subject=theirs,
+        may_undo_outcome=True,
+        attempts=1,
+    )
+    ended = await SqlProviderEvents(system.engine).find_ended(event)
+    assert ended, "the customer has 164.00 for an order of 100.00, and nobody is told"
+    await system.library.look_again(ended.request, RefundEvent(event_id="evt_1"))
+    again = system.current(sample.order_id)
+    system.started.append(again)
+    asked = await system.asks_to_collect(again)
+    assert asked
+    assert "64.00 USD more than is due" in asked.reason
+    await system.resolve(again, settled(asked, "done_by_hand", "COLLECTED-1"))
+    await system.finish(again)
     await system.assert_books_balance()
 
 
