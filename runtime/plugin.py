@@ -6,7 +6,6 @@ from typing import Any
 
 import temporalio.api.common.v1
 from pydantic import ValidationError
-from temporalio import workflow
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
@@ -42,7 +41,7 @@ class _Converter(PydanticPayloadConverter):
         try:
             return super().from_payloads(payloads, type_hints)
         except ValidationError as error:
-            if type_hints != [CancellationRequest] or not workflow.in_workflow():
+            if type_hints != [CancellationRequest]:
                 raise
             raise ApplicationError(
                 f"The request cannot be read: {_fields_of(error)}.", type="unreadable_request", non_retryable=True
