@@ -5,7 +5,7 @@ from domain.case import Case
 from domain.facts import Entry, Fact, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
-from domain.payment import Payment, Refund
+from domain.payment import Payment
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import known_refunds, refunds_found_after_end, unclear_refunds
 from domain.shipment import StopStatus
@@ -83,23 +83,11 @@ def _failure_notice(case: Case, *, may_choose: bool) -> NewNotice:
 
 def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
     """Refunds that counted when the cancellation ended, and have failed since."""
-    now = {refund.reference: refund for refund in payment.refunds}
-
-    def failed(refund: Refund) -> bool:
-        return not refund.status.has_failed and refund.reference in now and now[refund.reference].status.has_failed
-
+    failed = {refund.reference: refund.status for refund in payment.refunds if refund.status.has_failed}
     return [
-        CreditedTender(
-            tender_id=reversal.tender_id,
-            kind=reversal.planned.tender.kind,
-            amount=refund.amount,
-            reference=refund.reference,
-            settled=False,
-            failed=True,
-            part_for=refund.part_for,
-        )
-        for refund in reversal.refunds
-        if failed(refund)
+        CreditedTender.of_refund(reversal, refund.model_copy(update={"status": failed[refund.reference]}))
+        for refund in reversal.live_refunds
+        if refund.reference in failed
     ]
 
 

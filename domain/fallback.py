@@ -27,7 +27,7 @@ def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | Non
     return failed
 
 
-def unclear_refunds(entries: Sequence[Entry], tender_id: str) -> tuple[Refund, ...]:
+def unclear_since_reopening(entries: Sequence[Entry], tender_id: str) -> tuple[Refund, ...]:
     """What others had refunded when the cancellation was opened again: a person looks what it was for before the customer is
     offered another way."""
     reopened = next((e.fact for e in reversed(entries) if isinstance(e.fact, Reopened)), None)

@@ -5,7 +5,7 @@ from functools import partial
 
 from domain.case import Case
 from domain.facts import RefundSeen, SettledByHand
-from domain.fallback import refuted_proof, unclear_refunds
+from domain.fallback import refuted_proof, unclear_since_reopening
 from domain.money import Money
 from domain.outcome import State
 from domain.payment import Refund
@@ -48,7 +48,7 @@ class MoneySteps:
                 await self._ask_about_dispute(tender_id, owed)
                 continue
             if refuted := refuted_proof(case.entries, tender_id):
-                await self._ask_for_proof(tender_id, owed, refuted)
+                await self._wait_for_proof(tender_id, owed, refuted)
                 continue
             match method:
                 case RefundMethod.STORE_CREDIT:
@@ -60,7 +60,7 @@ class MoneySteps:
                 case _ if failed is not None:
                     reason = failed.reason or "no reason given"
                     why = f"The refund {failed.reference} over {failed.amount} failed: {reason}."
-                    unclear = unclear_refunds(case.entries, tender_id)
+                    unclear = unclear_since_reopening(case.entries, tender_id)
                     if unclear:
                         why += _what_others_refunded(unclear)
                     await runner.wait_for_person(
@@ -82,7 +82,7 @@ class MoneySteps:
         )
         await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True))
 
-    async def _ask_for_proof(self, tender_id: str, owed: Money, refuted: RefundSeen) -> None:
+    async def _wait_for_proof(self, tender_id: str, owed: Money, refuted: RefundSeen) -> None:
         """Who has named it may have paid another way: to refund at once could pay twice."""
         why = (
             f"{refuted.refund.reference} was named as the proof of a payment for tender {tender_id}, and is the refund of "

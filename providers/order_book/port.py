@@ -105,23 +105,11 @@ class CreditedTender(Value):
     def of(cls, reversal: Reversal, refunds: Iterable[Refund]) -> "tuple[CreditedTender, ...]":
         """One for each of these refunds and for each payment by hand. What failed comes first, so that its contra transfer
         is posted before what was given in its place."""
-        tender_id, kind = reversal.tender_id, reversal.planned.tender.kind
-        parts = [
-            cls(
-                tender_id=tender_id,
-                kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else kind,
-                amount=refund.amount,
-                reference=refund.reference,
-                settled=refund.status is RefundStatus.SUCCEEDED,
-                failed=refund.status.has_failed,
-                part_for=refund.part_for,
-            )
-            for refund in refunds
-        ]
+        parts = [cls.of_refund(reversal, refund) for refund in refunds]
         by_hand = [
             cls(
-                tender_id=tender_id,
-                kind=kind,
+                tender_id=reversal.tender_id,
+                kind=reversal.planned.tender.kind,
                 amount=hand.amount,
                 reference=hand.reference,
                 settled=True,
@@ -132,6 +120,18 @@ class CreditedTender(Value):
             if hand.amount
         ]
         return (*(p for p in parts if p.failed), *by_hand, *(p for p in parts if not p.failed))
+
+    @classmethod
+    def of_refund(cls, reversal: Reversal, refund: Refund) -> "CreditedTender":
+        return cls(
+            tender_id=reversal.tender_id,
+            kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else reversal.planned.tender.kind,
+            amount=refund.amount,
+            reference=refund.reference,
+            settled=refund.status is RefundStatus.SUCCEEDED,
+            failed=refund.status.has_failed,
+            part_for=refund.part_for,
+        )
 
     @classmethod
     def of_bank(cls, reversal: Reversal) -> "tuple[CreditedTender, ...]":

@@ -6,8 +6,8 @@ It is found before another way is taken, and where it comes to more than is due,
 import pytest
 
 from domain.messages import RefundEvent
-from domain.money import money
-from domain.outcome import Outcome, State
+from domain.money import Money, money
+from domain.outcome import Outcome, State, Wait
 from domain.payment import Payment
 from domain.step import StepName
 from domain.terms import RefundMethod
@@ -36,6 +36,16 @@ async def refund_refused(system: System, sample: SampleOrder) -> Handle:
 async def refunded_by_others(system: System, sample: SampleOrder) -> str:
     """An agent refunds all of it in the gateway's dashboard; returns the refund's number."""
     return await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], PRICE)
+
+
+async def paid_by_a_refund(system: System, sample: SampleOrder, amount: Money = PRICE) -> tuple[Handle, Wait, str]:
+    """Our refund is refused; an agent refunds in the gateway's dashboard, and names that refund's number as their proof."""
+    handle = await refund_refused(system, sample)
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], amount)
+    await system.resolve(handle, settled(wait, "done_by_hand", theirs))
+    return handle, wait, theirs
 
 
 # Before another way is taken
@@ -101,11 +111,7 @@ async def test_what_is_paid_by_hand_and_was_refunded_by_others_meanwhile_is_seen
 async def test_who_refunded_in_the_dashboard_and_says_so_has_paid_once(system: System) -> None:
     """I11: the person names the gateway's own number of their refund, so nothing came twice."""
     sample = captured(fault="refund.create:refuse", parcels=())
-    handle = await refund_refused(system, sample)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
-    theirs = await refunded_by_others(system, sample)
-    await system.resolve(handle, settled(wait, "done_by_hand", theirs))
+    handle, wait, _ = await paid_by_a_refund(system, sample)
     assert await system.asks_to_collect(handle, after=wait) is None
     assert (await system.finish(handle)).refunded == PRICE
     await system.assert_books_balance()
@@ -228,11 +234,11 @@ async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_
     await system.shop.gateway.dispute(payment, "lost")
     read = system.gateway.read_payment
 
-    async def about_the_rest(reference: str) -> Payment:
+    async def disputed_for_the_rest(reference: str) -> Payment:
         found = await read(reference)
         backs = tuple(back.model_copy(update={"amount": REST}) for back in found.charge_backs)
         return found.model_copy(update={"charge_backs": backs})
 
-    monkeypatch.setattr(system.gateway, "read_payment", about_the_rest)
+    monkeypatch.setattr(system.gateway, "read_payment", disputed_for_the_rest)
     assert await system.asks_to_collect(await system.told_of_refund(sample.order_id)) is None
     await system.assert_books_balance()

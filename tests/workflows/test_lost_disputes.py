@@ -11,7 +11,7 @@ from tests.workflows.samples import captured
 from tests.workflows.test_several_cancellations import (
     FIRST,
     REST,
-    looked_at_again,
+    after_an_event,
     of_line,
     refund_of_first,
     two_lines,
@@ -41,7 +41,7 @@ async def test_a_lost_dispute_over_two_cancellations_is_collected_by_each(system
         await system.cancel(of_line(sample, line_id, line_id))
     number = await lose_dispute(system, sample.order_id)
     for line_id, part in (("L1", FIRST), ("L2", REST)):
-        handle = await looked_at_again(system, sample, line_id)
+        handle = await after_an_event(system, sample, line_id)
         asked = await system.asks_to_collect(handle)
         assert asked
         assert f"{part} more than is due" in asked.reason

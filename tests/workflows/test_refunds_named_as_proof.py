@@ -11,7 +11,7 @@ from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, resolve, settled
 from tests.workflows.samples import captured
 from tests.workflows.test_come_undone import refund_of
-from tests.workflows.test_given_by_others import refund_refused, refunded_by_others
+from tests.workflows.test_given_by_others import paid_by_a_refund
 from tests.workflows.test_settled_by_hand import answer_lost, settles, under_way, with_an_unknown_refund
 from tests.workflows.test_several_cancellations import FIRST, REST, of_line, two_lines
 
@@ -62,11 +62,7 @@ async def test_the_rest_is_refunded_after_a_named_refund_was_left_to_the_custome
 async def test_a_named_refund_that_fails_after_the_end_is_given_again(system: System) -> None:
     """I1: the gateway took it, and the bank sent it back."""
     sample = captured(fault="refund.create:refuse", parcels=())
-    handle = await refund_refused(system, sample)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
-    theirs = await refunded_by_others(system, sample)
-    await system.resolve(handle, settled(wait, "done_by_hand", theirs))
+    handle, _, theirs = await paid_by_a_refund(system, sample)
     await system.finish(handle)
     await system.shop.gateway.fail(theirs)
     again = await system.told_of_refund(sample.order_id)
@@ -82,12 +78,8 @@ async def test_a_named_refund_that_fails_after_the_end_is_given_again(system: Sy
 async def test_what_a_named_refund_leaves_is_still_owed(system: System) -> None:
     """I1: the gateway's count says how much was refunded, and the books say the same."""
     sample = captured(fault="refund.create:refuse", parcels=())
-    handle = await refund_refused(system, sample)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
     part = money("24.00 USD")
-    theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], part)
-    await system.resolve(handle, settled(wait, "done_by_hand", theirs))
+    handle, _, _ = await paid_by_a_refund(system, sample, part)
     assert (await system.finish(handle)).refunded == FIRST
     assert await system.refunds(sample.order_id) == [part, money("40.00 USD")]
     await system.assert_books_balance()

@@ -16,8 +16,8 @@ from tests.workflows.samples import an_id
 from tests.workflows.test_several_cancellations import (
     FIRST,
     WHOLE,
+    after_an_event,
     cancel_first,
-    looked_at_again,
     of_line,
     two_lines,
 )
@@ -48,7 +48,7 @@ async def both_failed(system: System, sample: SampleOrder) -> str:
     return payment
 
 
-async def first_looked_at_again(system: System, sample: SampleOrder) -> Handle:
+async def first_reopened(system: System, sample: SampleOrder) -> Handle:
     """The cancellation that `cancel_first` has carried out, looked at again because of an event of the gateway."""
     await system.library.look_again(of_line(sample, "L1", "first"), RefundEvent(event_id="evt_r"))
     handle = system.current(sample.order_id)
@@ -66,7 +66,7 @@ async def test_one_refund_of_others_makes_up_for_two_that_failed(system: System)
     payment = await both_failed(system, sample)
     await system.shop.gateway.refund_elsewhere(payment, WHOLE)
     for line_id in ("L1", "L2"):
-        handle = await looked_at_again(system, sample, line_id)
+        handle = await after_an_event(system, sample, line_id)
         asked = await system.asks_to_collect(handle)
         assert asked is None, asked.reason
     assert await system.store_credit(sample.customer_id) == NOTHING
@@ -80,7 +80,7 @@ async def test_one_refund_of_others_makes_up_for_two_of_three_cancellations(syst
     await system.shop.gateway.refund_elsewhere(payment, money("70.00 USD"))
     assert (await system.cancel(of_line(sample, "L3", "L3"))).refunded == money("30.00 USD")
     for line_id in ("L1", "L2"):
-        asked = await system.asks_to_collect(await looked_at_again(system, sample, line_id))
+        asked = await system.asks_to_collect(await after_an_event(system, sample, line_id))
         assert asked is None, asked.reason
     await system.assert_books_balance()
 
@@ -91,7 +91,7 @@ async def test_a_refund_for_two_that_fails_is_heard_of_by_both(system: System) -
     payment = await both_failed(system, sample)
     theirs = await system.shop.gateway.refund_elsewhere(payment, WHOLE)
     for line_id in ("L1", "L2"):
-        await system.finish(await looked_at_again(system, sample, line_id))
+        await system.finish(await after_an_event(system, sample, line_id))
     await system.shop.gateway.fail(theirs)
     events, heard = SqlProviderEvents(system.engine), list[str]()
     event = ProviderEvent(
@@ -109,7 +109,7 @@ async def test_a_refund_for_two_that_fails_is_heard_of_by_both(system: System) -
         if ended is None:
             continue
         [line_id] = (scope.line_id for scope in ended.request.lines)
-        handle = await looked_at_again(system, sample, line_id)
+        handle = await after_an_event(system, sample, line_id)
         if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
             await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
             heard.append(line_id)
@@ -132,7 +132,7 @@ async def test_a_refund_of_others_for_the_first_one_is_not_taken_for_the_second(
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
     assert await system.asks_to_collect(handle, after=wait) is None
     await system.finish(handle)
-    assert await system.asks_to_collect(await first_looked_at_again(system, sample)) is None
+    assert await system.asks_to_collect(await first_reopened(system, sample)) is None
     assert await at_gateway(system, sample) == WHOLE
     await system.assert_books_balance()
 
@@ -142,7 +142,7 @@ async def test_a_refund_of_others_of_the_same_amount_is_not_followed_by_ours(sys
     sample = much_stays()
     await cancel_first(system, sample)
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], FIRST)
-    handle = await first_looked_at_again(system, sample)
+    handle = await first_reopened(system, sample)
     if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
         await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     await system.finish(handle)
@@ -157,7 +157,7 @@ async def test_a_person_hears_of_a_refund_of_others_that_may_have_been_for_one_t
     await cancel_first(system, sample)
     some = money("60.00 USD")
     theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], some)
-    handle = await first_looked_at_again(system, sample)
+    handle = await first_reopened(system, sample)
     asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert asked
     assert f"60.00 USD by refund {theirs}" in asked.reason

@@ -147,7 +147,7 @@ async def test_after_a_new_reservation_the_rest_can_still_be_cancelled_in_parts(
 # Refunds of others
 
 
-async def looked_at_again(system: System, sample: SampleOrder, line_id: str) -> Handle:
+async def after_an_event(system: System, sample: SampleOrder, line_id: str) -> Handle:
     """The cancellation of a line, looked at again because of an event of the gateway."""
     await system.library.look_again(of_line(sample, line_id, line_id), RefundEvent(event_id="evt_r"))
     handle = system.current(sample.order_id)
@@ -191,7 +191,7 @@ async def test_what_others_refunded_is_collected_by_one_cancellation(system: Sys
     assert "28.00 USD more than is due" in asked.reason
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
-    assert await system.asks_to_collect(await looked_at_again(system, sample, "L1")) is None
+    assert await system.asks_to_collect(await after_an_event(system, sample, "L1")) is None
     await system.assert_books_balance()
 
 
@@ -203,11 +203,11 @@ async def test_what_others_refunded_besides_two_store_credits_is_collected_once(
         await store_credit_for(system, sample, line_id)
     assert await system.store_credit(sample.customer_id) == WHOLE
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("30.00 USD"))
-    handle = await looked_at_again(system, sample, "L1")
+    handle = await after_an_event(system, sample, "L1")
     asked = await system.asks_to_collect(handle)
     assert asked
     assert "30.00 USD more than is due" in asked.reason
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
-    assert await system.asks_to_collect(await looked_at_again(system, sample, "L2")) is None
+    assert await system.asks_to_collect(await after_an_event(system, sample, "L2")) is None
     await system.assert_books_balance()
