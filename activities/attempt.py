@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from temporalio import activity
 
-from activities.signatures import Booked, StepInput
+from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
-from domain.errors import OutcomeUnknown, Refused, StepError, Unavailable
+from domain.errors import NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, Run
 from domain.keys import EffectKey
 from domain.money import Money
@@ -148,6 +148,13 @@ class Attempt:
         return Booked(
             entries=await self._register.read(self.step_input.cancellation_id, after=self.step_input.last_seq)
         )
+
+    async def answer_look(self, look: Look) -> Booked:
+        """What the look has found. Raises NothingNew where only news are an answer."""
+        answer = await self.answer()
+        if look.poll is not None and not answer.entries:
+            raise NothingNew(f"Nothing new about {look.target}; it is looked at again.", look.poll.total_seconds())
+        return answer
 
 
 @asynccontextmanager

@@ -5,10 +5,10 @@ from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from domain.errors import ErrorCode, OutcomeUnknown, StepError, Unavailable
+from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
 from domain.permissions import NotPossible, NotTheHolder
 from providers.register.clock import engine_time
 
@@ -31,12 +31,15 @@ class _Translating(ActivityInboundInterceptor):
             with engine_time(activity.info().started_time):
                 return await super().execute_activity(input)
         except StepError as error:
-            wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown) else None
+            wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown | NothingNew) else None
             raise ApplicationError(
                 error.message,
                 *([error.booked] if error.booked is not None else []),
                 type=error.code.value,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
+                category=ApplicationErrorCategory.BENIGN
+                if isinstance(error, NothingNew)
+                else ApplicationErrorCategory.UNSPECIFIED,
             ) from None
         except NotPossible as no:
             raise ApplicationError(no.sentence, type=no.code.value, non_retryable=True) from None

@@ -1,8 +1,10 @@
 """Activities on the order: verify and hold it, release it, close it, and close its cancellation."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from temporalio import activity
 
@@ -11,6 +13,7 @@ from activities.refunds import credit_of, refund_notice
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
+from activities.together import read_together
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Ended, Entry, Requested
@@ -19,6 +22,7 @@ from domain.messages import Quote
 from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
+from domain.payment import Payment
 from domain.plan import LeftOut, PlannedLine
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
@@ -109,12 +113,13 @@ class OrderActivities:
         """Decision and plan by policy, on the live truth."""
         at = datetime.now(UTC)  # the clock by which the shop has set `placed_at`
         abuse = self._policy.abuse
+        payments, trackings = await asyncio.gather(self._read_payments(order), self._read_trackings(order))
         decision, plan = self._policy.decide(
             cancellation_id=id_of(requested.request),
             order=order,
             request=requested.request,
-            payments={tender.tender_id: await self._payments.read(order.order_id, tender) for tender in order.tenders},
-            trackings={shipment.shipment_id: await self._tracking(shipment) for shipment in order.shipments},
+            payments=payments,
+            trackings=trackings,
             history=await self._book.customer_history(order.customer_id, at - abuse.within, but=order.order_id)
             if abuse
             else CustomerHistory(),
@@ -122,6 +127,16 @@ class OrderActivities:
             learnt_at=requested.at,
         )
         return Decided(decision=decision, plan=plan, customer_id=order.customer_id)
+
+    async def _read_payments(self, order: Order) -> dict[str, Payment]:
+        return await read_together(
+            {tender.tender_id: partial(self._payments.read, order.order_id, tender) for tender in order.tenders}
+        )
+
+    async def _read_trackings(self, order: Order) -> dict[str, Tracking]:
+        return await read_together(
+            {shipment.shipment_id: partial(self._tracking, shipment) for shipment in order.shipments}
+        )
 
     async def _tracking(self, shipment: Shipment) -> Tracking:
         if shipment.gift_card and shipment.lines:

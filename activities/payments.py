@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.restoring import Restoring
-from activities.signatures import Booked, StepInput
+from activities.signatures import Booked, Look, StepInput
 from activities.tenders import Payments, dispute_news, refund_news
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
@@ -262,7 +262,7 @@ class PaymentActivities:
         attempt.case.add(*(await attempt.answer()).entries)
 
     @activity.defn
-    async def check_refund(self, step_input: StepInput) -> Booked:
+    async def check_refund(self, step_input: Look) -> Booked:
         """Read the refunds of one tender again, and whether the bank disputes the payment meanwhile. An effect whose
         outcome is unknown is looked up by its key."""
         async with begin_attempt(self._register, step_input) as attempt:
@@ -279,7 +279,7 @@ class PaymentActivities:
                 await attempt.write(*facts)
                 if any(refund.status.has_failed for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt)
-            return await attempt.answer()
+            return await attempt.answer_look(step_input)
 
     async def _made_meanwhile(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> tuple[Refund, ...]:
         """What effects of unknown outcome may have made where the provider knows no keys: a marketplace's refunds since

@@ -3,7 +3,7 @@
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
-from activities.signatures import Booked, StepInput
+from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, StopSeen
@@ -156,7 +156,7 @@ class ShipmentActivities:
             await self._book.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
 
     @activity.defn
-    async def check_shipment(self, step_input: StepInput) -> Booked:
+    async def check_shipment(self, step_input: Look) -> Booked:
         """Read where a parcel is that counts as stopped: how its intercept ended, or whether it goes to the customer all the
         same. Nothing is added as long as tracking says nothing new, nor without a label, which is what nobody tracks."""
         async with begin_attempt(self._register, step_input) as attempt:
@@ -165,7 +165,7 @@ class ShipmentActivities:
             # The OMS may have dropped a shipment that was stopped; its label may be used all the same.
             shipment = await self._find(step_input) or _planned(attempt.case, step_input.target)
             if shipment is None or shipment.label_reference is None:
-                return await attempt.answer()
+                return await attempt.answer_look(step_input)
             tracking = await self._labels.track(shipment.label_reference)
             if known.status is StopStatus.REQUESTED:
                 stop = intercepted(known, tracking, attempt.case.terms.refund_intercepted)
@@ -177,7 +177,7 @@ class ShipmentActivities:
                     # Before the fact is kept: the next attempt finds nothing new in it.
                     await self._add_parcel_notice(step_input, shipment, stop)
                 await attempt.write(StopSeen(stop=stop))
-            return await attempt.answer()
+            return await attempt.answer_look(step_input)
 
     @activity.defn
     async def resume_shipment(self, step_input: StepInput) -> Booked:

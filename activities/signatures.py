@@ -5,7 +5,7 @@ activity reads the cancellation's facts itself, so nothing of them travels throu
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field
@@ -62,6 +62,13 @@ class Verified(Booked):
     existing: bool = False
 
 
+class Look(StepInput):
+    """Read how something stands. With `poll` only news are an answer: until there are some, the attempts of one activity
+    look again every `poll`. Without it whatever is found is the answer."""
+
+    poll: timedelta | None = None
+
+
 class QuoteCancellation(StepInput):
     request: CancellationRequest
 
@@ -115,10 +122,10 @@ TAKE_UP = Signature(StepName.TAKE_UP, StepInput, Booked)
 VERIFY_ORDER = Signature(StepName.VERIFY_ORDER, VerifyOrder, Verified)
 QUOTE_CANCELLATION = Signature(StepName.QUOTE_CANCELLATION, QuoteCancellation, Quote)
 STOP_SHIPMENT = Signature(StepName.STOP_SHIPMENT, StepInput, Booked)
-CHECK_SHIPMENT = Signature(StepName.CHECK_SHIPMENT, StepInput, Booked)
+CHECK_SHIPMENT = Signature(StepName.CHECK_SHIPMENT, Look, Booked)
 REVERSE_PAYMENT = Signature(StepName.REVERSE_PAYMENT, StepInput, Booked)
 GIVE_STORE_CREDIT = Signature(StepName.GIVE_STORE_CREDIT, StepInput, Booked)
-CHECK_REFUND = Signature(StepName.CHECK_REFUND, StepInput, Booked)
+CHECK_REFUND = Signature(StepName.CHECK_REFUND, Look, Booked)
 CREDIT_REFUND = Signature(StepName.CREDIT_REFUND, StepInput, Booked)
 CLOSE_ORDER = Signature(StepName.CLOSE_ORDER, StepInput, Booked)
 CLOSE_CANCELLATION = Signature(StepName.CLOSE_CANCELLATION, StepInput, Booked)

@@ -32,7 +32,8 @@ T = TypeVar("T")
 Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
 
 QUERY_WAIT = timedelta(seconds=5)
-_CANCELLATIONS = f"WorkflowType = '{CancellationWorkflow.__name__}'"
+# A run that another one continues is no cancellation of its own.
+_CANCELLATIONS = f"WorkflowType = '{CancellationWorkflow.__name__}' AND ExecutionStatus != 'ContinuedAsNew'"
 _EARLIER_RUNS = 50
 _PAGE = 100
 

@@ -111,7 +111,7 @@ class Summary(Value):
             paper=_published(run, attributes.PAPER, PaperStatus) or PaperStatus.UNTOUCHED,
             owner=_published(run, attributes.OWNER, Owner),
             due_at=run.typed_search_attributes.get(attributes.DUE_AT),
-            started_at=run.start_time,
+            started_at=await run.memo_value("opened_at", run.start_time, type_hint=datetime),
             ended_at=run.close_time,
         )
 

@@ -35,6 +35,7 @@ from domain.policy import existing_decision
 from domain.request import CancellationRequest, workflow_id
 from runtime import search_attributes as attributes
 from workflows.cancellation import CancellationWorkflow
+from workflows.run_page import how_to_steer, summary_of
 
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
@@ -42,26 +43,6 @@ _LONGEST_PAUSE = 3.0
 # A request that arrives while the order's last run is closing is sent again; it then meets a new run.
 _SENDINGS = 3
 _RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
-
-# One line a paragraph: the Temporal UI keeps line breaks.
-_HOW_TO_STEER = "\n\n".join(
-    (
-        (
-            "**Request Cancellation** in the menu of this page cancels *the cancellation*: everything done so far is rolled "
-            "back, last step first, as long as the money has not begun to move. After that it has no effect. Once the order "
-            "is closed, which is right after the credit note and before the refund has settled, nothing is rolled back."
-        ),
-        (
-            "**Terminate** rolls nothing back: the order stays on hold and its parcels stay stopped until the request is "
-            "sent again. Do not use it."
-        ),
-        (
-            "To act, send the updates `approve`, `reject`, `withdraw`, `retry_step`, `resolve_step` and "
-            "`choose_refund_method`, or use the command line: `starter.py status {order_id}` says what waits and how to go "
-            "on."
-        ),
-    )
-)
 
 
 class _RunOptions(TypedDict):
@@ -211,7 +192,6 @@ def deferred_sentence(order_id: str) -> str:
 
 
 def _run_options(request: CancellationRequest) -> _RunOptions:
-    scope = "whole order" if request.whole_order else f"{len(request.lines)} lines"
     return {
         "memo": {"cancellation_id": id_of(request)},
         "search_attributes": TypedSearchAttributes(
@@ -221,8 +201,8 @@ def _run_options(request: CancellationRequest) -> _RunOptions:
                 SearchAttributePair(attributes.REASON, request.reason),
             ]
         ),
-        "static_summary": f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}",
-        "static_details": _HOW_TO_STEER.format(order_id=request.order_id),
+        "static_summary": summary_of(request),
+        "static_details": how_to_steer(request.order_id),
     }
 
 

@@ -75,8 +75,7 @@ class Case:
             self._entries.append(entry)
 
     def replace(self, entries: Iterable[Entry]) -> None:
-        """The books know better than this run: from here on it goes by what they say. It keeps what it was asked,
-        which books that were restored from a backup may not know."""
+        """The books know better than this run. It keeps what it was asked, which books of a backup may not know."""
         asked = [Entry(seq=0, at=e.at, fact=e.fact) for e in self._entries if isinstance(e.fact, Requested)]
         self._entries, self._seen = asked[:1], set()
         self.add(*entries)
@@ -91,8 +90,9 @@ class Case:
         return Case((*self._entries, *(Entry(seq=0, at=at, fact=fact) for fact in said)))
 
     def order_step(self, step: StepName, target: str, at: datetime) -> None:
-        """The run orders a step: from here on it may have had its effect."""
-        self._entries.append(Entry(seq=0, at=at, fact=StepOrdered(step=step, target=target)))
+        """The run orders a step: from here on it may have had its effect. A further round says nothing new."""
+        if not effects.is_ordered(self._entries, step, target):
+            self._entries.append(Entry(seq=0, at=at, fact=StepOrdered(step=step, target=target)))
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -121,3 +121,16 @@ def steps_to_undo(entries: Sequence[Entry]) -> tuple[tuple[StepName, str], ...]:
             case _:
                 pass
     return tuple(reversed(found))
+
+
+def is_ordered(entries: Sequence[Entry], step: StepName, target: str) -> bool:
+    """Whether the run has ordered the step, and nothing has come of it since."""
+    for entry in reversed(entries):
+        match entry.fact:
+            case StepOrdered(step=ordered, target=what) if (ordered, what) == (step, target):
+                return True
+            case EffectEnded(key=key) if (key.step, key.target) == (step, target):
+                return False
+            case _:
+                pass
+    return False

@@ -40,6 +40,8 @@ class ErrorCode(StrEnum):
     """A run of another namespace writes for this cancellation; a person may order to take over."""
     SUPERSEDED = "superseded"
     """The run's cancellation was taken over by a run of another namespace."""
+    NOTHING_NEW = "nothing_new"
+    """A look has found nothing that was not known: it is repeated after a while."""
     INTERNAL_ERROR = "internal_error"
     """A programming error: seen at once, and tried again at the pace of the rests."""
 
@@ -66,6 +68,14 @@ class Unavailable(StepError):
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, message)
+        self.retry_after = retry_after
+
+
+class NothingNew(StepError):
+    """A look has found nothing that was not known. Look again after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(ErrorCode.NOTHING_NEW, message)
         self.retry_after = retry_after
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from temporalio import activity, workflow
+from temporalio.exceptions import ApplicationErrorCategory
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
@@ -109,7 +110,11 @@ class _ActivityContext(ActivityInboundInterceptor):
             try:
                 result = await super().execute_activity(input)
             except Exception as failure:
-                log.warning("step_attempt_failed", error=getattr(failure, "type", None) or type(failure).__name__)
+                kind = getattr(failure, "type", None) or type(failure).__name__
+                if getattr(failure, "category", None) is ApplicationErrorCategory.BENIGN:
+                    log.info("step_attempt_is_repeated", why=kind)
+                else:
+                    log.warning("step_attempt_failed", error=kind)
                 raise
             log.info("step_attempt_succeeded")
             return result

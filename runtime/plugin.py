@@ -12,6 +12,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from domain.carried import Carried
 from domain.request import CancellationRequest
 
 TASK_QUEUE = "order-cancellation"
@@ -31,6 +32,9 @@ def _runner(existing: WorkflowRunner | None) -> WorkflowRunner:
     return existing
 
 
+_START_INPUTS = ([CancellationRequest], [CancellationRequest | Carried])
+
+
 class _Converter(PydanticPayloadConverter):
     """A start input that does not validate fails the run: retrying its task would never heal it. Whatever else does not
     validate fails the task, is seen, and heals with the deploy that knows the word."""
@@ -41,7 +45,7 @@ class _Converter(PydanticPayloadConverter):
         try:
             return super().from_payloads(payloads, type_hints)
         except ValidationError as error:
-            if type_hints != [CancellationRequest]:
+            if type_hints not in _START_INPUTS:
                 raise
             raise ApplicationError(
                 f"The request cannot be read: {_fields_of(error)}.", type="unreadable_request", non_retryable=True
@@ -49,8 +53,14 @@ class _Converter(PydanticPayloadConverter):
 
 
 def _fields_of(error: ValidationError) -> str:
-    """What is wrong, by field; never the value."""
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'request'}: {one['msg']}" for one in error.errors())
+    """What is wrong, by field; never the value. Of the two that a start input may be, people send requests; pydantic puts
+    the name of the one that it tried before the field."""
+    found: dict[str, str] = {}
+    for wrong in error.errors():
+        place = [str(part) for part in wrong["loc"]]
+        if Carried.__name__ not in place:
+            found.setdefault(".".join(part for part in place if CancellationRequest.__name__ not in part), wrong["msg"])
+    return "; ".join(f"{field or 'request'}: {why}" for field, why in found.items())
 
 
 def plugin() -> SimplePlugin:

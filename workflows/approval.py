@@ -14,6 +14,7 @@ from workflows import steps
 from workflows.decisions import Decisions
 from workflows.journal import Journal
 from workflows.step_runner import StepRunner
+from workflows.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,19 @@ class _Stage:
 
 
 class Approval:
-    def __init__(self, order_id: str, runner: StepRunner, decisions: Decisions, journal: Journal) -> None:
+    def __init__(
+        self, order_id: str, runner: StepRunner, waiting: Waiting, decisions: Decisions, journal: Journal
+    ) -> None:
         self._order_id = order_id
         self._runner = runner
+        self._waiting = waiting
         self._decisions = decisions
         self._journal = journal
 
     async def wait_for_approval(self, gate: Gate) -> None:
         """Wait for a second person where the decision asks for one at this gate; silence rolls back. The due time
         counts from the decision, whichever run waits."""
-        case, runner = self._runner.case, self._runner
+        case = self._runner.case
         decision, decided_at = case.decision, case.decided_at
         if decision is None or decided_at is None or not self._is_open(gate):
             return
@@ -45,9 +49,9 @@ class Approval:
         with self._decisions.taking_approval():
             await self._wait(gate, due_at)
             await self._decisions.wait_until_recorded()
-        await runner.raise_if_rolling_back()
+        await self._waiting.raise_if_rolling_back()
         if self._is_open(gate):
-            await runner.order_roll_back(
+            await self._waiting.order_roll_back(
                 RollBackOrdered(sentence=f"Nobody approved within {case.terms.approval_expiry}.")
             )
         self._journal.publish_unless_waiting()
@@ -76,8 +80,8 @@ class Approval:
                         due_at=due_at,
                     )
                 left = max(decided_at + stage.until - workflow.now(), timedelta(0))
-                answered = await runner.wait_until(
-                    lambda: not self._is_open(gate) or runner.must_roll_back, left, stage.timer
+                answered = await self._waiting.wait_until(
+                    lambda: not self._is_open(gate) or self._waiting.must_roll_back, left, stage.timer
                 )
             if answered:
                 return

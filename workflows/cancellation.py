@@ -10,11 +10,12 @@ come to in detail is in workflows/goods.py and workflows/money.py; how a step is
 workflows/step_runner.py; what people may say in workflows/decisions.py.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from domain.carried import Carried
 from domain.case import Case
 from domain.errors import ErrorCode
 from domain.facts import Ended, Requested
@@ -37,6 +38,7 @@ from domain.standing import result_of
 from domain.step import StepName
 from workflows import steps
 from workflows.approval import Approval
+from workflows.continuing import ContinuesAsNew
 from workflows.decisions import Decisions
 from workflows.goods import GoodsSteps
 from workflows.journal import Journal
@@ -44,7 +46,8 @@ from workflows.messages import update
 from workflows.money import MoneySteps
 from workflows.requests import Requests
 from workflows.saga import shield_from_cancellation
-from workflows.step_runner import RollBack, StepRunner, Superseded, TakenOver
+from workflows.step_runner import StepRunner
+from workflows.waiting import RollBack, Superseded, TakenOver, Waiting
 
 
 @workflow.defn(name="CancellationWorkflow")
@@ -52,28 +55,38 @@ class CancellationWorkflow:
     """One run per order, id `cancel-order-{order_id}`, task queue `order-cancellation`."""
 
     @workflow.init
-    def __init__(self, request: CancellationRequest) -> None:
-        self.request = request
-        requested = Requested(request=request, at=workflow.info().start_time)
-        self.case = Case()
-        self.case.add_unrecorded(requested, requested.at)
-        self.journal = Journal(self.case, request)
-        self.decisions = Decisions(self.case, requested)
-        self.requests = Requests(self.case, requested, self.journal)
-        self.runner = StepRunner(self.case, request.order_id, self.decisions, self.journal)
-        self.approval = Approval(request.order_id, self.runner, self.decisions, self.journal)
-        self.goods_steps = GoodsSteps(request.order_id, self.runner)
-        self.money_steps = MoneySteps(request.order_id, self.runner)
+    def __init__(self, start: CancellationRequest | Carried) -> None:
+        carried = start if isinstance(start, Carried) else None
+        began = workflow.info().start_time
+        self.requested = start.requested if isinstance(start, Carried) else Requested(request=start, at=began)
+        self.goes_on = carried is not None
+        self.request = request = self.requested.request
+        self.case = Case(carried.entries) if carried else Case.opened_by(self.requested)
+        self.journal = Journal(self.case, request, goes_on=self.goes_on)
+        self.decisions = Decisions(self.case, self.requested, goes_on=self.goes_on)
+        self.requests = Requests(self.case, self.requested, self.journal)
+        seen, looks = (carried.seen, carried.looks) if carried else ((), ())
+        order_id = request.order_id
+        self.waiting = Waiting(self.case, order_id, self.decisions, self.journal, seen)
+        self.runner = StepRunner(self.case, order_id, self.waiting, self.decisions, self.journal, carried=carried)
+        self.approval = Approval(order_id, self.runner, self.waiting, self.decisions, self.journal)
+        self.goods_steps = GoodsSteps(order_id, self.runner, self.waiting, looks)
+        self.money_steps = MoneySteps(order_id, self.runner, self.waiting)
 
     @workflow.run
-    async def run(self, request: CancellationRequest) -> CancellationResult:
+    async def run(self, start: CancellationRequest | Carried) -> CancellationResult:
         try:
             result = await shield_from_cancellation(self.cancel_order())
         except ApplicationError:
-            await workflow.wait_condition(workflow.all_handlers_finished)
+            await self.finish_messages()
             raise
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self.finish_messages()
         return result
+
+    async def finish_messages(self) -> None:
+        """Whoever has sent one gets an answer before the run closes."""
+        self.decisions.arrive()
+        await workflow.wait_condition(workflow.all_handlers_finished)
 
     # The process
 
@@ -83,6 +96,8 @@ class CancellationWorkflow:
                 return await self.carry_out()
             except TakenOver:
                 continue  # the books knew more: start over from their facts
+            except ContinuesAsNew:
+                self.continue_as_new()
             except Superseded:
                 raise ApplicationError(
                     f"The cancellation of order {self.request.order_id} was taken over by a run of another namespace.",
@@ -92,10 +107,11 @@ class CancellationWorkflow:
 
     async def carry_out(self) -> CancellationResult:
         try:
+            await self.go_on()
             await self.verify_order()
             if self.case.ended:
                 return self.end()
-            await self.runner.raise_if_rolling_back()
+            await self.waiting.raise_if_rolling_back()
             await self.approval.wait_for_approval(Gate.BEFORE_STOPPING)
             await self.goods_steps.stop_shipments()
             await self.approval.wait_for_approval(Gate.BEFORE_REVERSING)
@@ -118,16 +134,36 @@ class CancellationWorkflow:
         if self.case.decided and self.case.last_seq:
             return  # an earlier run has decided already
         order_id = self.request.order_id
-        look_again = self.runner.has_heard  # an event started the run: the order's cancellation may be over
+        look_again = self.runner.events > 0  # an event started the run: the order's cancellation may be over
         await self.runner.run_step(
             steps.VERIFY_ORDER,
             order_id,
             request=self.request,
-            requested_at=workflow.info().start_time,
+            requested_at=self.requested.at,
             look_again=look_again,
         )
         self.journal.show_details()
         self.journal.publish_cancellation_id()
+
+    async def go_on(self) -> None:
+        """A run that goes on for an earlier one is the holder from now on; it has what that one knew."""
+        if self.goes_on and self.case.last_seq:
+            await self.runner.go_on()
+        self.goes_on = False
+
+    def continue_as_new(self) -> NoReturn:
+        """Nothing is under way: another run of the same id goes on with what this one knows. The memo says when the first of
+        them began."""
+        carried = Carried(
+            requested=self.requested,
+            entries=self.case.entries,
+            resting=self.runner.resting,
+            seen=self.waiting.seen,
+            looks=self.goods_steps.looks,
+            events=self.runner.events,
+            parcel_events=self.runner.parcel_events,
+        )
+        workflow.continue_as_new(carried, memo={**workflow.memo(), "opened_at": self.requested.at})
 
     async def close_order(self) -> None:
         """Close the order, and once more where the state of a parcel has changed since."""

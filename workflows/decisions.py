@@ -72,9 +72,10 @@ class Question:
 
 
 class Decisions:
-    """`case` is the run's own; `requested` opens the cancellation in the books where they know none yet."""
+    """`case` is the run's own; `requested` opens the cancellation in the books where they know none yet. `goes_on`: the run
+    continues another one, and asks nothing yet of what that one was asking."""
 
-    def __init__(self, case: Case, requested: Requested) -> None:
+    def __init__(self, case: Case, requested: Requested, *, goes_on: bool) -> None:
         self._case = case
         self._requested = requested
         self._order_id = requested.request.order_id
@@ -82,8 +83,13 @@ class Decisions:
         self._accepted: list[Written] = []
         self._waits_for_approval = False
         self._tried: set[tuple[StepName, str]] = set()
+        self._has_arrived = not goes_on
 
     # Questions
+
+    def arrive(self) -> None:
+        """The run waits where the one waited that it continues, or is over."""
+        self._has_arrived = True
 
     def open_question(
         self, step: StepName, target: str, why: str, choices: tuple[RefundMethod, ...] = (), *, in_books: bool = True
@@ -128,7 +134,12 @@ class Decisions:
     # Messages
 
     def check(self, message: Steering) -> None:
-        """The validator of every steering update. Raises ApplicationError with a sentence for the sender."""
+        """The validator of every steering update. Raises ApplicationError with a sentence for the sender. Before the run has
+        arrived where the earlier one waited, nobody can say; the handler checks it then."""
+        if self._has_arrived:
+            self._check(message)
+
+    def _check(self, message: Steering) -> None:
         try:
             said = self._said(message)
             question = self._question_of(said)
@@ -143,6 +154,9 @@ class Decisions:
 
     async def accept(self, message: Steering) -> None:
         """The handler of every steering update. Raises ApplicationError when the books refuse it."""
+        if not self._has_arrived:
+            await workflow.wait_condition(lambda: self._has_arrived)
+            self._check(message)
         said = self._said(message)
         question = self._question_of(said)
         # An open question is answered, also with what was said before: the step waits for it once more.

@@ -1,12 +1,12 @@
 """The goods of a cancellation: every parcel is stopped, kept stopped, or let go on again."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from temporalio import workflow
 
+from domain.carried import Obstacle, ParcelLook
 from domain.case import Case
 from domain.facts import RetryOrdered, RollBackOrdered
 from domain.outcome import Outcome, State
@@ -16,16 +16,22 @@ from workflows import steps
 from workflows.decisions import Answer
 from workflows.step_runner import StepRunner
 from workflows.steps import Step
-from workflows.waits import Obstacle, Watch
+from workflows.waiting import Waiting
+from workflows.waits import Watch
 
 
 class GoodsSteps:
     """The steps that a carrier, the warehouse or a gift card's account carries out."""
 
-    def __init__(self, order_id: str, runner: StepRunner) -> None:
+    def __init__(self, order_id: str, runner: StepRunner, waiting: Waiting, looks: tuple[ParcelLook, ...] = ()) -> None:
         self._order_id = order_id
         self._runner = runner
-        self._looks: dict[str, tuple[datetime, int]] = {}  # at each parcel: when, and after how many events
+        self._waiting = waiting
+        self._looks = {look.shipment_id: look for look in looks}
+
+    @property
+    def looks(self) -> tuple[ParcelLook, ...]:
+        return tuple(self._looks.values())
 
     @property
     def _case(self) -> Case:
@@ -47,10 +53,13 @@ class GoodsSteps:
             await self._stop(watched)
 
     def _needs_look(self, shipment_id: str) -> bool:
-        if shipment_id not in self._looks:
+        last = self._looks.get(shipment_id)
+        if last is None or self._runner.parcel_events > last.events:
             return True
-        at, events = self._looks[shipment_id]
-        return workflow.now() - at >= self._case.terms.carrier_poll or self._runner.parcel_events > events
+        return workflow.now() - last.at >= self._case.terms.carrier_poll
+
+    def _note_look(self, shipment_id: str, events: int) -> None:
+        self._looks[shipment_id] = ParcelLook(shipment_id=shipment_id, at=workflow.now(), events=events)
 
     async def _check(self, shipment_id: str) -> None:
         """A person's word stands as long as the carrier says nothing, so nobody waits for it."""
@@ -64,14 +73,22 @@ class GoodsSteps:
         """Carry out a step that reads where the parcel is. What is heard while it does calls for another look."""
         events = self._runner.parcel_events
         await self._runner.run_step(step, shipment_id)
-        self._looks[shipment_id] = workflow.now(), events
+        self._note_look(shipment_id, events)
 
     async def _look_for_outcome(self, shipment_id: str) -> bool:
         """The same without anybody being bothered when the carrier does not answer: False."""
         events = self._runner.parcel_events
         answered = await self._runner.run_look(steps.CHECK_SHIPMENT, shipment_id)
         if answered:
-            self._looks[shipment_id] = workflow.now(), events
+            self._note_look(shipment_id, events)
+        return answered
+
+    async def _look_until_news(self, shipment_id: str) -> bool:
+        """The same until there is something new."""
+        events, poll = self._runner.parcel_events, self._case.terms.carrier_poll
+        answered = await self._runner.look_until_news(steps.CHECK_SHIPMENT, shipment_id, poll)
+        if answered:
+            self._note_look(shipment_id, events)
         return answered
 
     async def _stop(self, shipments: Iterable[str]) -> None:
@@ -79,10 +96,10 @@ class GoodsSteps:
         wanted = [s for s in shipments if _needs_stop(self._case.stop_of(s))]
         await self._runner.run_all([self._stop_shipment(shipment_id) for shipment_id in wanted])
         await self._runner.run_all([self._let_go_on(shipment_id) for shipment_id in self._case.given_up_stops])
-        await self._runner.raise_if_rolling_back()
+        await self._waiting.raise_if_rolling_back()
         plan = self._case.plan
         if plan is not None and not plan.lines:
-            await self._runner.order_roll_back(
+            await self._waiting.order_roll_back(
                 RollBackOrdered(
                     outcome=Outcome.REJECTED,
                     sentence="The carrier did not stop the goods; offer the customer a return.",
@@ -123,6 +140,7 @@ class GoodsSteps:
                 shipment_id,
                 Watch(
                     look_up=partial(self._look_for_outcome, shipment_id),
+                    look_until_news=partial(self._look_until_news, shipment_id),
                     is_open=is_open,
                     state=State.WAITING_FOR_CARRIER,
                     why="The carrier took the intercept; its tracking does not show the outcome yet.",
@@ -145,7 +163,7 @@ class GoodsSteps:
                 "Find out who has the goods and resolve the step: done_by_hand when you have them, nothing_due when the "
                 "customer keeps them and gets no money back."
             )
-        return await self._runner.wait_for_person(steps.STOP_SHIPMENT, shipment_id, Obstacle(why, final=True))
+        return await self._waiting.wait_for_person(steps.STOP_SHIPMENT, shipment_id, Obstacle(sentence=why, final=True))
 
 
 def _needs_stop(stop: Stop | None) -> bool:

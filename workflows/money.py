@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from domain.carried import Obstacle
 from domain.case import Case
 from domain.facts import RefundSeen, SettledByHand
 from domain.fallback import refuted_proof, unclear_since_reopening
@@ -13,15 +14,17 @@ from domain.terms import RefundMethod
 from workflows import steps
 from workflows.decisions import Answer
 from workflows.step_runner import StepRunner
-from workflows.waits import Obstacle, Watch
+from workflows.waiting import Waiting
+from workflows.waits import Watch
 
 
 class MoneySteps:
     """The steps that gateway, marketplace and books carry out."""
 
-    def __init__(self, order_id: str, runner: StepRunner) -> None:
+    def __init__(self, order_id: str, runner: StepRunner, waiting: Waiting) -> None:
         self._order_id = order_id
         self._runner = runner
+        self._waiting = waiting
 
     @property
     def _case(self) -> Case:
@@ -30,7 +33,7 @@ class MoneySteps:
     async def reverse_payments(self) -> None:
         """The pivot: from here on the process only goes forward. A payment by hand for one tender may turn out to be the
         refund of another one."""
-        await self._runner.raise_if_rolling_back()
+        await self._waiting.raise_if_rolling_back()
         tenders = [planned.tender.tender_id for planned in self._case.tenders]
         while tenders:
             await self._runner.run_all([self._reverse(tender_id) for tender_id in tenders])
@@ -63,8 +66,8 @@ class MoneySteps:
                     unclear = unclear_since_reopening(case.entries, tender_id)
                     if unclear:
                         why += _what_others_refunded(unclear)
-                    await runner.wait_for_person(
-                        steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True, choice=not unclear)
+                    await self._waiting.wait_for_person(
+                        steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=not unclear)
                     )
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
@@ -80,7 +83,7 @@ class MoneySteps:
             "it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once the "
             "dispute is won."
         )
-        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True))
+        await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
 
     async def _wait_for_proof(self, tender_id: str, owed: Money, refuted: RefundSeen) -> None:
         """Who has named it may have paid another way: to refund at once could pay twice."""
@@ -88,12 +91,14 @@ class MoneySteps:
             f"{refuted.refund.reference} was named as the proof of a payment for tender {tender_id}, and is the refund of "
             f"{refuted.target}: {owed} is still owed. Resolve the step with the proof of what was paid for it, or retry it."
         )
-        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True, choice=True))
+        await self._waiting.wait_for_person(
+            steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=True)
+        )
 
     async def _ask_for_transfer(self, tender_id: str, owed: Money) -> None:
         """A bank transfer is made by a person, who names its reference."""
         why = f"The customer chose a bank transfer: transfer {owed} and resolve the step with its reference."
-        await self._runner.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(why, final=True))
+        await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
 
     async def credit_refund(self) -> None:
         """Put the refund on paper, once; what settles later is posted when the cancellation is closed."""
@@ -141,6 +146,9 @@ class MoneySteps:
             tender_id,
             Watch(
                 look_up=partial(self._runner.run_look, steps.CHECK_REFUND, tender_id),
+                look_until_news=partial(
+                    self._runner.look_until_news, steps.CHECK_REFUND, tender_id, terms.settlement_poll
+                ),
                 is_open=is_open,
                 state=State.WAITING_FOR_SETTLEMENT,
                 why="The gateway has taken the refund; the money has not settled yet.",
@@ -158,7 +166,7 @@ class MoneySteps:
             "was paid another way or declared not due, by a refund of somebody else's, or by the bank, which decided a "
             "dispute for the customer. Collect it and resolve the step with the proof, or say that nothing is due."
         )
-        await self._runner.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(why, final=True))
+        await self._waiting.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(sentence=why, final=True))
 
 
 def _what_others_refunded(refunds: Sequence[Refund]) -> str:

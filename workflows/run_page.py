@@ -1,6 +1,7 @@
 """The run as a page for a person: what the Temporal UI shows as its current details."""
 
 from domain.outcome import Progress, State, Wait
+from domain.request import CancellationRequest
 from domain.step import StepStatus
 
 _MARKS = {
@@ -12,6 +13,38 @@ _MARKS = {
     StepStatus.RESOLVED: "☑",
     StepStatus.FAILED: "✖",
 }
+
+
+# One line a paragraph: the Temporal UI keeps line breaks.
+_HOW_TO_STEER = "\n\n".join(
+    (
+        (
+            "**Request Cancellation** in the menu of this page cancels *the cancellation*: everything done so far is rolled "
+            "back, last step first, as long as the money has not begun to move. After that it has no effect. Once the order "
+            "is closed, which is right after the credit note and before the refund has settled, nothing is rolled back."
+        ),
+        (
+            "**Terminate** rolls nothing back: the order stays on hold and its parcels stay stopped until the request is "
+            "sent again. Do not use it."
+        ),
+        (
+            "To act, send the updates `approve`, `reject`, `withdraw`, `retry_step`, `resolve_step` and "
+            "`choose_refund_method`, or use the command line: `starter.py status {order_id}` says what waits and how to go "
+            "on."
+        ),
+    )
+)
+
+
+def summary_of(request: CancellationRequest) -> str:
+    """What the run is about, in a line."""
+    scope = "whole order" if request.whole_order else f"{len(request.lines)} lines"
+    return f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}"
+
+
+def how_to_steer(order_id: str) -> str:
+    """What a person can do with the run, and what they should not."""
+    return _HOW_TO_STEER.format(order_id=order_id)
 
 
 def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:

@@ -1,55 +1,61 @@
 """How a step is carried to its own end: ordered, attempted in rounds, rested, waited for; and what interrupts that."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.signatures import Booked, StepInput, Verified
+from domain.carried import Carried, Obstacle, Resting
 from domain.case import Case
 from domain.errors import ErrorCode
 from domain.facts import Decided, Ended, RetryOrdered, RollBackOrdered
 from domain.outcome import Outcome, State, Wait
-from domain.step import Owner, StepName
+from domain.step import StepName
 from workflows import steps
-from workflows.decisions import Answer, Decisions
+from workflows.continuing import ContinuesAsNew
+from workflows.decisions import Answer, Decisions, Question
 from workflows.journal import Journal
-from workflows.steps import OUR_FAULTS, Role, Step, attempt_step, owner_of_wait
-from workflows.waits import Obstacle, Watch
+from workflows.steps import OUR_FAULTS, Role, Step, attempt_step, owner_of_wait, poll_step
+from workflows.waiting import RollBack, Superseded, TakenOver, Waiting
+from workflows.waits import Watch
 
-
-class RollBack(Exception):
-    """Everything is undone from here on; the case knows why."""
-
-
-class TakenOver(Exception):
-    """This run knows from the books that there is more than it had known: the process begins again from what is there."""
-
-
-class Superseded(Exception):
-    """A run of another namespace was ordered to take over: this one writes nothing more."""
-
-
-_NOT_LOOKED_YET = -1  # a run that has not looked itself looks at once
+_NOT_LOOKED_YET = -1
 
 
 class StepRunner:
     """`had_ended`: the cancellation was over before this run began."""
 
-    def __init__(self, case: Case, order_id: str, decisions: Decisions, journal: Journal) -> None:
+    def __init__(
+        self,
+        case: Case,
+        order_id: str,
+        waiting: Waiting,
+        decisions: Decisions,
+        journal: Journal,
+        *,
+        carried: Carried | None,
+    ) -> None:
         self.case = case
         self._order_id = order_id
+        self._waiting = waiting
         self._decisions = decisions
         self._journal = journal
-        self._first_seen: dict[tuple[StepName, str], datetime] = {}
         self._events_at_look: dict[tuple[StepName, str], int] = {}
         self.had_ended = False
-        self._events = 0
-        self._parcel_events = 0
+        self._events = carried.events if carried else 0
+        self._parcel_events = carried.parcel_events if carried else 0
+        self._resting = {(rest.step, rest.target): rest for rest in carried.resting} if carried else {}
+
+    @property
+    def resting(self) -> tuple[Resting, ...]:
+        """The steps that wait for their next round."""
+        return tuple(self._resting.values())
 
     # Events
 
@@ -59,8 +65,9 @@ class StepRunner:
         self._parcel_events += of_parcel
 
     @property
-    def has_heard(self) -> bool:
-        return self._events > 0
+    def events(self) -> int:
+        """How many have arrived so far."""
+        return self._events
 
     @property
     def parcel_events(self) -> int:
@@ -75,24 +82,32 @@ class StepRunner:
         instead, TakenOver and Superseded when this run does not hold the cancellation.
         """
         if step.role is not Role.COMPENSATION:
-            await self.raise_if_rolling_back()
+            await self._waiting.raise_if_rolling_back()
+        place = step.name, target
         wait: Wait | None = None
         while True:
-            with self._still_waiting(wait):
-                obstacle = await self.try_round(step, target, **more)
-            if obstacle is None:
-                if wait is not None:
-                    self._journal.publish_unless_waiting()
-                return None
-            if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
-                ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
-                await self.order_roll_back(ordered)
-            wait = self._wait_about(step, target, obstacle)
-            answer = await self._ask(step, target, obstacle, wait)
+            rest = self._resting.get(place)
+            if rest is None or wait is not None:  # it has rested, or has not been tried yet
+                with self._still_waiting(wait):
+                    obstacle = await self.try_round(step, target, **more)
+                if obstacle is None:
+                    self._resting.pop(place, None)
+                    if wait is not None:
+                        self._journal.publish_unless_waiting()
+                    return None
+                if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
+                    ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
+                    await self._waiting.order_roll_back(ordered)
+                rounds = rest.rounds + 1 if rest else 1
+                rest = self._resting[place] = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds)
+            wait = self._waiting.wait_about(step, target, rest.obstacle)
+            answer = await self._waiting.ask(step, target, rest.obstacle, wait, rest.rounds)
+            if answer is not None:
+                del self._resting[place]
             match answer:
-                case RetryOrdered() if obstacle.held_elsewhere:
+                case RetryOrdered() if rest.obstacle.held_elsewhere:
                     wait, more = None, {**more, "from_elsewhere": True}
-                case RollBackOrdered() if obstacle.held_elsewhere:
+                case RollBackOrdered() if rest.obstacle.held_elsewhere:
                     self.case.add_unrecorded(answer, workflow.now())  # this run has written nothing, so it just ends
                     raise RollBack
                 case RetryOrdered():
@@ -104,12 +119,14 @@ class StepRunner:
 
     async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> Obstacle | None:
         """One round of attempts; None: it was carried out. Either way the case has what the books have learnt."""
+        await self._waiting.continuing.before_round()
         if step.role is not Role.LOOK:
             self.case.order_step(step.name, target, workflow.now())
         self._journal.show_details()
         obstacle = None
         try:
-            await self._attempt(step, target, more)
+            with self._waiting.continuing.working():
+                await self._attempt(step, target, more)
         except ActivityError as error:
             obstacle = await self._obstacle_of(step, target, error)
         self._journal.show_details()  # not in `finally`: a run that is dropped from the cache may not be shown
@@ -119,17 +136,29 @@ class StepRunner:
         """Look something up, or write to staff. It moves neither goods nor money, so nobody is bothered when nobody answers:
         then it is False."""
         try:
-            await self._attempt(step, target, more)
+            with self._waiting.continuing.working():
+                await self._attempt(step, target, more)
         except ActivityError as error:
             await self._obstacle_of(step, target, error)
             return False
         self._journal.show_details()
         return True
 
-    async def _attempt(self, step: Step[Any, Any], target: str, more: Mapping[str, object]) -> None:
+    async def look_until_news(self, step: Step[Any, Any], target: str, poll: timedelta) -> bool:
+        """Look every `poll` until there is something new; it writes no event before. False when the look cannot go on."""
+        step_input = self._input(step, target, poll=poll)
+        try:
+            found = await poll_step(step, target, step_input, min(poll, self.case.terms.next_round))
+        except ActivityError as error:
+            await self._obstacle_of(step, target, error)
+            return False
+        self.case.add(*found.entries)
+        self._journal.show_details()
+        return True
+
+    def _input(self, step: Step[Any, Any], target: str, **more: object) -> Any:
         case = self.case
-        self._events_at_look[step.name, target] = self._events
-        step_input = step.signature.input(
+        return step.signature.input(
             cancellation_id=case.cancellation_id,
             order_id=self._order_id,
             target=target,
@@ -137,7 +166,11 @@ class StepRunner:
             last_seq=case.last_seq,
             **more,
         )
-        answer = await attempt_step(step, target, step_input)
+
+    async def _attempt(self, step: Step[Any, Any], target: str, more: Mapping[str, object]) -> None:
+        case = self.case
+        self._events_at_look[step.name, target] = self._events
+        answer = await attempt_step(step, target, self._input(step, target, **more))
         if isinstance(answer, Verified):
             self._take_verified(answer)
         else:
@@ -157,7 +190,7 @@ class StepRunner:
         """What a failed round means. Raises TakenOver or Superseded."""
         cause = error.cause
         if not isinstance(cause, ApplicationError):
-            return Obstacle(f"{step.summary(target)}: no answer within {step.round}.")
+            return Obstacle(sentence=f"{step.summary(target)}: no answer within {step.round}.")
         if step is steps.VERIFY_ORDER and cause.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
             raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
         if cause.type == ErrorCode.NOT_THE_HOLDER:
@@ -165,18 +198,28 @@ class StepRunner:
         if cause.details:
             self.case.add(*Booked.model_validate(cause.details[0]).entries)
         return Obstacle(
-            cause.message,
+            sentence=cause.message,
             final=cause.type in step.refusals,
             our_fault=cause.type in OUR_FAULTS,
             held_elsewhere=cause.type == ErrorCode.HELD_ELSEWHERE,
             choice=cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
         )
 
+    async def go_on(self) -> None:
+        """This run goes on for one that continued as new: it becomes the holder. Raises Superseded when a run of another
+        namespace is by now."""
+        self.case.add(*(await self._become_holder()).entries)
+
     async def _take_up(self, namespace: str | None) -> None:
         """Another run holds the cancellation. One of this namespace is lost, because the engine lets only one run of
         an order live: this run goes on from the facts. One of another namespace was ordered to take over."""
         if namespace not in {None, workflow.info().namespace}:
             raise Superseded
+        self.case.replace((await self._become_holder()).entries)
+        self._resting.clear()
+        raise TakenOver
+
+    async def _become_holder(self) -> Booked:
         case = self.case
         step_input = StepInput(
             cancellation_id=case.cancellation_id,
@@ -186,7 +229,8 @@ class StepRunner:
         )
         while True:
             try:
-                taken = await attempt_step(steps.TAKE_UP, self._order_id, step_input)
+                with self._waiting.continuing.working():
+                    return await attempt_step(steps.TAKE_UP, self._order_id, step_input)
             except ActivityError as error:
                 cause = error.cause
                 if isinstance(cause, ApplicationError) and cause.type == ErrorCode.HELD_ELSEWHERE:
@@ -194,10 +238,7 @@ class StepRunner:
                 why = (
                     cause.message if isinstance(cause, ApplicationError) else f"no answer within {steps.TAKE_UP.round}"
                 )
-                await self.wait_for_person(steps.TAKE_UP, self._order_id, Obstacle(why))
-            else:
-                case.replace(taken.entries)
-                raise TakenOver
+                await self._waiting.wait_for_person(steps.TAKE_UP, self._order_id, Obstacle(sentence=why))
 
     async def run_all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run jobs in parallel and wait for all of them, also when one rolls back: a step that has begun is carried
@@ -212,53 +253,14 @@ class StepRunner:
             pending = set(left)
             for task in tasks:
                 if task in done and (error := task.exception()) is not None:
-                    if not isinstance(error, RollBack | TakenOver | Superseded):
+                    if not isinstance(error, RollBack | TakenOver | Superseded | ContinuesAsNew):
                         raise error
                     stopped.append(error)
         if stopped:
             # Losing the cancellation counts before rolling it back: a run that does not hold it may not undo anything.
-            raise min(stopped, key=lambda error: isinstance(error, RollBack))
+            raise min(stopped, key=lambda error: isinstance(error, RollBack) + 2 * isinstance(error, ContinuesAsNew))
 
     # Waits
-
-    async def wait_for_person(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Answer | None:
-        """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack."""
-        answer = await self._ask(step, target, obstacle, self._wait_about(step, target, obstacle))
-        self._journal.publish_unless_waiting()
-        return answer
-
-    def _wait_about(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Wait:
-        due_at = self._due_at(step, target, self.case.terms.attention_due)
-        # A silent carrier has until the due time; any other counterpart that is silent needs attention at once.
-        silent = not obstacle.until_answered and not obstacle.our_fault and workflow.now() < due_at
-        carriers_turn = silent and step.counterpart is Owner.CARRIER
-        return Wait(
-            state=State.WAITING_FOR_CARRIER if carriers_turn else State.NEEDS_ATTENTION,
-            owner=owner_of_wait(step, in_time=carriers_turn, our_fault=obstacle.our_fault),
-            reason=obstacle.sentence,
-            due_at=due_at,
-            step=step.name,
-            target=target,
-            choices=self.case.terms.fallbacks if obstacle.choice else (),
-        )
-
-    async def _ask(self, step: Step[Any, Any], target: str, obstacle: Obstacle, wait: Wait) -> Answer | None:
-        undoing = step.role is Role.COMPENSATION
-        question = self._decisions.open_question(
-            step.name, target, obstacle.sentence, wait.choices, in_books=not obstacle.held_elsewhere
-        )
-        with self._journal.show_wait(wait):
-            await self.wait_until(
-                lambda: question.has_answer() or (self.must_roll_back and not undoing),
-                None if obstacle.until_answered else self.case.terms.next_round,
-                step.summary(target) + ", again",
-            )
-            answer = await self._decisions.close_question(question)
-        if answer is not None:
-            self._journal.publish_unless_waiting()
-        if not undoing:
-            await self.raise_if_rolling_back()
-        return answer
 
     @contextmanager
     def _still_waiting(self, wait: Wait | None) -> Iterator[None]:
@@ -284,34 +286,54 @@ class StepRunner:
 
     async def _wait_for_outcome_once(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:
         place = step.name, target
-        due_at = self._due_at(step, target, watch.patience)
+        due_at = self._waiting.due_at(step, target, watch.patience)
         question = self._decisions.open_question(step.name, target, watch.why)
-        answered = True
+        looks: asyncio.Task[bool] | None = None  # one after the other, until there is something new
+        looks_at = workflow.now() + watch.poll
         try:
             while watch.is_open() and not question.has_answer():
-                await self.raise_if_rolling_back()
-                overdue = workflow.now() >= due_at
+                await self._waiting.raise_if_rolling_back()
                 wait = self._wait_of(step, target, watch, due_at)
                 question.why = wait.reason
-                looked_at = self._events_at_look.get(place, _NOT_LOOKED_YET)
-                rest = watch.poll if answered else min(watch.poll, self.case.terms.next_round)
-
-                def is_woken(looked_at: int = looked_at) -> bool:
-                    return self._events > looked_at or question.has_answer() or self.must_roll_back
-
+                if looks is None and workflow.now() >= looks_at:
+                    looks = asyncio.create_task(watch.look_until_news())
+                times = [due_at, *([] if looks else [looks_at])]
+                left = [time - workflow.now() for time in times if time > workflow.now()]
                 with self._journal.show_wait(wait):
-                    within = rest if overdue else min(rest, due_at - workflow.now())
-                    await self.wait_until(is_woken, within, f"Check again: {step.summary(target)}")
-                    if not question.has_answer() and not self.must_roll_back:
+                    await self._waiting.wait_until(
+                        partial(self._is_woken, place, question, looks),
+                        min(left, default=None),
+                        f"Check again: {step.summary(target)}",
+                    )
+                    if looks is not None and looks.done():
+                        answered, looks = await looks, None
+                    elif self._has_heard(place) and not question.has_answer() and not self._waiting.must_roll_back:
                         self._events_at_look[place] = self._events
                         answered = await watch.look_up()
+                    else:
+                        continue
+                looks_at = workflow.now() + (watch.poll if answered else min(watch.poll, self.case.terms.next_round))
+        except ContinuesAsNew:
+            raise  # the looks end with the run
         except BaseException:
             self._decisions.drop_question(question)
+            if looks is not None:
+                looks.cancel()
             raise
+        if looks is not None:
+            looks.cancel()
         answer = await self._decisions.close_question(question)
         self._journal.publish_unless_waiting()
-        await self.raise_if_rolling_back()
+        await self._waiting.raise_if_rolling_back()
         return answer
+
+    def _has_heard(self, place: tuple[StepName, str]) -> bool:
+        """Whether something has arrived since the last look. A run that has not looked itself looks at once."""
+        return self._events > self._events_at_look.get(place, _NOT_LOOKED_YET)
+
+    def _is_woken(self, place: tuple[StepName, str], question: Question, looks: asyncio.Task[bool] | None) -> bool:
+        has_looked = looks is not None and looks.done()
+        return has_looked or self._has_heard(place) or question.has_answer() or self._waiting.must_roll_back
 
     def _wait_of(self, step: Step[Any, Any], target: str, watch: Watch, due_at: datetime) -> Wait:
         """What is seen of a watch: the counterpart's turn until its time is over, or something presses."""
@@ -325,79 +347,3 @@ class StepRunner:
             step=step.name,
             target=target,
         )
-
-    async def wait_until(self, ready: Callable[[], bool], within: timedelta | None, timer: str) -> bool:
-        """Wait for a condition; False when `within` passed first. `timer` says in the Temporal UI what the timer is for."""
-        try:
-            await workflow.wait_condition(ready, timeout=within, timeout_summary=timer[:200])
-        except TimeoutError:
-            return False
-        return True
-
-    def _due_at(self, step: Step[Any, Any], target: str, patience: timedelta) -> datetime:
-        """Some time after the books last learnt something of the step; further rounds do not put it off. What holds the
-        customer's money up is due no later than the law wants it."""
-        changed = self.case.last_change(step.name, target)
-        seen = self._first_seen.setdefault((step.name, target), workflow.now())
-        due_at = (changed or seen) + patience
-        plan = self.case.plan
-        law = plan.refund_due if plan else None
-        return min(due_at, law.at) if law and step in steps.BOUND_BY_LAW else due_at
-
-    # Rolling back
-
-    @property
-    def must_roll_back(self) -> bool:
-        """Whether the process is to roll back at the next opportunity. After the pivot a cancel request is too late."""
-        return self.case.roll_back_cause is not None or self._cancel_requested
-
-    @property
-    def _cancel_requested(self) -> bool:
-        case = self.case
-        return workflow.cancellation_reason() is not None and not (case.past_pivot or case.ended)
-
-    async def raise_if_rolling_back(self) -> None:
-        """Asked between steps: what was accepted is kept first. Raises RollBack when somebody wants the process to stop."""
-        await self._decisions.wait_until_recorded()
-        if self.case.roll_back_cause is None and self._cancel_requested:
-            await self.order_roll_back(RollBackOrdered(sentence="A cancel request was sent to the run."))
-        if self.case.roll_back_cause is not None:
-            raise RollBack
-
-    async def order_roll_back(self, ordered: RollBackOrdered) -> None:
-        """The process itself orders the roll-back. Raises RollBack, also for an earlier cause. Returns when the books
-        refuse: the pivot is passed, or the order is not this customer's."""
-        while self.case.roll_back_cause is None:
-            try:
-                await self._decisions.record(ordered)
-            except ApplicationError as refused:
-                if refused.type in {ErrorCode.NOT_POSSIBLE, ErrorCode.ORDER_NOT_FOUND}:
-                    if self.case.roll_back_cause is None:
-                        return
-                elif refused.type != ErrorCode.HELD_ELSEWHERE:
-                    await self._rest_after_mistake(refused.message)
-                elif self.case.last_seq:
-                    raise Superseded from None
-                else:
-                    self.case.add_unrecorded(ordered, workflow.now())  # this run has written nothing, so it just ends
-        raise RollBack
-
-    async def _rest_after_mistake(self, sentence: str) -> None:
-        """What the process itself wants recorded could not be, by a mistake of ours: seen at once, and tried again after a
-        rest, unless somebody has ordered the same meanwhile."""
-        step, target = steps.RECORD_DECISION, self._order_id
-        wait = Wait(
-            state=State.NEEDS_ATTENTION,
-            owner=owner_of_wait(step, our_fault=True),
-            reason=sentence,
-            due_at=self._due_at(step, target, self.case.terms.attention_due),
-            step=step.name,
-            target=target,
-        )
-        with self._journal.show_wait(wait):
-            await self.wait_until(
-                lambda: self.case.roll_back_cause is not None,
-                self.case.terms.next_round,
-                step.summary(target) + ", again",
-            )
-        self._journal.publish_unless_waiting()

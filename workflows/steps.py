@@ -6,7 +6,7 @@ bounds one call. `round` bounds a series of attempts; when it ends without an an
 another round (workflows/step_runner.py): it never gives up on its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic
@@ -107,6 +107,21 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
         start_to_close_timeout=step.attempt,
         schedule_to_close_timeout=step.round,
         retry_policy=step.retry,
+        summary=step.summary(target),
+    )
+    return result
+
+
+async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: timedelta) -> Out:
+    """A look whose attempts go on until they find something new, `pause` apart at most while nobody answers. It writes no
+    event until then. Raises ActivityError when it is cut short, or cannot go on."""
+    result: Out = await workflow.execute_activity(
+        step.name,
+        step_input,
+        result_type=step.signature.output,
+        heartbeat_timeout=step.heartbeat,
+        start_to_close_timeout=step.attempt,
+        retry_policy=replace(step.retry, maximum_interval=pause),
         summary=step.summary(target),
     )
     return result

@@ -1,37 +1,21 @@
-"""What a step waits for: a person, or something that was begun elsewhere."""
+"""What is waited for that was begun elsewhere."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from domain.outcome import State
 
 
 @dataclass(frozen=True)
-class Obstacle:
-    """Why a step cannot go on by itself, in a sentence for the person who is asked. `final`: the counterpart's answer is no,
-    or only a person can go on; nothing is tried before somebody has decided. `our_fault`: no answer of anybody's, but
-    something that has to be put right. `held_elsewhere`: a run of another namespace writes for this cancellation.
-    `choice`: the customer may have the money another way."""
-
-    sentence: str
-    final: bool = False
-    our_fault: bool = False
-    held_elsewhere: bool = False
-    choice: bool = False
-
-    @property
-    def until_answered(self) -> bool:
-        """Nothing is tried again before a person has decided."""
-        return self.final or self.held_elsewhere
-
-
-@dataclass(frozen=True)
 class Watch:
     """What is waited for, as long as it `is_open`: looked up every `poll`, seen in `state` until the patience is over.
-    `look_up` returns False when nobody answered. `urgent` says why a person is needed before that, if so."""
+    `look_up` looks once, `look_until_news` until there is something new; both return False when nobody answered. `urgent`
+    says why a person is needed before the patience is over, if so."""
 
-    look_up: Callable[[], Awaitable[bool]]
+    look_up: Callable[[], Coroutine[Any, Any, bool]]
+    look_until_news: Callable[[], Coroutine[Any, Any, bool]]
     is_open: Callable[[], bool]
     state: State
     why: str

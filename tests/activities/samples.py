@@ -23,6 +23,7 @@ from tests.providers.order_book_samples import RUN, Cancellation, cancellation, 
 from tests.workflows.samples import an_id
 
 T = TypeVar("T")
+In = TypeVar("In", bound=StepInput)
 
 ATTEMPT = timedelta(seconds=30)
 """How long an attempt may last."""
@@ -98,7 +99,7 @@ def environment(run: Run = RUN, *, begun: datetime | None = None) -> ActivityEnv
 
 
 async def attempt(
-    activity: Callable[[StepInput], Awaitable[T]], step: StepInput, run: Run = RUN, *, begun: datetime | None = None
+    activity: Callable[[In], Awaitable[T]], step: In, run: Run = RUN, *, begun: datetime | None = None
 ) -> T:
     """One attempt of a step."""
     return await environment(run, begun=begun).run(activity, step)

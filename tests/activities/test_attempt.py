@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.attempt import EffectAnswer, begin_attempt
 from activities.payments import PaymentActivities
-from activities.signatures import Booked, StepInput
+from activities.signatures import Booked, Look, StepInput
 from activities.tenders import Payments
 from domain.case import Case
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
@@ -330,7 +330,7 @@ async def test_a_refund_whose_answer_was_lost_is_not_taken_for_failed_while_it_m
         await attempt(acting(begun, Provider(begun, OutcomeUnknown("The answer was lost."))), step)
 
     with pytest.raises(Unavailable) as early:
-        await attempt(payments.check_refund, await begun.step(StepName.CHECK_REFUND))
+        await attempt(payments.check_refund, Look(**dict(await begun.step(StepName.CHECK_REFUND))))
     assert early.value.retry_after is not None
     case = await begun.case()
     assert case.unknown_effects("T1") == (step.key,)

@@ -22,6 +22,7 @@ from domain.facts import (
     ReversalSeen,
     RollBackOrdered,
     SettledByHand,
+    StepOrdered,
     StopSeen,
     WithdrawalAsked,
 )
@@ -90,6 +91,17 @@ def test_the_runs_own_idea_of_who_asked_gives_way_to_the_books() -> None:
     case.add_unrecorded(Requested(request=request_by(RISK, "r-9"), at=NOW), NOW)
     case.add(*opened(PLAN).entries)
     assert [asked.request_id for asked in case.requests] == ["r-1"]
+
+
+def test_a_further_round_of_a_step_says_nothing_new() -> None:
+    """Rule 13: a step that is tried for a month leaves one fact; once something has come of it, it is ordered anew."""
+    case = opened(PLAN)
+    for _ in range(3):
+        case.order_step(REVERSE, "T1", NOW)
+    assert len(case.entries) == len(opened(PLAN).entries) + 1
+    refused = opened(PLAN, noted(REVERSE, "T1"), ended(REVERSE, "T1", outcome=EffectOutcome.REFUSED))
+    refused.order_step(REVERSE, "T1", NOW)
+    assert isinstance(refused.entries[-1].fact, StepOrdered)
 
 
 def test_what_the_books_know_replaces_what_the_run_knew() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from temporalio import activity
@@ -26,6 +27,10 @@ from tests.workflows.samples import captured
 EXPENSIVE = money("600.00 USD")
 
 
+_is_late: ContextVar[bool] = ContextVar("is_late", default=False)
+"""Whether this is the abandoned attempt, or a read that it makes beside others."""
+
+
 class Abandoned(Interceptor):
     """The server loses sight of the first attempt of a step, which goes on all the same."""
 
@@ -40,7 +45,7 @@ class Abandoned(Interceptor):
 
     async def hold_up(self) -> None:
         """Called in the middle of the attempt."""
-        if asyncio.current_task() is self.late and not self.reached.is_set():
+        if _is_late.get() and not self.reached.is_set():
             self.reached.set()
             await self.awake.wait()
 
@@ -64,7 +69,9 @@ class _Abandoning(ActivityInboundInterceptor):
         worker = self._worker
         if activity.info().activity_type != worker.step or worker.late is not None:
             return await super().execute_activity(input)
-        worker.late = asyncio.create_task(super().execute_activity(input))
+        context = copy_context()
+        context.run(_is_late.set, True)
+        worker.late = asyncio.create_task(super().execute_activity(input), context=context)
         await worker.reached.wait()
         raise Unavailable("The worker is paused.")
 
