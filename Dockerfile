@@ -27,12 +27,15 @@ COPY providers providers
 COPY runtime runtime
 COPY web web
 COPY workflows workflows
+# Nothing is written at run time, so the byte code is made here.
+RUN python -m compileall -q --invalidation-mode unchecked-hash .
 # Exec form: SIGTERM reaches Python, which drains the running steps.
 ENTRYPOINT ["python"]
 
 FROM base AS sandbox
 COPY --from=sandbox-packages /venv /venv
 COPY sandbox sandbox
+RUN python -m compileall -q --invalidation-mode unchecked-hash sandbox
 # A new named volume takes over this directory's owner.
 RUN install -d -o 10001 -g 10001 /data
 USER 10001:10001

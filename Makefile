@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test test-faults histories contract check pins clean
+.PHONY: help demo up test test-sandbox test-faults histories contract check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -23,6 +23,9 @@ up: $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API
 
 test: $(READY)  ## every test that belongs to a change
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults
+
+test-sandbox: $(READY)  ## the workflow tests, with the process inside of Temporal's workflow sandbox
+	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
 
 test-faults: $(READY)  ## the longer runs: every property on many more inputs, and tests/faults/
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults -m properties --hypothesis-profile=faults

@@ -229,6 +229,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             policy=policy,
             marketplace=marketplace,
             graceful_shutdown_timeout=settings.graceful_shutdown,
+            max_cached_workflows=settings.max_cached_workflows,
             sticky_queue_schedule_to_start_timeout=STICKY,
         )
         log = structlog.get_logger()
@@ -280,13 +281,13 @@ async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[
 async def _replay(files: Sequence[Path], query: str | None) -> int:
     replayer = Replayer(workflows=WORKFLOWS, plugins=[plugin()], interceptors=[logs.LogContext()])
     passed, failed = 0, 0
-    async for history in _histories(files, query):
-        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-        if result.replay_failure:
-            failed += 1
-            typer.echo(f"FAILED {history.workflow_id}: {result.replay_failure}")
-        else:
-            passed += 1
+    async with replayer.workflow_replay_iterator(_histories(files, query)) as results:
+        async for result in results:
+            if result.replay_failure:
+                failed += 1
+                typer.echo(f"FAILED {result.history.workflow_id}: {result.replay_failure}")
+            else:
+                passed += 1
     typer.echo(f"{passed} replayed, {failed} failed")
     return EXIT_FAILED if failed or not passed else 0
 

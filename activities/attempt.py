@@ -16,7 +16,7 @@ from domain.facts import EffectEnded, EffectOutcome, Fact, Run
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.permissions import check_holder
-from providers.register.clock import now
+from providers.register.clock import began_at, now
 from providers.register.port import Register
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def _deadline() -> datetime:
     missed heartbeats; it uses the same key."""
     info = activity.info()
     assert info.start_to_close_timeout is not None
-    return info.started_time + info.start_to_close_timeout
+    return (began_at() or info.started_time) + info.start_to_close_timeout
 
 
 @dataclass(frozen=True)

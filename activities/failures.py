@@ -1,6 +1,7 @@
 """How what stops an activity becomes a Temporal failure: in one place, for every activity, in a person's words."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -8,6 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.signatures import StepInput
 from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
 from domain.permissions import NotPossible, NotTheHolder
 from providers.register.clock import engine_time
@@ -25,10 +27,18 @@ class StepFailures(Interceptor):
         return _Translating(next)
 
 
+def _engine_time(arguments: Sequence[object]) -> datetime:
+    """When it began, by the engine's clock. A local activity is told; what its info says is this machine's time."""
+    for argument in arguments:
+        if isinstance(argument, StepInput) and argument.at is not None:
+            return argument.at
+    return activity.info().started_time
+
+
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         try:
-            with engine_time(activity.info().started_time):
+            with engine_time(_engine_time(input.args)):
                 return await super().execute_activity(input)
         except StepError as error:
             wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown | NothingNew) else None

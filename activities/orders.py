@@ -71,7 +71,10 @@ class OrderActivities:
                 return Verified(entries=case.entries)
             requested = Requested(request=case.request or request, at=case.requested_at or step_input.requested_at)
         await self._register.begin_verification(
-            order.order_id, this_run(), activity.info().scheduled_time, from_elsewhere=step_input.from_elsewhere
+            order.order_id,
+            this_run(),
+            step_input.at or activity.info().scheduled_time,
+            from_elsewhere=step_input.from_elsewhere,
         )
         return Verified(entries=await self._decide_and_hold(order, requested, case.requests))
 

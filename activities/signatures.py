@@ -27,13 +27,15 @@ Out = TypeVar("Out", bound=Value)
 class StepInput(Value):
     """What every step is given. `target` is the order, shipment or tender that it is about. `key` is the idempotency key of
     its effect; it is made in the workflow, from business ids, so that every attempt of every worker uses the same one.
-    `last_seq` is the number of the last entry of the books that the run has."""
+    `last_seq` is the number of the last entry of the books that the run has. `at` is the engine's time, told to a local
+    activity, which has none of its own."""
 
     cancellation_id: str
     order_id: str
     target: str
     key: EffectKey
     last_seq: int = 0
+    at: datetime | None = None
 
 
 class Booked(Value):

@@ -7,7 +7,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
@@ -109,7 +109,7 @@ class Cancellations:
         except TimeoutError:
             pass
         except WorkflowFailureError as failure:
-            cause = failure.cause.cause if isinstance(failure.cause, ActivityError) else failure.cause
+            cause = failure.cause
             if isinstance(cause, ApplicationError):
                 if cause.type in QUOTE_CANCELLATION.refusals:
                     raise StarterError(ExitCode.NOT_CANCELLED, cause.message) from None

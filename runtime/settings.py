@@ -48,6 +48,10 @@ class WorkerSettings(BaseSettings):
     smtp_start_tls: bool = False
     mail_sender: str = "orders@shop.example"
 
+    max_cached_workflows: int = Field(default=1_000, ge=0)
+    """How many runs stay in memory, at up to 200 KiB each. One that does not is read again from its history when something
+    happens to it."""
+
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     graceful_shutdown: Seconds = timedelta(seconds=45)

@@ -1,6 +1,9 @@
 """Fixtures live beside what they start: tests/fixtures/, one module per real part."""
 
+import pytest
 from hypothesis import settings
+
+from runtime import plugin
 
 settings.register_profile("faults", max_examples=2_000, deadline=None)
 
@@ -16,3 +19,12 @@ pytest_plugins = [
     "tests.fixtures.starter",
     "tests.fixtures.api",
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full-sandbox", action="store_true", help="the process is read inside of the workflow sandbox")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--full-sandbox"):
+        plugin.PROCESS = ()

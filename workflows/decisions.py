@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from activities import signatures
 from activities.signatures import Booked, RecordDecision
 from domain.case import Case
 from domain.errors import ErrorCode
@@ -38,7 +37,7 @@ from domain.permissions import NotPossible, is_repetition, no_approval_due, noth
 from domain.said import Steering, fact_about, fact_of
 from domain.step import StepName
 from domain.terms import RefundMethod
-from workflows.steps import run_local_first
+from workflows.steps import RECORD_DECISION, attempt_step
 
 Answer = RetryOrdered | SettledByHand | NothingDue | Chosen | RollBackOrdered
 """What a question can be answered with; callers match on it."""
@@ -196,7 +195,7 @@ class Decisions:
             said=said,
         )
         try:
-            booked = await run_local_first(signatures.RECORD_DECISION, step_input, "Keep a decision about")
+            booked = await attempt_step(RECORD_DECISION, self._order_id, step_input)
         except ApplicationError as refused:
             if refused.details:
                 case.add(*Booked.model_validate(refused.details[0]).entries)

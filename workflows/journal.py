@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeUpdate
 
 from domain.case import Case
 from domain.outcome import Progress, State, Wait
@@ -35,7 +34,6 @@ class Journal:
         self._request = request
         self._goes_on = goes_on
         self._waits: list[Wait] = []
-        self._published: object = None
 
     @property
     def waits(self) -> tuple[Wait, ...]:
@@ -105,11 +103,7 @@ class Journal:
     def publish_state(self) -> None:
         """Details and search attributes. The first wait's owner and due time are the run's."""
         first = min(self._waits, key=lambda wait: _URGENCY.index(wait.state), default=None)
-        case = self._case
-        shown = (self.state, goods_of(case), money_of(case), paper_of(case), first and (first.owner, first.due_at))
-        if shown != self._published:
-            self._published = shown
-            self._upsert_attributes(first)
+        self._upsert_attributes(first)
         self.publish_cancellation_id()
         self.show_details()
 
@@ -124,18 +118,24 @@ class Journal:
             workflow.upsert_memo({"cancellation_id": known})
 
     def _upsert_attributes(self, first: Wait | None) -> None:
-        case = self._case
-        updates: list[SearchAttributeUpdate[str] | SearchAttributeUpdate[datetime]] = [
-            attributes.ORDER_ID.value_set(self._request.order_id),
-            attributes.REASON.value_set((case.request or self._request).reason),
-            attributes.STATE.value_set(self.state),
-            attributes.GOODS.value_set(goods_of(case)),
-            attributes.MONEY.value_set(money_of(case)),
-            attributes.PAPER.value_set(paper_of(case)),
-            attributes.OWNER.value_set(first.owner) if first else attributes.OWNER.value_unset(),
-            attributes.DUE_AT.value_set(first.due_at) if first else attributes.DUE_AT.value_unset(),
+        """Those that are not shown as they are."""
+        case, shown = self._case, workflow.info().typed_search_attributes
+        updates = [
+            update
+            for update in (
+                attributes.ORDER_ID.value_set(self._request.order_id),
+                attributes.REASON.value_set((case.request or self._request).reason),
+                attributes.STATE.value_set(self.state),
+                attributes.GOODS.value_set(goods_of(case)),
+                attributes.MONEY.value_set(money_of(case)),
+                attributes.PAPER.value_set(paper_of(case)),
+                attributes.OWNER.value_set(first.owner) if first else attributes.OWNER.value_unset(),
+                attributes.DUE_AT.value_set(first.due_at) if first else attributes.DUE_AT.value_unset(),
+            )
+            if shown.get(update.key) != update.value
         ]
-        workflow.upsert_search_attributes(updates)
+        if updates:
+            workflow.upsert_search_attributes(updates)
 
     def show_details(self) -> None:
         cause, ended = self._case.roll_back_cause, self._case.ended

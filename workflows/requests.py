@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from activities import signatures
 from activities.signatures import ReceivedRequest, ReceiveRequest
 from domain.case import Case
 from domain.errors import ErrorCode
@@ -18,7 +17,7 @@ from domain.request import CancellationRequest
 from domain.standing import result_of
 from domain.step import StepName
 from workflows.journal import Journal
-from workflows.steps import run_local_first
+from workflows.steps import RECEIVE_REQUEST, attempt_step
 
 _ANSWER_WITHIN = timedelta(seconds=3)
 """How long `submit` waits for the decision before it answers that the request was received."""
@@ -106,7 +105,7 @@ class Requests:
             ask_again_at=self._journal.next_due or workflow.now() + _ASK_AGAIN_AFTER,
         )
         try:
-            received = await run_local_first(signatures.RECEIVE_REQUEST, step_input, "Receive a request for")
+            received = await attempt_step(RECEIVE_REQUEST, order_id, step_input)
         except ApplicationError as refused:
             raise ApplicationError(refused.message, type=refused.type) from None
         case.add(*received.entries)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ApplicationError
 
 from activities.signatures import Booked, StepInput, Verified
 from domain.carried import Carried, Obstacle, Resting
@@ -127,8 +127,8 @@ class StepRunner:
         try:
             with self._waiting.continuing.working():
                 await self._attempt(step, target, more)
-        except ActivityError as error:
-            obstacle = await self._obstacle_of(step, target, error)
+        except ApplicationError as error:
+            obstacle = await self._obstacle_of(step, error)
         self._journal.show_details()  # not in `finally`: a run that is dropped from the cache may not be shown
         return obstacle
 
@@ -138,8 +138,8 @@ class StepRunner:
         try:
             with self._waiting.continuing.working():
                 await self._attempt(step, target, more)
-        except ActivityError as error:
-            await self._obstacle_of(step, target, error)
+        except ApplicationError as error:
+            await self._obstacle_of(step, error)
             return False
         self._journal.show_details()
         return True
@@ -149,8 +149,8 @@ class StepRunner:
         step_input = self._input(step, target, poll=poll)
         try:
             found = await poll_step(step, target, step_input, min(poll, self.case.terms.next_round))
-        except ActivityError as error:
-            await self._obstacle_of(step, target, error)
+        except ApplicationError as error:
+            await self._obstacle_of(step, error)
             return False
         self.case.add(*found.entries)
         self._journal.show_details()
@@ -186,23 +186,20 @@ class StepRunner:
         case.add_unrecorded(Decided(decision=verified.decision, customer_id=verified.customer_id), now)
         case.add_unrecorded(Ended(outcome=Outcome.REJECTED, sentence=verified.decision.sentence), now)
 
-    async def _obstacle_of(self, step: Step[Any, Any], target: str, error: ActivityError) -> Obstacle:
+    async def _obstacle_of(self, step: Step[Any, Any], failed: ApplicationError) -> Obstacle:
         """What a failed round means. Raises TakenOver or Superseded."""
-        cause = error.cause
-        if not isinstance(cause, ApplicationError):
-            return Obstacle(sentence=f"{step.summary(target)}: no answer within {step.round}.")
-        if step is steps.VERIFY_ORDER and cause.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
+        if step is steps.VERIFY_ORDER and failed.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
             raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
-        if cause.type == ErrorCode.NOT_THE_HOLDER:
-            await self._take_up(cause.details[0] if cause.details else None)
-        if cause.details:
-            self.case.add(*Booked.model_validate(cause.details[0]).entries)
+        if failed.type == ErrorCode.NOT_THE_HOLDER:
+            await self._take_up(failed.details[0] if failed.details else None)
+        if failed.details:
+            self.case.add(*Booked.model_validate(failed.details[0]).entries)
         return Obstacle(
-            sentence=cause.message,
-            final=cause.type in step.refusals,
-            our_fault=cause.type in OUR_FAULTS,
-            held_elsewhere=cause.type == ErrorCode.HELD_ELSEWHERE,
-            choice=cause.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
+            sentence=failed.message,
+            final=failed.type in step.refusals,
+            our_fault=failed.type in OUR_FAULTS,
+            held_elsewhere=failed.type == ErrorCode.HELD_ELSEWHERE,
+            choice=failed.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
         )
 
     async def go_on(self) -> None:
@@ -231,14 +228,10 @@ class StepRunner:
             try:
                 with self._waiting.continuing.working():
                     return await attempt_step(steps.TAKE_UP, self._order_id, step_input)
-            except ActivityError as error:
-                cause = error.cause
-                if isinstance(cause, ApplicationError) and cause.type == ErrorCode.HELD_ELSEWHERE:
+            except ApplicationError as failed:
+                if failed.type == ErrorCode.HELD_ELSEWHERE:
                     raise Superseded from None
-                why = (
-                    cause.message if isinstance(cause, ApplicationError) else f"no answer within {steps.TAKE_UP.round}"
-                )
-                await self._waiting.wait_for_person(steps.TAKE_UP, self._order_id, Obstacle(sentence=why))
+                await self._waiting.wait_for_person(steps.TAKE_UP, self._order_id, Obstacle(sentence=failed.message))
 
     async def run_all(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run jobs in parallel and wait for all of them, also when one rolls back: a step that has begun is carried

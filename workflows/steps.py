@@ -36,7 +36,8 @@ _HEARTBEAT = timedelta(seconds=6)
 """A worker beats three times in it: long enough for a busy machine, short enough that a step whose worker was killed
 is given to another one after seconds."""
 _ATTEMPT = timedelta(seconds=30)
-_LOCAL_ATTEMPT = timedelta(seconds=5)
+_LOCAL_ATTEMPT = timedelta(seconds=2)
+"""The workflow's task lasts as long, and nothing else reaches the run meanwhile."""
 _LONGEST_PAUSE = timedelta(seconds=30)
 
 
@@ -44,7 +45,8 @@ _LONGEST_PAUSE = timedelta(seconds=30)
 class Step(Generic[In, Out]):
     """`refusals` are the counterpart's final answers: no retry will change them. `owner` is whose turn it is when the step
     cannot go on, `counterpart` whose while its outcome, or its counterpart's answer, is waited for. `undo` is the step that
-    takes its effect back."""
+    takes its effect back. `local_first`: it has no effect but in our own tables, so its first attempt is a local activity.
+    `round` None: its attempts go on until there is an answer."""
 
     signature: Signature[In, Out]
     role: Role
@@ -53,9 +55,10 @@ class Step(Generic[In, Out]):
     refusals: frozenset[ErrorCode] = frozenset()
     undo: StepName | None = None
     counterpart: Owner | None = None
+    local_first: bool = False
     heartbeat: timedelta = _HEARTBEAT
     attempt: timedelta = _ATTEMPT
-    round: timedelta = timedelta(minutes=2)
+    round: timedelta | None = timedelta(minutes=2)
 
     @property
     def name(self) -> StepName:
@@ -66,12 +69,17 @@ class Step(Generic[In, Out]):
         return f"{self.label} {target}"[:200]
 
     @property
+    def finals(self) -> frozenset[ErrorCode]:
+        """The failures after which no further attempt is made in this round."""
+        return self.refusals | OUR_FAULTS | _NOT_OURS_TO_DO
+
+    @property
     def retry(self) -> RetryPolicy:
         return RetryPolicy(
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
             maximum_interval=_LONGEST_PAUSE,
-            non_retryable_error_types=sorted(self.refusals | OUR_FAULTS | _NOT_OURS_TO_DO),
+            non_retryable_error_types=sorted(self.finals),
         )
 
 
@@ -98,72 +106,74 @@ without a click."""
 
 
 async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
-    """One round of attempts, in the words of the step's row. Raises ActivityError when it ends without a result."""
-    result: Out = await workflow.execute_activity(
-        step.name,
-        step_input,
-        result_type=step.signature.output,
-        heartbeat_timeout=step.heartbeat,
-        start_to_close_timeout=step.attempt,
-        schedule_to_close_timeout=step.round,
-        retry_policy=step.retry,
-        summary=step.summary(target),
-    )
+    """One round of attempts, in the words of the step's row. Raises ApplicationError when it ends without a result."""
+    if step.local_first:
+        try:
+            return await _attempt_locally(step, step_input)
+        except (ActivityError, ApplicationError) as error:
+            failed = _failure_of(step, target, error)
+        if failed.non_retryable or failed.type in step.finals:
+            raise failed
+        if failed.next_retry_delay:  # who named a time is not asked before it
+            await workflow.sleep(failed.next_retry_delay, summary=f"{step.summary(target)}, again"[:200])
+    try:
+        result: Out = await workflow.execute_activity(
+            step.name,
+            step_input,
+            result_type=step.signature.output,
+            heartbeat_timeout=step.heartbeat,
+            start_to_close_timeout=step.attempt,
+            schedule_to_close_timeout=step.round,
+            retry_policy=step.retry,
+            summary=step.summary(target),
+        )
+    except ActivityError as error:
+        raise _failure_of(step, target, error) from None
     return result
+
+
+async def _attempt_locally(step: Step[In, Out], step_input: In) -> Out:
+    """Once, within the workflow's own task: that costs the server nothing. The engine's time is not known to a local
+    activity, so it is told."""
+    local: Out = await workflow.execute_local_activity(
+        step.name,
+        step_input.model_copy(update={"at": workflow.now()}),
+        result_type=step.signature.output,
+        start_to_close_timeout=_LOCAL_ATTEMPT,
+        retry_policy=RetryPolicy(maximum_attempts=1),
+    )
+    return local
 
 
 async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: timedelta) -> Out:
     """A look whose attempts go on until they find something new, `pause` apart at most while nobody answers. It writes no
-    event until then. Raises ActivityError when it is cut short, or cannot go on."""
-    result: Out = await workflow.execute_activity(
-        step.name,
-        step_input,
-        result_type=step.signature.output,
-        heartbeat_timeout=step.heartbeat,
-        start_to_close_timeout=step.attempt,
-        retry_policy=replace(step.retry, maximum_interval=pause),
-        summary=step.summary(target),
-    )
+    event until then. Raises ApplicationError when it is cut short, or cannot go on."""
+    try:
+        result: Out = await workflow.execute_activity(
+            step.name,
+            step_input,
+            result_type=step.signature.output,
+            heartbeat_timeout=step.heartbeat,
+            start_to_close_timeout=step.attempt,
+            retry_policy=replace(step.retry, maximum_interval=pause),
+            summary=step.summary(target),
+        )
+    except ActivityError as error:
+        raise _failure_of(step, target, error) from None
     return result
 
 
-_BOOKS_UNREACHABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
+def _failure_of(step: Step[Any, Any], target: str, error: ActivityError | ApplicationError) -> ApplicationError:
+    """What has stopped an activity, in the words of a refusal. An ordinary one's failure, and any time-out, arrives inside
+    an ActivityError, a local one's bare."""
+    cause = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(cause, ApplicationError):
+        return cause
+    return ApplicationError(f"{step.summary(target)}: no answer within {step.round}.", type=ErrorCode.UNAVAILABLE)
 
 
-async def run_local_first(signature: Signature[In, Out], step_input: In, label: str) -> Out:
-    """A short local activity, once; where the books are away, the ordinary one until they are back. Raises
-    ApplicationError with the books' final answer."""
-    try:
-        local: Out = await workflow.execute_local_activity(
-            signature.name,
-            step_input,
-            result_type=signature.output,
-            start_to_close_timeout=_LOCAL_ATTEMPT,
-            retry_policy=RetryPolicy(maximum_attempts=1),
-        )
-    except (ActivityError, ApplicationError) as error:
-        # A local activity's failure arrives bare, its time-out inside an ActivityError.
-        cause = error.cause if isinstance(error, ActivityError) else error
-        if isinstance(cause, ApplicationError) and cause.type not in _BOOKS_UNREACHABLE:
-            raise cause from None
-    else:
-        return local
-    try:
-        ordinary: Out = await workflow.execute_activity(
-            signature.name,
-            step_input,
-            result_type=signature.output,
-            heartbeat_timeout=_HEARTBEAT,
-            start_to_close_timeout=_ATTEMPT,
-            retry_policy=RetryPolicy(
-                maximum_interval=_LONGEST_PAUSE, non_retryable_error_types=sorted(set(ErrorCode) - _BOOKS_UNREACHABLE)
-            ),
-            summary=f"{label} {step_input.target}",
-        )
-    except ActivityError as error:
-        raise error.cause or error from None
-    return ordinary
-
+_UNTIL_ANSWERED = frozenset(set(ErrorCode) - {ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
+"""Somebody waits for the books' answer: whatever they say is one, and only while they are away they are asked again."""
 
 VERIFY_ORDER = Step(
     signatures.VERIFY_ORDER,
@@ -172,18 +182,32 @@ VERIFY_ORDER = Step(
     "Verify and hold order",
     refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND}),
     undo=StepName.RELEASE_ORDER,
+    local_first=True,
 )
 TAKE_UP = Step(
     signatures.TAKE_UP,
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Take up the cancellation of order",
+    local_first=True,
 )
 RECORD_DECISION = Step(
     signatures.RECORD_DECISION,
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Keep a decision about",
+    refusals=_UNTIL_ANSWERED,
+    local_first=True,
+    round=None,
+)
+RECEIVE_REQUEST = Step(
+    signatures.RECEIVE_REQUEST,
+    Role.RETRIABLE,
+    Owner.OPERATIONS,
+    "Receive a request for",
+    refusals=_UNTIL_ANSWERED,
+    local_first=True,
+    round=None,
 )
 QUOTE_CANCELLATION = Step(
     signatures.QUOTE_CANCELLATION,
@@ -231,13 +255,16 @@ GIVE_STORE_CREDIT = Step(
     undo=StepName.RESTORE_PAYMENT,
 )
 CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.REFUND_DEPARTMENT, "Check refund of tender")
-REMIND_STAFF = Step(signatures.REMIND_STAFF, Role.LOOK, Owner.OPERATIONS, "Remind staff of the approval of")
+REMIND_STAFF = Step(
+    signatures.REMIND_STAFF, Role.LOOK, Owner.OPERATIONS, "Remind staff of the approval of", local_first=True
+)
 CREDIT_REFUND = Step(
     signatures.CREDIT_REFUND,
     Role.RETRIABLE,
     Owner.REFUND_DEPARTMENT,
     "Credit note and ledger for order",
     undo=StepName.REVOKE_REFUND,
+    local_first=True,
 )
 CLOSE_ORDER = Step(
     signatures.CLOSE_ORDER,
@@ -245,12 +272,14 @@ CLOSE_ORDER = Step(
     Owner.OPERATIONS,
     "Close order",
     refusals=frozenset({ErrorCode.ORDER_LOCKED}),
+    local_first=True,
 )
 CLOSE_CANCELLATION = Step(
     signatures.CLOSE_CANCELLATION,
     Role.RETRIABLE,
     Owner.REFUND_DEPARTMENT,
     "Post the settlement, close the cancellation of",
+    local_first=True,
 )
 RELEASE_ORDER = Step(
     signatures.RELEASE_ORDER,
@@ -258,6 +287,7 @@ RELEASE_ORDER = Step(
     Owner.OPERATIONS,
     "Take the hold off order",
     refusals=frozenset({ErrorCode.ORDER_LOCKED}),
+    local_first=True,
 )
 RESUME_SHIPMENT = Step(
     signatures.RESUME_SHIPMENT,
@@ -274,12 +304,17 @@ RESTORE_PAYMENT = Step(
     refusals=frozenset({ErrorCode.REFUND_NOT_CANCELLABLE, ErrorCode.NO_MANDATE, ErrorCode.PAYMENT_NOT_FOUND}),
 )
 REVOKE_REFUND = Step(
-    signatures.REVOKE_REFUND, Role.COMPENSATION, Owner.REFUND_DEPARTMENT, "Revoke the credit note of order"
+    signatures.REVOKE_REFUND,
+    Role.COMPENSATION,
+    Owner.REFUND_DEPARTMENT,
+    "Revoke the credit note of order",
+    local_first=True,
 )
 
 ALL_STEPS = (
     TAKE_UP,
     RECORD_DECISION,
+    RECEIVE_REQUEST,
     VERIFY_ORDER,
     QUOTE_CANCELLATION,
     STOP_SHIPMENT,

@@ -27,3 +27,9 @@ def now() -> datetime:
         return datetime.now(UTC)
     at, since = started
     return at.astimezone(UTC) + timedelta(seconds=time.monotonic() - since)
+
+
+def began_at() -> datetime | None:
+    """When the activity began that runs here, by the engine's clock; None outside of `engine_time`."""
+    started = _started.get()
+    return started[0] if started else None
