@@ -248,10 +248,13 @@ class System(Observing):
         """The order's run of now, also after a reset, which keeps the first run's id in the chain."""
         return self.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id))
 
-    async def disturb_look(self, order_id: str, fault: FaultKind, seconds: float = 3) -> None:
-        """The next look at the order's first payment meets `fault`: SLOW for, or HTTP_429 with a retry after, `seconds`."""
+    async def disturb_look(self, order_id: str, fault: FaultKind, seconds: float = 3, times: int = 1) -> None:
+        """The next looks at the order's first payment meet `fault`: SLOW for, or HTTP_429 with a retry after, `seconds`.
+        The first of a verification is made within the workflow's own task, and given up after two seconds."""
         payment, call = self.shop.payments[order_id][0], "payment_intent.retrieve"
-        await self.shop.gateway.add_fault(call, fault, payment=payment, retry_after=seconds, seconds=seconds)
+        await self.shop.gateway.add_fault(
+            call, fault, payment=payment, retry_after=seconds, seconds=seconds, times=times
+        )
 
     async def looks(self, handle: Handle, order_id: str) -> None:
         """Until the run has met the fault of `disturb_look`, or waits for something without such a look."""

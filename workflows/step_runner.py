@@ -300,7 +300,7 @@ class StepRunner:
                     )
                     if looks is not None and looks.done():
                         answered, looks = await looks, None
-                    elif self._has_heard(place) and not question.has_answer() and not self._waiting.must_roll_back:
+                    elif self._must_look(place) and not question.has_answer() and not self._waiting.must_roll_back:
                         self._events_at_look[place] = self._events
                         answered = await watch.look_up()
                     else:
@@ -320,13 +320,15 @@ class StepRunner:
         await self._waiting.raise_if_rolling_back()
         return answer
 
-    def _has_heard(self, place: tuple[StepName, str]) -> bool:
-        """Whether something has arrived since the last look. A run that has not looked itself looks at once."""
-        return self._events > self._events_at_look.get(place, _NOT_LOOKED_YET)
+    def _must_look(self, place: tuple[StepName, str]) -> bool:
+        """Whether something has arrived since the last look. A run that has not looked itself looks at once; one that is to
+        continue as new leaves it to the next one."""
+        has_heard = self._events > self._events_at_look.get(place, _NOT_LOOKED_YET)
+        return has_heard and not self._waiting.continuing.is_due
 
     def _is_woken(self, place: tuple[StepName, str], question: Question, looks: asyncio.Task[bool] | None) -> bool:
         has_looked = looks is not None and looks.done()
-        return has_looked or self._has_heard(place) or question.has_answer() or self._waiting.must_roll_back
+        return has_looked or self._must_look(place) or question.has_answer() or self._waiting.must_roll_back
 
     def _wait_of(self, step: Step[Any, Any], target: str, watch: Watch, due_at: datetime) -> Wait:
         """What is seen of a watch: the counterpart's turn until its time is over, or something presses."""

@@ -32,10 +32,12 @@ _is_late: ContextVar[bool] = ContextVar("is_late", default=False)
 
 
 class Abandoned(Interceptor):
-    """The server loses sight of the first attempt of a step, which goes on all the same."""
+    """The server loses sight of the first attempt of a step, which goes on all the same. The next one is made after `rest`,
+    in seconds."""
 
-    def __init__(self, step: StepName) -> None:
+    def __init__(self, step: StepName, *, rest: float | None = None) -> None:
         self.step = step
+        self.rest = rest
         self.late: asyncio.Task[Any] | None = None
         self.reached = asyncio.Event()
         self.awake = asyncio.Event()
@@ -73,7 +75,7 @@ class _Abandoning(ActivityInboundInterceptor):
         context.run(_is_late.set, True)
         worker.late = asyncio.create_task(super().execute_activity(input), context=context)
         await worker.reached.wait()
-        raise Unavailable("The worker is paused.")
+        raise Unavailable("The worker is paused.", worker.rest)
 
 
 class SlowGateway(StripeGateway):
@@ -99,7 +101,7 @@ class SlowBook(SqlOrderBook):
 async def test_a_late_refusal_of_a_lost_run_does_not_end_the_next_runs_cancellation(bare_system: System) -> None:
     """E15, E19, M25: the lost run's request names a line that the order does not have. Its attempt wakes up when the next
     run, with a request of its own, waits for approval: that one goes on."""
-    worker = Abandoned(StepName.VERIFY_ORDER)
+    worker = Abandoned(StepName.VERIFY_ORDER, rest=600)
     gateway: Any = SlowGateway(bare_system.gateway, worker)
     system, sample = dataclasses.replace(bare_system, gateway=gateway), captured(total=str(EXPENSIVE))
     await system.shop.place(sample)

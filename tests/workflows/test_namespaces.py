@@ -102,7 +102,7 @@ async def test_both_namespaces_verify_at_once_and_the_later_one_waits(real_time_
     sample = captured(total=EXPENSIVE)
     await system.shop.place(sample)
     async with system.worker(), other.worker():
-        await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=4)
+        await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=4, times=2)
         first = await system.start(request(sample))
         await system.looks(first, sample.order_id)
         _, second = await other.submit(request(sample, request_id="second"))

@@ -46,7 +46,7 @@ async def test_a_decision_that_is_read_from_the_run_comes_with_its_plan(open_sys
     the run; a worker that is busy answers the first question and not the second."""
     system, sample = open_system, captured(parcels=(), total="600.00 USD")
     await system.shop.place(sample)
-    await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=5)
+    await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=5, times=2)
     busy = BusyWorker()
     config = system.client.config()
     config["interceptors"] = [*config["interceptors"], busy]
