@@ -13,7 +13,7 @@ from typing import Any, Generic
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities import signatures
 from activities.signatures import In, Out, Signature
@@ -110,7 +110,7 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
     if step.local_first:
         try:
             return await _attempt_locally(step, step_input)
-        except (ActivityError, ApplicationError) as error:
+        except FailureError as error:
             failed = _failure_of(step, target, error)
         if failed.non_retryable or failed.type in step.finals:
             raise failed
@@ -163,9 +163,9 @@ async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: tim
     return result
 
 
-def _failure_of(step: Step[Any, Any], target: str, error: ActivityError | ApplicationError) -> ApplicationError:
-    """What has stopped an activity, in the words of a refusal. An ordinary one's failure, and any time-out, arrives inside
-    an ActivityError, a local one's bare."""
+def _failure_of(step: Step[Any, Any], target: str, error: FailureError) -> ApplicationError:
+    """What has stopped an activity, in the words of a refusal. An ordinary one's failure arrives inside an ActivityError, a
+    local one's bare; a local one's time-out inside one as it happens, and bare when the run is replayed."""
     cause = error.cause if isinstance(error, ActivityError) else error
     if isinstance(cause, ApplicationError):
         return cause
