@@ -99,6 +99,12 @@ class GatewayAdmin:
         effects = [Effect.model_validate(item) for item in answer.json()]
         return [effect for effect in effects if kind in {None, effect.kind}]
 
+    async def calls(self, payment: str | None = None) -> dict[str, int]:
+        """How often each of Stripe's operations was called: about one payment or in all. What makes a payment is about
+        none yet."""
+        answer = await self._http.get("/sandbox/calls", params={"payment_intent": payment} if payment else {})
+        return {str(operation): int(count) for operation, count in answer.raise_for_status().json().items()}
+
     async def add_fault(
         self,
         operation: str,

@@ -125,9 +125,11 @@ class Api:
             raise ApiError(401, "Invalid API Key provided: use one that starts with sk_test_.")
         reading = operation.method == "GET"
         params = parse(request.url.query if reading else (await request.body()).decode())
+        object_id = request.path_params.get("id", "")
+        payment = self._state.payment_of(object_id or str(params.get("payment_intent", "")))
+        self._state.count_call(operation.name, payment)
         for name in params.keys() - operation.known - _COMMON:
             raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
-        object_id = request.path_params.get("id", "")
         key = None if reading else request.headers.get("idempotency-key")
         if key in self._keys_in_use:
             raise ApiError(
@@ -141,7 +143,6 @@ class Api:
             raise ApiError(
                 400, "Keys for idempotent requests can only be used with the same parameters.", kind="idempotency_error"
             )
-        payment = self._state.payment_of(object_id or str(params.get("payment_intent", "")))
         fault = self._state.take_fault(operation.name, payment, replaying=replay is not None)
         match fault.fault if fault else None:
             case FaultKind.HTTP_429 if fault:
@@ -234,6 +235,10 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
     @app.get("/sandbox/effects")
     async def effects(payment_intent: str | None = None) -> list[Effect]:
         return state.effects(payment_intent)
+
+    @app.get("/sandbox/calls")
+    async def calls(payment_intent: str | None = None) -> dict[str, int]:
+        return state.calls(payment_intent)
 
     @app.get("/sandbox/payments/{payment}/faults")
     async def faults_left(payment: str) -> int:

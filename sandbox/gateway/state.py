@@ -52,6 +52,7 @@ CREATE INDEX IF NOT EXISTS objects_by_due ON objects (due) WHERE due IS NOT NULL
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, fingerprint TEXT, status INTEGER, body TEXT, at REAL);
 CREATE TABLE IF NOT EXISTS faults (seq INTEGER PRIMARY KEY, payment TEXT, operation TEXT, remaining INTEGER, doc TEXT);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, payment TEXT, doc TEXT);
+CREATE TABLE IF NOT EXISTS calls (payment TEXT, operation TEXT);
 CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, id TEXT, type TEXT, body TEXT);
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY, event INTEGER, not_before REAL, attempts INTEGER DEFAULT 0, delivered INTEGER DEFAULT 0);
@@ -279,7 +280,7 @@ class State:
     def _new_id(self, prefix: str) -> str:
         return f"{prefix}_{secrets.token_hex(12)}"
 
-    # -- idempotency keys, faults, effects, events -----------------------------------------------------------------------
+    # -- idempotency keys, calls, faults, effects, events ----------------------------------------------------------------
 
     def stored(self, key: str) -> Stored | None:
         row = self._db.execute(
@@ -292,6 +293,17 @@ class State:
             "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
             (key, answer.fingerprint, answer.status, json.dumps(answer.body), self.now),
         )
+
+    def count_call(self, operation: str, payment: str | None) -> None:
+        self._db.execute("INSERT INTO calls VALUES (?, ?)", (payment, operation))
+
+    def calls(self, payment: str | None = None) -> dict[str, int]:
+        """How often each operation was called, of one payment or of all."""
+        rows = self._db.execute(
+            "SELECT operation, count(*) FROM calls WHERE ? IS NULL OR payment = ? GROUP BY operation",
+            (payment, payment),
+        )
+        return dict(rows.fetchall())
 
     def add_fault(self, fault: Fault) -> None:
         self._db.execute(

@@ -184,6 +184,23 @@ async def test_a_dropped_connection_has_no_answer(http: httpx2.AsyncClient, admi
         assert len(await admin.effects(payment, EffectKind.REFUND_CREATED)) == effects
 
 
+async def test_calls_are_counted_by_operation_for_a_payment_and_in_all(
+    http: httpx2.AsyncClient, admin: GatewayAdmin
+) -> None:
+    before = await admin.calls()
+    payment = await admin.create_payment(TOTAL, capture=TOTAL, sandbox_fault="refund.create:drop_before_commit")
+    with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+        await refund(http, payment, 100)
+    made = (await refund(http, payment, 100)).json()["id"]
+    await http.get(f"/v1/refunds/{made}")
+    await http.get("/v1/refunds", params={"payment_intent": payment})
+
+    calls = await admin.calls(payment)
+
+    assert calls == {"payment_intent.capture": 1, "refund.create": 2, "refund.retrieve": 1, "refund.list": 1}
+    assert (await admin.calls())["payment_intent.create"] == before.get("payment_intent.create", 0) + 1
+
+
 async def test_faults_are_counted_off(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
     payment = await admin.create_payment(TOTAL, capture=TOTAL, sandbox_fault="refund.create:http_429*2")
     answers = [await refund(http, payment, 100, "busy-" + payment) for _ in range(3)]
