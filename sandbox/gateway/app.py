@@ -12,8 +12,10 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sandbox.gateway.errors import ApiError, Json
+from sandbox.gateway.expanding import read_expansion
 from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Fault, FaultKind
-from sandbox.gateway.state import ApiError, Call, Json, State, Stored
+from sandbox.gateway.state import Call, State, Stored
 from sandbox.gateway.webhooks import Webhooks
 
 TICK = 0.1
@@ -130,6 +132,7 @@ class Api:
         self._state.count_call(operation.name, payment)
         for name in params.keys() - operation.known - _COMMON:
             raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+        expanded = read_expansion(operation.name, params.get("expand", {}))
         key = None if reading else request.headers.get("idempotency-key")
         if key in self._keys_in_use:
             raise ApiError(
@@ -155,7 +158,7 @@ class Api:
         if replay is not None:
             response = answer(replay.status, replay.body, **{"Idempotent-Replayed": "true"})
         else:
-            call = Call(params, object_id, key, fault.fault if fault else None)
+            call = Call(params, object_id, key, fault.fault if fault else None, expanded)
             done = self._commit(operation, call, fingerprint)
             response = answer(done.status, done.body)
         return Dropped() if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response
