@@ -11,7 +11,6 @@ attempt of every worker walks the same row. A *first* 500 stays an unknown outco
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import aiohttp
@@ -19,32 +18,25 @@ import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.money import Money
-from domain.payment import ChargeBack, DisputeState, Payment, Refund, RefundStatus
-
-KEY = "cancellation_key"
-"""Where our key is kept in Stripe's metadata."""
-REPLACES = "replaces_payment"
+from domain.payment import Payment, Refund, RefundStatus
+from providers.gateway.stripe_objects import (
+    KEY,
+    REPLACES,
+    charge_of,
+    key_of,
+    mandate_of,
+    to_payment,
+    to_refund,
+    units_of,
+)
 
 _KEYS_IN_A_ROW = 5
 _PAGE = 100
-
-_UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
-_MINOR_PER_UNIT = {"MGA": 100}
-"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
 
 _STATE_CHANGED = "payment_intent_unexpected_state"
 
 _FAILURES = (stripe.StripeError, aiohttp.ClientError, TimeoutError)
 """What a call can raise: the SDK lets through what happens while it reads the body of an answer."""
-
-_OPEN_DISPUTES = {
-    "warning_needs_response",
-    "warning_under_review",
-    "needs_response",
-    "under_review",
-    "appeal_needs_response",
-    "appeal_under_review",
-}
 
 Answer = TypeVar("Answer")
 
@@ -56,14 +48,6 @@ class _Doing:
 
     what: str
     otherwise: ErrorCode | None = None
-
-
-@dataclass(frozen=True)
-class _Mandate:
-    """The customer and the saved payment method that may be charged again without them."""
-
-    customer: str
-    payment_method: str
 
 
 class StripeGateway:
@@ -87,9 +71,9 @@ class StripeGateway:
         doing = _Doing(f"reading payment {reference}")
         intent = await self._intent(reference)
         refunds = await _asked(doing, lambda: self._refunds(reference))
-        charge = _charge(intent)
+        charge = charge_of(intent)
         disputes = await _asked(doing, lambda: self._disputes(reference)) if charge and charge.disputed else []
-        return _payment(intent, refunds, disputes)
+        return to_payment(intent, refunds, disputes)
 
     async def void(self, reference: str, *, key: str) -> Payment:
         """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
@@ -124,7 +108,7 @@ class StripeGateway:
         after a day: look for the refund by `read_payment` before an attempt that may be older."""
         params: stripe.params.RefundCreateParams = {
             "payment_intent": reference,
-            "amount": _units(amount),
+            "amount": units_of(amount),
             "metadata": {KEY: key},
         }
 
@@ -135,22 +119,22 @@ class StripeGateway:
             made = await _asked(
                 _Doing(f"looking for the refund of payment {reference}"), lambda: self._refunds(reference)
             )
-            return next((refund for refund in made if _key(refund) == key), None)
+            return next((refund for refund in made if key_of(refund) == key), None)
 
         doing = _Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_REFUSED)
         refund = await self._once(doing, key, create, existing)
         if refund.last_response and "Idempotent-Replayed" in refund.last_response.headers:
             return await _afterwards(self.read_refund(refund.id))
-        return _refund(refund)
+        return to_refund(refund)
 
     async def read_refund(self, reference: str) -> Refund:
-        return _refund(
+        return to_refund(
             await _asked(_Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference))
         )
 
     async def cancel_refund(self, reference: str, *, key: str) -> Refund:
         async def cancel(options: stripe.RequestOptions) -> Refund:
-            return _refund(await self._stripe.refunds.cancel_async(reference, {}, options))
+            return to_refund(await self._stripe.refunds.cancel_async(reference, {}, options))
 
         async def canceled() -> Refund | None:
             refund = await self.read_refund(reference)
@@ -160,14 +144,14 @@ class StripeGateway:
         return await self._once(doing, key, cancel, canceled)
 
     async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
-        mandate = _mandate(await self._intent(reference))
+        mandate = mandate_of(await self._intent(reference))
         if mandate is None:
             raise Refused(
                 ErrorCode.NO_MANDATE,
                 f"Payment {reference} carries no mandate to use the card again: ask the customer for a new payment.",
             )
         params: stripe.params.PaymentIntentCreateParams = {
-            "amount": _units(amount),
+            "amount": units_of(amount),
             "currency": amount.currency.lower(),
             "customer": mandate.customer,
             "payment_method": mandate.payment_method,
@@ -183,7 +167,9 @@ class StripeGateway:
         async def existing() -> str | None:
             doing = _Doing(f"looking for what replaces payment {reference}")
             made = await _asked(doing, lambda: self._intents(mandate.customer))
-            ours = (intent.id for intent in made if _key(intent) == key and intent.status != "requires_payment_method")
+            ours = (
+                intent.id for intent in made if key_of(intent) == key and intent.status != "requires_payment_method"
+            )
             return next(ours, None)
 
         doing = _Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
@@ -314,90 +300,3 @@ def _retry_after(error: Exception) -> float | None:
         return float((error.headers or {}).get("Retry-After", ""))
     except ValueError:
         return None
-
-
-def _money(units: int, currency: str) -> Money:
-    code = currency.upper()
-    return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
-
-
-def _units(amount: Money) -> int:
-    """Raises Refused for an amount that Stripe cannot express."""
-    units, rest = divmod(
-        amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1), _MINOR_PER_UNIT.get(amount.currency, 1)
-    )
-    if rest:
-        raise Refused(ErrorCode.REFUND_REFUSED, f"The gateway takes no fractions in {amount.currency}: {amount}.")
-    return units
-
-
-def _mandate(intent: stripe.PaymentIntent) -> _Mandate | None:
-    if intent.setup_future_usage != "off_session" or intent.customer is None or intent.payment_method is None:
-        return None
-    customer, method = intent.customer, intent.payment_method
-    return _Mandate(
-        customer if isinstance(customer, str) else customer.id, method if isinstance(method, str) else method.id
-    )
-
-
-def _charge(intent: stripe.PaymentIntent) -> stripe.Charge | None:
-    return intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-
-
-def _key(made: stripe.Refund | stripe.PaymentIntent) -> str | None:
-    return made.metadata.to_dict().get(KEY) if made.metadata else None
-
-
-def _refund(refund: stripe.Refund) -> Refund:
-    try:
-        status = RefundStatus(refund.status or "")
-    except ValueError:
-        status = RefundStatus.UNKNOWN
-    reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
-    return Refund(
-        reference=refund.id,
-        amount=_money(refund.amount, refund.currency),
-        status=status,
-        key=_key(refund),
-        reason=reason,
-        created_at=datetime.fromtimestamp(refund.created, UTC),
-    )
-
-
-def _is_release(refund: stripe.Refund) -> bool:
-    """Stripe also lists the end of an authorisation as a refund that succeeded. No captured money moved, so it has no
-    balance transaction."""
-    return refund.status == "succeeded" and refund.balance_transaction is None and _key(refund) is None
-
-
-def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
-    states = {dispute.status for dispute in disputes}
-    if states & _OPEN_DISPUTES:
-        return DisputeState.OPEN
-    if "lost" in states:
-        return DisputeState.LOST
-    return DisputeState.WON if "won" in states else DisputeState.NONE
-
-
-def _payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
-    refunds = tuple(_refund(refund) for refund in listed if not _is_release(refund))
-    captured = _money(intent.amount_received, intent.currency)
-    part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
-    return Payment(
-        reference=intent.id,
-        captured=captured,
-        capturable=_money(intent.amount_capturable, intent.currency),
-        refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),
-        dispute=_dispute(disputes),
-        mandate=_mandate(intent) is not None,
-        released=intent.status == "canceled" or part_taken,
-        capturing=_money(intent.amount - intent.amount_received, intent.currency)
-        if intent.status == "processing"
-        else None,
-        refunds=refunds,
-        charge_backs=tuple(
-            ChargeBack(reference=dispute.id, amount=_money(dispute.amount, dispute.currency))
-            for dispute in disputes
-            if dispute.status == "lost"
-        ),
-    )
