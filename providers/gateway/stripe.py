@@ -7,6 +7,9 @@ Stripe keeps an answer of 500 under the idempotency key and repeats it for as lo
 would never end, so a *repeated* 500 is answered by looking the effect up: when it is there, it is returned; when it is
 not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
 attempt of every worker walks the same row. A *first* 500 stays an unknown outcome.
+
+Every call asks for the payment with its charge and refunds, so that its answer is the state after it. A *repeated* answer is
+the state then: it is read again, and so is what an answer does not show in full.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,13 +21,14 @@ import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.money import Money
-from domain.payment import Payment, Refund, RefundStatus
+from domain.payment import Payment, Refund, Refunded, RefundStatus
 from providers.gateway.stripe_objects import (
     KEY,
     REPLACES,
     charge_of,
     key_of,
     mandate_of,
+    refunds_shown,
     to_payment,
     to_refund,
     units_of,
@@ -32,6 +36,9 @@ from providers.gateway.stripe_objects import (
 
 _KEYS_IN_A_ROW = 5
 _PAGE = 100
+
+_WITH_REFUNDS = "latest_charge.refunds"
+"""What a call asks to see of a payment besides itself."""
 
 _STATE_CHANGED = "payment_intent_unexpected_state"
 
@@ -67,65 +74,68 @@ class StripeGateway:
         await self._transport.close_async()  # type: ignore[no-untyped-call]
 
     async def read_payment(self, reference: str) -> Payment:
-        """Refunds are read after the payment: what happens in between makes `refundable` too small, never too large."""
-        doing = _Doing(f"reading payment {reference}")
-        intent = await self._intent(reference)
-        refunds = await _asked(doing, lambda: self._refunds(reference))
-        charge = charge_of(intent)
-        disputes = await _asked(doing, lambda: self._disputes(reference)) if charge and charge.disputed else []
-        return to_payment(intent, refunds, disputes)
+        return await self._complete(await self._intent(reference))
 
-    async def void(self, reference: str, *, key: str) -> Payment:
+    async def void(self, payment: Payment, *, key: str) -> Payment:
         """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
         released by a last capture of nothing."""
-        payment = await self.read_payment(reference)
+        reference = payment.reference
         if not payment.capturable:
             return payment
 
-        async def release(options: stripe.RequestOptions) -> bool:
+        async def release(options: stripe.RequestOptions) -> Payment | None:
             try:
                 if payment.captured:
-                    nothing: stripe.params.PaymentIntentCaptureParams = {"amount_to_capture": 0, "final_capture": True}
-                    await self._stripe.payment_intents.capture_async(reference, nothing, options)
+                    intent = await self._stripe.payment_intents.capture_async(
+                        reference, {"amount_to_capture": 0, "final_capture": True, "expand": [_WITH_REFUNDS]}, options
+                    )
                 else:
-                    await self._stripe.payment_intents.cancel_async(reference, {}, options)
+                    intent = await self._stripe.payment_intents.cancel_async(
+                        reference, {"expand": [_WITH_REFUNDS]}, options
+                    )
             except stripe.InvalidRequestError as error:
                 if error.code != _STATE_CHANGED:
                     raise
-            return True
+                return await self._voided_meanwhile(reference)
+            return await self._after(intent)
 
-        async def released() -> bool:
-            return not (await self.read_payment(reference)).capturable
+        async def released() -> Payment | None:
+            now = await self.read_payment(reference)
+            return None if now.capturable else now
 
-        await self._once(_Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED), key, release, released)
-        payment = await _afterwards(self.read_payment(reference))
-        if payment.capturable:
+        return await self._once(
+            _Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED), key, release, released
+        )
+
+    async def _voided_meanwhile(self, reference: str) -> Payment:
+        now = await _afterwards(self.read_payment(reference))
+        if now.capturable:
             raise Unavailable(f"Payment {reference} is changing at the gateway and could not be voided yet.")
-        return payment
+        return now
 
-    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
-        """Under the same key the gateway repeats the answer it gave then, so the refund is read again. It forgets keys
-        after a day: look for the refund by `read_payment` before an attempt that may be older."""
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:
+        """The gateway forgets keys after a day: look for the refund by `read_payment` before an attempt that may be
+        older."""
         params: stripe.params.RefundCreateParams = {
             "payment_intent": reference,
             "amount": units_of(amount),
             "metadata": {KEY: key},
+            "expand": [f"payment_intent.{_WITH_REFUNDS}"],
         }
 
-        async def create(options: stripe.RequestOptions) -> stripe.Refund:
-            return await self._stripe.refunds.create_async(params, options)
+        def made(payment: Payment) -> Refunded | None:
+            refund = payment.made_under(key)
+            return Refunded(refund=refund, payment=payment) if refund else None
 
-        async def existing() -> stripe.Refund | None:
-            made = await _asked(
-                _Doing(f"looking for the refund of payment {reference}"), lambda: self._refunds(reference)
-            )
-            return next((refund for refund in made if key_of(refund) == key), None)
+        async def create(options: stripe.RequestOptions) -> Refunded | None:
+            after = await self._after(await self._stripe.refunds.create_async(params, options))
+            return made(after) if after else None
+
+        async def existing() -> Refunded | None:
+            return made(await self.read_payment(reference))
 
         doing = _Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_REFUSED)
-        refund = await self._once(doing, key, create, existing)
-        if refund.last_response and "Idempotent-Replayed" in refund.last_response.headers:
-            return await _afterwards(self.read_refund(refund.id))
-        return to_refund(refund)
+        return await self._once(doing, key, create, existing)
 
     async def read_refund(self, reference: str) -> Refund:
         return to_refund(
@@ -159,30 +169,48 @@ class StripeGateway:
             "confirm": True,
             "capture_method": "manual",
             "metadata": {KEY: key, REPLACES: reference},
+            "expand": [_WITH_REFUNDS],
         }
 
-        async def authorise(options: stripe.RequestOptions) -> str:
-            return (await self._stripe.payment_intents.create_async(params, options)).id
+        async def authorise(options: stripe.RequestOptions) -> Payment | None:
+            intent = await self._stripe.payment_intents.create_async(params, options)
+            return await self._after(intent)
 
-        async def existing() -> str | None:
+        async def existing() -> Payment | None:
             doing = _Doing(f"looking for what replaces payment {reference}")
             made = await _asked(doing, lambda: self._intents(mandate.customer))
             ours = (
                 intent.id for intent in made if key_of(intent) == key and intent.status != "requires_payment_method"
             )
-            return next(ours, None)
+            replacement = next(ours, None)
+            return await _afterwards(self.read_payment(replacement)) if replacement else None
 
         doing = _Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
-        replacement = await existing()
-        if replacement is None:
-            replacement = await self._once(doing, key, authorise, existing)
-        assert replacement is not None
-        return await _afterwards(self.read_payment(replacement))
+        if replacement := await existing():
+            return replacement
+        return await self._once(doing, key, authorise, existing)
+
+    async def _after(self, answer: stripe.PaymentIntent | stripe.Refund) -> Payment | None:
+        """The payment as the answer of a write shows it. None: the answer is a repeated one, and shows it as it was then."""
+        intent = answer.payment_intent if isinstance(answer, stripe.Refund) else answer
+        if _is_replayed(answer) or not isinstance(intent, stripe.PaymentIntent):
+            return None
+        return await _afterwards(self._complete(intent))
+
+    async def _complete(self, intent: stripe.PaymentIntent) -> Payment:
+        """The payment of an answer, with what the answer does not show of it. Refunds are never read before the payment:
+        what happens in between makes `refundable` too small, never too large."""
+        doing = _Doing(f"reading payment {intent.id}")
+        refunds, charge = refunds_shown(intent), charge_of(intent)
+        if refunds is None:
+            refunds = await _asked(doing, lambda: self._refunds(intent.id))
+        disputes = await _asked(doing, lambda: self._disputes(intent.id)) if charge and charge.disputed else []
+        return to_payment(intent, refunds, disputes)
 
     async def _intent(self, reference: str) -> stripe.PaymentIntent:
         return await _asked(
             _Doing(f"reading payment {reference}"),
-            lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": ["latest_charge"]}),
+            lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": [_WITH_REFUNDS]}),
         )
 
     async def _refunds(self, payment: str) -> list[stripe.Refund]:
@@ -201,17 +229,22 @@ class StripeGateway:
         self,
         doing: _Doing,
         key: str,
-        write: Callable[[stripe.RequestOptions], Awaitable[Answer]],
+        write: Callable[[stripe.RequestOptions], Awaitable[Answer | None]],
         look_up: Callable[[], Awaitable[Answer | None]],
     ) -> Answer:
-        """Write under the key; past a repeated 500 under the next key of its row, as the module's text says."""
+        """Write under the key and return the state after it; past a repeated 500 under the next key of its row, as the
+        module's text says. Where `write` returns None, its answer does not say what is so now, and that is looked up."""
         for number in range(_KEYS_IN_A_ROW):
             try:
-                return await write({"idempotency_key": f"{key}~{number}" if number else key})
+                answer = await write({"idempotency_key": f"{key}~{number}" if number else key})
             except _FAILURES as error:
                 if not _repeated_500(error):
                     raise _step_error(error, doing) from None
-            found = await _afterwards(look_up())
+                found = await _afterwards(look_up())
+            else:
+                found = answer or await _afterwards(look_up())
+                if not found:
+                    raise OutcomeUnknown(f"It does not show yet what came of {doing.what}: it must be looked up.")
             if found:
                 return found
         raise OutcomeUnknown(f"The gateway keeps failing while {doing.what}: whether it happened must be looked up.")
@@ -230,6 +263,10 @@ async def _afterwards(reading: Awaitable[Answer]) -> Answer:
         return await reading
     except Unavailable as error:
         raise OutcomeUnknown(error.message, error.retry_after) from None
+
+
+def _is_replayed(answer: stripe.StripeObject) -> bool:
+    return answer.last_response is not None and "Idempotent-Replayed" in answer.last_response.headers
 
 
 def _repeated_500(error: Exception) -> bool:

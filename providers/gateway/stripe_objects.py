@@ -63,20 +63,36 @@ def charge_of(intent: stripe.PaymentIntent) -> stripe.Charge | None:
     return intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
 
 
+def refunds_shown(intent: stripe.PaymentIntent) -> list[stripe.Refund] | None:
+    """The refunds in an answer that was asked for the charge with its refunds. None: it does not show all of them; Stripe
+    shows the newest ten, and they have to come to what the charge itself counts."""
+    if intent.latest_charge is None:
+        return []
+    charge = charge_of(intent)
+    listed: stripe.ListObject[stripe.Refund] | None = getattr(charge, "refunds", None)
+    if charge is None or listed is None or listed.has_more:
+        return None
+    counted = sum(refund.amount for refund in listed.data if not _status_of(refund).has_failed)
+    return listed.data if counted == charge.amount_refunded else None
+
+
 def key_of(made: stripe.Refund | stripe.PaymentIntent) -> str | None:
     return made.metadata.to_dict().get(KEY) if made.metadata else None
 
 
-def to_refund(refund: stripe.Refund) -> Refund:
+def _status_of(refund: stripe.Refund) -> RefundStatus:
     try:
-        status = RefundStatus(refund.status or "")
+        return RefundStatus(refund.status or "")
     except ValueError:
-        status = RefundStatus.UNKNOWN
+        return RefundStatus.UNKNOWN
+
+
+def to_refund(refund: stripe.Refund) -> Refund:
     reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
     return Refund(
         reference=refund.id,
         amount=_money(refund.amount, refund.currency),
-        status=status,
+        status=_status_of(refund),
         key=key_of(refund),
         reason=reason,
         created_at=datetime.fromtimestamp(refund.created, UTC),
