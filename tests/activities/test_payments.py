@@ -221,7 +221,10 @@ async def test_restoring_reserves_again_where_the_customer_gave_a_mandate(
     begun = await begin_with(planned(payment, release="20.00 USD"))
     await reverse(payments, begun)
     key = str((await begun.step(StepName.RESTORE_PAYMENT)).key.part_of("authorise"))
+    before = Counter(await admin.calls())
     await restore(payments, begun)
+    made = {"payment_intent.retrieve": 2, "payment_intent.list": 1, "payment_intent.create": 1}
+    assert Counter(await admin.calls()) - before == made
     await restore(payments, begun)
     again = [effect for effect in await admin.effects(kind=EffectKind.PAYMENT_AUTHORISED) if effect.key == key]
     assert [effect.amount for effect in again] == [2000]
