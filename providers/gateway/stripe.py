@@ -78,7 +78,7 @@ class StripeGateway:
 
     async def void(self, payment: Payment, *, key: str) -> Payment:
         """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
-        released by a last capture of nothing."""
+        released by a last capture of nothing, which is another call and has a key of its own."""
         reference = payment.reference
         if not payment.capturable:
             return payment
@@ -103,9 +103,8 @@ class StripeGateway:
             now = await self.read_payment(reference)
             return None if now.capturable else now
 
-        return await self._once(
-            _Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED), key, release, released
-        )
+        doing = _Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED)
+        return await self._once(doing, f"{key}~rest" if payment.captured else key, release, released)
 
     async def _voided_meanwhile(self, reference: str) -> Payment:
         now = await _afterwards(self.read_payment(reference))

@@ -559,6 +559,21 @@ async def test_a_void_that_meets_a_capture_returns_the_payment_as_it_is(
     assert (after.captured, after.capturable, after.released) == (TOTAL, NOTHING, False)
 
 
+async def test_a_void_that_meets_a_capture_in_part_releases_the_rest_after_another_look(
+    gateway: StripeGateway, admin: GatewayAdmin, key: str
+) -> None:
+    reference = await admin.create_payment(money("106 USD"), multicapture=True)
+    look = await gateway.read_payment(reference)
+    await admin.capture(reference, money("50 USD"), final=False)
+    with pytest.raises(Unavailable):
+        await gateway.void(look, key=key)
+
+    after = await void(gateway, reference, key)
+
+    assert (after.captured, after.released) == (money("50 USD"), True)
+    assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [5600]
+
+
 async def test_an_answer_that_cannot_be_completed_is_an_unknown_outcome(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
