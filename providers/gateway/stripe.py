@@ -8,8 +8,8 @@ would never end, so a *repeated* 500 is answered by looking the effect up: when 
 not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
 attempt of every worker walks the same row. A *first* 500 stays an unknown outcome.
 
-Every call asks for the payment with its charge and refunds, so that its answer is the state after it. A *repeated* answer is
-the state then: it is read again, and so is what an answer does not show in full.
+Every call about a payment asks for its charge and refunds too, so that the answer is the state after the call. A *repeated*
+answer is the state then: it is read again, and so is what an answer does not show in full.
 """
 
 from collections.abc import Awaitable, Callable
@@ -142,8 +142,9 @@ class StripeGateway:
         )
 
     async def cancel_refund(self, reference: str, *, key: str) -> Refund:
-        async def cancel(options: stripe.RequestOptions) -> Refund:
-            return to_refund(await self._stripe.refunds.cancel_async(reference, {}, options))
+        async def cancel(options: stripe.RequestOptions) -> Refund | None:
+            refund = await self._stripe.refunds.cancel_async(reference, {}, options)
+            return None if _is_replayed(refund) else to_refund(refund)
 
         async def canceled() -> Refund | None:
             refund = await self.read_refund(reference)
@@ -172,8 +173,7 @@ class StripeGateway:
         }
 
         async def authorise(options: stripe.RequestOptions) -> Payment | None:
-            intent = await self._stripe.payment_intents.create_async(params, options)
-            return await self._after(intent)
+            return await self._after(await self._stripe.payment_intents.create_async(params, options))
 
         async def existing() -> Payment | None:
             doing = _Doing(f"looking for what replaces payment {reference}")
@@ -257,11 +257,13 @@ async def _asked(doing: _Doing, read: Callable[[], Awaitable[Answer]]) -> Answer
 
 
 async def _afterwards(reading: Awaitable[Answer]) -> Answer:
-    """A read after a write: where it fails, it is no longer true that nothing happened."""
+    """A read after a write: where it fails or is refused, it is no longer true that nothing happened."""
     try:
         return await reading
     except Unavailable as error:
         raise OutcomeUnknown(error.message, error.retry_after) from None
+    except Refused as error:
+        raise OutcomeUnknown(error.message) from None
 
 
 def _is_replayed(answer: stripe.StripeObject) -> bool:

@@ -574,17 +574,26 @@ async def test_a_void_that_meets_a_capture_in_part_releases_the_rest_after_anoth
     assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [5600]
 
 
+@pytest.mark.parametrize("error", [stripe.RateLimitError("later"), stripe.PermissionError("not with this key")])
 async def test_an_answer_that_cannot_be_completed_is_an_unknown_outcome(
-    gateway: StripeGateway, admin: GatewayAdmin, key: str
+    gateway: StripeGateway,
+    admin: GatewayAdmin,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: stripe.StripeError,
 ) -> None:
     """More refunds than an answer shows: the others are read, and the refund has been made already."""
     reference = await admin.create_payment(TOTAL, capture=TOTAL)
     for _ in range(10):
         await admin.refund_elsewhere(reference, money("0.01 USD"))
-    await admin.add_fault("refund.list", FaultKind.HTTP_429, payment=reference)
 
-    with pytest.raises(OutcomeUnknown):
-        await gateway.refund(reference, money("1 USD"), key=key)
+    async def unread(_: str) -> list[stripe.Refund]:
+        raise error
+
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(gateway, "_refunds", unread)
+        with pytest.raises(OutcomeUnknown):
+            await gateway.refund(reference, money("1 USD"), key=key)
 
     assert len((await gateway.refund(reference, money("1 USD"), key=key)).payment.refunds) == 11
     assert await made(admin, reference) == [1] * 10 + [100]
