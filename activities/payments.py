@@ -15,7 +15,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
-from domain.payment import Payment, Refund
+from domain.payment import Payment, Refund, Refunded
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import refunds_found
@@ -53,24 +53,19 @@ class PaymentActivities:
             return await attempt.answer()
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
-        """Look, decide, act once, and look again, until nothing is left to do."""
-        reference, key = planned.tender.reference, attempt.step_input.key
+        """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
+        key = attempt.step_input.key
+        payment = await self._read(attempt, planned.tender)
         while True:
             reversal = attempt.case.reversal(attempt.step_input.target)
-            payment = await self._read(attempt, planned.tender)
             others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
             await attempt.write(*dispute_news(reversal, payment))
             match next_reversal(reversal, payment, key, others):
                 case Void(amount=amount):
-                    await attempt.make_effect(
-                        key.part_of("void"),
-                        lambda: self._void(reference, key),
-                        lambda after: EffectAnswer(after.reference, "released"),
-                        amount=amount,
-                    )
+                    payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    await self._refund(attempt, planned, amount)
+                    payment = await self._refund(attempt, planned, amount)
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
@@ -103,22 +98,28 @@ class PaymentActivities:
                 retry_after=busy.retry_after,
             ) from None
 
-    async def _void(self, reference: str, key: EffectKey) -> Payment:
-        payment = await self._gateway.void(reference, key=str(key.part_of("void")))
-        if payment.capturable:
-            raise Unavailable(f"Payment {reference} still reserves {payment.capturable}; voiding it again.")
-        return payment
+    async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
+        """Returns the payment after it."""
+        key = attempt.step_input.key.part_of("void")
+        after = await attempt.make_effect(
+            key,
+            lambda: self._gateway.void(payment, key=str(key)),
+            lambda voided: EffectAnswer(voided.reference, "released"),
+            amount=amount,
+        )
+        return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
 
-    async def _refund(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
+    async def _refund(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> Payment:
+        """Returns the payment after it."""
         key = attempt.step_input.key
         try:
-            await attempt.make_effect(
+            made = await attempt.make_effect(
                 key,
                 lambda: self._refund_once(planned, amount, key),
-                lambda refund: EffectAnswer(
-                    refund.reference,
-                    facts=(RefundSeen(target=attempt.step_input.target, refund=refund),),
-                    outcome=_outcome_of(refund),
+                lambda answer: EffectAnswer(
+                    answer.refund.reference,
+                    facts=(RefundSeen(target=attempt.step_input.target, refund=answer.refund),),
+                    outcome=_outcome_of(answer.refund),
                 ),
                 amount=amount,
             )
@@ -126,8 +127,9 @@ class PaymentActivities:
             if refused.code is ErrorCode.REFUND_REFUSED:
                 await self._add_failure_notice(attempt)
             raise
+        return await self._read(attempt, planned.tender) if isinstance(made, EffectEnded) else made.payment
 
-    async def _refund_once(self, planned: PlannedTender, amount: Money, key: EffectKey) -> Refund:
+    async def _refund_once(self, planned: PlannedTender, amount: Money, key: EffectKey) -> Refunded:
         try:
             return await self._gateway.refund(planned.tender.reference, amount, key=str(key))
         except Refused as refused:
@@ -225,9 +227,11 @@ class PaymentActivities:
             return await attempt.answer()
 
     async def _give_instead(self, attempt: Attempt, planned: PlannedTender) -> None:
-        """As with a refund: look, decide, give once, and look again."""
+        """As with a refund: look, decide, give once, and decide again. What is given here changes nothing at the gateway."""
+        if not attempt.case.reversal(attempt.step_input.target).outstanding:
+            return
+        payment = await self._read(attempt, planned.tender)
         while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
-            payment = await self._read(attempt, planned.tender)
             others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
             await attempt.write(*dispute_news(reversal, payment))
             match next_reversal(reversal, payment, attempt.step_input.key, others):

@@ -93,11 +93,13 @@ class Restoring:
         made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
         reversal = attempt.case.reversal(attempt.step_input.target)
         await attempt.write(*refund_news(reversal, known_refunds(reversal, payment, attempt.step_input.key)))
-        waits = [r for n, r in made.items() if r.status.under_way and not await self._cancel(attempt, r, n)]
+        under_way = {n: refund for n, refund in made.items() if refund.status.under_way}
+        waits = [refund for n, refund in under_way.items() if not await self._cancel(attempt, refund, n)]
         if waits:
             raise _under_way(attempt, waits, "cannot be cancelled any more")
         if planned.release and planned.release == planned.capturable and payment.released:
-            return await self._reserve_again(attempt, planned)
+            now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
+            return await self._reserve_again(attempt, planned, now)
         return []
 
     async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
@@ -122,20 +124,20 @@ class Restoring:
             return False
         return not isinstance(answer, EffectEnded) or answer.outcome is EffectOutcome.DONE
 
-    async def _reserve_again(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
-        """What was released, once, whatever becomes of the rest; the order names the new payment from then on."""
+    async def _reserve_again(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> list[Refused]:
+        """What was released of a payment, as it is now, once, whatever becomes of the rest; the order names the new payment
+        from then on."""
         step_input, reference = attempt.step_input, planned.tender.reference
         before = [key for key in _parts(attempt, "authorise") if _answer(attempt, key) is not EffectOutcome.REFUSED]
         key = before[-1] if before else step_input.key.part_of("authorise")
         done = attempt.case.outcome_of(key)
         new = done.reference if done and done.outcome is EffectOutcome.DONE else None
-        now: Payment = await self._gateway.read_payment(reference)
-        if new is None and now.refundable:
+        if new is None and payment.refundable:
             return [
                 Refused(
                     ErrorCode.NO_MANDATE,
                     f"{planned.release} of tender {step_input.target} of order {step_input.order_id} is reserved no more, "
-                    f"and payment {reference} still holds {now.refundable}: ask the customer for a new "
+                    f"and payment {reference} still holds {payment.refundable}: ask the customer for a new "
                     f"payment of {planned.release}.",
                 )
             ]

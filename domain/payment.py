@@ -85,3 +85,10 @@ class Payment(Value):
     def disputed(self) -> bool:
         """The bank has taken the money back, or may: to refund as well could pay twice."""
         return self.dispute in {DisputeState.OPEN, DisputeState.LOST}
+
+
+class Refunded(Value):
+    """A refund, and the payment after it."""
+
+    refund: Refund
+    payment: Payment

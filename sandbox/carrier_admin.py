@@ -23,6 +23,7 @@ from sandbox.carrier.model import (
 from sandbox.serving import Process
 
 _EFFECTS = TypeAdapter(list[Effect])
+_CALLS = TypeAdapter(dict[str, int])
 
 
 def carrier_process(
@@ -67,6 +68,11 @@ class CarrierAdmin:
         answer = (await self._http.get("/effects")).raise_for_status()
         effects = _EFFECTS.validate_json(answer.content)
         return [effect for effect in effects if shipment_id in {None, effect.object}]
+
+    async def calls(self, shipment_id: str | None = None) -> dict[str, int]:
+        """How often each operation was called: about one shipment or in all. What makes a shipment is about none yet."""
+        answer = await self._http.get("/calls", params={"parcel": shipment_id} if shipment_id else {})
+        return _CALLS.validate_json(answer.raise_for_status().content)
 
     async def parcel(self, script: Script, reference: str | None = None) -> LabelledParcel:
         """A parcel with its label bought, in the state where its script starts."""

@@ -57,10 +57,12 @@ class GatewayAdmin:
         *,
         capture: Money | None = None,
         mandate: bool = False,
+        multicapture: bool = False,
         sandbox_fault: str = "",
     ) -> str:
         """Authorise `amount`, capture `capture` of it (nothing when None) and keep the rest capturable; returns the
-        payment's id. `mandate`: the customer let the card be used again later. Raises stripe.CardError when declined."""
+        payment's id. `mandate`: the customer let the card be used again later. `multicapture`: it may be captured in
+        parts, as what is captured in part here always may. Raises stripe.CardError when declined."""
         customer = (await self._stripe.v1.customers.create_async({})).id if mandate else None
         params: stripe.params.PaymentIntentCreateParams = {
             "amount": amount.amount,
@@ -71,7 +73,7 @@ class GatewayAdmin:
             "capture_method": "manual",
             "metadata": {"sandbox_fault": sandbox_fault} if sandbox_fault else {},
         }
-        if capture is not None and capture < amount:
+        if multicapture or (capture is not None and capture < amount):
             params["payment_method_options"] = {"card": {"request_multicapture": "if_available"}}
         if customer:
             params["customer"] = customer
@@ -98,6 +100,12 @@ class GatewayAdmin:
         answer.raise_for_status()
         effects = [Effect.model_validate(item) for item in answer.json()]
         return [effect for effect in effects if kind in {None, effect.kind}]
+
+    async def calls(self, payment: str | None = None) -> dict[str, int]:
+        """How often each of Stripe's operations was called: about one payment or in all. What makes a payment is about
+        none yet."""
+        answer = await self._http.get("/sandbox/calls", params={"payment_intent": payment} if payment else {})
+        return {str(operation): int(count) for operation, count in answer.raise_for_status().json().items()}
 
     async def add_fault(
         self,

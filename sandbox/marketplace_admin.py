@@ -21,6 +21,7 @@ from sandbox.marketplace.model import (
 from sandbox.serving import Process
 
 _EFFECTS = TypeAdapter(list[Effect])
+_CALLS = TypeAdapter(dict[str, int])
 
 
 def marketplace_process(folder: Path, *, port: int = 0) -> Process:
@@ -84,6 +85,11 @@ class MarketplaceAdmin:
         answer = (await self._http.get("/effects")).raise_for_status()
         effects = _EFFECTS.validate_json(answer.content)
         return [effect for effect in effects if order_id in {None, effect.object}]
+
+    async def calls(self, order_id: str | None = None) -> dict[str, int]:
+        """How often each operation was called: about one sale or in all."""
+        answer = await self._http.get("/calls", params={"order_id": order_id} if order_id else {})
+        return _CALLS.validate_json(answer.raise_for_status().content)
 
     async def break_(
         self,

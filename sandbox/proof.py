@@ -7,7 +7,7 @@ from pathlib import Path
 from domain.base import Value
 from domain.money import Money
 from domain.order import Order, TenderKind
-from providers.gateway.stripe import KEY
+from providers.gateway.stripe_objects import KEY
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.order_book.columns import DocumentKind, LedgerAccount
 from sandbox import books

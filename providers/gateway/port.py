@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from domain.money import Money
-from domain.payment import Payment, Refund
+from domain.payment import Payment, Refund, Refunded
 
 
 class PaymentGateway(Protocol):
@@ -18,14 +18,15 @@ class PaymentGateway(Protocol):
         """The live truth, with every refund there is. Refused: PAYMENT_NOT_FOUND."""
         ...
 
-    async def void(self, reference: str, *, key: str) -> Payment:
-        """Release what the authorisation still reserves and return the payment after it. A payment that reserves nothing
-        (captured meanwhile, released or expired already) is returned as it is: the caller looks at it and goes on."""
+    async def void(self, payment: Payment, *, key: str) -> Payment:
+        """Release what the authorisation still reserves. `payment` is the caller's look at it; returned is the payment after
+        the void, which reserves nothing. One that was captured meanwhile, or that was released or has expired already, is
+        returned as it is: the caller looks at it and goes on."""
         ...
 
-    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
-        """Make a new refund, or return the one that this key made. Refused: PAYMENT_DISPUTED, REFUND_EXCEEDS_CAPTURED,
-        ALREADY_REFUNDED (nothing is left: reconcile by `read_payment`), REFUND_REFUSED."""
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:
+        """Make a new refund, or return the one that this key made, with the payment after it. Refused: PAYMENT_DISPUTED,
+        REFUND_EXCEEDS_CAPTURED, ALREADY_REFUNDED (nothing is left: reconcile by `read_payment`), REFUND_REFUSED."""
         ...
 
     async def read_refund(self, reference: str) -> Refund:
@@ -37,5 +38,6 @@ class PaymentGateway(Protocol):
         ...
 
     async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
-        """Reserve `amount` again on the payment method behind `reference`, as a new payment. Refused: NO_MANDATE."""
+        """Reserve `amount` again on the payment method behind `reference`, as a new payment, which is returned. Refused:
+        NO_MANDATE."""
         ...

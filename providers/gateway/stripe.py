@@ -7,11 +7,13 @@ Stripe keeps an answer of 500 under the idempotency key and repeats it for as lo
 would never end, so a *repeated* 500 is answered by looking the effect up: when it is there, it is returned; when it is
 not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
 attempt of every worker walks the same row. A *first* 500 stays an unknown outcome.
+
+Every call about a payment asks for its charge and refunds too, so that the answer is the state after the call. A *repeated*
+answer is the state then: it is read again, and so is what an answer does not show in full.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import aiohttp
@@ -19,32 +21,29 @@ import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.money import Money
-from domain.payment import ChargeBack, DisputeState, Payment, Refund, RefundStatus
-
-KEY = "cancellation_key"
-"""Where our key is kept in Stripe's metadata."""
-REPLACES = "replaces_payment"
+from domain.payment import Payment, Refund, Refunded, RefundStatus
+from providers.gateway.stripe_objects import (
+    KEY,
+    REPLACES,
+    charge_of,
+    key_of,
+    mandate_of,
+    refunds_shown,
+    to_payment,
+    to_refund,
+    units_of,
+)
 
 _KEYS_IN_A_ROW = 5
 _PAGE = 100
 
-_UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
-_MINOR_PER_UNIT = {"MGA": 100}
-"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
+_WITH_REFUNDS = "latest_charge.refunds"
+"""What a call asks to see of a payment besides itself."""
 
 _STATE_CHANGED = "payment_intent_unexpected_state"
 
 _FAILURES = (stripe.StripeError, aiohttp.ClientError, TimeoutError)
 """What a call can raise: the SDK lets through what happens while it reads the body of an answer."""
-
-_OPEN_DISPUTES = {
-    "warning_needs_response",
-    "warning_under_review",
-    "needs_response",
-    "under_review",
-    "appeal_needs_response",
-    "appeal_under_review",
-}
 
 Answer = TypeVar("Answer")
 
@@ -56,14 +55,6 @@ class _Doing:
 
     what: str
     otherwise: ErrorCode | None = None
-
-
-@dataclass(frozen=True)
-class _Mandate:
-    """The customer and the saved payment method that may be charged again without them."""
-
-    customer: str
-    payment_method: str
 
 
 class StripeGateway:
@@ -83,74 +74,77 @@ class StripeGateway:
         await self._transport.close_async()  # type: ignore[no-untyped-call]
 
     async def read_payment(self, reference: str) -> Payment:
-        """Refunds are read after the payment: what happens in between makes `refundable` too small, never too large."""
-        doing = _Doing(f"reading payment {reference}")
-        intent = await self._intent(reference)
-        refunds = await _asked(doing, lambda: self._refunds(reference))
-        charge = _charge(intent)
-        disputes = await _asked(doing, lambda: self._disputes(reference)) if charge and charge.disputed else []
-        return _payment(intent, refunds, disputes)
+        return await self._complete(await self._intent(reference))
 
-    async def void(self, reference: str, *, key: str) -> Payment:
+    async def void(self, payment: Payment, *, key: str) -> Payment:
         """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
-        released by a last capture of nothing."""
-        payment = await self.read_payment(reference)
+        released by a last capture of nothing, which is another call and has a key of its own."""
+        reference = payment.reference
         if not payment.capturable:
             return payment
 
-        async def release(options: stripe.RequestOptions) -> bool:
+        async def release(options: stripe.RequestOptions) -> Payment | None:
             try:
                 if payment.captured:
-                    nothing: stripe.params.PaymentIntentCaptureParams = {"amount_to_capture": 0, "final_capture": True}
-                    await self._stripe.payment_intents.capture_async(reference, nothing, options)
+                    intent = await self._stripe.payment_intents.capture_async(
+                        reference, {"amount_to_capture": 0, "final_capture": True, "expand": [_WITH_REFUNDS]}, options
+                    )
                 else:
-                    await self._stripe.payment_intents.cancel_async(reference, {}, options)
+                    intent = await self._stripe.payment_intents.cancel_async(
+                        reference, {"expand": [_WITH_REFUNDS]}, options
+                    )
             except stripe.InvalidRequestError as error:
                 if error.code != _STATE_CHANGED:
                     raise
-            return True
+                return await self._voided_meanwhile(reference)
+            return await self._after(intent)
 
-        async def released() -> bool:
-            return not (await self.read_payment(reference)).capturable
+        async def released() -> Payment | None:
+            now = await self.read_payment(reference)
+            return None if now.capturable else now
 
-        await self._once(_Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED), key, release, released)
-        payment = await _afterwards(self.read_payment(reference))
-        if payment.capturable:
+        doing = _Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED)
+        return await self._once(doing, f"{key}~rest" if payment.captured else key, release, released)
+
+    async def _voided_meanwhile(self, reference: str) -> Payment:
+        now = await _afterwards(self.read_payment(reference))
+        if now.capturable:
             raise Unavailable(f"Payment {reference} is changing at the gateway and could not be voided yet.")
-        return payment
+        return now
 
-    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
-        """Under the same key the gateway repeats the answer it gave then, so the refund is read again. It forgets keys
-        after a day: look for the refund by `read_payment` before an attempt that may be older."""
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:
+        """The gateway forgets keys after a day: look for the refund by `read_payment` before an attempt that may be
+        older."""
         params: stripe.params.RefundCreateParams = {
             "payment_intent": reference,
-            "amount": _units(amount),
+            "amount": units_of(amount),
             "metadata": {KEY: key},
+            "expand": [f"payment_intent.{_WITH_REFUNDS}"],
         }
 
-        async def create(options: stripe.RequestOptions) -> stripe.Refund:
-            return await self._stripe.refunds.create_async(params, options)
+        def made(payment: Payment) -> Refunded | None:
+            refund = payment.made_under(key)
+            return Refunded(refund=refund, payment=payment) if refund else None
 
-        async def existing() -> stripe.Refund | None:
-            made = await _asked(
-                _Doing(f"looking for the refund of payment {reference}"), lambda: self._refunds(reference)
-            )
-            return next((refund for refund in made if _key(refund) == key), None)
+        async def create(options: stripe.RequestOptions) -> Refunded | None:
+            after = await self._after(await self._stripe.refunds.create_async(params, options))
+            return made(after) if after else None
+
+        async def existing() -> Refunded | None:
+            return made(await self.read_payment(reference))
 
         doing = _Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_REFUSED)
-        refund = await self._once(doing, key, create, existing)
-        if refund.last_response and "Idempotent-Replayed" in refund.last_response.headers:
-            return await _afterwards(self.read_refund(refund.id))
-        return _refund(refund)
+        return await self._once(doing, key, create, existing)
 
     async def read_refund(self, reference: str) -> Refund:
-        return _refund(
+        return to_refund(
             await _asked(_Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference))
         )
 
     async def cancel_refund(self, reference: str, *, key: str) -> Refund:
-        async def cancel(options: stripe.RequestOptions) -> Refund:
-            return _refund(await self._stripe.refunds.cancel_async(reference, {}, options))
+        async def cancel(options: stripe.RequestOptions) -> Refund | None:
+            refund = await self._stripe.refunds.cancel_async(reference, {}, options)
+            return None if _is_replayed(refund) else to_refund(refund)
 
         async def canceled() -> Refund | None:
             refund = await self.read_refund(reference)
@@ -160,14 +154,14 @@ class StripeGateway:
         return await self._once(doing, key, cancel, canceled)
 
     async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
-        mandate = _mandate(await self._intent(reference))
+        mandate = mandate_of(await self._intent(reference))
         if mandate is None:
             raise Refused(
                 ErrorCode.NO_MANDATE,
                 f"Payment {reference} carries no mandate to use the card again: ask the customer for a new payment.",
             )
         params: stripe.params.PaymentIntentCreateParams = {
-            "amount": _units(amount),
+            "amount": units_of(amount),
             "currency": amount.currency.lower(),
             "customer": mandate.customer,
             "payment_method": mandate.payment_method,
@@ -175,28 +169,47 @@ class StripeGateway:
             "confirm": True,
             "capture_method": "manual",
             "metadata": {KEY: key, REPLACES: reference},
+            "expand": [_WITH_REFUNDS],
         }
 
-        async def authorise(options: stripe.RequestOptions) -> str:
-            return (await self._stripe.payment_intents.create_async(params, options)).id
+        async def authorise(options: stripe.RequestOptions) -> Payment | None:
+            return await self._after(await self._stripe.payment_intents.create_async(params, options))
 
-        async def existing() -> str | None:
+        async def existing() -> Payment | None:
             doing = _Doing(f"looking for what replaces payment {reference}")
             made = await _asked(doing, lambda: self._intents(mandate.customer))
-            ours = (intent.id for intent in made if _key(intent) == key and intent.status != "requires_payment_method")
-            return next(ours, None)
+            ours = (
+                intent.id for intent in made if key_of(intent) == key and intent.status != "requires_payment_method"
+            )
+            replacement = next(ours, None)
+            return await _afterwards(self.read_payment(replacement)) if replacement else None
 
         doing = _Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
-        replacement = await existing()
-        if replacement is None:
-            replacement = await self._once(doing, key, authorise, existing)
-        assert replacement is not None
-        return await _afterwards(self.read_payment(replacement))
+        if replacement := await existing():
+            return replacement
+        return await self._once(doing, key, authorise, existing)
+
+    async def _after(self, answer: stripe.PaymentIntent | stripe.Refund) -> Payment | None:
+        """The payment as the answer of a write shows it. None: the answer is a repeated one, and shows it as it was then."""
+        intent = answer.payment_intent if isinstance(answer, stripe.Refund) else answer
+        if _is_replayed(answer) or not isinstance(intent, stripe.PaymentIntent):
+            return None
+        return await _afterwards(self._complete(intent))
+
+    async def _complete(self, intent: stripe.PaymentIntent) -> Payment:
+        """The payment of an answer, with what the answer does not show of it. Refunds are never read before the payment:
+        what happens in between makes `refundable` too small, never too large."""
+        doing = _Doing(f"reading payment {intent.id}")
+        refunds, charge = refunds_shown(intent), charge_of(intent)
+        if refunds is None:
+            refunds = await _asked(doing, lambda: self._refunds(intent.id))
+        disputes = await _asked(doing, lambda: self._disputes(intent.id)) if charge and charge.disputed else []
+        return to_payment(intent, refunds, disputes)
 
     async def _intent(self, reference: str) -> stripe.PaymentIntent:
         return await _asked(
             _Doing(f"reading payment {reference}"),
-            lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": ["latest_charge"]}),
+            lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": [_WITH_REFUNDS]}),
         )
 
     async def _refunds(self, payment: str) -> list[stripe.Refund]:
@@ -215,17 +228,22 @@ class StripeGateway:
         self,
         doing: _Doing,
         key: str,
-        write: Callable[[stripe.RequestOptions], Awaitable[Answer]],
+        write: Callable[[stripe.RequestOptions], Awaitable[Answer | None]],
         look_up: Callable[[], Awaitable[Answer | None]],
     ) -> Answer:
-        """Write under the key; past a repeated 500 under the next key of its row, as the module's text says."""
+        """Write under the key and return the state after it; past a repeated 500 under the next key of its row, as the
+        module's text says. Where `write` returns None, its answer does not say what is so now, and that is looked up."""
         for number in range(_KEYS_IN_A_ROW):
             try:
-                return await write({"idempotency_key": f"{key}~{number}" if number else key})
+                answer = await write({"idempotency_key": f"{key}~{number}" if number else key})
             except _FAILURES as error:
                 if not _repeated_500(error):
                     raise _step_error(error, doing) from None
-            found = await _afterwards(look_up())
+                found = await _afterwards(look_up())
+            else:
+                found = answer or await _afterwards(look_up())
+                if not found:
+                    raise OutcomeUnknown(f"It does not show yet what came of {doing.what}: it must be looked up.")
             if found:
                 return found
         raise OutcomeUnknown(f"The gateway keeps failing while {doing.what}: whether it happened must be looked up.")
@@ -239,11 +257,17 @@ async def _asked(doing: _Doing, read: Callable[[], Awaitable[Answer]]) -> Answer
 
 
 async def _afterwards(reading: Awaitable[Answer]) -> Answer:
-    """A read after a write: where it fails, it is no longer true that nothing happened."""
+    """A read after a write: where it fails or is refused, it is no longer true that nothing happened."""
     try:
         return await reading
     except Unavailable as error:
         raise OutcomeUnknown(error.message, error.retry_after) from None
+    except Refused as error:
+        raise OutcomeUnknown(error.message) from None
+
+
+def _is_replayed(answer: stripe.StripeObject) -> bool:
+    return answer.last_response is not None and "Idempotent-Replayed" in answer.last_response.headers
 
 
 def _repeated_500(error: Exception) -> bool:
@@ -314,90 +338,3 @@ def _retry_after(error: Exception) -> float | None:
         return float((error.headers or {}).get("Retry-After", ""))
     except ValueError:
         return None
-
-
-def _money(units: int, currency: str) -> Money:
-    code = currency.upper()
-    return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
-
-
-def _units(amount: Money) -> int:
-    """Raises Refused for an amount that Stripe cannot express."""
-    units, rest = divmod(
-        amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1), _MINOR_PER_UNIT.get(amount.currency, 1)
-    )
-    if rest:
-        raise Refused(ErrorCode.REFUND_REFUSED, f"The gateway takes no fractions in {amount.currency}: {amount}.")
-    return units
-
-
-def _mandate(intent: stripe.PaymentIntent) -> _Mandate | None:
-    if intent.setup_future_usage != "off_session" or intent.customer is None or intent.payment_method is None:
-        return None
-    customer, method = intent.customer, intent.payment_method
-    return _Mandate(
-        customer if isinstance(customer, str) else customer.id, method if isinstance(method, str) else method.id
-    )
-
-
-def _charge(intent: stripe.PaymentIntent) -> stripe.Charge | None:
-    return intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-
-
-def _key(made: stripe.Refund | stripe.PaymentIntent) -> str | None:
-    return made.metadata.to_dict().get(KEY) if made.metadata else None
-
-
-def _refund(refund: stripe.Refund) -> Refund:
-    try:
-        status = RefundStatus(refund.status or "")
-    except ValueError:
-        status = RefundStatus.UNKNOWN
-    reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
-    return Refund(
-        reference=refund.id,
-        amount=_money(refund.amount, refund.currency),
-        status=status,
-        key=_key(refund),
-        reason=reason,
-        created_at=datetime.fromtimestamp(refund.created, UTC),
-    )
-
-
-def _is_release(refund: stripe.Refund) -> bool:
-    """Stripe also lists the end of an authorisation as a refund that succeeded. No captured money moved, so it has no
-    balance transaction."""
-    return refund.status == "succeeded" and refund.balance_transaction is None and _key(refund) is None
-
-
-def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
-    states = {dispute.status for dispute in disputes}
-    if states & _OPEN_DISPUTES:
-        return DisputeState.OPEN
-    if "lost" in states:
-        return DisputeState.LOST
-    return DisputeState.WON if "won" in states else DisputeState.NONE
-
-
-def _payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
-    refunds = tuple(_refund(refund) for refund in listed if not _is_release(refund))
-    captured = _money(intent.amount_received, intent.currency)
-    part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
-    return Payment(
-        reference=intent.id,
-        captured=captured,
-        capturable=_money(intent.amount_capturable, intent.currency),
-        refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),
-        dispute=_dispute(disputes),
-        mandate=_mandate(intent) is not None,
-        released=intent.status == "canceled" or part_taken,
-        capturing=_money(intent.amount - intent.amount_received, intent.currency)
-        if intent.status == "processing"
-        else None,
-        refunds=refunds,
-        charge_backs=tuple(
-            ChargeBack(reference=dispute.id, amount=_money(dispute.amount, dispute.currency))
-            for dispute in disputes
-            if dispute.status == "lost"
-        ),
-    )

@@ -46,6 +46,7 @@ class FaultyRoute(APIRoute):
             network: Network = request.app.state.network
             network.settle()
             named = request.path_params.get("name") or request.path_params.get("tracking_number")
+            network.count_call(self.name, named)
             fault = network.take_fault(self.name, named)
             if fault is None:
                 return await handle(request)

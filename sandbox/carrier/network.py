@@ -41,6 +41,7 @@ CREATE INDEX IF NOT EXISTS parcels_by_reference ON parcels (reference);
 CREATE INDEX IF NOT EXISTS parcels_by_due ON parcels (next_due) WHERE next_due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (parcel TEXT, operation TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults (seq INTEGER PRIMARY KEY, document TEXT NOT NULL, times INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, expires REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
@@ -241,7 +242,7 @@ class Network:
             self._effect(EffectKind.INTERCEPT_CANCELLED, parcel, transaction)
             self._save(parcel)
 
-    # Tokens, faults, effects
+    # Tokens, calls, faults, effects
 
     def issue_token(self, lifetime: timedelta) -> str:
         token = secrets.token_urlsafe(24)
@@ -252,6 +253,18 @@ class Network:
     def knows_token(self, token: str) -> bool:
         row = self._db.execute("SELECT expires FROM tokens WHERE token = ?", (token,)).fetchone()
         return row is not None and row[0] > self.now().timestamp()
+
+    def count_call(self, operation: str, name: str | None) -> None:
+        parcel = self.find(name) if name else None
+        with self._db:
+            self._db.execute("INSERT INTO calls VALUES (?, ?)", (parcel.id if parcel else None, operation))
+
+    def calls(self, parcel: str | None = None) -> dict[str, int]:
+        """How often each operation was called, of one parcel or of all."""
+        rows = self._db.execute(
+            "SELECT operation, count(*) FROM calls WHERE ? IS NULL OR parcel = ? GROUP BY operation", (parcel, parcel)
+        )
+        return dict(rows.fetchall())
 
     def add_fault(self, fault: Fault) -> None:
         with self._db:

@@ -1,4 +1,4 @@
-"""The `/sandbox` endpoints: parcels in any state, scans, the clock, faults, and the list of effects."""
+"""The `/sandbox` endpoints: parcels in any state, scans, the clock, faults, effects, and the count of calls."""
 
 from fastapi import APIRouter, HTTPException
 
@@ -26,6 +26,11 @@ async def advance(body: Advance, network: Carrier) -> Health:
 async def effects(network: Carrier) -> list[Effect]:
     network.settle()
     return network.effects()
+
+
+@router.get("/calls")
+async def calls(network: Carrier, parcel: str | None = None) -> dict[str, int]:
+    return network.calls(parcel)
 
 
 @router.post("/faults", status_code=204)

@@ -12,8 +12,10 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sandbox.gateway.errors import ApiError, Json
+from sandbox.gateway.expanding import read_expansion
 from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Fault, FaultKind
-from sandbox.gateway.state import ApiError, Call, Json, State, Stored
+from sandbox.gateway.state import Call, State, Stored
 from sandbox.gateway.webhooks import Webhooks
 
 TICK = 0.1
@@ -125,9 +127,12 @@ class Api:
             raise ApiError(401, "Invalid API Key provided: use one that starts with sk_test_.")
         reading = operation.method == "GET"
         params = parse(request.url.query if reading else (await request.body()).decode())
+        object_id = request.path_params.get("id", "")
+        payment = self._state.payment_of(object_id or str(params.get("payment_intent", "")))
+        self._state.count_call(operation.name, payment)
         for name in params.keys() - operation.known - _COMMON:
             raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
-        object_id = request.path_params.get("id", "")
+        expanded = read_expansion(operation.name, params.get("expand", {}))
         key = None if reading else request.headers.get("idempotency-key")
         if key in self._keys_in_use:
             raise ApiError(
@@ -141,7 +146,6 @@ class Api:
             raise ApiError(
                 400, "Keys for idempotent requests can only be used with the same parameters.", kind="idempotency_error"
             )
-        payment = self._state.payment_of(object_id or str(params.get("payment_intent", "")))
         fault = self._state.take_fault(operation.name, payment, replaying=replay is not None)
         match fault.fault if fault else None:
             case FaultKind.HTTP_429 if fault:
@@ -154,7 +158,7 @@ class Api:
         if replay is not None:
             response = answer(replay.status, replay.body, **{"Idempotent-Replayed": "true"})
         else:
-            call = Call(params, object_id, key, fault.fault if fault else None)
+            call = Call(params, object_id, key, fault.fault if fault else None, expanded)
             done = self._commit(operation, call, fingerprint)
             response = answer(done.status, done.body)
         return Dropped() if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response
@@ -234,6 +238,10 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
     @app.get("/sandbox/effects")
     async def effects(payment_intent: str | None = None) -> list[Effect]:
         return state.effects(payment_intent)
+
+    @app.get("/sandbox/calls")
+    async def calls(payment_intent: str | None = None) -> dict[str, int]:
+        return state.calls(payment_intent)
 
     @app.get("/sandbox/payments/{payment}/faults")
     async def faults_left(payment: str) -> int:

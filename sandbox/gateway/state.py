@@ -17,10 +17,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from domain.money import exponent
+from sandbox.gateway.errors import ApiError, Json
+from sandbox.gateway.expanding import NOTHING, Expanded
 from sandbox.gateway.messages import Effect, EffectKind, Fault, FaultKind
-
-Json = dict[str, Any]
-"""A JSON object as it goes over the wire."""
 
 KEY_RETENTION = 24 * 3600.0
 MOST_TYPES = 20
@@ -52,34 +51,13 @@ CREATE INDEX IF NOT EXISTS objects_by_due ON objects (due) WHERE due IS NOT NULL
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, fingerprint TEXT, status INTEGER, body TEXT, at REAL);
 CREATE TABLE IF NOT EXISTS faults (seq INTEGER PRIMARY KEY, payment TEXT, operation TEXT, remaining INTEGER, doc TEXT);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, payment TEXT, doc TEXT);
+CREATE TABLE IF NOT EXISTS calls (payment TEXT, operation TEXT);
 CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, id TEXT, type TEXT, body TEXT);
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY, event INTEGER, not_before REAL, attempts INTEGER DEFAULT 0, delivered INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), ahead REAL);
 INSERT OR IGNORE INTO clock VALUES (1, 0);
 """
-
-
-class ApiError(Exception):
-    """An answer other than 200. `stored` is False when the operation never began: such answers are not kept under the
-    idempotency key."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        kind: str = "invalid_request_error",
-        code: str | None = None,
-        param: str | None = None,
-        decline_code: str | None = None,
-        stored: bool = True,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.stored = stored
-        details = {"type": kind, "code": code, "message": message, "param": param, "decline_code": decline_code}
-        self.body: Json = {"error": {name: value for name, value in details.items() if value is not None}}
 
 
 class Record(BaseModel):
@@ -185,12 +163,14 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 @dataclass(frozen=True)
 class Call:
-    """One request to the API: the id in its path, its parameters, and what is going to happen to it."""
+    """One request to the API: the id in its path, its parameters, what of its answer is shown whole, and what is going to
+    happen to it."""
 
     params: Mapping[str, Any]
     object_id: str = ""
     key: str | None = None
     fault: FaultKind | None = None
+    expanded: Expanded = NOTHING
 
 
 @dataclass(frozen=True)
@@ -279,7 +259,7 @@ class State:
     def _new_id(self, prefix: str) -> str:
         return f"{prefix}_{secrets.token_hex(12)}"
 
-    # -- idempotency keys, faults, effects, events -----------------------------------------------------------------------
+    # -- idempotency keys, calls, faults, effects, events ----------------------------------------------------------------
 
     def stored(self, key: str) -> Stored | None:
         row = self._db.execute(
@@ -292,6 +272,17 @@ class State:
             "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
             (key, answer.fingerprint, answer.status, json.dumps(answer.body), self.now),
         )
+
+    def count_call(self, operation: str, payment: str | None) -> None:
+        self._db.execute("INSERT INTO calls VALUES (?, ?)", (payment, operation))
+
+    def calls(self, payment: str | None = None) -> dict[str, int]:
+        """How often each operation was called, of one payment or of all."""
+        rows = self._db.execute(
+            "SELECT operation, count(*) FROM calls WHERE ? IS NULL OR payment = ? GROUP BY operation",
+            (payment, payment),
+        )
+        return dict(rows.fetchall())
 
     def add_fault(self, fault: Fault) -> None:
         self._db.execute(
@@ -446,7 +437,7 @@ class State:
         if params.get("confirm") == "true":
             self._authorise(call, payment)
         self._save(payment)
-        return self._render_payment(payment, params)
+        return self._render_payment(payment, call.expanded)
 
     def _payment_method(self, given: str, payment: Payment) -> PaymentMethod:
         """A test card by its name, which makes a payment method of its own, or a saved one of the same customer."""
@@ -495,7 +486,7 @@ class State:
             raise ApiError(400, "The amount to capture must be at least 1.", param="amount_to_capture")
         self._capture(call, payment, amount, final=final)
         self._save(payment)
-        return self._render_payment(payment, call.params)
+        return self._render_payment(payment, call.expanded)
 
     def capture_begins(self, payment_id: str) -> Json:
         """The merchant captures all that is reserved, and the payment method takes its time."""
@@ -503,7 +494,7 @@ class State:
         self._expect(payment, "captured", "requires_capture")
         payment.status, payment.capturable = "processing", 0
         self._save(payment)
-        return self._render_payment(payment, {})
+        return self._render_payment(payment)
 
     def capture_ends(self, payment_id: str) -> Json:
         payment = self._get(Payment, payment_id, "payment_intent")
@@ -511,7 +502,7 @@ class State:
         payment.capturable = payment.amount - payment.captured
         self._capture(Call(params={}), payment, payment.capturable, final=True)
         self._save(payment)
-        return self._render_payment(payment, {})
+        return self._render_payment(payment)
 
     def _capture(self, call: Call, payment: Payment, amount: int, *, final: bool) -> None:
         payment.captured += amount
@@ -558,7 +549,7 @@ class State:
         payment.status, payment.canceled_at = "canceled", self.now
         payment.cancellation_reason = call.params.get("cancellation_reason")
         self._save(payment)
-        return self._render_payment(payment, call.params)
+        return self._render_payment(payment, call.expanded)
 
     def _expire(self, payment: Payment) -> None:
         """What was never captured is cancelled, what was captured in part has succeeded."""
@@ -581,11 +572,16 @@ class State:
         )
 
     def read_payment(self, call: Call) -> Json:
-        return self._render_payment(self._get(Payment, call.object_id, "payment_intent"), call.params)
+        return self._render_payment(self._get(Payment, call.object_id, "payment_intent"), call.expanded)
 
     def list_payments(self, call: Call) -> Json:
         records = self._owned(Payment, str(call.params.get("customer", "")))
-        return _page(call.params, records, lambda payment: self._render_payment(payment, {}), "/v1/payment_intents")
+        return _page(
+            call.params,
+            records,
+            lambda payment: self._render_payment(payment, call.expanded.each),
+            "/v1/payment_intents",
+        )
 
     def read_charge(self, call: Call) -> Json:
         row = self._db.execute(
@@ -593,7 +589,7 @@ class State:
         ).fetchone()
         if row is None:
             raise ApiError(404, f"No such charge: '{call.object_id}'", code="resource_missing", param="charge")
-        return self._render_charge(Payment.model_validate_json(row[0]))
+        return self._render_charge(Payment.model_validate_json(row[0]), call.expanded)
 
     # -- refunds -------------------------------------------------------------------------------------------------------
 
@@ -642,7 +638,7 @@ class State:
             self._effect(EffectKind.REFUND_SETTLED, call, refund, amount)
         self._event("refund.created", self._render_refund(refund), call.key)
         self._event("charge.refunded", self._render_charge(payment), call.key)
-        return self._render_refund(refund)
+        return self._render_refund(refund, call.expanded)
 
     def _change_refund(self, refund: Refund, status: str, call: Call | None = None) -> None:
         refund.status, refund.changes_at, refund.becomes, refund.pending_reason = status, None, None, None
@@ -664,14 +660,19 @@ class State:
         if refund.status != "requires_action":
             raise ApiError(400, f"A refund with status {refund.status} cannot be canceled.")
         self._change_refund(refund, "canceled", call)
-        return self._render_refund(refund)
+        return self._render_refund(refund, call.expanded)
 
     def read_refund(self, call: Call) -> Json:
-        return self._render_refund(self._get(Refund, call.object_id, "refund"))
+        return self._render_refund(self._get(Refund, call.object_id, "refund"), call.expanded)
 
     def list_refunds(self, call: Call) -> Json:
         payment = self._get(Payment, str(call.params.get("payment_intent", "")), "payment_intent")
-        return _page(call.params, self._owned(Refund, payment.id), self._render_refund, "/v1/refunds")
+        return _page(
+            call.params,
+            self._owned(Refund, payment.id),
+            lambda refund: self._render_refund(refund, call.expanded.each),
+            "/v1/refunds",
+        )
 
     def end_refund(self, refund_id: str, status: str) -> Json:
         """The bank's answer, by hand. A refund that succeeded can still fail."""
@@ -720,8 +721,8 @@ class State:
 
     # -- Stripe's JSON -------------------------------------------------------------------------------------------------
 
-    def _render_payment(self, payment: Payment, params: Mapping[str, Any]) -> Json:
-        expanded = "latest_charge" in params.get("expand", {}).values()
+    def _render_payment(self, payment: Payment, expanded: Expanded = NOTHING) -> Json:
+        charge = expanded.get("latest_charge")
         return {
             "id": payment.id,
             "object": "payment_intent",
@@ -734,7 +735,9 @@ class State:
             "created": int(payment.created),
             "currency": payment.currency,
             "customer": payment.customer,
-            "latest_charge": self._render_charge(payment) if expanded and payment.charge else payment.charge,
+            "latest_charge": payment.charge
+            if charge is None or payment.charge is None
+            else self._render_charge(payment, charge),
             "livemode": False,
             "metadata": payment.metadata,
             "payment_method": payment.payment_method,
@@ -743,8 +746,15 @@ class State:
             "status": payment.status,
         }
 
-    def _render_charge(self, payment: Payment) -> Json:
-        refunded = sum(refund.amount for refund in self._owned(Refund, payment.id) if refund.counts)
+    def _render_charge(self, payment: Payment, expanded: Expanded = NOTHING) -> Json:
+        """Without its refunds, unless they are asked for: then with the newest ten."""
+        refunds = self._owned(Refund, payment.id)
+        refunded = sum(refund.amount for refund in refunds if refund.counts)
+        shown: Json = {}
+        if (listed := expanded.get("refunds")) is not None:
+            url = f"/v1/charges/{payment.charge}/refunds"
+            shown["refunds"] = _page({}, refunds, lambda refund: self._render_refund(refund, listed.each), url)
+        intent = expanded.get("payment_intent")
         return {
             "id": payment.charge,
             "object": "charge",
@@ -759,25 +769,28 @@ class State:
             "livemode": False,
             "metadata": payment.metadata,
             "paid": True,
-            "payment_intent": payment.id,
+            "payment_intent": payment.id if intent is None else self._render_payment(payment, intent),
             "payment_method": payment.payment_method,
             "refunded": refunded == payment.amount,
             "status": "succeeded",
+            **shown,
         }
 
-    def _render_refund(self, refund: Refund) -> Json:
+    def _render_refund(self, refund: Refund, expanded: Expanded = NOTHING) -> Json:
         moved = refund.status in {"succeeded", "failed"} and not refund.release
+        payment = self._get(Payment, refund.payment, "payment_intent")
+        charge, intent = expanded.get("charge"), expanded.get("payment_intent")
         return {
             "id": refund.id,
             "object": "refund",
             "amount": refund.amount,
             "balance_transaction": refund.id.replace("re_", "txn_") if moved else None,
-            "charge": refund.charge,
+            "charge": refund.charge if charge is None else self._render_charge(payment, charge),
             "created": int(refund.created),
             "currency": refund.currency,
             "failure_reason": refund.failure_reason,
             "metadata": refund.metadata,
-            "payment_intent": refund.payment,
+            "payment_intent": refund.payment if intent is None else self._render_payment(payment, intent),
             "pending_reason": refund.pending_reason,
             "reason": refund.reason,
             "status": refund.status,

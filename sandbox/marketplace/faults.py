@@ -35,7 +35,9 @@ class FaultyRoute(APIRoute):
 
         async def faulty(request: Request) -> Response:
             ledger: Ledger = request.app.state.ledger
-            fault = ledger.take_fault(self.name, await _order_of(request, ledger))
+            order_id = await _order_of(request, ledger)
+            ledger.count_call(self.name, order_id)
+            fault = ledger.take_fault(self.name, order_id)
             if fault is None:
                 return await handle(request)
             match fault.fault:

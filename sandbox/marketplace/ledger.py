@@ -29,6 +29,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sales (order_id TEXT PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cancelations (id INTEGER PRIMARY KEY AUTOINCREMENT, order_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (order_id TEXT, operation TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults (
     seq INTEGER PRIMARY KEY, document TEXT NOT NULL, after INTEGER NOT NULL, times INTEGER NOT NULL);
 """
@@ -139,7 +140,19 @@ class Ledger:
             self._save(sale)
         return made
 
-    # Faults, effects
+    # Calls, faults, effects
+
+    def count_call(self, operation: str, order_id: str | None) -> None:
+        with self._db:
+            self._db.execute("INSERT INTO calls VALUES (?, ?)", (order_id, operation))
+
+    def calls(self, order_id: str | None = None) -> dict[str, int]:
+        """How often each operation was called, of one sale or of all."""
+        rows = self._db.execute(
+            "SELECT operation, count(*) FROM calls WHERE ? IS NULL OR order_id = ? GROUP BY operation",
+            (order_id, order_id),
+        )
+        return dict(rows.fetchall())
 
     def add_fault(self, fault: Fault) -> None:
         with self._db:

@@ -1,4 +1,4 @@
-"""The `/sandbox` endpoints: sales, what others than the seller do to them, faults, and the list of effects."""
+"""The `/sandbox` endpoints: sales, what others than the seller do to them, faults, effects, and the count of calls."""
 
 from typing import Annotated
 
@@ -29,6 +29,11 @@ async def health() -> dict[str, str]:
 @router.get("/effects")
 async def effects(ledger: Sales) -> list[Effect]:
     return ledger.effects()
+
+
+@router.get("/calls")
+async def calls(ledger: Sales, order_id: str | None = None) -> dict[str, int]:
+    return ledger.calls(order_id)
 
 
 @router.post("/faults", status_code=204)

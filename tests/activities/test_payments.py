@@ -1,5 +1,6 @@
 """reverse_payment and restore_payment against the gateway over HTTP, one attempt at a time."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,7 +10,7 @@ from activities.payments import PaymentActivities
 from activities.tenders import Payments
 from domain.errors import ErrorCode, OutcomeUnknown, Refused
 from domain.money import money
-from domain.payment import RefundStatus
+from domain.payment import Payment, RefundStatus
 from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.step import StepName
@@ -121,6 +122,74 @@ async def test_a_part_of_an_authorisation_stays_with_the_gateway(
     assert await admin.effects(payment, EffectKind.PAYMENT_VOIDED) == []
 
 
+async def test_the_answer_of_a_void_is_the_payment_after_it(
+    payments: PaymentActivities, begin_with: Begin, admin: GatewayAdmin
+) -> None:
+    payment = await admin.create_payment(money("20.00 USD"))
+    begun = await begin_with(planned(payment, release="20.00 USD"))
+    reversal = await reverse(payments, begun)
+    assert reversal.released == money("20.00 USD")
+    assert await admin.calls(payment) == {"payment_intent.retrieve": 1, "payment_intent.cancel": 1}
+
+
+async def test_the_answer_of_a_refund_is_the_payment_after_it(
+    payments: PaymentActivities, begin_with: Begin, admin: GatewayAdmin
+) -> None:
+    payment = await admin.create_payment(money("20.00 USD"), capture=money("20.00 USD"))
+    begun = await begin_with(planned(payment, refund="20.00 USD"))
+    before = Counter(await admin.calls(payment))
+    reversal = await reverse(payments, begun)
+    assert reversal.refunded == money("20.00 USD")
+    assert Counter(await admin.calls(payment)) - before == {"payment_intent.retrieve": 1, "refund.create": 1}
+
+
+async def test_a_part_is_released_and_a_part_refunded_after_one_look(
+    payments: PaymentActivities, begin_with: Begin, admin: GatewayAdmin
+) -> None:
+    payment = await admin.create_payment(money("30.00 USD"), capture=money("20.00 USD"))
+    begun = await begin_with(planned(payment, refund="20.00 USD", release="10.00 USD"))
+    before = Counter(await admin.calls(payment))
+    reversal = await reverse(payments, begun)
+    assert (reversal.released, reversal.refunded) == (money("10.00 USD"), money("20.00 USD"))
+    made = {"payment_intent.retrieve": 1, "payment_intent.capture": 1, "refund.create": 1}
+    assert Counter(await admin.calls(payment)) - before == made
+
+
+async def test_what_somebody_refunds_between_look_and_void_is_not_refunded_again(
+    payments: PaymentActivities,
+    gateway: StripeGateway,
+    begin_with: Begin,
+    admin: GatewayAdmin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The void's answer shows it."""
+    payment = await admin.create_payment(money("30.00 USD"), capture=money("20.00 USD"))
+    begun = await begin_with(planned(payment, refund="20.00 USD", release="10.00 USD"))
+    read = gateway.read_payment
+
+    async def refunded_after(reference: str) -> Payment:
+        look = await read(reference)
+        await admin.refund_elsewhere(payment, money("5.00 USD"))
+        return look
+
+    monkeypatch.setattr(gateway, "read_payment", refunded_after)
+    reversal = await reverse(payments, begun)
+    assert [refund.amount for refund in reversal.refunds if not refund.key] == [money("5.00 USD")]
+    assert reversal.refunded == money("20.00 USD")
+    assert await refunds(admin, payment) == [500, 1500]
+
+
+async def test_store_credit_in_place_of_a_refund_is_given_after_one_look(
+    payments: PaymentActivities, begin_with: Begin, admin: GatewayAdmin
+) -> None:
+    payment = await admin.create_payment(money("20.00 USD"), capture=money("20.00 USD"))
+    begun = await begin_with(planned(payment, refund="20.00 USD"))
+    before = Counter(await admin.calls(payment))
+    await attempt(payments.give_store_credit, await begun.step(StepName.GIVE_STORE_CREDIT))
+    assert (await begun.case()).reversal("T1").outstanding == money("0.00 USD")
+    assert Counter(await admin.calls(payment)) - before == {"payment_intent.retrieve": 1}
+
+
 async def test_restoring_cancels_a_refund_that_has_not_moved_money(
     payments: PaymentActivities, begin_with: Begin, admin: GatewayAdmin
 ) -> None:
@@ -152,7 +221,10 @@ async def test_restoring_reserves_again_where_the_customer_gave_a_mandate(
     begun = await begin_with(planned(payment, release="20.00 USD"))
     await reverse(payments, begun)
     key = str((await begun.step(StepName.RESTORE_PAYMENT)).key.part_of("authorise"))
+    before = Counter(await admin.calls())
     await restore(payments, begun)
+    made = {"payment_intent.retrieve": 2, "payment_intent.list": 1, "payment_intent.create": 1}
+    assert Counter(await admin.calls()) - before == made
     await restore(payments, begun)
     again = [effect for effect in await admin.effects(kind=EffectKind.PAYMENT_AUTHORISED) if effect.key == key]
     assert [effect.amount for effect in again] == [2000]

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,8 +11,9 @@ import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.money import Money, money
-from domain.payment import DisputeState, RefundStatus
+from domain.payment import DisputeState, Payment, RefundStatus
 from providers.gateway.stripe import StripeGateway
+from providers.gateway.stripe_objects import refunds_shown
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin, TestCard
 from tests.fixtures.gateway import SETTLE_SECONDS, GatewaySandbox
@@ -43,6 +45,19 @@ async def made(admin: GatewayAdmin, payment: str, kind: EffectKind = EffectKind.
     return [effect.amount for effect in await admin.effects(payment, kind)]
 
 
+def calls_since(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    return {
+        operation: count - before.get(operation, 0)
+        for operation, count in now.items()
+        if count != before.get(operation)
+    }
+
+
+async def void(gateway: StripeGateway, reference: str, key: str) -> Payment:
+    """As it is done: after a look."""
+    return await gateway.void(await gateway.read_payment(reference), key=key)
+
+
 async def test_an_authorisation_is_voided_and_nothing_is_refunded(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
@@ -51,12 +66,12 @@ async def test_an_authorisation_is_voided_and_nothing_is_refunded(
     before = await gateway.read_payment(reference)
     assert (before.captured, before.capturable, before.released) == (NOTHING, TOTAL, False)
 
-    after = await gateway.void(reference, key=key)
+    after = await gateway.void(before, key=key)
 
     assert (after.captured, after.capturable, after.refunded, after.released) == (NOTHING, NOTHING, NOTHING, True)
     assert after.refunds == ()
     assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [TOTAL.amount]
-    assert await gateway.void(reference, key=key) == after
+    assert await gateway.void(after, key=key) == after
     assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [TOTAL.amount]
 
 
@@ -64,7 +79,7 @@ async def test_a_captured_payment_is_refunded_in_full(gateway: StripeGateway, ad
     """B2."""
     reference = await admin.create_payment(TOTAL, capture=TOTAL)
 
-    refund = await gateway.refund(reference, TOTAL, key=key)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
 
     assert (refund.amount, refund.status, refund.key) == (TOTAL, RefundStatus.SUCCEEDED, key)
     payment = await gateway.read_payment(reference)
@@ -82,7 +97,7 @@ async def test_a_partly_captured_payment_is_refunded_in_part_and_released_in_par
     before = await gateway.read_payment(reference)
     assert (before.captured, before.capturable) == (captured, money("56 USD"))
 
-    await gateway.void(reference, key=f"{key}/void")
+    await gateway.void(before, key=f"{key}/void")
     await gateway.refund(reference, captured, key=key)
 
     after = await gateway.read_payment(reference)
@@ -109,7 +124,7 @@ async def test_an_authorisation_that_expires_meanwhile_counts_as_released(
     """B6."""
     reference = await admin.create_payment(TOTAL, sandbox_fault="payment_intent.cancel:expire")
 
-    payment = await gateway.void(reference, key=key)
+    payment = await void(gateway, reference, key)
 
     assert payment.released
     assert payment.capturable == NOTHING
@@ -157,7 +172,7 @@ async def test_amounts_keep_their_currency_s_decimals(
     at_stripe = Money(amount=amount.amount * factor, currency=amount.currency)
     reference = await admin.create_payment(at_stripe, capture=at_stripe)
 
-    refund = await gateway.refund(reference, amount, key=key)
+    refund = (await gateway.refund(reference, amount, key=key)).refund
 
     assert refund.amount == amount
     assert (await gateway.read_payment(reference)).captured == amount
@@ -178,7 +193,7 @@ async def test_a_refund_whose_answer_was_lost_is_found_again(
     found = (await gateway.read_payment(reference)).made_under(key)
     assert found is not None
     assert found.amount == TOTAL
-    assert await gateway.refund(reference, TOTAL, key=key) == found
+    assert (await gateway.refund(reference, TOTAL, key=key)).refund == found
     assert await made(admin, reference) == [TOTAL.amount]
 
 
@@ -197,7 +212,7 @@ async def test_a_refund_that_takes_too_long_is_unknown_and_happens_once(
     async with asyncio.timeout(20):
         while not (await gateway.read_payment(reference)).made_under(key):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
-    assert (await gateway.refund(reference, TOTAL, key=key)).key == key
+    assert (await gateway.refund(reference, TOTAL, key=key)).refund.key == key
     assert await made(admin, reference) == [TOTAL.amount]
 
 
@@ -214,9 +229,9 @@ async def test_a_stored_500_without_an_effect_does_not_trap_the_key(
         await gateway.refund(reference, TOTAL, key=key)
     assert await made(admin, reference) == []
 
-    refund = await gateway.refund(reference, TOTAL, key=key)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
     assert refund.key == key
-    assert await gateway.refund(reference, TOTAL, key=key) == refund
+    assert (await gateway.refund(reference, TOTAL, key=key)).refund == refund
     assert await made(admin, reference) == [TOTAL.amount]
 
 
@@ -230,9 +245,9 @@ async def test_a_void_with_a_lost_answer_is_done_once(
     await admin.add_fault("payment_intent.cancel", fault, payment=reference)
 
     with pytest.raises(OutcomeUnknown):
-        await gateway.void(reference, key=key)
+        await void(gateway, reference, key)
 
-    assert (await gateway.void(reference, key=key)).released
+    assert (await void(gateway, reference, key)).released
     assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [TOTAL.amount]
 
 
@@ -289,9 +304,9 @@ async def test_one_key_cannot_mean_two_refunds(gateway: StripeGateway, admin: Ga
 async def test_many_attempts_at_once_make_one_refund(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:
     reference = await admin.create_payment(TOTAL, capture=TOTAL)
 
-    refunds = await asyncio.gather(*(gateway.refund(reference, money("10 USD"), key=key) for _ in range(10)))
+    answers = await asyncio.gather(*(gateway.refund(reference, money("10 USD"), key=key) for _ in range(10)))
 
-    assert len({refund.reference for refund in refunds}) == 1
+    assert len({answer.refund.reference for answer in answers}) == 1
     assert await made(admin, reference) == [1000]
 
 
@@ -309,7 +324,7 @@ async def test_a_disputed_payment_is_not_refunded_unless_the_dispute_was_won(
     assert [back.amount for back in payment.charge_backs] == ([TOTAL] if seen is DisputeState.LOST else [])
 
     if seen is DisputeState.WON:
-        assert (await gateway.refund(reference, TOTAL, key=key)).status is RefundStatus.SUCCEEDED
+        assert (await gateway.refund(reference, TOTAL, key=key)).refund.status is RefundStatus.SUCCEEDED
     else:
         with pytest.raises(Refused) as refused:
             await gateway.refund(reference, TOTAL, key=key)
@@ -319,7 +334,7 @@ async def test_a_disputed_payment_is_not_refunded_unless_the_dispute_was_won(
 async def test_a_pending_refund_settles_days_later(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:
     """B22."""
     reference = await admin.create_payment(TOTAL, TestCard.PENDING_REFUND, capture=TOTAL)
-    refund = await gateway.refund(reference, TOTAL, key=key)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
     assert (refund.status, refund.reason) == (RefundStatus.PENDING, "processing")
     assert (await gateway.read_payment(reference)).refundable == NOTHING
 
@@ -332,10 +347,10 @@ async def test_the_same_key_tells_what_became_of_the_refund(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
     reference = await admin.create_payment(TOTAL, TestCard.PENDING_REFUND, capture=TOTAL)
-    refund = await gateway.refund(reference, TOTAL, key=key)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
     await admin.settle(refund.reference)
 
-    assert (await gateway.refund(reference, TOTAL, key=key)).status is RefundStatus.SUCCEEDED
+    assert (await gateway.refund(reference, TOTAL, key=key)).refund.status is RefundStatus.SUCCEEDED
 
 
 async def test_a_refund_waits_for_the_merchant_s_balance(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:
@@ -343,7 +358,7 @@ async def test_a_refund_waits_for_the_merchant_s_balance(gateway: StripeGateway,
     reference = await admin.create_payment(
         TOTAL, capture=TOTAL, sandbox_fault="refund.create:pending_insufficient_funds"
     )
-    refund = await gateway.refund(reference, TOTAL, key=key)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
     assert (refund.status, refund.reason) == (RefundStatus.PENDING, "insufficient_funds")
 
     await admin.settle(refund.reference)
@@ -356,7 +371,7 @@ async def test_a_refund_that_succeeded_can_fail_later_and_counts_no_more(
 ) -> None:
     """B23."""
     reference = await admin.create_payment(TOTAL, TestCard.REFUND_FAILS, capture=TOTAL)
-    refund = await gateway.refund(reference, TOTAL, key=key)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
     assert refund.status is RefundStatus.SUCCEEDED
 
     await admin.advance(SETTLE_SECONDS)
@@ -382,14 +397,14 @@ async def test_only_a_refund_that_waits_for_the_customer_can_be_cancelled(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
     waiting = await admin.create_payment(TOTAL, capture=TOTAL, sandbox_fault="refund.create:requires_action")
-    refund = await gateway.refund(waiting, TOTAL, key=key)
+    refund = (await gateway.refund(waiting, TOTAL, key=key)).refund
     assert refund.status is RefundStatus.REQUIRES_ACTION
 
     assert (await gateway.cancel_refund(refund.reference, key=f"{key}/undo")).status is RefundStatus.CANCELED
     assert (await gateway.read_payment(waiting)).refundable == TOTAL
 
     done = await admin.create_payment(TOTAL, capture=TOTAL)
-    moved = await gateway.refund(done, TOTAL, key=f"{key}/2")
+    moved = (await gateway.refund(done, TOTAL, key=f"{key}/2")).refund
     with pytest.raises(Refused) as refused:
         await gateway.cancel_refund(moved.reference, key=f"{key}/2/undo")
     assert refused.value.code is ErrorCode.REFUND_NOT_CANCELLABLE
@@ -399,7 +414,7 @@ async def test_a_voided_payment_is_authorised_again_under_its_mandate_once(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
     reference = await admin.create_payment(TOTAL, mandate=True)
-    assert (await gateway.void(reference, key=key)).mandate
+    assert (await void(gateway, reference, key)).mandate
     await admin.add_fault("payment_intent.create", FaultKind.DROP_AFTER_COMMIT)
 
     with pytest.raises(OutcomeUnknown):
@@ -465,11 +480,167 @@ async def test_a_refund_that_cannot_be_read_after_it_was_made_is_unknown(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
     reference = await admin.create_payment(TOTAL, capture=TOTAL)
-    refund = await gateway.refund(reference, TOTAL, key=key)
-    await admin.add_fault("refund.retrieve", FaultKind.HTTP_429, payment=reference, retry_after=3)
+    refund = (await gateway.refund(reference, TOTAL, key=key)).refund
+    await admin.add_fault("payment_intent.retrieve", FaultKind.HTTP_429, payment=reference, retry_after=3)
 
     with pytest.raises(OutcomeUnknown) as unknown:
         await gateway.refund(reference, TOTAL, key=key)
 
     assert unknown.value.retry_after == 3
-    assert await gateway.refund(reference, TOTAL, key=key) == refund
+    assert (await gateway.refund(reference, TOTAL, key=key)).refund == refund
+
+
+async def test_the_answer_of_a_refund_shows_what_others_refunded_since_the_look(
+    gateway: StripeGateway, admin: GatewayAdmin, key: str
+) -> None:
+    reference = await admin.create_payment(TOTAL, capture=TOTAL)
+    assert (await gateway.read_payment(reference)).refunded == NOTHING
+    theirs = await admin.refund_elsewhere(reference, money("5 USD"))
+    before = await admin.calls(reference)
+
+    answer = await gateway.refund(reference, money("10 USD"), key=key)
+
+    assert calls_since(before, await admin.calls(reference)) == {"refund.create": 1}
+    assert {refund.reference for refund in answer.payment.refunds} == {theirs, answer.refund.reference}
+    assert answer.payment.refunded == money("15 USD")
+    assert answer.payment == await gateway.read_payment(reference)
+
+
+async def test_a_replayed_refund_is_read_again(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:
+    reference = await admin.create_payment(TOTAL, capture=TOTAL)
+    first = await gateway.refund(reference, money("10 USD"), key=key)
+    theirs = await admin.refund_elsewhere(reference, money("5 USD"))
+
+    again = await gateway.refund(reference, money("10 USD"), key=key)
+
+    assert again.refund == first.refund
+    assert [refund.reference for refund in again.payment.refunds] == [theirs, first.refund.reference]
+
+
+async def test_a_replayed_void_is_read_again(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:
+    """The look of a second attempt may be as old as that of the first."""
+    reference = await admin.create_payment(money("106 USD"), capture=money("50 USD"))
+    look = await gateway.read_payment(reference)
+    await gateway.void(look, key=key)
+    theirs = await admin.refund_elsewhere(reference, money("5 USD"))
+
+    again = await gateway.void(look, key=key)
+
+    assert [refund.reference for refund in again.refunds] == [theirs]
+    assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [5600]
+
+
+async def test_the_answer_of_a_void_shows_what_others_did_since_the_look(
+    gateway: StripeGateway, admin: GatewayAdmin, key: str
+) -> None:
+    reference = await admin.create_payment(money("106 USD"), capture=money("50 USD"))
+    look = await gateway.read_payment(reference)
+    await admin.capture(reference, money("6 USD"), final=False)
+    theirs = await admin.refund_elsewhere(reference, money("5 USD"))
+    before = await admin.calls(reference)
+
+    after = await gateway.void(look, key=key)
+
+    assert calls_since(before, await admin.calls(reference)) == {"payment_intent.capture": 1}
+    assert (after.captured, after.refunded) == (money("56 USD"), money("5 USD"))
+    assert [refund.reference for refund in after.refunds] == [theirs]
+    assert after == await gateway.read_payment(reference)
+
+
+async def test_a_void_that_meets_a_capture_returns_the_payment_as_it_is(
+    gateway: StripeGateway, admin: GatewayAdmin, key: str
+) -> None:
+    reference = await admin.create_payment(TOTAL)
+    look = await gateway.read_payment(reference)
+    await admin.capture(reference, TOTAL, final=True)
+
+    after = await gateway.void(look, key=key)
+
+    assert (after.captured, after.capturable, after.released) == (TOTAL, NOTHING, False)
+
+
+async def test_a_void_that_meets_a_capture_in_part_releases_the_rest_after_another_look(
+    gateway: StripeGateway, admin: GatewayAdmin, key: str
+) -> None:
+    reference = await admin.create_payment(money("106 USD"), multicapture=True)
+    look = await gateway.read_payment(reference)
+    await admin.capture(reference, money("50 USD"), final=False)
+    with pytest.raises(Unavailable):
+        await gateway.void(look, key=key)
+
+    after = await void(gateway, reference, key)
+
+    assert (after.captured, after.released) == (money("50 USD"), True)
+    assert await made(admin, reference, EffectKind.PAYMENT_VOIDED) == [5600]
+
+
+@pytest.mark.parametrize("error", [stripe.RateLimitError("later"), stripe.PermissionError("not with this key")])
+async def test_an_answer_that_cannot_be_completed_is_an_unknown_outcome(
+    gateway: StripeGateway,
+    admin: GatewayAdmin,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: stripe.StripeError,
+) -> None:
+    """More refunds than an answer shows: the others are read, and the refund has been made already."""
+    reference = await admin.create_payment(TOTAL, capture=TOTAL)
+    for _ in range(10):
+        await admin.refund_elsewhere(reference, money("0.01 USD"))
+
+    async def unread(_: str) -> list[stripe.Refund]:
+        raise error
+
+    with monkeypatch.context() as unreadable:
+        unreadable.setattr(gateway, "_refunds", unread)
+        with pytest.raises(OutcomeUnknown):
+            await gateway.refund(reference, money("1 USD"), key=key)
+
+    assert len((await gateway.refund(reference, money("1 USD"), key=key)).payment.refunds) == 11
+    assert await made(admin, reference) == [1] * 10 + [100]
+
+
+async def test_a_look_is_one_call_unless_there_is_more_than_it_shows(
+    gateway: StripeGateway, admin: GatewayAdmin
+) -> None:
+    reference = await admin.create_payment(TOTAL, TestCard.DISPUTED, capture=TOTAL)
+    await admin.dispute(reference, "won")
+    for refunds, calls in ((10, {}), (11, {"refund.list": 1})):
+        while len((await gateway.read_payment(reference)).refunds) < refunds:
+            await admin.refund_elsewhere(reference, money("0.01 USD"))
+        before = await admin.calls(reference)
+
+        assert len((await gateway.read_payment(reference)).refunds) == refunds
+
+        since = calls_since(before, await admin.calls(reference))
+        assert since == {"payment_intent.retrieve": 1, "dispute.list": 1, **calls}
+
+
+@pytest.mark.parametrize(
+    ("charge", "shown"),
+    [
+        (None, 0),
+        ({"amount_refunded": 300, "refunds": {"has_more": False}}, 2),
+        ({"amount_refunded": 800, "refunds": {"has_more": False}}, None),
+        ({"amount_refunded": 300, "refunds": {"has_more": True}}, None),
+        ({"amount_refunded": 300}, None),
+    ],
+    ids=["never charged", "all of them", "the charge counts more", "there are more", "not expanded"],
+)
+def test_refunds_that_an_answer_shows_are_taken_as_all_only_where_the_charge_counts_no_more(
+    charge: dict[str, Any] | None, shown: int | None
+) -> None:
+    refunds = [
+        {"id": "re_2", "object": "refund", "amount": 300, "status": "succeeded"},
+        {"id": "re_1", "object": "refund", "amount": 500, "status": "failed"},
+    ]
+    if charge is not None:
+        charge = {"id": "ch_1", "object": "charge", **charge}
+        if "refunds" in charge:
+            charge["refunds"] = {"object": "list", "data": refunds, **charge["refunds"]}
+    intent = stripe.PaymentIntent.construct_from(
+        {"id": "pi_1", "object": "payment_intent", "latest_charge": charge}, None
+    )
+
+    found = refunds_shown(intent)
+
+    assert found is None if shown is None else found is not None and len(found) == shown

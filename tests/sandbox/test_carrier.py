@@ -150,6 +150,17 @@ async def test_a_fault_is_for_its_parcel_and_can_be_taken_back(
     assert (await labels.track(broken.shipment_id)).label is LabelStatus.ACTIVE
 
 
+async def test_calls_are_counted_by_operation_for_a_parcel_and_in_all(
+    carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient
+) -> None:
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    for _ in range(2):
+        await ups.get(f"/eligibility/intercept/{parcel.tracking_number}")
+    await ups.post(f"/return/{parcel.tracking_number}", json=RETURN)
+    assert await carrier_sandbox.calls(parcel.shipment_id) == {"intercept.eligibility": 2, "intercept.return": 1}
+    assert (await carrier_sandbox.calls())["intercept.eligibility"] >= 2
+
+
 async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
     """Parcels, effects, intercepts, the clock, tokens and faults outlive SIGKILL."""
     first = carrier_process(tmp_path).start()

@@ -146,6 +146,56 @@ async def test_unknown_parameters_objects_and_cards_are_refused(http: httpx2.Asy
     assert error_of(await http.post("/v1/payment_intents", data=payment))[0] == 404
 
 
+async def test_what_is_expanded_is_the_state_after_the_call(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    earlier = [await admin.refund_elsewhere(payment, money("1.00 USD")) for _ in range(10)]
+    asked = {"payment_intent": payment, "amount": "200", "expand[]": "payment_intent.latest_charge.refunds"}
+    made = (await http.post("/v1/refunds", data=asked)).json()
+
+    charge = made["payment_intent"]["latest_charge"]
+    assert charge["amount_refunded"] == 1200
+    assert [shown["id"] for shown in charge["refunds"]["data"]] == [made["id"], *reversed(earlier[1:])]
+    assert (charge["refunds"]["has_more"], charge["refunds"]["url"]) == (True, f"/v1/charges/{charge['id']}/refunds")
+    plain = (await http.get(f"/v1/charges/{charge['id']}")).json()
+    assert "refunds" not in plain
+    assert plain["payment_intent"] == payment
+
+
+async def test_expanded_objects_of_a_list_are_named_by_data(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    made = await admin.refund_elsewhere(payment, TOTAL)
+    listed = await http.get("/v1/refunds", params={"payment_intent": payment, "expand[0]": "data.charge"})
+    assert [(one["id"], one["charge"]["amount_refunded"]) for one in listed.json()["data"]] == [(made, TOTAL.amount)]
+    wrong = (await http.get("/v1/refunds", params={"payment_intent": payment, "expand[]": "charge"})).json()["error"]
+    assert wrong["message"] == (
+        "This property cannot be expanded (charge). You may want to try expanding 'data.charge' instead."
+    )
+
+
+@pytest.mark.parametrize(
+    ("expand", "message"),
+    [
+        ("metadata", "This property cannot be expanded (metadata)."),
+        ("latest_charge.amount", "This property cannot be expanded (latest_charge.amount)."),
+        ("latest_charge.refunds.charge", "This property cannot be expanded (latest_charge.refunds.charge)."),
+        ("latest_charge.refunds.data", "This property cannot be expanded (latest_charge.refunds.data)."),
+        ("data.latest_charge", "This property cannot be expanded (data)."),
+        ("latest_charge.refunds.data.charge.refunds", "You cannot expand more than 4 levels of a property."),
+    ],
+)
+async def test_what_cannot_be_expanded_is_refused_and_nothing_is_done(
+    http: httpx2.AsyncClient, admin: GatewayAdmin, expand: str, message: str
+) -> None:
+    payment = await admin.create_payment(TOTAL)
+    url, key = f"/v1/payment_intents/{payment}/cancel", {"Idempotency-Key": uuid4().hex}
+    refused = await http.post(url, data={"expand[]": expand}, headers=key)
+    assert (error_of(refused), refused.json()["error"]["message"]) == ((400, "invalid_request_error", None), message)
+    assert error_of(await http.post(url, data={"expand": "latest_charge"}))[2] == "expand"
+    assert await admin.effects(payment, EffectKind.PAYMENT_VOIDED) == []
+    done = await http.post(url, data={"expand[]": "latest_charge"}, headers=key)
+    assert (done.json()["status"], done.json()["latest_charge"]["amount_refunded"]) == ("canceled", TOTAL.amount)
+
+
 async def test_a_saved_card_may_be_used_for_its_customer_only(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
     payment = await admin.create_payment(TOTAL)
     method = (await http.get(f"/v1/payment_intents/{payment}")).json()["payment_method"]
@@ -182,6 +232,23 @@ async def test_a_dropped_connection_has_no_answer(http: httpx2.AsyncClient, admi
         with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
             await refund(http, payment, 100, "dropped-" + payment)
         assert len(await admin.effects(payment, EffectKind.REFUND_CREATED)) == effects
+
+
+async def test_calls_are_counted_by_operation_for_a_payment_and_in_all(
+    http: httpx2.AsyncClient, admin: GatewayAdmin
+) -> None:
+    before = await admin.calls()
+    payment = await admin.create_payment(TOTAL, capture=TOTAL, sandbox_fault="refund.create:drop_before_commit")
+    with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+        await refund(http, payment, 100)
+    made = (await refund(http, payment, 100)).json()["id"]
+    await http.get(f"/v1/refunds/{made}")
+    await http.get("/v1/refunds", params={"payment_intent": payment})
+
+    calls = await admin.calls(payment)
+
+    assert calls == {"payment_intent.capture": 1, "refund.create": 2, "refund.retrieve": 1, "refund.list": 1}
+    assert (await admin.calls())["payment_intent.create"] == before.get("payment_intent.create", 0) + 1
 
 
 async def test_faults_are_counted_off(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:

@@ -121,6 +121,17 @@ async def test_a_fault_is_for_its_sale_and_can_be_taken_back(
     await marketplace.read_sale("S-6")
 
 
+async def test_calls_are_counted_by_operation_for_a_sale_and_in_all(
+    marketplace_sandbox: MarketplaceAdmin, mirakl: httpx2.AsyncClient
+) -> None:
+    await marketplace_sandbox.sell("S-counted", [SoldLine(id="S-counted-1", quantity=1, price=500)])
+    for _ in range(2):
+        await mirakl.get("/orders", params={"order_ids": "S-counted"})
+    await mirakl.put("/orders/refund", json={"refunds": [asked("S-counted-1")]})
+    assert await marketplace_sandbox.calls("S-counted") == {"orders.read": 2, "orders.refund": 1}
+    assert (await marketplace_sandbox.calls())["orders.read"] >= 2
+
+
 async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
     """Sales, cancelations, effects and faults outlive SIGKILL."""
     first = marketplace_process(tmp_path).start()

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.money import Money, money
 from domain.outcome import State
-from domain.payment import Refund
+from domain.payment import Refunded
 from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.gateway.stripe import StripeGateway
@@ -31,10 +31,10 @@ class RefusesLate(StripeGateway):
         self.__dict__.update(gateway.__dict__)
         self._system = system
 
-    async def refund(self, reference: str, amount: Money, *, key: str) -> Refund:
-        made = await super().refund(reference, amount, key=key)
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:
+        made = (await super().refund(reference, amount, key=key)).refund
         await self._system.shop.gateway.fail(made.reference)
-        return await self.read_refund(made.reference)
+        return Refunded(refund=await self.read_refund(made.reference), payment=await self.read_payment(reference))
 
 
 async def test_a_refund_that_fails_at_once_is_made_again_under_the_next_key_and_does_not_spin(

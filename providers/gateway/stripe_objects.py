@@ -1,0 +1,138 @@
+"""Stripe's objects in the words of the domain."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import stripe
+
+from domain.errors import ErrorCode, Refused
+from domain.money import Money
+from domain.payment import ChargeBack, DisputeState, Payment, Refund, RefundStatus
+
+KEY = "cancellation_key"
+"""Where our key is kept in Stripe's metadata."""
+REPLACES = "replaces_payment"
+
+_UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
+_MINOR_PER_UNIT = {"MGA": 100}
+"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
+
+_OPEN_DISPUTES = {
+    "warning_needs_response",
+    "warning_under_review",
+    "needs_response",
+    "under_review",
+    "appeal_needs_response",
+    "appeal_under_review",
+}
+
+
+@dataclass(frozen=True)
+class Mandate:
+    """The customer and the saved payment method that may be charged again without them."""
+
+    customer: str
+    payment_method: str
+
+
+def _money(units: int, currency: str) -> Money:
+    code = currency.upper()
+    return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
+
+
+def units_of(amount: Money) -> int:
+    """Raises Refused for an amount that Stripe cannot express."""
+    units, rest = divmod(
+        amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1), _MINOR_PER_UNIT.get(amount.currency, 1)
+    )
+    if rest:
+        raise Refused(ErrorCode.REFUND_REFUSED, f"The gateway takes no fractions in {amount.currency}: {amount}.")
+    return units
+
+
+def mandate_of(intent: stripe.PaymentIntent) -> Mandate | None:
+    if intent.setup_future_usage != "off_session" or intent.customer is None or intent.payment_method is None:
+        return None
+    customer, method = intent.customer, intent.payment_method
+    return Mandate(
+        customer if isinstance(customer, str) else customer.id, method if isinstance(method, str) else method.id
+    )
+
+
+def charge_of(intent: stripe.PaymentIntent) -> stripe.Charge | None:
+    return intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+
+
+def refunds_shown(intent: stripe.PaymentIntent) -> list[stripe.Refund] | None:
+    """The refunds in an answer that was asked for the charge with its refunds. None: it does not show all of them; Stripe
+    shows the newest ten, and they have to come to what the charge itself counts."""
+    if intent.latest_charge is None:
+        return []
+    charge = charge_of(intent)
+    listed: stripe.ListObject[stripe.Refund] | None = getattr(charge, "refunds", None)
+    if charge is None or listed is None or listed.has_more:
+        return None
+    counted = sum(refund.amount for refund in listed.data if not _status_of(refund).has_failed)
+    return listed.data if counted == charge.amount_refunded else None
+
+
+def key_of(made: stripe.Refund | stripe.PaymentIntent) -> str | None:
+    return made.metadata.to_dict().get(KEY) if made.metadata else None
+
+
+def _status_of(refund: stripe.Refund) -> RefundStatus:
+    try:
+        return RefundStatus(refund.status or "")
+    except ValueError:
+        return RefundStatus.UNKNOWN
+
+
+def to_refund(refund: stripe.Refund) -> Refund:
+    reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
+    return Refund(
+        reference=refund.id,
+        amount=_money(refund.amount, refund.currency),
+        status=_status_of(refund),
+        key=key_of(refund),
+        reason=reason,
+        created_at=datetime.fromtimestamp(refund.created, UTC),
+    )
+
+
+def _is_release(refund: stripe.Refund) -> bool:
+    """Stripe also lists the end of an authorisation as a refund that succeeded. No captured money moved, so it has no
+    balance transaction."""
+    return refund.status == "succeeded" and refund.balance_transaction is None and key_of(refund) is None
+
+
+def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
+    states = {dispute.status for dispute in disputes}
+    if states & _OPEN_DISPUTES:
+        return DisputeState.OPEN
+    if "lost" in states:
+        return DisputeState.LOST
+    return DisputeState.WON if "won" in states else DisputeState.NONE
+
+
+def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
+    refunds = tuple(to_refund(refund) for refund in listed if not _is_release(refund))
+    captured = _money(intent.amount_received, intent.currency)
+    part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
+    return Payment(
+        reference=intent.id,
+        captured=captured,
+        capturable=_money(intent.amount_capturable, intent.currency),
+        refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),
+        dispute=_dispute(disputes),
+        mandate=mandate_of(intent) is not None,
+        released=intent.status == "canceled" or part_taken,
+        capturing=_money(intent.amount - intent.amount_received, intent.currency)
+        if intent.status == "processing"
+        else None,
+        refunds=refunds,
+        charge_backs=tuple(
+            ChargeBack(reference=dispute.id, amount=_money(dispute.amount, dispute.currency))
+            for dispute in disputes
+            if dispute.status == "lost"
+        ),
+    )
