@@ -11,9 +11,11 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
+from client.engine import Execution, Run
 from client.errors import ExitCode, OrderNotFound, StarterError, translate_errors, unreachable
-from client.runs import find_run, handle_of, is_open, list_summaries, read_progress, read_result, seconds, wait_within
-from client.status import Source, Status, Summary
+from client.pauses import waits_of
+from client.runs import find_run, handle_of, list_summaries, read_progress, read_result, seconds, wait_within
+from client.status import Source, Status, Summary, published_state
 from client.steering import Message, explain_closed, send_message, was_recorded
 from client.submitting import Submitter
 from domain.messages import (
@@ -131,23 +133,32 @@ class Cancellations:
         )
 
     async def status(self, order_id: str) -> Status:
-        """Where the order's latest cancellation stands. When no worker answers, what it last published."""
+        """Where the order's latest cancellation stands. When no worker answers, or somebody has paused the run, what it last
+        published. A pause, also of a step, is a wait for operations."""
         return await self._call(order_id, self._read_status(order_id))
 
     async def _read_status(self, order_id: str) -> Status:
         run = await find_run(self._client, order_id)
-        handle = handle_of(self._client, order_id, run.run_id)
-        if not is_open(run):
+        if not run.is_open:
             try:
-                return Status.ended(await read_result(order_id, handle))
+                return Status.ended(await read_result(self._client, order_id, run.run_id))
             except StarterError as lost:
                 if lost.code is not ExitCode.NOT_CANCELLED:
                     raise
-                return await Status.last_published(run, lost.sentence)
-        progress = await read_progress(handle)
+                return Status.last_published(run, lost.sentence)
+        return (await self._open_status(run)).while_paused(waits_of(run, self._client.namespace))
+
+    async def _open_status(self, run: Run) -> Status:
+        if run.execution is Execution.PAUSED:
+            state = published_state(run).value.replace("_", " ")
+            return Status.last_published(
+                run,
+                f"While it is paused it answers nothing, so this is what it last published; its state was: {state}.",
+            )
+        progress = await read_progress(handle_of(self._client, run.order_id, run.run_id))
         if progress is not None:
             return Status.live(progress)
-        return await Status.last_published(
+        return Status.last_published(
             run,
             "No worker answers at the moment that this version understands, so this is what the run published when "
             "it last began or ceased to wait. Nothing is lost: it goes on as soon as a worker runs.",
@@ -174,7 +185,8 @@ class Cancellations:
             await asyncio.gather(end, return_exceptions=True)
 
     async def result(self, order_id: str, wait: timedelta | None = None) -> CancellationResult:
-        """Wait for the end of the order's latest cancellation, for ever or for `wait`. A roll-back is a result as well.
+        """Wait for the end of the order's latest cancellation, for ever or for `wait`, also while it is paused. A roll-back
+        is a result as well.
 
         StarterError: UNDECIDED when it has not ended in time, NOT_CANCELLED when the run was lost.
         """
@@ -191,9 +203,9 @@ class Cancellations:
     async def _read_result(self, order_id: str) -> CancellationResult:
         while True:
             run = await find_run(self._client, order_id)
-            result = await read_result(order_id, handle_of(self._client, order_id, run.run_id))
+            result = await read_result(self._client, order_id, run.run_id)
             # The one that was waited for may turn out to know no cancellation, where an earlier one does.
-            if not is_open(run) or (await find_run(self._client, order_id)).run_id == run.run_id:
+            if not run.is_open or (await find_run(self._client, order_id)).run_id == run.run_id:
                 return result
 
     async def list(

@@ -1,0 +1,36 @@
+"""Runs that somebody has paused, as people read it: what stands still, who paused it and why, and the command that lets it
+go on. Nothing of a cancellation unpauses it, so it is a wait like any other, and operations owns it."""
+
+import shlex
+
+from client.engine import Pause, Run
+from domain.outcome import State, Wait
+from domain.step import Owner
+
+STATE = State.NEEDS_ATTENTION
+OWNER = Owner.OPERATIONS
+"""State and owner of a paused run, whatever it has published itself."""
+
+
+def waits_of(run: Run, namespace: str) -> tuple[Wait, ...]:
+    """One for each pause; due at once, because no clock of the cancellation goes on with it."""
+    return tuple(
+        Wait(state=STATE, owner=OWNER, reason=describe_pause(run, pause, namespace), due_at=pause.at)
+        for pause in run.pauses
+    )
+
+
+def describe_pause(run: Run, pause: Pause, namespace: str) -> str:
+    why = f' ("{pause.reason}")' if pause.reason else ""
+    paused = f"was paused at {pause.at:%Y-%m-%d %H:%M} UTC by {pause.identity or 'somebody'}{why}."
+    place = f"--namespace {shlex.quote(namespace)} --workflow-id {shlex.quote(run.workflow_id)}"
+    if pause.activity_id:
+        return (
+            f"Step {pause.activity} of order {run.order_id} {paused} It is not tried again until it is unpaused. "
+            f"Unpause it: temporal activity unpause {place} --activity-id "
+            f"{shlex.quote(pause.activity_id)}"
+        )
+    return (
+        f"The cancellation of order {run.order_id} {paused} It stands still, and nothing of it is lost. Unpause it: "
+        f"temporal workflow unpause {place}"
+    )
