@@ -30,7 +30,7 @@ from client import views
 from client.cancellations import Cancellations
 from client.commands import asking, looking, steering
 from client.engine import Execution
-from client.errors import ExitCode, StarterError, UnderWay
+from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.requests import new_request
 from client.status import Source, Status, Summary
 from runtime.shutdown import exit_now
@@ -39,6 +39,7 @@ __all__ = [
     "Cancellations",
     "Execution",
     "ExitCode",
+    "RunPaused",
     "Source",
     "StarterError",
     "Status",
