@@ -2,6 +2,9 @@
 Against the dev server, which pauses as the real one does."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +19,7 @@ from domain.policy import Verdict
 from domain.request import LineScope, ReasonCode, workflow_id
 from domain.step import Owner
 from sandbox.gateway.messages import FaultKind
+from sandbox.serving import ROOT
 from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, RunPaused, Source, StarterError, Status, Summary
 from tests.fixtures.api import SUPERVISOR as SUPERVISORS_KEY
@@ -265,6 +269,28 @@ async def test_over_http_a_paused_run_is_not_available_at_the_moment(api_system:
     await eventually(there, "the list has it as waiting for operations")
     await unpause(system.client, workflow_id(sample.order_id))
     await system.withdraw(system.current(sample.order_id), customer_of(sample))
+
+
+async def test_paused_runs_are_replayed_before_a_deploy(open_system: System) -> None:
+    """E27: they go on with the new code as well."""
+    sample = await paused(open_system)
+    query = f"CloseTime IS NULL AND WorkflowId = '{workflow_id(sample.order_id)}'"
+
+    async def replayed() -> bool:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "worker.py", "replay", "--query", query],
+            cwd=ROOT,
+            env={**os.environ, "TEMPORAL_ADDRESS": address_of(open_system.server)},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stderr == ""
+        return (done.returncode, done.stdout) == (0, "1 replayed, 0 failed\n")
+
+    await eventually(replayed, "the paused run is found and replays")
 
 
 # A step
