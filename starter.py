@@ -29,15 +29,17 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from client import views
 from client.cancellations import Cancellations
 from client.commands import asking, looking, steering
-from client.errors import ExitCode, StarterError, UnderWay
+from client.engine import Execution
+from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.requests import new_request
-from client.status import Execution, Source, Status, Summary
+from client.status import Source, Status, Summary
 from runtime.shutdown import exit_now
 
 __all__ = [
     "Cancellations",
     "Execution",
     "ExitCode",
+    "RunPaused",
     "Source",
     "StarterError",
     "Status",

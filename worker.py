@@ -3,7 +3,7 @@ against its code.
 
 python worker.py run                      settings by environment, see README.md
 python worker.py replay FILE …            histories exported as JSON
-python worker.py replay --query 'ExecutionStatus = "Running"'
+python worker.py replay --query 'CloseTime IS NULL'
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from activities.shipments import ShipmentActivities
 from activities.tenders import Payments
 from client.cancellations import Cancellations
 from client.deferred import DeferredRequestDispatcher
+from client.engine import list_runs
 from domain.errors import Unavailable
 from domain.policy import Policy
 from providers.carrier.easypost import EasyPostLabels
@@ -274,8 +275,8 @@ async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[
             )
     if query is not None:
         client = await _connect()
-        async for history in client.list_workflows(query).map_histories():
-            yield history
+        async for run in list_runs(client, query):
+            yield await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).fetch_history()
 
 
 async def _replay(files: Sequence[Path], query: str | None) -> int:

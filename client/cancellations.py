@@ -11,9 +11,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
+from client.engine import Execution, Run
 from client.errors import ExitCode, OrderNotFound, StarterError, translate_errors, unreachable
-from client.runs import find_run, handle_of, is_open, list_summaries, read_progress, read_result, seconds, wait_within
-from client.status import Source, Status, Summary
+from client.pauses import find_pause, waits_of
+from client.runs import find_run, handle_of, list_summaries, read_progress, read_result, seconds, wait_within
+from client.status import Source, Status, Summary, published_state
 from client.steering import Message, explain_closed, send_message, was_recorded
 from client.submitting import Submitter
 from domain.messages import (
@@ -76,18 +78,20 @@ class Cancellations:
         over. Another request for the same order and scope joins the cancellation that is under way. A statutory withdrawal
         of another scope is deferred: received at once, and carried out when the one that is under way has ended.
 
-        StarterError: UnderWay when any other request meets a cancellation of another scope, REFUSED when the request id was
-        used with other content, NOT_CANCELLED when verification failed and was rolled back, UNDECIDED when the decision
-        takes longer than `wait`.
+        StarterError: UnderWay when any other request meets a cancellation of another scope, RunPaused when it meets one that
+        somebody has paused, REFUSED when the request id was used with other content, NOT_CANCELLED when verification failed
+        and was rolled back, UNDECIDED when the decision takes longer than `wait`.
         """
         order_id = request.order_id
         try:
             return await self._call(order_id, wait_within(wait, self._submitter.submit(request)))
         except TimeoutError:
-            raise StarterError(
-                ExitCode.UNDECIDED,
+            raise await self._undecided(
+                order_id,
                 f"The cancellation of order {order_id} is not decided after {seconds(wait)}; if it has begun, it goes on. "
                 f"Look with: starter.py status {order_id}, or send the same request again, that is safe.",
+                when_paused=f"The request is not decided after {seconds(wait)}, and may not have been kept. Unpause it, "
+                "then send the same request again, that is safe",
             ) from None
 
     async def look_again(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
@@ -131,23 +135,32 @@ class Cancellations:
         )
 
     async def status(self, order_id: str) -> Status:
-        """Where the order's latest cancellation stands. When no worker answers, what it last published."""
+        """Where the order's latest cancellation stands. When no worker answers, or somebody has paused the run, what it last
+        published. A pause, also of a step, is a wait for operations."""
         return await self._call(order_id, self._read_status(order_id))
 
     async def _read_status(self, order_id: str) -> Status:
         run = await find_run(self._client, order_id)
-        handle = handle_of(self._client, order_id, run.run_id)
-        if not is_open(run):
+        if not run.is_open:
             try:
-                return Status.ended(await read_result(order_id, handle))
+                return Status.ended(await read_result(self._client, order_id, run.run_id))
             except StarterError as lost:
                 if lost.code is not ExitCode.NOT_CANCELLED:
                     raise
-                return await Status.last_published(run, lost.sentence)
-        progress = await read_progress(handle)
+                return Status.last_published(run, lost.sentence)
+        return (await self._open_status(run)).while_paused(waits_of(run, self._client.namespace))
+
+    async def _open_status(self, run: Run) -> Status:
+        if run.execution is Execution.PAUSED:
+            state = published_state(run).value.replace("_", " ")
+            return Status.last_published(
+                run,
+                f"While it is paused it answers nothing, so this is what it last published; its state was: {state}.",
+            )
+        progress = await read_progress(handle_of(self._client, run.order_id, run.run_id))
         if progress is not None:
             return Status.live(progress)
-        return await Status.last_published(
+        return Status.last_published(
             run,
             "No worker answers at the moment that this version understands, so this is what the run published when "
             "it last began or ceased to wait. Nothing is lost: it goes on as soon as a worker runs.",
@@ -174,7 +187,8 @@ class Cancellations:
             await asyncio.gather(end, return_exceptions=True)
 
     async def result(self, order_id: str, wait: timedelta | None = None) -> CancellationResult:
-        """Wait for the end of the order's latest cancellation, for ever or for `wait`. A roll-back is a result as well.
+        """Wait for the end of the order's latest cancellation, for ever or for `wait`, also while it is paused. A roll-back
+        is a result as well.
 
         StarterError: UNDECIDED when it has not ended in time, NOT_CANCELLED when the run was lost.
         """
@@ -182,18 +196,19 @@ class Cancellations:
             return await self._call(order_id, wait_within(wait, self._read_result(order_id)))
         except TimeoutError:
             assert wait is not None
-            raise StarterError(
-                ExitCode.UNDECIDED,
+            raise await self._undecided(
+                order_id,
                 f"The cancellation of order {order_id} has not ended within {seconds(wait)}; it goes on. "
                 f"Look with: starter.py status {order_id}",
+                when_paused=f"It has not ended within {seconds(wait)}. Unpause it, and it goes on",
             ) from None
 
     async def _read_result(self, order_id: str) -> CancellationResult:
         while True:
             run = await find_run(self._client, order_id)
-            result = await read_result(order_id, handle_of(self._client, order_id, run.run_id))
+            result = await read_result(self._client, order_id, run.run_id)
             # The one that was waited for may turn out to know no cancellation, where an earlier one does.
-            if not is_open(run) or (await find_run(self._client, order_id)).run_id == run.run_id:
+            if not run.is_open or (await find_run(self._client, order_id)).run_id == run.run_id:
                 return result
 
     async def list(
@@ -229,16 +244,18 @@ class Cancellations:
         update: UpdateMethodMultiParam[[CancellationWorkflow, Message], Acknowledgement],
         message: Message,
     ) -> Acknowledgement:
-        """StarterError: REFUSED with the run's own reason, or because it is over; NOT_FOUND when there is none, or the order
-        is not the customer's who is named; UNDECIDED when no worker took it."""
+        """StarterError: REFUSED with the run's own reason, or because it is over; RunPaused; NOT_FOUND when there is none,
+        or the order is not the customer's who is named; UNDECIDED when no worker took it."""
         try:
             sending = send_message(self._client, order_id, update, message)
             return await self._call(order_id, wait_within(ANSWER_WAIT, sending))
         except TimeoutError:
-            raise StarterError(
-                ExitCode.UNDECIDED,
+            raise await self._undecided(
+                order_id,
                 f"No worker answered for order {order_id} within {seconds(ANSWER_WAIT)}; the message may still be taken. "
                 f"Look before you repeat it: starter.py status {order_id}",
+                when_paused=f"It did not answer within {seconds(ANSWER_WAIT)}; the message may still be taken. Unpause it, "
+                f"then look before you repeat it, with starter.py status {order_id}",
             ) from None
         except StarterError as error:
             if error.code is not ExitCode.NOT_FOUND or isinstance(error, OrderNotFound):
@@ -247,6 +264,11 @@ class Cancellations:
         if was_recorded(ended, message):
             return Acknowledgement(state=ended.state, sentence=f"It was recorded before the end. {ended.sentence}")
         raise explain_closed(ended, message)
+
+    async def _undecided(self, order_id: str, sentence: str, *, when_paused: str) -> StarterError:
+        """`when_paused` is said instead where the run or a step of it is paused, before the command that unpauses."""
+        paused = await find_pause(self._client, order_id, when_paused)
+        return StarterError(ExitCode.UNDECIDED, paused or sentence)
 
     async def _call(self, order_id: str | None, call: Awaitable[T]) -> T:
         return await translate_errors(self._client, order_id, call)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from client.errors import ExitCode, RunSuperseded, StarterError, UnderWay
+from client.errors import ExitCode, RunPaused, RunSuperseded, StarterError, UnderWay
 from domain.errors import Unavailable
 from domain.messages import Submission
 from domain.request import CancellationRequest
@@ -95,4 +95,5 @@ class DeferredRequestDispatcher:
 
 def _is_final(error: StarterError) -> bool:
     """Whether sending it again would change nothing: it was rolled back, or its id was used for another request."""
-    return error.code in {ExitCode.NOT_CANCELLED, ExitCode.REFUSED} and not isinstance(error, UnderWay | RunSuperseded)
+    final = error.code in {ExitCode.NOT_CANCELLED, ExitCode.REFUSED}
+    return final and not isinstance(error, UnderWay | RunPaused | RunSuperseded)

@@ -9,11 +9,14 @@ from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowUpdate
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client.pauses import find_pause
 from domain.errors import ErrorCode
 from domain.outcome import CancellationResult, Outcome
 from runtime import search_attributes as attributes
 
 T = TypeVar("T")
+
+_SEND_AGAIN = "What was sent now was not kept. Unpause it, then send the same again"
 
 
 class ExitCode(IntEnum):
@@ -64,6 +67,14 @@ class UnderWay(StarterError):
         super().__init__(ExitCode.REFUSED, sentence)
 
 
+class RunPaused(StarterError):
+    """Somebody has paused the run, and it takes nothing until somebody unpauses it. Nothing of what was sent is kept: it has
+    to be sent again."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ExitCode.REFUSED, sentence)
+
+
 async def translate_errors(client: Client, order_id: str | None, call: Awaitable[T]) -> T:
     """The call's answer; its failures as `StarterError`. Only TimeoutError is left to the caller."""
     try:
@@ -104,6 +115,10 @@ async def explain(client: Client, order_id: str | None, error: RPCError) -> Star
             sentence = f"Namespace {namespace} lacks search attributes; create them with: {command}"
         case RPCStatusCode.UNAVAILABLE:
             return unreachable(address)
+        case RPCStatusCode.FAILED_PRECONDITION if order_id and (
+            paused := await find_pause(client, order_id, _SEND_AGAIN, of_steps=False)
+        ):
+            return RunPaused(paused)
         case status:
             sentence = f"Temporal at {address} could not answer ({status.name.lower()}); repeat the call, it is safe."
     return StarterError(ExitCode.UNREACHABLE, sentence)

@@ -1,25 +1,27 @@
-"""The runs of a cancellation, as the engine has them: which one to read, its result, and the list of all."""
+"""The runs of a cancellation: which one to read, its result, and the list of all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from temporalio.client import (
     Client,
     WorkflowContinuedAsNewError,
-    WorkflowExecution,
-    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
 )
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client import pauses
+from client.engine import IS_NOT_PAUSED, IS_PAUSED, Execution, Run, list_runs, read_run
 from client.errors import ExitCode, RunSuperseded, StarterError
-from client.status import Summary, memo_id
+from client.status import Summary
 from domain.errors import ErrorCode
 from domain.outcome import CancellationResult, Progress, State
 from domain.plan import Plan
@@ -46,34 +48,31 @@ def handle_of(client: Client, order_id: str, run_id: str | None = None) -> Handl
     return client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id), run_id=run_id)
 
 
-def is_open(run: WorkflowExecution) -> bool:
-    return run.status in {None, WorkflowExecutionStatus.RUNNING}
-
-
-async def find_run(client: Client, order_id: str) -> WorkflowExecution:
+async def find_run(client: Client, order_id: str) -> Run:
     """The order's latest run that knows a cancellation, else its latest: a request that no book keeps (somebody else's
     order, say) hides nothing. Raises RPCError when there is none."""
-    latest = await handle_of(client, order_id).describe()
-    if not await _knows_nothing(latest):
+    latest = await read_run(client, order_id)
+    if not _knows_nothing(latest):
         return latest
-    ours = f"{_CANCELLATIONS} AND WorkflowId = {_quoted(workflow_id(order_id))}"
-    async for run in client.list_workflows(ours, limit=_EARLIER_RUNS):
-        if run.run_id != latest.run_id and not await _knows_nothing(run):
+    ours = list_runs(client, f"{_CANCELLATIONS} AND WorkflowId = {_quoted(latest.workflow_id)}")
+    for run in await _next(ours, _EARLIER_RUNS):
+        if run.run_id != latest.run_id and not _knows_nothing(run):
             return run
     return latest
 
 
-async def _knows_nothing(run: WorkflowExecution) -> bool:
-    return run.status is WorkflowExecutionStatus.COMPLETED and await memo_id(run) is None
+def _knows_nothing(run: Run) -> bool:
+    return run.execution is Execution.COMPLETED and run.cancellation_id is None
 
 
-async def read_result(order_id: str, handle: Handle) -> CancellationResult:
-    """Wait for the end of a run; also reads the failure that a roll-back ends with.
+async def read_result(client: Client, order_id: str, run_id: str) -> CancellationResult:
+    """Wait for the end of a run, also while it is paused; also reads the failure that a roll-back ends with. The run is
+    named, because the server ends the wait for an order's latest run at the moment at which it is paused.
 
     StarterError: NOT_CANCELLED when the run was lost; RunSuperseded.
     """
     try:
-        return await handle.result()
+        return await handle_of(client, order_id, run_id).result()
     except WorkflowFailureError as failure:
         cause = failure.cause
     if not isinstance(cause, ApplicationError):
@@ -93,21 +92,20 @@ async def read_result(order_id: str, handle: Handle) -> CancellationResult:
     )
 
 
-async def follow_continued(client: Client, order_id: str, run_id: str) -> WorkflowExecution:
+async def follow_continued(client: Client, order_id: str, run_id: str) -> Run:
     """The run, or the one that goes on with it."""
     while True:
-        handle = handle_of(client, order_id, run_id)
-        run = await handle.describe()
-        if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
+        run = await read_run(client, order_id, run_id)
+        if run.execution is not Execution.CONTINUED_AS_NEW:
             return run
         try:
-            await handle.result(follow_runs=False)
+            await handle_of(client, order_id, run_id).result(follow_runs=False)
         except WorkflowContinuedAsNewError as further:
             run_id = further.new_execution_run_id
 
 
 class NoWorkerAnswers(Exception):
-    """No worker has answered a query in time; the next attempt may be luckier."""
+    """Nobody has answered a query in time; the next attempt may be luckier."""
 
 
 async def read_progress(handle: Handle) -> Progress | None:
@@ -128,7 +126,7 @@ async def _query(query: Coroutine[Any, Any, T]) -> T | None:
         return await query
     except ValidationError:  # words of a newer version
         return None
-    except WorkflowQueryFailedError as error:
+    except (WorkflowQueryFailedError, ValueError) as error:  # ValueError: the SDK cannot say that the run is paused
         raise NoWorkerAnswers from error
     except RPCError as error:
         if error.status not in _NO_WORKER:
@@ -139,13 +137,13 @@ async def _query(query: Coroutine[Any, Any, T]) -> T | None:
 async def list_summaries(client: Client, *, state: State | None, owner: Owner | None, limit: int) -> Sequence[Summary]:
     """One for each cancellation, by the latest run that knows it; those with an open run first."""
     wanted = [_CANCELLATIONS]
-    wanted += [f"{attributes.STATE.name} = '{state.value}'"] if state else []
-    wanted += [f"{attributes.OWNER.name} = '{owner.value}'"] if owner else []
-    runs = client.list_workflows(" AND ".join(wanted), page_size=_PAGE)
+    wanted += [_published(attributes.STATE, state, of_paused=pauses.STATE)] if state else []
+    wanted += [_published(attributes.OWNER, owner, of_paused=pauses.OWNER)] if owner else []
+    runs = list_runs(client, " AND ".join(wanted))
     shown: dict[tuple[str, str | None], Summary] = {}
     while len(shown) < limit and (page := await _next(runs, _PAGE)):
         # Open runs come first, then the latest that were closed: the first of a cancellation is its latest.
-        summaries = [await Summary.of(run) for run in page]
+        summaries = [Summary.of(run) for run in page]
         newest = await _newest_runs(client, summaries) if len(wanted) > 1 else {}
         for summary in summaries:
             if newest.get(summary.key, summary.run_id) == summary.run_id:
@@ -153,8 +151,14 @@ async def list_summaries(client: Client, *, state: State | None, owner: Owner | 
     return list(shown.values())[:limit]
 
 
-async def _next(runs: AsyncIterator[WorkflowExecution], count: int) -> list[WorkflowExecution]:
-    page: list[WorkflowExecution] = []
+def _published(attribute: SearchAttributeKey[str], word: StrEnum, *, of_paused: StrEnum) -> str:
+    """The filter for what a run has published. A paused one is found by what a pause means instead."""
+    published = f"{attribute.name} = '{word.value}'"
+    return f"({published} OR {IS_PAUSED})" if word is of_paused else f"({published} AND {IS_NOT_PAUSED})"
+
+
+async def _next(runs: AsyncIterator[Run], count: int) -> list[Run]:
+    page: list[Run] = []
     async for run in runs:
         page.append(run)
         if len(page) == count:
@@ -169,8 +173,8 @@ async def _newest_runs(client: Client, summaries: Sequence[Summary]) -> dict[tup
         return {}
     ids = ", ".join(_quoted(workflow_id(order_id)) for order_id in sorted(orders))
     newest: dict[tuple[str, str | None], str] = {}
-    async for run in client.list_workflows(f"{_CANCELLATIONS} AND WorkflowId IN ({ids})"):
-        found = await Summary.of(run)
+    async for run in list_runs(client, f"{_CANCELLATIONS} AND WorkflowId IN ({ids})"):
+        found = Summary.of(run)
         newest.setdefault(found.key, found.run_id)
     return newest
 

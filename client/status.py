@@ -1,15 +1,17 @@
 """Where a cancellation stands, as far as can be seen from outside: live, by its result, or by what it published."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 
+from client import pauses
+from client.engine import Execution, Run
 from domain.base import Value
-from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, PaperStatus, Progress, State
-from domain.request import ReasonCode, workflow_id
+from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, PaperStatus, Progress, State, Wait
+from domain.request import ReasonCode
 from domain.step import Owner
 from runtime import search_attributes as attributes
 
@@ -45,8 +47,8 @@ class Status(Progress):
         )
 
     @classmethod
-    async def last_published(cls, run: WorkflowExecution, sentence: str) -> "Status":
-        seen = await Summary.of(run)
+    def last_published(cls, run: Run, sentence: str) -> "Status":
+        seen = Summary.of(run)
         return cls(
             cancellation_id=seen.cancellation_id or "",
             order_id=seen.order_id,
@@ -58,24 +60,15 @@ class Status(Progress):
             sentence=sentence,
         )
 
-
-class Execution(StrEnum):
-    """What the engine says of the run. `canceled`, `terminated` and `timed_out` mean that the run was lost: nothing was
-    rolled back, and the order may still be on hold."""
-
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    TERMINATED = "terminated"
-    TIMED_OUT = "timed_out"
-    CONTINUED_AS_NEW = "continued_as_new"
-    PAUSED = "paused"
+    def while_paused(self, waits: Sequence[Wait]) -> "Status":
+        """With what waits for somebody to unpause it before the waits of its own."""
+        return self.model_copy(update={"state": pauses.STATE, "waits": (*waits, *self.waits)}) if waits else self
 
 
 class Summary(Value):
     """One cancellation in a list, by its latest run. What the run has not published yet is `untouched` or None, and so is
-    the id of the cancellation where the request was refused and no book keeps it."""
+    the id of the cancellation where the request was refused and no book keeps it. `paused`: somebody has paused the run, or
+    a step of it; then it needs the attention of operations, whatever it has published."""
 
     order_id: str
     run_id: str
@@ -90,6 +83,7 @@ class Summary(Value):
     due_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
+    paused: bool = False
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -97,32 +91,31 @@ class Summary(Value):
         return self.order_id, self.cancellation_id
 
     @classmethod
-    async def of(cls, run: WorkflowExecution) -> "Summary":
-        status = run.status or WorkflowExecutionStatus.RUNNING
+    def of(cls, run: Run) -> "Summary":
         return cls(
-            order_id=run.id.removeprefix(workflow_id("")),
+            order_id=run.order_id,
             run_id=run.run_id,
-            cancellation_id=await memo_id(run),
-            execution=Execution(status.name.lower()),
-            state=_published(run, attributes.STATE, State) or State.RUNNING,
+            cancellation_id=run.cancellation_id,
+            execution=run.execution,
+            state=pauses.STATE if run.is_paused else published_state(run),
             reason=_published(run, attributes.REASON, ReasonCode),
             goods=_published(run, attributes.GOODS, GoodsStatus) or GoodsStatus.UNTOUCHED,
             money=_published(run, attributes.MONEY, MoneyStatus) or MoneyStatus.UNTOUCHED,
             paper=_published(run, attributes.PAPER, PaperStatus) or PaperStatus.UNTOUCHED,
-            owner=_published(run, attributes.OWNER, Owner),
-            due_at=run.typed_search_attributes.get(attributes.DUE_AT),
-            started_at=await run.memo_value("opened_at", run.start_time, type_hint=datetime),
-            ended_at=run.close_time,
+            owner=pauses.OWNER if run.is_paused else _published(run, attributes.OWNER, Owner),
+            due_at=run.attributes.get(attributes.DUE_AT),
+            started_at=run.started_at,
+            ended_at=run.closed_at,
+            paused=run.is_paused,
         )
 
 
-async def memo_id(run: WorkflowExecution) -> str | None:
-    """The id of the cancellation, as the run shows it from its start and corrects it by the books."""
-    found: str | None = await run.memo_value("cancellation_id", None, type_hint=str)
-    return found
+def published_state(run: Run) -> State:
+    """What the run has said itself when it last began or ceased to wait."""
+    return _published(run, attributes.STATE, State) or State.RUNNING
 
 
-def _published(run: WorkflowExecution, key: SearchAttributeKey[str], words: type[Word]) -> Word | None:
+def _published(run: Run, key: SearchAttributeKey[str], words: type[Word]) -> Word | None:
     """A search attribute of a run, None when it is absent or a word that this version does not know."""
-    value = run.typed_search_attributes.get(key)
+    value = run.attributes.get(key)
     return words(value) if value in set(words) else None

@@ -8,13 +8,13 @@ from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
     WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from client.engine import Run, read_run
 from client.errors import ExitCode, RunSuperseded, StarterError
 from client.requests import update_id_of
 from client.runs import (
@@ -22,7 +22,6 @@ from client.runs import (
     NoWorkerAnswers,
     follow_continued,
     handle_of,
-    is_open,
     read_plan,
     read_progress,
     read_result,
@@ -98,7 +97,7 @@ class Submitter:
                 (run,) = await asyncio.gather(start.workflow_handle(), return_exceptions=True)
                 if _is_under_way(error) and not isinstance(run, BaseException):
                     refused_by = str(run.result_run_id)
-                    if is_open(await handle_of(self._client, request.order_id, refused_by).describe()):
+                    if (await read_run(self._client, request.order_id, refused_by)).is_open:
                         raise
                     update_id = f"{first_id}/{refused_by}"
                     continue
@@ -129,12 +128,11 @@ class Submitter:
         while True:
             run = await follow_continued(self._client, request.order_id, receipt.run_id)
             if receipt.deferred:
-                return submission_of(receipt) if is_open(run) else None
-            handle = handle_of(self._client, request.order_id, run.run_id)
-            if not is_open(run):
-                return await self._ended_submission(request, receipt, handle, run.status)
+                return submission_of(receipt) if run.is_open else None
+            if not run.is_open:
+                return await self._ended_submission(request, receipt, run)
             if receipt.decision is None:
-                receipt = await self._decided_receipt(receipt, handle)
+                receipt = await self._decided_receipt(receipt, handle_of(self._client, request.order_id, run.run_id))
             if receipt.decision is not None:
                 return submission_of(receipt)
             await asyncio.sleep(pause)
@@ -152,15 +150,9 @@ class Submitter:
         found = {"decision": progress.decision, "cancellation_id": progress.cancellation_id, "plan": plan}
         return receipt.model_copy(update=found)
 
-    async def _ended_submission(
-        self,
-        request: CancellationRequest,
-        receipt: Receipt,
-        handle: Handle,
-        status: WorkflowExecutionStatus | None,
-    ) -> Submission | None:
+    async def _ended_submission(self, request: CancellationRequest, receipt: Receipt, run: Run) -> Submission | None:
         try:
-            result = await read_result(receipt.order_id, handle)
+            result = await read_result(self._client, receipt.order_id, run.run_id)
         except RunSuperseded:
             raise
         except StarterError as lost:

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from client.bulk import BulkSummary
+from client.engine import Execution
 from client.errors import ExitCode
-from client.status import Execution, Status, Summary
+from client.status import Status, Summary
 from client.submitting import deferred_sentence
 from domain.messages import Quote, Submission
 from domain.money import Money
@@ -215,22 +216,24 @@ def progress_view(now: Status) -> RenderableType:
     for wait in now.waits:
         place = f" ({words(wait.step)} {wait.target})" if wait.step else ""
         waits = f"{words(wait.owner)}{place}, due {_at(wait.due_at)} UTC: {wait.reason}"
-        parts += [Text.assemble(("waits for ", "yellow"), plain(waits)), _way_on(now, wait)]
+        parts += [Text.assemble(("waits for ", "yellow"), plain(waits)), *_ways_on(now, wait)]
     if now.refund_due and now.money_is_owed:
         parts.append(Text(f"By law the money is due {_at(now.refund_due.at)} UTC ({now.refund_due.law})."))
     return Group(*parts, "", _timeline(now))
 
 
-def _way_on(now: Status, wait: Wait) -> Text:
-    """The commands that end a wait."""
+def _ways_on(now: Status, wait: Wait) -> list[Text]:
+    """The commands that end a wait. What is paused says itself how to unpause it."""
+    if wait.state is State.WAITING_FOR_APPROVAL:
+        return [Text(f"  starter.py approve|reject {now.order_id} --actor KIND:ID", style="dim")]
     if wait.step is None:
-        return Text(f"  starter.py approve|reject {now.order_id} --actor KIND:ID", style="dim")
+        return []
     step = f"--actor KIND:ID --step {wait.step} --target {wait.target}"
     ways = [f"  starter.py retry|resolve {now.order_id} {step}"]
     if wait.choices:
         methods = "|".join(wait.choices)
         ways.append(f"  starter.py choose {now.order_id} --actor KIND:ID --tender {wait.target} --method {methods}")
-    return Text("\n".join(ways), style="dim")
+    return [Text("\n".join(ways), style="dim")]
 
 
 def result_view(ended: CancellationResult) -> RenderableType:
@@ -295,13 +298,12 @@ def list_view(found: Sequence[Summary]) -> RenderableType:
         return Text("No cancellations.")
     rows = table("started (UTC)", "order", "cancellation", "state", "goods", "money", "paper", "waits for", "due")
     for summary in found:
-        lost = summary.execution not in {Execution.RUNNING, Execution.COMPLETED, Execution.FAILED}
-        state = Text(words(summary.state), style=_colour(summary.state))
+        state = Text.assemble((words(summary.state), _colour(summary.state)), (_engine_word(summary), "bold red"))
         rows.add_row(
             _at(summary.started_at),
             summary.order_id,
             summary.cancellation_id or "",
-            Text.assemble(state, (f" ({words(summary.execution)})", "bold red")) if lost else state,
+            state,
             words(summary.goods),
             words(summary.money),
             words(summary.paper),
@@ -309,3 +311,11 @@ def list_view(found: Sequence[Summary]) -> RenderableType:
             _at(summary.due_at) if summary.due_at else "",
         )
     return rows
+
+
+def _engine_word(summary: Summary) -> str:
+    """What the engine says of a run that is not as usual: it was lost, or somebody has paused it or a step of it."""
+    if summary.paused:
+        return " (paused)" if summary.execution is Execution.PAUSED else " (step paused)"
+    usual = summary.execution in {Execution.RUNNING, Execution.COMPLETED, Execution.FAILED}
+    return "" if usual else f" ({words(summary.execution)})"

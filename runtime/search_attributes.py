@@ -20,6 +20,9 @@ PAPER = SearchAttributeKey.for_keyword("PaperStatus")
 OWNER = SearchAttributeKey.for_keyword("AttentionOwner")
 DUE_AT = SearchAttributeKey.for_datetime("DueAt")
 
+PAUSE_INFO = SearchAttributeKey.for_keyword_list("TemporalPauseInfo")
+"""The server's own: what is paused of a run, or was when it ended."""
+
 ALL: Sequence[SearchAttributeKey[str] | SearchAttributeKey[datetime]] = (
     ORDER_ID,
     STATE,

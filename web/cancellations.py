@@ -7,7 +7,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from client.errors import ExitCode, StarterError, UnderWay
+from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.status import Status, Summary
 from client.submitting import deferred_sentence
 from domain.messages import (
@@ -110,7 +110,7 @@ async def start(
     library = await parts.temporal.cancellations()
     try:
         submission = await library.start(request, parts.settings.decision_wait)
-    except UnderWay:
+    except (UnderWay, RunPaused):
         raise
     except StarterError as error:
         if error.code is ExitCode.REFUSED:

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from client.cancellations import Cancellations
+from client.engine import read_run
 from client.errors import ExitCode, StarterError
-from domain.request import workflow_id
 from providers.order_book.events import SqlProviderEvents
 from runtime.api_settings import ApiSettings
 from runtime.plugin import plugin
@@ -46,8 +46,7 @@ class Temporal:
     async def runs(self, order_id: str) -> bool:
         """Whether a cancellation of the order is under way, as far as Temporal answers."""
         try:
-            run = (await self.client()).get_workflow_handle(workflow_id(order_id))
-            return (await run.describe(rpc_timeout=TEMPORAL_WAIT)).status is WorkflowExecutionStatus.RUNNING
+            return (await read_run(await self.client(), order_id, rpc_timeout=TEMPORAL_WAIT)).is_open
         except (RPCError, StarterError):
             return False
 

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from client.errors import ExitCode, StarterError, UnderWay
+from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.requests import BAD_ID
 from domain.errors import Unavailable
 from domain.request import Actor, ActorKind
@@ -152,6 +152,12 @@ async def _library_problem(request: Request, error: Exception) -> Response:
         )
     if isinstance(error, UnderWay):
         return _problem(Code.UNDER_WAY, error.sentence)
+    if isinstance(error, RunPaused):  # who did it, and the command that ends it, are for operations
+        structlog.get_logger().warning("cancellation_paused", error=error.sentence)
+        return _unavailable(
+            f"The cancellation of order {order_id} is paused and takes nothing at the moment. What was sent was not kept; "
+            "send the same again later."
+        )
     if error.code is ExitCode.REFUSED:
         return _problem(Code.NOT_ALLOWED_NOW, error.sentence)
     if error.code is ExitCode.NOT_CANCELLED:

@@ -13,7 +13,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHistory
 from temporalio.service import RPCError
 
-from client.status import Execution
+from client.engine import Execution
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.step import StepName
