@@ -56,9 +56,9 @@ class PaymentActivities:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
         key = attempt.step_input.key
         payment = await self._read(attempt, planned.tender)
+        others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
         while True:
             reversal = attempt.case.reversal(attempt.step_input.target)
-            others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
             await attempt.write(*dispute_news(reversal, payment))
             match next_reversal(reversal, payment, key, others):
                 case Void(amount=amount):
@@ -231,8 +231,8 @@ class PaymentActivities:
         if not attempt.case.reversal(attempt.step_input.target).outstanding:
             return
         payment = await self._read(attempt, planned.tender)
+        others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
         while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
-            others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
             await attempt.write(*dispute_news(reversal, payment))
             match next_reversal(reversal, payment, attempt.step_input.key, others):
                 case Void(amount=amount):

@@ -43,7 +43,8 @@ class Payments:
                 return await self._book.read_balance(order_id, tender.tender_id)
 
     async def reversals_besides(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
-        """What the order's other cancellations did to the payment of a tender, by the books of now."""
+        """What the order's other cancellations did to the payment of a tender, by the books of now. It stays as
+        it is while this one is under way: an order has one at a time."""
         order = await self._book.read_order(step_input.order_id)
         return order.reversals_besides(step_input.cancellation_id, tender.reference)
 

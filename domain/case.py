@@ -269,6 +269,10 @@ class Case:
         noted = (fact.key for fact in self._all(EffectNoted))
         return tuple(key for key in noted if key.step in steps and key.target == target)
 
+    def is_noted(self, key: EffectKey) -> bool:
+        """Whether the effect was about to be made, by whichever attempt."""
+        return any(fact.key == key for fact in self._all(EffectNoted))
+
     def outcome_of(self, key: EffectKey) -> EffectEnded | None:
         """The last word of the books on an effect; None: it was noted at most."""
         return next((fact for fact in reversed([*self._all(EffectEnded)]) if fact.key == key), None)

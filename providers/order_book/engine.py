@@ -16,9 +16,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
 
 from domain.errors import Unavailable
 
@@ -42,7 +44,8 @@ def open_engine(url: str) -> AsyncEngine:
     if parsed.get_backend_name() == "sqlite":
         if "timeout" not in parsed.query:
             parsed = parsed.update_query_dict({"timeout": "10"})
-        engine = create_async_engine(parsed, hide_parameters=True)
+        # A connection has a thread of its own, so none is made for a moment: who finds none free waits.
+        engine = create_async_engine(parsed, hide_parameters=True, pool_size=20, max_overflow=0, pool_timeout=10)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -70,12 +73,18 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+    if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        connection.exec_driver_sql(begin)
 
 
 def writing(engine: AsyncEngine) -> AsyncEngine:
     """The same connections, for transactions that write."""
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+def looking(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for a single statement that reads, which sees one moment by itself."""
+    return engine.execution_options(**{_BEGIN: None})
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:
@@ -105,10 +114,16 @@ def _turn_to_write(sessions: async_sessionmaker[AsyncSession]) -> AbstractAsyncC
     """The place in the queue of a file's writers, first come, first served. Whoever reads, or writes to PostgreSQL, needs
     none."""
     engine: AsyncEngine = sessions.kw["bind"]
-    if engine.name != "sqlite" or _BEGIN not in engine.sync_engine.get_execution_options():
+    if engine.name != "sqlite" or not engine.sync_engine.get_execution_options().get(_BEGIN):
         return nullcontext()
     queues = _writers.setdefault(asyncio.get_running_loop(), {})
     return queues.setdefault(engine.url.database or "", asyncio.Lock())
+
+
+def insert_into(session: AsyncSession, table: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
+    """An insert that may say what happens when the row is there already, in the words of the session's database."""
+    on_postgresql = session.get_bind().dialect.name == "postgresql"
+    return postgresql.insert(table) if on_postgresql else sqlite.insert(table)
 
 
 def _transient(error: DBAPIError) -> bool:

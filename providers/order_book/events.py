@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import CursorResult, delete, or_, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
 from domain.money import Money
 from domain.payment import Refund
-from providers.order_book.engine import transaction, writing
+from providers.order_book.engine import insert_into, transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, now
 from providers.order_book.tables import CancellationRow, ReplacedPaymentRow, ShipmentRow, TenderRow, WebhookEventRow
@@ -24,7 +23,6 @@ class SqlProviderEvents:
     def __init__(self, engine: AsyncEngine) -> None:
         self._reads = async_sessionmaker(engine)
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
-        self._insert = postgresql.insert if engine.name == "postgresql" else sqlite.insert
 
     async def check_ready(self) -> None:
         """Raises Unavailable unless the database answers."""
@@ -38,7 +36,7 @@ class SqlProviderEvents:
             order_id = await _order_of(session, event)
             at = now()
             inserted = await session.execute(
-                self._insert(WebhookEventRow)
+                insert_into(session, WebhookEventRow)
                 .values(
                     provider=event.provider,
                     event_id=event.event_id,

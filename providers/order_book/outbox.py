@@ -11,6 +11,7 @@ from domain.errors import ErrorCode, Refused
 from domain.keys import cancellation_id
 from domain.policy import request_conflict
 from domain.request import CancellationRequest
+from providers.order_book.engine import insert_into
 from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeLine
 from providers.order_book.reading import lock_order, now
 from providers.order_book.tables import CustomerRow, DeferredRequestRow, NoticeRow, OrderLineRow, OrderRow
@@ -23,19 +24,16 @@ async def put_notices(session: AsyncSession, cancellation: str, order_id: str, n
     """A cancellation sends each notice once, whichever effect comes first with it."""
     for notice in notices:
         notice_id = "/".join(part for part in (cancellation, notice.kind.value, notice.about) if part)
-        if await session.get(NoticeRow, notice_id) is None:
-            session.add(
-                NoticeRow(
-                    notice_id=notice_id,
-                    kind=notice.kind,
-                    order_id=order_id,
-                    content=notice,
-                    created_at=now(),
-                    due_at=now(),
-                    attempts=0,
-                )
-            )
-            await session.flush()
+        new = insert_into(session, NoticeRow).values(
+            notice_id=notice_id,
+            kind=notice.kind,
+            order_id=order_id,
+            content=notice,
+            created_at=now(),
+            due_at=now(),
+            attempts=0,
+        )
+        await session.execute(new.on_conflict_do_nothing(index_elements=["notice_id"]))
 
 
 async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Notice]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.errors import ErrorCode, Refused
@@ -13,7 +12,7 @@ from domain.keys import EffectKey, id_of
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
-from providers.order_book.engine import reading, transaction, writing
+from providers.order_book.engine import insert_into, looking, reading, transaction, writing
 from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
 from providers.register.port import Change
 from providers.register.writing import (
@@ -33,9 +32,9 @@ class SqlRegister:
     """Each method is one transaction; see providers/register/port.py for what it promises."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._looks = async_sessionmaker(looking(engine), expire_on_commit=False)
         self._reads = async_sessionmaker(reading(engine), expire_on_commit=False)
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
-        self._insert = postgresql.insert if engine.name == "postgresql" else sqlite.insert
 
     async def find(self, order_id: str, request_id: str, *, carried_out: bool = False) -> tuple[Entry, ...]:
         of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == order_id)
@@ -59,7 +58,7 @@ class SqlRegister:
             return await entries_of(session, found) if found else ()
 
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
-        async with transaction(self._reads) as session:
+        async with transaction(self._looks) as session:
             return await entries_of(session, cancellation_id, after=after)
 
     async def find_others(self, cancellation_id: str) -> tuple[tuple[Entry, ...], ...]:
@@ -80,7 +79,7 @@ class SqlRegister:
                     raise NotTheHolder(verifier_of(row))
                 raise _held_elsewhere(f"Order {order_id}", row.namespace)
             written = {"namespace": run.namespace, "run_id": run.run_id, "at": at}
-            inserted = self._insert(VerificationRow).values(order_id=order_id, **written)
+            inserted = insert_into(session, VerificationRow).values(order_id=order_id, **written)
             await session.execute(inserted.on_conflict_do_update(index_elements=["order_id"], set_=written))
 
     async def take_up(self, cancellation_id: str, run: Run, *, from_elsewhere: bool = False) -> tuple[Entry, ...]:
@@ -132,15 +131,17 @@ class SqlRegister:
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, key.cancellation_id, run)
-            check_may_make(await case_of(session, key.cancellation_id), key)
+            case = await case_of(session, key.cancellation_id)
+            check_may_make(case, key)
             row.quiet_after = max(until, row.quiet_after)
-            if await session.scalar(select(FactRow.seq).where(FactRow.noted == str(key))):
-                found = await entries_of(session, key.cancellation_id)
-                return tuple(e for e in found if isinstance(e.fact, EffectNoted | EffectEnded) and e.fact.key == key)
+            if case.is_noted(key):
+                return tuple(
+                    e for e in case.entries if isinstance(e.fact, EffectNoted | EffectEnded) and e.fact.key == key
+                )
             return tuple(await append(session, row, [EffectNoted(key=key, amount=amount)]))
 
     async def quiet_after(self, cancellation_id: str) -> datetime:
-        async with transaction(self._reads) as session:
+        async with transaction(self._looks) as session:
             return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
 
 

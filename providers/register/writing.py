@@ -150,13 +150,13 @@ async def note_and_end(
 ) -> None:
     """An effect in the books themselves: its note, what it made and its outcome are one transaction. Refused:
     ROLLED_BACK."""
-    check_may_make(await case_of(session, key.cancellation_id), key)
-    noted = await session.scalar(select(FactRow.seq).where(FactRow.noted == str(key)))
+    case = await case_of(session, key.cancellation_id)
+    check_may_make(case, key)
     await append(
         session,
         row,
         [
-            *([] if noted else [EffectNoted(key=key, amount=amount)]),
+            *([] if case.is_noted(key) else [EffectNoted(key=key, amount=amount)]),
             *more,
             EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail),
         ],
