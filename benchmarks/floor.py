@@ -31,7 +31,7 @@ from sandbox.stack import StackError
 PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "pictures" / "performance.svg"
 
-WHOLE = Sizes(rounds=3, warm_up=12, alone=30, crowd=120, concurrency=50, waiting=200)
+WHOLE = Sizes(rounds=3, warm_up=12, alone=25, crowd=100, concurrency=50, waiting=200)
 QUICK = Sizes(rounds=1, warm_up=1, alone=2, crowd=6, concurrency=6, waiting=5, histories=5)
 
 
