@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test test-sandbox test-faults histories contract check pins clean
+.PHONY: help demo up test test-sandbox test-faults bench histories contract check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -30,6 +30,9 @@ test-sandbox: $(READY)  ## the workflow tests, with the process inside of Tempor
 test-faults: $(READY)  ## the longer runs: every property on many more inputs, and tests/faults/
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest tests/faults --hypothesis-profile=faults
+
+bench: $(READY)  ## measure what a run costs against the engine's floor, write docs/performance.md; wants a quiet machine
+	@$(BIN)/python -m benchmarks.floor
 
 histories: $(READY)  ## record the histories of new paths; one that is there is never written again
 	@RECORD_HISTORIES=1 $(BIN)/python -m pytest -q -n 2 tests/workflows

@@ -218,7 +218,7 @@ class Demo:
 
 
 async def _demo(console: Console, folder: Path, report_file: Path | None, *, stay: bool, kill_worker: bool) -> int:
-    _cancel_on_signals()
+    cancel_on_signals()
     parts = "the worker and the API" if stay else "and the worker"
     console.print(
         Text(f"Starting Temporal, the gateway, carrier, marketplace and mail stand-ins, {parts} …", style="dim")
@@ -272,8 +272,8 @@ async def _stay(stack: Stack, console: Console) -> None:
     console.print("Stopping …", style="dim")
 
 
-def _cancel_on_signals() -> None:
-    """The first signal cancels the demo; while it stops its processes, more of them change nothing."""
+def cancel_on_signals() -> None:
+    """The first signal cancels the task that calls this; while it stops its processes, more of them change nothing."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     asked: list[int] = []
@@ -287,7 +287,7 @@ def _cancel_on_signals() -> None:
         loop.add_signal_handler(signum, stop, signum)
 
 
-def _only_this_machine() -> None:
+def only_this_machine() -> None:
     """Keep out what the environment says of another Temporal and of proxies, and off the screen what libraries say."""
     for name in [name for name in os.environ if name.startswith("TEMPORAL_")]:
         del os.environ[name]
@@ -305,7 +305,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / ".run" / "demo", help="data and logs; emptied first")
     given = parser.parse_args()
     console = new_console(width=120)
-    _only_this_machine()
+    only_this_machine()
     try:
         return asyncio.run(
             _demo(console, given.folder.resolve(), given.report, stay=given.stay, kill_worker=given.kill_worker)

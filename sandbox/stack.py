@@ -44,17 +44,20 @@ class StackError(Exception):
 
 
 class Stack:
-    """The running processes. Their data and logs are in `folder`. With a port for the API it runs too, and the stand-ins
-    send it their events."""
+    """The running processes. Their data and logs are in `folder`, without Temporal's when it keeps them `in_memory`. With a
+    port for the API it runs too, and the stand-ins send it their events."""
 
-    def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None) -> None:
+    def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None, *, in_memory: bool = False) -> None:
         self.folder = folder
         self.address = f"127.0.0.1:{port}"
         self.ui = f"http://127.0.0.1:{ui_port}"
         self.database_url = f"sqlite+aiosqlite:///{folder / 'order_book.sqlite'}"
         self.mails = folder / "mail"
         self.temporal = Process(
-            "Temporal", ["-c", _BECOME, *_start_dev(folder, port, ui_port)], folder / "temporal.log", announces=False
+            "Temporal",
+            ["-c", _BECOME, *_start_dev(None if in_memory else folder, port, ui_port)],
+            folder / "temporal.log",
+            announces=False,
         )
         gateway = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", "4"]
         self.marketplace = marketplace_process(folder)
@@ -113,8 +116,13 @@ class Stack:
 
     async def start_worker(self) -> None:
         """Start the worker, or start it again, and wait until it works. Raises StackError."""
+        await self.start_as_worker(self.worker)
+
+    async def start_as_worker(self, process: Process) -> None:
+        """Start a process with the worker's settings, and wait until its log says that it works. Whoever names another one
+        than `worker` stops it. Raises StackError."""
         mail = urlsplit(self.mailbox.url)
-        self.worker.env = {
+        process.env = {
             **self._providers(),
             "POLICY_FILE": str(_policy(self.folder)),
             "UPS_CLIENT_ID": UPS_CLIENT_ID,
@@ -128,12 +136,12 @@ class Stack:
             "LOG_FORMAT": "json",
             "GRACEFUL_SHUTDOWN": "PT5S",
         }
-        before = self.worker.log.stat().st_size if self.worker.log.exists() else 0
-        self.worker.start()
+        before = process.log.stat().st_size if process.log.exists() else 0
+        process.start()
         deadline = time.monotonic() + _PATIENCE
-        while b'"worker_started"' not in self.worker.log.read_bytes()[before:]:
-            if not self.worker.running or time.monotonic() > deadline:
-                raise _did_not_start(self.worker)
+        while b'"worker_started"' not in process.log.read_bytes()[before:]:
+            if not process.running or time.monotonic() > deadline:
+                raise _did_not_start(process)
             await asyncio.sleep(0.05)
 
     async def _connect(self) -> Client:
@@ -163,9 +171,9 @@ class Stack:
 
 
 @asynccontextmanager
-async def new_stack(folder: Path, *, stay: bool) -> AsyncIterator[Stack]:
+async def new_stack(folder: Path, *, stay: bool = False, in_memory: bool = False) -> AsyncIterator[Stack]:
     """A stack on an empty `folder`, all of it stopped in the end. `stay`: for people, with the API, and Temporal and the API
-    where everybody looks for them, when nothing else is there. Raises StackError."""
+    where everybody looks for them, when nothing else is there. `in_memory`: Temporal's data. Raises StackError."""
     port, ui_port, free = _free_ports()
     api_port = None
     if stay:
@@ -173,7 +181,7 @@ async def new_stack(folder: Path, *, stay: bool) -> AsyncIterator[Stack]:
         if _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
             port, ui_port = USUAL_PORT, USUAL_UI_PORT
     with _claimed(folder):
-        stack = Stack(folder, port, ui_port, api_port)
+        stack = Stack(folder, port, ui_port, api_port, in_memory=in_memory)
         try:
             yield stack
         finally:
@@ -196,13 +204,15 @@ def _policy(folder: Path) -> Path:
     return file
 
 
-def _start_dev(folder: Path, port: int, ui_port: int) -> list[str]:
+def _start_dev(folder: Path | None, port: int, ui_port: int) -> list[str]:
+    """The server's command line. Without a folder it keeps its data in memory."""
     binary = Path(sys.executable).with_name("temporal")
     if not binary.exists():
         raise StackError(f"{binary} is missing; `make` installs it.")
     options = ["--ip", "127.0.0.1", "--port", str(port), "--ui-port", str(ui_port), "--log-level", "error"]
-    # Without waiting for the disk: the file has to survive a crash of a process, not of the machine.
-    options += ["--db-filename", str(folder / "temporal.sqlite"), "--sqlite-pragma", "synchronous=OFF"]
+    if folder is not None:
+        # Without waiting for the disk: the file has to survive a crash of a process, not of the machine.
+        options += ["--db-filename", str(folder / "temporal.sqlite"), "--sqlite-pragma", "synchronous=OFF"]
     for key in search_attributes.ALL:
         options += ["--search-attribute", f"{key.name}={search_attributes.type_name(key)}"]
     # Tasks are handed over at once instead of up to 50 ms later, and a run whose code is stuck is marked after 14 s.
