@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 
 import structlog
 import typer
+import uvloop
 from pydantic import ValidationError
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
@@ -261,7 +262,7 @@ def run() -> None:
     except ValueError as error:
         _fail(EXIT_USAGE, str(error))
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_run(settings, policy))
+    uvloop.run(_run(settings, policy))
 
 
 async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[WorkflowHistory]:
