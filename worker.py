@@ -66,6 +66,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 # How long the server waits for the worker that knows a run before it gives the run to another one, after a crash.
 STICKY = timedelta(seconds=3)
 
+# A local activity has two seconds. Of few at a time a busy worker brings each to its end; many would all be given up.
+LOCAL_AT_ONCE = 10
+
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
@@ -132,6 +135,7 @@ def make_worker(
             notices.remind_staff,
         ],
         interceptors=[logs.LogContext(), StepFailures(), Heartbeats(), *more_interceptors],
+        max_concurrent_local_activities=LOCAL_AT_ONCE,
         **options,  # type: ignore[arg-type]
     )
 

@@ -123,7 +123,7 @@ class Measurement:
     async def _system(self, subject: Subject, *, workers: int) -> AsyncIterator[System]:
         """With workers that have run some already."""
         with tempfile.TemporaryDirectory(prefix="floor-") as folder:
-            async with new_stack(Path(folder), in_memory=True) as stack:
+            async with new_stack(Path(folder), measured=True) as stack:
                 client = await stack.start()
                 info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
                 self.temporal_server = info.server_version

@@ -44,10 +44,11 @@ class StackError(Exception):
 
 
 class Stack:
-    """The running processes. Their data and logs are in `folder`, without Temporal's when it keeps them `in_memory`. With a
-    port for the API it runs too, and the stand-ins send it their events."""
+    """The running processes. Their data and logs are in `folder`. With a port for the API it runs too, and the stand-ins
+    send it their events. `measured`: Temporal's data are in memory, and the merchant's rules are those of policy.toml; else
+    a demo has clocks of seconds."""
 
-    def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None, *, in_memory: bool = False) -> None:
+    def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None, *, measured: bool = False) -> None:
         self.folder = folder
         self.address = f"127.0.0.1:{port}"
         self.ui = f"http://127.0.0.1:{ui_port}"
@@ -55,7 +56,7 @@ class Stack:
         self.mails = folder / "mail"
         self.temporal = Process(
             "Temporal",
-            ["-c", _BECOME, *_start_dev(None if in_memory else folder, port, ui_port)],
+            ["-c", _BECOME, *_start_dev(None if measured else folder, port, ui_port)],
             folder / "temporal.log",
             announces=False,
         )
@@ -68,6 +69,7 @@ class Stack:
         self.carrier = carrier_process(folder, scan_seconds=2, webhook_url=webhooks and f"{webhooks}/easypost")
         self.mailbox = mailbox_process(self.mails)
         self.worker = Process("worker", ["worker.py", "run"], folder / "worker.log", announces=False)
+        self._policy = ROOT / "policy.toml" if measured else _policy_of_demo(folder)
         self._api_port = api_port
         self.api = Process("API", ["api.py"], folder / "api.log")
 
@@ -124,7 +126,7 @@ class Stack:
         mail = urlsplit(self.mailbox.url)
         process.env = {
             **self._providers(),
-            "POLICY_FILE": str(_policy(self.folder)),
+            "POLICY_FILE": str(self._policy),
             "UPS_CLIENT_ID": UPS_CLIENT_ID,
             "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
             "UPS_BASE_URL": self.carrier.url,
@@ -171,9 +173,10 @@ class Stack:
 
 
 @asynccontextmanager
-async def new_stack(folder: Path, *, stay: bool = False, in_memory: bool = False) -> AsyncIterator[Stack]:
+async def new_stack(folder: Path, *, stay: bool = False, measured: bool = False) -> AsyncIterator[Stack]:
     """A stack on an empty `folder`, all of it stopped in the end. `stay`: for people, with the API, and Temporal and the API
-    where everybody looks for them, when nothing else is there. `in_memory`: Temporal's data. Raises StackError."""
+    where everybody looks for them, when nothing else is there. `measured`: see `Stack`. Raises
+    StackError."""
     port, ui_port, free = _free_ports()
     api_port = None
     if stay:
@@ -181,14 +184,14 @@ async def new_stack(folder: Path, *, stay: bool = False, in_memory: bool = False
         if _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
             port, ui_port = USUAL_PORT, USUAL_UI_PORT
     with _claimed(folder):
-        stack = Stack(folder, port, ui_port, api_port, in_memory=in_memory)
+        stack = Stack(folder, port, ui_port, api_port, measured=measured)
         try:
             yield stack
         finally:
             stack.stop()
 
 
-def _policy(folder: Path) -> Path:
+def _policy_of_demo(folder: Path) -> Path:
     """The merchant's rules with some clocks in seconds, so that nobody has to wait for a demo."""
     text = (ROOT / "policy.toml").read_text(encoding="utf-8")
     for name, value in (
