@@ -15,7 +15,7 @@ from domain.payment import Payment, Refund
 from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND, CancellationRequest
 from providers.order_book import lifecycle, outbox, paper, stored_value, warehouse
-from providers.order_book.engine import reading, transaction, writing
+from providers.order_book.engine import looking, reading, transaction, writing
 from providers.order_book.port import Credit, CreditedTender, CreditNote, DeferredRequest, NewNotice, Notice
 from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, FactRow, NoticeRow, OrderRow
@@ -26,6 +26,7 @@ class SqlOrderBook:
     """Each method is one transaction; see providers/order_book/port.py for what it promises."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self._looks = async_sessionmaker(looking(engine), expire_on_commit=False)
         self._reads = async_sessionmaker(reading(engine), expire_on_commit=False)
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
 
@@ -35,7 +36,7 @@ class SqlOrderBook:
             return order_of(order, await earlier_cases(session, order_id))
 
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
-        async with transaction(self._reads) as session:
+        async with transaction(self._looks) as session:
             carried_out = await session.execute(
                 select(CancellationRow.order_id, FactRow.content)
                 .join(OrderRow, OrderRow.order_id == CancellationRow.order_id)
@@ -200,7 +201,7 @@ class SqlOrderBook:
             await outbox.defer_request(session, deferred, notices)
 
     async def find_deferred(self, order_id: str, request_id: str) -> DeferredRequest | None:
-        async with transaction(self._reads) as session:
+        async with transaction(self._looks) as session:
             return await outbox.find_deferred(session, order_id, request_id)
 
     async def due_requests(self, now: datetime, limit: int) -> Sequence[DeferredRequest]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.case import Case
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import Decided, Ended, Fact, HolderSet, OrderClosed, RefundSeen, Requested, Run
 from domain.keys import EffectKey, cancellation_id
@@ -19,7 +20,16 @@ from providers.order_book.paper import post_settlements
 from providers.order_book.port import Credit, CreditedTender, NewNotice
 from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, OrderRow
-from providers.register.writing import append, case_of, check_verifying, holder_of, lock, note_and_end, open_row
+from providers.register.writing import (
+    append,
+    case_of,
+    check_verifying,
+    held_by,
+    holder_of,
+    lock,
+    note_and_end,
+    open_row,
+)
 
 
 async def hold_order(
@@ -34,23 +44,28 @@ async def hold_order(
 ) -> None:
     request = requested.request
     mine = cancellation_id(request.order_id, request.request_id)
-    order = await lock_order(session, request.order_id)
+    order = await load_order(session, request.order_id, lock=True)
     opened = await _open(session, order.order_id)
     if opened is not None and opened.cancellation_id != mine:
         raise _held(order, opened, "Wait until that one has ended, or withdraw it, and ask again.")
     if opened is None and await session.get(CancellationRow, mine) is None:
         await check_verifying(session, order.order_id, run)
-        row = await open_row(session, requested, run)
+        row, entries = await open_row(session, requested, run)
+        case = Case(entries)
     else:
         row = await lock(session, mine, run)
-    effect = await find_effect(session, key, EffectKind.HOLD_ORDER)
-    case = await case_of(session, mine)
-    if effect is not None or case.decided is not None or case.roll_back_cause is not None:
-        return
-    await _check_unchanged(session, seen)
+        case = await case_of(session, mine)
+        held = await find_effect(session, key, EffectKind.HOLD_ORDER)
+        if held is not None or case.decided is not None or case.roll_back_cause is not None:
+            return
+    if order_of(order, await earlier_cases(session, order.order_id)) != seen:
+        # It was decided by the order as it was read, and the warehouse may have packed a parcel since.
+        raise Unavailable(
+            f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
+        )
     order.held_by = mine
     record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
-    await note_and_end(session, row, key, [decided])
+    await note_and_end(session, row, key, [decided], case=case)
     await put_notices(session, mine, order.order_id, notices)
 
 
@@ -62,15 +77,15 @@ async def release_order(
     found = await session.get(CancellationRow, key.cancellation_id, with_for_update=True, populate_existing=True)
     if found is None or found.closed_at is not None:
         return
-    row = await lock(session, key.cancellation_id, run)
+    row = held_by(run, found)
     case = await case_of(session, key.cancellation_id)
     cause = case.roll_back_cause
     if cause is None:
         raise ValueError(f"cancellation {key.cancellation_id} is released, and no fact says why")
     await settle_rolled_back(session, case)
     await collect(session, case)
-    await note_and_end(session, row, key)
-    await append(session, row, [Ended(outcome=cause.outcome, sentence=cause.sentence)])
+    ended = Ended(outcome=cause.outcome, sentence=cause.sentence)
+    await note_and_end(session, row, key, case=case, after=[ended])
     if order is not None:
         _take_hold_off(order, key)
         if await find_effect(session, key, EffectKind.RELEASE_ORDER) is None:
@@ -81,13 +96,12 @@ async def release_order(
 async def close_order(
     session: AsyncSession, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
 ) -> None:
-    await lock_order(session, order_id)
+    order = await load_order(session, order_id, lock=True)
     row = await lock(session, key.cancellation_id, run)
     effect = await find_effect(session, key, EffectKind.CLOSE_ORDER)
     case = await case_of(session, key.cancellation_id)
     if case.order_closed:
         return
-    order = await load_order(session, order_id)
     if order.locked_reason is not None:
         raise Refused(
             ErrorCode.ORDER_LOCKED,
@@ -101,7 +115,7 @@ async def close_order(
     if effect is None:
         record_effect(session, key, EffectKind.CLOSE_ORDER, order_id=order_id)
     _take_hold_off(order, key)
-    await note_and_end(session, row, key, [OrderClosed()])
+    await note_and_end(session, row, key, [OrderClosed()], case=case)
     await put_notices(session, key.cancellation_id, order_id, notices)
 
 
@@ -120,12 +134,11 @@ async def close_cancellation(
     case = await case_of(session, key.cancellation_id)
     if found is not None and found.closed_at is not None and holder_of(found) == run and case.outcome_of(key):
         return  # by an earlier attempt of this run
-    row = await lock(session, key.cancellation_id, run)
+    row = held_by(run, found)
     if credit is not None:
         await post_settlements(session, credit)
     await collect(session, case)
-    await note_and_end(session, row, key)
-    await append(session, row, [ended])
+    await note_and_end(session, row, key, case=case, after=[ended])
     await put_notices(session, key.cancellation_id, order_id, notices)
 
 
@@ -159,15 +172,6 @@ async def reopen(
             await repeat_for_others(session, order_id, fact.refund)
     await put_notices(session, cancellation, order_id, notices)
     return True
-
-
-async def _check_unchanged(session: AsyncSession, seen: Order) -> None:
-    """It was decided by the order as it was read, and the warehouse may have packed a parcel since. Raises Unavailable."""
-    row = await load_order(session, seen.order_id)
-    if order_of(row, await earlier_cases(session, seen.order_id)) != seen:
-        raise Unavailable(
-            f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
-        )
 
 
 async def _open(session: AsyncSession, order_id: str) -> CancellationRow | None:

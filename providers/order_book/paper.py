@@ -53,9 +53,9 @@ async def issue_credit(
     await post_settlements(session, credit)
     if effect is None:
         record_effect(session, key, EffectKind.CREDIT, order_id=credit.order_id, reference=note.number)
-        credited = (await case_of(session, key.cancellation_id)).credit_note == note.number
-        more = [] if credited else [Credited(number=note.number, total=credit.total)]
-        await note_and_end(session, row, key, more, amount=credit.total, reference=note.number)
+        case = await case_of(session, key.cancellation_id)
+        more = [] if case.credit_note == note.number else [Credited(number=note.number, total=credit.total)]
+        await note_and_end(session, row, key, more, case=case, amount=credit.total, reference=note.number)
     await put_notices(session, credit.cancellation_id, credit.order_id, notices)
     return CreditNote(number=note.number, total=credit.total)
 
@@ -97,9 +97,9 @@ async def revoke_credit(session: AsyncSession, order_id: str, *, key: EffectKey,
     if effect is None:
         number = debit_note.number
         record_effect(session, key, EffectKind.REVOKE_CREDIT, order_id=order_id, reference=number)
-        revoked = (await case_of(session, key.cancellation_id)).credit_revoked
-        more = [] if revoked else [CreditRevoked(number=number)]
-        await note_and_end(session, row, key, more, reference=number)
+        case = await case_of(session, key.cancellation_id)
+        more = [] if case.credit_revoked else [CreditRevoked(number=number)]
+        await note_and_end(session, row, key, more, case=case, reference=number)
     return debit_note.number
 
 

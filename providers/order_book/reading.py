@@ -21,11 +21,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def load_order(session: AsyncSession, order_id: str) -> OrderRow:
-    """The order with all its parts. Refused: ORDER_NOT_FOUND."""
+async def load_order(session: AsyncSession, order_id: str, *, lock: bool = False) -> OrderRow:
+    """The order with all its parts; its own row can be locked as `lock_order` does. Refused: ORDER_NOT_FOUND."""
+    asked = select(OrderRow).with_for_update() if lock else select(OrderRow)
     found = await session.scalar(
-        select(OrderRow)
-        .where(OrderRow.order_id == order_id)
+        asked.where(OrderRow.order_id == order_id)
         .options(
             selectinload(OrderRow.lines),
             selectinload(OrderRow.tenders),

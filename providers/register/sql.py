@@ -102,7 +102,7 @@ class SqlRegister:
             row = await _row_of(session, known) if known else await _open_row_of(session, request.order_id)
             row = row or await _row_of(session, id_of(request))
             if row is None:
-                row = await open_row(session, requested, run)
+                row, _ = await open_row(session, requested, run)
             elif row.closed_at is not None:
                 change(await case_of(session, row.cancellation_id))
                 return await entries_of(session, row.cancellation_id)
@@ -121,7 +121,7 @@ class SqlRegister:
                 await check_verifying(session, requested.request.order_id, run)
                 if await session.get(CancellationRow, mine) is not None:
                     return  # an earlier attempt has kept it
-                opened = await open_row(session, requested, run)
+                await open_row(session, requested, run)
             row = await lock(session, mine, run)
             if (await case_of(session, mine)).roll_back_cause is None:
                 await append(session, row, facts)

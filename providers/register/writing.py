@@ -35,7 +35,11 @@ def holder_of(row: CancellationRow) -> Run:
 async def lock(session: AsyncSession, cancellation: str, run: Run) -> CancellationRow:
     """The cancellation's row, locked until the transaction ends, for the run that holds it. An order's row is locked before
     it, where both are. Raises NotTheHolder."""
-    row = await session.get(CancellationRow, cancellation, with_for_update=True, populate_existing=True)
+    return held_by(run, await session.get(CancellationRow, cancellation, with_for_update=True, populate_existing=True))
+
+
+def held_by(run: Run, row: CancellationRow | None) -> CancellationRow:
+    """The locked row, where the run holds the cancellation. Raises NotTheHolder."""
     if row is None or row.closed_at is not None:
         raise NotTheHolder(None)
     if holder_of(row) != run:
@@ -54,8 +58,8 @@ async def check_verifying(session: AsyncSession, order_id: str, run: Run) -> Non
         raise NotTheHolder(verifier_of(row))
 
 
-async def open_row(session: AsyncSession, requested: Requested, run: Run) -> CancellationRow:
-    """A new cancellation, held by the run; nothing of the order is held yet."""
+async def open_row(session: AsyncSession, requested: Requested, run: Run) -> tuple[CancellationRow, list[Entry]]:
+    """A new cancellation, held by the run, with its first entries; nothing of the order is held yet."""
     request = requested.request
     at = now()
     row = CancellationRow(
@@ -69,11 +73,9 @@ async def open_row(session: AsyncSession, requested: Requested, run: Run) -> Can
     )
     session.add(row)
     try:
-        await session.flush()
+        return row, await append(session, row, [requested, HolderSet(run=run)])
     except IntegrityError as error:
         raise Unavailable(f"Another cancellation of order {request.order_id} was opened at this moment.") from error
-    await append(session, row, [requested, HolderSet(run=run)])
-    return row
 
 
 async def append(session: AsyncSession, row: CancellationRow, facts: Iterable[Fact]) -> list[Entry]:
@@ -144,13 +146,15 @@ async def note_and_end(
     key: EffectKey,
     more: Sequence[Fact] = (),
     *,
+    case: Case | None = None,
+    after: Sequence[Fact] = (),
     amount: Money | None = None,
     reference: str | None = None,
     detail: str = "",
 ) -> None:
-    """An effect in the books themselves: its note, what it made and its outcome are one transaction. Refused:
-    ROLLED_BACK."""
-    case = await case_of(session, key.cancellation_id)
+    """An effect in the books themselves: its note, what it made and its outcome are one transaction; `after` comes with
+    it. `case` is what was read since the row was locked, if it was. Refused: ROLLED_BACK."""
+    case = case or await case_of(session, key.cancellation_id)
     check_may_make(case, key)
     await append(
         session,
@@ -159,5 +163,6 @@ async def note_and_end(
             *([] if case.is_noted(key) else [EffectNoted(key=key, amount=amount)]),
             *more,
             EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail),
+            *after,
         ],
     )

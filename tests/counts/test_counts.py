@@ -66,16 +66,7 @@ PATHS: dict[str, tuple[Callable[[], SampleOrder], Act, Outcome]] = {
         nothing_more,
         Outcome.CANCELLED,
     ),
-    "three_parcels": (
-        lambda: SampleOrder(
-            order_id=an_id(),
-            lines=(line("L1", 3, "90.00 USD"),),
-            tenders=(card("90.00 USD"),),
-            parcels=(parcel(None, L1=1), parcel(Script.LABEL_ONLY, L1=1), parcel(Script.LABEL_ONLY, L1=1)),
-        ),
-        nothing_more,
-        Outcome.CANCELLED,
-    ),
+    "delivered": (lambda: captured(parcels=(parcel(Script.DELIVERED, L1=1),)), nothing_more, Outcome.REJECTED),
     "approved": (lambda: captured(total="600.00 USD"), approve, Outcome.CANCELLED),
     "withdrawn": (lambda: captured(total="600.00 USD"), withdraw, Outcome.WITHDRAWN),
     "two_hundred_lines": (lambda: sold("1.00 USD", card("200.00 USD"), lines=200), nothing_more, Outcome.CANCELLED),
