@@ -197,5 +197,10 @@ async def wait_within(wait: timedelta | None, call: Coroutine[Any, Any, T]) -> T
         await asyncio.gather(task, return_exceptions=True)
 
 
+def is_refused_for_now(error: BaseException) -> bool:
+    """The engine takes no update while the run's task is being repeated; nor does it while the run is paused."""
+    return isinstance(error, RPCError) and error.status is RPCStatusCode.FAILED_PRECONDITION
+
+
 def seconds(wait: timedelta) -> str:
     return f"{wait.total_seconds():g} seconds"

@@ -1,13 +1,17 @@
 """A message of somebody who steers, and why it was not taken."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TypeVar
+from uuid import uuid4
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
 from client.errors import ExitCode, OrderNotFound, StarterError
-from client.runs import handle_of
+from client.pauses import find_pause
+from client.runs import handle_of, is_refused_for_now
 from client.status import Source, Status
 from domain.facts import Entry
 from domain.messages import Acknowledgement, Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
@@ -16,6 +20,8 @@ from domain.request import ActorKind
 from domain.said import Steering, fact_about, fact_of
 from domain.standing import action_of
 from workflows.cancellation import CancellationWorkflow
+
+_RESEND_AFTER, _LONGEST_RESEND = 0.1, 1.0  # seconds, doubled each time
 
 Message = TypeVar("Message", Approve, Reject, Withdraw, RetryStep, ResolveStep, ChooseRefundMethod)
 
@@ -26,8 +32,19 @@ async def send_message(
     update: UpdateMethodMultiParam[[CancellationWorkflow, Message], Acknowledgement],
     message: Message,
 ) -> Acknowledgement:
-    """To the run that is open; acknowledged when the books keep it."""
-    return await handle_of(client, order_id).execute_update(update, message)
+    """To the run that is open; acknowledged when the books keep it. Sent again while the run's task is being repeated,
+    because something else arrived as it ended: nothing is kept of what is sent meanwhile."""
+    update_id, resend_after = uuid4().hex, _RESEND_AFTER
+    while True:
+        try:
+            return await handle_of(client, order_id).execute_update(update, message, id=update_id)
+        except RPCError as error:
+            if not is_refused_for_now(error) or resend_after > _LONGEST_RESEND:
+                raise
+            if await find_pause(client, order_id, of_steps=False):
+                raise
+        await asyncio.sleep(resend_after)
+        resend_after *= 2
 
 
 def was_recorded(ended: Status, message: Steering) -> bool:

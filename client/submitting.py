@@ -16,12 +16,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.engine import Run, read_run
 from client.errors import ExitCode, RunSuperseded, StarterError
+from client.pauses import find_pause
 from client.requests import update_id_of
 from client.runs import (
     Handle,
     NoWorkerAnswers,
     follow_continued,
     handle_of,
+    is_refused_for_now,
     read_plan,
     read_progress,
     read_result,
@@ -39,8 +41,10 @@ from workflows.run_page import how_to_steer, summary_of
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
 
-# A request that arrives while the order's last run is closing is sent again; it then meets a new run.
-_SENDINGS = 3
+# A request that arrives while the order's last run is closing is sent again; it then meets a new run. So is one that arrives
+# while the run's task is being repeated, because something else came as it ended: nothing is kept of what comes then.
+_SENDINGS = 5
+_RESEND_AFTER = 0.05  # seconds, doubled each time
 _RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
 
 
@@ -104,6 +108,9 @@ class Submitter:
                 closing += 1
                 if closing == _SENDINGS or not _run_was_closing(error):
                     raise
+                if is_refused_for_now(error) and await find_pause(self._client, request.order_id, of_steps=False):
+                    raise
+                await asyncio.sleep(_RESEND_AFTER * 2**closing)
 
     def _start_operation(
         self, request: CancellationRequest
@@ -205,7 +212,9 @@ def _is_under_way(error: Exception) -> bool:
 def _run_was_closing(error: Exception) -> bool:
     if isinstance(error, WorkflowUpdateFailedError):
         return _failure_type(error) == _RUN_CLOSED_FIRST
-    return isinstance(error, RPCError) and error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED}
+    if isinstance(error, RPCError) and error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED}:
+        return True
+    return is_refused_for_now(error)
 
 
 def _failure_type(error: Exception) -> str | None:

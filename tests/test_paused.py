@@ -302,7 +302,7 @@ async def test_a_paused_step_waits_for_operations_beside_what_the_run_says(
     """E27: the run answers, so what it says is live; a request that waits for the step hears why."""
     sample = captured()
     await open_system.shop.place(sample)
-    await open_system.disturb_look(sample.order_id, FaultKind.SLOW, 15)
+    await open_system.disturb_look(sample.order_id, FaultKind.SLOW, 15, times=2)
     asking = asyncio.create_task(open_system.library.start(request(sample)))
     await begun(open_system.client, workflow_id(sample.order_id))
     await open_system.wait_for_attempt(open_system.current(sample.order_id))

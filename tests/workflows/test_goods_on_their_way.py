@@ -251,7 +251,7 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
     read again."""
     sample = captured(parcels=())
     await system.shop.place(sample)
-    await system.disturb_look(sample.order_id, GatewayFault.SLOW, seconds=3)
+    await system.disturb_look(sample.order_id, GatewayFault.SLOW, seconds=3, times=2)
     handle = await system.start(request(sample))
     await system.looks(handle, sample.order_id)
     packed = await system.shop.carrier.parcel(Script.INTERCEPT_SILENT, reference=f"{sample.order_id}-S1")
