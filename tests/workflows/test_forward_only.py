@@ -91,7 +91,7 @@ async def test_the_goods_stay_stopped_while_the_gateway_is_down_for_hours(system
     sample = captured()
     await system.shop.place(sample)
     payment = system.shop.payments[sample.order_id][0]
-    await system.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=30, retry_after=60)
+    await system.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=30, retry_after=50)
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=4))
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)

@@ -125,7 +125,7 @@ async def test_a_month_of_a_silent_gateway(system: System) -> None:
     sample = captured(parcels=())
     await system.shop.place(sample)
     payment = system.shop.payments[sample.order_id][0]
-    await system.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=800, retry_after=60)
+    await system.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=500, retry_after=50)
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=3))
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
