@@ -32,7 +32,8 @@ from domain.errors import ErrorCode
 from domain.keys import id_of
 from domain.messages import Receipt, RefundEvent, ShipmentEvent, Submission
 from domain.outcome import CancellationResult, State
-from domain.policy import existing_decision
+from domain.plan import Plan
+from domain.policy import Verdict, existing_decision
 from domain.request import CancellationRequest, workflow_id
 from runtime import search_attributes as attributes
 from workflows.cancellation import CancellationWorkflow
@@ -172,10 +173,21 @@ class Submitter:
             return submission_of(receipt.model_copy(update={"result": result}))
         if result.decision is None:
             raise StarterError(ExitCode.NOT_CANCELLED, result.sentence)
-        found = {"cancellation_id": result.cancellation_id, "decision": result.decision, "plan": result.plan}
+        handle = handle_of(self._client, receipt.order_id, run.run_id)
+        plan = None if result.decision.verdict is Verdict.REJECTED else await _plan_of_ended(handle)
+        found = {"cancellation_id": result.cancellation_id, "decision": result.decision, "plan": plan}
         if result.existing and result.cancellation_id != id_of(request):
             found |= {"decision": existing_decision(result.decision, request.order_id), "plan": None}
         return submission_of(receipt.model_copy(update={**found, "result": result}))
+
+
+async def _plan_of_ended(handle: Handle) -> Plan | None:
+    """The result says what became of it; what was planned is read from the run, by the next worker that answers."""
+    while True:
+        try:
+            return await read_plan(handle)
+        except NoWorkerAnswers:
+            await asyncio.sleep(_LONGEST_PAUSE)
 
 
 def submission_of(receipt: Receipt) -> Submission:

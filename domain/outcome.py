@@ -7,7 +7,7 @@ from enum import StrEnum
 from domain.base import Value
 from domain.clocks import RefundDue
 from domain.money import Money
-from domain.plan import LeftOut, Plan
+from domain.plan import LeftOut
 from domain.policy import Decision
 from domain.request import Actor
 from domain.step import Owner, StepName, StepRow
@@ -144,8 +144,8 @@ class Progress(Value):
 class CancellationResult(Value):
     """Result of `CancellationWorkflow`; also the details of its failure after a roll-back that a failure caused.
 
-    `existing`: the books knew this cancellation already and nothing was done again. `plan` is what was decided, before
-    anything was done. `refunded` and `released` are what really went back, all tenders together.
+    `existing`: the books knew this cancellation already and nothing was done again. `refunded` and `released` are what
+    really went back, all tenders together.
     """
 
     cancellation_id: str
@@ -154,7 +154,6 @@ class CancellationResult(Value):
     outcome: Outcome
     sentence: str
     decision: Decision | None
-    plan: Plan | None = None
     goods: GoodsStatus
     money: MoneyStatus
     paper: PaperStatus

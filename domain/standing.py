@@ -268,7 +268,6 @@ def result_of(
 ) -> CancellationResult:
     """The result as it would be with this outcome."""
     plan = case.plan
-    decided = case.decided
     return CancellationResult(
         cancellation_id=case.cancellation_id,
         order_id=order_id,
@@ -276,7 +275,6 @@ def result_of(
         outcome=outcome,
         sentence=sentence,
         decision=case.decision,
-        plan=decided.plan if decided else None,
         goods=goods_of(case),
         money=money_of(case),
         paper=paper_of(case),

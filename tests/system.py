@@ -26,6 +26,7 @@ from temporalio.worker import Worker
 from temporalio.workflow import UpdateMethodMultiParam
 
 from client.cancellations import Cancellations
+from client.runs import handle_of
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -194,7 +195,7 @@ class System(Observing):
             start_signal_args=[event],
         )
         run_id = started.result_run_id
-        handle = self.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id), run_id=run_id)
+        handle = handle_of(self.client, order_id, run_id)
         self.started.insert(0, handle)  # the run that the test is about
         return handle
 
@@ -234,7 +235,7 @@ class System(Observing):
                 await eventually(lambda: self._has(handle, WorkflowExecutionStatus.TIMED_OUT), "the run times out")
             case Loss.RESET:
                 run_id = await loss.reset(self.client, handle)
-                again = self.client.get_workflow_handle_for(CancellationWorkflow.run, handle.id, run_id=run_id)
+                again: Handle = self.client.get_workflow_handle_for(CancellationWorkflow.run, handle.id, run_id=run_id)
                 self.started.append(again)
             case Loss.FORGOTTEN:
                 await loss.delete(self.client, handle)
@@ -246,7 +247,7 @@ class System(Observing):
 
     def current(self, order_id: str) -> Handle:
         """The order's run of now, also after a reset, which keeps the first run's id in the chain."""
-        return self.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id))
+        return handle_of(self.client, order_id)
 
     async def disturb_look(self, order_id: str, fault: FaultKind, seconds: float = 3, times: int = 1) -> None:
         """The next looks at the order's first payment meet `fault`: SLOW for, or HTTP_429 with a retry after, `seconds`.

@@ -7,6 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 from temporalio.testing import WorkflowEnvironment
 
+from client.runs import handle_of
 from domain.messages import Acknowledgement, Approve, RefundEvent, Submission
 from domain.money import money
 from domain.outcome import CancellationResult, Outcome, Progress, State
@@ -307,7 +308,7 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
     refund = next(row.reference for row in waiting.steps if row.step is StepName.REVERSE_PAYMENT)
     assert refund is not None
     await open_system.shop.gateway.settle(refund)
-    handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))
+    handle = handle_of(dev_server.client, sample.order_id)
     await handle.signal(CancellationWorkflow.refund_event, RefundEvent(refund_reference=refund))
     assert (await starter("result", sample.order_id)).code == ExitCode.DONE
 
@@ -342,7 +343,7 @@ async def test_the_choice_is_made_with_the_command_that_is_shown(
     await open_system.shop.place(sample)
     await starter(*by_customer("start", sample))
     await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
-    handle = dev_server.client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(sample.order_id))
+    handle = handle_of(dev_server.client, sample.order_id)
     page = str(await handle.query("__temporal_workflow_metadata"))
     shown = (await starter("status", sample.order_id)).out
     for text in (page, shown):

@@ -23,9 +23,9 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import StarterError
+from client.runs import handle_of
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent
-from domain.request import workflow_id
 from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider
@@ -212,7 +212,7 @@ class EventDispatcher:
             await library.look_again(ended.request, refund if of_gateway else parcel)
             return
         client = await self._temporal.client()
-        run = client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(event.order_id))
+        run = handle_of(client, event.order_id)
         if of_gateway:
             await run.signal(CancellationWorkflow.refund_event, refund, rpc_timeout=TEMPORAL_WAIT)
         else:

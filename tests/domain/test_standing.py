@@ -216,7 +216,6 @@ def test_a_result_says_what_really_went_back() -> None:
     assert outcome is Outcome.PARTIALLY_CANCELLED
     assert (result.refunded, result.released, result.credit_note) == (usd(4_000), usd(0), "CN-1")
     assert [out.shipment_id for out in result.left_out] == ["S2"]
-    assert result.plan == PLAN
 
 
 def test_all_that_was_asked_for_is_cancelled() -> None:
@@ -226,4 +225,4 @@ def test_all_that_was_asked_for_is_cancelled() -> None:
 def test_what_was_rejected_has_no_amounts() -> None:
     case = Case(entries(entry.fact for entry in opened(None).entries))
     result = result_of(case, ORDER, Outcome.REJECTED, "No.")
-    assert (result.refunded, result.plan, result.money) == (None, None, MoneyStatus.UNTOUCHED)
+    assert (result.refunded, result.money) == (None, MoneyStatus.UNTOUCHED)
