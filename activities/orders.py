@@ -82,7 +82,8 @@ class OrderActivities:
         """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
         if step_input.look_again and await self._reopening.reopen_from(case, order, this_run()):
             return Verified(entries=await self._register.read(case.cancellation_id))
-        return Verified(entries=case.entries, existing=True)
+        # An earlier attempt of this run may have ended it, and its answer was lost.
+        return Verified(entries=case.entries, existing=case.holder != this_run())
 
     async def _take_up(self, step_input: VerifyOrder, order: Order, case: Case) -> Case:
         """An earlier run was lost: go on from the books' facts, with this request among those who asked."""

@@ -26,12 +26,14 @@ class Obstacle(Value):
 
 
 class Resting(Value):
-    """A step that waits for its next round, or for a person, after so many `rounds` without an answer."""
+    """A step that waits for its next round, or for a person, after so many `rounds` without an answer, `since` the last of
+    them."""
 
     step: StepName
     target: str
     obstacle: Obstacle
     rounds: int
+    since: datetime
 
 
 class Seen(Value):

@@ -32,6 +32,7 @@ from domain.messages import (
     Resolution,
     ResolveStep,
     RetryStep,
+    Withdraw,
 )
 from domain.permissions import NotPossible, is_repetition, no_approval_due, nothing_to_choose, permit, said_before
 from domain.said import Steering, fact_about, fact_of
@@ -82,13 +83,13 @@ class Decisions:
         self._accepted: list[Written] = []
         self._waits_for_approval = False
         self._tried: set[tuple[StepName, str]] = set()
-        self._has_arrived = not goes_on
+        self.has_arrived = not goes_on
 
     # Questions
 
     def arrive(self) -> None:
         """The run waits where the one waited that it continues, or is over."""
-        self._has_arrived = True
+        self.has_arrived = True
 
     def open_question(
         self, step: StepName, target: str, why: str, choices: tuple[RefundMethod, ...] = (), *, in_books: bool = True
@@ -134,9 +135,13 @@ class Decisions:
 
     def check(self, message: Steering) -> None:
         """The validator of every steering update. Raises ApplicationError with a sentence for the sender. Before the run has
-        arrived where the earlier one waited, nobody can say; the handler checks it then."""
-        if self._has_arrived:
+        arrived where the earlier one waited, nobody can say what answers its questions; the handler checks it then."""
+        if self._can_check(message):
             self._check(message)
+
+    def _can_check(self, message: Steering) -> bool:
+        """A withdrawal answers no question: it counts at once, before the money moves."""
+        return self.has_arrived or isinstance(message, Withdraw)
 
     def _check(self, message: Steering) -> None:
         try:
@@ -153,8 +158,8 @@ class Decisions:
 
     async def accept(self, message: Steering) -> None:
         """The handler of every steering update. Raises ApplicationError when the books refuse it."""
-        if not self._has_arrived:
-            await workflow.wait_condition(lambda: self._has_arrived)
+        if not self._can_check(message):
+            await workflow.wait_condition(lambda: self.has_arrived)
             self._check(message)
         said = self._said(message)
         question = self._question_of(said)

@@ -84,42 +84,43 @@ class StepRunner:
         if step.role is not Role.COMPENSATION:
             await self._waiting.raise_if_rolling_back()
         place = step.name, target
-        wait: Wait | None = None
+        has_rested = is_ordered = False
         while True:
             rest = self._resting.get(place)
-            if rest is None or wait is not None:  # it has rested, or has not been tried yet
-                with self._still_waiting(wait):
+            if rest is None or has_rested:
+                if (
+                    not is_ordered
+                ):  # whoever orders a try gets it, and of this run: another would not know what was ordered
+                    await self._waiting.before_round()
+                with self._still_waiting(step, target, rest):
                     obstacle = await self.try_round(step, target, **more)
                 if obstacle is None:
-                    self._resting.pop(place, None)
-                    if wait is not None:
+                    if self._resting.pop(place, None) is not None:
                         self._journal.publish_unless_waiting()
                     return None
                 if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
                     ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
                     await self._waiting.order_roll_back(ordered)
-                rounds = rest.rounds + 1 if rest else 1
-                rest = self._resting[place] = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds)
-            wait = self._waiting.wait_about(step, target, rest.obstacle)
-            answer = await self._waiting.ask(step, target, rest.obstacle, wait, rest.rounds)
+                rounds, now = (rest.rounds + 1 if rest else 1), workflow.now()
+                rest = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=now)
+                self._resting[place] = rest
+            answer = await self._waiting.ask(step, target, rest.obstacle, self._waiting.end_of_rest(rest))
+            has_rested, is_ordered = answer is None, answer is not None
             if answer is not None:
                 del self._resting[place]
             match answer:
                 case RetryOrdered() if rest.obstacle.held_elsewhere:
-                    wait, more = None, {**more, "from_elsewhere": True}
+                    more = {**more, "from_elsewhere": True}
                 case RollBackOrdered() if rest.obstacle.held_elsewhere:
                     self.case.add_unrecorded(answer, workflow.now())  # this run has written nothing, so it just ends
                     raise RollBack
-                case RetryOrdered():
-                    wait = None
-                case None:
+                case RetryOrdered() | None:
                     pass
                 case _:
                     return answer
 
     async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> Obstacle | None:
         """One round of attempts; None: it was carried out. Either way the case has what the books have learnt."""
-        await self._waiting.continuing.before_round()
         if step.role is not Role.LOOK:
             self.case.order_step(step.name, target, workflow.now())
         self._journal.show_details()
@@ -256,13 +257,14 @@ class StepRunner:
     # Waits
 
     @contextmanager
-    def _still_waiting(self, wait: Wait | None) -> Iterator[None]:
+    def _still_waiting(self, step: Step[Any, Any], target: str, rest: Resting | None) -> Iterator[None]:
         """While a step that nobody has answered is tried again, it is still seen to wait; what is said of it meanwhile is
         to be said again, because this try may settle it."""
-        if wait is None or wait.step is None or wait.target is None:
+        if rest is None:
             yield
             return
-        with self._journal.show_wait(wait), self._decisions.trying(wait.step, wait.target):
+        wait = self._waiting.wait_about(step, target, rest.obstacle)
+        with self._journal.show_wait(wait), self._decisions.trying(step.name, target):
             yield
 
     async def wait_for_outcome(self, step: Step[Any, Any], target: str, watch: Watch) -> Answer | None:

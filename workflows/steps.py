@@ -115,6 +115,8 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
         if failed.non_retryable or failed.type in step.finals:
             raise failed
         if failed.next_retry_delay:  # who named a time is not asked before it
+            if step.round is not None and failed.next_retry_delay >= step.round:
+                raise failed
             await workflow.sleep(failed.next_retry_delay, summary=f"{step.summary(target)}, again"[:200])
     try:
         result: Out = await workflow.execute_activity(

@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from domain.carried import Obstacle, Seen
+from domain.carried import Obstacle, Resting, Seen
 from domain.case import Case
 from domain.errors import ErrorCode
 from domain.facts import RollBackOrdered
@@ -56,8 +56,10 @@ class Waiting:
         return tuple(Seen(step=step, target=target, at=at) for (step, target), at in self._first_seen.items())
 
     async def wait_for_person(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Answer | None:
-        """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack."""
-        answer = await self.ask(step, target, obstacle, self.wait_about(step, target, obstacle))
+        """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack,
+        ContinuesAsNew."""
+        until = None if obstacle.until_answered else workflow.now() + self._rest_after(rounds=1)
+        answer = await self.ask(step, target, obstacle, until)
         self._journal.publish_unless_waiting()
         return answer
 
@@ -76,22 +78,30 @@ class Waiting:
             choices=self.case.terms.fallbacks if obstacle.choice else (),
         )
 
-    async def ask(
-        self, step: Step[Any, Any], target: str, obstacle: Obstacle, wait: Wait, rounds: int = 1
-    ) -> Answer | None:
-        """Wait for a person's decision, or for the rest after so many rounds without an answer to pass: None."""
+    async def ask(self, step: Step[Any, Any], target: str, obstacle: Obstacle, until: datetime | None) -> Answer | None:
+        """Wait for a person's decision, or for the rest to be over: None. What is overdue meanwhile is seen to be. Raises
+        RollBack, ContinuesAsNew."""
         undoing = step.role is Role.COMPENSATION
         question = self._decisions.open_question(
-            step.name, target, obstacle.sentence, wait.choices, in_books=not obstacle.held_elsewhere
+            step.name,
+            target,
+            obstacle.sentence,
+            self.wait_about(step, target, obstacle).choices,
+            in_books=not obstacle.held_elsewhere,
         )
+
+        def is_over() -> bool:
+            return question.has_answer() or (self.must_roll_back and not undoing)
+
         try:
-            with self._journal.show_wait(wait):
-                await self.wait_until(
-                    lambda: question.has_answer() or (self.must_roll_back and not undoing),
-                    None if obstacle.until_answered else self._rest_after(rounds),
-                    step.summary(target) + ", again",
-                )
-                answer = await self._decisions.close_question(question)
+            while not is_over() and (until is None or workflow.now() < until):
+                wait = self.wait_about(step, target, obstacle)
+                turns = wait.due_at if wait.state is State.WAITING_FOR_CARRIER else until  # a person's, from then on
+                ends = [time for time in (until, turns) if time is not None]
+                within = min(ends) - workflow.now() if ends else None
+                with self._journal.show_wait(wait):
+                    await self.wait_until(is_over, within, step.summary(target) + ", again")
+            answer = await self._decisions.close_question(question)
         except ContinuesAsNew:
             self._decisions.drop_question(question)
             raise
@@ -101,11 +111,21 @@ class Waiting:
             await self.raise_if_rolling_back()
         return answer
 
+    def end_of_rest(self, rest: Resting) -> datetime | None:
+        """None: it waits for a person."""
+        return None if rest.obstacle.until_answered else rest.since + self._rest_after(rest.rounds)
+
     def _rest_after(self, rounds: int) -> timedelta:
         """The rests grow: who has been silent for hours is not asked every few minutes."""
         shortest = self.case.terms.next_round
         grown: timedelta = shortest * 2 ** min(rounds - 1, 16)
         return min(grown, max(shortest, _LONGEST_REST))
+
+    async def before_round(self) -> None:
+        """No new round begins once it is time to continue as new; but a run that goes on for another one comes as far as
+        that one was, because what people say meanwhile is answered there. Raises ContinuesAsNew."""
+        if self._decisions.has_arrived:
+            await self.continuing.before_round()
 
     async def wait_until(self, ready: Callable[[], bool], within: timedelta | None, timer: str) -> bool:
         """Wait for a condition; False when `within` passed first. `timer` says in the Temporal UI what the timer is for.

@@ -1,0 +1,72 @@
+"""Whatever takes long is a wait that is seen, with whose turn it is."""
+
+from datetime import UTC, timedelta
+
+from google.protobuf.empty_pb2 import Empty
+
+from domain.outcome import State
+from sandbox.carrier.model import FaultKind as Breakage
+from sandbox.carrier.model import Operation, Script
+from sandbox.gateway.messages import FaultKind
+from sandbox.shop import parcel, request
+from tests.observing import eventually
+from tests.system import Handle, System, customer_of
+from tests.workflows.samples import captured
+
+_ENDS = ("marker_recorded", "activity_task_failed", "activity_task_timed_out")
+
+
+async def has_ended_its_first_attempt(handle: Handle) -> None:
+    """The marker of a local activity, or the end of an ordinary one, is in the history."""
+
+    async def ended() -> bool:
+        events = (await handle.fetch_history()).events
+        return any(event.HasField(f"{end}_event_attributes") for event in events for end in _ENDS)  # type: ignore[arg-type]
+
+    await eventually(ended, "the first attempt has ended")
+
+
+async def test_a_provider_that_names_a_late_time_is_a_visible_wait(system: System) -> None:
+    """Rule 14, I6: the gateway asks verification to come again in six hours. The first attempt is a local one; no run sleeps
+    for so long without a wait, an owner and a due time."""
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=6 * 3600, times=1_000)
+    handle = await system.start(request(sample))
+    await has_ended_its_first_attempt(handle)
+    await system.skip(timedelta(hours=1))
+    progress = await system.progress(handle)
+    pending = (await handle.describe()).raw_description.pending_activities
+    assert progress.waits or pending, f"an hour later nothing is seen to wait, and the state is {progress.state}"
+
+
+async def test_a_withdrawal_while_verification_sleeps_is_carried_out_at_once(system: System) -> None:
+    """The same: the customer's withdrawal is acknowledged, and carried out after one round at most."""
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=6 * 3600, times=1)
+    handle = await system.start(request(sample))
+    await has_ended_its_first_attempt(handle)
+    await system.withdraw(handle, customer_of(sample))
+    await system.skip(timedelta(hours=1))
+    progress = await system.progress(handle)
+    assert progress.state is State.WITHDRAWN, progress.state
+
+
+async def test_a_wait_for_the_carrier_is_its_owners_once_it_is_overdue(system: System) -> None:
+    """Rule 14: the carrier is silent while the label is voided. Its time is over after a day, and from then on a person is
+    needed, also in the middle of a rest, which has grown to six hours."""
+    sample = captured(parcels=(parcel(Script.LABEL_ONLY, L1=1),))
+    await system.shop.place(sample)
+    label = system.shop.labels[sample.order_id][0]
+    await system.shop.carrier.break_(
+        Operation.SHIPMENT_REFUND, Breakage.HTTP_429, parcel=label, times=10_000, seconds=60
+    )
+    _, handle = await system.submit(request(sample))
+    await system.skip(timedelta(minutes=5))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.skip(timedelta(hours=25))
+    now = await system.client.test_service.get_current_time(Empty())
+    [wait] = (await system.progress(handle)).waits
+    assert wait.due_at < now.time.ToDatetime(UTC), "it is overdue"
+    assert wait.state is State.NEEDS_ATTENTION, wait
