@@ -11,7 +11,7 @@ Every command answers with an exit code, and with `--json` in the models of `dom
     2  wrong input
     3  Temporal cannot be reached, or does not let us in
     4  there is no such order, or no cancellation of it
-    5  refused: the cancellation does not allow that now, or the request conflicts with an earlier one
+    5  refused: the cancellation does not allow that now or is paused, or the request conflicts with an earlier one
     6  not decided, or still running, when the time to wait was over; it goes on
   130  stopped by a signal
 

@@ -66,7 +66,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 # How long the server waits for the worker that knows a run before it gives the run to another one, after a crash.
 STICKY = timedelta(seconds=3)
 
-# A local activity has two seconds. Of few at a time a busy worker brings each to its end; many would all be given up.
+# A local attempt has a short time-out (workflows/steps.py). A busy worker finishes ten at a time; more would all time out.
 LOCAL_AT_ONCE = 10
 
 EXIT_USAGE = 2

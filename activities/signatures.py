@@ -27,8 +27,8 @@ Out = TypeVar("Out", bound=Value)
 class StepInput(Value):
     """What every step is given. `target` is the order, shipment or tender that it is about. `key` is the idempotency key of
     its effect; it is made in the workflow, from business ids, so that every attempt of every worker uses the same one.
-    `last_seq` is the number of the last entry of the books that the run has. `at` is the engine's time, told to a local
-    activity, which has none of its own."""
+    `last_seq` is the number of the last entry of the books that the run has. `at` is the engine's time when
+    the attempt was ordered; only a local one has it, whose own info gives this machine's time."""
 
     cancellation_id: str
     order_id: str
@@ -65,8 +65,8 @@ class Verified(Booked):
 
 
 class Look(StepInput):
-    """Read how something stands. With `poll` only news are an answer: until there are some, the attempts of one activity
-    look again every `poll`. Without it whatever is found is the answer."""
+    """Read how something stands. With `poll` it answers only when there is something new; until then its attempts repeat
+    every `poll`. Without it whatever is found is the answer."""
 
     poll: timedelta | None = None
 

@@ -1,1 +1,1 @@
-"""What a cancellation costs, against the least that any process of four steps costs on the same engine. `make bench`."""
+"""What a cancellation costs, against a workflow of four empty activities on the same engine. `make bench`."""

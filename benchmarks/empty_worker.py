@@ -1,4 +1,5 @@
-"""The floor's worker, a process like `worker.py run`: the same connection, plugin and options of the SDK, no counterpart.
+"""The floor's worker, a process like `worker.py run`: the same event loop, connection, plugin and options of the
+SDK, no counterpart.
 
 It has no interceptors: logs, heartbeats and the words of failures are the product's, and are paid by the product.
 """
@@ -8,6 +9,7 @@ import signal
 from datetime import timedelta
 
 import structlog
+import uvloop
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -38,4 +40,4 @@ async def main() -> int:
 
 if __name__ == "__main__":
     logs.configure(logs.LogFormat.JSON)
-    exit_now(asyncio.run(main()))
+    exit_now(uvloop.run(main()))

@@ -16,7 +16,7 @@ from runtime import search_attributes as attributes
 
 T = TypeVar("T")
 
-_SEND_AGAIN = "What was sent now was not kept. Unpause it, then send the same again"
+_SEND_AGAIN = "What was sent now was not kept; send it again afterwards. To unpause it"
 
 
 class ExitCode(IntEnum):

@@ -26,7 +26,7 @@ def waits_of(run: Run, namespace: str) -> tuple[Wait, ...]:
     )
 
 
-def describe_pause(run: Run, pause: Pause, namespace: str, next_step: str = "Unpause it") -> str:
+def describe_pause(run: Run, pause: Pause, namespace: str, next_step: str = "To unpause it") -> str:
     """`next_step` comes before the command that unpauses."""
     why = f' ("{pause.reason}")' if pause.reason else ""
     paused = f"was paused at {pause.at:%Y-%m-%d %H:%M} UTC by {pause.identity or 'somebody'}{why}."
@@ -43,7 +43,7 @@ def describe_pause(run: Run, pause: Pause, namespace: str, next_step: str = "Unp
     )
 
 
-async def find_pause(client: Client, order_id: str, next_step: str = "Unpause it", *, of_steps: bool = True) -> str:
+async def find_pause(client: Client, order_id: str, next_step: str = "To unpause it", *, of_steps: bool = True) -> str:
     """The sentence about what is paused of the order's latest run, the run itself first; empty where nothing is, or where
     the engine does not say in time."""
     try:

@@ -21,9 +21,10 @@ PURE = ("domain", "iso4217", "pydantic", "runtime", "structlog")
 """Packages without clocks, randomness or state: a run that shares them with the others loses nothing in safety."""
 
 PROCESS: tuple[str, ...] = ("activities", "workflows")
-"""The process itself, and the signatures that it knows of the activities. Reading them anew for each run was four fifths of
-what a run cost the worker, in time and memory. What the sandbox would find there is found by a rule about the source
-(tests/runtime/test_sandbox.py), and by the workflow tests with the process inside of the sandbox (`make test-sandbox`)."""
+"""The process itself, and the signatures that it knows of the activities. Reading them anew for each run was a large
+part of what a run cost the worker, in time and memory (decision 0064). What the sandbox would find is found by a rule about
+the source (tests/runtime/test_sandbox.py), and by the workflow tests with the process inside of the sandbox
+(`make test-sandbox`)."""
 
 
 def sandboxed(runner: SandboxedWorkflowRunner) -> SandboxedWorkflowRunner:

@@ -191,7 +191,7 @@ async def test_requests_and_messages_that_meet_a_paused_run_say_that_they_were_n
         refused = await starter(*command)
         assert refused.code == ExitCode.REFUSED
         assert BY in refused.sentence
-        assert "What was sent now was not kept. Unpause it, then send the same again: temporal" in refused.sentence
+        assert "What was sent now was not kept; send it again afterwards. To unpause it: temporal" in refused.sentence
     again = await open_system.library.start(request(sample))
     assert again.decision is not None
     assert again.decision.verdict is Verdict.NEEDS_APPROVAL

@@ -1,8 +1,8 @@
 """When a run goes on as a new one, because its history has grown long.
 
-A run may have 51,200 events and 2,000 updates; one that comes near them is ended by the server, or deaf. So a run that has
-grown begins anew with all that it knows, at a moment when nothing is under way: no step is being carried out, no message is
-being answered, and a cancel request that has to be kept is kept. Until then no new round of a step begins.
+A run may have 51,200 events and 2,000 updates; one that comes there is terminated by the server, or takes no more updates.
+So a run that has grown begins anew with all that it knows, at a moment when nothing is under way: no step is being carried
+out, no message is being answered, and a cancel request that has to be kept is kept. Until then no new round begins.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from temporalio import workflow
 
 _LONGEST_HISTORY = 1_000
-"""In events. An update writes two at least, so no run takes more than 500 of the 2,000 updates that the server allows."""
+"""In events. An update writes two at least, so a run has taken some 500 of the 2,000 that the server allows."""
 
 
 class ContinuesAsNew(Exception):

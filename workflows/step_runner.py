@@ -251,8 +251,10 @@ class StepRunner:
                         raise error
                     stopped.append(error)
         if stopped:
-            # Losing the cancellation counts before rolling it back: a run that does not hold it may not undo anything.
-            raise min(stopped, key=lambda error: isinstance(error, RollBack) + 2 * isinstance(error, ContinuesAsNew))
+            # Losing the cancellation comes first: a run that does not hold it may not undo anything. Continuing comes last:
+            # it is for a run in which nothing else has to be done.
+            order = (TakenOver | Superseded, RollBack, ContinuesAsNew)
+            raise min(stopped, key=lambda error: [isinstance(error, kind) for kind in order].index(True))
 
     # Waits
 

@@ -1,9 +1,10 @@
 """The steps of the process: one typed row each. What a step takes, how it is retried, which answers are final, what
 undoes it.
 
-Three clocks bound a step. A worker that is silent for `heartbeat` is given up, and another one goes on. `attempt`
-bounds one call. `round` bounds a series of attempts; when it ends without an answer the step rests, visibly, and begins
-another round (workflows/step_runner.py): it never gives up on its own.
+A first attempt that is local (`local_first`) has two seconds and no heartbeat. Three clocks bound the others. A worker that
+is silent for `heartbeat` is given up, and another one goes on. `attempt` bounds one call. `round` bounds a series of
+attempts; when it ends without an answer the step rests, visibly, and begins another round (workflows/step_runner.py): it
+never gives up on its own.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ _HEARTBEAT = timedelta(seconds=6)
 is given to another one after seconds."""
 _ATTEMPT = timedelta(seconds=30)
 _LOCAL_ATTEMPT = timedelta(seconds=2)
-"""The workflow's task lasts as long, and nothing else reaches the run meanwhile."""
+"""The workflow's task stays open as long, and no message reaches the run."""
 _LONGEST_PAUSE = timedelta(seconds=30)
 
 
@@ -106,7 +107,8 @@ without a click."""
 
 
 async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
-    """One round of attempts, in the words of the step's row. Raises ApplicationError when it ends without a result."""
+    """Attempt the step for one round, first locally where its row says so. Raises ApplicationError when it ends without a
+    result."""
     if step.local_first:
         try:
             return await _attempt_locally(step, step_input)
@@ -114,7 +116,9 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
             failed = _failure_of(step, target, error)
         if failed.non_retryable or failed.type in step.finals:
             raise failed
-        if failed.next_retry_delay:  # who named a time is not asked before it
+        if failed.next_retry_delay and failed.next_retry_delay > timedelta(
+            0
+        ):  # who named a time is not asked before it
             if step.round is not None and failed.next_retry_delay >= step.round:
                 raise failed
             await workflow.sleep(failed.next_retry_delay, summary=f"{step.summary(target)}, again"[:200])
@@ -135,8 +139,7 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
 
 
 async def _attempt_locally(step: Step[In, Out], step_input: In) -> Out:
-    """Once, within the workflow's own task: that costs the server nothing. The engine's time is not known to a local
-    activity, so it is told."""
+    """Once, within the workflow's own task: no task of its own, and one marker in the history."""
     local: Out = await workflow.execute_local_activity(
         step.name,
         step_input.model_copy(update={"at": workflow.now()}),

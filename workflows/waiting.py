@@ -1,7 +1,7 @@
 """How the process waits: visibly, for a person or for time to pass; and what ends a wait from outside.
 
-A roll-back that somebody orders, a run of another namespace that takes over, a history that has grown too long: each is an
-exception here, raised between the steps and out of the waits, and never in the middle of a step.
+What ends a wait from outside is an exception: RollBack, TakenOver and Superseded here, ContinuesAsNew in
+workflows/continuing.py. Each is raised between the steps and out of the waits, and never in the middle of a step.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class RollBack(Exception):
 
 
 class TakenOver(Exception):
-    """This run knows from the books that there is more than it had known: the process begins again from what is there."""
+    """The books have more than this run knew: the process begins again from what is there."""
 
 
 class Superseded(Exception):
@@ -192,8 +192,8 @@ class Waiting:
         raise RollBack
 
     async def _rest_after_mistake(self, sentence: str) -> None:
-        """What the process itself wants recorded could not be, by a mistake of ours: seen at once, and tried again after a
-        rest, unless somebody has ordered the same meanwhile."""
+        """Our own mistake kept a roll-back from being recorded: it is seen at once, and tried again after a rest, unless
+        somebody has ordered the same meanwhile."""
         step, target = steps.RECORD_DECISION, self._order_id
         wait = Wait(
             state=State.NEEDS_ATTENTION,

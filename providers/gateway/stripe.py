@@ -8,8 +8,8 @@ would never end, so a *repeated* 500 is answered by looking the effect up: when 
 not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
 attempt of every worker walks the same row. A *first* 500 stays an unknown outcome.
 
-Every call about a payment asks for its charge and refunds too, so that the answer is the state after the call. A *repeated*
-answer is the state then: it is read again, and so is what an answer does not show in full.
+Reading, voiding, refunding and authorising again ask for the payment with its charge and refunds, so that the answer is the
+state after the call. A *repeated* answer is the state then: it is read again, as is what an answer does not show in full.
 """
 
 from collections.abc import Awaitable, Callable
@@ -335,6 +335,7 @@ def _retry_after(error: Exception) -> float | None:
     if not isinstance(error, stripe.StripeError):
         return None
     try:
-        return float((error.headers or {}).get("Retry-After", ""))
+        seconds = float((error.headers or {}).get("Retry-After", ""))
     except ValueError:
         return None
+    return seconds if 0 <= seconds < float("inf") else None

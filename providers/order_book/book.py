@@ -23,7 +23,7 @@ from providers.register.writing import case_of, lock, note_and_end
 
 
 class SqlOrderBook:
-    """Each method is one transaction; see providers/order_book/port.py for what it promises."""
+    """Each method is one transaction, or one statement that reads; see providers/order_book/port.py for what it promises."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._looks = async_sessionmaker(looking(engine), expire_on_commit=False)

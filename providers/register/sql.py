@@ -29,7 +29,7 @@ from providers.register.writing import (
 
 
 class SqlRegister:
-    """Each method is one transaction; see providers/register/port.py for what it promises."""
+    """Each method is one transaction, or one statement that reads; see providers/register/port.py for what it promises."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._looks = async_sessionmaker(looking(engine), expire_on_commit=False)

@@ -21,8 +21,9 @@ _BYTES_APART = 400
 
 
 class Counts(BaseModel):
-    """Of one run. `cloud_actions` are what Temporal Cloud bills: the start, each update, signal, timer, activity and upsert,
-    and the local activities of one workflow task together (https://docs.temporal.io/cloud/actions). `history_bytes` is the
+    """Of one run. `cloud_actions` are what Temporal Cloud bills and the history shows: the start, each update, signal,
+    timer, activity and upsert, and the local activities of one workflow task together
+    (https://docs.temporal.io/cloud/actions); retries, heartbeats and queries come on top. `history_bytes` is the
     size of its history, `statements` what the worker sent to the database, BEGIN included, and `provider_calls` what the
     gateway, the carrier and the marketplace were asked."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from domain.outcome import Outcome
+from sandbox.gateway.messages import FaultKind
 from sandbox.shop import request
 from tests.system import System
 from tests.workflows.samples import captured
@@ -31,3 +32,14 @@ async def test_a_refusal_whose_first_attempt_was_given_up_is_not_an_earlier_one(
     asked = request(sample).model_dump(mode="json") | {"reason": "out_of_stock"}
     result = await system.cancel(request(sample).model_validate(asked))
     assert (result.outcome, result.existing) == (Outcome.REJECTED, False)
+
+
+async def test_a_time_in_the_past_does_not_break_the_runs_own_code(open_system: System) -> None:
+    """A gateway (or what stands before it) answers 429 with `Retry-After: -5`: it is asked again at once, and the engine,
+    which takes no timer that lies in the past, does not hear of it."""
+    system, sample = open_system, captured(parcels=())
+    await system.shop.place(sample)
+    await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=-5, times=1)
+    handle = await system.start(request(sample))
+    await system.finish(handle)
+    assert not await system.has_failed_task(handle)
