@@ -88,9 +88,7 @@ class StepRunner:
         while True:
             rest = self._resting.get(place)
             if rest is None or has_rested:
-                if (
-                    not is_ordered
-                ):  # whoever orders a try gets it, and of this run: another would not know what was ordered
+                if not is_ordered:  # what was ordered is done by this run: the next would not know of it
                     await self._waiting.before_round()
                 with self._still_waiting(step, target, rest):
                     obstacle = await self.try_round(step, target, **more)

@@ -116,12 +116,11 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
             failed = _failure_of(step, target, error)
         if failed.non_retryable or failed.type in step.finals:
             raise failed
-        if failed.next_retry_delay and failed.next_retry_delay > timedelta(
-            0
-        ):  # who named a time is not asked before it
-            if step.round is not None and failed.next_retry_delay >= step.round:
-                raise failed
-            await workflow.sleep(failed.next_retry_delay, summary=f"{step.summary(target)}, again"[:200])
+        named = failed.next_retry_delay  # a counterpart that named a time is not asked before it
+        if named and step.round and named >= step.round:
+            raise failed
+        if named and named > timedelta(0):
+            await workflow.sleep(named, summary=f"{step.summary(target)}, again"[:200])
     try:
         result: Out = await workflow.execute_activity(
             step.name,
