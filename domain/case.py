@@ -6,7 +6,7 @@ key comes next, what is still to be undone. Nothing is assigned. Who may add wha
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from domain import effects
 from domain.facts import (
@@ -56,6 +56,7 @@ class Case:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: list[Entry] = []
+        self._where: dict[type[Fact], list[int]] = {}  # of each kind; asked for hundreds of times in a run
         self._seen: set[int] = set()
         self.add(*entries)
 
@@ -70,19 +71,30 @@ class Case:
                 continue
             if entry.seq and isinstance(entry.fact, Requested):
                 # The run's own idea of who opened the cancellation gives way to the books'.
-                self._entries = [e for e in self._entries if not isinstance(e.fact, Requested)]
+                self._restart(e for e in self._entries if not isinstance(e.fact, Requested))
             self._seen.add(entry.seq)
-            self._entries.append(entry)
+            self._append(entry)
+
+    def _append(self, entry: Entry) -> None:
+        self._where.setdefault(type(entry.fact), []).append(len(self._entries))
+        self._entries.append(entry)
+
+    def _restart(self, entries: Iterable[Entry]) -> None:
+        kept = tuple(entries)
+        self._entries, self._where = [], {}
+        for entry in kept:
+            self._append(entry)
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """The books know better than this run. It keeps what it was asked, which books of a backup may not know."""
         asked = [Entry(seq=0, at=e.at, fact=e.fact) for e in self._entries if isinstance(e.fact, Requested)]
-        self._entries, self._seen = asked[:1], set()
+        self._restart(asked[:1])
+        self._seen = set()
         self.add(*entries)
 
     def add_unrecorded(self, fact: Requested | Decided | RollBackOrdered | Ended, at: datetime) -> None:
         """What the run knows of itself, and no book keeps."""
-        self._entries.append(Entry(seq=0, at=at, fact=fact))
+        self._append(Entry(seq=0, at=at, fact=fact))
 
     def with_said(self, said: Iterable[Fact]) -> "Case":
         """The case as it is when what was said is kept."""
@@ -92,7 +104,7 @@ class Case:
     def order_step(self, step: StepName, target: str, at: datetime) -> None:
         """The run orders a step: from here on it may have had its effect. A further round says nothing new."""
         if not effects.is_ordered(self._entries, step, target):
-            self._entries.append(Entry(seq=0, at=at, fact=StepOrdered(step=step, target=target)))
+            self._append(Entry(seq=0, at=at, fact=StepOrdered(step=step, target=target)))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -104,15 +116,16 @@ class Case:
         return max(self._seen, default=0)
 
     def _all(self, kind: type[F]) -> Iterator[F]:
-        return (entry.fact for entry in self._entries if isinstance(entry.fact, kind))
+        return (cast(F, self._entries[at].fact) for at in self._where.get(kind, ()))
 
     def _last(self, kind: type[F]) -> F | None:
-        return next((e.fact for e in reversed(self._entries) if isinstance(e.fact, kind)), None)
+        at = self._position(kind)
+        return cast(F, self._entries[at].fact) if at >= 0 else None
 
-    def _position(self, *kinds: type[Fact]) -> int:
-        """Where the last fact of these kinds stands; -1: there is none."""
-        found = (at for at, entry in enumerate(self._entries) if isinstance(entry.fact, kinds))
-        return max(found, default=-1)
+    def _position(self, kind: type[Fact]) -> int:
+        """Where the last fact of this kind stands; -1: there is none."""
+        found = self._where.get(kind)
+        return found[-1] if found else -1
 
     # Who asked, and what was decided
 
@@ -160,7 +173,8 @@ class Case:
 
     @property
     def decided_at(self) -> datetime | None:
-        return next((e.at for e in reversed(self._entries) if isinstance(e.fact, Decided)), None)
+        at = self._position(Decided)
+        return self._entries[at].at if at >= 0 else None
 
     @property
     def customer_id(self) -> str | None:

@@ -275,14 +275,14 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
     tender_id = reversal.tender_id
     refunds: dict[str, Refund] = {}
     for entry in entries:
-        reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
         match entry.fact:
             case ReversalSeen(target=target, released=released, covered=covered, detail=detail) if target == tender_id:
                 update = {"released": released, "covered": reversal.covered + covered, "detail": detail}
                 reversal = reversal.model_copy(update=update)
             case RefundSeen(target=target, refund=refund) if target == tender_id:
-                refunds[refund.reference] = refund
                 reversal = reversal._paid_by(refund)
+                refunds[refund.reference] = refund
+                reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
             case DisputeSeen(target=target, disputed=disputed, charge_backs=charge_backs) if target == tender_id:
                 reversal = reversal.model_copy(update={"disputed": disputed, "charge_backs": charge_backs})
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
@@ -297,7 +297,7 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.model_copy(update={"waived": reversal.waived + reversal.outstanding})
             case _:
                 pass
-    return reversal.model_copy(update={"refunds": tuple(refunds.values())})
+    return reversal
 
 
 def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:

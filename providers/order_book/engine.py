@@ -23,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase
 
 from domain.errors import Unavailable
+from providers.order_book import sqlite as sqlite_in_loop
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_DRIVERS = {"sqlite": sqlite_in_loop.DRIVER, "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _BEGIN = "order_book_begin"
 
 # SQLSTATE classes and codes after which nothing was written and the same call may succeed: connection lost (08), out of
@@ -40,12 +41,18 @@ def open_engine(url: str) -> AsyncEngine:
     """Open `sqlite:///file.db` or `postgresql://…`. Statement parameters stay out of error texts: they hold customers'
     data. Seconds to wait for a lock on SQLite: `?timeout=`, 10 unless given."""
     parsed = make_url(url)
-    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.get_backend_name(), parsed.drivername))
     if parsed.get_backend_name() == "sqlite":
         if "timeout" not in parsed.query:
             parsed = parsed.update_query_dict({"timeout": "10"})
-        # A connection has a thread of its own, so none is made for a moment: who finds none free waits.
-        engine = create_async_engine(parsed, hide_parameters=True, pool_size=20, max_overflow=0, pool_timeout=10)
+        engine = create_async_engine(
+            parsed,
+            hide_parameters=True,
+            pool_size=20,
+            max_overflow=0,
+            pool_timeout=10,
+            connect_args={"factory": sqlite_in_loop.Connection},
+        )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -79,7 +86,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def writing(engine: AsyncEngine) -> AsyncEngine:
     """The same connections, for transactions that write."""
-    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+    return engine.execution_options(**{_BEGIN: sqlite_in_loop.TAKE_WRITE_LOCK})
 
 
 def looking(engine: AsyncEngine) -> AsyncEngine:

@@ -1,0 +1,92 @@
+"""SQLite from an event loop, without a thread for each connection.
+
+SQLite is a library, not a server: a statement takes it some ten microseconds, and handing the statement over to a thread and
+its rows back takes ten times as long. So statements are made where they are asked for. What may wait for somebody else is made
+in a thread: to take the write lock, which another process may hold, and to commit what was written, which waits for the disk.
+Commits have a thread of their own: those who wait for the lock may take all others, and its holder must not wait behind them.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import URL, Pool
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import await_
+
+DRIVER = "sqlite+in_loop"
+TAKE_WRITE_LOCK = "BEGIN IMMEDIATE"
+
+_commits = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
+
+
+class Cursor(sqlite3.Cursor):
+    async def _async_soft_close(self) -> None:
+        """SQLAlchemy's async engine asks this of the cursors of its own adapters. Here nothing is left to wait for."""
+
+
+class Connection(sqlite3.Connection):
+    """`writes`: it has the write lock, until its transaction ends."""
+
+    writes = False
+
+    def cursor(self, factory: Any = Cursor) -> Any:
+        return super().cursor(factory)
+
+    def commit(self) -> None:
+        super().commit()
+        self.writes = False
+
+    def rollback(self) -> None:
+        super().rollback()
+        self.writes = False
+
+
+class SQLiteInLoop(SQLiteDialect_pysqlite):
+    """SQLAlchemy's dialect of Python's own `sqlite3`, for an async engine and connections of the class above."""
+
+    driver = "in_loop"
+    is_async = True
+    supports_statement_cache = True
+
+    @classmethod
+    def get_pool_class(cls, _: URL) -> type[Pool]:
+        return AsyncAdaptedQueuePool
+
+    def get_driver_connection(self, connection: Any) -> Any:
+        return connection
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        if statement == TAKE_WRITE_LOCK:
+            await_(_in_thread(lambda: cursor.execute(statement)))
+            cursor.connection.writes = True
+        else:
+            await_(_no_wait())
+            super().do_execute(cursor, statement, parameters, context)
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        if dbapi_connection.writes:
+            await_(_in_thread(dbapi_connection.commit, _commits))
+        else:
+            dbapi_connection.commit()
+
+
+async def _no_wait() -> None:
+    """An async engine refuses a driver that never waits: it takes that for one that blocks."""
+
+
+async def _in_thread(call: Callable[[], object], executor: Executor | None = None) -> None:
+    """To its end, also where whoever waits for it is cancelled: nobody may use the connection before."""
+    made = asyncio.get_running_loop().run_in_executor(executor, call)
+    try:
+        await asyncio.shield(made)
+    except asyncio.CancelledError:
+        await asyncio.wait({made})
+        raise
+
+
+registry.register("sqlite.in_loop", __name__, "SQLiteInLoop")
