@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
-from domain.facts import EffectEnded, EffectOutcome, Fact, Run
+from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.permissions import check_holder
@@ -148,6 +148,15 @@ class Attempt:
         return Booked(
             entries=await self._register.read(self.step_input.cancellation_id, after=self.step_input.last_seq)
         )
+
+    async def answer_with(self, entries: Sequence[Entry] = ()) -> Booked:
+        """The same where this attempt has all that it has written, with these `entries`: the books are read for it only
+        where somebody else has written in between."""
+        self.case.add(*entries)
+        new = [entry for entry in self.case.entries if entry.seq > self.step_input.last_seq]
+        if self.case.has_all_entries:
+            return Booked(entries=tuple(new))
+        return await self.answer()
 
     async def answer_look(self, look: Look) -> Booked:
         """What the look has found. Raises NothingNew where only news are an answer."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from temporalio import activity
 
-from activities.attempt import Attempt, begin_attempt, this_run
+from activities.attempt import begin_attempt, this_run
 from activities.refunds import credit_of, refund_notice
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
@@ -16,7 +16,7 @@ from activities.tenders import Payments
 from activities.together import read_together
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Ended, Entry, Requested
+from domain.facts import Decided, Ended, Entry, OrderClosed, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.money import Money
@@ -31,7 +31,7 @@ from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
 from providers.carrier.port import Labels
-from providers.order_book.port import DeferredRequest, NewNotice, NoticeKind, NoticeLine, OrderBook
+from providers.order_book.port import DeferredRequest, Ending, NewNotice, NoticeKind, NoticeLine, OrderBook
 from providers.register.port import Register
 
 
@@ -105,13 +105,12 @@ class OrderActivities:
         decided = by_right(order, decided, *joined)
         key = EffectKey(id_of(requested.request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is not None:
-            await self._book.hold_order(order, requested, decided, [received_notice(requested)], key=key, run=run)
-        else:
-            # Before the refusal is kept: an attempt that finds it kept looks no further.
-            await acknowledge(self._book, requested)
-            ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
-            await self._register.refuse(requested, run, [decided, ended])
-        return await self._register.read(key.cancellation_id)
+            notices = [received_notice(requested)]
+            return await self._book.hold_order(order, requested, decided, notices, key=key, run=run)
+        # Before the refusal is kept: an attempt that finds it kept looks no further.
+        await acknowledge(self._book, requested)
+        ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
+        return await self._register.refuse(requested, run, [decided, ended])
 
     async def _decide(self, order: Order, requested: Requested) -> Decided:
         """Decision and plan by policy, on the live truth."""
@@ -220,30 +219,34 @@ class OrderActivities:
             released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
             if released:
                 notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
-            await self._book.close_order(step_input.order_id, notices, key=step_input.key, run=attempt.run)
-            case = Case(await self._register.read(step_input.cancellation_id))
-            if case.is_settled:
-                await self._end(attempt, case)
-            return await attempt.answer()
+            closed = attempt.case.with_said([OrderClosed()])
+            entries = await self._book.close_order(
+                step_input.order_id,
+                notices,
+                _ending(closed, step_input, seen=attempt.case.last_seq) if closed.is_settled else None,
+                key=step_input.key,
+                run=attempt.run,
+            )
+            return await attempt.answer_with(entries)
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
         """The money has settled: post it, write to the customer that it was refunded, and close the register."""
         async with begin_attempt(self._register, step_input) as attempt:
-            await self._end(attempt, attempt.case)
-            return await attempt.answer()
+            ending = _ending(attempt.case, step_input, seen=attempt.case.last_seq)
+            entries = await self._book.close_cancellation(step_input.order_id, ending, run=attempt.run)
+            return await attempt.answer_with(entries)
 
-    async def _end(self, attempt: Attempt, case: Case) -> None:
-        outcome, sentence = closing_outcome(case)
-        step_input = attempt.step_input
-        await self._book.close_cancellation(
-            step_input.order_id,
-            Ended(outcome=outcome, sentence=sentence),
-            credit_of(case),
-            refund_notice(case, NoticeKind.REFUNDED),
-            key=case.key_of(StepName.CLOSE_CANCELLATION, step_input.order_id),
-            run=attempt.run,
-        )
+
+def _ending(case: Case, step_input: StepInput, *, seen: int) -> Ending:
+    outcome, sentence = closing_outcome(case)
+    return Ending(
+        key=case.key_of(StepName.CLOSE_CANCELLATION, step_input.order_id),
+        ended=Ended(outcome=outcome, sentence=sentence),
+        credit=credit_of(case),
+        notices=tuple(refund_notice(case, NoticeKind.REFUNDED)),
+        seen=seen,
+    )
 
 
 async def owned_order(book: OrderBook, request: CancellationRequest) -> Order | None:

@@ -9,6 +9,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tenders import Payments, dispute_news, refund_news
+from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
@@ -48,6 +49,7 @@ class PaymentActivities:
                     await self._cancel_sale(attempt, planned)
                 case TenderKind.CARD:
                     await self._void_or_refund(attempt, planned)
+                    return await attempt.answer_with()
                 case _:
                     await self._put_back(attempt)
             return await attempt.answer()
@@ -56,7 +58,7 @@ class PaymentActivities:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
         key = attempt.step_input.key
         payment = await self._read(attempt, planned.tender)
-        others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
+        others = await self._others(attempt.step_input, planned.tender)
         while True:
             reversal = attempt.case.reversal(attempt.step_input.target)
             await attempt.write(*dispute_news(reversal, payment))
@@ -97,6 +99,9 @@ class PaymentActivities:
                 f"the gateway cannot be read ({busy.message}). Do not pay it another way before it was looked up.",
                 retry_after=busy.retry_after,
             ) from None
+
+    async def _others(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
+        return await self._payments.reversals_besides(step_input.order_id, step_input.cancellation_id, tender.reference)
 
     async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
         """Returns the payment after it."""
@@ -231,7 +236,7 @@ class PaymentActivities:
         if not attempt.case.reversal(attempt.step_input.target).outstanding:
             return
         payment = await self._read(attempt, planned.tender)
-        others = await self._payments.reversals_besides(attempt.step_input, planned.tender)
+        others = await self._others(attempt.step_input, planned.tender)
         while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
             await attempt.write(*dispute_news(reversal, payment))
             match next_reversal(reversal, payment, attempt.step_input.key, others):
@@ -275,7 +280,7 @@ class PaymentActivities:
             if tender.kind not in KEPT_HERE:
                 payment = await self._payments.read(step_input.order_id, tender)
                 made = await self._made_meanwhile(attempt, reversal.planned, payment)
-                others = await self._payments.reversals_besides(step_input, tender)
+                others = await self._others(step_input, tender)
                 refunds = (*refunds_found(reversal, payment, step_input.key, others), *made)
                 found = {refund.reference: refund for refund in refunds}
                 facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]

@@ -62,12 +62,14 @@ class RefundActivities:
             if credit is None:
                 plan = case.plan
                 assert plan is not None
-                await self._book.skip_credit(step_input.order_id, plan.currency, key=step_input.key, run=attempt.run)
+                entries = await self._book.skip_credit(
+                    step_input.order_id, plan.currency, key=step_input.key, run=attempt.run
+                )
             else:
                 under_way = any(reversal.pending for reversal in case.reversals)
                 notices = refund_notice(case, NoticeKind.REFUND_STARTED) if under_way else []
-                await self._book.credit(credit, notices, key=step_input.key, run=attempt.run)
-            return await attempt.answer()
+                entries = await self._book.credit(credit, notices, key=step_input.key, run=attempt.run)
+            return await attempt.answer_with(entries)
 
     @activity.defn
     async def revoke_refund(self, step_input: StepInput) -> Booked:

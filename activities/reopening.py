@@ -34,7 +34,7 @@ class Reopening:
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            besides = order.reversals_besides(ended.cancellation_id, payment.reference)
+            besides = await self._payments.reversals_besides(order.order_id, ended.cancellation_id, payment.reference)
             found = (
                 refunds_found_after_end(reversal, payment, key, besides)
                 if carried_out

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from activities.signatures import StepInput
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
 from domain.facts import DisputeSeen, Fact, RefundSeen
@@ -42,11 +41,12 @@ class Payments:
             case _:
                 return await self._book.read_balance(order_id, tender.tender_id)
 
-    async def reversals_besides(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
-        """What the order's other cancellations did to the payment of a tender, by the books of now. It stays as
-        it is while this one is under way: an order has one at a time."""
-        order = await self._book.read_order(step_input.order_id)
-        return order.reversals_besides(step_input.cancellation_id, tender.reference)
+    async def reversals_besides(
+        self, order_id: str, cancellation_id: str, reference: str
+    ) -> tuple[EarlierReversal, ...]:
+        """What the order's other cancellations did to the payment of this reference, by the books of now. It stays as it is
+        while this one is under way: an order has one at a time."""
+        return await self._book.earlier_reversals(order_id, reference, but=cancellation_id)
 
 
 def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:

@@ -56,7 +56,7 @@ class Case:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: list[Entry] = []
-        self._where: dict[type[Fact], list[int]] = {}  # of each kind; asked for hundreds of times in a run
+        self._where: dict[type[object], list[int]] = {}  # the facts of each kind
         self._seen: set[int] = set()
         self.add(*entries)
 
@@ -115,14 +115,19 @@ class Case:
         """The number of the last entry from the books."""
         return max(self._seen, default=0)
 
+    @property
+    def has_all_entries(self) -> bool:
+        """None of the books is missing between the first and the last that it has."""
+        return len(self._seen) == self.last_seq
+
     def _all(self, kind: type[F]) -> Iterator[F]:
-        return (cast(F, self._entries[at].fact) for at in self._where.get(kind, ()))
+        return (cast("F", self._entries[at].fact) for at in self._where.get(kind, ()))
 
     def _last(self, kind: type[F]) -> F | None:
         at = self._position(kind)
-        return cast(F, self._entries[at].fact) if at >= 0 else None
+        return cast("F", self._entries[at].fact) if at >= 0 else None
 
-    def _position(self, kind: type[Fact]) -> int:
+    def _position(self, kind: type[object]) -> int:
         """Where the last fact of this kind stands; -1: there is none."""
         found = self._where.get(kind)
         return found[-1] if found else -1

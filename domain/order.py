@@ -51,10 +51,6 @@ class Tender(Value):
     reference: str
     earlier_reversals: tuple[EarlierReversal, ...] = ()
 
-    def reversals_besides(self, cancellation_id: str) -> tuple[EarlierReversal, ...]:
-        """What the order's other cancellations did to it."""
-        return tuple(earlier for earlier in self.earlier_reversals if earlier.cancellation_id != cancellation_id)
-
 
 class OrderLine(Value):
     """`total` is what the customer owes for all `quantity` units, with tax (`tax` is the part of it that is tax) and before
@@ -124,11 +120,6 @@ class Order(Value):
             for line, part in zip(self.lines, parts, strict=True)
         ]
         return self.model_copy(update={"lines": tuple(lines), "discount": None})
-
-    def reversals_besides(self, cancellation_id: str, payment: str) -> tuple[EarlierReversal, ...]:
-        """What its other cancellations did to a payment."""
-        tenders = (tender for tender in self.tenders if tender.reference == payment)
-        return tuple(other for tender in tenders for other in tender.reversals_besides(cancellation_id))
 
     def line(self, line_id: str) -> OrderLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)

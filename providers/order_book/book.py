@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
-from domain.facts import Credited, Decided, Ended, Fact, Requested, Run
+from domain.earlier import EarlierReversal
+from domain.facts import Decided, Entry, Fact, Requested, Run
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order
@@ -16,10 +17,9 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND, CancellationRequest
 from providers.order_book import lifecycle, outbox, paper, stored_value, warehouse
 from providers.order_book.engine import looking, reading, transaction, writing
-from providers.order_book.port import Credit, CreditedTender, CreditNote, DeferredRequest, NewNotice, Notice
-from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
+from providers.order_book.port import Credit, CreditedTender, DeferredRequest, Ending, NewNotice, Notice
+from providers.order_book.reading import earlier_cases, earlier_reversals, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, FactRow, NoticeRow, OrderRow
-from providers.register.writing import case_of, lock, note_and_end
 
 
 class SqlOrderBook:
@@ -34,6 +34,10 @@ class SqlOrderBook:
         async with transaction(self._reads) as session:
             order = await load_order(session, order_id)
             return order_of(order, await earlier_cases(session, order_id))
+
+    async def earlier_reversals(self, order_id: str, reference: str, *, but: str) -> tuple[EarlierReversal, ...]:
+        async with transaction(self._reads) as session:
+            return await earlier_reversals(session, order_id, reference, but=but)
 
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
         async with transaction(self._looks) as session:
@@ -65,9 +69,9 @@ class SqlOrderBook:
         *,
         key: EffectKey,
         run: Run,
-    ) -> None:
+    ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            await lifecycle.hold_order(session, seen, requested, decided, notices, key=key, run=run)
+            return await lifecycle.hold_order(session, seen, requested, decided, notices, key=key, run=run)
 
     async def release_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
         async with transaction(self._writes) as session:
@@ -128,37 +132,29 @@ class SqlOrderBook:
         async with transaction(self._writes) as session:
             return await stored_value.take_back_balance(session, order_id, tender_id, key=key, undoes=undoes, run=run)
 
-    async def credit(self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> CreditNote:
+    async def credit(
+        self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+    ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             return await paper.issue_credit(session, credit, notices, key=key, run=run)
 
-    async def skip_credit(self, order_id: str, currency: str, *, key: EffectKey, run: Run) -> None:
+    async def skip_credit(self, order_id: str, currency: str, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            await lock_order(session, order_id)
-            row = await lock(session, key.cancellation_id, run)
-            if (await case_of(session, key.cancellation_id)).credited is None:
-                await note_and_end(session, row, key, [Credited(number=None, total=Money.zero(currency))])
+            return await paper.skip_credit(session, order_id, currency, key=key, run=run)
 
     async def revoke_credit(self, order_id: str, *, key: EffectKey, run: Run) -> str | None:
         async with transaction(self._writes) as session:
             return await paper.revoke_credit(session, order_id, key=key, run=run)
 
-    async def close_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
+    async def close_order(
+        self, order_id: str, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
+    ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            await lifecycle.close_order(session, order_id, notices, key=key, run=run)
+            return await lifecycle.close_order(session, order_id, notices, ending, key=key, run=run)
 
-    async def close_cancellation(
-        self,
-        order_id: str,
-        ended: Ended,
-        credit: Credit | None,
-        notices: Sequence[NewNotice],
-        *,
-        key: EffectKey,
-        run: Run,
-    ) -> None:
+    async def close_cancellation(self, order_id: str, ending: Ending, *, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            await lifecycle.close_cancellation(session, order_id, ended, credit, notices, key=key, run=run)
+            return await lifecycle.close_cancellation(session, order_id, ending, run=run)
 
     async def reopen(
         self,

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
 from domain.errors import ErrorCode, Refused, Unavailable
-from domain.facts import Decided, Ended, Fact, HolderSet, OrderClosed, RefundSeen, Requested, Run
+from domain.facts import Decided, Ended, Entry, Fact, HolderSet, OrderClosed, RefundSeen, Requested, Run
 from domain.keys import EffectKey, cancellation_id
 from domain.order import Order
 from providers.order_book.closing import Closing, count_back, take_out
@@ -17,13 +17,14 @@ from providers.order_book.events import repeat_for_others
 from providers.order_book.ledger import collect, settle_rolled_back, take_settlement_back
 from providers.order_book.outbox import put_notices
 from providers.order_book.paper import post_settlements
-from providers.order_book.port import Credit, CreditedTender, NewNotice
+from providers.order_book.port import CreditedTender, Ending, NewNotice
 from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, OrderRow
 from providers.register.writing import (
     append,
     case_of,
     check_verifying,
+    effect_facts,
     held_by,
     holder_of,
     lock,
@@ -41,32 +42,55 @@ async def hold_order(
     *,
     key: EffectKey,
     run: Run,
-) -> None:
+) -> tuple[Entry, ...]:
     request = requested.request
     mine = cancellation_id(request.order_id, request.request_id)
     order = await load_order(session, request.order_id, lock=True)
-    opened = await _open(session, order.order_id)
-    if opened is not None and opened.cancellation_id != mine:
-        raise _held(order, opened, "Wait until that one has ended, or withdraw it, and ask again.")
-    if opened is None and await session.get(CancellationRow, mine) is None:
+    own, other = await _own_and_other(session, order.order_id, mine)
+    if other is not None:
+        raise _held(order, other, "Wait until that one has ended, or withdraw it, and ask again.")
+    if own is None:
         await check_verifying(session, order.order_id, run)
-        row, entries = await open_row(session, requested, run)
-        case = Case(entries)
+        await _check_unchanged(session, order, seen)
+        facts = effect_facts(Case.opened_by(requested), key, [decided])
+        entries = await open_row(session, requested, run, facts)
     else:
-        row = await lock(session, mine, run)
+        row = held_by(run, own)
         case = await case_of(session, mine)
         held = await find_effect(session, key, EffectKind.HOLD_ORDER)
         if held is not None or case.decided is not None or case.roll_back_cause is not None:
-            return
+            return case.entries
+        await _check_unchanged(session, order, seen)
+        entries = (*case.entries, *await note_and_end(session, row, key, [decided], case=case))
+    order.held_by = mine
+    record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
+    await put_notices(session, mine, order.order_id, notices)
+    return entries
+
+
+async def _own_and_other(
+    session: AsyncSession, order_id: str, mine: str
+) -> tuple[CancellationRow | None, CancellationRow | None]:
+    """The order's cancellation of this id, and the open one of another id; locked."""
+    found = await session.scalars(
+        select(CancellationRow)
+        .where(
+            CancellationRow.order_id == order_id,
+            or_(CancellationRow.closed_at.is_(None), CancellationRow.cancellation_id == mine),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    rows = {row.cancellation_id: row for row in found}
+    return rows.pop(mine, None), next(iter(rows.values()), None)
+
+
+async def _check_unchanged(session: AsyncSession, order: OrderRow, seen: Order) -> None:
+    """It was decided by the order as it was read, and the warehouse may have packed a parcel since. Raises Unavailable."""
     if order_of(order, await earlier_cases(session, order.order_id)) != seen:
-        # It was decided by the order as it was read, and the warehouse may have packed a parcel since.
         raise Unavailable(
             f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
         )
-    order.held_by = mine
-    record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
-    await note_and_end(session, row, key, [decided], case=case)
-    await put_notices(session, mine, order.order_id, notices)
 
 
 async def release_order(
@@ -94,14 +118,20 @@ async def release_order(
 
 
 async def close_order(
-    session: AsyncSession, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
-) -> None:
+    session: AsyncSession,
+    order_id: str,
+    notices: Sequence[NewNotice],
+    ending: Ending | None,
+    *,
+    key: EffectKey,
+    run: Run,
+) -> tuple[Entry, ...]:
     order = await load_order(session, order_id, lock=True)
     row = await lock(session, key.cancellation_id, run)
     effect = await find_effect(session, key, EffectKind.CLOSE_ORDER)
     case = await case_of(session, key.cancellation_id)
     if case.order_closed:
-        return
+        return case.entries
     if order.locked_reason is not None:
         raise Refused(
             ErrorCode.ORDER_LOCKED,
@@ -115,31 +145,31 @@ async def close_order(
     if effect is None:
         record_effect(session, key, EffectKind.CLOSE_ORDER, order_id=order_id)
     _take_hold_off(order, key)
-    await note_and_end(session, row, key, [OrderClosed()], case=case)
     await put_notices(session, key.cancellation_id, order_id, notices)
+    facts = effect_facts(case, key, [OrderClosed()])
+    if ending is not None and ending.seen == case.last_seq:
+        facts += await _end(session, order_id, case, ending)
+    return (*case.entries, *await append(session, row, facts))
 
 
-async def close_cancellation(
-    session: AsyncSession,
-    order_id: str,
-    ended: Ended,
-    credit: Credit | None,
-    notices: Sequence[NewNotice],
-    *,
-    key: EffectKey,
-    run: Run,
-) -> None:
+async def close_cancellation(session: AsyncSession, order_id: str, ending: Ending, *, run: Run) -> tuple[Entry, ...]:
     await lock_order(session, order_id)
-    found = await session.get(CancellationRow, key.cancellation_id, with_for_update=True, populate_existing=True)
-    case = await case_of(session, key.cancellation_id)
-    if found is not None and found.closed_at is not None and holder_of(found) == run and case.outcome_of(key):
-        return  # by an earlier attempt of this run
+    cancellation = ending.key.cancellation_id
+    found = await session.get(CancellationRow, cancellation, with_for_update=True, populate_existing=True)
+    case = await case_of(session, cancellation)
+    if found is not None and found.closed_at is not None and holder_of(found) == run and case.outcome_of(ending.key):
+        return case.entries  # by an earlier attempt of this run
     row = held_by(run, found)
-    if credit is not None:
-        await post_settlements(session, credit)
+    return (*case.entries, *await append(session, row, await _end(session, order_id, case, ending)))
+
+
+async def _end(session: AsyncSession, order_id: str, case: Case, ending: Ending) -> list[Fact]:
+    """Post what there is to post; the facts of the end are returned, to be added."""
+    if ending.credit is not None:
+        await post_settlements(session, ending.credit)
     await collect(session, case)
-    await note_and_end(session, row, key, case=case, after=[ended])
-    await put_notices(session, key.cancellation_id, order_id, notices)
+    await put_notices(session, case.cancellation_id, order_id, ending.notices)
+    return [*effect_facts(case, ending.key), ending.ended]
 
 
 async def reopen(

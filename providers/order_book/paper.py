@@ -6,14 +6,14 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
-from domain.facts import Credited, CreditRevoked, Run
+from domain.facts import Credited, CreditRevoked, Entry, Run
 from domain.keys import EffectKey
 from domain.money import Money
 from providers.order_book.columns import DocumentKind, EffectKind
 from providers.order_book.effects import find_effect, record_effect
 from providers.order_book.ledger import post_contra, post_credit, settle, take_settlement_back
 from providers.order_book.outbox import put_notices
-from providers.order_book.port import Credit, CreditNote, NewNotice
+from providers.order_book.port import Credit, NewNotice
 from providers.order_book.reading import lock_order, now
 from providers.order_book.tables import DocumentCounterRow, DocumentRow
 from providers.register.writing import case_of, lock, note_and_end
@@ -23,7 +23,7 @@ _PREFIX = {DocumentKind.CREDIT_NOTE: "CN", DocumentKind.DEBIT_NOTE: "DN"}
 
 async def issue_credit(
     session: AsyncSession, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
-) -> CreditNote:
+) -> tuple[Entry, ...]:
     currency = credit.total.currency
     given = Money.total((tender.amount for tender in credit.tenders if not tender.failed), currency)
     if credit.total.amount <= 0 or credit.total > given:
@@ -32,6 +32,7 @@ async def issue_credit(
     await lock_order(session, credit.order_id)
     row = await lock(session, key.cancellation_id, run)
     effect = await find_effect(session, key, EffectKind.CREDIT)
+    case = await case_of(session, key.cancellation_id)
     note = await _document(session, credit.cancellation_id, DocumentKind.CREDIT_NOTE)
     if note is None:
         note = await _issue(
@@ -53,11 +54,22 @@ async def issue_credit(
     await post_settlements(session, credit)
     if effect is None:
         record_effect(session, key, EffectKind.CREDIT, order_id=credit.order_id, reference=note.number)
-        case = await case_of(session, key.cancellation_id)
         more = [] if case.credit_note == note.number else [Credited(number=note.number, total=credit.total)]
-        await note_and_end(session, row, key, more, case=case, amount=credit.total, reference=note.number)
+        case.add(*await note_and_end(session, row, key, more, case=case, amount=credit.total, reference=note.number))
     await put_notices(session, credit.cancellation_id, credit.order_id, notices)
-    return CreditNote(number=note.number, total=credit.total)
+    return case.entries
+
+
+async def skip_credit(
+    session: AsyncSession, order_id: str, currency: str, *, key: EffectKey, run: Run
+) -> tuple[Entry, ...]:
+    await lock_order(session, order_id)
+    row = await lock(session, key.cancellation_id, run)
+    case = await case_of(session, key.cancellation_id)
+    if case.credited is None:
+        nothing = Credited(number=None, total=Money.zero(currency))
+        case.add(*await note_and_end(session, row, key, [nothing], case=case))
+    return case.entries
 
 
 async def post_settlements(session: AsyncSession, credit: Credit) -> None:

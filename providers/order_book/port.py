@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.base import Value
-from domain.facts import Decided, Ended, Fact, Requested, Run
+from domain.earlier import EarlierReversal
+from domain.facts import Decided, Ended, Entry, Fact, Requested, Run
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order, TenderKind
@@ -162,9 +163,15 @@ class Credit(Value):
     tenders: tuple[CreditedTender, ...]
 
 
-class CreditNote(Value):
-    number: str
-    total: Money
+class Ending(Value):
+    """How a cancellation ends: what is posted of its money, and what is written to the customer. It was worked out by the
+    entries up to number `seen`."""
+
+    key: EffectKey
+    ended: Ended
+    credit: Credit | None
+    notices: tuple[NewNotice, ...]
+    seen: int
 
 
 class DeferredRequest(Value):
@@ -231,6 +238,11 @@ class OrderBook(Protocol):
         """With what earlier cancellations did to its tenders laid over it. Refused: ORDER_NOT_FOUND."""
         ...
 
+    async def earlier_reversals(self, order_id: str, reference: str, *, but: str) -> tuple[EarlierReversal, ...]:
+        """What the order's other cancellations than `but` did to the payment of this reference: those that have closed the
+        order, and those that have ended without it."""
+        ...
+
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
         """How often the customer's changes of mind were carried out since then, each order once, without the order `but`."""
         ...
@@ -244,11 +256,11 @@ class OrderBook(Protocol):
         *,
         key: EffectKey,
         run: Run,
-    ) -> None:
+    ) -> tuple[Entry, ...]:
         """Write the decision and freeze the order: no pick, no label, no capture. Opens the cancellation where the order has
-        none open. Nothing when the decision is written already, or when a withdrawal came before it. Raises Unavailable when
-        the order is not as it was `seen`, by which it was decided: it is read again. Refused: ORDER_HELD when another
-        cancellation is open."""
+        none open. Nothing when the decision is written already, or when a withdrawal came before it. Returns all entries.
+        Raises Unavailable when the order is not as it was `seen`, by which it was decided: it is read again. Refused:
+        ORDER_HELD when another cancellation is open."""
         ...
 
     async def release_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
@@ -315,13 +327,15 @@ class OrderBook(Protocol):
         did. The effect of `key` is not ended here. Refused: REFUND_NOT_CANCELLABLE when the balance has been spent."""
         ...
 
-    async def credit(self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> CreditNote:
+    async def credit(
+        self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+    ) -> tuple[Entry, ...]:
         """Issue the credit note with the next number (gapless) and post its ledger transfers and the settlement of each
-        tender that has settled. Writes `Credited` with it."""
+        tender that has settled. Writes `Credited` with it. Returns all entries."""
         ...
 
-    async def skip_credit(self, order_id: str, currency: str, *, key: EffectKey, run: Run) -> None:
-        """No money was taken, so there is nothing to credit: writes `Credited` without a number."""
+    async def skip_credit(self, order_id: str, currency: str, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
+        """No money was taken, so there is nothing to credit: writes `Credited` without a number. Returns all entries."""
         ...
 
     async def revoke_credit(self, order_id: str, *, key: EffectKey, run: Run) -> str | None:
@@ -330,24 +344,18 @@ class OrderBook(Protocol):
         what has not is no longer payable."""
         ...
 
-    async def close_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
+    async def close_order(
+        self, order_id: str, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
+    ) -> tuple[Entry, ...]:
         """Cancel the fulfilments, then the lines and the order; release the promise or announce the restock; credit the
         shipping; take the hold off. Writes `OrderClosed`. What leaves the order is what the cancellation's facts say. Of one
-        that was closed before only what has changed is booked. Refused: ORDER_LOCKED."""
+        that was closed before only what has changed is booked. With `ending` the cancellation ends as well, unless something
+        was written to it since. Returns all entries. Refused: ORDER_LOCKED."""
         ...
 
-    async def close_cancellation(
-        self,
-        order_id: str,
-        ended: Ended,
-        credit: Credit | None,
-        notices: Sequence[NewNotice],
-        *,
-        key: EffectKey,
-        run: Run,
-    ) -> None:
+    async def close_cancellation(self, order_id: str, ending: Ending, *, run: Run) -> tuple[Entry, ...]:
         """Post what has settled, take back the settlement of what has failed, post what a person has collected, and end the
-        cancellation."""
+        cancellation. Returns all entries."""
         ...
 
     async def reopen(

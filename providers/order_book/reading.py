@@ -78,6 +78,16 @@ def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierRevers
     return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)
 
 
+async def earlier_reversals(
+    session: AsyncSession, order_id: str, reference: str, *, but: str
+) -> tuple[EarlierReversal, ...]:
+    tenders = await session.scalars(
+        select(TenderRow).where(TenderRow.order_id == order_id, TenderRow.reference == reference)
+    )
+    cases = [case for case in await earlier_cases(session, order_id) if case.cancellation_id != but]
+    return tuple(earlier for tender in tenders for earlier in _earlier_of(tender, cases))
+
+
 async def cases_of(session: AsyncSession, cancellations: Select[str]) -> list[Case]:
     """The cases of these cancellations, read at once."""
     found = await session.execute(

@@ -1,9 +1,10 @@
 """SQLite from an event loop, without a thread for each connection.
 
-SQLite is a library, not a server: a statement takes it some ten microseconds, and handing the statement over to a thread and
-its rows back takes ten times as long. So statements are made where they are asked for. What may wait for somebody else is made
-in a thread: to take the write lock, which another process may hold, and to commit what was written, which waits for the disk.
-Commits have a thread of their own: those who wait for the lock may take all others, and its holder must not wait behind them.
+SQLite is a library, not a server: a statement takes it some ten microseconds, and handing the statement over to a thread
+and its rows back takes ten times as long. So statements are made where they are asked for. What may wait for somebody else
+is made in a thread: to take the write lock, which another process may hold, and to commit what was written, which waits for
+the disk. Commits have a thread of their own: those who wait for the lock may take all others, and its holder must not wait
+behind them.
 """
 
 import asyncio
@@ -60,13 +61,13 @@ class SQLiteInLoop(SQLiteDialect_pysqlite):
     def get_driver_connection(self, connection: Any) -> Any:
         return connection
 
-    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, _: Any = None) -> None:
         if statement == TAKE_WRITE_LOCK:
             await_(_in_thread(lambda: cursor.execute(statement)))
             cursor.connection.writes = True
         else:
             await_(_no_wait())
-            super().do_execute(cursor, statement, parameters, context)
+            cursor.execute(statement, parameters)
 
     def do_commit(self, dbapi_connection: Any) -> None:
         if dbapi_connection.writes:

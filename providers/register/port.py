@@ -63,9 +63,10 @@ class Register(Protocol):
         held. One that has ended is `change`'s to judge, which then adds nothing. Returns all entries."""
         ...
 
-    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> None:
+    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
         """Keep a decision that rejects, which ends the request's own cancellation; nothing when a withdrawal came before it.
-        Raises NotTheHolder when another cancellation of the order is open, or another run verifies it."""
+        Returns all entries. Raises NotTheHolder when another cancellation of the order is open, or another run verifies
+        it."""
         ...
 
     async def note_effect(

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectNoted, Entry, Fact, HolderSet, Requested, Run
 from domain.keys import EffectKey, id_of
@@ -21,6 +22,7 @@ from providers.register.writing import (
     check_may_make,
     check_verifying,
     entries_of,
+    held_by,
     holder_of,
     lock,
     open_row,
@@ -102,16 +104,17 @@ class SqlRegister:
             row = await _row_of(session, known) if known else await _open_row_of(session, request.order_id)
             row = row or await _row_of(session, id_of(request))
             if row is None:
-                row, _ = await open_row(session, requested, run)
-            elif row.closed_at is not None:
-                change(await case_of(session, row.cancellation_id))
-                return await entries_of(session, row.cancellation_id)
-            else:
-                await _hold(session, row, run, from_elsewhere=False)
-            await append(session, row, change(await case_of(session, row.cancellation_id)))
-            return await entries_of(session, row.cancellation_id)
+                opened = Case.opened_by(requested)
+                return await open_row(session, requested, run, change(opened))
+            if row.closed_at is not None:
+                case = await case_of(session, row.cancellation_id)
+                change(case)
+                return case.entries
+            await _hold(session, row, run, from_elsewhere=False)
+            case = await case_of(session, row.cancellation_id)
+            return (*case.entries, *await append(session, row, change(case)))
 
-    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> None:
+    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
         mine = id_of(requested.request)
         async with transaction(self._writes) as session:
             opened = await _open_row_of(session, requested.request.order_id)
@@ -120,11 +123,11 @@ class SqlRegister:
             if opened is None:
                 await check_verifying(session, requested.request.order_id, run)
                 if await session.get(CancellationRow, mine) is not None:
-                    return  # an earlier attempt has kept it
-                await open_row(session, requested, run)
-            row = await lock(session, mine, run)
-            if (await case_of(session, mine)).roll_back_cause is None:
-                await append(session, row, facts)
+                    return await entries_of(session, mine)  # an earlier attempt has kept it
+                return await open_row(session, requested, run, facts)
+            row = held_by(run, opened)
+            case = await case_of(session, mine)
+            return (*case.entries, *await append(session, row, [] if case.roll_back_cause else facts))
 
     async def note_effect(
         self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime

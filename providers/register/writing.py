@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,8 +58,8 @@ async def check_verifying(session: AsyncSession, order_id: str, run: Run) -> Non
         raise NotTheHolder(verifier_of(row))
 
 
-async def open_row(session: AsyncSession, requested: Requested, run: Run) -> tuple[CancellationRow, list[Entry]]:
-    """A new cancellation, held by the run, with its first entries; nothing of the order is held yet."""
+async def open_row(session: AsyncSession, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
+    """A new cancellation, held by the run, with its first entries, and `facts` after them."""
     request = requested.request
     at = now()
     row = CancellationRow(
@@ -73,7 +73,7 @@ async def open_row(session: AsyncSession, requested: Requested, run: Run) -> tup
     )
     session.add(row)
     try:
-        return row, await append(session, row, [requested, HolderSet(run=run)])
+        return tuple(await append(session, row, [requested, HolderSet(run=run), *facts]))
     except IntegrityError as error:
         raise Unavailable(f"Another cancellation of order {request.order_id} was opened at this moment.") from error
 
@@ -116,12 +116,15 @@ async def _wake_deferred(session: AsyncSession, order_id: str) -> None:
     await session.execute(update(DeferredRequestRow).where(*waiting).values(due_at=now(), attempts=0))
 
 
+_ENTRIES = (
+    select(FactRow.content)
+    .where(FactRow.cancellation_id == bindparam("cancellation"), FactRow.seq > bindparam("after"))
+    .order_by(FactRow.seq)
+)
+
+
 async def entries_of(session: AsyncSession, cancellation: str, *, after: int = 0) -> tuple[Entry, ...]:
-    found = await session.scalars(
-        select(FactRow.content)
-        .where(FactRow.cancellation_id == cancellation, FactRow.seq > after)
-        .order_by(FactRow.seq)
-    )
+    found = await session.scalars(_ENTRIES, {"cancellation": cancellation, "after": after})
     return tuple(found)
 
 
@@ -151,18 +154,27 @@ async def note_and_end(
     amount: Money | None = None,
     reference: str | None = None,
     detail: str = "",
-) -> None:
+) -> tuple[Entry, ...]:
     """An effect in the books themselves: its note, what it made and its outcome are one transaction; `after` comes with
-    it. `case` is what was read since the row was locked, if it was. Refused: ROLLED_BACK."""
+    it. `case` is what was read since the row was locked, if it was. Returns the new entries. Refused: ROLLED_BACK."""
     case = case or await case_of(session, key.cancellation_id)
+    facts = effect_facts(case, key, more, amount=amount, reference=reference, detail=detail)
+    return tuple(await append(session, row, [*facts, *after]))
+
+
+def effect_facts(
+    case: Case,
+    key: EffectKey,
+    more: Sequence[Fact] = (),
+    *,
+    amount: Money | None = None,
+    reference: str | None = None,
+    detail: str = "",
+) -> list[Fact]:
+    """The note of an effect in the books themselves, what it made, and its outcome. Refused: ROLLED_BACK."""
     check_may_make(case, key)
-    await append(
-        session,
-        row,
-        [
-            *([] if case.is_noted(key) else [EffectNoted(key=key, amount=amount)]),
-            *more,
-            EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail),
-            *after,
-        ],
-    )
+    return [
+        *([] if case.is_noted(key) else [EffectNoted(key=key, amount=amount)]),
+        *more,
+        EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail),
+    ]

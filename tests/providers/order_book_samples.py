@@ -28,7 +28,7 @@ from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Sto
 from domain.step import StepName
 from domain.terms import Terms
 from providers.order_book.book import SqlOrderBook
-from providers.order_book.port import Credit, CreditedTender, NewNotice
+from providers.order_book.port import Credit, CreditedTender, Ending, NewNotice
 from providers.register.sql import SqlRegister
 
 RUN = Run(namespace="default", run_id="run-1")
@@ -206,13 +206,16 @@ async def close(
 ) -> None:
     """Close the order by these facts."""
     await write(register, one, *facts)
-    await book.close_order(one.order_id, notices, key=one.key(StepName.CLOSE_ORDER), run=RUN)
+    await book.close_order(one.order_id, notices, None, key=one.key(StepName.CLOSE_ORDER), run=RUN)
 
 
 async def end(book: SqlOrderBook, one: Cancellation, credit: Credit | None = None) -> None:
+    await book.close_cancellation(one.order_id, ending(one, credit), run=RUN)
+
+
+def ending(one: Cancellation, credit: Credit | None = None, *, seen: int = 0) -> Ending:
     ended = Ended(outcome=Outcome.CANCELLED, sentence="It is over.")
-    key = one.key(StepName.CLOSE_CANCELLATION)
-    await book.close_cancellation(one.order_id, ended, credit, [], key=key, run=RUN)
+    return Ending(key=one.key(StepName.CLOSE_CANCELLATION), ended=ended, credit=credit, notices=(), seen=seen)
 
 
 def refunded(amount: str, reference: str, status: RefundStatus = RefundStatus.SUCCEEDED) -> RefundSeen:

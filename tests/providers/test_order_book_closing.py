@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
-from domain.facts import Ended, Fact, NothingDue, OrderClosed
+from domain.facts import Fact, NothingDue, OrderClosed
 from domain.money import money
 from domain.order import OrderState
 from domain.outcome import Outcome
@@ -32,6 +32,7 @@ from tests.providers.order_book_samples import (
     cancellation,
     close,
     end,
+    ending,
     hold,
     line,
     order,
@@ -329,14 +330,12 @@ async def test_only_the_holder_closes_an_order(order_book: SqlOrderBook, databas
     await books.add_order(database, order(), email=EMAIL)
     opened, other = cancellation(order()), cancellation(order(), request_id="R-2")
     await hold(order_book, opened)
-    ended = Ended(outcome=Outcome.CANCELLED, sentence="It is over.")
 
     for one, run in ((other, RUN), (opened, OTHER_RUN)):
         with pytest.raises(NotTheHolder):
-            await order_book.close_order("O-1", [], key=one.key(StepName.CLOSE_ORDER), run=run)
-        key = one.key(StepName.CLOSE_CANCELLATION)
+            await order_book.close_order("O-1", [], None, key=one.key(StepName.CLOSE_ORDER), run=run)
         with pytest.raises(NotTheHolder):
-            await order_book.close_cancellation("O-1", ended, None, [], key=key, run=run)
+            await order_book.close_cancellation("O-1", ending(one), run=run)
 
     read = await order_book.read_order("O-1")
     assert (read.held_by, read.lines[0].cancelled) == (opened.cancellation_id, 0)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import ErrorCode, Refused
-from domain.facts import CreditRevoked, Ended, RollBackOrdered
+from domain.facts import CreditRevoked, RollBackOrdered
 from domain.money import Money, money
 from domain.order import TenderKind
 from domain.outcome import Outcome
@@ -26,6 +26,7 @@ from tests.providers.order_book_samples import (
     cancellation,
     close,
     credit,
+    end,
     hold,
     order,
     refunded,
@@ -33,7 +34,6 @@ from tests.providers.order_book_samples import (
 )
 
 ROLL_BACK = RollBackOrdered(sentence="Rolled back because the goods are gone.", by=STAFF)
-ENDED = Ended(outcome=Outcome.CANCELLED, sentence="It is over.")
 
 
 async def held(book: SqlOrderBook, database: AsyncEngine) -> Cancellation:
@@ -63,10 +63,6 @@ async def revoke(book: SqlOrderBook, one: Cancellation, n: int = 1) -> str | Non
 
 async def release(book: SqlOrderBook, one: Cancellation) -> None:
     await book.release_order("O-1", [], key=one.key(StepName.RELEASE_ORDER), run=RUN)
-
-
-async def end(book: SqlOrderBook, one: Cancellation, given: Credit | None) -> None:
-    await book.close_cancellation("O-1", ENDED, given, [], key=one.key(StepName.CLOSE_CANCELLATION), run=RUN)
 
 
 async def accounts(database: AsyncEngine) -> dict[Account, int]:
