@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -21,12 +21,14 @@ from providers.order_book.port import CreditedTender, Ending, NewNotice
 from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
 from providers.order_book.tables import CancellationRow, OrderRow
 from providers.register.writing import (
+    LockedRow,
     append,
     case_of,
     check_verifying,
     effect_facts,
+    find_open_row,
+    find_row,
     held_by,
-    holder_of,
     lock,
     note_and_end,
     open_row,
@@ -46,9 +48,10 @@ async def hold_order(
     request = requested.request
     mine = cancellation_id(request.order_id, request.request_id)
     order = await load_order(session, request.order_id, lock=True)
-    own, other = await _own_and_other(session, order.order_id, mine)
-    if other is not None:
-        raise _held(order, other, "Wait until that one has ended, or withdraw it, and ask again.")
+    opened = await find_open_row(session, order.order_id)
+    if opened is not None and opened.cancellation_id != mine:
+        raise _held(order, opened, "Wait until that one has ended, or withdraw it, and ask again.")
+    own = opened or await find_row(session, mine)
     if own is None:
         await check_verifying(session, order.order_id, run)
         await _check_unchanged(session, order, seen)
@@ -68,23 +71,6 @@ async def hold_order(
     return entries
 
 
-async def _own_and_other(
-    session: AsyncSession, order_id: str, mine: str
-) -> tuple[CancellationRow | None, CancellationRow | None]:
-    """The order's cancellation of this id, and the open one of another id; locked."""
-    found = await session.scalars(
-        select(CancellationRow)
-        .where(
-            CancellationRow.order_id == order_id,
-            or_(CancellationRow.closed_at.is_(None), CancellationRow.cancellation_id == mine),
-        )
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    rows = {row.cancellation_id: row for row in found}
-    return rows.pop(mine, None), next(iter(rows.values()), None)
-
-
 async def _check_unchanged(session: AsyncSession, order: OrderRow, seen: Order) -> None:
     """It was decided by the order as it was read, and the warehouse may have packed a parcel since. Raises Unavailable."""
     if order_of(order, await earlier_cases(session, order.order_id)) != seen:
@@ -98,7 +84,7 @@ async def release_order(
 ) -> None:
     # The promise was never touched: reservations are given up when the order is closed, not when it is held.
     order = await session.get(OrderRow, order_id, with_for_update=True, populate_existing=True)
-    found = await session.get(CancellationRow, key.cancellation_id, with_for_update=True, populate_existing=True)
+    found = await find_row(session, key.cancellation_id)
     if found is None or found.closed_at is not None:
         return
     row = held_by(run, found)
@@ -155,9 +141,9 @@ async def close_order(
 async def close_cancellation(session: AsyncSession, order_id: str, ending: Ending, *, run: Run) -> tuple[Entry, ...]:
     await lock_order(session, order_id)
     cancellation = ending.key.cancellation_id
-    found = await session.get(CancellationRow, cancellation, with_for_update=True, populate_existing=True)
+    found = await find_row(session, cancellation)
     case = await case_of(session, cancellation)
-    if found is not None and found.closed_at is not None and holder_of(found) == run and case.outcome_of(ending.key):
+    if found is not None and found.closed_at is not None and found.holder == run and case.outcome_of(ending.key):
         return case.entries  # by an earlier attempt of this run
     row = held_by(run, found)
     return (*case.entries, *await append(session, row, await _end(session, order_id, case, ending)))
@@ -182,16 +168,17 @@ async def reopen(
     seen: int,
     run: Run,
 ) -> bool:
-    order_id = await session.scalar(
+    found = await session.scalar(
         select(CancellationRow.order_id).where(CancellationRow.cancellation_id == cancellation)
     )
-    if order_id is None:
+    if found is None:
         raise ValueError(f"there is no cancellation {cancellation} to open again")
-    order = await lock_order(session, order_id)
-    row = await session.get_one(CancellationRow, cancellation, with_for_update=True, populate_existing=True)
+    order = await lock_order(session, found)
+    row = await find_row(session, cancellation)
+    assert row is not None
     if row.closed_at is None or row.facts != seen:
         return False
-    other = await _open(session, order_id)
+    other = await find_open_row(session, order.order_id)
     if other is not None:
         raise _held(order, other, f"{cancellation} is taken up again when that one has ended.")
     await append(session, row, [*facts, HolderSet(run=run)])
@@ -199,22 +186,12 @@ async def reopen(
         await take_settlement_back(session, cancellation, tender)
     for fact in facts:
         if isinstance(fact, RefundSeen) and fact.refund.part_for and fact.refund.status.has_failed:
-            await repeat_for_others(session, order_id, fact.refund)
-    await put_notices(session, cancellation, order_id, notices)
+            await repeat_for_others(session, order.order_id, fact.refund)
+    await put_notices(session, cancellation, order.order_id, notices)
     return True
 
 
-async def _open(session: AsyncSession, order_id: str) -> CancellationRow | None:
-    found: CancellationRow | None = await session.scalar(
-        select(CancellationRow)
-        .where(CancellationRow.order_id == order_id, CancellationRow.closed_at.is_(None))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return found
-
-
-def _held(order: OrderRow, by: CancellationRow, advice: str) -> Refused:
+def _held(order: OrderRow, by: LockedRow, advice: str) -> Refused:
     return Refused(
         ErrorCode.ORDER_HELD, f"Order {order.order_id} is held by cancellation {by.cancellation_id}. {advice}"
     )

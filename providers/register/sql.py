@@ -17,15 +17,18 @@ from providers.order_book.engine import insert_into, looking, reading, transacti
 from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
 from providers.register.port import Change
 from providers.register.writing import (
+    LockedRow,
     append,
     case_of,
     check_may_make,
     check_verifying,
     entries_of,
+    find_open_row,
+    find_row,
     held_by,
-    holder_of,
     lock,
     open_row,
+    update_row,
     verifier_of,
 )
 
@@ -86,7 +89,7 @@ class SqlRegister:
 
     async def take_up(self, cancellation_id: str, run: Run, *, from_elsewhere: bool = False) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            row = await session.get(CancellationRow, cancellation_id, with_for_update=True)
+            row = await find_row(session, cancellation_id)
             if row is not None and row.closed_at is None:
                 await _hold(session, row, run, from_elsewhere=from_elsewhere)
             return await entries_of(session, cancellation_id)
@@ -94,15 +97,15 @@ class SqlRegister:
     async def write(self, cancellation_id: str, run: Run, change: Change) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, cancellation_id, run)
-            return tuple(await append(session, row, change(await case_of(session, cancellation_id))))
+            return await append(session, row, change(await case_of(session, cancellation_id)))
 
     async def open(
         self, requested: Requested, run: Run, change: Change, *, known: str | None = None
     ) -> tuple[Entry, ...]:
         request = requested.request
         async with transaction(self._writes) as session:
-            row = await _row_of(session, known) if known else await _open_row_of(session, request.order_id)
-            row = row or await _row_of(session, id_of(request))
+            row = await find_row(session, known) if known else await find_open_row(session, request.order_id)
+            row = row or await find_row(session, id_of(request))
             if row is None:
                 opened = Case.opened_by(requested)
                 return await open_row(session, requested, run, change(opened))
@@ -117,12 +120,12 @@ class SqlRegister:
     async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
         mine = id_of(requested.request)
         async with transaction(self._writes) as session:
-            opened = await _open_row_of(session, requested.request.order_id)
+            opened = await find_open_row(session, requested.request.order_id)
             if opened is not None and opened.cancellation_id != mine:
-                raise NotTheHolder(holder_of(opened))
+                raise NotTheHolder(opened.holder)
             if opened is None:
                 await check_verifying(session, requested.request.order_id, run)
-                if await session.get(CancellationRow, mine) is not None:
+                if await find_row(session, mine) is not None:
                     return await entries_of(session, mine)  # an earlier attempt has kept it
                 return await open_row(session, requested, run, facts)
             row = held_by(run, opened)
@@ -138,27 +141,15 @@ class SqlRegister:
             check_may_make(case, key)
             row.quiet_after = max(until, row.quiet_after)
             if case.is_noted(key):
+                await update_row(session, row)
                 return tuple(
                     e for e in case.entries if isinstance(e.fact, EffectNoted | EffectEnded) and e.fact.key == key
                 )
-            return tuple(await append(session, row, [EffectNoted(key=key, amount=amount)]))
+            return await append(session, row, [EffectNoted(key=key, amount=amount)])
 
     async def quiet_after(self, cancellation_id: str) -> datetime:
         async with transaction(self._looks) as session:
             return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
-
-
-async def _row_of(session: AsyncSession, cancellation_id: str) -> CancellationRow | None:
-    return await session.get(CancellationRow, cancellation_id, with_for_update=True)
-
-
-async def _open_row_of(session: AsyncSession, order_id: str) -> CancellationRow | None:
-    row: CancellationRow | None = await session.scalar(
-        select(CancellationRow)
-        .where(CancellationRow.order_id == order_id, CancellationRow.closed_at.is_(None))
-        .with_for_update()
-    )
-    return row
 
 
 async def _of_request(session: AsyncSession, order_id: str, request_id: str) -> str | None:
@@ -173,9 +164,9 @@ async def _of_request(session: AsyncSession, order_id: str, request_id: str) -> 
     return found
 
 
-async def _hold(session: AsyncSession, row: CancellationRow, run: Run, *, from_elsewhere: bool) -> None:
+async def _hold(session: AsyncSession, row: LockedRow, run: Run, *, from_elsewhere: bool) -> None:
     """Make the run the holder, where it is not."""
-    holder = holder_of(row)
+    holder = row.holder
     if holder == run:
         return
     if holder.namespace != run.namespace and not from_elsewhere:

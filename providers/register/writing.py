@@ -1,8 +1,11 @@
 """Adding to the register within somebody's transaction: what the order book does is noted and ended together with it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import cast
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,27 +26,73 @@ from domain.facts import (
 )
 from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
+from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
 from providers.order_book.tables import CancellationRow, DeferredRequestRow, FactRow, VerificationRow
 from providers.register.clock import now
 
+_CANCELLATIONS = cast("Table", CancellationRow.__table__)
+_FACTS = cast("Table", FactRow.__table__)
+_BY_ID = _CANCELLATIONS.c.cancellation_id == bindparam("id")
 
-def holder_of(row: CancellationRow) -> Run:
-    return Run(namespace=row.holder_namespace, run_id=row.holder_run)
+# The statements of every step, made once: SQLAlchemy takes longer to put one together than SQLite to carry it out.
+_FIND = select(_CANCELLATIONS).where(_BY_ID).with_for_update()
+_FIND_OPEN = (
+    select(_CANCELLATIONS)
+    .where(_CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None))
+    .with_for_update()
+)
+_UPDATE = update(_CANCELLATIONS).where(_BY_ID)
+_INSERT, _INSERT_FACTS = insert(_CANCELLATIONS), insert(_FACTS)
+_ENTRIES = (
+    select(_FACTS.c.content)
+    .where(_FACTS.c.cancellation_id == bindparam("id"), _FACTS.c.seq > bindparam("after"))
+    .order_by(_FACTS.c.seq)
+)
 
 
-async def lock(session: AsyncSession, cancellation: str, run: Run) -> CancellationRow:
-    """The cancellation's row, locked until the transaction ends, for the run that holds it. An order's row is locked before
-    it, where both are. Raises NotTheHolder."""
-    return held_by(run, await session.get(CancellationRow, cancellation, with_for_update=True, populate_existing=True))
+@dataclass
+class LockedRow:
+    """A cancellation's row, locked until the transaction ends. It is kept up to date by whatever writes it."""
+
+    cancellation_id: str
+    order_id: str
+    holder_namespace: str
+    holder_run: str
+    facts: int
+    quiet_after: datetime
+    opened_at: datetime
+    closed_at: datetime | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def holder(self) -> Run:
+        return Run(namespace=self.holder_namespace, run_id=self.holder_run)
 
 
-def held_by(run: Run, row: CancellationRow | None) -> CancellationRow:
-    """The locked row, where the run holds the cancellation. Raises NotTheHolder."""
+async def find_row(session: AsyncSession, cancellation: str) -> LockedRow | None:
+    """Locked; an order's row is locked before it, where both are."""
+    found = (await session.execute(_FIND, {"id": cancellation})).mappings().first()
+    return LockedRow(**found) if found else None
+
+
+async def find_open_row(session: AsyncSession, order_id: str) -> LockedRow | None:
+    """Of the order's open cancellation, locked."""
+    found = (await session.execute(_FIND_OPEN, {"order": order_id})).mappings().first()
+    return LockedRow(**found) if found else None
+
+
+async def lock(session: AsyncSession, cancellation: str, run: Run) -> LockedRow:
+    """The cancellation's row, for the run that holds it. Raises NotTheHolder."""
+    return held_by(run, await find_row(session, cancellation))
+
+
+def held_by(run: Run, row: LockedRow | None) -> LockedRow:
+    """The row, where the run holds the cancellation. Raises NotTheHolder."""
     if row is None or row.closed_at is not None:
         raise NotTheHolder(None)
-    if holder_of(row) != run:
-        raise NotTheHolder(holder_of(row))
+    if row.holder != run:
+        raise NotTheHolder(row.holder)
     return row
 
 
@@ -62,7 +111,7 @@ async def open_row(session: AsyncSession, requested: Requested, run: Run, facts:
     """A new cancellation, held by the run, with its first entries, and `facts` after them."""
     request = requested.request
     at = now()
-    row = CancellationRow(
+    row = LockedRow(
         cancellation_id=cancellation_id(request.order_id, request.request_id),
         order_id=request.order_id,
         holder_namespace=run.namespace,
@@ -71,31 +120,20 @@ async def open_row(session: AsyncSession, requested: Requested, run: Run, facts:
         quiet_after=at,
         opened_at=at,
     )
-    session.add(row)
     try:
-        return tuple(await append(session, row, [requested, HolderSet(run=run), *facts]))
+        await session.execute(_INSERT, asdict(row))
+        return await append(session, row, [requested, HolderSet(run=run), *facts])
     except IntegrityError as error:
         raise Unavailable(f"Another cancellation of order {request.order_id} was opened at this moment.") from error
 
 
-async def append(session: AsyncSession, row: CancellationRow, facts: Iterable[Fact]) -> list[Entry]:
-    """Add facts to a cancellation whose row is locked."""
+async def append(session: AsyncSession, row: LockedRow, facts: Iterable[Fact]) -> tuple[Entry, ...]:
+    """Add facts to a cancellation whose row is locked, and keep what has changed of the row."""
     entries = []
     for fact in facts:
         row.facts += 1
         entry = Entry(seq=row.facts, at=now(), fact=fact)
         entries.append(entry)
-        session.add(
-            FactRow(
-                cancellation_id=row.cancellation_id,
-                seq=entry.seq,
-                kind=fact.kind,
-                request_id=fact.request.request_id if isinstance(fact, Requested | Joined) else None,
-                noted=str(fact.key) if isinstance(fact, EffectNoted) else None,
-                content=entry,
-                at=entry.at,
-            )
-        )
         match fact:
             case HolderSet(run=run):
                 row.holder_namespace, row.holder_run = run.namespace, run.run_id
@@ -106,8 +144,27 @@ async def append(session: AsyncSession, row: CancellationRow, facts: Iterable[Fa
                 row.outcome = row.closed_at = None
             case _:
                 pass
-    await session.flush()
-    return entries
+    if entries:
+        await update_row(session, row)
+        await session.execute(_INSERT_FACTS, [_fact_row(row.cancellation_id, entry) for entry in entries])
+    return tuple(entries)
+
+
+async def update_row(session: AsyncSession, row: LockedRow) -> None:
+    await session.execute(_UPDATE, {"id": row.cancellation_id, **asdict(row)})
+
+
+def _fact_row(cancellation: str, entry: Entry) -> dict[str, object]:
+    fact = entry.fact
+    return {
+        "cancellation_id": cancellation,
+        "seq": entry.seq,
+        "kind": fact.kind,
+        "request_id": fact.request.request_id if isinstance(fact, Requested | Joined) else None,
+        "noted": str(fact.key) if isinstance(fact, EffectNoted) else None,
+        "content": entry,
+        "at": entry.at,
+    }
 
 
 async def _wake_deferred(session: AsyncSession, order_id: str) -> None:
@@ -116,16 +173,8 @@ async def _wake_deferred(session: AsyncSession, order_id: str) -> None:
     await session.execute(update(DeferredRequestRow).where(*waiting).values(due_at=now(), attempts=0))
 
 
-_ENTRIES = (
-    select(FactRow.content)
-    .where(FactRow.cancellation_id == bindparam("cancellation"), FactRow.seq > bindparam("after"))
-    .order_by(FactRow.seq)
-)
-
-
 async def entries_of(session: AsyncSession, cancellation: str, *, after: int = 0) -> tuple[Entry, ...]:
-    found = await session.scalars(_ENTRIES, {"cancellation": cancellation, "after": after})
-    return tuple(found)
+    return tuple(await session.scalars(_ENTRIES, {"id": cancellation, "after": after}))
 
 
 async def case_of(session: AsyncSession, cancellation: str) -> Case:
@@ -145,7 +194,7 @@ def check_may_make(case: Case, key: EffectKey) -> None:
 
 async def note_and_end(
     session: AsyncSession,
-    row: CancellationRow,
+    row: LockedRow,
     key: EffectKey,
     more: Sequence[Fact] = (),
     *,
@@ -159,7 +208,7 @@ async def note_and_end(
     it. `case` is what was read since the row was locked, if it was. Returns the new entries. Refused: ROLLED_BACK."""
     case = case or await case_of(session, key.cancellation_id)
     facts = effect_facts(case, key, more, amount=amount, reference=reference, detail=detail)
-    return tuple(await append(session, row, [*facts, *after]))
+    return await append(session, row, [*facts, *after])
 
 
 def effect_facts(
