@@ -24,8 +24,7 @@ class ShipmentActivities:
 
     async def _find(self, step_input: StepInput) -> Shipment | None:
         """The shipment as it is now: the warehouse may have bought a label since the plan was made."""
-        order = await self._book.read_order(step_input.order_id)
-        return next((s for s in order.shipments if s.shipment_id == step_input.target), None)
+        return await self._book.read_shipment(step_input.order_id, step_input.target)
 
     async def _shipment(self, step_input: StepInput) -> Shipment:
         found = await self._find(step_input)

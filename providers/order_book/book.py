@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.earlier import EarlierReversal
@@ -15,11 +15,25 @@ from domain.outcome import Outcome
 from domain.payment import Payment, Refund
 from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND, CancellationRequest
+from domain.shipment import Shipment
 from providers.order_book import lifecycle, outbox, paper, stored_value, warehouse
 from providers.order_book.engine import looking, reading, transaction, writing
 from providers.order_book.port import Credit, CreditedTender, DeferredRequest, Ending, NewNotice, Notice
-from providers.order_book.reading import earlier_cases, earlier_reversals, load_order, lock_order, order_of
-from providers.order_book.tables import CancellationRow, FactRow, NoticeRow, OrderRow
+from providers.order_book.reading import earlier_reversals, lock_order, read_order, read_shipment
+from providers.order_book.tables import CancellationRow, FactRow, OrderRow
+
+_CARRIED_OUT = (
+    select(CancellationRow.order_id, FactRow.content)
+    .join(OrderRow, OrderRow.order_id == CancellationRow.order_id)
+    .join(FactRow, FactRow.cancellation_id == CancellationRow.cancellation_id)
+    .where(
+        OrderRow.customer_id == bindparam("customer"),
+        OrderRow.order_id != bindparam("except"),
+        CancellationRow.closed_at >= bindparam("since"),
+        CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
+        FactRow.kind == "requested",
+    )
+)
 
 
 class SqlOrderBook:
@@ -32,8 +46,11 @@ class SqlOrderBook:
 
     async def read_order(self, order_id: str) -> Order:
         async with transaction(self._reads) as session:
-            order = await load_order(session, order_id)
-            return order_of(order, await earlier_cases(session, order_id))
+            return await read_order(session, order_id)
+
+    async def read_shipment(self, order_id: str, shipment_id: str) -> Shipment | None:
+        async with transaction(self._reads) as session:
+            return await read_shipment(session, order_id, shipment_id)
 
     async def earlier_reversals(self, order_id: str, reference: str, *, but: str) -> tuple[EarlierReversal, ...]:
         async with transaction(self._reads) as session:
@@ -41,18 +58,7 @@ class SqlOrderBook:
 
     async def customer_history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
         async with transaction(self._looks) as session:
-            carried_out = await session.execute(
-                select(CancellationRow.order_id, FactRow.content)
-                .join(OrderRow, OrderRow.order_id == CancellationRow.order_id)
-                .join(FactRow, FactRow.cancellation_id == CancellationRow.cancellation_id)
-                .where(
-                    OrderRow.customer_id == customer_id,
-                    OrderRow.order_id != but,
-                    CancellationRow.closed_at >= since,
-                    CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
-                    FactRow.kind == "requested",
-                )
-            )
+            carried_out = await session.execute(_CARRIED_OUT, {"customer": customer_id, "except": but, "since": since})
             orders = {
                 order_id
                 for order_id, entry in carried_out.tuples()
@@ -180,17 +186,15 @@ class SqlOrderBook:
 
     async def notice_sent(self, notice_id: str, now: datetime) -> None:
         async with transaction(self._writes) as session:
-            (await session.get_one(NoticeRow, notice_id, with_for_update=True)).sent_at = now
+            await outbox.change_notice(session, notice_id, sent_at=now)
 
     async def notice_delayed(self, notice_id: str, until: datetime, why: str) -> None:
         async with transaction(self._writes) as session:
-            notice = await session.get_one(NoticeRow, notice_id, with_for_update=True)
-            notice.due_at = until
-            notice.delayed_why = why
+            await outbox.change_notice(session, notice_id, due_at=until, delayed_why=why)
 
     async def notice_refused(self, notice_id: str, why: str) -> None:
         async with transaction(self._writes) as session:
-            (await session.get_one(NoticeRow, notice_id, with_for_update=True)).refused_why = why
+            await outbox.change_notice(session, notice_id, refused_why=why)
 
     async def defer_request(self, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
         async with transaction(self._writes) as session:

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import cast
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, Integer, Table, bindparam, update
 from sqlalchemy import case as when
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from domain.case import Case
 from domain.facts import OrderClosed
@@ -59,9 +59,9 @@ class Closing:
 
 @dataclass
 class _StockChange:
-    on_hand: int = 0
-    reserved: int = 0
-    expected_back: int = 0
+    on_hand_by: int = 0
+    reserved_by: int = 0
+    expected_back_by: int = 0
 
 
 async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> None:
@@ -81,13 +81,13 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
         promised = 0 if parcel is not None and parcel.handed_over else min(planned.quantity, line.reserved)
         line.cancelled += planned.quantity
         line.reserved -= promised
-        change.reserved -= promised
+        change.reserved_by -= promised
         if planned.shipment_id in closing.coming_back:
-            change.expected_back += planned.quantity
+            change.expected_back_by += planned.quantity
         if planned.shipment_id in closing.gone:
             # The carrier knows that these left before the warehouse has booked it: they are not on hand any more, and would
             # be counted twice when they arrive.
-            change.on_hand -= promised
+            change.on_hand_by -= promised
     await _book(session, stock)
     for shipment in order.shipments:
         # It has left, whatever the warehouse knows of it: its units are counted above.
@@ -112,8 +112,8 @@ async def count_back(session: AsyncSession, order: OrderRow, before: Closing, no
         for planned in now.lines:
             if planned.shipment_id == shipment.shipment_id:
                 change = stock[lines[planned.line_id].sku]
-                change.on_hand -= planned.quantity * left
-                change.expected_back += planned.quantity * back
+                change.on_hand_by -= planned.quantity * left
+                change.expected_back_by += planned.quantity * back
         shipment.handed_over = shipment.handed_over or left
     await _book(session, stock)
 
@@ -129,18 +129,24 @@ def _stop(order: OrderRow, closing: Closing) -> None:
 
 async def _book(session: AsyncSession, stock: Mapping[str, _StockChange]) -> None:
     """In one sequence for all transactions, because the rows are shared between orders."""
-    for sku, change in sorted(stock.items()):
-        await session.execute(
-            update(StockRow)
-            .where(StockRow.sku == sku)
-            .values(
-                on_hand=_changed(StockRow.on_hand, change.on_hand),
-                reserved=StockRow.reserved + change.reserved,
-                expected_back=_changed(StockRow.expected_back, change.expected_back),
-            )
-        )
+    changes = [{"changed": sku, **asdict(change)} for sku, change in sorted(stock.items())]
+    if changes:
+        await session.execute(_CHANGE_STOCK, changes)
 
 
-def _changed(count: InstrumentedAttribute[int], by: int) -> ColumnElement[int]:
+def _changed(column: str) -> ColumnElement[int]:
     """Never below zero: sold or booked in meanwhile, and the warehouse sees at its next count why."""
-    return when((count + by >= 0, count + by), else_=0)
+    changed = _STOCK.c[column] + bindparam(f"{column}_by", type_=Integer)
+    return when((changed >= 0, changed), else_=0)
+
+
+_STOCK = cast("Table", StockRow.__table__)
+_CHANGE_STOCK = (
+    update(_STOCK)
+    .where(_STOCK.c.sku == bindparam("changed"))
+    .values(
+        on_hand=_changed("on_hand"),
+        reserved=_STOCK.c.reserved + bindparam("reserved_by", type_=Integer),
+        expected_back=_changed("expected_back"),
+    )
+)

@@ -1,5 +1,8 @@
 """The record of what was done under which idempotency key."""
 
+from typing import cast
+
+from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
@@ -8,10 +11,13 @@ from providers.order_book.columns import EffectKind
 from providers.order_book.reading import now
 from providers.order_book.tables import EffectRow
 
+_FIND = select(EffectRow).where(EffectRow.key == bindparam("key"))
+_INSERT = insert(cast("Table", EffectRow.__table__))
+
 
 async def find_effect(session: AsyncSession, key: EffectKey, kind: EffectKind) -> EffectRow | None:
     """What this key has done already. Refused: IDEMPOTENCY_CONFLICT when that was something else."""
-    found = await session.get(EffectRow, str(key))
+    found = await session.scalar(_FIND, {"key": str(key)})
     if found is not None and found.kind is not kind:
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -21,16 +27,15 @@ async def find_effect(session: AsyncSession, key: EffectKey, kind: EffectKind) -
     return found
 
 
-def record_effect(
+async def record_effect(
     session: AsyncSession, key: EffectKey, kind: EffectKind, *, order_id: str, reference: str | None = None
 ) -> None:
-    session.add(
-        EffectRow(
-            key=str(key),
-            kind=kind,
-            order_id=order_id,
-            cancellation_id=key.cancellation_id,
-            reference=reference,
-            at=now(),
-        )
-    )
+    row = {
+        "key": str(key),
+        "kind": kind,
+        "order_id": order_id,
+        "cancellation_id": key.cancellation_id,
+        "reference": reference,
+        "at": now(),
+    }
+    await session.execute(_INSERT, row)

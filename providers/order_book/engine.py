@@ -12,10 +12,11 @@ before they try, and its own lock is left for other processes.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any
+from functools import cache
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, Executable, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -127,10 +128,30 @@ def _turn_to_write(sessions: async_sessionmaker[AsyncSession]) -> AbstractAsyncC
     return queues.setdefault(engine.url.database or "", asyncio.Lock())
 
 
-def insert_into(session: AsyncSession, table: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
-    """An insert that may say what happens when the row is there already, in the words of the session's database."""
-    on_postgresql = session.get_bind().dialect.name == "postgresql"
-    return postgresql.insert(table) if on_postgresql else sqlite.insert(table)
+def insert_once(session: AsyncSession, table: type[DeclarativeBase]) -> Executable:
+    """An insert that does nothing where the row is there already, in the words of the session's database."""
+    return _insert_once(session.get_bind().dialect.name, cast("Table", table.__table__))
+
+
+def upsert(session: AsyncSession, table: type[DeclarativeBase]) -> Executable:
+    """An insert that writes over the row that is there already."""
+    return _upsert(session.get_bind().dialect.name, cast("Table", table.__table__))
+
+
+@cache
+def _insert_once(dialect: str, table: Table) -> Executable:
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _upsert(dialect: str, table: Table) -> Executable:
+    new = _insert(dialect, table)
+    kept = {column.name: new.excluded[column.name] for column in table.columns if not column.primary_key}
+    return new.on_conflict_do_update(index_elements=list(table.primary_key), set_=kept)
+
+
+def _insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def _transient(error: DBAPIError) -> bool:

@@ -3,18 +3,23 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, delete, or_, select, text
+from sqlalchemy import CursorResult, bindparam, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
 from domain.money import Money
 from domain.payment import Refund
-from providers.order_book.engine import insert_into, transaction, writing
+from providers.order_book.engine import insert_once, transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
-from providers.order_book.reading import cases_of, now
+from providers.order_book.reading import cases_of, entries_where, now
 from providers.order_book.tables import CancellationRow, ReplacedPaymentRow, ShipmentRow, TenderRow, WebhookEventRow
 
 _CLAIM = timedelta(minutes=1)
+_OF_ENDED = entries_where(
+    select(CancellationRow.cancellation_id).where(
+        CancellationRow.order_id == bindparam("order"), CancellationRow.closed_at.is_not(None)
+    )
+)
 
 
 class SqlProviderEvents:
@@ -35,21 +40,18 @@ class SqlProviderEvents:
         async with transaction(self._writes) as session:
             order_id = await _order_of(session, event)
             at = now()
-            inserted = await session.execute(
-                insert_into(session, WebhookEventRow)
-                .values(
-                    provider=event.provider,
-                    event_id=event.event_id,
-                    kind=event.kind,
-                    subject=event.refund or event.tracking_number,
-                    may_undo_outcome=event.may_undo_outcome,
-                    order_id=order_id,
-                    received_at=at,
-                    due_at=at,
-                    attempts=0,
-                )
-                .on_conflict_do_nothing()
-            )
+            row = {
+                "provider": event.provider,
+                "event_id": event.event_id,
+                "kind": event.kind,
+                "subject": event.refund or event.tracking_number,
+                "may_undo_outcome": event.may_undo_outcome,
+                "order_id": order_id,
+                "received_at": at,
+                "due_at": at,
+                "attempts": 0,
+            }
+            inserted = await session.execute(insert_once(session, WebhookEventRow), row)
             assert isinstance(inserted, CursorResult)
             if not inserted.rowcount:
                 return EventStatus.REPEATED
@@ -97,9 +99,8 @@ class SqlProviderEvents:
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none. A refund of
         somebody else's is about one that was carried out, where money of the order went another way, in whichever of them:
         the customer may have it twice now."""
-        of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == event.order_id)
         async with transaction(self._reads) as session:
-            cases = await cases_of(session, of_order.where(CancellationRow.closed_at.is_not(None)))
+            cases = await cases_of(session, _OF_ENDED, {"order": event.order_id})
             case = next((case for case in cases if event.subject in _subjects(case)), None)
             if case is None and event.provider is Provider.STRIPE and event.subject is not None:
                 case = _carried_out_besides(cases)

@@ -6,8 +6,9 @@ twice or because the credit note was taken back, is on `customer_receivable` unt
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import Table, bindparam, case, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -31,6 +32,23 @@ _SETTLED_FROM = {
 _COLLECTED_BY = {StepName.CHECK_REFUND, StepName.RESTORE_PAYMENT}
 _BEYOND = "/beyond"
 """Ends the key of the second part, where a transfer is split between the two accounts."""
+
+
+_INSERT = insert(cast("Table", TransferRow.__table__))
+_POSTED = (
+    select(TransferRow)
+    .where(TransferRow.key.in_((bindparam("first"), bindparam("second"))))
+    .order_by(TransferRow.transfer_id)
+)
+_OF_ACCOUNT = bindparam("account", type_=TransferRow.credit_account.type)
+_BALANCE = select(
+    func.coalesce(
+        func.sum(case((TransferRow.credit_account == _OF_ACCOUNT, TransferRow.amount), else_=-TransferRow.amount)), 0
+    )
+).where(
+    TransferRow.cancellation_id == bindparam("cancellation"),
+    or_(TransferRow.credit_account == _OF_ACCOUNT, TransferRow.debit_account == _OF_ACCOUNT),
+)
 
 
 @dataclass(frozen=True)
@@ -160,23 +178,14 @@ def _parts_of(note: DocumentRow) -> list[tuple[str, int, LedgerAccount]]:
 
 async def _balance(session: AsyncSession, cancellation_id: str, account: LedgerAccount) -> int:
     """Credits less debits, for `customer_receivable` the other way round."""
-    signed = case((TransferRow.credit_account == account, TransferRow.amount), else_=-TransferRow.amount)
-    found = await session.scalar(
-        select(func.coalesce(func.sum(signed), 0)).where(
-            TransferRow.cancellation_id == cancellation_id,
-            or_(TransferRow.credit_account == account, TransferRow.debit_account == account),
-        )
-    )
+    found = await session.scalar(_BALANCE, {"cancellation": cancellation_id, "account": account})
     balance = int(found or 0)
     return -balance if account is _RECEIVABLE else balance
 
 
 async def _posted(session: AsyncSession, key: str) -> Sequence[TransferRow]:
     """The transfer of this key, in its one or two parts."""
-    found = await session.scalars(
-        select(TransferRow).where(TransferRow.key.in_((key, key + _BEYOND))).order_by(TransferRow.transfer_id)
-    )
-    return found.all()
+    return (await session.scalars(_POSTED, {"first": key, "second": key + _BEYOND})).all()
 
 
 async def _pay_out(
@@ -200,17 +209,18 @@ async def _take_back(
 async def _post(
     session: AsyncSession, cancellation_id: str, reference: str, currency: str, key: str, *parts: _Part
 ) -> None:
-    for number, part in enumerate(part for part in parts if part.amount):
-        session.add(
-            TransferRow(
-                key=key + _BEYOND * number,
-                cancellation_id=cancellation_id,
-                debit_account=part.debit,
-                credit_account=part.credit,
-                amount=part.amount,
-                currency=currency,
-                reference=reference,
-                at=now(),
-            )
-        )
-    await session.flush()
+    rows = [
+        {
+            "key": key + _BEYOND * number,
+            "cancellation_id": cancellation_id,
+            "debit_account": part.debit,
+            "credit_account": part.credit,
+            "amount": part.amount,
+            "currency": currency,
+            "reference": reference,
+            "at": now(),
+        }
+        for number, part in enumerate(part for part in parts if part.amount)
+    ]
+    if rows:
+        await session.execute(_INSERT, rows)

@@ -1,8 +1,9 @@
 """How a cancellation holds an order, lets it go, closes it, ends, and is opened again, each with its facts."""
 
 from collections.abc import Sequence
+from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -18,7 +19,7 @@ from providers.order_book.ledger import collect, settle_rolled_back, take_settle
 from providers.order_book.outbox import put_notices
 from providers.order_book.paper import post_settlements
 from providers.order_book.port import CreditedTender, Ending, NewNotice
-from providers.order_book.reading import earlier_cases, load_order, lock_order, order_of
+from providers.order_book.reading import load_order, lock_order, read_order
 from providers.order_book.tables import CancellationRow, OrderRow
 from providers.register.writing import (
     LockedRow,
@@ -34,6 +35,9 @@ from providers.register.writing import (
     open_row,
 )
 
+_ORDERS = cast("Table", OrderRow.__table__)
+_HOLD = update(_ORDERS).where(_ORDERS.c.order_id == bindparam("held"))
+
 
 async def hold_order(
     session: AsyncSession,
@@ -47,14 +51,14 @@ async def hold_order(
 ) -> tuple[Entry, ...]:
     request = requested.request
     mine = cancellation_id(request.order_id, request.request_id)
-    order = await load_order(session, request.order_id, lock=True)
+    order = await read_order(session, request.order_id, lock=True)
     opened = await find_open_row(session, order.order_id)
     if opened is not None and opened.cancellation_id != mine:
-        raise _held(order, opened, "Wait until that one has ended, or withdraw it, and ask again.")
+        raise _held(order.order_id, opened, "Wait until that one has ended, or withdraw it, and ask again.")
     own = opened or await find_row(session, mine)
     if own is None:
         await check_verifying(session, order.order_id, run)
-        await _check_unchanged(session, order, seen)
+        _check_unchanged(order, seen)
         facts = effect_facts(Case.opened_by(requested), key, [decided])
         entries = await open_row(session, requested, run, facts)
     else:
@@ -63,17 +67,17 @@ async def hold_order(
         held = await find_effect(session, key, EffectKind.HOLD_ORDER)
         if held is not None or case.decided is not None or case.roll_back_cause is not None:
             return case.entries
-        await _check_unchanged(session, order, seen)
+        _check_unchanged(order, seen)
         entries = (*case.entries, *await note_and_end(session, row, key, [decided], case=case))
-    order.held_by = mine
-    record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
+    await session.execute(_HOLD, {"held": order.order_id, "held_by": mine})
+    await record_effect(session, key, EffectKind.HOLD_ORDER, order_id=order.order_id)
     await put_notices(session, mine, order.order_id, notices)
     return entries
 
 
-async def _check_unchanged(session: AsyncSession, order: OrderRow, seen: Order) -> None:
+def _check_unchanged(order: Order, seen: Order) -> None:
     """It was decided by the order as it was read, and the warehouse may have packed a parcel since. Raises Unavailable."""
-    if order_of(order, await earlier_cases(session, order.order_id)) != seen:
+    if order != seen:
         raise Unavailable(
             f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
         )
@@ -99,7 +103,7 @@ async def release_order(
     if order is not None:
         _take_hold_off(order, key)
         if await find_effect(session, key, EffectKind.RELEASE_ORDER) is None:
-            record_effect(session, key, EffectKind.RELEASE_ORDER, order_id=order_id)
+            await record_effect(session, key, EffectKind.RELEASE_ORDER, order_id=order_id)
         await put_notices(session, key.cancellation_id, order_id, notices)
 
 
@@ -129,7 +133,7 @@ async def close_order(
     else:
         await take_out(session, order, Closing.of(case))
     if effect is None:
-        record_effect(session, key, EffectKind.CLOSE_ORDER, order_id=order_id)
+        await record_effect(session, key, EffectKind.CLOSE_ORDER, order_id=order_id)
     _take_hold_off(order, key)
     await put_notices(session, key.cancellation_id, order_id, notices)
     facts = effect_facts(case, key, [OrderClosed()])
@@ -180,7 +184,7 @@ async def reopen(
         return False
     other = await find_open_row(session, order.order_id)
     if other is not None:
-        raise _held(order, other, f"{cancellation} is taken up again when that one has ended.")
+        raise _held(order.order_id, other, f"{cancellation} is taken up again when that one has ended.")
     await append(session, row, [*facts, HolderSet(run=run)])
     for tender in failed:
         await take_settlement_back(session, cancellation, tender)
@@ -191,10 +195,8 @@ async def reopen(
     return True
 
 
-def _held(order: OrderRow, by: LockedRow, advice: str) -> Refused:
-    return Refused(
-        ErrorCode.ORDER_HELD, f"Order {order.order_id} is held by cancellation {by.cancellation_id}. {advice}"
-    )
+def _held(order_id: str, by: LockedRow, advice: str) -> Refused:
+    return Refused(ErrorCode.ORDER_HELD, f"Order {order_id} is held by cancellation {by.cancellation_id}. {advice}")
 
 
 def _take_hold_off(order: OrderRow, key: EffectKey) -> None:

@@ -3,37 +3,46 @@ whoever sends them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
 from domain.keys import cancellation_id
 from domain.policy import request_conflict
 from domain.request import CancellationRequest
-from providers.order_book.engine import insert_into
+from providers.order_book.engine import insert_once
 from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeLine
 from providers.order_book.reading import lock_order, now
 from providers.order_book.tables import CustomerRow, DeferredRequestRow, NoticeRow, OrderLineRow, OrderRow
 
 _CLAIM = timedelta(minutes=1)
 _STAFF_LANGUAGE = "en"
+_NOTICES = cast("Table", NoticeRow.__table__)
+_CHANGE_NOTICE = update(_NOTICES).where(_NOTICES.c.notice_id == bindparam("changed"))
+_FIND_DEFERRED = select(DeferredRequestRow).where(
+    DeferredRequestRow.order_id == bindparam("order"), DeferredRequestRow.request_id == bindparam("request")
+)
 
 
 async def put_notices(session: AsyncSession, cancellation: str, order_id: str, notices: Sequence[NewNotice]) -> None:
     """A cancellation sends each notice once, whichever effect comes first with it."""
-    for notice in notices:
-        notice_id = "/".join(part for part in (cancellation, notice.kind.value, notice.about) if part)
-        new = insert_into(session, NoticeRow).values(
-            notice_id=notice_id,
-            kind=notice.kind,
-            order_id=order_id,
-            content=notice,
-            created_at=now(),
-            due_at=now(),
-            attempts=0,
-        )
-        await session.execute(new.on_conflict_do_nothing(index_elements=["notice_id"]))
+    at = now()
+    rows = [
+        {
+            "notice_id": "/".join(part for part in (cancellation, notice.kind.value, notice.about) if part),
+            "kind": notice.kind,
+            "order_id": order_id,
+            "content": notice,
+            "created_at": at,
+            "due_at": at,
+            "attempts": 0,
+        }
+        for notice in notices
+    ]
+    if rows:
+        await session.execute(insert_once(session, NoticeRow), rows)
 
 
 async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Notice]:
@@ -69,6 +78,10 @@ async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[Not
             )
         )
     return claimed
+
+
+async def change_notice(session: AsyncSession, notice_id: str, **changes: datetime | str) -> None:
+    await session.execute(_CHANGE_NOTICE, {"changed": notice_id, **changes})
 
 
 async def _titles(session: AsyncSession, orders: set[str]) -> dict[tuple[str, str], str]:
@@ -114,7 +127,7 @@ async def defer_request(session: AsyncSession, deferred: DeferredRequest, notice
 
 
 async def find_deferred(session: AsyncSession, order_id: str, request_id: str) -> DeferredRequest | None:
-    row = await session.get(DeferredRequestRow, (order_id, request_id))
+    row = await session.scalar(_FIND_DEFERRED, {"order": order_id, "request": request_id})
     return _deferred(row) if row is not None else None
 
 

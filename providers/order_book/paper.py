@@ -1,8 +1,9 @@
 """Documents: credit notes and debit notes with gapless numbers. What was wrong is taken back by another document."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
@@ -18,6 +19,16 @@ from providers.order_book.reading import lock_order, now
 from providers.order_book.tables import DocumentCounterRow, DocumentRow
 from providers.register.writing import case_of, lock, note_and_end
 
+_Documents = Mapping[DocumentKind, DocumentRow]
+
+_FIND = select(DocumentRow).where(DocumentRow.cancellation_id == bindparam("cancellation"))
+_COUNTERS = cast("Table", DocumentCounterRow.__table__)
+_COUNT = (
+    update(_COUNTERS)
+    .where(_COUNTERS.c.kind == bindparam("counted"))
+    .values(last=_COUNTERS.c.last + 1)
+    .returning(_COUNTERS.c.last)
+)
 _PREFIX = {DocumentKind.CREDIT_NOTE: "CN", DocumentKind.DEBIT_NOTE: "DN"}
 
 
@@ -33,7 +44,8 @@ async def issue_credit(
     row = await lock(session, key.cancellation_id, run)
     effect = await find_effect(session, key, EffectKind.CREDIT)
     case = await case_of(session, key.cancellation_id)
-    note = await _document(session, credit.cancellation_id, DocumentKind.CREDIT_NOTE)
+    documents = await _documents(session, credit.cancellation_id)
+    note = documents.get(DocumentKind.CREDIT_NOTE)
     if note is None:
         note = await _issue(
             session,
@@ -51,9 +63,9 @@ async def issue_credit(
             f"{Money(amount=note.total, currency=note.currency)}; {credit.total} cannot be credited under the same "
             "cancellation. Compare the refunds with the credit note and correct by hand.",
         )
-    await post_settlements(session, credit)
+    await _post_settlements(session, credit, documents)
     if effect is None:
-        record_effect(session, key, EffectKind.CREDIT, order_id=credit.order_id, reference=note.number)
+        await record_effect(session, key, EffectKind.CREDIT, order_id=credit.order_id, reference=note.number)
         more = [] if case.credit_note == note.number else [Credited(number=note.number, total=credit.total)]
         case.add(*await note_and_end(session, row, key, more, case=case, amount=credit.total, reference=note.number))
     await put_notices(session, credit.cancellation_id, credit.order_id, notices)
@@ -74,7 +86,11 @@ async def skip_credit(
 
 async def post_settlements(session: AsyncSession, credit: Credit) -> None:
     """The money of a credit as it arrives, and what has failed of it. Refused once the credit note is taken back."""
-    debit_note = await _document(session, credit.cancellation_id, DocumentKind.DEBIT_NOTE)
+    await _post_settlements(session, credit, await _documents(session, credit.cancellation_id))
+
+
+async def _post_settlements(session: AsyncSession, credit: Credit, documents: _Documents) -> None:
+    debit_note = documents.get(DocumentKind.DEBIT_NOTE)
     if debit_note is not None:
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -92,10 +108,10 @@ async def revoke_credit(session: AsyncSession, order_id: str, *, key: EffectKey,
     await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
     effect = await find_effect(session, key, EffectKind.REVOKE_CREDIT)
-    note = await _document(session, key.cancellation_id, DocumentKind.CREDIT_NOTE)
+    documents = await _documents(session, key.cancellation_id)
+    note, debit_note = documents.get(DocumentKind.CREDIT_NOTE), documents.get(DocumentKind.DEBIT_NOTE)
     if note is None:
         return None
-    debit_note = await _document(session, key.cancellation_id, DocumentKind.DEBIT_NOTE)
     if debit_note is None:
         debit_note = await _issue(
             session,
@@ -108,29 +124,23 @@ async def revoke_credit(session: AsyncSession, order_id: str, *, key: EffectKey,
         await post_contra(session, note, debit_note)
     if effect is None:
         number = debit_note.number
-        record_effect(session, key, EffectKind.REVOKE_CREDIT, order_id=order_id, reference=number)
+        await record_effect(session, key, EffectKind.REVOKE_CREDIT, order_id=order_id, reference=number)
         case = await case_of(session, key.cancellation_id)
         more = [] if case.credit_revoked else [CreditRevoked(number=number)]
         await note_and_end(session, row, key, more, case=case, reference=number)
     return debit_note.number
 
 
-async def _document(session: AsyncSession, cancellation_id: str, kind: DocumentKind) -> DocumentRow | None:
-    return await session.scalar(
-        select(DocumentRow).where(DocumentRow.cancellation_id == cancellation_id, DocumentRow.kind == kind)
-    )
+async def _documents(session: AsyncSession, cancellation_id: str) -> _Documents:
+    found = await session.scalars(_FIND, {"cancellation": cancellation_id})
+    return {document.kind: document for document in found}
 
 
 async def _issue(
     session: AsyncSession, kind: DocumentKind, *, cancellation_id: str, order_id: str, total: Money, tax: Money
 ) -> DocumentRow:
     """The next number. The counter's row stays locked until the document is committed or given up together with it."""
-    number = await session.scalar(
-        update(DocumentCounterRow)
-        .where(DocumentCounterRow.kind == kind)
-        .values(last=DocumentCounterRow.last + 1)
-        .returning(DocumentCounterRow.last)
-    )
+    number = await session.scalar(_COUNT, {"counted": kind})
     document = DocumentRow(
         number=f"{_PREFIX[kind]}-{number:06d}",
         kind=kind,

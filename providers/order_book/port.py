@@ -23,6 +23,7 @@ from domain.payment import Payment, Refund, RefundStatus
 from domain.policy import CustomerHistory
 from domain.request import CancellationRequest
 from domain.reversal import Reversal
+from domain.shipment import Shipment
 from domain.terms import RefundMethod
 
 
@@ -236,6 +237,10 @@ class EndedCancellation(Value):
 class OrderBook(Protocol):
     async def read_order(self, order_id: str) -> Order:
         """With what earlier cancellations did to its tenders laid over it. Refused: ORDER_NOT_FOUND."""
+        ...
+
+    async def read_shipment(self, order_id: str, shipment_id: str) -> Shipment | None:
+        """One shipment as it is now; None: the order has it no more."""
         ...
 
     async def earlier_reversals(self, order_id: str, reference: str, *, but: str) -> tuple[EarlierReversal, ...]:

@@ -1,9 +1,10 @@
 """Rows of the order book as values of the domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, cast
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, Table, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -14,7 +15,16 @@ from domain.facts import Entry
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderLine, Tender
 from domain.shipment import Shipment, ShipmentLine
-from providers.order_book.tables import CancellationRow, FactRow, OrderRow, ShipmentRow, TenderRow
+from providers.order_book.columns import Base
+from providers.order_book.tables import (
+    CancellationRow,
+    FactRow,
+    OrderLineRow,
+    OrderRow,
+    ShipmentLineRow,
+    ShipmentRow,
+    TenderRow,
+)
 
 
 def now() -> datetime:
@@ -22,7 +32,8 @@ def now() -> datetime:
 
 
 async def load_order(session: AsyncSession, order_id: str, *, lock: bool = False) -> OrderRow:
-    """The order with all its parts; its own row can be locked as `lock_order` does. Refused: ORDER_NOT_FOUND."""
+    """The order with all its parts, to be changed; its own row can be locked as `lock_order` does. Refused:
+    ORDER_NOT_FOUND."""
     asked = select(OrderRow).with_for_update() if lock else select(OrderRow)
     found = await session.scalar(
         asked.where(OrderRow.order_id == order_id)
@@ -53,26 +64,99 @@ def _not_found(order_id: str) -> Refused:
     )
 
 
+async def read_order(session: AsyncSession, order_id: str, *, lock: bool = False) -> Order:
+    """With what its earlier cancellations did laid over it. Refused: ORDER_NOT_FOUND."""
+    this = {"order": order_id}
+    order = (await session.execute(_LOCKED_ORDER if lock else _ORDER, this)).first()
+    if order is None:
+        raise _not_found(order_id)
+    lines = await session.execute(_LINES, this)
+    tenders = await session.execute(_TENDERS, this)
+    shipments = (await session.execute(_SHIPMENTS, this)).all()
+    packed = (await session.execute(_SHIPMENT_LINES, this)).all() if shipments else ()
+    cases = await earlier_cases(session, order_id)
+    return Order(
+        order_id=order.order_id,
+        customer_id=order.customer_id,
+        placed_at=order.placed_at,
+        currency=order.currency,
+        state=order.state,
+        lines=tuple(
+            OrderLine(
+                line_id=line.line_id,
+                sku=line.sku,
+                title=line.title,
+                quantity=line.quantity,
+                total=Money(amount=line.total, currency=order.currency),
+                tax=Money(amount=line.tax, currency=order.currency),
+                cancelled=line.cancelled,
+                condition=line.condition,
+            )
+            for line in lines
+        ),
+        tenders=tuple(
+            Tender(
+                tender_id=tender.tender_id,
+                kind=tender.kind,
+                amount=Money(amount=tender.amount, currency=order.currency),
+                reference=tender.reference,
+                earlier_reversals=_earlier_of(tender.tender_id, tender.reference, cases),
+            )
+            for tender in tenders
+        ),
+        shipments=tuple(_shipment_of(shipment, packed) for shipment in shipments),
+        shipping=Money(amount=order.shipping, currency=order.currency),
+        shipping_credited=Money(amount=order.shipping_credited, currency=order.currency),
+        shipping_tax=_if_any(order.shipping_tax, order.currency),
+        discount=_if_any(order.discount, order.currency),
+        country=order.country,
+        flags=frozenset(OrderFlag(flag) for flag in order.flags),
+        held_by=order.held_by,
+    )
+
+
+def _if_any(amount: int, currency: str) -> Money | None:
+    return Money(amount=amount, currency=currency) if amount else None
+
+
+def _shipment_of(row: Row[Any], packed: Sequence[Row[Any]]) -> Shipment:
+    return Shipment(
+        shipment_id=row.shipment_id,
+        lines=tuple(
+            ShipmentLine(line_id=part.line_id, quantity=part.quantity - part.taken_out)
+            for part in packed
+            if part.shipment_id == row.shipment_id and part.quantity > part.taken_out
+        ),
+        carrier=row.carrier,
+        label_reference=row.label_reference,
+        tracking_number=row.tracking_number,
+        gift_card=row.gift_card,
+        stopped=row.stopped,
+    )
+
+
+async def read_shipment(session: AsyncSession, order_id: str, shipment_id: str) -> Shipment | None:
+    this = {"order": order_id}
+    shipments = await session.execute(_SHIPMENTS, this)
+    found = next((row for row in shipments if row.shipment_id == shipment_id), None)
+    return _shipment_of(found, (await session.execute(_SHIPMENT_LINES, this)).all()) if found is not None else None
+
+
 async def earlier_cases(session: AsyncSession, order_id: str) -> list[Case]:
     """The order's cancellations that have closed it, and those that have ended without it: they may have left something with
     the customer."""
-    over = (
-        select(FactRow.cancellation_id)
-        .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
-        .where(CancellationRow.order_id == order_id, FactRow.kind.in_(("order_closed", "ended")))
-    )
-    return await cases_of(session, over)
+    return await cases_of(session, _EARLIER, {"order": order_id})
 
 
-def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierReversal, ...]:
+def _earlier_of(tender_id: str, reference: str, cases: Sequence[Case]) -> tuple[EarlierReversal, ...]:
     """What they did to the payment that the tender has now. What was reserved anew by a roll-back is as much as was left; of
     the payment before, only what was paid back is still to be given back."""
     found: list[EarlierReversal] = []
     for case in cases:
         for reversal in case.reversals:
-            if reversal.tender_id != tender.tender_id:
+            if reversal.tender_id != tender_id:
                 continue
-            is_of_now = reversal.planned.tender.reference == tender.reference
+            is_of_now = reversal.planned.tender.reference == reference
             view = reversal.as_earlier if is_of_now else reversal.before_payment_was_replaced
             found.append(view(case.cancellation_id, undone=not case.ever_closed))
     return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)
@@ -81,83 +165,46 @@ def _earlier_of(tender: TenderRow, cases: Sequence[Case]) -> tuple[EarlierRevers
 async def earlier_reversals(
     session: AsyncSession, order_id: str, reference: str, *, but: str
 ) -> tuple[EarlierReversal, ...]:
-    tenders = await session.scalars(
-        select(TenderRow).where(TenderRow.order_id == order_id, TenderRow.reference == reference)
-    )
     cases = [case for case in await earlier_cases(session, order_id) if case.cancellation_id != but]
-    return tuple(earlier for tender in tenders for earlier in _earlier_of(tender, cases))
+    if not cases:
+        return ()
+    tenders = await session.execute(_TENDERS, {"order": order_id})
+    found = [row.tender_id for row in tenders if row.reference == reference]
+    return tuple(earlier for tender_id in found for earlier in _earlier_of(tender_id, reference, cases))
 
 
-async def cases_of(session: AsyncSession, cancellations: Select[str]) -> list[Case]:
-    """The cases of these cancellations, read at once."""
-    found = await session.execute(
-        select(FactRow.cancellation_id, FactRow.content)
-        .where(FactRow.cancellation_id.in_(cancellations))
-        .order_by(FactRow.cancellation_id, FactRow.seq)
-    )
-    entries: dict[str, list[Entry]] = {}
-    for cancellation, entry in found.tuples():
-        entries.setdefault(cancellation, []).append(entry)
-    return [Case(facts) for facts in entries.values()]
-
-
-def order_of(row: OrderRow, earlier: Sequence[Case]) -> Order:
-    """With what its `earlier` cancellations did laid over it."""
-    return Order(
-        order_id=row.order_id,
-        customer_id=row.customer_id,
-        placed_at=row.placed_at,
-        currency=row.currency,
-        state=row.state,
-        lines=tuple(
-            OrderLine(
-                line_id=line.line_id,
-                sku=line.sku,
-                title=line.title,
-                quantity=line.quantity,
-                total=Money(amount=line.total, currency=row.currency),
-                tax=Money(amount=line.tax, currency=row.currency),
-                cancelled=line.cancelled,
-                condition=line.condition,
-            )
-            for line in row.lines
-        ),
-        tenders=tuple(
-            Tender(
-                tender_id=tender.tender_id,
-                kind=tender.kind,
-                amount=Money(amount=tender.amount, currency=row.currency),
-                reference=tender.reference,
-                earlier_reversals=_earlier_of(tender, earlier),
-            )
-            for tender in row.tenders
-        ),
-        shipments=tuple(_shipment_of(shipment) for shipment in row.shipments),
-        shipping=Money(amount=row.shipping, currency=row.currency),
-        shipping_credited=Money(amount=row.shipping_credited, currency=row.currency),
-        shipping_tax=_if_any(row.shipping_tax, row.currency),
-        discount=_if_any(row.discount, row.currency),
-        country=row.country,
-        flags=frozenset(OrderFlag(flag) for flag in row.flags),
-        held_by=row.held_by,
+def entries_where(cancellations: Select[Any]) -> Select[Any]:
+    """The entries of these cancellations, for `cases_of`."""
+    return (
+        select(_FACTS.c.cancellation_id, _FACTS.c.content)
+        .where(_FACTS.c.cancellation_id.in_(cancellations))
+        .order_by(_FACTS.c.cancellation_id, _FACTS.c.seq)
     )
 
 
-def _if_any(amount: int, currency: str) -> Money | None:
-    return Money(amount=amount, currency=currency) if amount else None
+async def cases_of(session: AsyncSession, entries: Select[Any], by: Mapping[str, object]) -> list[Case]:
+    """The cases of these entries, read at once."""
+    found: dict[str, list[Entry]] = {}
+    for cancellation, entry in (await session.execute(entries, by)).tuples():
+        found.setdefault(cancellation, []).append(entry)
+    return [Case(facts) for facts in found.values()]
 
 
-def _shipment_of(row: ShipmentRow) -> Shipment:
-    return Shipment(
-        shipment_id=row.shipment_id,
-        lines=tuple(
-            ShipmentLine(line_id=part.line_id, quantity=part.quantity - part.taken_out)
-            for part in row.lines
-            if part.quantity > part.taken_out
-        ),
-        carrier=row.carrier,
-        label_reference=row.label_reference,
-        tracking_number=row.tracking_number,
-        gift_card=row.gift_card,
-        stopped=row.stopped,
-    )
+def _of_order(row: type[Base], *order_by: str) -> Select[Any]:
+    table = cast("Table", row.__table__)
+    return select(table).where(table.c.order_id == bindparam("order")).order_by(*(table.c[name] for name in order_by))
+
+
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to carry it out.
+_FACTS, _CANCELLATIONS = cast("Table", FactRow.__table__), cast("Table", CancellationRow.__table__)
+_ORDER = _of_order(OrderRow)
+_LOCKED_ORDER = _ORDER.with_for_update()
+_LINES = _of_order(OrderLineRow, "position")
+_TENDERS = _of_order(TenderRow, "position")
+_SHIPMENTS = _of_order(ShipmentRow, "position")
+_SHIPMENT_LINES = _of_order(ShipmentLineRow, "line_id")
+_EARLIER = entries_where(
+    select(_FACTS.c.cancellation_id)
+    .join(_CANCELLATIONS, _CANCELLATIONS.c.cancellation_id == _FACTS.c.cancellation_id)
+    .where(_CANCELLATIONS.c.order_id == bindparam("order"), _FACTS.c.kind.in_(("order_closed", "ended")))
+)

@@ -60,7 +60,7 @@ async def restore_balance(
     tender.put_back += amount.amount
     await session.flush()
     refund = _refund(entry, account, undone=False)
-    record_effect(session, key, EffectKind.RESTORE_BALANCE, order_id=order_id, reference=refund.reference)
+    await record_effect(session, key, EffectKind.RESTORE_BALANCE, order_id=order_id, reference=refund.reference)
     seen = RefundSeen(target=tender_id, refund=refund)
     await note_and_end(session, row, key, [seen], amount=amount, reference=refund.reference)
     return refund
@@ -90,7 +90,7 @@ async def take_back_balance(
             )
         _post(session, account, -entry.amount, order, tender, key=key, undoes=undoes)
         tender.put_back -= entry.amount
-        record_effect(session, key, EffectKind.TAKE_BACK_BALANCE, order_id=order_id, reference=refund.reference)
+        await record_effect(session, key, EffectKind.TAKE_BACK_BALANCE, order_id=order_id, reference=refund.reference)
         await append(session, row, [RefundSeen(target=tender_id, refund=refund)])
     return refund
 
@@ -117,7 +117,7 @@ async def deactivate_gift_card(
     amount = Money(amount=account.balance, currency=account.currency)
     session.add(AccountEntryRow(key=str(key), account_id=account.account_id, amount=-account.balance, at=now()))
     account.balance = 0
-    record_effect(session, key, EffectKind.DEACTIVATE_GIFT_CARD, order_id=order_id, reference=account.account_id)
+    await record_effect(session, key, EffectKind.DEACTIVATE_GIFT_CARD, order_id=order_id, reference=account.account_id)
     await note_and_end(session, row, key, amount=amount, reference=account.account_id)
     return True
 
@@ -135,7 +135,7 @@ async def reactivate_gift_card(
         AccountEntryRow(key=str(key), account_id=account.account_id, amount=-taken.amount, undoes=taken.key, at=now())
     )
     account.balance -= taken.amount
-    record_effect(session, key, EffectKind.REACTIVATE_GIFT_CARD, order_id=order_id, reference=account.account_id)
+    await record_effect(session, key, EffectKind.REACTIVATE_GIFT_CARD, order_id=order_id, reference=account.account_id)
     await note_and_end(session, row, key, reference=account.account_id)
 
 

@@ -25,7 +25,7 @@ async def withdraw_pick(session: AsyncSession, order_id: str, shipment_id: str, 
             "not exist. Ask its carrier where it is.",
         )
     shipment.stopped = True
-    record_effect(session, key, EffectKind.WITHDRAW_PICK, order_id=order_id)
+    await record_effect(session, key, EffectKind.WITHDRAW_PICK, order_id=order_id)
     await note_and_end(session, row, key)
 
 
@@ -38,7 +38,7 @@ async def resume_pick(session: AsyncSession, order_id: str, shipment_id: str, *,
     if shipment is None or not shipment.stopped or shipment.handed_over:
         return
     shipment.stopped = False
-    record_effect(session, key, EffectKind.RESUME_PICK, order_id=order_id)
+    await record_effect(session, key, EffectKind.RESUME_PICK, order_id=order_id)
     await note_and_end(session, row, key)
 
 
@@ -66,7 +66,7 @@ async def relabel(
     shipment.label_reference = label_reference
     shipment.tracking_number = tracking_number
     shipment.stopped = False
-    record_effect(session, key, EffectKind.RELABEL, order_id=order_id, reference=label_reference)
+    await record_effect(session, key, EffectKind.RELABEL, order_id=order_id, reference=label_reference)
 
 
 async def replace_payment(
@@ -85,4 +85,4 @@ async def replace_payment(
         )
     session.add(ReplacedPaymentRow(order_id=order_id, reference=tender.reference, at=now()))
     tender.reference = reference
-    record_effect(session, key, EffectKind.REPLACE_PAYMENT, order_id=order_id, reference=reference)
+    await record_effect(session, key, EffectKind.REPLACE_PAYMENT, order_id=order_id, reference=reference)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
@@ -13,7 +13,7 @@ from domain.keys import EffectKey, id_of
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
-from providers.order_book.engine import insert_into, looking, reading, transaction, writing
+from providers.order_book.engine import looking, reading, transaction, upsert, writing
 from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
 from providers.register.port import Change
 from providers.register.writing import (
@@ -25,11 +25,27 @@ from providers.register.writing import (
     entries_of,
     find_open_row,
     find_row,
+    find_verification,
     held_by,
     lock,
     open_row,
     update_row,
     verifier_of,
+)
+
+_OF_ORDER = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == bindparam("order"))
+_OPEN = _OF_ORDER.where(CancellationRow.closed_at.is_(None))
+_CARRIED_OUT = (
+    _OF_ORDER.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
+    .order_by(CancellationRow.closed_at.desc())
+    .limit(1)
+)
+_OF_REQUEST = (
+    select(FactRow.cancellation_id)
+    .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
+    .where(CancellationRow.order_id == bindparam("order"), FactRow.request_id == bindparam("request"))
+    .order_by(CancellationRow.opened_at.desc())
+    .limit(1)
 )
 
 
@@ -42,18 +58,13 @@ class SqlRegister:
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
 
     async def find(self, order_id: str, request_id: str, *, carried_out: bool = False) -> tuple[Entry, ...]:
-        of_order = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == order_id)
         async with transaction(self._reads) as session:
-            found = await session.scalar(of_order.where(CancellationRow.closed_at.is_(None)))
+            found = await session.scalar(_OPEN, {"order": order_id})
             if found is None:
                 found = await _of_request(session, order_id, request_id)
             if found is None and carried_out:
                 # Several may have taken lines out; the last of them left nothing.
-                found = await session.scalar(
-                    of_order.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
-                    .order_by(CancellationRow.closed_at.desc())
-                    .limit(1)
-                )
+                found = await session.scalar(_CARRIED_OUT, {"order": order_id})
             return await entries_of(session, found) if found else ()
 
     async def find_request(self, order_id: str, request_id: str) -> tuple[Entry, ...]:
@@ -78,14 +89,13 @@ class SqlRegister:
 
     async def begin_verification(self, order_id: str, run: Run, at: datetime, *, from_elsewhere: bool = False) -> None:
         async with transaction(self._writes) as session:
-            row = await session.get(VerificationRow, order_id, with_for_update=True)
+            row = await find_verification(session, order_id)
             if row is not None and row.at > at and verifier_of(row) != run and not from_elsewhere:
                 if row.namespace == run.namespace:
                     raise NotTheHolder(verifier_of(row))
                 raise _held_elsewhere(f"Order {order_id}", row.namespace)
-            written = {"namespace": run.namespace, "run_id": run.run_id, "at": at}
-            inserted = insert_into(session, VerificationRow).values(order_id=order_id, **written)
-            await session.execute(inserted.on_conflict_do_update(index_elements=["order_id"], set_=written))
+            written = {"order_id": order_id, "namespace": run.namespace, "run_id": run.run_id, "at": at}
+            await session.execute(upsert(session, VerificationRow), written)
 
     async def take_up(self, cancellation_id: str, run: Run, *, from_elsewhere: bool = False) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
@@ -154,13 +164,7 @@ class SqlRegister:
 
 async def _of_request(session: AsyncSession, order_id: str, request_id: str) -> str | None:
     """The cancellation that a request opened or joined; the latest, where it opened one after it had joined another."""
-    found: str | None = await session.scalar(
-        select(FactRow.cancellation_id)
-        .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
-        .where(CancellationRow.order_id == order_id, FactRow.request_id == request_id)
-        .order_by(CancellationRow.opened_at.desc())
-        .limit(1)
-    )
+    found: str | None = await session.scalar(_OF_REQUEST, {"order": order_id, "request": request_id})
     return found
 
 

@@ -42,7 +42,10 @@ _FIND_OPEN = (
     .where(_CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None))
     .with_for_update()
 )
+_FIND_VERIFICATION = select(VerificationRow).where(VerificationRow.order_id == bindparam("order")).with_for_update()
 _UPDATE = update(_CANCELLATIONS).where(_BY_ID)
+_DEFERRED = cast("Table", DeferredRequestRow.__table__)
+_WAKE = update(_DEFERRED).where(_DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.sent_at.is_(None))
 _INSERT, _INSERT_FACTS = insert(_CANCELLATIONS), insert(_FACTS)
 _ENTRIES = (
     select(_FACTS.c.content)
@@ -100,9 +103,15 @@ def verifier_of(row: VerificationRow) -> Run:
     return Run(namespace=row.namespace, run_id=row.run_id)
 
 
+async def find_verification(session: AsyncSession, order_id: str) -> VerificationRow | None:
+    """Locked."""
+    found: VerificationRow | None = await session.scalar(_FIND_VERIFICATION, {"order": order_id})
+    return found
+
+
 async def check_verifying(session: AsyncSession, order_id: str, run: Run) -> None:
     """No other run has begun to verify the order since. Raises NotTheHolder."""
-    row = await session.get(VerificationRow, order_id, with_for_update=True)
+    row = await find_verification(session, order_id)
     if row is not None and verifier_of(row) != run:
         raise NotTheHolder(verifier_of(row))
 
@@ -169,8 +178,7 @@ def _fact_row(cancellation: str, entry: Entry) -> dict[str, object]:
 
 async def _wake_deferred(session: AsyncSession, order_id: str) -> None:
     """Requests that wait for this cancellation's end are due, with pauses that begin anew."""
-    waiting = DeferredRequestRow.order_id == order_id, DeferredRequestRow.sent_at.is_(None)
-    await session.execute(update(DeferredRequestRow).where(*waiting).values(due_at=now(), attempts=0))
+    await session.execute(_WAKE, {"order": order_id, "due_at": now(), "attempts": 0})
 
 
 async def entries_of(session: AsyncSession, cancellation: str, *, after: int = 0) -> tuple[Entry, ...]:
