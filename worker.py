@@ -8,6 +8,7 @@ python worker.py replay --query 'CloseTime IS NULL'
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 import tomllib
@@ -240,6 +241,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
         )
         log = structlog.get_logger()
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace, policy=policy.version)
+        _spare_the_collector()
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping, *dispatchers}, return_when=asyncio.FIRST_COMPLETED)
@@ -253,6 +255,14 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
         for dispatcher in dispatchers:
             await cancel_and_wait(dispatcher)
         log.info("worker_stopped")
+
+
+def _spare_the_collector() -> None:
+    """What was loaded to start with is never garbage: the collector need not look through it again and again. What comes
+    after it, it looks through less often than it would: little of a run is left in circles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 10, 10)
 
 
 @app.command()

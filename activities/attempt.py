@@ -40,12 +40,14 @@ def _deadline() -> datetime:
 @dataclass(frozen=True)
 class EffectAnswer:
     """What a provider's answer comes to: its own reference, a detail, and what it says besides. `outcome` is failed where
-    the answer itself says that nothing will come of it."""
+    the answer itself says that nothing will come of it. `then` are the facts that follow, by the case as it is with the
+    answer: they are written with it, and not once more when the attempt comes to them."""
 
     reference: str | None = None
     detail: str = ""
     facts: Sequence[Fact] = ()
     outcome: EffectOutcome = EffectOutcome.DONE
+    then: Callable[[Case], Sequence[Fact]] = lambda _: ()
 
 
 class Attempt:
@@ -58,11 +60,13 @@ class Attempt:
         self.run = this_run()
         self._deadline = _deadline()
         self._known: set[EffectKey] = set()
+        self._written_before: list[Fact] = []
 
     async def write(self, *facts: Fact) -> None:
-        """Add facts to the books. Raises NotTheHolder."""
-        if facts:
-            self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, lambda _: facts))
+        """Add facts to the books, but for those that were written with an effect's answer. Raises NotTheHolder."""
+        new = [fact for fact in facts if fact not in self._written_before]
+        if new:
+            self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, lambda _: new))
 
     async def note_effect(self, key: EffectKey, amount: Money | None = None) -> None:
         """Note that an effect is about to be made. Raises NotTheHolder. Refused: ROLLED_BACK."""
@@ -93,7 +97,9 @@ class Attempt:
             raise
         said = describe(answer)
         ended = EffectEnded(key=key, outcome=said.outcome, reference=said.reference, detail=said.detail)
-        await self.write(*said.facts, ended)
+        then = said.then(self.case.with_said([*said.facts, ended]))
+        await self.write(*said.facts, ended, *then)
+        self._written_before.extend(then)
         return answer
 
     async def _known_end(self, key: EffectKey) -> EffectEnded:
@@ -134,14 +140,20 @@ class Attempt:
 
     async def end(self, *facts: Fact, reference: str | None = None, detail: str = "") -> None:
         """The step has had its effect, or there was nothing to do. The books may have said so with the effect already."""
-        key = self.step_input.key
-        done = EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
+        done = self.ended(reference=reference, detail=detail)
+        new = [fact for fact in facts if fact not in self._written_before]
+        if done in self._written_before and not new:
+            return
 
         def change(case: Case) -> Sequence[Fact]:
-            said = case.outcome_of(key)
-            return facts if said and said.outcome is EffectOutcome.DONE else (*facts, done)
+            said = case.outcome_of(done.key)
+            return new if said and said.outcome is EffectOutcome.DONE else (*new, done)
 
         self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, change))
+
+    def ended(self, *, reference: str | None = None, detail: str = "") -> EffectEnded:
+        """That the step has had its effect."""
+        return EffectEnded(key=self.step_input.key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
 
     async def answer(self) -> Booked:
         """What the books have that the run does not know yet."""

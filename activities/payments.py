@@ -9,6 +9,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tenders import Payments, dispute_news, refund_news
+from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
@@ -67,7 +68,7 @@ class PaymentActivities:
                     payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    payment = await self._refund(attempt, planned, amount)
+                    payment = await self._refund(attempt, planned, amount, others)
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
@@ -114,9 +115,20 @@ class PaymentActivities:
         )
         return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
 
-    async def _refund(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> Payment:
+    async def _refund(
+        self, attempt: Attempt, planned: PlannedTender, amount: Money, others: Sequence[EarlierReversal]
+    ) -> Payment:
         """Returns the payment after it."""
         key = attempt.step_input.key
+
+        def settled(case: Case, payment: Payment) -> Sequence[Fact]:
+            reversal = case.reversal(attempt.step_input.target)
+            match next_reversal(reversal, payment, key, others):
+                case Settled() as left:
+                    return _settled(reversal, left)
+                case _:
+                    return ()
+
         try:
             made = await attempt.make_effect(
                 key,
@@ -125,6 +137,7 @@ class PaymentActivities:
                     answer.refund.reference,
                     facts=(RefundSeen(target=attempt.step_input.target, refund=answer.refund),),
                     outcome=_outcome_of(answer.refund),
+                    then=lambda case: settled(case, answer.payment),
                 ),
                 amount=amount,
             )
@@ -148,15 +161,7 @@ class PaymentActivities:
     async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
         if any(refund.status.has_failed for refund in settled.refunds):
             await self._add_failure_notice(attempt)
-        detail = [f"released {settled.released}"] if settled.released else []
-        detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
-        seen = ReversalSeen(
-            target=attempt.step_input.target,
-            released=settled.released,
-            covered=Money.zero(settled.released.currency),
-            detail="; ".join(detail),
-        )
-        await attempt.write(*refund_news(reversal, settled.refunds), seen)
+        await attempt.write(*_settled(reversal, settled))
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
         """The customer may have the money another way, unless the bank may pay it, and is written to once, however many
@@ -321,6 +326,18 @@ class PaymentActivities:
             await self._restoring.restore(attempt)
             await attempt.end()
             return await attempt.answer()
+
+
+def _settled(reversal: Reversal, settled: Settled) -> list[Fact]:
+    detail = [f"released {settled.released}"] if settled.released else []
+    detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
+    seen = ReversalSeen(
+        target=reversal.tender_id,
+        released=settled.released,
+        covered=Money.zero(settled.released.currency),
+        detail="; ".join(detail),
+    )
+    return [*refund_news(reversal, settled.refunds), seen]
 
 
 def _outcome_of(refund: Refund | None) -> EffectOutcome:

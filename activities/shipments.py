@@ -6,7 +6,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import EffectEnded, EffectOutcome, StopSeen
+from domain.facts import EffectEnded, EffectOutcome, Fact, StopSeen
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
 from domain.stopping import BACK, VOID, NextStop, intercepted, moves_again, next_stop
@@ -47,6 +47,8 @@ class ShipmentActivities:
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(step_input, shipment, stop)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
+            if stop.action is StopAction.VOID_LABEL:
+                return await attempt.answer_with()
             return await attempt.answer()
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -86,21 +88,26 @@ class ShipmentActivities:
         assert label is not None
         key = attempt.step_input.key.part_of("void")
 
+        def stop(detail: str) -> Stop:
+            return Stop(
+                shipment_id=attempt.step_input.target,
+                action=StopAction.VOID_LABEL,
+                status=StopStatus.STOPPED,
+                detail=detail,
+                reference=label,
+            )
+
         def describe(status: LabelStatus) -> EffectAnswer:
-            outcome = EffectOutcome.DONE if status in VOID else EffectOutcome.REFUSED
-            return EffectAnswer(label, status.replace("_", " "), outcome=outcome)
+            detail = status.replace("_", " ")
+            if status not in VOID:
+                return EffectAnswer(label, detail, outcome=EffectOutcome.REFUSED)
+            return EffectAnswer(label, detail, then=lambda _: _stopped(attempt, stop(detail)))
 
         answer = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
         ended = answer if isinstance(answer, EffectEnded) else describe(answer)
         if ended.outcome is not EffectOutcome.DONE:
             return await self._intercept_or_look(attempt, shipment)
-        return Stop(
-            shipment_id=attempt.step_input.target,
-            action=StopAction.VOID_LABEL,
-            status=StopStatus.STOPPED,
-            detail=ended.detail,
-            reference=label,
-        )
+        return stop(ended.detail)
 
     async def _intercept_or_look(self, attempt: Attempt, shipment: Shipment) -> Stop:
         """After a rejected void, whatever the tracking says of the label."""
@@ -251,6 +258,10 @@ def _taken_back(answer: Intercept) -> EffectAnswer:
     if answer.accepted:
         return EffectAnswer(answer.reference, "taken back")
     return EffectAnswer(answer.reference, f"declined: {answer.detail}", outcome=EffectOutcome.REFUSED)
+
+
+def _stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
+    return StopSeen(stop=stop), attempt.ended(reference=stop.reference, detail=stop.detail)
 
 
 def _planned(case: Case, shipment_id: str) -> Shipment | None:
