@@ -31,9 +31,27 @@ class Cursor(sqlite3.Cursor):
 
 
 class Connection(sqlite3.Connection):
-    """`writes`: it has the write lock, until its transaction ends."""
+    """`writes`: it has the write lock, until its transaction ends. `timeout`: how many seconds it waits for it."""
 
     writes = False
+
+    def __init__(self, *args: Any, timeout: float, **more: Any) -> None:
+        super().__init__(*args, timeout=timeout, **more)
+        self._timeout = timeout
+
+    def take_write_lock(self, cursor: sqlite3.Cursor) -> None:
+        """Mostly it is free. Only where it is not, a thread waits for it."""
+        cursor.execute("PRAGMA busy_timeout = 0")
+        try:
+            cursor.execute(TAKE_WRITE_LOCK)
+        except sqlite3.OperationalError as error:
+            cursor.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            await_(_in_thread(lambda: cursor.execute(TAKE_WRITE_LOCK)))
+        else:
+            cursor.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
+        self.writes = True
 
     def cursor(self, factory: Any = Cursor) -> Any:
         return super().cursor(factory)
@@ -62,12 +80,15 @@ class SQLiteInLoop(SQLiteDialect_pysqlite):
         return connection
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, _: Any = None) -> None:
+        await_(_no_wait())
         if statement == TAKE_WRITE_LOCK:
-            await_(_in_thread(lambda: cursor.execute(statement)))
-            cursor.connection.writes = True
+            cursor.connection.take_write_lock(cursor)
         else:
-            await_(_no_wait())
             cursor.execute(statement, parameters)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, _: Any = None) -> None:
+        await_(_no_wait())
+        cursor.executemany(statement, parameters)
 
     def do_commit(self, dbapi_connection: Any) -> None:
         if dbapi_connection.writes:
