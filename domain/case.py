@@ -57,6 +57,7 @@ class Case:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: list[Entry] = []
         self._where: dict[type[object], list[int]] = {}  # the facts of each kind
+        self._planned: Plan | None = None  # as long as nothing is added
         self._seen: set[int] = set()
         self.add(*entries)
 
@@ -76,12 +77,13 @@ class Case:
             self._append(entry)
 
     def _append(self, entry: Entry) -> None:
+        self._planned = None
         self._where.setdefault(type(entry.fact), []).append(len(self._entries))
         self._entries.append(entry)
 
     def _restart(self, entries: Iterable[Entry]) -> None:
         kept = tuple(entries)
-        self._entries, self._where = [], {}
+        self._entries, self._where, self._planned = [], {}, None
         for entry in kept:
             self._append(entry)
 
@@ -199,10 +201,10 @@ class Case:
     def plan(self) -> Plan | None:
         """The plan without the lines of the shipments that were not stopped before the pivot."""
         decided = self.decided
-        if decided is None or decided.plan is None:
-            return None
-        plan = decided.plan.without(self.declined_shipments)
-        return plan if plan.terms == self.terms else plan.model_copy(update={"terms": self.terms})
+        if self._planned is None and decided is not None and decided.plan is not None:
+            plan = decided.plan.without(self.declined_shipments)
+            self._planned = plan.model_copy(update={"terms": self.terms})
+        return self._planned
 
     @property
     def holder(self) -> Run | None:

@@ -183,7 +183,7 @@ async def add_order(
                 shipping_credited=order.shipping_credited.amount,
                 discount=order.discount.amount if order.discount else 0,
                 country=order.country,
-                flags=sorted(order.flags),
+                flags=order.flags,
                 lines=[
                     OrderLineRow(
                         line_id=line.line_id,

@@ -1,5 +1,6 @@
 """What a run shows of itself: the step table, the waits, three axes; by query, in the Temporal UI, in search attributes."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,6 +35,7 @@ class Journal:
         self._request = request
         self._goes_on = goes_on
         self._waits: list[Wait] = []
+        self._is_to_show = False
 
     @property
     def waits(self) -> tuple[Wait, ...]:
@@ -138,6 +140,13 @@ class Journal:
             workflow.upsert_search_attributes(updates)
 
     def show_details(self) -> None:
+        """Once this activation has come to its end, however often it is asked for meanwhile."""
+        if not self._is_to_show:
+            self._is_to_show = True
+            asyncio.get_running_loop().call_soon(self._show_details)
+
+    def _show_details(self) -> None:
+        self._is_to_show = False
         cause, ended = self._case.roll_back_cause, self._case.ended
         page = describe(self.progress(), cause.sentence if cause else "", ended.sentence if ended else "")
         if self._goes_on:  # the summary and details that the first run was started with are gone

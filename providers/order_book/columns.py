@@ -1,5 +1,6 @@
 """What the tables are made of: the types of their columns, and the closed sets that the database checks."""
 
+import json
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Annotated, Any, TypeVar
@@ -11,7 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 from domain.base import Value
 from domain.facts import Entry
-from domain.order import OrderState, SaleCondition, TenderKind
+from domain.order import OrderFlag, OrderState, SaleCondition, TenderKind
 from domain.outcome import Outcome
 from domain.request import CancellationRequest
 from providers.order_book.port import NewNotice, NoticeKind, Provider
@@ -40,7 +41,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class AsJson(TypeDecorator[V]):
-    """A value of the domain, kept as JSON and validated when it is read."""
+    """A value of the domain, kept as JSON and validated when it is read. Both ways pydantic does it by itself: what makes
+    and reads JSON otherwise is switched off where the database is opened."""
 
     impl = JSON
     cache_ok = True
@@ -50,10 +52,23 @@ class AsJson(TypeDecorator[V]):
         self.model = model
 
     def process_bind_param(self, value: V | None, dialect: Dialect) -> Any:
-        return None if value is None else value.model_dump(mode="json")
+        return None if value is None else value.model_dump_json()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> V | None:
-        return None if value is None else self.model.model_validate(value)
+        return None if value is None else self.model.model_validate_json(value)
+
+
+class Flags(TypeDecorator[frozenset[OrderFlag]]):
+    """A list in JSON."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: frozenset[OrderFlag] | None, dialect: Dialect) -> str:
+        return json.dumps(sorted(value or ()))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> frozenset[OrderFlag]:
+        return frozenset(OrderFlag(flag) for flag in json.loads(value))
 
 
 def checked(enum: type[Enum], name: str) -> CheckedText:

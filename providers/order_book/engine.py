@@ -49,6 +49,8 @@ def open_engine(url: str) -> AsyncEngine:
         engine = create_async_engine(
             parsed,
             hide_parameters=True,
+            json_serializer=_as_it_is,
+            json_deserializer=_as_it_is,
             pool_size=20,
             max_overflow=0,
             pool_timeout=10,
@@ -60,6 +62,8 @@ def open_engine(url: str) -> AsyncEngine:
     return create_async_engine(
         parsed,
         hide_parameters=True,
+        json_serializer=_as_it_is,
+        json_deserializer=_as_it_is,
         pool_size=10,
         max_overflow=10,
         pool_timeout=10,
@@ -70,6 +74,10 @@ def open_engine(url: str) -> AsyncEngine:
             "server_settings": {"lock_timeout": "10s", "application_name": "order-cancellation"},
         },
     )
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

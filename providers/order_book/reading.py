@@ -13,7 +13,7 @@ from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
 from domain.facts import Entry
 from domain.money import Money
-from domain.order import Order, OrderFlag, OrderLine, Tender
+from domain.order import Order, OrderLine, Tender
 from domain.shipment import Shipment, ShipmentLine
 from providers.order_book.columns import Base
 from providers.order_book.tables import (
@@ -110,7 +110,7 @@ async def read_order(session: AsyncSession, order_id: str, *, lock: bool = False
         shipping_tax=_if_any(order.shipping_tax, order.currency),
         discount=_if_any(order.discount, order.currency),
         country=order.country,
-        flags=frozenset(OrderFlag(flag) for flag in order.flags),
+        flags=order.flags,
         held_by=order.held_by,
     )
 

@@ -35,8 +35,8 @@ class Connection(sqlite3.Connection):
 
     writes = False
 
-    def __init__(self, *args: Any, timeout: float, **more: Any) -> None:
-        super().__init__(*args, timeout=timeout, **more)
+    def __init__(self, database: str, *, timeout: float, **more: Any) -> None:
+        super().__init__(database, timeout=timeout, **more)
         self._timeout = timeout
 
     def take_write_lock(self, cursor: sqlite3.Cursor) -> None:

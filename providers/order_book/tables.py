@@ -9,7 +9,6 @@ append-only. The register's tables name orders without a foreign key: orders are
 from datetime import datetime
 
 from sqlalchemy import (
-    JSON,
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
@@ -30,6 +29,7 @@ from providers.order_book.columns import (
     Currency,
     DocumentKind,
     EffectKind,
+    Flags,
     LedgerAccount,
     checked,
 )
@@ -65,7 +65,7 @@ class OrderRow(Base):
     shipping_credited: Mapped[Amount]
     discount: Mapped[Amount]
     country: Mapped[str | None] = mapped_column(String(2))
-    flags: Mapped[list[OrderFlag]] = mapped_column(JSON)
+    flags: Mapped[frozenset[OrderFlag]] = mapped_column(Flags)
     held_by: Mapped[str | None]
     locked_reason: Mapped[str | None]
 
