@@ -20,7 +20,7 @@ from domain.errors import ErrorCode, StepError, Unavailable
 from domain.facts import Reminded
 from domain.money import Money, exponent
 from domain.policy import Policy
-from providers.mail.port import Mail, Mailer
+from providers.mail.port import Mail, MailConnection, Mailer
 from providers.order_book.port import NewNotice, Notice, NoticeKind, OrderBook
 from providers.register.port import Register
 
@@ -139,27 +139,30 @@ class NoticeDispatcher:
         reached: to go on sending then would be to send again what could not be noted as sent."""
         began = time.monotonic()
         sent = 0
-        for notice in await self._book.due_notices(now, _BATCH):
-            if time.monotonic() - began > _BATCH_SECONDS:
-                break
-            log = structlog.get_logger().bind(
-                cancellation_id=notice.notice_id.partition("/")[0],
-                order_id=notice.order_id,
-                notice_id=notice.notice_id,
-                kind=notice.kind,
-            )
-            try:
-                sent += await self._deliver(notice, now, log)
-            except Unavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 (the claim runs out in a minute; the others are not to wait for it)
-                log.error("notice_failed", **_seen(error))
+        async with self._mailer.connection() as connection:
+            for notice in await self._book.due_notices(now, _BATCH):
+                if time.monotonic() - began > _BATCH_SECONDS:
+                    break
+                log = structlog.get_logger().bind(
+                    cancellation_id=notice.notice_id.partition("/")[0],
+                    order_id=notice.order_id,
+                    notice_id=notice.notice_id,
+                    kind=notice.kind,
+                )
+                try:
+                    sent += await self._deliver(notice, connection, now, log)
+                except Unavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001 (the claim runs out in a minute; the others are not to wait for it)
+                    log.error("notice_failed", **_seen(error))
         return sent
 
-    async def _deliver(self, notice: Notice, now: datetime, log: structlog.typing.FilteringBoundLogger) -> bool:
+    async def _deliver(
+        self, notice: Notice, connection: MailConnection, now: datetime, log: structlog.typing.FilteringBoundLogger
+    ) -> bool:
         """Whether it went out."""
         try:
-            await self._mailer.send(write(notice, self._domain))
+            await connection.send(write(notice, self._domain))
         except StepError as error:
             if error.code is ErrorCode.MAIL_REFUSED:
                 await self._book.notice_refused(notice.notice_id, error.message)

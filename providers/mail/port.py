@@ -1,5 +1,6 @@
 """The mail port."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from domain.base import Value
@@ -14,7 +15,13 @@ class Mail(Value):
     body: str
 
 
-class Mailer(Protocol):
+class MailConnection(Protocol):
     async def send(self, mail: Mail) -> None:
         """Hand the mail to the mail server. Raises Unavailable (try later) or Refused MAIL_REFUSED (never will)."""
+        ...
+
+
+class Mailer(Protocol):
+    def connection(self) -> AbstractAsyncContextManager[MailConnection]:
+        """One connection for several mails. It is made with the first of them, and anew after a failure."""
         ...

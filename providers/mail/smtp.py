@@ -1,8 +1,11 @@
 """Mail by SMTP."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import partial
 
 import aiosmtplib
 
@@ -24,13 +27,33 @@ class SmtpMailer:
         start_tls: bool | None = None,
         timeout: float = 10.0,
     ) -> None:
-        self._host = host
-        self._port = port
         self._sender = sender
-        self._username = username
-        self._password = password
-        self._start_tls = start_tls
-        self._timeout = timeout
+        self._make = partial(
+            aiosmtplib.SMTP,
+            hostname=host,
+            port=port,
+            username=username,
+            password=password,
+            start_tls=start_tls,
+            timeout=timeout,
+        )
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["SmtpConnection"]:
+        connection = SmtpConnection(self._make, self._sender)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+class SmtpConnection:
+    """`MailConnection`; made by `SmtpMailer.connection`."""
+
+    def __init__(self, make: Callable[[], aiosmtplib.SMTP], sender: str) -> None:
+        self._make = make
+        self._sender = sender
+        self._open: aiosmtplib.SMTP | None = None
 
     async def send(self, mail: Mail) -> None:
         try:
@@ -38,17 +61,7 @@ class SmtpMailer:
         except ValueError:
             raise _refused(mail, "it has a line break in its address, subject or id") from None
         try:
-            await aiosmtplib.send(
-                message,
-                sender=self._sender,
-                recipients=[mail.to],
-                hostname=self._host,
-                port=self._port,
-                username=self._username,
-                password=self._password,
-                start_tls=self._start_tls,
-                timeout=self._timeout,
-            )
+            await self._send(mail, message)
         except aiosmtplib.SMTPAuthenticationError:
             raise Refused(
                 ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
@@ -68,6 +81,39 @@ class SmtpMailer:
             raise _refused(mail, "the server takes no address with letters outside ASCII") from None
         except (aiosmtplib.SMTPException, OSError):
             raise Unavailable("The connection to the mail server was lost or timed out.") from None
+
+    async def _send(self, mail: Mail, message: EmailMessage) -> None:
+        """By the open connection, if there is one. A server may have had enough of that one: then by a new one."""
+        if self._open is not None:
+            try:
+                return await self._send_by(self._open, mail, message)
+            except (aiosmtplib.SMTPServerDisconnected, OSError):
+                pass
+        self._open = self._make()
+        try:
+            await self._open.connect()
+            await self._send_by(self._open, mail, message)
+        except aiosmtplib.SMTPConnectError:
+            self._open = None
+            raise
+
+    async def _send_by(self, connection: aiosmtplib.SMTP, mail: Mail, message: EmailMessage) -> None:
+        try:
+            await connection.send_message(message, sender=self._sender, recipients=[mail.to])
+        except aiosmtplib.SMTPRecipientsRefused:
+            raise  # of this mail alone
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        connection, self._open = self._open, None
+        if connection is None or not connection.is_connected:
+            return
+        try:
+            await connection.quit()
+        except (aiosmtplib.SMTPException, OSError):
+            connection.close()
 
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()

@@ -325,7 +325,8 @@ async def test_a_notice_whose_sender_died_is_sent_again_under_the_same_message_i
     await put(order_book, database, NewNotice(kind=NoticeKind.CANCELLED), email=email)
     now = datetime.now(UTC)
     [claimed] = await order_book.due_notices(now, 10)
-    await mailbox.mailer().send(write(claimed, "shop.example"))
+    async with mailbox.mailer().connection() as connection:
+        await connection.send(write(claimed, "shop.example"))
     assert await dispatcher(order_book, mailbox).deliver_due(now + timedelta(seconds=59)) == 0
     assert await dispatcher(order_book, mailbox).deliver_due(now + timedelta(seconds=60)) == 1
     first, second = [mail for mail in mailbox.mails() if mail.to == email]

@@ -1,5 +1,8 @@
 """Mail: the adapter against a real SMTP server."""
 
+import asyncio
+from dataclasses import dataclass
+
 import pytest
 
 from domain.errors import ErrorCode, Refused, Unavailable
@@ -12,9 +15,15 @@ def mail(message_id: str, to: str = "customer@example.com") -> Mail:
     return Mail(message_id=message_id, to=to, subject="Ihre Erstattung", body="Wir haben 52,35 € zurückgezahlt.\n")
 
 
+async def send(mailer: SmtpMailer, *mails: Mail) -> None:
+    async with mailer.connection() as connection:
+        for one in mails:
+            await connection.send(one)
+
+
 async def test_a_mail_arrives_as_it_was_written(mailbox: Mailbox) -> None:
     sent = mail("<cancel-order-1/refunded@shop.example>")
-    await mailbox.mailer().send(sent)
+    await send(mailbox.mailer(), sent)
     [received] = [got for got in mailbox.mails() if got.message_id == sent.message_id]
     assert (received.to, received.subject, received.body) == (sent.to, sent.subject, sent.body)
     assert received.sender == "shop@example.com"
@@ -23,44 +32,86 @@ async def test_a_mail_arrives_as_it_was_written(mailbox: Mailbox) -> None:
 async def test_a_repeat_carries_the_same_message_id(mailbox: Mailbox) -> None:
     """D8: what was sent again is recognised by the receiver, however long the id is."""
     sent = mail(f"<cancel-order-{'2' * 80}/refund_started@shop.example>")
-    await mailbox.mailer().send(sent)
-    await mailbox.mailer().send(sent)
+    await send(mailbox.mailer(), sent)
+    await send(mailbox.mailer(), sent)
     assert [got.message_id for got in mailbox.mails()].count(sent.message_id) == 2
 
 
 async def test_a_full_mailbox_is_tried_later(mailbox: Mailbox) -> None:
     """The library wraps 452 and 550 in the same error."""
     with pytest.raises(Unavailable):
-        await mailbox.mailer().send(mail("<3@shop.example>", "mailbox-full@example.com"))
+        await send(mailbox.mailer(), mail("<3@shop.example>", "mailbox-full@example.com"))
 
 
 async def test_a_mailbox_that_does_not_exist_is_given_up(mailbox: Mailbox) -> None:
     with pytest.raises(Refused, match="550") as caught:
-        await mailbox.mailer().send(mail("<4@shop.example>", "unknown@example.com"))
+        await send(mailbox.mailer(), mail("<4@shop.example>", "unknown@example.com"))
     assert caught.value.code is ErrorCode.MAIL_REFUSED
     assert "unknown@example.com" not in caught.value.message
 
 
 async def test_an_address_with_a_line_break_is_refused_before_it_is_sent(mailbox: Mailbox) -> None:
     with pytest.raises(Refused) as caught:
-        await mailbox.mailer().send(mail("<5@shop.example>", "a@example.com\nBcc: b@example.com"))
+        await send(mailbox.mailer(), mail("<5@shop.example>", "a@example.com\nBcc: b@example.com"))
     assert caught.value.code is ErrorCode.MAIL_REFUSED
 
 
 async def test_an_address_that_the_server_cannot_write_is_given_up(mailbox: Mailbox) -> None:
     with pytest.raises(Refused) as caught:
-        await mailbox.mailer().send(mail("<8@shop.example>", "jürgen@example.com"))
+        await send(mailbox.mailer(), mail("<8@shop.example>", "jürgen@example.com"))
     assert caught.value.code is ErrorCode.MAIL_REFUSED
 
 
 async def test_no_mail_server_is_unavailable(unused_tcp_port: int) -> None:
     """D8."""
     with pytest.raises(Unavailable):
-        await SmtpMailer("127.0.0.1", unused_tcp_port, "shop@example.com").send(mail("<6@shop.example>"))
+        await send(SmtpMailer("127.0.0.1", unused_tcp_port, "shop@example.com"), mail("<6@shop.example>"))
 
 
 async def test_encryption_that_is_demanded_and_not_offered_sends_nothing(mailbox: Mailbox) -> None:
     strict = SmtpMailer(mailbox.host, mailbox.port, "shop@example.com", start_tls=True)
     with pytest.raises(Unavailable):
-        await strict.send(mail("<7@shop.example>"))
+        await send(strict, mail("<7@shop.example>"))
     assert "<7@shop.example>" not in [got.message_id for got in mailbox.mails()]
+
+
+@dataclass
+class Server:
+    """Takes so many mails by a connection, and then ends it without a word. Counts both."""
+
+    mails_each: int
+    connections: int = 0
+    mails: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        left = self.mails_each
+        writer.write(b"220 ready\r\n")
+        while left and (line := await reader.readline()):
+            answer = b"250 fine"
+            if b"unknown@" in line:
+                answer = b"550 nobody here"
+            elif line.upper().startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                while await reader.readline() != b".\r\n":
+                    pass
+                self.mails, left = self.mails + 1, left - 1
+            writer.write(answer + b"\r\n")
+            await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize(("mails_each", "connections"), [(10, 1), (1, 2)])
+async def test_several_mails_go_over_one_connection_as_long_as_the_server_has_it(
+    mails_each: int, connections: int
+) -> None:
+    """M31. One that is refused does not end the connection of the others."""
+    server = Server(mails_each)
+    async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
+        mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com")
+        async with mailer.connection() as connection:
+            await connection.send(mail("<9@shop.example>"))
+            with pytest.raises(Refused):
+                await connection.send(mail("<10@shop.example>", "unknown@example.com"))
+            await connection.send(mail("<11@shop.example>"))
+    assert (server.mails, server.connections) == (2, connections)
