@@ -17,7 +17,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.permissions import check_holder
 from providers.register.clock import began_at, now
-from providers.register.port import Register
+from providers.register.port import Change, Register
 
 T = TypeVar("T")
 
@@ -66,11 +66,14 @@ class Attempt:
         """Add facts to the books, but for those that were written with an effect's answer. Raises NotTheHolder."""
         new = [fact for fact in facts if fact not in self._written_before]
         if new:
-            self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, lambda _: new))
+            await self._write(lambda _: new)
+
+    async def _write(self, change: Change) -> None:
+        self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, change, known=self.case))
 
     async def note_effect(self, key: EffectKey, amount: Money | None = None) -> None:
         """Note that an effect is about to be made. Raises NotTheHolder. Refused: ROLLED_BACK."""
-        noted = await self._register.note_effect(key, self.run, amount=amount, until=self._deadline)
+        noted = await self._register.note_effect(key, self.run, amount=amount, until=self._deadline, known=self.case)
         self.case.add(*noted)
 
     async def make_effect(
@@ -149,7 +152,7 @@ class Attempt:
             said = case.outcome_of(done.key)
             return new if said and said.outcome is EffectOutcome.DONE else (*new, done)
 
-        self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, change))
+        await self._write(change)
 
     def ended(self, *, reference: str | None = None, detail: str = "") -> EffectEnded:
         """That the step has had its effect."""

@@ -51,8 +51,10 @@ class Register(Protocol):
         Refused: HELD_ELSEWHERE."""
         ...
 
-    async def write(self, cancellation_id: str, run: Run, change: Change) -> tuple[Entry, ...]:
-        """Add facts; returns the new entries. Raises what `change` raises."""
+    async def write(
+        self, cancellation_id: str, run: Run, change: Change, *, known: Case | None = None
+    ) -> tuple[Entry, ...]:
+        """Add facts; returns the new entries. `known` is what the caller has read already. Raises what `change` raises."""
         ...
 
     async def open(
@@ -70,11 +72,12 @@ class Register(Protocol):
         ...
 
     async def note_effect(
-        self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime
+        self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime, known: Case | None = None
     ) -> tuple[Entry, ...]:
         """Note that an effect is about to be made, before its provider is called; nothing is added the second time. The
-        attempt calls the provider no later than `until`. Returns what the books have of this key. Refused: ROLLED_BACK when
-        the roll-back is ordered, or the parcel was let go on, unless the effect is an undoing."""
+        attempt calls the provider no later than `until`. `known` is what the caller has read already. Returns what the
+        books have of this key. Refused: ROLLED_BACK when the roll-back is ordered, or the parcel was let go on, unless the
+        effect is an undoing."""
         ...
 
     async def quiet_after(self, cancellation_id: str) -> datetime:

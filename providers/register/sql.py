@@ -19,6 +19,7 @@ from providers.register.port import Change
 from providers.register.writing import (
     LockedRow,
     append,
+    case_known,
     case_of,
     check_may_make,
     check_verifying,
@@ -104,10 +105,12 @@ class SqlRegister:
                 await _hold(session, row, run, from_elsewhere=from_elsewhere)
             return await entries_of(session, cancellation_id)
 
-    async def write(self, cancellation_id: str, run: Run, change: Change) -> tuple[Entry, ...]:
+    async def write(
+        self, cancellation_id: str, run: Run, change: Change, *, known: Case | None = None
+    ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, cancellation_id, run)
-            return await append(session, row, change(await case_of(session, cancellation_id)))
+            return await append(session, row, change(await case_known(session, row, known)))
 
     async def open(
         self, requested: Requested, run: Run, change: Change, *, known: str | None = None
@@ -143,11 +146,11 @@ class SqlRegister:
             return (*case.entries, *await append(session, row, [] if case.roll_back_cause else facts))
 
     async def note_effect(
-        self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime
+        self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime, known: Case | None = None
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, key.cancellation_id, run)
-            case = await case_of(session, key.cancellation_id)
+            case = await case_known(session, row, known)
             check_may_make(case, key)
             row.quiet_after = max(until, row.quiet_after)
             if case.is_noted(key):

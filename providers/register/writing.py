@@ -189,6 +189,13 @@ async def case_of(session: AsyncSession, cancellation: str) -> Case:
     return Case(await entries_of(session, cancellation))
 
 
+async def case_known(session: AsyncSession, row: LockedRow, known: Case | None) -> Case:
+    """The case of a locked row: as it is `known`, unless something was written since."""
+    if known is not None and known.has_all_entries and known.last_seq == row.facts:
+        return known
+    return await case_of(session, row.cancellation_id)
+
+
 def check_may_make(case: Case, key: EffectKey) -> None:
     """Asked under the lock of the cancellation's row, before an effect is noted. Refused: ROLLED_BACK."""
     if not case.may_make(key):
