@@ -17,21 +17,23 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND, CancellationRequest
 from domain.shipment import Shipment
 from providers.order_book import lifecycle, outbox, paper, stored_value, warehouse
+from providers.order_book.columns import table_of
 from providers.order_book.engine import looking, reading, transaction, writing
 from providers.order_book.port import Credit, CreditedTender, DeferredRequest, Ending, NewNotice, Notice
 from providers.order_book.reading import earlier_reversals, lock_order, read_order, read_shipment
 from providers.order_book.tables import CancellationRow, FactRow, OrderRow
 
+_ORDERS, _CANCELLATIONS, _FACTS = table_of(OrderRow), table_of(CancellationRow), table_of(FactRow)
 _CARRIED_OUT = (
-    select(CancellationRow.order_id, FactRow.content)
-    .join(OrderRow, OrderRow.order_id == CancellationRow.order_id)
-    .join(FactRow, FactRow.cancellation_id == CancellationRow.cancellation_id)
+    select(_CANCELLATIONS.c.order_id, _FACTS.c.content)
+    .join(_ORDERS, _ORDERS.c.order_id == _CANCELLATIONS.c.order_id)
+    .join(_FACTS, _FACTS.c.cancellation_id == _CANCELLATIONS.c.cancellation_id)
     .where(
-        OrderRow.customer_id == bindparam("customer"),
-        OrderRow.order_id != bindparam("except"),
-        CancellationRow.closed_at >= bindparam("since"),
-        CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
-        FactRow.kind == "requested",
+        _ORDERS.c.customer_id == bindparam("customer"),
+        _ORDERS.c.order_id != bindparam("except"),
+        _CANCELLATIONS.c.closed_at >= bindparam("since"),
+        _CANCELLATIONS.c.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)),
+        _FACTS.c.kind == "requested",
     )
 )
 

@@ -3,9 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import cast
 
-from sqlalchemy import ColumnElement, Integer, Table, bindparam, update
+from sqlalchemy import ColumnElement, Integer, bindparam, update
 from sqlalchemy import case as when
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +14,7 @@ from domain.money import Money
 from domain.order import OrderState
 from domain.plan import PlannedLine
 from domain.shipment import Stop, StopStatus
+from providers.order_book.columns import table_of
 from providers.order_book.tables import OrderRow, StockRow
 
 _STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
@@ -140,7 +140,7 @@ def _changed(column: str) -> ColumnElement[int]:
     return when((changed >= 0, changed), else_=0)
 
 
-_STOCK = cast("Table", StockRow.__table__)
+_STOCK = table_of(StockRow)
 _CHANGE_STOCK = (
     update(_STOCK)
     .where(_STOCK.c.sku == bindparam("changed"))

@@ -3,9 +3,9 @@
 import json
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, MetaData, String, Table, Text
 from sqlalchemy import Enum as CheckedText
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -122,6 +122,12 @@ class LedgerAccount(StrEnum):
 
 Amount = Annotated[int, mapped_column(BigInteger)]
 Currency = Annotated[str, mapped_column(String(3))]
+
+
+def table_of(row: type[DeclarativeBase]) -> Table:
+    """The table itself, for statements on rows that nobody changes as objects: SQLAlchemy carries them out in half the
+    time."""
+    return cast("Table", row.__table__)
 
 
 class Base(DeclarativeBase):

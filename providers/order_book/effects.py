@@ -1,30 +1,29 @@
 """The record of what was done under which idempotency key."""
 
-from typing import cast
-
-from sqlalchemy import Table, bindparam, insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
 from domain.keys import EffectKey
-from providers.order_book.columns import EffectKind
+from providers.order_book.columns import EffectKind, table_of
 from providers.order_book.reading import now
 from providers.order_book.tables import EffectRow
 
-_FIND = select(EffectRow).where(EffectRow.key == bindparam("key"))
-_INSERT = insert(cast("Table", EffectRow.__table__))
+_EFFECTS = table_of(EffectRow)
+_FIND = select(_EFFECTS.c.kind, _EFFECTS.c.order_id).where(_EFFECTS.c.key == bindparam("key"))
+_INSERT = insert(_EFFECTS)
 
 
-async def find_effect(session: AsyncSession, key: EffectKey, kind: EffectKind) -> EffectRow | None:
-    """What this key has done already. Refused: IDEMPOTENCY_CONFLICT when that was something else."""
-    found = await session.scalar(_FIND, {"key": str(key)})
+async def is_done(session: AsyncSession, key: EffectKey, kind: EffectKind) -> bool:
+    """Whether this key has done it already. Refused: IDEMPOTENCY_CONFLICT when that was something else."""
+    found = (await session.execute(_FIND, {"key": str(key)})).first()
     if found is not None and found.kind is not kind:
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
             f"The key {key} was used for {found.kind.value} of order {found.order_id} already; "
             f"{kind.value} needs a key of its own.",
         )
-    return found
+    return found is not None
 
 
 async def record_effect(

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Executable, Table, event, make_url
@@ -25,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from domain.errors import Unavailable
 from providers.order_book import sqlite as sqlite_in_loop
+from providers.order_book.columns import table_of
 
 _DRIVERS = {"sqlite": sqlite_in_loop.DRIVER, "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _BEGIN = "order_book_begin"
@@ -138,12 +139,12 @@ def _turn_to_write(sessions: async_sessionmaker[AsyncSession]) -> AbstractAsyncC
 
 def insert_once(session: AsyncSession, table: type[DeclarativeBase]) -> Executable:
     """An insert that does nothing where the row is there already, in the words of the session's database."""
-    return _insert_once(session.get_bind().dialect.name, cast("Table", table.__table__))
+    return _insert_once(session.get_bind().dialect.name, table_of(table))
 
 
 def upsert(session: AsyncSession, table: type[DeclarativeBase]) -> Executable:
     """An insert that writes over the row that is there already."""
-    return _upsert(session.get_bind().dialect.name, cast("Table", table.__table__))
+    return _upsert(session.get_bind().dialect.name, table_of(table))
 
 
 @cache

@@ -6,9 +6,9 @@ twice or because the credit note was taken back, is on `customer_receivable` unt
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
-from sqlalchemy import Table, bindparam, case, func, insert, or_, select
+from sqlalchemy import Row, bindparam, case, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -17,7 +17,7 @@ from domain.facts import SettledByHand
 from domain.money import Money
 from domain.order import TenderKind
 from domain.step import StepName
-from providers.order_book.columns import LedgerAccount
+from providers.order_book.columns import LedgerAccount, table_of
 from providers.order_book.port import CreditedTender
 from providers.order_book.reading import now
 from providers.order_book.tables import DocumentRow, TransferRow
@@ -34,20 +34,21 @@ _BEYOND = "/beyond"
 """Ends the key of the second part, where a transfer is split between the two accounts."""
 
 
-_INSERT = insert(cast("Table", TransferRow.__table__))
+_TRANSFERS = table_of(TransferRow)
+_INSERT = insert(_TRANSFERS)
 _POSTED = (
-    select(TransferRow)
-    .where(TransferRow.key.in_((bindparam("first"), bindparam("second"))))
-    .order_by(TransferRow.transfer_id)
+    select(_TRANSFERS)
+    .where(_TRANSFERS.c.key.in_((bindparam("first"), bindparam("second"))))
+    .order_by(_TRANSFERS.c.transfer_id)
 )
-_OF_ACCOUNT = bindparam("account", type_=TransferRow.credit_account.type)
+_OF_ACCOUNT = bindparam("account", type_=_TRANSFERS.c.credit_account.type)
 _BALANCE = select(
     func.coalesce(
-        func.sum(case((TransferRow.credit_account == _OF_ACCOUNT, TransferRow.amount), else_=-TransferRow.amount)), 0
+        func.sum(case((_TRANSFERS.c.credit_account == _OF_ACCOUNT, _TRANSFERS.c.amount), else_=-_TRANSFERS.c.amount)), 0
     )
 ).where(
-    TransferRow.cancellation_id == bindparam("cancellation"),
-    or_(TransferRow.credit_account == _OF_ACCOUNT, TransferRow.debit_account == _OF_ACCOUNT),
+    _TRANSFERS.c.cancellation_id == bindparam("cancellation"),
+    or_(_TRANSFERS.c.credit_account == _OF_ACCOUNT, _TRANSFERS.c.debit_account == _OF_ACCOUNT),
 )
 
 
@@ -183,9 +184,9 @@ async def _balance(session: AsyncSession, cancellation_id: str, account: LedgerA
     return -balance if account is _RECEIVABLE else balance
 
 
-async def _posted(session: AsyncSession, key: str) -> Sequence[TransferRow]:
+async def _posted(session: AsyncSession, key: str) -> Sequence[Row[Any]]:
     """The transfer of this key, in its one or two parts."""
-    return (await session.scalars(_POSTED, {"first": key, "second": key + _BEYOND})).all()
+    return (await session.execute(_POSTED, {"first": key, "second": key + _BEYOND})).all()
 
 
 async def _pay_out(

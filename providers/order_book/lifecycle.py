@@ -1,9 +1,8 @@
 """How a cancellation holds an order, lets it go, closes it, ends, and is opened again, each with its facts."""
 
 from collections.abc import Sequence
-from typing import cast
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -12,8 +11,8 @@ from domain.facts import Decided, Ended, Entry, Fact, HolderSet, OrderClosed, Re
 from domain.keys import EffectKey, cancellation_id
 from domain.order import Order
 from providers.order_book.closing import Closing, count_back, take_out
-from providers.order_book.columns import EffectKind
-from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.columns import EffectKind, table_of
+from providers.order_book.effects import is_done, record_effect
 from providers.order_book.events import repeat_for_others
 from providers.order_book.ledger import collect, settle_rolled_back, take_settlement_back
 from providers.order_book.outbox import put_notices
@@ -35,7 +34,7 @@ from providers.register.writing import (
     open_row,
 )
 
-_ORDERS = cast("Table", OrderRow.__table__)
+_ORDERS = table_of(OrderRow)
 _HOLD = update(_ORDERS).where(_ORDERS.c.order_id == bindparam("held"))
 
 
@@ -64,8 +63,8 @@ async def hold_order(
     else:
         row = held_by(run, own)
         case = await case_of(session, mine)
-        held = await find_effect(session, key, EffectKind.HOLD_ORDER)
-        if held is not None or case.decided is not None or case.roll_back_cause is not None:
+        held = await is_done(session, key, EffectKind.HOLD_ORDER)
+        if held or case.decided is not None or case.roll_back_cause is not None:
             return case.entries
         _check_unchanged(order, seen)
         entries = (*case.entries, *await note_and_end(session, row, key, [decided], case=case))
@@ -102,7 +101,7 @@ async def release_order(
     await note_and_end(session, row, key, case=case, after=[ended])
     if order is not None:
         _take_hold_off(order, key)
-        if await find_effect(session, key, EffectKind.RELEASE_ORDER) is None:
+        if not await is_done(session, key, EffectKind.RELEASE_ORDER):
             await record_effect(session, key, EffectKind.RELEASE_ORDER, order_id=order_id)
         await put_notices(session, key.cancellation_id, order_id, notices)
 
@@ -118,7 +117,7 @@ async def close_order(
 ) -> tuple[Entry, ...]:
     order = await load_order(session, order_id, lock=True)
     row = await lock(session, key.cancellation_id, run)
-    effect = await find_effect(session, key, EffectKind.CLOSE_ORDER)
+    done = await is_done(session, key, EffectKind.CLOSE_ORDER)
     case = await case_of(session, key.cancellation_id)
     if case.order_closed:
         return case.entries
@@ -132,7 +131,7 @@ async def close_order(
         await count_back(session, order, Closing.before(case), Closing.of(case))
     else:
         await take_out(session, order, Closing.of(case))
-    if effect is None:
+    if not done:
         await record_effect(session, key, EffectKind.CLOSE_ORDER, order_id=order_id)
     _take_hold_off(order, key)
     await put_notices(session, key.cancellation_id, order_id, notices)

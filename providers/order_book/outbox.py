@@ -3,15 +3,16 @@ whoever sends them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
 from domain.keys import cancellation_id
 from domain.policy import request_conflict
 from domain.request import CancellationRequest
+from providers.order_book.columns import table_of
 from providers.order_book.engine import insert_once
 from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeLine
 from providers.order_book.reading import lock_order, now
@@ -19,10 +20,11 @@ from providers.order_book.tables import CustomerRow, DeferredRequestRow, NoticeR
 
 _CLAIM = timedelta(minutes=1)
 _STAFF_LANGUAGE = "en"
-_NOTICES = cast("Table", NoticeRow.__table__)
+_NOTICES = table_of(NoticeRow)
 _CHANGE_NOTICE = update(_NOTICES).where(_NOTICES.c.notice_id == bindparam("changed"))
-_FIND_DEFERRED = select(DeferredRequestRow).where(
-    DeferredRequestRow.order_id == bindparam("order"), DeferredRequestRow.request_id == bindparam("request")
+_DEFERRED = table_of(DeferredRequestRow)
+_FIND_DEFERRED = select(_DEFERRED).where(
+    _DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.request_id == bindparam("request")
 )
 
 
@@ -127,7 +129,7 @@ async def defer_request(session: AsyncSession, deferred: DeferredRequest, notice
 
 
 async def find_deferred(session: AsyncSession, order_id: str, request_id: str) -> DeferredRequest | None:
-    row = await session.scalar(_FIND_DEFERRED, {"order": order_id, "request": request_id})
+    row = (await session.execute(_FIND_DEFERRED, {"order": order_id, "request": request_id})).first()
     return _deferred(row) if row is not None else None
 
 
@@ -148,7 +150,7 @@ async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) ->
     return claimed
 
 
-def _deferred(row: DeferredRequestRow) -> DeferredRequest:
+def _deferred(row: DeferredRequestRow | Row[Any]) -> DeferredRequest:
     return DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts)
 
 

@@ -1,17 +1,16 @@
 """Documents: credit notes and debit notes with gapless numbers. What was wrong is taken back by another document."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.errors import ErrorCode, Refused
 from domain.facts import Credited, CreditRevoked, Entry, Run
 from domain.keys import EffectKey
 from domain.money import Money
-from providers.order_book.columns import DocumentKind, EffectKind
-from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.columns import DocumentKind, EffectKind, table_of
+from providers.order_book.effects import is_done, record_effect
 from providers.order_book.ledger import post_contra, post_credit, settle, take_settlement_back
 from providers.order_book.outbox import put_notices
 from providers.order_book.port import Credit, NewNotice
@@ -22,7 +21,7 @@ from providers.register.writing import case_of, lock, note_and_end
 _Documents = Mapping[DocumentKind, DocumentRow]
 
 _FIND = select(DocumentRow).where(DocumentRow.cancellation_id == bindparam("cancellation"))
-_COUNTERS = cast("Table", DocumentCounterRow.__table__)
+_COUNTERS = table_of(DocumentCounterRow)
 _COUNT = (
     update(_COUNTERS)
     .where(_COUNTERS.c.kind == bindparam("counted"))
@@ -42,7 +41,7 @@ async def issue_credit(
         raise ValueError("a credit note is over what its tenders got back, and over more than zero")
     await lock_order(session, credit.order_id)
     row = await lock(session, key.cancellation_id, run)
-    effect = await find_effect(session, key, EffectKind.CREDIT)
+    done = await is_done(session, key, EffectKind.CREDIT)
     case = await case_of(session, key.cancellation_id)
     documents = await _documents(session, credit.cancellation_id)
     note = documents.get(DocumentKind.CREDIT_NOTE)
@@ -64,7 +63,7 @@ async def issue_credit(
             "cancellation. Compare the refunds with the credit note and correct by hand.",
         )
     await _post_settlements(session, credit, documents)
-    if effect is None:
+    if not done:
         await record_effect(session, key, EffectKind.CREDIT, order_id=credit.order_id, reference=note.number)
         more = [] if case.credit_note == note.number else [Credited(number=note.number, total=credit.total)]
         case.add(*await note_and_end(session, row, key, more, case=case, amount=credit.total, reference=note.number))
@@ -107,7 +106,7 @@ async def _post_settlements(session: AsyncSession, credit: Credit, documents: _D
 async def revoke_credit(session: AsyncSession, order_id: str, *, key: EffectKey, run: Run) -> str | None:
     await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
-    effect = await find_effect(session, key, EffectKind.REVOKE_CREDIT)
+    done = await is_done(session, key, EffectKind.REVOKE_CREDIT)
     documents = await _documents(session, key.cancellation_id)
     note, debit_note = documents.get(DocumentKind.CREDIT_NOTE), documents.get(DocumentKind.DEBIT_NOTE)
     if note is None:
@@ -122,7 +121,7 @@ async def revoke_credit(session: AsyncSession, order_id: str, *, key: EffectKey,
             tax=Money(amount=note.tax, currency=note.currency),
         )
         await post_contra(session, note, debit_note)
-    if effect is None:
+    if not done:
         number = debit_note.number
         await record_effect(session, key, EffectKind.REVOKE_CREDIT, order_id=order_id, reference=number)
         case = await case_of(session, key.cancellation_id)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Row, Select, Table, bindparam, select
+from sqlalchemy import Row, Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -15,7 +15,7 @@ from domain.facts import Entry
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender
 from domain.shipment import Shipment, ShipmentLine
-from providers.order_book.columns import Base
+from providers.order_book.columns import Base, table_of
 from providers.order_book.tables import (
     CancellationRow,
     FactRow,
@@ -191,12 +191,12 @@ async def cases_of(session: AsyncSession, entries: Select[Any], by: Mapping[str,
 
 
 def _of_order(row: type[Base], *order_by: str) -> Select[Any]:
-    table = cast("Table", row.__table__)
+    table = table_of(row)
     return select(table).where(table.c.order_id == bindparam("order")).order_by(*(table.c[name] for name in order_by))
 
 
 # Made once: SQLAlchemy takes longer to put a statement together than SQLite to carry it out.
-_FACTS, _CANCELLATIONS = cast("Table", FactRow.__table__), cast("Table", CancellationRow.__table__)
+_FACTS, _CANCELLATIONS = table_of(FactRow), table_of(CancellationRow)
 _ORDER = _of_order(OrderRow)
 _LOCKED_ORDER = _ORDER.with_for_update()
 _LINES = _of_order(OrderLineRow, "position")

@@ -14,7 +14,7 @@ from domain.money import Money
 from domain.order import TenderKind
 from domain.payment import Payment, Refund, RefundStatus
 from providers.order_book.columns import EffectKind
-from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.effects import is_done, record_effect
 from providers.order_book.reading import lock_order, now
 from providers.order_book.tables import AccountEntryRow, AccountRow, EffectRow, OrderRow, ShipmentRow, TenderRow
 from providers.register.writing import append, lock, note_and_end
@@ -46,7 +46,7 @@ async def restore_balance(
         raise ValueError("only an amount above zero can be put back")
     order = await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
-    if await find_effect(session, key, EffectKind.RESTORE_BALANCE):
+    if await is_done(session, key, EffectKind.RESTORE_BALANCE):
         return await _made_under(session, key, order_id, tender_id, amount)
     tender, account = await _account(session, order_id, tender_id, lock=True)
     room = Money(amount=tender.amount - tender.put_back, currency=account.currency)
@@ -71,7 +71,7 @@ async def take_back_balance(
 ) -> Refund | None:
     order = await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
-    await find_effect(session, key, EffectKind.TAKE_BACK_BALANCE)
+    await is_done(session, key, EffectKind.TAKE_BACK_BALANCE)
     entry = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == str(undoes)))
     if entry is None:
         return None
@@ -110,7 +110,7 @@ async def deactivate_gift_card(
     await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
     account = await _gift_card_of(session, order_id, shipment_id)
-    if await find_effect(session, key, EffectKind.DEACTIVATE_GIFT_CARD):
+    if await is_done(session, key, EffectKind.DEACTIVATE_GIFT_CARD):
         return not await _undone(session, str(key))
     if await _spent(session, account) or not account.balance:
         return False
@@ -129,7 +129,7 @@ async def reactivate_gift_card(
     row = await lock(session, key.cancellation_id, run)
     account = await _gift_card_of(session, order_id, shipment_id)
     taken = await session.scalar(select(AccountEntryRow).where(AccountEntryRow.key == str(undoes)))
-    if taken is None or await find_effect(session, key, EffectKind.REACTIVATE_GIFT_CARD):
+    if taken is None or await is_done(session, key, EffectKind.REACTIVATE_GIFT_CARD):
         return
     session.add(
         AccountEntryRow(key=str(key), account_id=account.account_id, amount=-taken.amount, undoes=taken.key, at=now())

@@ -6,7 +6,7 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import Run
 from domain.keys import EffectKey
 from providers.order_book.columns import EffectKind
-from providers.order_book.effects import find_effect, record_effect
+from providers.order_book.effects import is_done, record_effect
 from providers.order_book.reading import lock_order, now
 from providers.order_book.tables import ReplacedPaymentRow, ShipmentRow, TenderRow
 from providers.register.writing import lock, note_and_end
@@ -15,7 +15,7 @@ from providers.register.writing import lock, note_and_end
 async def withdraw_pick(session: AsyncSession, order_id: str, shipment_id: str, *, key: EffectKey, run: Run) -> None:
     await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
-    if await find_effect(session, key, EffectKind.WITHDRAW_PICK):
+    if await is_done(session, key, EffectKind.WITHDRAW_PICK):
         return
     shipment = await session.get(ShipmentRow, (order_id, shipment_id))
     if shipment is None or shipment.label_reference is not None or shipment.handed_over:
@@ -32,7 +32,7 @@ async def withdraw_pick(session: AsyncSession, order_id: str, shipment_id: str, 
 async def resume_pick(session: AsyncSession, order_id: str, shipment_id: str, *, key: EffectKey, run: Run) -> None:
     await lock_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
-    if await find_effect(session, key, EffectKind.RESUME_PICK):
+    if await is_done(session, key, EffectKind.RESUME_PICK):
         return
     shipment = await session.get(ShipmentRow, (order_id, shipment_id))
     if shipment is None or not shipment.stopped or shipment.handed_over:
@@ -54,7 +54,7 @@ async def relabel(
 ) -> None:
     await lock_order(session, order_id)
     await lock(session, key.cancellation_id, run)
-    if await find_effect(session, key, EffectKind.RELABEL):
+    if await is_done(session, key, EffectKind.RELABEL):
         return
     shipment = await session.get(ShipmentRow, (order_id, shipment_id))
     if shipment is None:
@@ -74,7 +74,7 @@ async def replace_payment(
 ) -> None:
     await lock_order(session, order_id)
     await lock(session, key.cancellation_id, run)
-    if await find_effect(session, key, EffectKind.REPLACE_PAYMENT):
+    if await is_done(session, key, EffectKind.REPLACE_PAYMENT):
         return
     tender = await session.get(TenderRow, (order_id, tender_id))
     if tender is None:

@@ -13,6 +13,7 @@ from domain.keys import EffectKey, id_of
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
+from providers.order_book.columns import table_of
 from providers.order_book.engine import looking, reading, transaction, upsert, writing
 from providers.order_book.tables import CancellationRow, FactRow, VerificationRow
 from providers.register.port import Change
@@ -31,21 +32,21 @@ from providers.register.writing import (
     lock,
     open_row,
     update_row,
-    verifier_of,
 )
 
-_OF_ORDER = select(CancellationRow.cancellation_id).where(CancellationRow.order_id == bindparam("order"))
-_OPEN = _OF_ORDER.where(CancellationRow.closed_at.is_(None))
+_CANCELLATIONS, _FACTS = table_of(CancellationRow), table_of(FactRow)
+_OF_ORDER = select(_CANCELLATIONS.c.cancellation_id).where(_CANCELLATIONS.c.order_id == bindparam("order"))
+_OPEN = _OF_ORDER.where(_CANCELLATIONS.c.closed_at.is_(None))
 _CARRIED_OUT = (
-    _OF_ORDER.where(CancellationRow.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
-    .order_by(CancellationRow.closed_at.desc())
+    _OF_ORDER.where(_CANCELLATIONS.c.outcome.in_((Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)))
+    .order_by(_CANCELLATIONS.c.closed_at.desc())
     .limit(1)
 )
 _OF_REQUEST = (
-    select(FactRow.cancellation_id)
-    .join(CancellationRow, CancellationRow.cancellation_id == FactRow.cancellation_id)
-    .where(CancellationRow.order_id == bindparam("order"), FactRow.request_id == bindparam("request"))
-    .order_by(CancellationRow.opened_at.desc())
+    select(_FACTS.c.cancellation_id)
+    .join(_CANCELLATIONS, _CANCELLATIONS.c.cancellation_id == _FACTS.c.cancellation_id)
+    .where(_CANCELLATIONS.c.order_id == bindparam("order"), _FACTS.c.request_id == bindparam("request"))
+    .order_by(_CANCELLATIONS.c.opened_at.desc())
     .limit(1)
 )
 
@@ -91,10 +92,10 @@ class SqlRegister:
     async def begin_verification(self, order_id: str, run: Run, at: datetime, *, from_elsewhere: bool = False) -> None:
         async with transaction(self._writes) as session:
             row = await find_verification(session, order_id)
-            if row is not None and row.at > at and verifier_of(row) != run and not from_elsewhere:
-                if row.namespace == run.namespace:
-                    raise NotTheHolder(verifier_of(row))
-                raise _held_elsewhere(f"Order {order_id}", row.namespace)
+            if row is not None and row.at > at and row.run != run and not from_elsewhere:
+                if row.run.namespace == run.namespace:
+                    raise NotTheHolder(row.run)
+                raise _held_elsewhere(f"Order {order_id}", row.run.namespace)
             written = {"order_id": order_id, "namespace": run.namespace, "run_id": run.run_id, "at": at}
             await session.execute(upsert(session, VerificationRow), written)
 

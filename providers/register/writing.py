@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,11 +27,12 @@ from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
+from providers.order_book.columns import table_of
 from providers.order_book.tables import CancellationRow, DeferredRequestRow, FactRow, VerificationRow
 from providers.register.clock import now
 
-_CANCELLATIONS = cast("Table", CancellationRow.__table__)
-_FACTS = cast("Table", FactRow.__table__)
+_CANCELLATIONS = table_of(CancellationRow)
+_FACTS = table_of(FactRow)
 _BY_ID = _CANCELLATIONS.c.cancellation_id == bindparam("id")
 
 # The statements of every step, made once: SQLAlchemy takes longer to put one together than SQLite to carry it out.
@@ -42,9 +42,10 @@ _FIND_OPEN = (
     .where(_CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None))
     .with_for_update()
 )
-_FIND_VERIFICATION = select(VerificationRow).where(VerificationRow.order_id == bindparam("order")).with_for_update()
+_VERIFICATIONS = table_of(VerificationRow)
+_FIND_VERIFICATION = select(_VERIFICATIONS).where(_VERIFICATIONS.c.order_id == bindparam("order")).with_for_update()
 _UPDATE = update(_CANCELLATIONS).where(_BY_ID)
-_DEFERRED = cast("Table", DeferredRequestRow.__table__)
+_DEFERRED = table_of(DeferredRequestRow)
 _WAKE = update(_DEFERRED).where(_DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.sent_at.is_(None))
 _INSERT, _INSERT_FACTS = insert(_CANCELLATIONS), insert(_FACTS)
 _ENTRIES = (
@@ -99,21 +100,25 @@ def held_by(run: Run, row: LockedRow | None) -> LockedRow:
     return row
 
 
-def verifier_of(row: VerificationRow) -> Run:
-    return Run(namespace=row.namespace, run_id=row.run_id)
+@dataclass(frozen=True)
+class Verification:
+    """The run that began last to verify an order."""
+
+    run: Run
+    at: datetime
 
 
-async def find_verification(session: AsyncSession, order_id: str) -> VerificationRow | None:
-    """Locked."""
-    found: VerificationRow | None = await session.scalar(_FIND_VERIFICATION, {"order": order_id})
-    return found
+async def find_verification(session: AsyncSession, order_id: str) -> Verification | None:
+    """Its row is locked."""
+    found = (await session.execute(_FIND_VERIFICATION, {"order": order_id})).first()
+    return Verification(Run(namespace=found.namespace, run_id=found.run_id), found.at) if found else None
 
 
 async def check_verifying(session: AsyncSession, order_id: str, run: Run) -> None:
     """No other run has begun to verify the order since. Raises NotTheHolder."""
-    row = await find_verification(session, order_id)
-    if row is not None and verifier_of(row) != run:
-        raise NotTheHolder(verifier_of(row))
+    found = await find_verification(session, order_id)
+    if found is not None and found.run != run:
+        raise NotTheHolder(found.run)
 
 
 async def open_row(session: AsyncSession, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
