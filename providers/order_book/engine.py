@@ -117,8 +117,13 @@ async def transaction(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterat
     caller need not know: the same call with the same key then returns what was committed.
     """
     try:
-        async with _turn_to_write(sessions), sessions.begin() as session:
-            yield session
+        async with _turn_to_write(sessions):
+            session = sessions()
+            try:
+                yield session
+                await session.commit()
+            finally:
+                await asyncio.shield(session.close())  # also where whoever asked is cancelled
     except DBAPIError as error:
         if _transient(error):
             raise Unavailable("The order book's database is not reachable at the moment.") from error
