@@ -255,7 +255,8 @@ async def test_a_withdrawal_while_the_run_comes_to_a_no_is_what_it_ends_with(sys
     sample = in_network(Script.DELIVERED)
     await system.shop.place(sample)
     payment = system.shop.payments[sample.order_id][0]
-    await system.shop.gateway.add_fault("payment_intent.retrieve", FaultKind.SLOW, payment=payment, seconds=2)
+    # Too slow for the local attempt, and then for the ordinary one to be over at once.
+    await system.shop.gateway.add_fault("payment_intent.retrieve", FaultKind.SLOW, payment=payment, seconds=3, times=2)
     handle = await system.start(request(sample))
     await system.wait_for_attempt(handle)
     answer = await system.refusal(system.withdraw(handle, customer_of(sample)))
