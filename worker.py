@@ -67,7 +67,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 # How long the server waits for the worker that knows a run before it gives the run to another one, after a crash.
 STICKY = timedelta(seconds=3)
 
-# A local attempt has a short time-out (workflows/steps.py). A busy worker finishes some dozens at a time; more would all time out.
+# A local attempt has a short time-out (workflows/steps.py). A busy worker finishes some dozens at a time; of more, all would
+# time out.
 LOCAL_AT_ONCE = 25
 
 EXIT_USAGE = 2

@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
-from domain.errors import NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
 from domain.keys import EffectKey
 from domain.money import Money
@@ -184,9 +184,15 @@ class Attempt:
 @asynccontextmanager
 async def begin_attempt(register: Register, step_input: StepInput) -> AsyncIterator[Attempt]:
     """Read the books, for the run that holds the cancellation. What is known when the step cannot go on goes with the error,
-    so that the run hears of it too. Raises NotTheHolder."""
+    so that the run hears of it too. Raises NotTheHolder. Refused: HAS_ENDED."""
     case = Case(await register.read(step_input.cancellation_id))
     attempt = Attempt(register, step_input, case)
+    if case.ended and case.holder == attempt.run:
+        ended = Refused(
+            ErrorCode.HAS_ENDED, f"The cancellation of order {step_input.order_id} has ended: {case.ended.sentence}"
+        )
+        ended.booked = await attempt.answer_with()
+        raise ended
     check_holder(case, attempt.run)
     try:
         yield attempt

@@ -163,11 +163,19 @@ async def replay(limit: int | None) -> Replayed:
     workflows = (CancellationWorkflow, QuoteWorkflow)
     replayer = Replayer(workflows=workflows, plugins=[plugin()], interceptors=[logs.LogContext()])
     events = 0
+
+    async def histories() -> AsyncIterator[WorkflowHistory]:
+        nonlocal events
+        for file in files:
+            history = WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
+            events += len(history.events)
+            yield history
+
     cpu, began = usage_of(os.getpid()).cpu, time.perf_counter()
-    for file in files:
-        history = WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
-        events += len(history.events)
-        await replayer.replay_workflow(history)
+    async with replayer.workflow_replay_iterator(histories()) as results:
+        async for result in results:
+            if result.replay_failure is not None:
+                raise result.replay_failure
     seconds = time.perf_counter() - began
     return Replayed(
         histories=len(files),

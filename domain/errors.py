@@ -36,6 +36,8 @@ class ErrorCode(StrEnum):
     """A cancellation of another scope is under way."""
     NOT_THE_HOLDER = "not_the_holder"
     """Another run writes for this cancellation."""
+    HAS_ENDED = "has_ended"
+    """This run has ended the cancellation already: its last task was repeated, or an attempt came late."""
     HELD_ELSEWHERE = "held_elsewhere"
     """A run of another namespace writes for this cancellation; a person may order to take over."""
     SUPERSEDED = "superseded"

@@ -185,14 +185,16 @@ class StepRunner:
         case.add_unrecorded(Decided(decision=verified.decision, customer_id=verified.customer_id), now)
         case.add_unrecorded(Ended(outcome=Outcome.REJECTED, sentence=verified.decision.sentence), now)
 
-    async def _obstacle_of(self, step: Step[Any, Any], failed: ApplicationError) -> Obstacle:
-        """What a failed round means. Raises TakenOver or Superseded."""
+    async def _obstacle_of(self, step: Step[Any, Any], failed: ApplicationError) -> Obstacle | None:
+        """What a failed round means; None: the step was carried out. Raises TakenOver or Superseded."""
         if step is steps.VERIFY_ORDER and failed.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
             raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
         if failed.type == ErrorCode.NOT_THE_HOLDER:
             await self._take_up(failed.details[0] if failed.details else None)
         if failed.details:
             self.case.add(*Booked.model_validate(failed.details[0]).entries)
+        if failed.type == ErrorCode.HAS_ENDED:
+            return None  # the task in which it ended is repeated, because something arrived in that moment
         return Obstacle(
             sentence=failed.message,
             final=failed.type in step.refusals,

@@ -93,10 +93,16 @@ def owner_of_wait(step: Step[Any, Any], *, in_time: bool = False, our_fault: boo
 
 
 _NOT_OURS_TO_DO = frozenset(
-    {ErrorCode.ORDER_HELD, ErrorCode.HELD_ELSEWHERE, ErrorCode.NOT_THE_HOLDER, ErrorCode.ROLLED_BACK}
+    {
+        ErrorCode.ORDER_HELD,
+        ErrorCode.HELD_ELSEWHERE,
+        ErrorCode.NOT_THE_HOLDER,
+        ErrorCode.ROLLED_BACK,
+        ErrorCode.HAS_ENDED,
+    }
 )
 """Another run has come first: this one looks again what there is, or waits for a person to say who goes on. Or the step is
-being undone, so it is not carried out any more."""
+being undone, or everything is over, so it is not carried out any more."""
 
 OUR_FAULTS = frozenset(
     {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.INTERNAL_ERROR, ErrorCode.IDEMPOTENCY_CONFLICT}

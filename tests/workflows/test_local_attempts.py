@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 
 from domain.outcome import Outcome
+from domain.step import StepName
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import request
 from tests.system import System
@@ -21,12 +23,13 @@ async def test_a_refusal_whose_first_attempt_was_given_up_is_not_an_earlier_one(
     await system.shop.place(sample)
     refuse, late = system.register.refuse, True
 
-    async def slow(*args: Any, **kwargs: Any) -> None:
+    async def slow(*args: Any, **kwargs: Any) -> Any:
         nonlocal late
-        await refuse(*args, **kwargs)
+        entries = await refuse(*args, **kwargs)
         if late:
             late = False
             await asyncio.sleep(4)
+        return entries
 
     monkeypatch.setattr(system.register, "refuse", slow)
     asked = request(sample).model_dump(mode="json") | {"reason": "out_of_stock"}
@@ -43,3 +46,41 @@ async def test_a_time_in_the_past_does_not_break_the_runs_own_code(open_system: 
     handle = await system.start(request(sample))
     await system.finish(handle)
     assert not await system.has_failed_task(handle)
+
+
+async def test_an_event_in_the_moment_of_the_end_repeats_nothing(
+    open_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway's event arrives while the last task carries out what is left, so the server has that task repeated. The
+    run finds in the books that it has ended the cancellation itself, and ends; it takes nothing up."""
+    system, sample = open_system, captured(parcels=())
+    await system.shop.place(sample)
+    close, woken = system.book.close_order, 0
+
+    async def close_as_an_event_arrives(*args: Any, **kwargs: Any) -> Any:
+        nonlocal woken
+        if not woken:
+            woken += 1
+            await system.wake(system.current(sample.order_id))
+        return await close(*args, **kwargs)
+
+    monkeypatch.setattr(system.book, "close_order", close_as_an_event_arrives)
+    _, handle = await system.submit(request(sample))
+    result = await system.finish(handle)
+    events = [*(await handle.fetch_history()).events]
+    tasks = [
+        e.workflow_task_failed_event_attributes.cause
+        for e in events
+        if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+    ]
+    assert tasks == [WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND]
+    assert (result.outcome, result.existing) == (Outcome.CANCELLED, False)
+    assert [row.step for row in result.steps] == [
+        StepName.VERIFY_ORDER,
+        StepName.REVERSE_PAYMENT,
+        StepName.CREDIT_REFUND,
+        StepName.CLOSE_ORDER,
+        StepName.CLOSE_CANCELLATION,
+    ]
+    assert b'"take_up"' not in b"".join(e.SerializeToString() for e in events)
+    await system.assert_books_balance()
