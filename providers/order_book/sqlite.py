@@ -22,6 +22,9 @@ from sqlalchemy.util import await_
 DRIVER = "sqlite+in_loop"
 TAKE_WRITE_LOCK = "BEGIN IMMEDIATE"
 
+_PRIMARY = 0xFF
+"""Of a result code; the bits above it say more."""
+
 _commits = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-commit")
 
 
@@ -46,7 +49,7 @@ class Connection(sqlite3.Connection):
             cursor.execute(TAKE_WRITE_LOCK)
         except sqlite3.OperationalError as error:
             cursor.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
                 raise
             await_(_in_thread(lambda: cursor.execute(TAKE_WRITE_LOCK)))
         else:
@@ -102,13 +105,17 @@ async def _no_wait() -> None:
 
 
 async def _in_thread(call: Callable[[], object], executor: Executor | None = None) -> None:
-    """To its end, also where whoever waits for it is cancelled: nobody may use the connection before."""
+    """To its end, however often whoever waits for it is cancelled: nobody may use the connection before."""
     made = asyncio.get_running_loop().run_in_executor(executor, call)
-    try:
-        await asyncio.shield(made)
-    except asyncio.CancelledError:
-        await asyncio.wait({made})
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not made.done():
+        try:
+            await asyncio.wait({made})
+        except asyncio.CancelledError as stop:
+            cancelled = stop
+    failed = made.exception()
+    if error := cancelled or failed:
+        raise error
 
 
 registry.register("sqlite.in_loop", __name__, "SQLiteInLoop")
