@@ -67,8 +67,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 # How long the server waits for the worker that knows a run before it gives the run to another one, after a crash.
 STICKY = timedelta(seconds=3)
 
-# A local attempt has a short time-out (workflows/steps.py). A busy worker finishes some dozens at a time; of more, all would
-# time out.
+# A local attempt has a short time-out (workflows/steps.py). A busy worker finishes some dozens at a time; with more at once,
+# all of them would time out.
 LOCAL_AT_ONCE = 25
 
 EXIT_USAGE = 2
@@ -242,7 +242,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
         )
         log = structlog.get_logger()
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace, policy=policy.version)
-        _spare_the_collector()
+        _tune_garbage_collection()
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping, *dispatchers}, return_when=asyncio.FIRST_COMPLETED)
@@ -258,9 +258,9 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
         log.info("worker_stopped")
 
 
-def _spare_the_collector() -> None:
-    """What was loaded to start with is never garbage: the collector need not look through it again and again. What comes
-    after it, it looks through less often than it would: little of a run is left in circles."""
+def _tune_garbage_collection() -> None:
+    """What is loaded at the start is never garbage, so it is frozen. Afterwards the collector runs less often than it would,
+    because runs leave few cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 10, 10)

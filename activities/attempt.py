@@ -40,14 +40,14 @@ def _deadline() -> datetime:
 @dataclass(frozen=True)
 class EffectAnswer:
     """What a provider's answer comes to: its own reference, a detail, and what it says besides. `outcome` is failed where
-    the answer itself says that nothing will come of it. `then` are the facts that follow, by the case as it is with the
-    answer: they are written with it, and not once more when the attempt comes to them."""
+    the answer itself says that nothing will come of it. `following` gives the facts that follow from the answer, by the
+    case that includes it. They are written in the same transaction, and `write` and `end` leave them out later."""
 
     reference: str | None = None
     detail: str = ""
     facts: Sequence[Fact] = ()
     outcome: EffectOutcome = EffectOutcome.DONE
-    then: Callable[[Case], Sequence[Fact]] = lambda _: ()
+    following: Callable[[Case], Sequence[Fact]] = lambda _: ()
 
 
 class Attempt:
@@ -59,14 +59,16 @@ class Attempt:
         self.case = case
         self.run = this_run()
         self._deadline = _deadline()
-        self._known: set[EffectKey] = set()
-        self._written_before: list[Fact] = []
+        self._looked_up: set[EffectKey] = set()
+        self._written_with_effect: list[Fact] = []
 
     async def write(self, *facts: Fact) -> None:
         """Add facts to the books, but for those that were written with an effect's answer. Raises NotTheHolder."""
-        new = [fact for fact in facts if fact not in self._written_before]
-        if new:
+        if new := self._not_written(facts):
             await self._write(lambda _: new)
+
+    def _not_written(self, facts: Sequence[Fact]) -> list[Fact]:
+        return [fact for fact in facts if fact not in self._written_with_effect]
 
     async def _write(self, change: Change) -> None:
         self.case.add(*await self._register.write(self.step_input.cancellation_id, self.run, change, known=self.case))
@@ -100,17 +102,17 @@ class Attempt:
             raise
         said = describe(answer)
         ended = EffectEnded(key=key, outcome=said.outcome, reference=said.reference, detail=said.detail)
-        then = said.then(self.case.with_said([*said.facts, ended]))
-        await self.write(*said.facts, ended, *then)
-        self._written_before.extend(then)
+        following = said.following(self.case.with_facts([*said.facts, ended]))
+        await self.write(*said.facts, ended, *following)
+        self._written_with_effect.extend(following)
         return answer
 
     async def _known_end(self, key: EffectKey) -> EffectEnded:
-        """Another attempt may have made it after this one had read the books. Who comes to it once more in one attempt sees
-        nothing of it at the provider yet. Raises Unavailable then."""
-        if key in self._known:
+        """The end that another attempt has noted after this one had read the books. Raises Unavailable the second time: the
+        provider does not show the effect yet."""
+        if key in self._looked_up:
             raise Unavailable(f"What was done for {self.step_input.target} does not show yet; it is looked at again.")
-        self._known.add(key)
+        self._looked_up.add(key)
         self.case.replace(await self._register.read(self.step_input.cancellation_id))
         ended = self.case.outcome_of(key)
         assert ended is not None
@@ -144,8 +146,8 @@ class Attempt:
     async def end(self, *facts: Fact, reference: str | None = None, detail: str = "") -> None:
         """The step has had its effect, or there was nothing to do. The books may have said so with the effect already."""
         done = self.ended(reference=reference, detail=detail)
-        new = [fact for fact in facts if fact not in self._written_before]
-        if done in self._written_before and not new:
+        new = self._not_written(facts)
+        if done in self._written_with_effect and not new:
             return
 
         def change(case: Case) -> Sequence[Fact]:
@@ -165,8 +167,8 @@ class Attempt:
         )
 
     async def answer_with(self, entries: Sequence[Entry] = ()) -> Booked:
-        """The same where this attempt has all that it has written, with these `entries`: the books are read for it only
-        where somebody else has written in between."""
+        """The same from what this attempt has read and written, with these `entries`; the books are read only where an entry
+        is missing in between. Not after an order book method that returns no entries: what it wrote is not here."""
         self.case.add(*entries)
         new = [entry for entry in self.case.entries if entry.seq > self.step_input.last_seq]
         if self.case.has_all_entries:

@@ -26,7 +26,7 @@ from providers.register.port import Register
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
-# A claim lasts a minute. What a slow mail server leaves of a batch is not begun so late that another worker may have it.
+# A claim lasts a minute: stop early enough that no other worker sends the rest of the batch too.
 _BATCH_SECONDS = 30
 
 _FALLBACK = "en"
@@ -85,7 +85,7 @@ def _figure(money: Money, language: str) -> str:
 
 
 class NoticeActivities:
-    """What no other effect tells of."""
+    """The reminders to staff."""
 
     def __init__(self, register: Register, book: OrderBook, policy: Policy) -> None:
         self._register = register

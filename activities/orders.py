@@ -219,11 +219,11 @@ class OrderActivities:
             released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
             if released:
                 notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
-            closed = attempt.case.with_said([OrderClosed()])
+            closed = attempt.case.with_facts([OrderClosed()])
             entries = await self._book.close_order(
                 step_input.order_id,
                 notices,
-                _ending(closed, step_input, seen=attempt.case.last_seq) if closed.is_settled else None,
+                _ending(closed, step_input.order_id) if closed.is_settled else None,
                 key=step_input.key,
                 run=attempt.run,
             )
@@ -231,21 +231,21 @@ class OrderActivities:
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
-        """The money has settled: post it, write to the customer that it was refunded, and close the register."""
+        """The money has settled: post it, write to the customer that it was refunded, and end the cancellation."""
         async with begin_attempt(self._register, step_input) as attempt:
-            ending = _ending(attempt.case, step_input, seen=attempt.case.last_seq)
+            ending = _ending(attempt.case, step_input.order_id)
             entries = await self._book.close_cancellation(step_input.order_id, ending, run=attempt.run)
             return await attempt.answer_with(entries)
 
 
-def _ending(case: Case, step_input: StepInput, *, seen: int) -> Ending:
+def _ending(case: Case, order_id: str) -> Ending:
     outcome, sentence = closing_outcome(case)
     return Ending(
-        key=case.key_of(StepName.CLOSE_CANCELLATION, step_input.order_id),
+        key=case.key_of(StepName.CLOSE_CANCELLATION, order_id),
         ended=Ended(outcome=outcome, sentence=sentence),
         credit=credit_of(case),
         notices=tuple(refund_notice(case, NoticeKind.REFUNDED)),
-        seen=seen,
+        seen=case.last_seq,
     )
 
 

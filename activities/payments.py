@@ -121,11 +121,11 @@ class PaymentActivities:
         """Returns the payment after it."""
         key = attempt.step_input.key
 
-        def settled(case: Case, payment: Payment) -> Sequence[Fact]:
+        def facts_when_settled(case: Case, payment: Payment) -> Sequence[Fact]:
             reversal = case.reversal(attempt.step_input.target)
             match next_reversal(reversal, payment, key, others):
-                case Settled() as left:
-                    return _settled(reversal, left)
+                case Settled() as found:
+                    return _settlement_facts(reversal, found)
                 case _:
                     return ()
 
@@ -137,7 +137,7 @@ class PaymentActivities:
                     answer.refund.reference,
                     facts=(RefundSeen(target=attempt.step_input.target, refund=answer.refund),),
                     outcome=_outcome_of(answer.refund),
-                    then=lambda case: settled(case, answer.payment),
+                    following=lambda case: facts_when_settled(case, answer.payment),
                 ),
                 amount=amount,
             )
@@ -161,7 +161,7 @@ class PaymentActivities:
     async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
         if any(refund.status.has_failed for refund in settled.refunds):
             await self._add_failure_notice(attempt)
-        await attempt.write(*_settled(reversal, settled))
+        await attempt.write(*_settlement_facts(reversal, settled))
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
         """The customer may have the money another way, unless the bank may pay it, and is written to once, however many
@@ -328,7 +328,7 @@ class PaymentActivities:
             return await attempt.answer()
 
 
-def _settled(reversal: Reversal, settled: Settled) -> list[Fact]:
+def _settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
     detail = [f"released {settled.released}"] if settled.released else []
     detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
     seen = ReversalSeen(

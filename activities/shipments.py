@@ -47,7 +47,7 @@ class ShipmentActivities:
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(step_input, shipment, stop)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
-            if stop.action is StopAction.VOID_LABEL:
+            if stop.action is StopAction.VOID_LABEL:  # all facts are of this attempt's own writing
                 return await attempt.answer_with()
             return await attempt.answer()
 
@@ -101,7 +101,7 @@ class ShipmentActivities:
             detail = status.replace("_", " ")
             if status not in VOID:
                 return EffectAnswer(label, detail, outcome=EffectOutcome.REFUSED)
-            return EffectAnswer(label, detail, then=lambda _: _stopped(attempt, stop(detail)))
+            return EffectAnswer(label, detail, following=lambda _: _stopped(attempt, stop(detail)))
 
         answer = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
         ended = answer if isinstance(answer, EffectEnded) else describe(answer)

@@ -56,8 +56,8 @@ class Case:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: list[Entry] = []
-        self._where: dict[type[object], list[int]] = {}  # the facts of each kind
-        self._planned: Plan | None = None  # as long as nothing is added
+        self._positions: dict[type[object], list[int]] = {}  # of the facts of each kind
+        self._plan: Plan | None = None  # None: to be derived anew
         self._seen: set[int] = set()
         self.add(*entries)
 
@@ -73,17 +73,18 @@ class Case:
             if entry.seq and isinstance(entry.fact, Requested):
                 # The run's own idea of who opened the cancellation gives way to the books'.
                 self._restart(e for e in self._entries if not isinstance(e.fact, Requested))
-            self._seen.add(entry.seq)
+            if entry.seq:
+                self._seen.add(entry.seq)
             self._append(entry)
 
     def _append(self, entry: Entry) -> None:
-        self._planned = None
-        self._where.setdefault(type(entry.fact), []).append(len(self._entries))
+        self._plan = None
+        self._positions.setdefault(type(entry.fact), []).append(len(self._entries))
         self._entries.append(entry)
 
     def _restart(self, entries: Iterable[Entry]) -> None:
         kept = tuple(entries)
-        self._entries, self._where, self._planned = [], {}, None
+        self._entries, self._positions, self._plan = [], {}, None
         for entry in kept:
             self._append(entry)
 
@@ -98,10 +99,10 @@ class Case:
         """What the run knows of itself, and no book keeps."""
         self._append(Entry(seq=0, at=at, fact=fact))
 
-    def with_said(self, said: Iterable[Fact]) -> "Case":
-        """The case as it is when what was said is kept."""
+    def with_facts(self, facts: Iterable[Fact]) -> "Case":
+        """This case as it would be with these facts, unrecorded."""
         at = self._entries[-1].at
-        return Case((*self._entries, *(Entry(seq=0, at=at, fact=fact) for fact in said)))
+        return Case((*self._entries, *(Entry(seq=0, at=at, fact=fact) for fact in facts)))
 
     def order_step(self, step: StepName, target: str, at: datetime) -> None:
         """The run orders a step: from here on it may have had its effect. A further round says nothing new."""
@@ -119,11 +120,11 @@ class Case:
 
     @property
     def has_all_entries(self) -> bool:
-        """None of the books is missing between the first and the last that it has."""
+        """No entry of the books is missing up to `last_seq`."""
         return len(self._seen) == self.last_seq
 
     def _all(self, kind: type[F]) -> Iterator[F]:
-        return (cast("F", self._entries[at].fact) for at in self._where.get(kind, ()))
+        return (cast("F", self._entries[at].fact) for at in self._positions.get(kind, ()))
 
     def _last(self, kind: type[F]) -> F | None:
         at = self._position(kind)
@@ -131,7 +132,7 @@ class Case:
 
     def _position(self, kind: type[object]) -> int:
         """Where the last fact of this kind stands; -1: there is none."""
-        found = self._where.get(kind)
+        found = self._positions.get(kind)
         return found[-1] if found else -1
 
     # Who asked, and what was decided
@@ -201,10 +202,10 @@ class Case:
     def plan(self) -> Plan | None:
         """The plan without the lines of the shipments that were not stopped before the pivot."""
         decided = self.decided
-        if self._planned is None and decided is not None and decided.plan is not None:
+        if self._plan is None and decided is not None and decided.plan is not None:
             plan = decided.plan.without(self.declined_shipments)
-            self._planned = plan.model_copy(update={"terms": self.terms})
-        return self._planned
+            self._plan = plan.model_copy(update={"terms": self.terms})
+        return self._plan
 
     @property
     def holder(self) -> Run | None:

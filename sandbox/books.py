@@ -18,7 +18,7 @@ from providers.order_book.columns import DocumentKind, EffectKind, LedgerAccount
 from providers.order_book.engine import reading, writing
 from providers.order_book.ledger import payable as still_payable
 from providers.order_book.port import NoticeKind
-from providers.order_book.reading import earlier_cases, load_order
+from providers.order_book.reading import earlier_cases, read_order
 from providers.order_book.tables import (
     AccountEntryRow,
     AccountRow,
@@ -352,7 +352,7 @@ async def stock(engine: AsyncEngine, sku: str) -> Stock:
 
 async def given_back(engine: AsyncEngine, order_id: str) -> list[GivenBack]:
     async with async_sessionmaker(reading(engine)).begin() as session:
-        order = await load_order(session, order_id)
+        order = await read_order(session, order_id)
         closed = [case for case in await earlier_cases(session, order_id) if case.ever_closed]
         reversals = [reversal for case in closed for reversal in case.reversals]
 

@@ -120,7 +120,7 @@ class CancellationWorkflow:
             await self.money_steps.credit_refund()
             await self.goods_steps.recheck_parcels()
             await self.close_order()
-            if not self.case.ended:
+            if not self.case.ended:  # closing the order ends the cancellation too where the money had settled
                 await self.money_steps.settle()
                 await self.goods_steps.recheck_parcels()
                 await self.close_cancellation()

@@ -210,7 +210,7 @@ class Decisions:
     @property
     def _known(self) -> Case:
         """The case with what is accepted and not kept yet."""
-        return self._case.with_said(self._accepted)
+        return self._case.with_facts(self._accepted)
 
     def _said(self, message: Steering) -> Written:
         """The message as what the books keep of it."""

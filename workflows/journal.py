@@ -35,7 +35,7 @@ class Journal:
         self._request = request
         self._goes_on = goes_on
         self._waits: list[Wait] = []
-        self._is_to_show = False
+        self._is_scheduled = False
 
     @property
     def waits(self) -> tuple[Wait, ...]:
@@ -103,7 +103,7 @@ class Journal:
             self.publish_state()
 
     def publish_state(self) -> None:
-        """Details and search attributes. The first wait's owner and due time are the run's."""
+        """Details and search attributes. The most urgent wait's owner and due time are the run's."""
         first = min(self._waits, key=lambda wait: _URGENCY.index(wait.state), default=None)
         self._upsert_attributes(first)
         self.publish_cancellation_id()
@@ -120,7 +120,7 @@ class Journal:
             workflow.upsert_memo({"cancellation_id": known})
 
     def _upsert_attributes(self, first: Wait | None) -> None:
-        """Those that are not shown as they are."""
+        """Upsert the attributes whose value has changed."""
         case, shown = self._case, workflow.info().typed_search_attributes
         updates = [
             update
@@ -140,13 +140,13 @@ class Journal:
             workflow.upsert_search_attributes(updates)
 
     def show_details(self) -> None:
-        """Once this activation has come to its end, however often it is asked for meanwhile."""
-        if not self._is_to_show:
-            self._is_to_show = True
+        """Schedule one update of the details for this activation."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._show_details)
 
     def _show_details(self) -> None:
-        self._is_to_show = False
+        self._is_scheduled = False
         cause, ended = self._case.roll_back_cause, self._case.ended
         page = describe(self.progress(), cause.sentence if cause else "", ended.sentence if ended else "")
         if self._goes_on:  # the summary and details that the first run was started with are gone

@@ -5,7 +5,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -186,7 +186,8 @@ class StepRunner:
         case.add_unrecorded(Ended(outcome=Outcome.REJECTED, sentence=verified.decision.sentence), now)
 
     async def _obstacle_of(self, step: Step[Any, Any], failed: ApplicationError) -> Obstacle | None:
-        """What a failed round means; None: the step was carried out. Raises TakenOver or Superseded."""
+        """What a failed round means; None: nothing is left to do, because this run had ended the cancellation before its
+        task was repeated. Raises TakenOver or Superseded."""
         if step is steps.VERIFY_ORDER and failed.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
             raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
         if failed.type == ErrorCode.NOT_THE_HOLDER:
@@ -194,7 +195,7 @@ class StepRunner:
         if failed.details:
             self.case.add(*Booked.model_validate(failed.details[0]).entries)
         if failed.type == ErrorCode.HAS_ENDED:
-            return None  # the task in which it ended is repeated, because something arrived in that moment
+            return None
         return Obstacle(
             sentence=failed.message,
             final=failed.type in step.refusals,
@@ -208,7 +209,7 @@ class StepRunner:
         namespace is by now."""
         self.case.add(*(await self._become_holder()).entries)
 
-    async def _take_up(self, namespace: str | None) -> None:
+    async def _take_up(self, namespace: str | None) -> NoReturn:
         """Another run holds the cancellation. One of this namespace is lost, because the engine lets only one run of
         an order live: this run goes on from the facts. One of another namespace was ordered to take over."""
         if namespace not in {None, workflow.info().namespace}:

@@ -17,7 +17,8 @@ class Mail(Value):
 
 class MailConnection(Protocol):
     async def send(self, mail: Mail) -> None:
-        """Hand the mail to the mail server. Raises Unavailable (try later) or Refused MAIL_REFUSED (never will)."""
+        """Hand the mail to the mail server. Raises Unavailable (try later) or Refused: MAIL_REFUSED (never will),
+        PROVIDER_REJECTED_CREDENTIALS (no fault of this mail: try later)."""
         ...
 
 

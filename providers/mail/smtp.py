@@ -83,19 +83,18 @@ class SmtpConnection:
             raise Unavailable("The connection to the mail server was lost or timed out.") from None
 
     async def _send(self, mail: Mail, message: EmailMessage) -> None:
-        """By the open connection, if there is one. A server may have had enough of that one: then by a new one."""
+        """Use the open connection. If the server has closed it, connect again."""
         if self._open is not None:
             try:
-                return await self._send_by(self._open, mail, message)
+                await self._send_by(self._open, mail, message)
             except (aiosmtplib.SMTPServerDisconnected, OSError):
                 pass
-        self._open = self._make()
-        try:
-            await self._open.connect()
-            await self._send_by(self._open, mail, message)
-        except aiosmtplib.SMTPConnectError:
-            self._open = None
-            raise
+            else:
+                return
+        made = self._make()
+        await made.connect()
+        self._open = made
+        await self._send_by(made, mail, message)
 
     async def _send_by(self, connection: aiosmtplib.SMTP, mail: Mail, message: EmailMessage) -> None:
         try:

@@ -1,6 +1,7 @@
 """How the database is opened, and what its failures mean.
 
-Every writing method locks the order's row before it looks at anything else. On PostgreSQL that makes READ COMMITTED
+A transaction that changes an order locks the order's row first, then the cancellation's; one that writes facts only locks
+the cancellation's alone. On PostgreSQL that makes READ COMMITTED
 enough: of two transactions about one order the second waits, and then sees all that the first wrote. What orders share
 (stock, stored value accounts, document counters) is locked after the order and always in that sequence, so no two
 transactions wait for each other. On SQLite a writing transaction takes the one write lock as it begins: a lock taken
@@ -78,6 +79,7 @@ def open_engine(url: str) -> AsyncEngine:
 
 
 def _as_it_is(text: str) -> str:
+    """The types of the columns (columns.py) write and read JSON themselves."""
     return text
 
 

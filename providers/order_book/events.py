@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from domain.case import Case
 from domain.money import Money
 from domain.payment import Refund
-from providers.order_book.engine import insert_once, transaction, writing
+from providers.order_book.engine import insert_once, looking, reading, transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, entries_where, now
 from providers.order_book.tables import CancellationRow, ReplacedPaymentRow, ShipmentRow, TenderRow, WebhookEventRow
@@ -26,12 +26,13 @@ class SqlProviderEvents:
     """Each method is one transaction. All raise `Unavailable` when the database cannot be reached."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._reads = async_sessionmaker(engine)
+        self._looks = async_sessionmaker(looking(engine))
+        self._reads = async_sessionmaker(reading(engine))
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
 
     async def check_ready(self) -> None:
         """Raises Unavailable unless the database answers."""
-        async with transaction(self._reads) as session:
+        async with transaction(self._looks) as session:
             await session.execute(text("SELECT 1"))
 
     async def receive(self, event: ProviderEvent) -> EventStatus:
@@ -59,7 +60,7 @@ class SqlProviderEvents:
 
     async def is_known(self, provider: Provider, event_id: str) -> bool:
         """Whether the event was kept already. `receive` has the last word."""
-        async with transaction(self._reads) as session:
+        async with transaction(self._looks) as session:
             return await session.get(WebhookEventRow, (provider, event_id)) is not None
 
     async def claim_due(self, at: datetime, limit: int) -> Sequence[DueEvent]:

@@ -87,9 +87,9 @@ async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTe
         await _settle_by_bank(session, cancellation_id, tender)
         return
     key, amount = _settlement_key(cancellation_id, tender), tender.amount.amount
-    posted = await _posted(session, key)
     if not amount:
         return
+    posted = await _posted(session, key)
     if not posted:
         account = LedgerAccount.MANUAL_CLEARING if tender.by_hand is not None else _SETTLED_FROM[tender.kind]
         await _pay_out(session, cancellation_id, tender.reference, tender.amount, key=key, by=account)

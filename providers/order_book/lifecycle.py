@@ -115,7 +115,7 @@ async def close_order(
     key: EffectKey,
     run: Run,
 ) -> tuple[Entry, ...]:
-    order = await load_order(session, order_id, lock=True)
+    order = await load_order(session, order_id)
     row = await lock(session, key.cancellation_id, run)
     done = await is_done(session, key, EffectKind.CLOSE_ORDER)
     case = await case_of(session, key.cancellation_id)

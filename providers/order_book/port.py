@@ -1,8 +1,8 @@
 """The order book port: the order management system (OMS) with its ledger, stored value and notices.
 
-Every writing method is one transaction, takes the idempotency key of its effect and does nothing the second time: it
-returns what the first time returned. What it does is noted in the register and ended there in the same transaction, for
-the run that holds the cancellation; for any other run it raises `NotTheHolder` and writes nothing. All raise `Unavailable`
+Each writing method is one transaction. Those that take a `key` and a `run` do nothing the second time, note and end their
+effect in the register in the same transaction, and raise `NotTheHolder` for any run but the holder. Those that return
+entries return all that the books have of the cancellation by then. All raise `Unavailable`
 when the database cannot be reached. What was to be written may be there all the same: the same call under the same key
 returns it.
 """
@@ -166,7 +166,7 @@ class Credit(Value):
 
 class Ending(Value):
     """How a cancellation ends: what is posted of its money, and what is written to the customer. It was worked out by the
-    entries up to number `seen`."""
+    entries up to number `seen`, which `close_order` compares."""
 
     key: EffectKey
     ended: Ended
@@ -269,7 +269,7 @@ class OrderBook(Protocol):
         ...
 
     async def release_order(self, order_id: str, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> None:
-        """Take the hold off, restore the promise to the customer, post what a person has collected from the customer, and
+        """Take the hold off, post what a person has collected from the customer, and
         end the cancellation with the cause of its roll-back. Nothing when it was never opened or has ended."""
         ...
 
@@ -355,7 +355,7 @@ class OrderBook(Protocol):
         """Cancel the fulfilments, then the lines and the order; release the promise or announce the restock; credit the
         shipping; take the hold off. Writes `OrderClosed`. What leaves the order is what the cancellation's facts say. Of one
         that was closed before only what has changed is booked. With `ending` the cancellation ends as well, unless something
-        was written to it since. Returns all entries. Refused: ORDER_LOCKED."""
+        was written to it since, or the order was closed already. Returns all entries. Refused: ORDER_LOCKED."""
         ...
 
     async def close_cancellation(self, order_id: str, ending: Ending, *, run: Run) -> tuple[Entry, ...]:

@@ -31,15 +31,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def load_order(session: AsyncSession, order_id: str, *, lock: bool = False) -> OrderRow:
-    """The order with all its parts, to be changed; its own row can be locked as `lock_order` does. Refused:
-    ORDER_NOT_FOUND."""
-    asked = select(OrderRow).with_for_update() if lock else select(OrderRow)
+async def load_order(session: AsyncSession, order_id: str) -> OrderRow:
+    """The order with its goods, to be changed; its own row is locked as `lock_order` does. Refused: ORDER_NOT_FOUND."""
     found = await session.scalar(
-        asked.where(OrderRow.order_id == order_id)
+        select(OrderRow)
+        .with_for_update()
+        .where(OrderRow.order_id == order_id)
         .options(
             selectinload(OrderRow.lines),
-            selectinload(OrderRow.tenders),
             selectinload(OrderRow.shipments).selectinload(ShipmentRow.lines),
         )
         .execution_options(populate_existing=True)
@@ -195,7 +194,6 @@ def _of_order(row: type[Base], *order_by: str) -> Select[Any]:
     return select(table).where(table.c.order_id == bindparam("order")).order_by(*(table.c[name] for name in order_by))
 
 
-# Made once: SQLAlchemy takes longer to put a statement together than SQLite to carry it out.
 _FACTS, _CANCELLATIONS = table_of(FactRow), table_of(CancellationRow)
 _ORDER = _of_order(OrderRow)
 _LOCKED_ORDER = _ORDER.with_for_update()

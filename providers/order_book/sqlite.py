@@ -43,18 +43,22 @@ class Connection(sqlite3.Connection):
         self._timeout = timeout
 
     def take_write_lock(self, cursor: sqlite3.Cursor) -> None:
-        """Mostly it is free. Only where it is not, a thread waits for it."""
+        """Try at once; only where another process holds it, wait in a thread."""
+        if not self._take_at_once(cursor):
+            await_(_in_thread(lambda: cursor.execute(TAKE_WRITE_LOCK)))
+        self.writes = True
+
+    def _take_at_once(self, cursor: sqlite3.Cursor) -> bool:
         cursor.execute("PRAGMA busy_timeout = 0")
         try:
             cursor.execute(TAKE_WRITE_LOCK)
         except sqlite3.OperationalError as error:
-            cursor.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
             if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
                 raise
-            await_(_in_thread(lambda: cursor.execute(TAKE_WRITE_LOCK)))
-        else:
+            return False
+        finally:
             cursor.execute(f"PRAGMA busy_timeout = {self._timeout * 1000:.0f}")
-        self.writes = True
+        return True
 
     def cursor(self, factory: Any = Cursor) -> Any:
         return super().cursor(factory)
@@ -101,7 +105,7 @@ class SQLiteInLoop(SQLiteDialect_pysqlite):
 
 
 async def _no_wait() -> None:
-    """An async engine refuses a driver that never waits: it takes that for one that blocks."""
+    """SQLAlchemy's async engine raises AwaitRequired where a first call never awaits."""
 
 
 async def _in_thread(call: Callable[[], object], executor: Executor | None = None) -> None:

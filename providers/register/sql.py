@@ -70,7 +70,6 @@ class SqlRegister:
             return await entries_of(session, found) if found else ()
 
     async def find_request(self, order_id: str, request_id: str) -> tuple[Entry, ...]:
-        """The entries of the cancellation that this request opened or joined, whatever is under way."""
         async with transaction(self._reads) as session:
             found = await _of_request(session, order_id, request_id)
             return await entries_of(session, found) if found else ()

@@ -35,7 +35,6 @@ _CANCELLATIONS = table_of(CancellationRow)
 _FACTS = table_of(FactRow)
 _BY_ID = _CANCELLATIONS.c.cancellation_id == bindparam("id")
 
-# The statements of every step, made once: SQLAlchemy takes longer to put one together than SQLite to carry it out.
 _FIND = select(_CANCELLATIONS).where(_BY_ID).with_for_update()
 _FIND_OPEN = (
     select(_CANCELLATIONS)

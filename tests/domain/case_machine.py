@@ -260,7 +260,7 @@ class CaseRules(RuleBasedStateMachine):
         assert accepted is not None
         model = deepcopy(self.model)
         model.keep(first)
-        known = self.case.with_said([accepted])
+        known = self.case.with_facts([accepted])
         try:
             answer = Answer.REPEATED if permit(known, second, ORDER) is None else Answer.KEPT
         except NotPossible:

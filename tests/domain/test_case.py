@@ -123,7 +123,7 @@ def test_a_run_of_which_the_books_know_nothing_still_knows_what_it_was_asked() -
 
 def test_what_is_said_counts_before_it_is_kept_and_only_there() -> None:
     case = opened(PLAN)
-    assert case.with_said([WithdrawalAsked(by=CUSTOMER)]).roll_back_cause
+    assert case.with_facts([WithdrawalAsked(by=CUSTOMER)]).roll_back_cause
     assert case.roll_back_cause is None
 
 

@@ -124,8 +124,8 @@ def test_what_needs_no_approval_is_not_approved() -> None:
 def test_of_two_contradicting_answers_one_is_accepted() -> None:
     """M8, I10"""
     approved, no = Approved(by=CLERK), ApprovalRefused(by=OTHER_CLERK)
-    assert "approved already" in refused(waiting().with_said([approved]), no).sentence
-    assert "rolled back" in refused(waiting().with_said([no]), approved).sentence
+    assert "approved already" in refused(waiting().with_facts([approved]), no).sentence
+    assert "rolled back" in refused(waiting().with_facts([no]), approved).sentence
     assert "rolled back" in refused(waiting(no), ApprovalRefused(by=CLERK)).sentence
     refused(waiting(approved), Approved(by=OTHER_CLERK))
 
@@ -272,7 +272,7 @@ def test_what_was_paid_by_hand_is_not_chosen_as_well() -> None:
     """M5"""
     said = permit(opened(PLAN, FAILED), by_hand(), ORDER)
     assert said is not None
-    refused(opened(PLAN, FAILED).with_said([said]), CREDIT_CHOSEN)
+    refused(opened(PLAN, FAILED).with_facts([said]), CREDIT_CHOSEN)
 
 
 # Said again
