@@ -397,13 +397,14 @@ async def test_an_attempt_that_is_taken_over_from_during_its_call_writes_no_outc
 
 
 async def test_nobody_writes_after_the_end(begun: Begun) -> None:
+    """The run that has ended it hears what the books have: its last task was repeated, or this attempt is late."""
     step = await begun.step(StepName.REVERSE_PAYMENT)
     await end(begun.book, begun.cancellation)
     before = (await begun.case()).entries
     provider = Provider(begun)
-    with pytest.raises(NotTheHolder) as over:
+    with pytest.raises(Refused) as over:
         await attempt(acting(begun, provider), step)
 
-    assert over.value.holder is None
+    assert (over.value.code, over.value.booked) == (ErrorCode.HAS_ENDED, Booked(entries=before[step.last_seq :]))
     assert provider.known_at_call == []
     assert (await begun.case()).entries == before
