@@ -190,10 +190,7 @@ class CancellationWorkflow:
             await self.undo(StepName.VERIFY_ORDER, self.request.order_id)  # its last fact is the end
         else:
             self.case.add_unrecorded(Ended(outcome=cause.outcome, sentence=cause.sentence), workflow.now())
-        result = self.end()
-        if cause.failed:
-            raise ApplicationError(cause.sentence, result, type=ErrorCode.ROLLED_BACK, non_retryable=True)
-        return result
+        return self.end()
 
     async def undo(self, step: StepName, target: str) -> None:
         undo = steps.UNDO_OF[step]
@@ -201,12 +198,15 @@ class CancellationWorkflow:
             await self.runner.run_step(undo, target)
 
     def end(self) -> CancellationResult:
-        ended = self.case.ended
+        """Raises ApplicationError: ROLLED_BACK where a step's failure has ended what this run did."""
+        ended, existing = self.case.ended, self.runner.had_ended
         assert ended is not None
         self.journal.publish_state()
-        return result_of(
-            self.case, self.request.order_id, ended.outcome, ended.sentence, existing=self.runner.had_ended
-        )
+        result = result_of(self.case, self.request.order_id, ended.outcome, ended.sentence, existing=existing)
+        cause = self.case.roll_back_cause
+        if cause is not None and cause.failed and not existing:
+            raise ApplicationError(cause.sentence, result, type=ErrorCode.ROLLED_BACK, non_retryable=True)
+        return result
 
     # Messages
 

@@ -12,6 +12,8 @@ import aiosmtplib
 from domain.errors import ErrorCode, Refused, Unavailable
 from providers.mail.port import Mail
 
+_HAS_HAD_ENOUGH = 421  # RFC 5321: the server closes the connection; nothing of this mail was taken
+
 
 class SmtpMailer:
     """`Mailer` on one mail server. `start_tls`: True demands encryption, None takes it where it is offered."""
@@ -69,7 +71,7 @@ class SmtpConnection:
             ) from None
         except aiosmtplib.SMTPRecipientsRefused as error:
             # 450 and 550 come in this one wrapper; only the code inside tells a full mailbox from one that is not there.
-            raise _answered(mail, min(refused.code for refused in error.recipients)) from None
+            raise _answered(mail, _code_of(error)) from None
         except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
             raise Unavailable("The mail server is not taking connections.") from None
         except aiosmtplib.SMTPSenderRefused:
@@ -83,18 +85,29 @@ class SmtpConnection:
             raise Unavailable("The connection to the mail server was lost or timed out.") from None
 
     async def _send(self, mail: Mail, message: EmailMessage) -> None:
-        """Use the open connection. If the server has closed it, connect again."""
-        if self._open is not None:
+        """Use the open connection. If the server has closed it, or has had enough of it, connect again. A mail that it may
+        have taken is not sent again at once."""
+        if self._open is not None and await self._is_usable(self._open):
             try:
                 await self._send_by(self._open, mail, message)
-            except (aiosmtplib.SMTPServerDisconnected, OSError):
-                pass
+            except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
+                if _code_of(error) != _HAS_HAD_ENOUGH:
+                    raise
+                await self.close()
             else:
                 return
         made = self._make()
         await made.connect()
         self._open = made
         await self._send_by(made, mail, message)
+
+    async def _is_usable(self, connection: aiosmtplib.SMTP) -> bool:
+        try:
+            await connection.rset()
+        except (aiosmtplib.SMTPException, OSError):
+            await self.close()
+            return False
+        return True
 
     async def _send_by(self, connection: aiosmtplib.SMTP, mail: Mail, message: EmailMessage) -> None:
         try:
@@ -124,6 +137,12 @@ class SmtpConnection:
         message["Date"] = format_datetime(datetime.now(UTC))
         message.set_content(mail.body)
         return message
+
+
+def _code_of(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused) -> int:
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return min(refused.code for refused in error.recipients)
+    return error.code
 
 
 def _answered(mail: Mail, code: int) -> Unavailable | Refused:

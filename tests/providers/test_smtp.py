@@ -77,9 +77,12 @@ async def test_encryption_that_is_demanded_and_not_offered_sends_nothing(mailbox
 
 @dataclass
 class Server:
-    """Takes so many mails by a connection, and then ends it without a word. Counts both."""
+    """Takes so many mails by a connection, and then ends it, with a word or without. Is slow to answer one of them, which
+    it has taken."""
 
-    mails_each: int
+    mails_each: int = 10
+    says_so: bool = False
+    slow: int = 0
     connections: int = 0
     mails: int = 0
 
@@ -87,26 +90,31 @@ class Server:
         self.connections += 1
         left = self.mails_each
         writer.write(b"220 ready\r\n")
-        while left and (line := await reader.readline()):
+        while (left or self.says_so) and (line := (await reader.readline()).upper()):
             answer = b"250 fine"
-            if b"unknown@" in line:
+            if line.startswith(b"MAIL") and not left:
+                writer.write(b"421 too many messages in this connection\r\n")
+                break
+            if b"UNKNOWN@" in line:
                 answer = b"550 nobody here"
-            elif line.upper().startswith(b"DATA"):
+            elif line.startswith(b"DATA"):
                 writer.write(b"354 go on\r\n")
                 while await reader.readline() != b".\r\n":
                     pass
                 self.mails, left = self.mails + 1, left - 1
+                if self.mails == self.slow:
+                    await reader.read()
+                    break
             writer.write(answer + b"\r\n")
             await writer.drain()
         writer.close()
 
 
-@pytest.mark.parametrize(("mails_each", "connections"), [(10, 1), (1, 2)])
+@pytest.mark.parametrize(("server", "connections"), [(Server(), 1), (Server(1), 2), (Server(1, says_so=True), 2)])
 async def test_several_mails_go_over_one_connection_as_long_as_the_server_has_it(
-    mails_each: int, connections: int
+    server: Server, connections: int
 ) -> None:
     """M31. One that is refused does not end the connection of the others."""
-    server = Server(mails_each)
     async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
         mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com")
         async with mailer.connection() as connection:
@@ -115,3 +123,15 @@ async def test_several_mails_go_over_one_connection_as_long_as_the_server_has_it
                 await connection.send(mail("<10@shop.example>", "unknown@example.com"))
             await connection.send(mail("<11@shop.example>"))
     assert (server.mails, server.connections) == (2, connections)
+
+
+async def test_a_mail_that_the_server_may_have_taken_is_not_sent_again_at_once() -> None:
+    """D8: its answer is late, so it is tried later, and is recognised as a repeat."""
+    server = Server(slow=2)
+    async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with SmtpMailer("127.0.0.1", port, "shop@example.com", timeout=0.5).connection() as connection:
+            await connection.send(mail("<12@shop.example>"))
+            with pytest.raises(Unavailable):
+                await connection.send(mail("<13@shop.example>"))
+    assert (server.mails, server.connections) == (2, 1)

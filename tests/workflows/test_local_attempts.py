@@ -8,10 +8,11 @@ from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 
 from domain.outcome import Outcome
 from domain.step import StepName
+from sandbox import books
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import request
 from tests.system import System
-from tests.workflows.samples import captured
+from tests.workflows.samples import an_id, captured
 
 
 async def test_a_refusal_whose_first_attempt_was_given_up_is_not_an_earlier_one(
@@ -84,3 +85,29 @@ async def test_an_event_in_the_moment_of_the_end_repeats_nothing(
     ]
     assert b'"take_up"' not in b"".join(e.SerializeToString() for e in events)
     await system.assert_books_balance()
+
+
+async def test_an_event_in_the_moment_of_a_roll_back_does_not_make_it_a_success(
+    open_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3, rule 10: a run that a failure has rolled back fails, also when its last task is repeated and it finds that it has
+    ended."""
+    system, sample = open_system, captured()
+    order = await system.shop.place(sample)
+    tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
+    broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
+    await books.add_order(system.engine, broken, email="c@customer.example")
+    release, woken = system.book.release_order, 0
+
+    async def release_as_an_event_arrives(*args: Any, **kwargs: Any) -> None:
+        nonlocal woken
+        if not woken:
+            woken += 1
+            await system.wake(system.current(broken.order_id))
+        await release(*args, **kwargs)
+
+    monkeypatch.setattr(system.book, "release_order", release_as_an_event_arrives)
+    handle = await system.start(request(sample).model_copy(update={"order_id": broken.order_id}))
+    result = await system.failed(handle)
+    assert woken
+    assert (result.outcome, result.existing) == (Outcome.ROLLED_BACK, False)
