@@ -48,7 +48,7 @@ class _Translating(ActivityInboundInterceptor):
                 type=error.code.value,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
                 category=ApplicationErrorCategory.BENIGN
-                if isinstance(error, NothingNew)
+                if isinstance(error, NothingNew) or error.code is ErrorCode.HAS_ENDED
                 else ApplicationErrorCategory.UNSPECIFIED,
             ) from None
         except NotPossible as no:

@@ -162,6 +162,7 @@ class _Table:
             status=status,
             detail=detail or before.detail,
             reference=ref or before.reference,
+            started_at=min(before.started_at, entry.at),  # a repeated task orders what is done already
             ended_at=entry.at,
         )
 

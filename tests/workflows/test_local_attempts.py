@@ -83,6 +83,7 @@ async def test_an_event_in_the_moment_of_the_end_repeats_nothing(
         StepName.CLOSE_ORDER,
         StepName.CLOSE_CANCELLATION,
     ]
+    assert all(row.ended_at is None or row.started_at <= row.ended_at for row in result.steps)
     assert b'"take_up"' not in b"".join(e.SerializeToString() for e in events)
     await system.assert_books_balance()
 
