@@ -28,9 +28,9 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError
 
 from domain.errors import Unavailable
-from providers.order_book.engine import open_engine
-from providers.order_book.events import SqlProviderEvents
-from providers.order_book.migrate import WrongTables, check_tables
+from providers.books.inbox import SqlInbox
+from providers.database.engine import open_engine
+from providers.database.migrate import WrongTables, check_tables
 from runtime import logs
 from runtime.api_settings import ApiSettings
 from runtime.settings import connection, settings_error
@@ -66,8 +66,8 @@ async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
         try:
             await check_tables(engine)
         except Unavailable:
-            structlog.get_logger().warning("order_book_unavailable")  # /ready says so as long as it is
-        yield Parts(settings, Temporal(), SqlProviderEvents(engine), asyncio.Event())
+            structlog.get_logger().warning("database_unavailable")  # /ready says so as long as it is
+        yield Parts(settings, Temporal(), SqlInbox(engine), asyncio.Event())
     finally:
         await engine.dispose()
 

@@ -38,20 +38,21 @@ from client.deferred import DeferredRequestDispatcher
 from client.engine import list_runs
 from domain.errors import Unavailable
 from domain.policy import Policy
+from providers.books.books import Books, SqlBooks
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.port import Intercepts, Labels
 from providers.carrier.ups import UpsIntercepts
+from providers.database.engine import open_engine
+from providers.database.migrate import WrongTables, check_tables
 from providers.gateway.port import PaymentGateway
 from providers.gateway.stripe import StripeGateway
 from providers.mail.smtp import SmtpMailer
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.marketplace.port import Marketplace
-from providers.order_book.book import SqlOrderBook
-from providers.order_book.engine import open_engine
-from providers.order_book.migrate import WrongTables, check_tables
-from providers.order_book.port import OrderBook
-from providers.register.port import Register
-from providers.register.sql import SqlRegister
+from providers.orders.built_in.orders import BuiltInOrders
+from providers.orders.port import Orders
+from providers.stored_value.built_in import BuiltInStoredValue
+from providers.stored_value.port import StoredValue
 from runtime import logs, search_attributes
 from runtime.heartbeats import Heartbeats
 from runtime.plugin import TASK_QUEUE, plugin
@@ -93,8 +94,9 @@ def load_policy(path: Path) -> Policy:
 def make_worker(
     client: Client,
     *,
-    register: Register,
-    book: OrderBook,
+    books: Books,
+    orders: Orders,
+    stored_value: StoredValue,
     gateway: PaymentGateway,
     labels: Labels,
     intercepts: Intercepts,
@@ -105,35 +107,52 @@ def make_worker(
     **options: object,
 ) -> Worker:
     """A worker on these counterparts. `options` are the Temporal worker's own."""
-    tenders = Payments(book, gateway, marketplace)
-    orders = OrderActivities(register, book, tenders, labels, policy)
-    shipments = ShipmentActivities(register, book, labels, intercepts)
-    payments = PaymentActivities(register, book, gateway, tenders)
-    notices = NoticeActivities(register, book, policy)
-    refunds = RefundActivities(register, book)
-    books = RegisterActivities(register, book, policy)
+    tenders = Payments(books, stored_value, gateway, marketplace)
+    on_orders = OrderActivities(
+        register=books,
+        outbox=books,
+        orders=orders,
+        stored_value=stored_value,
+        payments=tenders,
+        labels=labels,
+        policy=policy,
+    )
+    on_shipments = ShipmentActivities(
+        register=books,
+        outbox=books,
+        orders=orders,
+        stored_value=stored_value,
+        labels=labels,
+        intercepts=intercepts,
+    )
+    on_payments = PaymentActivities(
+        register=books, outbox=books, orders=orders, stored_value=stored_value, gateway=gateway, payments=tenders
+    )
+    on_refunds = RefundActivities(books, books)
+    on_register = RegisterActivities(books, books, orders, policy)
+    notices = NoticeActivities(books, books, policy)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
         activities=[
-            books.take_up,
-            books.record_decision,
-            books.receive_request,
-            orders.verify_order,
-            orders.quote_cancellation,
-            orders.release_order,
-            orders.close_order,
-            orders.close_cancellation,
-            shipments.stop_shipment,
-            shipments.check_shipment,
-            shipments.resume_shipment,
-            payments.reverse_payment,
-            payments.give_store_credit,
-            payments.check_refund,
-            payments.restore_payment,
-            refunds.credit_refund,
-            refunds.revoke_refund,
+            on_register.take_up,
+            on_register.record_decision,
+            on_register.receive_request,
+            on_orders.verify_order,
+            on_orders.quote_cancellation,
+            on_orders.release_order,
+            on_orders.close_order,
+            on_orders.close_cancellation,
+            on_shipments.stop_shipment,
+            on_shipments.check_shipment,
+            on_shipments.resume_shipment,
+            on_payments.reverse_payment,
+            on_payments.give_store_credit,
+            on_payments.check_refund,
+            on_payments.restore_payment,
+            on_refunds.credit_refund,
+            on_refunds.revoke_refund,
             notices.remind_staff,
         ],
         interceptors=[logs.LogContext(), StepFailures(), Heartbeats(), *more_interceptors],
@@ -165,7 +184,7 @@ async def _check_tables(database_url: str) -> None:
     except WrongTables as error:
         _fail(EXIT_USAGE, str(error))
     except Unavailable:
-        structlog.get_logger().warning("order_book_unavailable")  # the steps wait for it
+        structlog.get_logger().warning("database_unavailable")  # the steps wait for it
     finally:
         await engine.dispose()
 
@@ -173,7 +192,7 @@ async def _check_tables(database_url: str) -> None:
 @contextlib.asynccontextmanager
 async def _counterparts(
     settings: WorkerSettings,
-) -> AsyncIterator[tuple[Register, OrderBook, PaymentGateway, Labels, Intercepts, Marketplace | None]]:
+) -> AsyncIterator[tuple[Books, Orders, StoredValue, PaymentGateway, Labels, Intercepts, Marketplace | None]]:
     engine = open_engine(settings.database_url)
     gateway = StripeGateway(settings.stripe_api_key.get_secret_value(), settings.stripe_base_url)
     labels = EasyPostLabels(settings.easypost_api_key.get_secret_value(), settings.easypost_base_url)
@@ -193,7 +212,15 @@ async def _counterparts(
             reason_code=settings.marketplace_reason_code,
         )
     try:
-        yield SqlRegister(engine), SqlOrderBook(engine), gateway, labels, intercepts, marketplace
+        yield (
+            SqlBooks(engine),
+            BuiltInOrders(engine),
+            BuiltInStoredValue(engine),
+            gateway,
+            labels,
+            intercepts,
+            marketplace,
+        )
     finally:
         if marketplace:
             await marketplace.aclose()
@@ -215,7 +242,7 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             + search_attributes.creating_command(missing, client.namespace),
         )
     await _check_tables(settings.database_url)
-    async with _counterparts(settings) as (register, book, gateway, labels, intercepts, marketplace):
+    async with _counterparts(settings) as (books, orders, stored_value, gateway, labels, intercepts, marketplace):
         mailer = SmtpMailer(
             settings.smtp_host,
             settings.smtp_port,
@@ -224,13 +251,14 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             settings.smtp_password.get_secret_value() if settings.smtp_password else None,
             start_tls=settings.smtp_start_tls,
         )
-        notices = NoticeDispatcher(book, mailer, settings.mail_sender.rpartition("@")[2])
-        deferred = DeferredRequestDispatcher(book, Cancellations(client))
+        notices = NoticeDispatcher(books, orders, mailer, settings.mail_sender.rpartition("@")[2])
+        deferred = DeferredRequestDispatcher(books, Cancellations(client))
         dispatchers = [asyncio.create_task(notices.run()), asyncio.create_task(deferred.run())]
         worker = make_worker(
             client,
-            register=register,
-            book=book,
+            books=books,
+            orders=orders,
+            stored_value=stored_value,
             gateway=gateway,
             labels=labels,
             intercepts=intercepts,

@@ -16,8 +16,8 @@ from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.permissions import check_holder
-from providers.register.clock import began_at, now
-from providers.register.port import Change, Register
+from providers.books.clock import began_at, now
+from providers.cancellations.port import Change, Register
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def this_run() -> Run:
     return Run(namespace=info.workflow_namespace or info.namespace, run_id=info.workflow_run_id)
 
 
-def _deadline() -> datetime:
+def attempt_deadline() -> datetime:
     """After this moment the attempt is given up, and calls no provider any more. Another one may have begun before, after
     missed heartbeats; it uses the same key."""
     info = activity.info()
@@ -58,7 +58,7 @@ class Attempt:
         self.step_input = step_input
         self.case = case
         self.run = this_run()
-        self._deadline = _deadline()
+        self._deadline = attempt_deadline()
         self._looked_up: set[EffectKey] = set()
         self._written_with_effect: list[Fact] = []
 
@@ -104,7 +104,7 @@ class Attempt:
         ended = EffectEnded(key=key, outcome=said.outcome, reference=said.reference, detail=said.detail)
         following = said.following(self.case.with_facts([*said.facts, ended]))
         await self.write(*said.facts, ended, *following)
-        self._written_with_effect.extend(following)
+        self._written_with_effect.extend([*following, ended])
         return answer
 
     async def _known_end(self, key: EffectKey) -> EffectEnded:
@@ -181,6 +181,12 @@ class Attempt:
         if look.poll is not None and not answer.entries:
             raise NothingNew(f"Nothing new about {look.target}; it is looked at again.", look.poll.total_seconds())
         return answer
+
+
+def check_done(answer: object, refusal: ErrorCode) -> None:
+    """Raise again what the counterpart has refused to an earlier attempt; `answer` is that of `make_effect`."""
+    if isinstance(answer, EffectEnded) and answer.outcome is not EffectOutcome.DONE:
+        raise Refused(refusal, answer.detail)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.signatures import StepInput
 from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
 from domain.permissions import NotPossible, NotTheHolder
-from providers.register.clock import engine_time
+from providers.books.clock import engine_time
 
 
 class StepFailures(Interceptor):

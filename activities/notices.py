@@ -6,6 +6,7 @@ Mail trouble never holds a cancellation up: no step waits for the mail server, a
 import asyncio
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +17,15 @@ from temporalio import activity
 
 from activities.attempt import begin_attempt
 from activities.signatures import Booked, RemindStaff
-from domain.errors import ErrorCode, StepError, Unavailable
+from domain.errors import ErrorCode, Refused, StepError, Unavailable
 from domain.facts import Reminded
 from domain.money import Money, exponent
+from domain.order import Order
 from domain.policy import Policy
+from providers.cancellations.port import Register
 from providers.mail.port import Mail, MailConnection, Mailer
-from providers.order_book.port import NewNotice, Notice, NoticeKind, OrderBook
-from providers.register.port import Register
+from providers.orders.port import Orders
+from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine, Outbox
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
@@ -42,6 +45,40 @@ _TEMPLATES = Environment(
     keep_trailing_newline=True,
     auto_reload=False,
 )
+
+
+class Notice(NewNotice):
+    """A notice with what is needed to write it. `language` is the customer's, as an IETF language tag."""
+
+    notice_id: str
+    order_id: str
+    email: str
+    language: str
+
+
+_STAFF_LANGUAGE = "en"
+
+
+def address(due: DueNotice, order: Order) -> Notice:
+    """To the customer in their language, or to the mailbox of staff that it names. Refused: MAIL_REFUSED."""
+    content, contact = due.content, order.contact
+    email = content.to or (contact.email if contact else None)
+    if email is None:
+        raise Refused(
+            ErrorCode.MAIL_REFUSED,
+            f"The order management system knows no address of the customer of order {order.order_id}; write to them.",
+        )
+    fields = {name: getattr(content, name) for name in type(content).model_fields}
+    fields["lines"] = _titled(content.lines, order)
+    fields["left_out"] = _titled(content.left_out, order)
+    language = contact.language if contact and not content.to else _STAFF_LANGUAGE
+    return Notice(**fields, notice_id=due.notice_id, order_id=due.order_id, email=email, language=language)
+
+
+def _titled(lines: Sequence[NoticeLine], order: Order) -> tuple[NoticeLine, ...]:
+    """A withdrawal is acknowledged as it was declared, so it may name a line that the order does not have."""
+    titles = {line.line_id: line.title for line in order.lines}
+    return tuple(line.model_copy(update={"title": titles.get(line.line_id, line.line_id)}) for line in lines)
 
 
 def write(notice: Notice, domain: str) -> Mail:
@@ -87,9 +124,9 @@ def _figure(money: Money, language: str) -> str:
 class NoticeActivities:
     """The reminders to staff."""
 
-    def __init__(self, register: Register, book: OrderBook, policy: Policy) -> None:
+    def __init__(self, register: Register, outbox: Outbox, policy: Policy) -> None:
         self._register = register
-        self._book = book
+        self._outbox = outbox
         self._mailboxes = policy.mailboxes
 
     @activity.defn
@@ -105,7 +142,7 @@ class NoticeActivities:
                     sentence=step_input.sentence,
                     due_at=step_input.due_at,
                 )
-                await self._book.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
+                await self._outbox.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
             await attempt.write(Reminded(escalated=step_input.escalated))
             return await attempt.answer()
 
@@ -116,8 +153,9 @@ class NoticeDispatcher:
     Nothing that goes wrong with one notice stops the others, and nothing ends the dispatcher but its cancellation.
     """
 
-    def __init__(self, book: OrderBook, mailer: Mailer, domain: str) -> None:
-        self._book = book
+    def __init__(self, outbox: Outbox, orders: Orders, mailer: Mailer, domain: str) -> None:
+        self._outbox = outbox
+        self._orders = orders
         self._mailer = mailer
         self._domain = domain
 
@@ -135,19 +173,19 @@ class NoticeDispatcher:
                 await asyncio.sleep(every.total_seconds())
 
     async def deliver_due(self, now: datetime) -> int:
-        """Deliver what is due; returns how many notices went out. Raises Unavailable when the order book cannot be
+        """Deliver what is due; returns how many notices went out. Raises Unavailable when the outbox cannot be
         reached: to go on sending then would be to send again what could not be noted as sent."""
         began = time.monotonic()
         sent = 0
         async with self._mailer.connection() as connection:
-            for notice in await self._book.due_notices(now, _BATCH):
+            for notice in await self._outbox.due_notices(now, _BATCH):
                 if time.monotonic() - began > _BATCH_SECONDS:
                     break
                 log = structlog.get_logger().bind(
                     cancellation_id=notice.notice_id.partition("/")[0],
                     order_id=notice.order_id,
                     notice_id=notice.notice_id,
-                    kind=notice.kind,
+                    kind=notice.content.kind,
                 )
                 try:
                     sent += await self._deliver(notice, connection, now, log)
@@ -158,27 +196,28 @@ class NoticeDispatcher:
         return sent
 
     async def _deliver(
-        self, notice: Notice, connection: MailConnection, now: datetime, log: structlog.typing.FilteringBoundLogger
+        self, notice: DueNotice, connection: MailConnection, now: datetime, log: structlog.typing.FilteringBoundLogger
     ) -> bool:
         """Whether it went out."""
         try:
-            await connection.send(write(notice, self._domain))
+            order = await self._orders.read(notice.order_id)
+            await connection.send(write(address(notice, order), self._domain))
         except StepError as error:
-            if error.code is ErrorCode.MAIL_REFUSED:
-                await self._book.notice_refused(notice.notice_id, error.message)
+            if error.code in {ErrorCode.MAIL_REFUSED, ErrorCode.ORDER_NOT_FOUND}:
+                await self._outbox.notice_refused(notice.notice_id, error.message)
                 log.warning("notice_refused", error=error.message)
                 return False
-            # Down, or it rejected our password: no fault of this notice.
+            # The mail server or the order management system is down, or rejected our password: no fault of this notice.
             why = error.message
             log.warning("notice_delayed", error=why)
         except Exception as error:  # noqa: BLE001 (a programming error: seen here, and this notice tried again later)
             why = f"It cannot be written or sent: {type(error).__name__}."
             log.error("notice_failed", **_seen(error))
         else:
-            await self._book.notice_sent(notice.notice_id, now)
+            await self._outbox.notice_sent(notice.notice_id, now)
             log.info("notice_sent")
             return True
-        await self._book.notice_delayed(notice.notice_id, now + _delay(notice.attempts), why)
+        await self._outbox.notice_delayed(notice.notice_id, now + _delay(notice.attempts), why)
         return False
 
 

@@ -2,19 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 
 from temporalio import activity
 
-from activities.attempt import begin_attempt, this_run
+from activities.attempt import attempt_deadline, begin_attempt, this_run
+from activities.known_orders import KnownOrders, SeenOrder
 from activities.refunds import credit_of, refund_notice
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
 from activities.together import read_together
 from domain.case import Case
+from domain.closing import Closing, changed, gone_of
 from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Ended, Entry, OrderClosed, Requested
 from domain.keys import EffectKey, id_of
@@ -30,35 +32,50 @@ from domain.second_request import by_right, joining
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
+from providers.cancellations.port import Ending, Register
 from providers.carrier.port import Labels
-from providers.order_book.port import DeferredRequest, Ending, NewNotice, NoticeKind, NoticeLine, OrderBook
-from providers.register.port import Register
+from providers.orders.port import GivenBack, Orders
+from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, NoticeLine, Outbox
+from providers.stored_value.port import StoredValue
 
 
 class OrderActivities:
-    def __init__(self, register: Register, book: OrderBook, payments: Payments, labels: Labels, policy: Policy) -> None:
+    def __init__(
+        self,
+        *,
+        register: Register,
+        outbox: Outbox,
+        orders: Orders,
+        stored_value: StoredValue,
+        payments: Payments,
+        labels: Labels,
+        policy: Policy,
+    ) -> None:
         self._register = register
-        self._book = book
+        self._outbox = outbox
+        self._orders = orders
+        self._known = KnownOrders(orders, register)
+        self._stored_value = stored_value
         self._payments = payments
         self._labels = labels
         self._policy = policy
-        self._reopening = Reopening(book, payments, labels)
+        self._reopening = Reopening(register, payments, labels)
 
     @activity.defn
     async def verify_order(self, step_input: VerifyOrder) -> Verified:
         """Take up what the books know of the order. Where they know nothing: read the order and the live truth, decide by
-        policy, plan, and hold the order when there is something to do; all of it in the books in one transaction. An order
-        that has changed meanwhile is read and decided about again.
+        policy, plan, and freeze the order when there is something to do. An order that has changed meanwhile is read and
+        decided about again.
 
         Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
         """
         request = step_input.request
-        order = await owned_order(self._book, request)
-        if order is None:
+        seen = await self._known.read_owned(request)
+        if seen is None:
             return Verified(entries=(), decision=self._policy.not_found(request.order_id))
-        cancelled = order.state is OrderState.CANCELLED
-        case = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
-        deferred = await self._book.find_deferred(order.order_id, request.request_id)
+        order = seen.order
+        case = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
+        deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
         if conflicts(request, case, deferred):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
         if case.ended:
@@ -76,7 +93,7 @@ class OrderActivities:
             step_input.at or activity.info().scheduled_time,
             from_elsewhere=step_input.from_elsewhere,
         )
-        return Verified(entries=await self._decide_and_hold(order, requested, case.requests))
+        return Verified(entries=await self._decide_and_freeze(seen, requested, case))
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
@@ -92,25 +109,30 @@ class OrderActivities:
         )
         request = step_input.request
         if not Case(entries).has(request) and self._policy.may_ask(order, request) is None:
-            await acknowledge(self._book, Requested(request=request, at=step_input.requested_at))
+            await acknowledge(self._outbox, Requested(request=request, at=step_input.requested_at))
             await self._register.write(case.cancellation_id, this_run(), lambda case: joining(order, case, request))
         return Case(await self._register.read(case.cancellation_id))
 
-    async def _decide_and_hold(
-        self, order: Order, requested: Requested, joined: Sequence[CancellationRequest]
-    ) -> tuple[Entry, ...]:
-        request, run = requested.request, this_run()
+    async def _decide_and_freeze(self, seen: SeenOrder, requested: Requested, case: Case) -> tuple[Entry, ...]:
+        """`case` is what the books know of the request's cancellation, if it is open."""
+        request, run, order = requested.request, this_run(), seen.order
         no = self._policy.admits(order, request)
         decided = Decided(decision=no, customer_id=order.customer_id) if no else await self._decide(order, requested)
-        decided = by_right(order, decided, *joined)
-        key = EffectKey(id_of(requested.request), StepName.VERIFY_ORDER, order.order_id)
-        if decided.plan is not None:
-            notices = [received_notice(requested)]
-            return await self._book.hold_order(order, requested, decided, notices, key=key, run=run)
-        # Before the refusal is kept: an attempt that finds it kept looks no further.
-        await acknowledge(self._book, requested)
-        ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
-        return await self._register.refuse(requested, run, [decided, ended])
+        decided = by_right(order, decided, *case.requests)
+        key = EffectKey(id_of(request), StepName.VERIFY_ORDER, order.order_id)
+        if decided.plan is None:
+            # Before the refusal is kept: an attempt that finds it kept looks no further.
+            await acknowledge(self._outbox, requested)
+            if case.is_noted(key):  # an earlier attempt may have frozen it
+                await self._orders.thaw(order.order_id, key=key)
+            ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
+            return await self._register.refuse(requested, run, [decided, ended])
+        noted = await self._register.note_hold(requested, key, run, until=attempt_deadline())
+        if not Case(noted).may_make(key):
+            return noted  # a withdrawal has come before it
+        frozen = await self._orders.freeze(seen.in_oms, key=key)
+        decided = decided.model_copy(update={"frozen": frozen})
+        return await self._register.decide(seen.in_oms, decided, [received_notice(requested)], key=key, run=run)
 
     async def _decide(self, order: Order, requested: Requested) -> Decided:
         """Decision and plan by policy, on the live truth."""
@@ -123,7 +145,7 @@ class OrderActivities:
             request=requested.request,
             payments=payments,
             trackings=trackings,
-            history=await self._book.customer_history(order.customer_id, at - abuse.within, but=order.order_id)
+            history=await self._register.history(order.customer_id, at - abuse.within, but=order.order_id)
             if abuse
             else CustomerHistory(),
             now=at,
@@ -143,7 +165,7 @@ class OrderActivities:
 
     async def _tracking(self, shipment: Shipment) -> Tracking:
         if shipment.gift_card and shipment.lines:
-            used = await self._book.gift_card_used(shipment.gift_card)
+            used = await self._stored_value.gift_card_used(shipment.gift_card)
             return Tracking(group=GoodsGroup.DELIVERED if used else GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
         if shipment.label_reference and shipment.lines:
             return await self._labels.track(shipment.label_reference)
@@ -154,7 +176,7 @@ class OrderActivities:
     async def quote_cancellation(self, step_input: QuoteCancellation) -> Quote:
         """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND."""
         request = step_input.request
-        order = await owned_order(self._book, request)
+        seen = await self._known.read_owned(request)
 
         def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
             ended = case.ended if case else None
@@ -170,11 +192,11 @@ class OrderActivities:
                 else None,
             )
 
-        if order is None:
+        if seen is None:
             return quote(self._policy.not_found(request.order_id))
-        cancelled = order.state is OrderState.CANCELLED
-        case = Case(await self._register.find(order.order_id, request.request_id, carried_out=cancelled))
-        deferred = await self._book.find_deferred(order.order_id, request.request_id)
+        order = seen.order
+        case = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
+        deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
         if conflicts(request, case, deferred):
             return quote(self._policy.conflict(request))
         no = self._policy.may_ask(order, request) if case.decided and not case.has(request) else None
@@ -190,52 +212,90 @@ class OrderActivities:
 
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
-        """Compensation of verify_order: hold off, cancellation closed in the books."""
+        """Compensation of verify_order: the order goes on, and the cancellation is closed in the books."""
         async with begin_attempt(self._register, step_input) as attempt:
             cause = attempt.case.roll_back_cause
             assert cause is not None
+            if attempt.case.all_keys_noted(StepName.VERIFY_ORDER, target=step_input.order_id):
+                await attempt.note_effect(step_input.key)
+                attempt.check_time()
+                await self._orders.thaw(step_input.order_id, key=step_input.key)
             # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
             plan = attempt.case.plan
             rejected = cause.outcome is Outcome.REJECTED and plan is not None
             left_out = _together(plan.left_out) if rejected and plan else ()
             notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
-            await self._book.release_order(step_input.order_id, [notice], key=step_input.key, run=attempt.run)
-            return await attempt.answer()
+            return await attempt.answer_with(
+                await self._register.release([notice], key=step_input.key, run=attempt.run)
+            )
 
     @activity.defn
     async def close_order(self, step_input: StepInput) -> Booked:
-        """Fulfilments first, then the lines; promise released or restock announced; hold off; customer told. Where all the
-        money has settled, the cancellation is closed too. Refused: ORDER_LOCKED."""
+        """Fulfilments first, then the lines; promise released or restock announced; what remains of the order goes on;
+        customer told. Where all the money has settled, the cancellation is closed too. Refused: ORDER_LOCKED,
+        ORDER_CHANGED."""
         async with begin_attempt(self._register, step_input) as attempt:
-            plan = attempt.case.plan
-            assert plan is not None
-            notices = [
-                NewNotice(
-                    kind=NoticeKind.CANCELLED,
-                    lines=() if plan.everything else _together(plan.lines),
-                    left_out=_together(plan.left_out),
-                )
-            ]
-            released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
-            if released:
-                notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
+            case, key = attempt.case, step_input.key
+            if case.order_closed:
+                return await attempt.answer_with()
+            tried = case.is_noted(key)
+            await attempt.note_effect(key)
+            if case.decided and not case.decided.frozen:
+                await self._check_unchanged(step_input.order_id, Closing.of(case), tried=tried)
+            attempt.check_time()
+            await self._orders.close(step_input.order_id, Closing.of(case), Closing.before(case), key=key)
+            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=key)
             closed = attempt.case.with_facts([OrderClosed()])
-            entries = await self._book.close_order(
-                step_input.order_id,
-                notices,
+            entries = await self._register.close(
+                _closing_notices(case),
                 _ending(closed, step_input.order_id) if closed.is_settled else None,
-                key=step_input.key,
+                key=key,
                 run=attempt.run,
             )
             return await attempt.answer_with(entries)
+
+    async def _check_unchanged(self, order_id: str, closing: Closing, *, tried: bool) -> None:
+        """The order management system does not freeze orders, so somebody else may have taken units out. Refused:
+        ORDER_CHANGED."""
+        others = closing.taken_by_others(gone_of((await self._known.read(order_id)).order), tried=tried)
+        if others:
+            raise Refused(ErrorCode.ORDER_CHANGED, changed(order_id, others))
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
         """The money has settled: post it, write to the customer that it was refunded, and end the cancellation."""
         async with begin_attempt(self._register, step_input) as attempt:
-            ending = _ending(attempt.case, step_input.order_id)
-            entries = await self._book.close_cancellation(step_input.order_id, ending, run=attempt.run)
+            case = attempt.case
+            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=step_input.key)
+            entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
             return await attempt.answer_with(entries)
+
+
+def _closing_notices(case: Case) -> list[NewNotice]:
+    plan = case.plan
+    assert plan is not None
+    notices = [
+        NewNotice(
+            kind=NoticeKind.CANCELLED,
+            lines=() if plan.everything else _together(plan.lines),
+            left_out=_together(plan.left_out),
+        )
+    ]
+    released = Money.total((reversal.released for reversal in case.reversals), plan.currency)
+    if released:
+        notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
+    return notices
+
+
+def _given_back(case: Case) -> list[GivenBack]:
+    """What the customer has, or will have, unless it fails."""
+    credit = credit_of(case)
+    parts = credit.tenders if credit else ()
+    return [
+        GivenBack(tender_id=part.tender_id, reference=part.reference, amount=part.amount)
+        for part in parts
+        if part.settled and not part.failed
+    ]
 
 
 def _ending(case: Case, order_id: str) -> Ending:
@@ -249,22 +309,11 @@ def _ending(case: Case, order_id: str) -> Ending:
     )
 
 
-async def owned_order(book: OrderBook, request: CancellationRequest) -> Order | None:
-    """The order that a request is about. None: it does not exist, or is another customer's; nobody learns which."""
-    try:
-        order = await book.read_order(request.order_id)
-    except Refused as refused:
-        if refused.code is not ErrorCode.ORDER_NOT_FOUND:
-            raise
-        return None
-    return order if order.is_of(request.customer_id) else None
-
-
-async def acknowledge(book: OrderBook, requested: Requested) -> None:
+async def acknowledge(outbox: Outbox, requested: Requested) -> None:
     """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order."""
     request = requested.request
     if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
-        await book.add_notices(id_of(request), request.order_id, [received_notice(requested)])
+        await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
 
 
 def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:

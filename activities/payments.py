@@ -21,19 +21,31 @@ from domain.payment import Payment, Refund, Refunded
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import refunds_found
+from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
-from providers.order_book.port import NewNotice, NoticeKind, OrderBook
-from providers.register.port import Register
+from providers.orders.port import Orders
+from providers.outbox.port import NewNotice, NoticeKind, Outbox
+from providers.stored_value.port import StoredValue
 
 
 class PaymentActivities:
-    def __init__(self, register: Register, book: OrderBook, gateway: PaymentGateway, payments: Payments) -> None:
+    def __init__(
+        self,
+        *,
+        register: Register,
+        outbox: Outbox,
+        orders: Orders,
+        stored_value: StoredValue,
+        gateway: PaymentGateway,
+        payments: Payments,
+    ) -> None:
         self._register = register
-        self._book = book
+        self._outbox = outbox
+        self._stored_value = stored_value
         self._gateway = gateway
         self._payments = payments
-        self._restoring = Restoring(book, gateway, payments)
+        self._restoring = Restoring(orders, stored_value, gateway, payments)
 
     @activity.defn
     async def reverse_payment(self, step_input: StepInput) -> Booked:
@@ -52,7 +64,7 @@ class PaymentActivities:
                     await self._void_or_refund(attempt, planned)
                     return await attempt.answer_with()
                 case _:
-                    await self._put_back(attempt)
+                    await self._put_back(attempt, planned)
             return await attempt.answer()
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -102,7 +114,7 @@ class PaymentActivities:
             ) from None
 
     async def _others(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
-        return await self._payments.reversals_besides(step_input.order_id, step_input.cancellation_id, tender.reference)
+        return await self._payments.reversals_besides(step_input.order_id, step_input.cancellation_id, tender)
 
     async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
         """Returns the payment after it."""
@@ -169,22 +181,32 @@ class PaymentActivities:
         case = attempt.case
         methods = () if case.reversal(attempt.step_input.target).disputed else case.terms.fallbacks
         failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods)
-        await self._book.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
+        await self._outbox.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
-    async def _put_back(self, attempt: Attempt) -> None:
+    async def _put_back(self, attempt: Attempt, planned: PlannedTender) -> None:
         step_input = attempt.step_input
         reversal = attempt.case.reversal(step_input.target)
-        balance = await self._book.read_balance(step_input.order_id, step_input.target)
-        amount = min(reversal.outstanding, balance.refundable)
-        if amount and balance.made_under(str(step_input.key)) is None:
-            attempt.check_time()
-            await self._book.restore_balance(
-                step_input.order_id, step_input.target, amount, key=step_input.key, run=attempt.run
-            )
+        balance = await self._read(attempt, planned.tender)
+        made = balance.made_under(str(step_input.key))  # by an earlier attempt, which may not have noted it
+        amount = made.amount if made else min(reversal.outstanding, balance.refundable)
+        if amount:
+            await self._restore(attempt, planned.tender, amount)
+            reversal = attempt.case.reversal(step_input.target)
         zero = Money.zero(reversal.planned_total.currency)
-        detail = "put back on its balance" if amount or reversal.refunds else "given back earlier by others"
+        detail = "put back on its balance" if reversal.refunds else "given back earlier by others"
         await attempt.write(
-            ReversalSeen(target=step_input.target, released=zero, covered=reversal.outstanding - amount, detail=detail)
+            ReversalSeen(target=step_input.target, released=zero, covered=reversal.outstanding, detail=detail)
+        )
+
+    async def _restore(self, attempt: Attempt, tender: Tender, amount: Money) -> None:
+        step_input, customer = attempt.step_input, attempt.case.customer_id
+        await attempt.make_effect(
+            step_input.key,
+            lambda: self._stored_value.restore(
+                step_input.order_id, tender, amount, customer_id=customer, key=step_input.key
+            ),
+            lambda refund: EffectAnswer(refund.reference, facts=(RefundSeen(target=step_input.target, refund=refund),)),
+            amount=amount,
         )
 
     async def _cancel_sale(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -233,7 +255,7 @@ class PaymentActivities:
             if reversal.planned.tender.kind not in KEPT_HERE:
                 await self._give_instead(attempt, reversal.planned)
             elif owed := reversal.outstanding:
-                await self._add_store_credit(attempt, owed)
+                await self._restore(attempt, reversal.planned.tender, owed)
             return await attempt.answer()
 
     async def _give_instead(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -254,7 +276,7 @@ class PaymentActivities:
                     )
                 case MakeRefund(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    await self._add_store_credit(attempt, amount)
+                    await self._restore(attempt, planned.tender, amount)
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
@@ -266,14 +288,6 @@ class PaymentActivities:
                 case Settled() as settled:
                     await self._settle(attempt, reversal, settled)
                     return
-
-    async def _add_store_credit(self, attempt: Attempt, amount: Money) -> None:
-        step_input = attempt.step_input
-        attempt.check_time()
-        await self._book.restore_balance(
-            step_input.order_id, step_input.target, amount, key=step_input.key, run=attempt.run
-        )
-        attempt.case.add(*(await attempt.answer()).entries)
 
     @activity.defn
     async def check_refund(self, step_input: Look) -> Booked:

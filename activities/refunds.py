@@ -5,11 +5,11 @@ from temporalio import activity
 from activities.attempt import begin_attempt
 from activities.signatures import Booked, StepInput
 from domain.case import Case
-from domain.facts import EffectEnded, EffectOutcome
 from domain.money import Money
 from domain.reversal import Reversal
-from providers.order_book.port import Credit, CreditedTender, NewNotice, NoticeKind, OrderBook
-from providers.register.port import Register
+from providers.cancellations.port import Register
+from providers.ledger.port import Credit, CreditedTender, Ledger
+from providers.outbox.port import NewNotice, NoticeKind
 
 
 def credit_of(case: Case) -> Credit | None:
@@ -48,9 +48,9 @@ def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
 
 
 class RefundActivities:
-    def __init__(self, register: Register, book: OrderBook) -> None:
+    def __init__(self, register: Register, ledger: Ledger) -> None:
         self._register = register
-        self._book = book
+        self._ledger = ledger
 
     @activity.defn
     async def credit_refund(self, step_input: StepInput) -> Booked:
@@ -62,21 +62,15 @@ class RefundActivities:
             if credit is None:
                 plan = case.plan
                 assert plan is not None
-                entries = await self._book.skip_credit(
-                    step_input.order_id, plan.currency, key=step_input.key, run=attempt.run
-                )
+                entries = await self._ledger.skip_credit(plan.currency, key=step_input.key, run=attempt.run)
             else:
                 under_way = any(reversal.pending for reversal in case.reversals)
                 notices = refund_notice(case, NoticeKind.REFUND_STARTED) if under_way else []
-                entries = await self._book.credit(credit, notices, key=step_input.key, run=attempt.run)
+                entries = await self._ledger.credit(credit, notices, key=step_input.key, run=attempt.run)
             return await attempt.answer_with(entries)
 
     @activity.defn
     async def revoke_refund(self, step_input: StepInput) -> Booked:
         """Compensation of credit_refund: contra transfers and a debit note, never a delete."""
         async with begin_attempt(self._register, step_input) as attempt:
-            if await self._book.revoke_credit(step_input.order_id, key=step_input.key, run=attempt.run) is None:
-                await attempt.write(
-                    EffectEnded(key=step_input.key, outcome=EffectOutcome.DONE, detail="nothing was credited")
-                )
-            return await attempt.answer()
+            return await attempt.answer_with(await self._ledger.revoke_credit(key=step_input.key, run=attempt.run))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
-from activities.orders import acknowledge, conflicts, owned_order, received_notice
+from activities.known_orders import KnownOrders
+from activities.orders import acknowledge, conflicts, received_notice
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
@@ -16,14 +17,16 @@ from domain.policy import Policy, order_not_found
 from domain.request import CancellationRequest
 from domain.second_request import Meeting, joining, meet, waiting
 from domain.standing import result_of
-from providers.order_book.port import DeferredRequest, OrderBook
-from providers.register.port import Register
+from providers.cancellations.port import Register
+from providers.orders.port import Orders
+from providers.outbox.port import DeferredRequest, Outbox
 
 
 class RegisterActivities:
-    def __init__(self, register: Register, book: OrderBook, policy: Policy) -> None:
+    def __init__(self, register: Register, outbox: Outbox, orders: Orders, policy: Policy) -> None:
         self._register = register
-        self._book = book
+        self._outbox = outbox
+        self._known = KnownOrders(orders, register)
         self._policy = policy
 
     @activity.defn
@@ -51,26 +54,27 @@ class RegisterActivities:
             entries = await self._register.open(step_input.requested, this_run(), keep, known=known)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
-            found = await self._register.find(step_input.order_id, request.request_id)
-            raise _refused(no, Booked(entries=found)) from None
+            of_order = await self._register.of_order(step_input.order_id)
+            raise _refused(no, Booked(entries=of_order.case_for(request.request_id).entries)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
     async def _refunds_besides(self, step_input: RecordDecision) -> frozenset[str]:
         """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
-        others = [Case(entries) for entries in await self._register.find_others(step_input.cancellation_id)]
+        known = await self._register.of_order(step_input.order_id)
+        others = [case for case in known.cases if case.cancellation_id != step_input.cancellation_id]
         reversals = [reversal for other in others for reversal in other.reversals]
         return frozenset(refund.reference for reversal in reversals for refund in reversal.refunds)
 
     async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
         """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose
         cancellation is over: what is said then is said of that one. Raises NotPossible."""
-        order = await owned_order(self._book, request)
-        if order is None:
+        seen = await self._known.read_owned(request)
+        if seen is None:
             raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(request.order_id))
-        if order.state is OrderState.CANCELLED:
-            over = Case(await self._register.find(order.order_id, request.request_id, carried_out=True))
+        if seen.order.state is OrderState.CANCELLED:
+            over = seen.known.case_for(request.request_id, carried_out=True)
             if over.ended:
-                permit(over, said, order.order_id)
+                permit(over, said, request.order_id)
 
     @activity.defn
     async def receive_request(self, step_input: ReceiveRequest) -> ReceivedRequest:
@@ -79,23 +83,24 @@ class RegisterActivities:
         way: UNDER_WAY; the same id with other content: REQUEST_CONFLICT. A statutory withdrawal is kept, and carried
         out afterwards."""
         request = step_input.request
-        order = await owned_order(self._book, request)
-        if order is None:
+        seen = await self._known.read_owned(request)
+        if seen is None:
             return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
-        case = Case(await self._register.find_request(request.order_id, request.request_id))
-        deferred = await self._book.find_deferred(request.order_id, request.request_id)
+        order = seen.order
+        case = seen.known.of_request(request.request_id) or Case()
+        deferred = await self._outbox.find_deferred(request.order_id, request.request_id)
         if conflicts(request, case, deferred):
             conflict = self._policy.conflict(request)
             raise Refused(ErrorCode.REQUEST_CONFLICT, conflict.sentence)
         if case.ended:
             return _ended(case, request)
         opened = step_input.requested
-        under_way = Case(await self._register.find(request.order_id, opened.request.request_id))
+        under_way = seen.known.case_for(opened.request.request_id)
         if no := self._policy.may_ask(order, request):
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
             return await self._wait_for_end(step_input)
-        await acknowledge(self._book, Requested(request=request, at=step_input.received_at))
+        await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at))
         known = step_input.cancellation_id if step_input.last_seq else None
         entries = await self._register.open(opened, this_run(), lambda case: joining(order, case, request), known=known)
         if not Case(entries).has(request):  # it has ended, or is rolled back, since it was looked at
@@ -114,7 +119,7 @@ class RegisterActivities:
             )
         received = Requested(request=request, at=step_input.received_at)
         deferred = DeferredRequest(request=request, received_at=step_input.received_at)
-        await self._book.defer_request(deferred, [received_notice(received)])
+        await self._outbox.defer_request(deferred, [received_notice(received)])
         return ReceivedRequest(entries=(), deferred=True)
 
 

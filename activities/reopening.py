@@ -11,13 +11,15 @@ from domain.settlement import known_refunds, refunds_found_after_end, unclear_re
 from domain.shipment import StopStatus
 from domain.step import StepName
 from domain.stopping import moves_again
+from providers.cancellations.port import Register
 from providers.carrier.port import Labels
-from providers.order_book.port import CreditedTender, NewNotice, NoticeKind, OrderBook
+from providers.ledger.port import CreditedTender
+from providers.outbox.port import NewNotice, NoticeKind
 
 
 class Reopening:
-    def __init__(self, book: OrderBook, payments: Payments, labels: Labels) -> None:
-        self._book = book
+    def __init__(self, register: Register, payments: Payments, labels: Labels) -> None:
+        self._register = register
         self._payments = payments
         self._labels = labels
 
@@ -34,7 +36,9 @@ class Reopening:
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            besides = await self._payments.reversals_besides(order.order_id, ended.cancellation_id, payment.reference)
+            besides = await self._payments.reversals_besides(
+                order.order_id, ended.cancellation_id, reversal.planned.tender
+            )
             found = (
                 refunds_found_after_end(reversal, payment, key, besides)
                 if carried_out
@@ -54,7 +58,7 @@ class Reopening:
         if not (moving or failed or owed or overpaid):
             return False
         why = _why(failed=bool(failed), moving=moving)
-        return await self._book.reopen(
+        return await self._register.reopen(
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
             failed,

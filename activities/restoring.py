@@ -1,8 +1,9 @@
 """Taking a reversal back: first all that can be undone by itself, then whatever is under way, and a person last."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from activities.attempt import Attempt, EffectAnswer
+from activities.attempt import Attempt, EffectAnswer, check_done
 from activities.tenders import Payments, refund_news
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, RefundSeen
@@ -15,12 +16,14 @@ from domain.reversal import Reversal
 from domain.settlement import known_refunds
 from domain.step import StepName
 from providers.gateway.port import PaymentGateway
-from providers.order_book.port import OrderBook
+from providers.orders.port import Orders
+from providers.stored_value.port import StoredValue
 
 
 class Restoring:
-    def __init__(self, book: OrderBook, gateway: PaymentGateway, payments: Payments) -> None:
-        self._book = book
+    def __init__(self, orders: Orders, stored_value: StoredValue, gateway: PaymentGateway, payments: Payments) -> None:
+        self._orders = orders
+        self._stored_value = stored_value
         self._gateway = gateway
         self._payments = payments
 
@@ -56,18 +59,25 @@ class Restoring:
     async def _take_back_balances(self, attempt: Attempt, undone: Sequence[EffectKey]) -> list[Refused]:
         """What was spent meanwhile stays with the customer; the others are taken back all the same."""
         step_input, left = attempt.step_input, []
-        for n, key in enumerate(undone, start=1):
+        for n, undoes in enumerate(undone, start=1):
+            restored = await self._stored_value.find(undoes)
+            if restored is None:
+                continue
             part = step_input.key.part_of(f"balance{n}")
-            attempt.check_time()
             try:
-                await self._book.take_back_balance(
-                    step_input.order_id, step_input.target, key=part, undoes=key, run=attempt.run
+                answer = await attempt.make_effect(
+                    part,
+                    partial(self._stored_value.take_back, undoes=undoes, key=part),
+                    lambda refund: EffectAnswer(
+                        refund.reference, facts=(RefundSeen(target=step_input.target, refund=refund),)
+                    ),
+                    amount=restored.amount,
                 )
+                check_done(answer, ErrorCode.REFUND_NOT_CANCELLABLE)
             except Refused as spent:
                 if spent.code is not ErrorCode.REFUND_NOT_CANCELLABLE:
                     raise
                 left.append(spent)
-        attempt.case.add(*(await attempt.answer()).entries)
         return left
 
     async def _check_sale(self, attempt: Attempt, planned: PlannedTender) -> list[Refused]:
@@ -159,9 +169,13 @@ class Restoring:
                     f"Another attempt has asked to reserve {planned.release} again; it is looked at again."
                 )
             new = made.reference
-        await self._book.replace_payment(
-            step_input.order_id, step_input.target, new, key=step_input.key.part_of("payment"), run=attempt.run
+        payment_key = step_input.key.part_of("payment")
+        answer = await attempt.make_effect(
+            payment_key,
+            lambda: self._orders.replace_payment(step_input.order_id, step_input.target, new, key=payment_key),
+            lambda _: EffectAnswer(new, "the order names the new payment"),
         )
+        check_done(answer, ErrorCode.PAYMENT_NOT_FOUND)
         return []
 
 

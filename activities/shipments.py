@@ -1,30 +1,50 @@
 """Activities on a shipment: stop it, look where it is, let it go on."""
 
+from functools import partial
+
 from temporalio import activity
 
-from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, StopSeen
+from domain.money import Money
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
 from domain.stopping import BACK, VOID, NextStop, intercepted, moves_again, next_stop
+from providers.cancellations.port import Register
 from providers.carrier.port import Intercept, Intercepts, Labels, NewLabel
-from providers.order_book.port import NewNotice, NoticeKind, NoticeLine, OrderBook
-from providers.register.port import Register
+from providers.orders.port import Orders
+from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
+from providers.stored_value.port import StoredValue
+
+_PICK, _GIFT_CARD = "pick", "gift_card"
+"""The parts of a step's key for its calls to the order management system and to the stored value."""
 
 
 class ShipmentActivities:
-    def __init__(self, register: Register, book: OrderBook, labels: Labels, intercepts: Intercepts) -> None:
+    def __init__(
+        self,
+        *,
+        register: Register,
+        outbox: Outbox,
+        orders: Orders,
+        stored_value: StoredValue,
+        labels: Labels,
+        intercepts: Intercepts,
+    ) -> None:
         self._register = register
-        self._book = book
+        self._outbox = outbox
+        self._orders = orders
+        self._stored_value = stored_value
         self._labels = labels
         self._intercepts = intercepts
 
     async def _find(self, step_input: StepInput) -> Shipment | None:
         """The shipment as it is now: the warehouse may have bought a label since the plan was made."""
-        return await self._book.read_shipment(step_input.order_id, step_input.target)
+        order = await self._orders.read(step_input.order_id)
+        return next((found for found in order.shipments if found.shipment_id == step_input.target), None)
 
     async def _shipment(self, step_input: StepInput) -> Shipment:
         found = await self._find(step_input)
@@ -57,12 +77,7 @@ class ShipmentActivities:
             case NextStop.DEACTIVATE_GIFT_CARD:
                 return await self._deactivate(attempt, shipment)
             case NextStop.WITHDRAW_PICK:
-                step_input = attempt.step_input
-                attempt.check_time()
-                await self._book.withdraw_pick(
-                    step_input.order_id, step_input.target, key=step_input.key, run=attempt.run
-                )
-                return Stop(shipment_id=step_input.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
+                return await self._withdraw_pick(attempt)
             case NextStop.VOID_LABEL:
                 return await self._void(attempt, shipment)
             case NextStop.REQUEST_INTERCEPT:
@@ -70,18 +85,39 @@ class ShipmentActivities:
             case Stop() as stop:
                 return stop
 
+    async def _withdraw_pick(self, attempt: Attempt) -> Stop:
+        step_input, key = attempt.step_input, attempt.step_input.key.part_of(_PICK)
+        stop = Stop(shipment_id=step_input.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
+        answer = await attempt.make_effect(
+            key,
+            lambda: self._orders.withdraw_pick(step_input.order_id, step_input.target, key=key),
+            lambda _: EffectAnswer(following=lambda _: _stopped(attempt, stop)),
+        )
+        check_done(answer, ErrorCode.SHIPMENT_NOT_STOPPABLE)
+        return stop
+
     async def _deactivate(self, attempt: Attempt, shipment: Shipment) -> Stop:
-        step_input = attempt.step_input
-        unused = await self._book.deactivate_gift_card(
-            step_input.order_id, step_input.target, key=step_input.key, run=attempt.run
-        )
-        return Stop(
-            shipment_id=step_input.target,
-            action=StopAction.DEACTIVATE_GIFT_CARD,
-            status=StopStatus.STOPPED if unused else StopStatus.DECLINED,
-            detail="deactivated" if unused else "used since it was bought",
-            reference=shipment.gift_card,
-        )
+        account, key = shipment.gift_card, attempt.step_input.key.part_of(_GIFT_CARD)
+        assert account is not None
+
+        def stop(*, unused: bool) -> Stop:
+            return Stop(
+                shipment_id=attempt.step_input.target,
+                action=StopAction.DEACTIVATE_GIFT_CARD,
+                status=StopStatus.STOPPED if unused else StopStatus.DECLINED,
+                detail="deactivated" if unused else "used since it was bought",
+                reference=account,
+            )
+
+        def describe(amount: Money | None) -> EffectAnswer:
+            if amount is None:
+                return EffectAnswer(account, "used since it was bought", outcome=EffectOutcome.REFUSED)
+            deactivated = stop(unused=True)
+            return EffectAnswer(account, "deactivated", following=lambda _: _stopped(attempt, deactivated))
+
+        answer = await attempt.make_effect(key, lambda: self._stored_value.deactivate(account, key=key), describe)
+        ended = answer if isinstance(answer, EffectEnded) else describe(answer)
+        return stop(unused=ended.outcome is EffectOutcome.DONE)
 
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
         label = shipment.label_reference
@@ -159,7 +195,7 @@ class ShipmentActivities:
                 about=step_input.target,
                 lines=tuple(NoticeLine(line_id=part.line_id, quantity=part.quantity) for part in shipment.lines),
             )
-            await self._book.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
+            await self._outbox.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
 
     @activity.defn
     async def check_shipment(self, step_input: Look) -> Booked:
@@ -208,15 +244,17 @@ class ShipmentActivities:
             return await attempt.answer()
 
     async def _resume(self, attempt: Attempt, shipment: Shipment) -> None:
-        step_input, run = attempt.step_input, attempt.run
+        step_input = attempt.step_input
         if shipment.gift_card is not None:
-            for undoes in attempt.case.keys_noted(StepName.STOP_SHIPMENT, target=step_input.target):
-                await self._book.reactivate_gift_card(
-                    step_input.order_id, step_input.target, key=step_input.key, undoes=undoes, run=run
-                )
+            await self._reactivate(attempt, shipment.gift_card)
             return
         if shipment.label_reference is None:
-            await self._book.resume_pick(step_input.order_id, step_input.target, key=step_input.key, run=run)
+            key = step_input.key.part_of(_PICK)
+            await attempt.make_effect(
+                key,
+                lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
+                lambda _: EffectAnswer(),
+            )
             return
         label = shipment.label_reference
         tracking = await self._labels.track(label)
@@ -225,13 +263,12 @@ class ShipmentActivities:
             async def buy_again() -> NewLabel:
                 """It has ended only when the order has the new label: one that is bought already is found by its key."""
                 new = await self._labels.buy_again(label, key=str(step_input.key))
-                await self._book.relabel(
+                await self._orders.relabel(
                     step_input.order_id,
                     step_input.target,
                     new.label_reference,
                     new.tracking_number,
                     key=step_input.key,
-                    run=run,
                 )
                 return new
 
@@ -248,6 +285,19 @@ class ShipmentActivities:
             ended = answer if isinstance(answer, EffectEnded) else _taken_back(answer)
             if ended.outcome is not EffectOutcome.DONE:
                 raise _comes_back(step_input)
+
+    async def _reactivate(self, attempt: Attempt, account: str) -> None:
+        """Under whichever key it was deactivated: of those that did nothing there is nothing to undo."""
+        step_input = attempt.step_input
+        noted = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
+        key = step_input.key.part_of(_GIFT_CARD)
+        for undoes in noted:
+            if undoes.part == _GIFT_CARD:
+                await attempt.make_effect(
+                    key,
+                    partial(self._stored_value.reactivate, account, undoes=undoes, key=key),
+                    lambda _: EffectAnswer(account),
+                )
 
 
 def _bought(new: NewLabel) -> EffectAnswer:

@@ -1,4 +1,4 @@
-"""Tenders of every kind in the terms of a payment, whoever keeps their money: gateway, order book or marketplace."""
+"""Tenders of every kind in the terms of a payment, whoever keeps their money: gateway, stored value or marketplace."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,20 @@ from domain.facts import DisputeSeen, Fact, RefundSeen
 from domain.order import Tender, TenderKind
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
+from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import Marketplace
-from providers.order_book.port import OrderBook
+from providers.stored_value.port import StoredValue
 
 
 class Payments:
     """Reads only. `marketplace` None: the merchant sells on none."""
 
-    def __init__(self, book: OrderBook, gateway: PaymentGateway, marketplace: Marketplace | None) -> None:
-        self._book = book
+    def __init__(
+        self, register: Register, stored_value: StoredValue, gateway: PaymentGateway, marketplace: Marketplace | None
+    ) -> None:
+        self._register = register
+        self._stored_value = stored_value
         self._gateway = gateway
         self._marketplace = marketplace
 
@@ -39,14 +43,15 @@ class Payments:
             case TenderKind.MARKETPLACE:
                 return await self.sales(order_id).read_sale(tender.reference)
             case _:
-                return await self._book.read_balance(order_id, tender.tender_id)
+                return await self._stored_value.read(order_id, tender)
 
     async def reversals_besides(
-        self, order_id: str, cancellation_id: str, reference: str
+        self, order_id: str, cancellation_id: str, tender: Tender
     ) -> tuple[EarlierReversal, ...]:
-        """What the order's other cancellations did to the payment of this reference, by the books of now. It stays as it is
+        """What the order's other cancellations did to the payment of this tender, by the books of now. It stays as it is
         while this one is under way: an order has one at a time."""
-        return await self._book.earlier_reversals(order_id, reference, but=cancellation_id)
+        known = await self._register.of_order(order_id)
+        return known.earlier_reversals(tender, but=cancellation_id)
 
 
 def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:

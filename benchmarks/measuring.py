@@ -16,7 +16,7 @@ from temporalio.worker import Replayer
 from benchmarks.figures import Crowd, Replayed, Round, Sizes, Subject, Subjects, Times
 from benchmarks.load import Floor, Load, Orders
 from benchmarks.processes import usage_of
-from providers.order_book.engine import open_engine
+from providers.database.engine import open_engine
 from runtime import logs
 from runtime.plugin import plugin
 from sandbox import books

@@ -30,7 +30,7 @@ class Deferred(Protocol):
 
 
 class DeferredRequests(Protocol):
-    """The books' own; see providers/order_book/port.py."""
+    """The books' own; see providers/outbox/port.py."""
 
     async def due_requests(self, now: datetime, limit: int) -> Sequence[Deferred]: ...
     async def request_sent(self, request: CancellationRequest, now: datetime) -> None: ...

@@ -13,6 +13,8 @@ class ErrorCode(StrEnum):
     ORDER_NOT_FOUND = "order_not_found"
     ORDER_HELD = "order_held"
     ORDER_LOCKED = "order_locked"
+    ORDER_CHANGED = "order_changed"
+    """Others have taken units out of the order while its cancellation was under way."""
     SHIPMENT_NOT_STOPPABLE = "shipment_not_stoppable"
     STOP_NOT_UNDOABLE = "stop_not_undoable"
     PAYMENT_NOT_FOUND = "payment_not_found"

@@ -46,12 +46,14 @@ class Joined(Value):
 
 
 class Decided(Value):
-    """`plan` is there unless the decision rejects. `customer_id` is the order's owner; None when there is no such order."""
+    """`plan` is there unless the decision rejects. `customer_id` is the order's owner; None when there is no such order.
+    `frozen` False: the order management system cannot freeze an order, so that goods may leave meanwhile."""
 
     kind: Literal["decided"] = "decided"
     decision: Decision
     plan: Plan | None = None
     customer_id: str | None = None
+    frozen: bool = True
 
 
 class HolderSet(Value):

@@ -41,9 +41,9 @@ class TenderKind(StrEnum):
 
 
 class Tender(Value):
-    """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the
-    account in the order book for a gift card or store credit, the sale's number at the marketplace. `earlier_reversals`
-    are what earlier cancellations did to that payment."""
+    """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the account
+    of a gift card or store credit, the sale's number at the marketplace. `earlier_reversals` are what earlier
+    cancellations did to that payment; the order management system does not know them."""
 
     tender_id: str
     kind: TenderKind
@@ -79,26 +79,41 @@ class OrderLine(Value):
         return self.tax.share(self.cancelled + quantity, self.quantity) - self.tax.share(self.cancelled, self.quantity)
 
 
+class Contact(Value):
+    """Where the customer is written to. `language` as an IETF language tag."""
+
+    email: str
+    language: str = "en"
+
+
 class Order(Value):
-    """`shipping` is the shipping charge with its tax (`shipping_tax`); `shipping_credited` the part given back already.
-    `discount` is on the order as a whole. `country` is where it is delivered to (ISO 3166, two letters). `held_by` names
-    the cancellation that froze the order."""
+    """`shipping` is the shipping charge with its tax (`shipping_tax`). `discount` is on the order as a whole. `country` is
+    where it is delivered to (ISO 3166, two letters). What the order management system does not know, because our own
+    cancellations did it, is laid over (domain/known_order.py): `shipping_credited` is the part of the shipping charge that
+    they gave back, and `held_by` names the one that is under way."""
 
     order_id: str
     customer_id: str
     placed_at: datetime
     currency: CurrencyCode
-    state: OrderState
     lines: tuple[OrderLine, ...]
     tenders: tuple[Tender, ...]
     shipments: tuple[Shipment, ...]
     shipping: Money
-    shipping_credited: Money
     shipping_tax: Money | None = None
     discount: Money | None = None
     country: str | None = None
     flags: frozenset[OrderFlag] = frozenset()
+    contact: Contact | None = None
+    shipping_credited: Money | None = None
     held_by: str | None = None
+
+    @property
+    def state(self) -> OrderState:
+        """By the units that have left the order."""
+        if all(line.remaining == 0 for line in self.lines):
+            return OrderState.CANCELLED
+        return OrderState.PARTIALLY_CANCELLED if any(line.cancelled for line in self.lines) else OrderState.OPEN
 
     def is_of(self, customer_id: str | None) -> bool:
         """None: whoever asks is no customer, and may ask about any order."""

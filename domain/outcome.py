@@ -38,6 +38,10 @@ class Outcome(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
+CARRIED_OUT = (Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)
+"""Something has left the order."""
+
+
 @dataclass(frozen=True)
 class RollBackCause:
     """Why everything is undone. `failed`: a step's failure is the cause, so the run ends as failed."""

@@ -380,7 +380,7 @@ def _with_shipping(
     """The lines with their parts of the shipping charge, and what goes back of it. It goes back with the last line, or when
     it was asked for. When the whole order was asked for and some of it has to stay, that keeps its part; single lines take
     none with them."""
-    rest = order.shipping - order.shipping_credited
+    rest = order.shipping - (order.shipping_credited or Money.zero(order.currency))
     weights = [line.amount.amount for line in units.lines]
     if everything or request.shipping:
         parts = rest.split(weights)

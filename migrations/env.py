@@ -7,10 +7,12 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.types import TypeDecorator
 
-from providers.order_book import tables  # noqa: F401 (the metadata is complete once they are read)
-from providers.order_book.columns import Base
-from providers.order_book.engine import open_engine, writing
-from providers.order_book.migrate import database_url
+from providers.books import tables  # noqa: F401 (the metadata is complete once they are read)
+from providers.database.columns import Base
+from providers.database.engine import open_engine, writing
+from providers.database.migrate import database_url
+from providers.orders.built_in import tables as orders  # noqa: F401
+from providers.stored_value import tables as stored_value  # noqa: F401
 
 
 def _render(kind: str, item: Any, _: Any) -> str | Literal[False]:

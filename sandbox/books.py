@@ -1,4 +1,5 @@
-"""Sample data for the order book, and a look into its tables: for the demo and the tests, never for the product."""
+"""Sample data for the built-in order management system, and a look into its tables and into our own books: for the demo and
+the tests, never for the product."""
 
 from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
@@ -14,28 +15,31 @@ from domain.outcome import Outcome
 from domain.request import CancellationRequest
 from domain.reversal import Reversal
 from domain.shipment import Shipment
-from providers.order_book.columns import DocumentKind, EffectKind, LedgerAccount
-from providers.order_book.engine import reading, writing
-from providers.order_book.ledger import payable as still_payable
-from providers.order_book.port import NoticeKind
-from providers.order_book.reading import earlier_cases, read_order
-from providers.order_book.tables import (
-    AccountEntryRow,
-    AccountRow,
+from providers.books.ledger import payable as still_payable
+from providers.books.reading import known_order
+from providers.books.tables import (
     CancellationRow,
-    CustomerRow,
+    DocumentKind,
     DocumentRow,
-    EffectRow,
     FactRow,
+    LedgerAccount,
     NoticeRow,
+    TransferRow,
+)
+from providers.database.engine import reading, writing
+from providers.orders.built_in.reading import read_order
+from providers.orders.built_in.tables import (
+    CustomerRow,
+    EffectRow,
     OrderLineRow,
     OrderRow,
     ShipmentLineRow,
     ShipmentRow,
     StockRow,
     TenderRow,
-    TransferRow,
 )
+from providers.outbox.port import NoticeKind
+from providers.stored_value.tables import AccountEntryRow, AccountRow
 
 
 class Transfer(Value):
@@ -57,11 +61,10 @@ class Document(Value):
 
 
 class Effect(Value):
+    """What the order management system or the stored value did under a key."""
+
     key: str
-    kind: EffectKind
-    order_id: str
-    cancellation_id: str
-    reference: str | None
+    kind: str
 
 
 class OutboxNotice(Value):
@@ -177,10 +180,8 @@ async def add_order(
                 customer_id=order.customer_id,
                 placed_at=order.placed_at,
                 currency=order.currency,
-                state=order.state,
                 shipping=order.shipping.amount,
                 shipping_tax=order.shipping_tax.amount if order.shipping_tax else 0,
-                shipping_credited=order.shipping_credited.amount,
                 discount=order.discount.amount if order.discount else 0,
                 country=order.country,
                 flags=order.flags,
@@ -206,7 +207,6 @@ async def add_order(
                         kind=tender.kind,
                         amount=tender.amount.amount,
                         reference=tender.reference,
-                        put_back=0,
                     )
                     for position, tender in enumerate(order.tenders)
                 ],
@@ -309,17 +309,15 @@ async def documents(engine: AsyncEngine) -> list[Document]:
 
 
 async def effects(engine: AsyncEngine) -> list[Effect]:
-    """Oldest first."""
+    """Those of the order management system, then those of the stored value, each oldest first."""
     async with async_sessionmaker(reading(engine)).begin() as session:
+        done = await session.scalars(select(EffectRow).order_by(EffectRow.at, EffectRow.key))
+        moved = await session.scalars(
+            select(AccountEntryRow).where(AccountEntryRow.key.startswith("can-")).order_by(AccountEntryRow.entry_id)
+        )
         return [
-            Effect(
-                key=row.key,
-                kind=row.kind,
-                order_id=row.order_id,
-                cancellation_id=row.cancellation_id,
-                reference=row.reference,
-            )
-            for row in await session.scalars(select(EffectRow).order_by(EffectRow.at, EffectRow.key))
+            *(Effect(key=row.key, kind=row.kind.value) for row in done),
+            *(Effect(key=row.key, kind="put_back" if row.amount > 0 else "taken_off") for row in moved),
         ]
 
 
@@ -350,10 +348,19 @@ async def stock(engine: AsyncEngine, sku: str) -> Stock:
         return Stock(sku=sku, on_hand=row.on_hand, reserved=row.reserved, expected_back=row.expected_back)
 
 
+async def order(engine: AsyncEngine, order_id: str) -> Order:
+    """The order with what its cancellations did to it; `held_by` is whoever has frozen it in the order management system."""
+    async with async_sessionmaker(reading(engine)).begin() as session:
+        known = await known_order(session, order_id)
+        seen = known.lay_over(await read_order(session, order_id))
+        frozen_by = (await session.get_one(OrderRow, order_id)).held_by
+        return seen.model_copy(update={"held_by": frozen_by})
+
+
 async def given_back(engine: AsyncEngine, order_id: str) -> list[GivenBack]:
     async with async_sessionmaker(reading(engine)).begin() as session:
         order = await read_order(session, order_id)
-        closed = [case for case in await earlier_cases(session, order_id) if case.ever_closed]
+        closed = [case for case in (await known_order(session, order_id)).cases if case.ever_closed]
         reversals = [reversal for case in closed for reversal in case.reversals]
 
         def total(tender_id: str, amount: Callable[[Reversal], Money]) -> Money:

@@ -29,7 +29,7 @@ from domain.messages import Approve, Reject, Resolution, ResolveStep, Withdraw
 from domain.outcome import CancellationResult
 from domain.request import Actor, ActorKind
 from domain.step import StepName
-from providers.order_book.engine import open_engine
+from providers.database.engine import open_engine
 from runtime.shutdown import exit_now
 from sandbox import books
 from sandbox.board import Board, closing_table, proof_view

@@ -1,4 +1,4 @@
-"""The proof that the books balance: the lists that gateway, carrier, marketplace and mailbox keep against the order book."""
+"""The proof that the books balance: the lists that gateway, carrier, marketplace and mailbox keep against our own."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,9 +7,9 @@ from pathlib import Path
 from domain.base import Value
 from domain.money import Money
 from domain.order import Order, TenderKind
+from providers.books.tables import DocumentKind, LedgerAccount
 from providers.gateway.stripe_objects import KEY
 from providers.marketplace.mirakl import MiraklMarketplace
-from providers.order_book.columns import DocumentKind, LedgerAccount
 from sandbox import books
 from sandbox.carrier.model import EffectKind as CarrierEffectKind
 from sandbox.gateway.messages import Effect, EffectKind
@@ -71,7 +71,7 @@ async def examine(shop: Shop, mailbox: Path, orders: Sequence[Order]) -> Proof:
         *_by_us(at_gateway),
         *await _at_carrier(shop),
         *await _at_marketplace(shop),
-        *await _in_order_book(shop),
+        *await _at_the_merchant(shop),
     ]
     notices = await books.notices(shop.engine)
     mails = {mail.message_id.strip("<").partition("@")[0]: mail.to for mail in read_mails(mailbox)}
@@ -125,8 +125,8 @@ async def _sold_elsewhere(shop: Shop, orders: Iterable[Order]) -> list[Money]:
         await marketplace.aclose()
 
 
-async def _in_order_book(shop: Shop) -> list[str]:
-    return [f"order book {effect.kind} {effect.key}" for effect in await books.effects(shop.engine)]
+async def _at_the_merchant(shop: Shop) -> list[str]:
+    return [f"merchant {effect.kind} {effect.key}" for effect in await books.effects(shop.engine)]
 
 
 def _currencies(orders: Iterable[Order]) -> list[str]:

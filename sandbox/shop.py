@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.base import Value
 from domain.money import Money, money
-from domain.order import Order, OrderFlag, OrderLine, OrderState, SaleCondition, Tender, TenderKind
+from domain.order import Order, OrderFlag, OrderLine, SaleCondition, Tender, TenderKind
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import Shipment, ShipmentLine
 from sandbox import books
@@ -120,7 +120,6 @@ class Shop:
             customer_id=sample.customer_id,
             placed_at=datetime.now(UTC) - sample.age,
             currency=sample.currency,
-            state=OrderState.OPEN,
             lines=tuple(
                 OrderLine(
                     line_id=one.line_id,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from providers.order_book.migrate import migrate
+from providers.database.migrate import migrate
 from runtime import search_attributes
 from runtime.plugin import plugin
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET, WEBHOOK_SECRET

@@ -40,17 +40,19 @@ from domain.messages import (
     Withdraw,
 )
 from domain.money import Money
+from domain.order import Order
 from domain.outcome import CancellationResult, Progress, State, Wait
 from domain.policy import Decision, Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod, Terms
+from providers.books.books import SqlBooks
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
-from providers.order_book.book import SqlOrderBook
-from providers.register.sql import SqlRegister
+from providers.orders.built_in.orders import BuiltInOrders
+from providers.stored_value.built_in import BuiltInStoredValue
 from sandbox import books
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
@@ -80,8 +82,9 @@ class DecidedSubmission(Submission):
 class System(Observing):
     """`server` is Temporal; `task_queue` is the test's own."""
 
-    register: SqlRegister
-    book: SqlOrderBook
+    books: SqlBooks
+    orders: BuiltInOrders
+    stored_value: BuiltInStoredValue
     shop: Shop
     gateway: StripeGateway
     labels: EasyPostLabels
@@ -109,8 +112,9 @@ class System(Observing):
         """`client` is what the worker reads and writes the server with, where that is not our own."""
         return make_worker(
             client or self.client,
-            register=self.register,
-            book=self.book,
+            books=self.books,
+            orders=self.orders,
+            stored_value=self.stored_value,
             gateway=self.gateway,
             labels=self.labels,
             intercepts=self.intercepts,
@@ -268,6 +272,10 @@ class System(Observing):
 
     async def progress(self, handle: Handle) -> Progress:
         return await handle.query(CancellationWorkflow.progress)
+
+    async def read_order(self, order_id: str) -> Order:
+        """As it is now; `held_by` is whoever has frozen it in the order management system."""
+        return await books.order(self.engine, order_id)
 
     async def store_credit(self, customer_id: str, currency: str = "USD") -> Money:
         """What is on the customer's store credit; zero where there is none."""

@@ -26,7 +26,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from providers.order_book.engine import open_engine
+from providers.database.engine import open_engine
 from runtime import search_attributes
 from runtime.api_settings import ApiSettings, Role, find_key
 from runtime.logs import LogFormat

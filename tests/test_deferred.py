@@ -13,7 +13,7 @@ from domain.messages import Submission
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.request import CancellationRequest, LineScope, ReasonCode
-from providers.order_book.port import DeferredRequest
+from providers.outbox.port import DeferredRequest
 from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.api import ApiSystem
 from tests.fixtures.starter import Starter, address_of, answers, run_starter, summary
@@ -103,21 +103,21 @@ async def test_the_product_sends_it_until_it_is_decided(open_system: System, *, 
     sample = await first_under_way(system)
     asked = withdrawal(sample)
     assert (await system.library.start(asked)).deferred
-    dispatcher = DeferredRequestDispatcher(system.book, system.library)
+    dispatcher = DeferredRequestDispatcher(system.books, system.library)
     now = datetime.now(UTC)
     if lost:
         await system.current(sample.order_id).terminate("by mistake")
     await dispatcher.send_due(now)
     first = system.current(sample.order_id)
     await system.waits_for(first, State.WAITING_FOR_APPROVAL)
-    assert await system.book.due_requests(now + timedelta(seconds=3), 10) == [], "not before some seconds have passed"
+    assert await system.books.due_requests(now + timedelta(seconds=3), 10) == [], "not before some seconds have passed"
     await system.approve(first)
     await system.end(first)
     await dispatcher.send_due(now + timedelta(minutes=2))
     await system.end(system.current(sample.order_id))
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED] * 2
     assert await system.refunds(sample.order_id) == [money("600.00 USD"), money("20.00 USD")]
-    assert await system.book.due_requests(now + timedelta(days=1), 10) == [], "it is decided, and not sent any more"
+    assert await system.books.due_requests(now + timedelta(days=1), 10) == [], "it is decided, and not sent any more"
     kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
     assert kinds.count("withdrawal_acknowledged") == 1
 

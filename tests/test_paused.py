@@ -238,10 +238,10 @@ async def test_a_deferred_request_that_meets_a_paused_run_is_sent_again_later(op
     await library.start(request(sample, third, request_id="third"))
     await pause(open_system.client, workflow_id(sample.order_id))
 
-    dispatcher = DeferredRequestDispatcher(open_system.book, library)
+    dispatcher = DeferredRequestDispatcher(open_system.books, library)
     soon = datetime.now(UTC) + timedelta(minutes=2)
     await dispatcher.send_due(soon)
-    kept = await open_system.book.due_requests(soon + timedelta(hours=2), 10)
+    kept = await open_system.books.due_requests(soon + timedelta(hours=2), 10)
     assert [found.request.request_id for found in kept] == ["second"]
     await unpause(open_system.client, workflow_id(sample.order_id))
 

@@ -36,7 +36,7 @@ def a_bit_of_everything() -> SampleOrder:
 async def everything_done(system: System, order_id: str) -> list[object]:
     """All that can be seen of an order outside the process: at the gateway, at the carrier, in the order book."""
     return [
-        await system.book.read_order(order_id),
+        await system.read_order(order_id),
         [await system.shop.gateway.effects(payment) for payment in system.shop.payments[order_id]],
         await system.carrier_effects(order_id),
         await books.effects(system.engine),

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from client.cancellations import Cancellations
 from client.engine import read_run
 from client.errors import ExitCode, StarterError
-from providers.order_book.events import SqlProviderEvents
+from providers.inbox.port import Inbox
 from runtime.api_settings import ApiSettings
 from runtime.plugin import plugin
 from runtime.settings import connection
@@ -55,7 +55,7 @@ class Temporal:
 class Parts:
     settings: ApiSettings
     temporal: Temporal
-    events: SqlProviderEvents
+    events: Inbox
     arrived: asyncio.Event
     """Set when an event was stored, so that it is sent at once."""
 

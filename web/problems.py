@@ -137,7 +137,7 @@ async def _failed(_: Request, __: Exception) -> Response:
 
 
 async def _database_away(_: Request, error: Exception) -> Response:
-    structlog.get_logger().warning("order_book_unavailable")
+    structlog.get_logger().warning("database_unavailable")
     return _unavailable("The order book does not answer at the moment; send the same again.")
 
 

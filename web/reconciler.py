@@ -14,7 +14,7 @@ from domain.errors import Refused, Unavailable
 from providers.events.easypost import EasyPostEvents
 from providers.events.port import EventSource
 from providers.events.stripe import StripeEvents
-from providers.order_book.port import EventStatus, Provider
+from providers.inbox.port import EventStatus, Provider
 from runtime.api_settings import ApiSettings
 from web.parts import Parts
 

@@ -28,7 +28,7 @@ from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent
 from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
-from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider
+from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider
 from web.parts import TEMPORAL_WAIT, Parts, Services
 from web.problems import Code, HttpProblem, responses_of
 from workflows.cancellation import CancellationWorkflow

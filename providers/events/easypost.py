@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from domain.errors import ErrorCode, Refused, Unavailable
 from providers.events.port import Id, Known, Text
-from providers.order_book.port import Provider, ProviderEvent
+from providers.inbox.port import Provider, ProviderEvent
 
 _PAGE = 100
 _TRAVELLING = {"in_transit", "out_for_delivery", "available_for_pickup", "delivered"}

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from providers.order_book.port import Provider, ProviderEvent
+from providers.inbox.port import Provider, ProviderEvent
 
 # What a provider may write into an event, as far as it is kept. Printable, so that every database takes it.
 Text = Annotated[str, Field(max_length=255, pattern="^[ -~]*$")]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.keys import EffectKey
 from providers.events.port import Id, Known, Text
-from providers.order_book.port import Provider, ProviderEvent
+from providers.inbox.port import Provider, ProviderEvent
 
 KINDS = (
     "refund.created",

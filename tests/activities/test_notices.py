@@ -19,7 +19,7 @@ from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
 from providers.mail.smtp import SmtpMailer
 from providers.order_book.book import SqlOrderBook
-from providers.order_book.port import NewNotice, Notice, NoticeKind, NoticeLine
+from providers.outbox.port import NewNotice, Notice, NoticeKind, NoticeLine
 from runtime.shutdown import cancel_and_wait
 from sandbox import books
 from sandbox.carrier.model import Script

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from domain.earlier import EarlierReversal
 from domain.money import Money, money
-from domain.order import Order, OrderFlag, OrderLine, OrderState, SaleCondition, Tender, TenderKind
+from domain.order import Order, OrderFlag, OrderLine, SaleCondition, Tender, TenderKind
 from domain.payment import DisputeState, Payment
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
@@ -59,7 +59,6 @@ def order(
     shipping: str | None = None,
     flags: frozenset[OrderFlag] = frozenset(),
     placed_at: datetime = NOW,
-    state: OrderState = OrderState.OPEN,
 ) -> Order:
     currency = lines[0].total.currency
     return Order(
@@ -67,7 +66,6 @@ def order(
         customer_id="C-1",
         placed_at=placed_at,
         currency=currency,
-        state=state,
         lines=lines,
         tenders=tenders or (tender("T1", lines[0].total.currency),),
         shipments=shipments,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.earlier import EarlierReversal
 from domain.money import Money
-from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
+from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import NotCancellable, Plan, PlannedTender, make_plan
 from domain.request import LineScope
@@ -69,7 +69,6 @@ def orders(draw: st.DrawFn) -> Order:
         customer_id="C-1",
         placed_at=NOW,
         currency=currency,
-        state=OrderState.OPEN,
         lines=tuple(lines),
         tenders=tuple(
             Tender(
@@ -176,7 +175,7 @@ class Books:
                     for line in self.order.lines
                 ),
                 "shipments": tuple(one for one in self.order.shipments if one.shipment_id not in stopped),
-                "shipping_credited": self.order.shipping_credited + plan.shipping,
+                "shipping_credited": (self.order.shipping_credited or Money.zero(plan.currency)) + plan.shipping,
                 "tenders": tuple(
                     tender.model_copy(
                         update={"earlier_reversals": (*tender.earlier_reversals, reversed_now[tender.tender_id])}

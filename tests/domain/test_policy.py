@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from domain.money import money
-from domain.order import Order, OrderFlag, OrderState, SaleCondition
+from domain.order import Order, OrderFlag, SaleCondition
 from domain.payment import DisputeState, Payment
 from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict, terms_for
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
@@ -239,7 +239,7 @@ def test_a_dispute_is_named_in_the_decision() -> None:
 
 
 def test_a_cancelled_order_is_not_cancelled_again() -> None:
-    decision = POLICY.admits(order(line("L1", 1, "5.00 USD"), state=OrderState.CANCELLED), request())
+    decision = POLICY.admits(order(line("L1", 1, "5.00 USD", cancelled=1)), request())
     assert decision is not None
     assert decision.rule is Rule.ALREADY_CANCELLED
 

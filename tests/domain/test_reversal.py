@@ -14,7 +14,7 @@ from domain.plan import Plan, PlannedTender, make_plan
 from domain.reversal import Reversal
 from domain.step import StepName
 from domain.terms import Terms
-from providers.order_book.port import CreditedTender
+from providers.ledger.port import CreditedTender
 from tests.domain.build import earlier_reversal, line, order, request
 from tests.domain.cases import CANCELLATION, CLERK, key, opened, plan_of, planned_tender, refund_seen, usd
 from tests.domain.gateways import Books, Gateway, check, reverse

@@ -17,8 +17,8 @@ from domain.order import Order
 from domain.outcome import Outcome
 from domain.policy import Rule
 from domain.request import workflow_id
-from providers.order_book.engine import open_engine
-from providers.order_book.tables import CancellationRow, NoticeRow
+from providers.books.tables import CancellationRow, NoticeRow
+from providers.database.engine import open_engine
 from sandbox import books
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway.messages import EffectKind

@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import EventType
 from domain.messages import RefundEvent
 from domain.outcome import State
 from domain.step import StepName
-from providers.order_book.tables import WebhookEventRow
+from providers.books.tables import WebhookEventRow
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, eventually

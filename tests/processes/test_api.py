@@ -22,7 +22,7 @@ from domain.outcome import Outcome, State
 from domain.policy import Rule, Verdict
 from domain.request import workflow_id
 from domain.step import StepName
-from providers.order_book.engine import open_engine
+from providers.database.engine import open_engine
 from runtime.plugin import TASK_QUEUE
 from sandbox.gateway_admin import TestCard
 from sandbox.serving import ROOT
@@ -489,7 +489,7 @@ def test_wrong_settings_are_named_without_their_value(env: Mapping[str, str], sa
     [
         (
             "DROP TABLE alembic_version",
-            "missing or older than this version; run python -m providers.order_book.migrate\n",
+            "missing or older than this version; run python -m providers.database.migrate\n",
         ),
         ("UPDATE alembic_version SET version_num = '9999'", "newer than this version"),
     ],

@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from domain.errors import Unavailable
 from domain.money import money
 from domain.outcome import Outcome, State
+from providers.books.tables import WebhookEventRow
 from providers.events.easypost import EasyPostEvents
 from providers.events.port import EventSource
 from providers.events.stripe import StripeEvents
 from providers.marketplace.mirakl import MiraklMarketplace
-from providers.order_book.tables import WebhookEventRow
 from sandbox.carrier.model import EASYPOST_KEY, Script, TrackerStatus
 from sandbox.carrier_admin import CarrierAdmin, carrier_process
 from sandbox.gateway_admin import SANDBOX_KEY
@@ -61,7 +61,7 @@ async def quiet(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, marketplace: MiraklMarketplace
 ) -> AsyncIterator[QuietHouse]:
     folder = tmp_path_factory.mktemp("quiet")
-    database_url = await databases.sqlite(folder / "order_book.db")
+    database_url = await databases.sqlite(folder / "books.db")
     async with await start_dev_server() as server:
         gateway = gateway_process(tmp_path_factory, "--settle-seconds", "432000").start()
         carrier = carrier_process(folder, webhook_url=f"{gateway.url}/nobody-knows-this", scan_seconds=3600).start()

@@ -22,10 +22,10 @@ from domain.request import LineScope, workflow_id
 from domain.shipment import Shipment
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.order_book.engine import open_engine
-from providers.order_book.events import SqlProviderEvents
-from providers.order_book.port import DueEvent, EventStatus, Provider, ProviderEvent
-from providers.order_book.tables import WebhookEventRow
+from providers.books.inbox import SqlInbox
+from providers.books.tables import WebhookEventRow
+from providers.database.engine import open_engine
+from providers.inbox.port import DueEvent, EventStatus, Provider, ProviderEvent
 from sandbox import books
 from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
@@ -173,7 +173,7 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
         return any(row.subject == made.object_id and row.may_undo_outcome for row in await _rows(system.engine))
 
     await eventually(arrived, "the event has arrived")
-    events = SqlProviderEvents(system.engine)
+    events = SqlInbox(system.engine)
     about = DueEvent(
         provider=Provider.STRIPE,
         event_id="any",
@@ -344,10 +344,10 @@ async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
     """By another process of the API, out of the same order book."""
     system = api_system.system
     sample, handle, payment, _ = await waiting_for_settlement(system)
-    url = await databases.sqlite(tmp_path / "order_book.db")
+    url = await databases.sqlite(tmp_path / "books.db")
     engine = open_engine(url)
     try:
-        order = await system.book.read_order(sample.order_id)
+        order = await system.read_order(sample.order_id)
         await books.add_order(engine, order, email="buyer@shop.example")
         mine = event("refund.updated", payment)
         async with running_api(tmp_path / "away.log", environment("127.0.0.1:9", url)) as api:
@@ -375,7 +375,7 @@ async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_poll
     try:
         await books.add_order(engine, samples.order(), email="buyer@shop.example")
         mine = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
-        await SqlProviderEvents(engine).receive(mine)
+        await SqlInbox(engine).receive(mine)
         async with AsyncSession(engine) as session:
             await session.execute(update(WebhookEventRow).values(attempts=19))
             await session.commit()
@@ -387,7 +387,7 @@ async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_poll
 
             await eventually(given_up, "it is given up")
         later = datetime.now(UTC) + timedelta(days=1)
-        assert await SqlProviderEvents(engine).claim_due(later, 10) == []
+        assert await SqlInbox(engine).claim_due(later, 10) == []
     finally:
         await engine.dispose()
 
@@ -419,7 +419,7 @@ async def test_a_fault_of_ours_is_a_problem_without_internals_and_its_log_withou
 
 
 async def test_one_event_is_kept_once_and_claimed_by_one(database: AsyncEngine) -> None:
-    events = SqlProviderEvents(database)
+    events = SqlInbox(database)
     parcel = Shipment(shipment_id="S1", lines=(), carrier="UPS", label_reference="shp_1", tracking_number="1Z1")
     await books.add_order(database, samples.order(shipments=(parcel,)), email="buyer@shop.example")
     event = ProviderEvent(

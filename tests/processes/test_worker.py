@@ -278,7 +278,7 @@ async def test_a_database_without_tables_is_named(real_time_system: System, mail
     env = {**environment(real_time_system, mailbox), "DATABASE_URL": f"sqlite:///{tmp_path}/none.db"}
     done = await asyncio.to_thread(run_worker, env)
     assert done.returncode == 2
-    assert "run python -m providers.order_book.migrate" in done.stderr
+    assert "run python -m providers.database.migrate" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -11,10 +11,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from domain.errors import Unavailable
+from providers.database.engine import open_engine
+from providers.database.migrate import WrongTables, check_tables, migrate
 from providers.order_book import tables  # noqa: F401 (the metadata is complete once they are read)
 from providers.order_book.columns import Base
-from providers.order_book.engine import open_engine
-from providers.order_book.migrate import WrongTables, check_tables, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,7 +77,7 @@ async def test_the_register_knows_orders_without_a_foreign_key(empty_database_ur
 
 
 async def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
-    argv = ("-m", "providers.order_book.migrate", "--url", empty_database_url)
+    argv = ("-m", "providers.database.migrate", "--url", empty_database_url)
     started = [await asyncio.create_subprocess_exec(sys.executable, *argv, cwd=ROOT) for _ in range(3)]
     assert [await process.wait() for process in started] == [0, 0, 0]
 

@@ -18,7 +18,7 @@ from domain.permissions import NotTheHolder
 from domain.step import StepName
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.columns import EffectKind
-from providers.order_book.port import NewNotice, NoticeKind
+from providers.outbox.port import NewNotice, NoticeKind
 from providers.register.sql import SqlRegister
 from sandbox import books
 from tests.providers.order_book_samples import (

@@ -16,8 +16,8 @@ from domain.payment import RefundStatus
 from domain.request import LineScope, ReasonCode
 from domain.shipment import Shipment, ShipmentLine, StopStatus
 from domain.step import StepName
+from providers.books.inbox import SqlInbox
 from providers.order_book.book import SqlOrderBook
-from providers.order_book.events import SqlProviderEvents
 from providers.order_book.port import (
     CreditedTender,
     DueEvent,
@@ -133,7 +133,7 @@ async def test_nothing_is_opened_again_while_another_cancellation_is_under_way(
     await hold(order_book, first)
     await close(order_book, register, first, refunded("100.00 USD", "re_1"))
     await end(order_book, first)
-    events = SqlProviderEvents(database)
+    events = SqlInbox(database)
     assert not await events.is_under_way("O-1")
     second = cancellation(await order_book.read_order("O-1"), request_id="R-2")
     await hold(order_book, second)
@@ -164,7 +164,7 @@ async def test_a_refund_of_a_cancellation_that_was_rolled_back_is_found_by_its_e
     about = DueEvent(
         provider=Provider.STRIPE, event_id="evt_1", order_id="O-1", subject="re_1", may_undo_outcome=True, attempts=1
     )
-    events = SqlProviderEvents(database)
+    events = SqlInbox(database)
     found = await events.find_ended(about)
     assert found is not None
     assert found.request == one.request
@@ -176,7 +176,7 @@ async def test_a_refund_of_a_cancellation_that_was_rolled_back_is_found_by_its_e
 
 async def test_an_event_keeps_that_it_may_undo_the_outcome(order_book: SqlOrderBook, database: AsyncEngine) -> None:
     await books.add_order(database, order(), email=EMAIL)
-    events = SqlProviderEvents(database)
+    events = SqlInbox(database)
     event = ProviderEvent(
         provider=Provider.STRIPE,
         event_id="evt_1",
@@ -193,7 +193,7 @@ async def test_an_event_keeps_that_it_may_undo_the_outcome(order_book: SqlOrderB
 async def test_an_event_that_was_not_delivered_is_not_forgotten(database: AsyncEngine) -> None:
     """M29"""
     await books.add_order(database, order(), email=EMAIL)
-    events = SqlProviderEvents(database)
+    events = SqlInbox(database)
     for event_id, payment in (("evt_1", "pi_1"), ("evt_2", "pi_1"), ("evt_3", "pi_1"), ("evt_4", "pi_of_nobody")):
         await events.receive(
             ProviderEvent(provider=Provider.STRIPE, event_id=event_id, kind="refund.updated", payment=payment)

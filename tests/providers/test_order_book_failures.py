@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
 from domain.step import StepName
+from providers.database.engine import open_engine, writing
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.columns import EffectKind
-from providers.order_book.engine import open_engine, writing
 from sandbox import books
 from tests.fixtures.databases import Databases
 from tests.providers.order_book_samples import RUN, cancellation, hold, order

@@ -17,9 +17,9 @@ from domain.money import Money, money
 from domain.order import Tender, TenderKind
 from domain.permissions import NotTheHolder
 from domain.step import StepName
+from providers.ledger.port import CreditedTender, NewNotice, NoticeKind
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.columns import LedgerAccount as Account
-from providers.order_book.port import CreditedTender, NewNotice, NoticeKind
 from sandbox import books
 from tests.providers.order_book_samples import (
     CARD,

@@ -12,7 +12,7 @@ from domain.money import money
 from domain.request import ReasonCode
 from domain.step import StepName
 from providers.order_book.book import SqlOrderBook
-from providers.order_book.port import DeferredRequest, NewNotice, Notice, NoticeKind
+from providers.outbox.port import DeferredRequest, NewNotice, Notice, NoticeKind
 from providers.register.sql import SqlRegister
 from sandbox import books
 from tests.providers.order_book_samples import RUN, by_card, cancellation, credit, hold, order, release

@@ -12,9 +12,9 @@ from domain.order import TenderKind
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
 from domain.step import StepName
+from providers.ledger.port import Credit, CreditedTender
 from providers.order_book.book import SqlOrderBook
 from providers.order_book.columns import LedgerAccount as Account
-from providers.order_book.port import Credit, CreditedTender
 from providers.register.sql import SqlRegister
 from sandbox import books
 from tests.providers.order_book_samples import (

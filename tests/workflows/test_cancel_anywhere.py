@@ -141,7 +141,7 @@ async def run_once(
 
 async def assert_whole(system: System, sample: SampleOrder, result: CancellationResult, at: object) -> None:
     """Either everything happened, once, or nothing is left of what happened: I1, I2, I3, I5, I9."""
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     refunds = await system.refunds(sample.order_id)
     carrier = await system.carrier_effects(sample.order_id)
     state = next((c.outcome for c in await books.cancellations(system.engine) if c.order_id == sample.order_id), None)
@@ -167,7 +167,7 @@ async def assert_whole(system: System, sample: SampleOrder, result: Cancellation
 
 async def relabelled(system: System, sample: SampleOrder) -> list[str]:
     first = set(system.shop.labels[sample.order_id])
-    now = {s.label_reference for s in (await system.book.read_order(sample.order_id)).shipments if s.label_reference}
+    now = {s.label_reference for s in (await system.read_order(sample.order_id)).shipments if s.label_reference}
     return sorted(now - first)
 
 

@@ -8,7 +8,7 @@ from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.order_book.port import NoticeKind
+from providers.outbox.port import NoticeKind
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, customer_of, resolve, settled
@@ -113,7 +113,7 @@ async def test_what_was_released_is_reserved_again_beside_what_a_person_collecte
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
     assert await system.paid_by_hand("COLLECTED-1") == money("50.00 USD")
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     reserved = (await system.gateway.read_payment(order.tenders[0].reference)).capturable
     assert reserved == money("56.00 USD") or "56.00" in asked.reason, "the goods go out, and 56.00 are not paid"
 
@@ -181,7 +181,7 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
     assert (await system.finish(again)).outcome is Outcome.ROLLED_BACK
     assert await system.paid_by_hand("GIVEN-BACK-1") == PRICE
     assert await system.refunds(sample.order_id) == [PRICE]
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert (order.state, order.held_by) == (OrderState.OPEN, None)
     kinds = [notice.kind for notice in await system.notices(sample.order_id)]
     assert NoticeKind.REFUND_FAILED not in kinds

@@ -144,7 +144,7 @@ async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_not
     result = await system.end(handle)
     assert result.existing
     assert result.cancellation_id == first.cancellation_id
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
 
 
 async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_to_a_person(bare_system: System) -> None:
@@ -438,7 +438,7 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
-    assert (await system.book.read_order(sample.order_id)).lines[0].cancelled == 1
+    assert (await system.read_order(sample.order_id)).lines[0].cancelled == 1
     await system.assert_books_balance()
 
 

@@ -142,7 +142,8 @@ async def test_one_of_two_answers_is_accepted(real_time_system: System, at: At, 
 
 async def kept_of(system: System, sample: SampleOrder, at: At) -> list[tuple[type, str]]:
     """What the books keep of what was said about the step."""
-    entries = await system.register.find_request(sample.order_id, request(sample).request_id)
+    case = (await system.books.of_order(sample.order_id)).of_request(request(sample).request_id)
+    entries = case.entries if case else ()
     said = [e.fact for e in entries if isinstance(e.fact, SettledByHand | NothingDue | RollBackOrdered)]
     return [
         (type(fact), fact.reference)

@@ -362,7 +362,7 @@ async def test_a_person_orders_the_roll_back_after_the_pivot(system: System) -> 
     result = await system.failed(handle)
     assert (result.outcome, result.goods) == (Outcome.ROLLED_BACK, GoodsStatus.MOVING_AGAIN)
     assert await system.refunds(sample.order_id) == []
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
 
 
 async def test_a_roll_back_after_a_refund_asks_a_person_for_the_money(system: System) -> None:

@@ -11,8 +11,8 @@ from domain.outcome import Outcome, State, Wait
 from domain.payment import Payment
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.order_book.events import SqlProviderEvents
-from providers.order_book.port import DueEvent, Provider
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import DueEvent, Provider
 from sandbox import books
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, customer_of, resolve, settled
@@ -183,7 +183,7 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
         may_undo_outcome=True,
         attempts=1,
     )
-    ended = await SqlProviderEvents(system.engine).find_ended(event)
+    ended = await SqlInbox(system.engine).find_ended(event)
     assert ended, "the customer has 164.00 for an order of 100.00, and nobody is told"
     await system.library.look_again(ended.request, RefundEvent(event_id="evt_1"))
     again = system.current(sample.order_id)

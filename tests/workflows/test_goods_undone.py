@@ -27,7 +27,7 @@ async def test_an_intercept_that_is_not_taken_back_waits_for_a_person(system: Sy
         return waits or await system.outcomes(sample.order_id) != [None]
 
     await eventually(rests, "the run has ended or waits for a person")
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert order.held_by is not None
     tracking_number = order.shipments[0].tracking_number
     assert tracking_number is not None
@@ -38,7 +38,7 @@ async def test_an_intercept_that_is_not_taken_back_waits_for_a_person(system: Sy
     await system.resolve(handle, resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77"))
     await system.end(handle)
     assert await system.outcomes(sample.order_id) == [Outcome.WITHDRAWN]
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
     assert await system.refunds(sample.order_id) == []
 
@@ -68,6 +68,6 @@ async def test_a_stop_that_never_happened_is_not_undone(system: System) -> None:
         return await system.outcomes(sample.order_id) == [Outcome.WITHDRAWN]
 
     await eventually(withdrawn, "the run has ended, and nobody was asked for anything", within=10)
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     assert await system.carrier_effects(sample.order_id) == []
     assert await system.refunds(sample.order_id) == []

@@ -108,7 +108,7 @@ async def rolled_back(system: System, sample: SampleOrder, handle: Handle, step:
 
 async def _is_released(system: System, sample: SampleOrder, outcome: Outcome) -> None:
     assert await system.outcomes(sample.order_id) == [outcome]
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
 
 
 # Goods
@@ -121,7 +121,7 @@ async def test_a_late_pick_is_not_withdrawn(bare_system: System) -> None:
         handle = await run_to_pause(system, sample, worker)
         await withdrawn(system, sample, handle)
         await worker.wake()
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert (order.state, order.held_by) == (OrderState.OPEN, None)
     assert not order.shipments[0].stopped
 
@@ -148,7 +148,7 @@ async def test_a_late_attempt_leaves_the_new_label_alone(bare_system: System) ->
         await system.end(handle)
         await _is_released(system, sample, Outcome.WITHDRAWN)
         await worker.wake()
-    new = (await system.book.read_order(sample.order_id)).shipments[0].label_reference
+    new = (await system.read_order(sample.order_id)).shipments[0].label_reference
     assert new is not None
     assert new not in system.shop.labels[sample.order_id]
     effects = await system.shop.carrier.effects(new)
@@ -180,7 +180,7 @@ async def test_a_late_attempt_leaves_the_new_label_alone_while_the_roll_back_goe
         assert asked
         await system.resolve(handle, settled(asked, "done_by_hand", "SHIPPED-AGAIN"))
         assert (await system.finish(handle)).outcome is Outcome.WITHDRAWN
-    new = (await system.book.read_order(sample.order_id)).shipments[1].label_reference
+    new = (await system.read_order(sample.order_id)).shipments[1].label_reference
     assert new is not None
     assert new not in system.shop.labels[sample.order_id]
     assert [effect.kind.value for effect in await system.shop.carrier.effects(new)] == ["label.bought"]
@@ -276,7 +276,7 @@ async def test_a_late_stop_of_a_lost_run_does_no_harm_after_the_next_one_was_und
             await system.end(handle)
         await _is_released(system, sample, Outcome.ROLLED_BACK)
         await worker.wake()
-    new = (await system.book.read_order(sample.order_id)).shipments[0].label_reference
+    new = (await system.read_order(sample.order_id)).shipments[0].label_reference
     assert new is not None
     assert new not in system.shop.labels[sample.order_id]
     assert [effect.kind.value for effect in await system.shop.carrier.effects(new)] == ["label.bought"]

@@ -18,10 +18,9 @@ from domain.outcome import Outcome, State
 from domain.policy import Rule
 from domain.request import ReasonCode
 from domain.step import StepName
-from providers.order_book.book import SqlOrderBook
-from providers.order_book.port import DeferredRequest, NoticeKind
-from providers.register.port import Change
-from providers.register.sql import SqlRegister
+from providers.books.books import SqlBooks
+from providers.cancellations.port import Change
+from providers.outbox.port import DeferredRequest, NoticeKind
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, request
 from tests.observing import eventually
@@ -33,7 +32,7 @@ EXPENSIVE = "600.00 USD"
 CONSUMER = {"country": "DE", "flags": frozenset({OrderFlag.EU_CONSUMER})}
 
 
-class SlowBook(SqlOrderBook):
+class SlowVerification(SqlBooks):
     """Once `slow`, the verification stands still after it has looked what the books know, until it may go on."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -49,7 +48,7 @@ class SlowBook(SqlOrderBook):
         return found
 
 
-class SlowRegister(SqlRegister):
+class SlowRegister(SqlBooks):
     """Once `slow`, the books are away for the first attempt to write, and the next one stands still in front of them until
     it may go on; or a mistake is made there."""
 
@@ -77,16 +76,16 @@ class SlowRegister(SqlRegister):
 
 async def test_a_withdrawal_while_a_cancelled_order_is_verified_opens_nothing(bare_system: System) -> None:
     """I3, I10: the customer asks once more for the order, and takes that back: it stays cancelled, and that is said."""
-    book = SlowBook(bare_system.engine)
-    system, sample = dataclasses.replace(bare_system, book=book), captured()
+    books = SlowVerification(bare_system.engine)
+    system, sample = dataclasses.replace(bare_system, books=books), captured()
     await system.shop.place(sample)
     async with system.worker():
         await system.cancel(request(sample, request_id="first"))
-        book.slow = True
+        books.slow = True
         handle = await system.start(request(sample, request_id="second"))
-        await asyncio.wait_for(book.stands.wait(), 10)
+        await asyncio.wait_for(books.stands.wait(), 10)
         refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
-        book.may_go_on.set()
+        books.may_go_on.set()
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert refused
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
@@ -110,7 +109,7 @@ async def test_a_withdrawal_in_the_first_task_of_a_second_request_says_nothing_f
 async def test_a_request_that_joins_as_the_cancellation_ends_opens_nothing(real_time_system: System) -> None:
     """I3: the run was begun by another request than the one that opened the cancellation, which it took up."""
     register = SlowRegister(real_time_system.engine)
-    system, sample = dataclasses.replace(real_time_system, register=register), under_way()
+    system, sample = dataclasses.replace(real_time_system, books=register), under_way()
     await system.shop.place(sample)
     async with system.worker():
         _, lost = await system.submit(request(sample, request_id="first"))
@@ -154,7 +153,7 @@ async def test_a_request_does_not_join_what_is_being_rolled_back(system: System,
     else:
         with pytest.raises(StarterError, match="under way"):
             await system.library.start(asked)
-    requests = await system.register.find(sample.order_id, "first")
+    requests = (await system.books.of_order(sample.order_id)).case_for("first").entries
     assert not [entry for entry in requests if entry.fact.kind == "joined"]
 
 
@@ -183,7 +182,7 @@ async def test_a_statutory_withdrawal_that_joins_is_acknowledged_and_needs_no_ap
         assert (await system.finish(system.current(sample.order_id))).outcome is Outcome.CANCELLED
     assert [n.kind for n in await system.notices(sample.order_id)].count(NoticeKind.WITHDRAWAL_ACKNOWLEDGED) == 1
     assert await system.refunds(sample.order_id) == [money(EXPENSIVE)]
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
 
 
 # What a joining request may claim
@@ -205,7 +204,7 @@ async def test_a_request_that_the_policy_does_not_admit_does_not_join(real_time_
         submission = await system.library.start(asked)
         assert submission.decision is not None
         assert submission.decision.rule is quoted.decision.rule is Rule.REASON_NOT_ALLOWED
-        entries = await system.register.find(sample.order_id, "first")
+        entries = (await system.books.of_order(sample.order_id)).case_for("first").entries
         assert not [entry for entry in entries if entry.fact.kind == "joined"]
 
 
@@ -215,7 +214,7 @@ async def test_a_request_that_the_policy_does_not_admit_does_not_join(real_time_
 async def test_a_mistake_while_the_process_records_its_own_roll_back_fails_no_run(bare_system: System) -> None:
     """Rules 4 and 14, I6: it is seen, tried again, and heals without a click."""
     register = SlowRegister(bare_system.engine, mistaken=True)
-    system, sample = dataclasses.replace(bare_system, register=register), captured(total=EXPENSIVE)
+    system, sample = dataclasses.replace(bare_system, books=register), captured(total=EXPENSIVE)
     await system.shop.place(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
@@ -226,4 +225,4 @@ async def test_a_mistake_while_the_process_records_its_own_roll_back_fails_no_ru
         assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
         assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     assert await system.outcomes(sample.order_id) == [Outcome.ROLLED_BACK]
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None

@@ -16,8 +16,8 @@ from domain.outcome import Outcome, State
 from domain.payment import Payment
 from domain.request import LineScope
 from domain.step import StepName
+from providers.books.books import SqlBooks
 from providers.gateway.stripe import StripeGateway
-from providers.order_book.book import SqlOrderBook
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import request
 from tests.observing import eventually
@@ -88,9 +88,9 @@ class SlowGateway(StripeGateway):
         return await super().read_payment(reference)
 
 
-class SlowBook(SqlOrderBook):
-    def __init__(self, book: SqlOrderBook, worker: Abandoned) -> None:
-        self.__dict__.update(book.__dict__)
+class SlowBooks(SqlBooks):
+    def __init__(self, books: SqlBooks, worker: Abandoned) -> None:
+        self.__dict__.update(books.__dict__)
         self._worker = worker
 
     async def reopen(self, *args: Any, **more: Any) -> bool:
@@ -117,7 +117,7 @@ async def test_a_late_refusal_of_a_lost_run_does_not_end_the_next_runs_cancellat
         result = await system.finish(handle)
         assert result.outcome is Outcome.CANCELLED
         assert await system.refunds(sample.order_id) == [EXPENSIVE]
-        order = await system.book.read_order(sample.order_id)
+        order = await system.read_order(sample.order_id)
         assert (order.state, order.held_by) == (OrderState.CANCELLED, None)
 
 
@@ -125,8 +125,8 @@ async def test_a_late_look_at_an_outcome_does_not_open_what_has_ended_again_sinc
     """E19, I6: the refund failed after the end. A second attempt opened the cancellation again, and it has ended since; the
     first attempt wakes up and leaves nothing open that no run works on."""
     worker = Abandoned(StepName.VERIFY_ORDER)
-    book: Any = SlowBook(bare_system.book, worker)
-    system, sample = dataclasses.replace(bare_system, book=book), captured(parcels=())
+    books: Any = SlowBooks(bare_system.books, worker)
+    system, sample = dataclasses.replace(bare_system, books=books), captured(parcels=())
     await system.shop.place(sample)
     async with bare_system.worker():
         await system.cancel(request(sample))

@@ -22,7 +22,7 @@ async def test_a_refusal_whose_first_attempt_was_given_up_is_not_an_earlier_one(
     something that is over; it is this run's own all the same, as its holder says, and not an existing one."""
     sample = captured()
     await system.shop.place(sample)
-    refuse, late = system.register.refuse, True
+    refuse, late = system.books.refuse, True
 
     async def slow(*args: Any, **kwargs: Any) -> Any:
         nonlocal late
@@ -32,7 +32,7 @@ async def test_a_refusal_whose_first_attempt_was_given_up_is_not_an_earlier_one(
             await asyncio.sleep(4)
         return entries
 
-    monkeypatch.setattr(system.register, "refuse", slow)
+    monkeypatch.setattr(system.books, "refuse", slow)
     asked = request(sample).model_dump(mode="json") | {"reason": "out_of_stock"}
     result = await system.cancel(request(sample).model_validate(asked))
     assert (result.outcome, result.existing) == (Outcome.REJECTED, False)
@@ -56,7 +56,7 @@ async def test_an_event_in_the_moment_of_the_end_repeats_nothing(
     run finds in the books that it has ended the cancellation itself, and ends; it takes nothing up."""
     system, sample = open_system, captured(parcels=())
     await system.shop.place(sample)
-    close, woken = system.book.close_order, 0
+    close, woken = system.books.close, 0
 
     async def close_as_an_event_arrives(*args: Any, **kwargs: Any) -> Any:
         nonlocal woken
@@ -65,7 +65,7 @@ async def test_an_event_in_the_moment_of_the_end_repeats_nothing(
             await system.wake(system.current(sample.order_id))
         return await close(*args, **kwargs)
 
-    monkeypatch.setattr(system.book, "close_order", close_as_an_event_arrives)
+    monkeypatch.setattr(system.books, "close", close_as_an_event_arrives)
     _, handle = await system.submit(request(sample))
     result = await system.finish(handle)
     events = [*(await handle.fetch_history()).events]
@@ -98,16 +98,16 @@ async def test_an_event_in_the_moment_of_a_roll_back_does_not_make_it_a_success(
     tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
     broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
     await books.add_order(system.engine, broken, email="c@customer.example")
-    release, woken = system.book.release_order, 0
+    release, woken = system.books.release, 0
 
-    async def release_as_an_event_arrives(*args: Any, **kwargs: Any) -> None:
+    async def release_as_an_event_arrives(*args: Any, **kwargs: Any) -> Any:
         nonlocal woken
         if not woken:
             woken += 1
             await system.wake(system.current(broken.order_id))
-        await release(*args, **kwargs)
+        return await release(*args, **kwargs)
 
-    monkeypatch.setattr(system.book, "release_order", release_as_an_event_arrives)
+    monkeypatch.setattr(system.books, "release", release_as_an_event_arrives)
     handle = await system.start(request(sample).model_copy(update={"order_id": broken.order_id}))
     result = await system.failed(handle)
     assert woken

@@ -41,7 +41,7 @@ def settling_late(sample: SampleOrder) -> SampleOrder:
 
 async def assert_cancelled(system: System, sample: SampleOrder) -> None:
     """The goods stay stopped, the customer has the money once, and the books say so."""
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert (order.state, order.held_by) == (OrderState.CANCELLED, None)
     labels = [shipment.label_reference for shipment in order.shipments]
     assert labels == system.shop.labels.get(sample.order_id, []), "no new label was bought"
@@ -129,11 +129,11 @@ async def test_a_roll_back_asks_for_a_refund_that_a_lost_run_made_under_a_later_
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert await system.refunds(sample.order_id) == [PRICE]
-    assert (await system.book.read_order(sample.order_id)).held_by, "released, and the customer keeps the 64.00"
+    assert (await system.read_order(sample.order_id)).held_by, "released, and the customer keeps the 64.00"
     assert asked
     await system.resolve(handle, resolve(StepName.RESTORE_PAYMENT, "T1", "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     assert "COLLECTED-1" in await system.references()
     await system.assert_books_balance()
 
@@ -275,7 +275,7 @@ async def approval_still_counts(system: System, sample: SampleOrder, by: str) ->
         await system.told_of_parcel(sample.order_id)
     await system.finish(handle)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED, (
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED, (
         "the order goes on, and its parcel comes back"
     )
     assert await system.refunds(sample.order_id) == [money(EXPENSIVE)]
@@ -318,7 +318,7 @@ async def test_an_intercept_that_a_lost_run_asked_for_is_taken_back_with_a_withd
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
     await system.finish(handle)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert (order.state, order.held_by) == (OrderState.OPEN, None)
     assert await system.refunds(sample.order_id) == []
     assert not refused

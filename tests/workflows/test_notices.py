@@ -8,15 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.errors import Unavailable
 from domain.outcome import Outcome, State
 from domain.request import ReasonCode
-from providers.order_book.book import SqlOrderBook
-from providers.order_book.port import NewNotice, NoticeKind
+from providers.books.books import SqlBooks
+from providers.outbox.port import NewNotice, NoticeKind
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import request
 from tests.system import System
 from tests.workflows.samples import captured, in_network
 
 
-class FullDisk(SqlOrderBook):
+class FullDisk(SqlBooks):
     """The first notice of this kind, written for itself, does not get into the books."""
 
     def __init__(self, engine: AsyncEngine, kind: NoticeKind) -> None:
@@ -31,7 +31,7 @@ class FullDisk(SqlOrderBook):
 
 
 def with_a_full_disk(system: System, kind: NoticeKind) -> System:
-    return dataclasses.replace(system, book=FullDisk(system.engine, kind))
+    return dataclasses.replace(system, books=FullDisk(system.engine, kind))
 
 
 async def kinds(system: System, order_id: str) -> list[str]:

@@ -72,7 +72,7 @@ async def test_an_approval_is_given_or_refused(real_time_system: System, first: 
     assert answers.count(None) == 1
     assert (answers[rejected] is None) == (await system.outcomes(sample.order_id) == [Outcome.ROLLED_BACK])
     assert (answers[approved] is None) == (await system.refunds(sample.order_id) == [money(EXPENSIVE)])
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
 
 
 async def test_what_is_withdrawn_is_not_approved_any_more(real_time_system: System) -> None:
@@ -262,7 +262,7 @@ async def test_a_withdrawal_while_the_run_comes_to_a_no_is_what_it_ends_with(sys
     answer = await system.refusal(system.withdraw(handle, customer_of(sample)))
     result = await system.end(handle)
     assert result.outcome is (Outcome.WITHDRAWN if answer is None else Outcome.REJECTED)
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     assert await system.carrier_effects(sample.order_id) == []
 
 

@@ -105,7 +105,7 @@ async def test_the_rest_of_the_order_ships_while_the_refund_settles(system: Syst
     first = request(sample, LineScope(line_id="L1", quantity=1))
     _, handle = await system.submit(first)
     await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert order.held_by is None
     assert {line.line_id: line.cancelled for line in order.lines} == {"L1": 1, "L2": 0}
     assert order.state is OrderState.PARTIALLY_CANCELLED
@@ -121,7 +121,7 @@ async def test_the_rest_of_the_order_ships_while_the_refund_settles(system: Syst
     assert after - before == {"refunded"}
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     await system.assert_books_balance()
 
 

@@ -40,7 +40,7 @@ async def test_an_unknown_order_and_somebody_elses_get_the_same_answer(system: S
     sentences = {answer.sentence.replace(answer.order_id, "X") for answer in answers}
     assert len(sentences) == 1
     assert await system.shop.gateway.effects() == effects_before
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     assert await books.cancellations(system.engine) == []
 
 
@@ -145,7 +145,7 @@ async def test_a_captured_payment_is_refunded(system: System) -> None:
     )
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
     await system.assert_books_balance()
 
 
@@ -236,10 +236,10 @@ async def test_a_part_of_an_order_is_cancelled_and_later_the_rest(system: System
     await system.shop.place(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=2)))
     assert first.refunded == money("180.00 USD")
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.PARTIALLY_CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.PARTIALLY_CANCELLED
     second = await system.cancel(request(sample, request_id="the-rest"))
     assert second.refunded == money("94.90 USD")
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
     await system.assert_books_balance()
 
 
@@ -309,7 +309,7 @@ async def test_a_parcel_delivered_in_spite_of_the_intercept_is_not_refunded(syst
     assert result.outcome is Outcome.REJECTED
     assert [(out.shipment_id, out.reason) for out in result.left_out] == [("S1", LeftOutReason.STOP_DECLINED)]
     assert await system.refunds(sample.order_id) == []
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
 
 
 @pytest.mark.parametrize("script", [Script.DELIVERED, Script.OUT_FOR_DELIVERY])
@@ -358,7 +358,7 @@ async def test_every_shipment_is_stopped(system: System) -> None:
     await system.end(handle)
     assert [stop.status for stop in (await handle.query(CancellationWorkflow.progress)).steps if stop.target == "S2"]
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
-    assert {shipment.stopped for shipment in (await system.book.read_order(sample.order_id)).shipments} <= {True}
+    assert {shipment.stopped for shipment in (await system.read_order(sample.order_id)).shipments} <= {True}
 
 
 async def test_a_lost_parcel_is_refunded(system: System) -> None:

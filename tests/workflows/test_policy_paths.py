@@ -109,7 +109,7 @@ async def test_a_withdrawal_from_the_whole_order_leaves_what_was_made_to_specifi
     asked = request(sample).model_dump(mode="json") | {"reason": "statutory_withdrawal"}
     result = await system.cancel(request(sample).model_validate(asked))
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("10.00 USD"))
-    kept = await system.book.read_order(sample.order_id)
+    kept = await system.read_order(sample.order_id)
     assert [(one.line_id, one.remaining) for one in kept.lines] == [("L1", 0), ("L2", 1)]
 
 

@@ -7,8 +7,8 @@ from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.order_book.events import SqlProviderEvents
-from providers.order_book.port import Provider, ProviderEvent
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import Provider, ProviderEvent
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line
 from tests.system import Handle, System, customer_of, settled
@@ -93,7 +93,7 @@ async def test_a_refund_for_two_that_fails_is_heard_of_by_both(system: System) -
     for line_id in ("L1", "L2"):
         await system.finish(await after_an_event(system, sample, line_id))
     await system.shop.gateway.fail(theirs)
-    events, heard = SqlProviderEvents(system.engine), list[str]()
+    events, heard = SqlInbox(system.engine), list[str]()
     event = ProviderEvent(
         provider=Provider.STRIPE,
         event_id=f"evt_{theirs}",

@@ -4,8 +4,8 @@ what becomes of its refunds, is still the order's."""
 from domain.money import money
 from domain.outcome import Outcome
 from domain.step import StepName
-from providers.order_book.events import SqlProviderEvents
-from providers.order_book.port import EventStatus, Provider, ProviderEvent
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System
 from tests.workflows.samples import an_id
@@ -24,7 +24,7 @@ async def replaced(system: System) -> tuple[SampleOrder, str]:
         tenders=(card("100.00 USD", "64.00 USD", mandate=True),),
     )
     await rolled_back_and_collected(system, sample, request(sample))
-    [tender] = (await system.book.read_order(sample.order_id)).tenders
+    [tender] = (await system.read_order(sample.order_id)).tenders
     before = system.shop.payments[sample.order_id][0]
     assert tender.reference != before
     return sample, before
@@ -54,7 +54,7 @@ async def test_a_refund_of_a_replaced_payment_that_fails_is_heard_of(system: Sys
         refund=ours,
         may_undo_outcome=True,
     )
-    assert await SqlProviderEvents(system.engine).receive(event) is EventStatus.ACCEPTED
+    assert await SqlInbox(system.engine).receive(event) is EventStatus.ACCEPTED
     again = await system.told_of_refund(sample.order_id)
     asked = await system.waits_at(again, StepName.RESTORE_PAYMENT)
     assert asked

@@ -25,7 +25,7 @@ EXPENSIVE = "600.00 USD"
 
 async def assert_untouched(system: System, order_id: str) -> None:
     """The order goes on as before: no hold, no money moved, nothing on paper."""
-    order = await system.book.read_order(order_id)
+    order = await system.read_order(order_id)
     assert order.held_by is None
     assert order.state is OrderState.OPEN
     assert not any(shipment.stopped for shipment in order.shipments)
@@ -97,7 +97,7 @@ async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(
     result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.ROLLED_BACK, GoodsStatus.MOVING_AGAIN)
     await assert_untouched(system, sample.order_id)
-    relabelled = (await system.book.read_order(sample.order_id)).shipments[0]
+    relabelled = (await system.read_order(sample.order_id)).shipments[0]
     assert relabelled.label_reference != system.shop.labels[sample.order_id][0]
     sent = {notice.kind.value for notice in await books.notices(system.engine)}
     assert sent == {"received", "not_cancelled"}
@@ -238,4 +238,4 @@ async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_o
     assert result.outcome is Outcome.WITHDRAWN
     resolved = next(row for row in result.steps if row.step is StepName.RESUME_SHIPMENT)
     assert (resolved.status, resolved.reference) == (StepStatus.RESOLVED, "SHIPMENT-77")
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None

@@ -160,7 +160,7 @@ async def test_a_statutory_withdrawal_is_acknowledged_at_once_and_carried_out_af
     await eventually(both, "the product carries the withdrawal out by itself", within=30)
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
     await eventually(lambda: _ended(system, sample, 2), "both cancellations have ended")
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
 
 
 async def _ended(system: System, sample: SampleOrder, times: int) -> bool:

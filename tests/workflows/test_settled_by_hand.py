@@ -45,13 +45,13 @@ async def test_what_was_paid_by_hand_is_collected_before_the_roll_back_ends(syst
     handle = await at_the_close(system, sample)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
-    assert (await system.book.read_order(sample.order_id)).held_by, "released, and the customer keeps 64.00"
+    assert (await system.read_order(sample.order_id)).held_by, "released, and the customer keeps 64.00"
     assert asked
     assert await system.payable() >= 0
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     result = await system.finish(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert (order.state, order.held_by) == (OrderState.OPEN, None)
     assert {"BANK-TRANSFER-9", "COLLECTED-1"} <= await system.references()
     assert await document_kinds(system) == ["credit_note", "debit_note"]
@@ -74,7 +74,7 @@ async def test_a_cancellation_after_that_roll_back_pays_once(system: System) -> 
     assert await system.refunds(sample.order_id) == [PRICE]
     assert "COLLECTED-1" in await system.references(), "paid by hand and by card, and nothing collected"
     assert await document_kinds(system) == ["credit_note", "credit_note", "debit_note"]
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
     await system.assert_books_balance()
 
 
@@ -102,7 +102,7 @@ async def test_the_order_names_the_payment_that_was_reserved_again(system: Syste
     """M19: it is the one to capture when the goods go out."""
     sample = under_a_mandate()
     new = await reserved_again(system, sample)
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert (order.state, order.held_by) == (OrderState.OPEN, None)
     assert [tender.reference for tender in order.tenders] == [new]
 
@@ -113,7 +113,7 @@ async def test_the_next_cancellation_releases_what_was_reserved_again(system: Sy
     new = await reserved_again(system, sample)
     await system.submit(request(sample, request_id="once-more"))
     await system.finish(system.current(sample.order_id))
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
     assert (await system.gateway.read_payment(new)).capturable == NOTHING
     assert len(await system.shop.gateway.effects(new, EffectKind.PAYMENT_VOIDED)) == 1
     assert await system.voids(sample.order_id) == 1
@@ -164,7 +164,7 @@ async def collected(system: System, sample: SampleOrder, handle: Handle, before:
     assert await system.refunds(sample.order_id) == [PRICE]
     assert {"BANK-TRANSFER-9", "COLLECTED-1"} <= await system.references(), "paid twice, and not collected"
     assert await document_kinds(system) == ["credit_note"]
-    assert (await system.book.read_order(sample.order_id)).state is OrderState.CANCELLED
+    assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED
     await system.assert_books_balance()
     assert asked
 

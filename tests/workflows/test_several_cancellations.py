@@ -134,7 +134,7 @@ async def test_after_a_new_reservation_the_rest_can_still_be_cancelled_in_parts(
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.finish(handle)
     await books.lock_order(system.engine, sample.order_id, None)
-    new = (await system.book.read_order(sample.order_id)).tenders[0].reference
+    new = (await system.read_order(sample.order_id)).tenders[0].reference
     assert (await system.gateway.read_payment(new)).capturable == money("60.00 USD")
     half = await system.cancel(of_line(sample, "L2", "half"))
     assert half.released == money("30.00 USD")

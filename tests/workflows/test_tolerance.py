@@ -103,7 +103,7 @@ async def test_a_word_of_a_newer_worker_waits_for_the_deploy(real_time_system: S
         await asyncio.wait_for(system.end(handle), 60)
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
-    assert (await system.book.read_order(sample.order_id)).held_by is None
+    assert (await system.read_order(sample.order_id)).held_by is None
     await system.assert_books_balance()
 
 
@@ -143,7 +143,7 @@ async def test_a_mistake_in_one_of_two_parallel_stops_is_seen_at_once(real_time_
         await asyncio.wait_for(system.end(handle), 60)
     stopped, undone = {"intercept.requested", "label.void_submitted"}, {"intercept.cancelled"}
     assert set(await system.carrier_effects(sample.order_id)) == stopped | undone
-    order = await system.book.read_order(sample.order_id)
+    order = await system.read_order(sample.order_id)
     assert order.held_by is None
     assert order.shipments[1].label_reference not in system.shop.labels[sample.order_id]
     assert await system.outcomes(sample.order_id) == [Outcome.WITHDRAWN]

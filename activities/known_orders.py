@@ -1,0 +1,42 @@
+"""The order of a request, as the order management system has it and as our books know it."""
+
+from dataclasses import dataclass
+
+from domain.errors import ErrorCode, Refused
+from domain.known_order import KnownOrder
+from domain.order import Order
+from domain.request import CancellationRequest
+from providers.cancellations.port import Register
+from providers.orders.port import Orders
+
+
+@dataclass(frozen=True)
+class SeenOrder:
+    """`in_oms` is what the order management system has; `order` is that with what our cancellations did to it; `known` is
+    all that the books know of it."""
+
+    in_oms: Order
+    order: Order
+    known: KnownOrder
+
+
+class KnownOrders:
+    def __init__(self, orders: Orders, register: Register) -> None:
+        self._orders = orders
+        self._register = register
+
+    async def read(self, order_id: str) -> SeenOrder:
+        """Refused: ORDER_NOT_FOUND."""
+        in_oms = await self._orders.read(order_id)
+        known = await self._register.of_order(order_id)
+        return SeenOrder(in_oms, known.lay_over(in_oms), known)
+
+    async def read_owned(self, request: CancellationRequest) -> SeenOrder | None:
+        """The order that a request is about. None: it does not exist, or is another customer's; nobody learns which."""
+        try:
+            seen = await self.read(request.order_id)
+        except Refused as refused:
+            if refused.code is not ErrorCode.ORDER_NOT_FOUND:
+                raise
+            return None
+        return seen if seen.order.is_of(request.customer_id) else None

@@ -1,0 +1,103 @@
+"""What leaves an order when it is closed, by a cancellation's facts."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from domain.base import Value
+from domain.case import Case
+from domain.facts import OrderClosed
+from domain.order import Order
+from domain.shipment import Stop, StopStatus
+
+_STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
+_COMING_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
+_GONE = {*_COMING_BACK, StopStatus.LOST, StopStatus.MOVING}
+
+
+class ClosedLine(Value):
+    """Units of an order line that leave the order, out of this parcel; None: out of none. `gone_before` units of the line
+    had left when the order was read first."""
+
+    line_id: str
+    quantity: int
+    shipment_id: str | None
+    gone_before: int
+
+
+class Closing(Value):
+    """What leaves the order in all. `stopped` are the shipments that were stopped or written off. Those that are `gone` have
+    left the warehouse, and the goods of those that are `coming_back` are restocked when they arrive. Everything else only
+    releases the promise, and stock on hand stays."""
+
+    lines: tuple[ClosedLine, ...]
+    stopped: frozenset[str] = frozenset()
+    coming_back: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, case: Case) -> "Closing":
+        plan = case.plan
+        assert plan is not None, "an order is closed after the decision"
+
+        def shipments(stops: tuple[Stop, ...]) -> frozenset[str]:
+            return frozenset(stop.shipment_id for stop in stops)
+
+        return cls(
+            lines=tuple(
+                ClosedLine(
+                    line_id=line.line_id,
+                    quantity=line.quantity,
+                    shipment_id=line.shipment_id,
+                    gone_before=line.cancelled_before,
+                )
+                for line in plan.lines
+            ),
+            stopped=shipments(tuple(stop for stop in case.stops if stop.status not in _STILL_TRAVELLING)),
+            coming_back=shipments(tuple(stop for stop in case.stops if stop.status in _COMING_BACK)),
+            gone=shipments(tuple(stop for stop in case.stops if stop.status in _GONE)),
+        )
+
+    @classmethod
+    def before(cls, case: Case) -> "Closing | None":
+        """What had left the order when it was closed last; None: it is closed for the first time."""
+        closed = [at for at, entry in enumerate(case.entries) if isinstance(entry.fact, OrderClosed)]
+        return cls.of(Case(case.entries[: closed[-1]])) if closed else None
+
+    @property
+    def gone_before(self) -> Mapping[str, int]:
+        """By line, the units that had left the order when it was read first."""
+        return {line.line_id: line.gone_before for line in self.lines}
+
+    @property
+    def targets(self) -> Mapping[str, int]:
+        """By line, the units that have left the order when it is closed: those that had before, and ours. Bringing an order
+        to them once more changes nothing."""
+        ours: Counter[str] = Counter(self.gone_before)
+        for line in self.lines:
+            ours[line.line_id] += line.quantity
+        return ours
+
+    def taken_by_others(self, gone: Mapping[str, int], *, tried: bool) -> Mapping[str, int]:
+        """By line, the units that others have taken out of the order since it was read first, where that is some. `gone`
+        have left by now. `tried`: an earlier attempt may have taken ours out. They are never counted as ours: both may have
+        been paid back."""
+        found = {}
+        for line_id, before in self.gone_before.items():
+            now = gone.get(line_id, before)
+            if now != before and not (tried and now == self.targets[line_id]):
+                found[line_id] = now - before
+        return found
+
+
+def changed(order_id: str, others: Mapping[str, int]) -> str:
+    """What a person has to put right."""
+    lines = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()))
+    return (
+        f"Somebody else has taken {lines} out of order {order_id} since its cancellation was decided. Look at the order: "
+        "take out what is still missing of this cancellation, then resolve the step with a reference."
+    )
+
+
+def gone_of(order: Order) -> Mapping[str, int]:
+    """By line, the units that have left the order."""
+    return {line.line_id: line.cancelled for line in order.lines}

@@ -1,0 +1,110 @@
+"""What our books know of an order: its cancellations, and the order as it was read first. The order management system does
+not know what they did, so it is laid over what that has."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from domain.case import Case
+from domain.earlier import EarlierReversal
+from domain.facts import Entry
+from domain.money import Money
+from domain.order import Order, OrderLine, Tender
+from domain.outcome import CARRIED_OUT
+
+
+class KnownOrder:
+    """`cancellations` are all that the order ever had, each with its entries, oldest first. `first_read` is the order as it
+    was when the first of them was decided; None: none ever was."""
+
+    def __init__(self, cancellations: Iterable[Sequence[Entry]] = (), first_read: Order | None = None) -> None:
+        self.cases = [Case(entries) for entries in cancellations]
+        self.first_read = first_read
+
+    @property
+    def open(self) -> Case | None:
+        """The cancellation that is under way."""
+        return next((case for case in self.cases if not case.ended), None)
+
+    def of_request(self, request_id: str) -> Case | None:
+        """The cancellation that a request opened or joined; the latest, where it opened one after it had joined another."""
+        ids = [(case, {request.request_id for request in case.requests}) for case in reversed(self.cases)]
+        return next((case for case, requests in ids if request_id in requests), None)
+
+    @property
+    def carried_out_last(self) -> Case | None:
+        """Several may have taken lines out of the order; the last of them left nothing."""
+        carried_out = [case for case in self.cases if case.ended and case.ended.outcome in CARRIED_OUT]
+        return max(carried_out, key=_ended_at, default=None)
+
+    def case_for(self, request_id: str, *, carried_out: bool = False) -> Case:
+        """The one under way, else the one of this request, else, with `carried_out`, the last that took something out.
+        Empty: there is none."""
+        found = self.open or self.of_request(request_id)
+        if found is None and carried_out:
+            found = self.carried_out_last
+        return found or Case()
+
+    def lay_over(self, order: Order) -> Order:
+        """The order as the order management system has it, with what the cancellations did to it."""
+        credited = Money.total(
+            (case.plan.shipping for case in self.cases if case.ever_closed and case.plan), order.currency
+        )
+        under_way = self.open
+        held = under_way is not None and under_way.decided is not None and not under_way.ever_closed
+        return self._as_sold(order).model_copy(
+            update={
+                "shipping_credited": credited,
+                "held_by": under_way.cancellation_id if under_way and held else None,
+                "tenders": tuple(self._with_earlier(tender) for tender in order.tenders),
+            }
+        )
+
+    def _as_sold(self, order: Order) -> Order:
+        """With the amounts of the first read: some systems count only what is left of an order, and what a unit is worth
+        must not change between two cancellations."""
+        first = self.first_read
+        if first is None:
+            return order
+        now = {line.line_id: line for line in order.lines}
+        lines = [_line_as_sold(sold, now.pop(sold.line_id, None)) for sold in first.lines]
+        amounts = {"shipping": first.shipping, "shipping_tax": first.shipping_tax, "discount": first.discount}
+        return order.model_copy(update={"lines": (*lines, *now.values()), **amounts})
+
+    def _with_earlier(self, tender: Tender) -> Tender:
+        return tender.model_copy(update={"earlier_reversals": self.earlier_reversals(tender)})
+
+    def earlier_reversals(self, tender: Tender, *, but: str = "") -> tuple[EarlierReversal, ...]:
+        """What the cancellations other than `but` did to the payment that the tender has now: those that have closed the
+        order, and those that have ended without it. What was reserved anew by a roll-back is as much as was left; of the
+        payment before, only what was paid back is still to be given back."""
+        found: list[EarlierReversal] = []
+        for case in self.cases:
+            if case.cancellation_id == but or not (case.ever_closed or case.ended):
+                continue
+            for reversal in case.reversals:
+                is_of_now = reversal.planned.tender.reference == tender.reference
+                if reversal.tender_id == tender.tender_id or is_of_now:
+                    view = reversal.as_earlier if is_of_now else reversal.before_payment_was_replaced
+                    found.append(view(case.cancellation_id, undone=not case.ever_closed))
+        return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)
+
+
+def _line_as_sold(sold: OrderLine, now: OrderLine | None) -> OrderLine:
+    """Units that the order does not show any more have left it. A line that has grown is another one."""
+    if now is None:
+        return sold.model_copy(update={"cancelled": sold.quantity})
+    if now.quantity > sold.quantity:
+        return now
+    missing = sold.quantity - now.quantity
+    return now.model_copy(
+        update={
+            "quantity": sold.quantity,
+            "total": sold.total,
+            "tax": sold.tax,
+            "cancelled": min(now.cancelled + missing, sold.quantity),
+        }
+    )
+
+
+def _ended_at(case: Case) -> datetime:
+    return case.entries[-1].at

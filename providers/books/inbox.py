@@ -1,0 +1,194 @@
+"""The providers' events: kept once each before they are acknowledged, and sent to the order's cancellation afterwards."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import CursorResult, bindparam, delete, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.case import Case
+from domain.money import Money
+from domain.payment import Refund
+from providers.books.adapter import SqlAdapter
+from providers.books.reading import known_order
+from providers.books.tables import CancellationRow, WatchedRow, WebhookEventRow
+from providers.database.columns import table_of
+from providers.database.engine import insert_once, transaction
+from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
+
+_CLAIM = timedelta(minutes=1)
+_WATCHED, _CANCELLATIONS = table_of(WatchedRow), table_of(CancellationRow)
+_OPEN = select(_CANCELLATIONS.c.cancellation_id).where(
+    _CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None)
+)
+_ORDER_OF = (
+    select(_WATCHED.c.order_id)
+    .join(_CANCELLATIONS, _CANCELLATIONS.c.order_id == _WATCHED.c.order_id)
+    .where(_WATCHED.c.reference.in_(bindparam("references", expanding=True)))
+    .order_by(_CANCELLATIONS.c.closed_at.is_not(None), _CANCELLATIONS.c.opened_at.desc())
+    .limit(1)
+)
+
+
+class SqlInbox(SqlAdapter):
+    """See providers/inbox/port.py for what it promises. Its times are those of this machine, like those of whoever sends."""
+
+    async def check_ready(self) -> None:
+        async with transaction(self._looks) as session:
+            await session.execute(text("SELECT 1"))
+
+    async def receive(self, event: ProviderEvent) -> EventStatus:
+        async with transaction(self._writes) as session:
+            order_id = await _order_of(session, event)
+            at = datetime.now(UTC)
+            row = {
+                "provider": event.provider,
+                "event_id": event.event_id,
+                "kind": event.kind,
+                "subject": event.refund or event.tracking_number,
+                "may_undo_outcome": event.may_undo_outcome,
+                "order_id": order_id,
+                "received_at": at,
+                "due_at": at,
+                "attempts": 0,
+            }
+            inserted = await session.execute(insert_once(session, WebhookEventRow), row)
+            assert isinstance(inserted, CursorResult)
+            if not inserted.rowcount:
+                return EventStatus.REPEATED
+            return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
+
+    async def is_known(self, provider: Provider, event_id: str) -> bool:
+        async with transaction(self._looks) as session:
+            return await session.get(WebhookEventRow, (provider, event_id)) is not None
+
+    async def claim_due(self, at: datetime, limit: int) -> Sequence[DueEvent]:
+        async with transaction(self._writes) as session:
+            rows = await session.scalars(
+                select(WebhookEventRow)
+                .where(
+                    WebhookEventRow.order_id.is_not(None),
+                    WebhookEventRow.delivered_at.is_(None),
+                    WebhookEventRow.given_up_why.is_(None),
+                    WebhookEventRow.due_at <= at,
+                )
+                .order_by(WebhookEventRow.due_at)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            )
+            claimed = []
+            for row in rows:
+                assert row.order_id is not None
+                row.attempts += 1
+                row.due_at = at + _CLAIM
+                claimed.append(
+                    DueEvent(
+                        provider=row.provider,
+                        event_id=row.event_id,
+                        order_id=row.order_id,
+                        subject=row.subject,
+                        may_undo_outcome=row.may_undo_outcome,
+                        attempts=row.attempts,
+                    )
+                )
+            return claimed
+
+    async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
+        async with transaction(self._reads) as session:
+            known = await known_order(session, event.order_id)
+            ended = [case for case in known.cases if case.ended]
+            case = next((case for case in ended if event.subject in _subjects(case)), None)
+            if case is None and event.provider is Provider.STRIPE and event.subject is not None:
+                case = _carried_out_besides(ended)
+            if case is None or case.request is None:
+                return None
+            return EndedCancellation(request=case.request, busy=known.open is not None)
+
+    async def is_under_way(self, order_id: str) -> bool:
+        async with transaction(self._looks) as session:
+            return await session.scalar(_OPEN, {"order": order_id}) is not None
+
+    async def mark_delivered(self, event: DueEvent, at: datetime) -> None:
+        async with transaction(self._writes) as session:
+            (await _row(session, event)).delivered_at = at
+
+    async def delay(self, event: DueEvent, until: datetime) -> None:
+        async with transaction(self._writes) as session:
+            (await _row(session, event)).due_at = until
+
+    async def give_up(self, event: DueEvent, why: str) -> None:
+        async with transaction(self._writes) as session:
+            (await _row(session, event)).given_up_why = why
+
+    async def forget_before(self, before: datetime) -> None:
+        done = or_(
+            WebhookEventRow.order_id.is_(None),
+            WebhookEventRow.delivered_at.is_not(None),
+            WebhookEventRow.given_up_why.is_not(None),
+        )
+        async with transaction(self._writes) as session:
+            await session.execute(delete(WebhookEventRow).where(WebhookEventRow.received_at < before, done))
+
+
+def _subjects(case: Case) -> set[str]:
+    """What the outcome rests on: the refunds that have not failed, and the parcels that were stopped. After a roll-back the
+    parcels travel."""
+    refunds = {r.reference for reversal in case.reversals for r in reversal.refunds if not r.status.has_failed}
+    parcels = (
+        {planned.shipment.tracking_number for planned in case.plan.shipments}
+        if case.plan and case.ever_closed
+        else set()
+    )
+    return refunds | {number for number in parcels if number}
+
+
+def _carried_out_besides(cases: Sequence[Case]) -> Case | None:
+    """A cancellation that was carried out, where one of these has left money with the customer another way: that one itself
+    if it may be, and another one where it was rolled back."""
+    another_way = [case for case in cases if any(_left_another_way(case))]
+    carried_out = [case for case in (*another_way, *cases) if case.ever_closed]
+    return carried_out[0] if another_way and carried_out else None
+
+
+def _left_another_way(case: Case) -> Iterator[Money]:
+    return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
+
+
+async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
+    """A payment may be of several orders: the one whose cancellation is under way, else the one that was cancelled last."""
+    named = [name for name in (event.payment, event.shipment, event.tracking_number) if name]
+    found: str | None = await session.scalar(_ORDER_OF, {"references": named}) if named else None
+    return found
+
+
+async def watch(session: AsyncSession, order_id: str, references: Sequence[str]) -> None:
+    """Events that name one of these are about the order."""
+    at = datetime.now(UTC)
+    rows = [{"reference": reference, "order_id": order_id, "since": at} for reference in references]
+    if rows:
+        await session.execute(insert_once(session, WatchedRow), rows)
+
+
+async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:
+    """A refund of which the order's other cancellations count a part as well has failed. Its event has been delivered to one
+    of them, so it is due once more."""
+    provider, event_id = Provider.STRIPE, f"failed/{failed.reference}/{failed.part_for}"
+    if await session.get(WebhookEventRow, (provider, event_id)) is None:
+        at = datetime.now(UTC)
+        session.add(
+            WebhookEventRow(
+                provider=provider,
+                event_id=event_id,
+                kind="refund.failed",
+                subject=failed.reference,
+                may_undo_outcome=True,
+                order_id=order_id,
+                received_at=at,
+                due_at=at,
+                attempts=0,
+            )
+        )
+
+
+async def _row(session: AsyncSession, event: DueEvent) -> WebhookEventRow:
+    return await session.get_one(WebhookEventRow, (event.provider, event.event_id), with_for_update=True)

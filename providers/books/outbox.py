@@ -1,0 +1,177 @@
+"""The outbox: notices are written with the effect that they are about, and requests that have to wait; both are handed to
+whoever sends them. Its times are those of this machine, like those of whoever sends."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.errors import ErrorCode, Refused
+from domain.keys import id_of
+from domain.policy import request_conflict
+from domain.request import CancellationRequest
+from providers.books.adapter import SqlAdapter
+from providers.books.tables import DeferredRequestRow, NoticeRow
+from providers.database.columns import table_of
+from providers.database.engine import insert_once, transaction
+from providers.outbox.port import DeferredRequest, DueNotice, NewNotice
+
+_CLAIM = timedelta(minutes=1)
+_NOTICES = table_of(NoticeRow)
+_CHANGE_NOTICE = update(_NOTICES).where(_NOTICES.c.notice_id == bindparam("changed"))
+_DEFERRED = table_of(DeferredRequestRow)
+_WAKE = update(_DEFERRED).where(_DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.sent_at.is_(None))
+_FIND_DEFERRED = select(_DEFERRED).where(
+    _DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.request_id == bindparam("request")
+)
+
+
+class SqlOutbox(SqlAdapter):
+    """See providers/outbox/port.py for what it promises."""
+
+    async def add_notices(self, cancellation_id: str, order_id: str, notices: Sequence[NewNotice]) -> None:
+        async with transaction(self._writes) as session:
+            await put_notices(session, cancellation_id, order_id, notices)
+
+    async def due_notices(self, now: datetime, limit: int) -> Sequence[DueNotice]:
+        async with transaction(self._writes) as session:
+            return await claim_due(session, now, limit)
+
+    async def notice_sent(self, notice_id: str, now: datetime) -> None:
+        async with transaction(self._writes) as session:
+            await change_notice(session, notice_id, sent_at=now)
+
+    async def notice_delayed(self, notice_id: str, until: datetime, why: str) -> None:
+        async with transaction(self._writes) as session:
+            await change_notice(session, notice_id, due_at=until, delayed_why=why)
+
+    async def notice_refused(self, notice_id: str, why: str) -> None:
+        async with transaction(self._writes) as session:
+            await change_notice(session, notice_id, refused_why=why)
+
+    async def defer_request(self, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
+        async with transaction(self._writes) as session:
+            await defer_request(session, deferred, notices)
+
+    async def find_deferred(self, order_id: str, request_id: str) -> DeferredRequest | None:
+        async with transaction(self._looks) as session:
+            return await find_deferred(session, order_id, request_id)
+
+    async def due_requests(self, now: datetime, limit: int) -> Sequence[DeferredRequest]:
+        async with transaction(self._writes) as session:
+            return await claim_due_requests(session, now, limit)
+
+    async def request_sent(self, request: CancellationRequest, now: datetime) -> None:
+        async with transaction(self._writes) as session:
+            (await deferred_row(session, request)).sent_at = now
+
+    async def request_delayed(self, request: CancellationRequest, until: datetime) -> None:
+        async with transaction(self._writes) as session:
+            await delay_request(session, request, until)
+
+
+async def put_notices(session: AsyncSession, cancellation: str, order_id: str, notices: Sequence[NewNotice]) -> None:
+    """A cancellation sends each notice once, whichever effect comes first with it."""
+    at = datetime.now(UTC)
+    rows = [
+        {
+            "notice_id": "/".join(part for part in (cancellation, notice.kind.value, notice.about) if part),
+            "kind": notice.kind,
+            "order_id": order_id,
+            "content": notice,
+            "created_at": at,
+            "due_at": at,
+            "attempts": 0,
+        }
+        for notice in notices
+    ]
+    if rows:
+        await session.execute(insert_once(session, NoticeRow), rows)
+
+
+async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[DueNotice]:
+    """Claimed notices are due again in a minute: when the claimant is lost, another one sends them. Two claimants at a time
+    get different ones."""
+    rows = await session.scalars(
+        select(NoticeRow)
+        .where(NoticeRow.sent_at.is_(None), NoticeRow.refused_why.is_(None), NoticeRow.due_at <= at)
+        .order_by(NoticeRow.due_at, NoticeRow.notice_id)  # as its index goes: a backlog is not sorted
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = []
+    for row in rows:
+        row.attempts += 1
+        row.due_at = at + _CLAIM
+        claimed.append(
+            DueNotice(notice_id=row.notice_id, order_id=row.order_id, content=row.content, attempts=row.attempts)
+        )
+    return claimed
+
+
+async def change_notice(session: AsyncSession, notice_id: str, **changes: datetime | str) -> None:
+    await session.execute(_CHANGE_NOTICE, {"changed": notice_id, **changes})
+
+
+# Requests that have to wait
+
+
+async def defer_request(session: AsyncSession, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
+    request = deferred.request
+    row = {
+        "order_id": request.order_id,
+        "request_id": request.request_id,
+        "request": request,
+        "received_at": deferred.received_at,
+        "due_at": datetime.now(UTC),
+        "attempts": 0,
+    }
+    await session.execute(insert_once(session, DeferredRequestRow), row)
+    kept = await find_deferred(session, request.order_id, request.request_id)
+    if kept is not None and kept.request.unsigned != request.unsigned:
+        raise Refused(ErrorCode.REQUEST_CONFLICT, request_conflict(request))
+    await put_notices(session, id_of(request), request.order_id, notices)
+
+
+async def wake_deferred(session: AsyncSession, order_id: str) -> None:
+    """Requests that wait for the end of the order's cancellation are due, with pauses that begin anew."""
+    await session.execute(_WAKE, {"order": order_id, "due_at": datetime.now(UTC), "attempts": 0})
+
+
+async def find_deferred(session: AsyncSession, order_id: str, request_id: str) -> DeferredRequest | None:
+    row = (await session.execute(_FIND_DEFERRED, {"order": order_id, "request": request_id})).first()
+    return _deferred(row) if row is not None else None
+
+
+async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) -> list[DeferredRequest]:
+    """Claimed as notices are."""
+    rows = await session.scalars(
+        select(DeferredRequestRow)
+        .where(DeferredRequestRow.sent_at.is_(None), DeferredRequestRow.due_at <= at)
+        .order_by(DeferredRequestRow.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = []
+    for row in rows:
+        row.attempts += 1
+        row.due_at = at + _CLAIM
+        claimed.append(_deferred(row))
+    return claimed
+
+
+def _deferred(row: DeferredRequestRow | Row[Any]) -> DeferredRequest:
+    return DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts)
+
+
+async def delay_request(session: AsyncSession, request: CancellationRequest, until: datetime) -> None:
+    """Not where the cancellation that it waits for has ended since it was claimed: then it is due."""
+    row = await deferred_row(session, request)
+    if row.attempts:
+        row.due_at = until
+
+
+async def deferred_row(session: AsyncSession, request: CancellationRequest) -> DeferredRequestRow:
+    return await session.get_one(DeferredRequestRow, (request.order_id, request.request_id), with_for_update=True)

@@ -1,0 +1,103 @@
+"""The inbox port, always ours: the providers' events that came in, matched to a cancellation or not.
+
+All methods are one transaction and raise `Unavailable` when the database cannot be reached.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from domain.base import Value
+from domain.request import CancellationRequest
+
+
+class Provider(StrEnum):
+    """Who sends us events."""
+
+    STRIPE = "stripe"
+    EASYPOST = "easypost"
+
+
+class ProviderEvent(Value):
+    """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
+    is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
+    failed, that somebody else made one, or that a parcel travels, so it may undo what an ended cancellation had achieved."""
+
+    provider: Provider
+    event_id: str
+    kind: str
+    payment: str | None = None
+    refund: str | None = None
+    may_undo_outcome: bool = False
+    shipment: str | None = None
+    tracking_number: str | None = None
+
+
+class EventStatus(StrEnum):
+    """What became of an event when it arrived. `unmatched`: about nothing that a cancellation has to do with."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"
+    UNMATCHED = "unmatched"
+
+
+class DueEvent(Value):
+    """An event that has not been sent to the order's cancellation yet. `subject` is the refund or the tracking number.
+    `may_undo_outcome` as in `ProviderEvent`."""
+
+    provider: Provider
+    event_id: str
+    order_id: str
+    subject: str | None
+    may_undo_outcome: bool
+    attempts: int
+
+
+class EndedCancellation(Value):
+    """A cancellation that is over and that an event is about, by the request that opened it. `busy`: another cancellation
+    of the same order is under way, and has to end first."""
+
+    request: CancellationRequest
+    busy: bool
+
+
+class Inbox(Protocol):
+    async def check_ready(self) -> None:
+        """Raises Unavailable unless the database answers."""
+        ...
+
+    async def receive(self, event: ProviderEvent) -> EventStatus:
+        """Keep an event with the order whose cancellation it is about. The database refuses a second one of the same id, so
+        of two deliveries at the same time one is the first."""
+        ...
+
+    async def is_known(self, provider: Provider, event_id: str) -> bool:
+        """Whether the event was kept already. `receive` has the last word."""
+        ...
+
+    async def claim_due(self, at: datetime, limit: int) -> Sequence[DueEvent]:
+        """Claim events that have not been delivered, oldest first. They are due again in a minute: where the claimant is
+        lost, another one delivers them."""
+        ...
+
+    async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
+        """The order's ended cancellation whose refund or parcel the event is about; None when there is none. A refund of
+        somebody else's is about one that was carried out, where money of the order went another way, in whichever of them:
+        the customer may have it twice now."""
+        ...
+
+    async def is_under_way(self, order_id: str) -> bool:
+        """Whether a cancellation of the order is open."""
+        ...
+
+    async def mark_delivered(self, event: DueEvent, at: datetime) -> None: ...
+
+    async def delay(self, event: DueEvent, until: datetime) -> None: ...
+
+    async def give_up(self, event: DueEvent, why: str) -> None: ...
+
+    async def forget_before(self, before: datetime) -> None:
+        """Delete what arrived before then and needs nothing more; no provider repeats an event for that long. What could not
+        be delivered is kept until it is, or somebody gives it up."""
+        ...

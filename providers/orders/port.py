@@ -1,0 +1,72 @@
+"""The orders port: the merchant's order management system (OMS).
+
+What the process does to an order is an effect like any other: it is noted in our register before the OMS is called, and its
+outcome afterwards. Every writing method may therefore be called again after a lost answer, with the same key, and then does
+nothing that is done already. `key` may be used as an idempotency key where the OMS has such; where it has none, the method
+looks first. All methods raise `Unavailable` when the OMS cannot be reached.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from domain.base import Value
+from domain.closing import Closing
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.order import Order
+
+
+class GivenBack(Value):
+    """What has gone back to a tender, for the OMS's own records. `reference` is the provider's, or a person's own."""
+
+    tender_id: str
+    reference: str
+    amount: Money
+
+
+class Orders(Protocol):
+    async def read(self, order_id: str) -> Order:
+        """The order as it is now, with where its customer is written to. What our own cancellations did to it and the OMS
+        does not know (`earlier_reversals`, `shipping_credited`, `held_by`) is left out. Refused: ORDER_NOT_FOUND."""
+        ...
+
+    async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
+        """From now on nobody picks, packs, labels, captures or changes the order. `seen` is the order by which it was
+        decided. False: this OMS cannot do that. Raises Unavailable when the order is not as it was `seen`: it is read and decided
+        about again. Refused: ORDER_HELD when somebody else has frozen it."""
+        ...
+
+    async def thaw(self, order_id: str, *, key: EffectKey) -> None:
+        """The order goes on. Nothing when it is not frozen by this cancellation, or is gone."""
+        ...
+
+    async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        """Take a shipment out of the warehouse's work. Refused: SHIPMENT_NOT_STOPPABLE once it is labelled or gone."""
+        ...
+
+    async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        """Give a withdrawn shipment back to the warehouse; nothing when it was not withdrawn, or is gone."""
+        ...
+
+    async def relabel(
+        self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: EffectKey
+    ) -> None:
+        """Record the label that replaces a voided one; the shipment goes on. Refused: STOP_NOT_UNDOABLE when the order has
+        no such shipment."""
+        ...
+
+    async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
+        """The order is paid by another payment from now on: its old authorisation was released, and reserved again. Refused:
+        PAYMENT_NOT_FOUND when the order has no such tender."""
+        ...
+
+    async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
+        """Cancel the fulfilments, then the lines: bring each to its target in `closing`. Release the promise or announce the
+        restock, and let what remains of the order go on. `before` is how it was closed last, where it is closed again:
+        what a parcel comes to may have changed since. Refused: ORDER_LOCKED; ORDER_CHANGED when others have taken units
+        out of a line meanwhile."""
+        ...
+
+    async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
+        """Record what has gone back to the customer, each once by its reference. It moves no money."""
+        ...
