@@ -142,6 +142,7 @@ def make_worker(
             on_orders.verify_order,
             on_orders.quote_cancellation,
             on_orders.release_order,
+            on_orders.check_order,
             on_orders.close_order,
             on_orders.close_cancellation,
             on_shipments.stop_shipment,

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from temporalio import activity
 
-from activities.attempt import attempt_deadline, begin_attempt, this_run
+from activities.attempt import Attempt, attempt_deadline, begin_attempt, this_run
 from activities.known_orders import KnownOrders, SeenOrder
 from activities.refunds import credit_of, refund_notice
 from activities.reopening import Reopening
@@ -18,20 +18,22 @@ from activities.together import read_together
 from domain.case import Case
 from domain.closing import Closing, changed, gone_of
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Ended, Entry, OrderClosed, Requested
+from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.payment import Payment
-from domain.plan import LeftOut, PlannedLine
+from domain.plan import LeftOut, PlannedLine, PlannedShipment
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.second_request import by_right, joining
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
+from domain.stopping import planned_action
+from domain.unfrozen import new_parcels
 from providers.cancellations.port import Ending, Register
 from providers.carrier.port import Labels
 from providers.orders.port import GivenBack, Orders
@@ -127,12 +129,13 @@ class OrderActivities:
                 await self._orders.thaw(order.order_id, key=key)
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
             return await self._register.refuse(requested, run, [decided, ended])
-        noted = await self._register.note_hold(requested, key, run, until=attempt_deadline())
-        if not Case(noted).may_make(key):
-            return noted  # a withdrawal has come before it
+        noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
+        if not noted.may_make(key):
+            return noted.entries  # a withdrawal has come before it
         frozen = await self._orders.freeze(seen.in_oms, key=key)
         decided = decided.model_copy(update={"frozen": frozen})
-        return await self._register.decide(seen.in_oms, decided, [received_notice(requested)], key=key, run=run)
+        notices = [received_notice(requested)]
+        return await self._register.decide(seen.in_oms, decided, notices, key=key, run=run, known=noted)
 
     async def _decide(self, order: Order, requested: Requested) -> Decided:
         """Decision and plan by policy, on the live truth."""
@@ -235,31 +238,70 @@ class OrderActivities:
         customer told. Where all the money has settled, the cancellation is closed too. Refused: ORDER_LOCKED,
         ORDER_CHANGED."""
         async with begin_attempt(self._register, step_input) as attempt:
-            case, key = attempt.case, step_input.key
+            case = attempt.case
             if case.order_closed:
                 return await attempt.answer_with()
-            tried = case.is_noted(key)
-            await attempt.note_effect(key)
-            if case.decided and not case.decided.frozen:
-                await self._check_unchanged(step_input.order_id, Closing.of(case), tried=tried)
-            attempt.check_time()
-            await self._orders.close(step_input.order_id, Closing.of(case), Closing.before(case), key=key)
-            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=key)
-            closed = attempt.case.with_facts([OrderClosed()])
+            expected = _expected_back(case) if self._orders.restocks_at_once else ()
+            if not case.closed_by_hand:
+                await self._close_in_oms(attempt, expected)
+            closed = OrderClosed(expected_back=expected)
+            after = attempt.case.with_facts([closed])
+            # Goods may have left an order that is not frozen: it is read once more before the end.
+            over = after.is_settled and after.is_frozen
             entries = await self._register.close(
+                closed,
                 _closing_notices(case),
-                _ending(closed, step_input.order_id) if closed.is_settled else None,
-                key=key,
+                _ending(after, step_input.order_id) if over else None,
+                key=step_input.key,
                 run=attempt.run,
             )
             return await attempt.answer_with(entries)
 
-    async def _check_unchanged(self, order_id: str, closing: Closing, *, tried: bool) -> None:
-        """The order management system does not freeze orders, so somebody else may have taken units out. Refused:
-        ORDER_CHANGED."""
-        others = closing.taken_by_others(gone_of((await self._known.read(order_id)).order), tried=tried)
-        if others:
-            raise Refused(ErrorCode.ORDER_CHANGED, changed(order_id, others))
+    async def _close_in_oms(self, attempt: Attempt, expected: Sequence[str]) -> None:
+        order_id, case = attempt.step_input.order_id, attempt.case
+        closing, before = Closing.of(case), Closing.before(case)
+        # Each time that it is closed is an effect of its own.
+        key = attempt.step_input.key.part_of(f"again{case.times_closed}" if case.times_closed else "")
+        tried = case.is_noted(key)
+        if self._orders.restocks_at_once or not case.is_frozen:
+            seen = await self._known.read(order_id)
+            elsewhere = seen.known.expected_units(but=case.cancellation_id)
+            others = closing.taken_by_others(gone_of(seen.order), tried=tried) if before is None else {}
+            if others:
+                raise Refused(ErrorCode.ORDER_CHANGED, changed(order_id, others))
+            closing = closing.but_expected(expected, elsewhere)
+        await attempt.note_effect(key)
+        attempt.check_time()
+        await self._orders.close(order_id, closing, before, key=key)
+        await self._orders.note_given_back(order_id, _given_back(case), key=key)
+
+    @activity.defn
+    async def check_order(self, step_input: StepInput) -> Booked:
+        """Read an order that is not frozen once more: goods of this cancellation that have left meanwhile are parcels to be
+        stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
+        async with begin_attempt(self._register, step_input) as attempt:
+            case = attempt.case
+            plan = case.plan
+            assert plan is not None
+            seen = await self._known.read(step_input.order_id)
+            if not case.ever_closed:
+                others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
+                if others and not case.is_done(StepName.CHECK_ORDER, step_input.target):
+                    raise Refused(ErrorCode.ORDER_CHANGED, changed(step_input.order_id, others))
+            found = new_parcels(plan, seen.in_oms)
+            trackings = await read_together(
+                {shipment.shipment_id: partial(self._tracking, shipment) for shipment in found}
+            )
+            for shipment in found:
+                tracking = trackings[shipment.shipment_id]
+                action = planned_action(shipment, tracking)
+                await attempt.write(
+                    ParcelFound(parcel=PlannedShipment(shipment=shipment, group=tracking.group, action=action))
+                )
+            named = [name for s in found for name in (s.label_reference, s.tracking_number) if name]
+            if named:
+                await self._register.watch(step_input.order_id, named)
+            return await attempt.answer_with()
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
@@ -285,6 +327,12 @@ def _closing_notices(case: Case) -> list[NewNotice]:
     if released:
         notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
     return notices
+
+
+def _expected_back(case: Case) -> tuple[str, ...]:
+    """Parcels that are coming back and have not been received."""
+    received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
+    return tuple(sorted(Closing.of(case).coming_back - received))
 
 
 def _given_back(case: Case) -> list[GivenBack]:

@@ -23,6 +23,8 @@ from domain.facts import (
     Joined,
     NothingDue,
     OrderClosed,
+    ParcelFound,
+    ParcelReceived,
     Reminded,
     Reopened,
     Requested,
@@ -46,6 +48,7 @@ from domain.step import FINAL_STEPS, MONEY_STEPS, UNDOING, StepName
 from domain.stopping import is_watched
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
+from domain.unfrozen import with_parcel
 
 F = TypeVar("F", bound=Fact)
 
@@ -203,7 +206,10 @@ class Case:
         """The plan without the lines of the shipments that were not stopped before the pivot."""
         decided = self.decided
         if self._plan is None and decided is not None and decided.plan is not None:
-            plan = decided.plan.without(self.declined_shipments)
+            plan = decided.plan
+            for found in self._all(ParcelFound):
+                plan = with_parcel(plan, found.parcel)
+            plan = plan.without(self.declined_shipments)
             self._plan = plan.model_copy(update={"terms": self.terms})
         return self._plan
 
@@ -253,7 +259,8 @@ class Case:
     def order_closed(self) -> bool:
         """The order was closed, and since then nothing has changed that it has to be closed for once more."""
         closed = self._position(OrderClosed)
-        return closed >= 0 and self._position(StopSeen) < closed and not self._settled_stop_after(closed)
+        news = max(self._position(StopSeen), self._position(ParcelReceived))
+        return news < closed and not self._settled_stop_after(closed)
 
     def _settled_stop_after(self, position: int) -> bool:
         return any(
@@ -264,7 +271,32 @@ class Case:
     @property
     def ever_closed(self) -> bool:
         """The order was closed once: nothing is rolled back any more."""
-        return self._position(OrderClosed) >= 0
+        return self.times_closed > 0
+
+    @property
+    def times_closed(self) -> int:
+        return len(self._positions.get(OrderClosed, ()))
+
+    @property
+    def closed_by_hand(self) -> bool:
+        """A person has taken the lines out of the order, or says that nothing is to be taken out, since it was closed
+        last."""
+        since = self._position(OrderClosed) + 1
+        said = (e.fact for e in self._entries[since:] if isinstance(e.fact, SettledByHand | NothingDue))
+        return any(fact.step is StepName.CLOSE_ORDER for fact in said)
+
+    @property
+    def expected_back(self) -> tuple[str, ...]:
+        """Parcels whose lines are still in the order, because they are on their way back."""
+        closed = self._last(OrderClosed)
+        received = {fact.shipment_id for fact in self._all(ParcelReceived)}
+        return tuple(s for s in closed.expected_back if s not in received) if closed else ()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Nobody else changes the order while the cancellation is under way."""
+        decided = self.decided
+        return decided is None or decided.frozen
 
     @property
     def reopened(self) -> bool:

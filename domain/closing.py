@@ -1,7 +1,7 @@
 """What leaves an order when it is closed, by a cancellation's facts."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from domain.base import Value
 from domain.case import Case
@@ -62,6 +62,20 @@ class Closing(Value):
         """What had left the order when it was closed last; None: it is closed for the first time."""
         closed = [at for at, entry in enumerate(case.entries) if isinstance(entry.fact, OrderClosed)]
         return cls.of(Case(case.entries[: closed[-1]])) if closed else None
+
+    def but_expected(self, parcels: Collection[str], elsewhere: Mapping[str, int]) -> "Closing":
+        """For a system that restocks what leaves an order at once: without the lines of these parcels, which are on their
+        way back. Of `elsewhere`, by line, as many units have left the order by our books alone, for another
+        cancellation."""
+        return self.model_copy(
+            update={
+                "lines": tuple(
+                    line.model_copy(update={"gone_before": line.gone_before - elsewhere.get(line.line_id, 0)})
+                    for line in self.lines
+                    if line.shipment_id not in parcels
+                )
+            }
+        )
 
     @property
     def gone_before(self) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.payment import ChargeBack, Refund
-from domain.plan import Plan
+from domain.plan import Plan, PlannedShipment
 from domain.policy import Decision
 from domain.request import Actor, CancellationRequest, Note, Reference
 from domain.shipment import Stop
@@ -220,10 +220,27 @@ class CreditRevoked(Value):
     number: str
 
 
+class ParcelFound(Value):
+    """A parcel that was not there when it was decided has units of this cancellation in it. Only an order that is not frozen
+    has such."""
+
+    kind: Literal["parcel_found"] = "parcel_found"
+    parcel: PlannedShipment
+
+
 class OrderClosed(Value):
-    """The lines have left the order. Nothing is rolled back any more."""
+    """The lines have left the order. Nothing is rolled back any more. `expected_back`: parcels whose lines are still in it,
+    because its order management system would restock them at once, and they are on their way."""
 
     kind: Literal["order_closed"] = "order_closed"
+    expected_back: tuple[str, ...] = ()
+
+
+class ParcelReceived(Value):
+    """The goods of a parcel are back in the warehouse."""
+
+    kind: Literal["parcel_received"] = "parcel_received"
+    shipment_id: str
 
 
 class Reopened(Value):
@@ -274,7 +291,9 @@ Fact = (
     | Chosen
     | Credited
     | CreditRevoked
+    | ParcelFound
     | OrderClosed
+    | ParcelReceived
     | Reopened
     | Ended
     | StepOrdered

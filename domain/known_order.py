@@ -1,6 +1,7 @@
 """What our books know of an order: its cancellations, and the order as it was read first. The order management system does
 not know what they did, so it is laid over what that has."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from domain.facts import Entry
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender
 from domain.outcome import CARRIED_OUT
+from domain.shipment import Shipment
 
 
 class KnownOrder:
@@ -51,13 +53,34 @@ class KnownOrder:
         )
         under_way = self.open
         held = under_way is not None and under_way.decided is not None and not under_way.ever_closed
-        return self._as_sold(order).model_copy(
+        as_sold, expected = self._as_sold(order), self.expected_units()
+        lines = (
+            line.model_copy(update={"cancelled": min(line.cancelled + expected[line.line_id], line.quantity)})
+            for line in as_sold.lines
+        )
+        return as_sold.model_copy(
             update={
+                "lines": tuple(lines),
+                "shipments": tuple(self._without_expected(shipment) for shipment in as_sold.shipments),
                 "shipping_credited": credited,
                 "held_by": under_way.cancellation_id if under_way and held else None,
                 "tenders": tuple(self._with_earlier(tender) for tender in order.tenders),
             }
         )
+
+    def expected_units(self, *, but: str = "") -> Counter[str]:
+        """By line, the units that are on their way back, and still in the order where it is kept."""
+        units = Counter[str]()
+        for case in self.cases:
+            if case.plan is not None and case.cancellation_id != but:
+                for line in case.plan.lines:
+                    units[line.line_id] += line.quantity * (line.shipment_id in case.expected_back)
+        return units
+
+    def _without_expected(self, shipment: Shipment) -> Shipment:
+        """Nothing of a parcel that comes back can be cancelled once more."""
+        expected = any(shipment.shipment_id in case.expected_back for case in self.cases)
+        return shipment.model_copy(update={"lines": ()}) if expected else shipment
 
     def _as_sold(self, order: Order) -> Order:
         """With the amounts of the first read: some systems count only what is left of an order, and what a unit is worth

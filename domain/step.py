@@ -25,6 +25,7 @@ class StepName(StrEnum):
     REMIND_STAFF = "remind_staff"
     RECORD_DECISION = "record_decision"
     RECEIVE_REQUEST = "receive_request"
+    CHECK_ORDER = "check_order"
 
 
 MONEY_STEPS = frozenset({StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT})
@@ -44,7 +45,7 @@ UNDOING = frozenset(
 
 IN_BOOKS_ONLY = frozenset(
     {
-        *FINAL_STEPS,
+        StepName.CREDIT_REFUND,
         StepName.TAKE_UP,
         StepName.VERIFY_ORDER,
         StepName.CLOSE_CANCELLATION,
@@ -52,7 +53,7 @@ IN_BOOKS_ONLY = frozenset(
         StepName.REVOKE_REFUND,
     }
 )
-"""Steps that happen in the merchant's own books: nobody can do them outside."""
+"""Steps that happen in our own books, or that a person has no part in: nobody can do them outside."""
 
 
 class StepStatus(StrEnum):

@@ -116,11 +116,13 @@ class CancellationWorkflow:
             await self.goods_steps.stop_shipments()
             await self.approval.wait_for_approval(Gate.BEFORE_REVERSING)
             await self.goods_steps.recheck_parcels()
+            await self.goods_steps.recheck_order()
             await self.money_steps.reverse_payments()
             await self.money_steps.credit_refund()
             await self.goods_steps.recheck_parcels()
             await self.close_order()
             if not self.case.ended:  # closing the order ends the cancellation too where the money had settled
+                await self.goods_steps.recheck_order()
                 await self.money_steps.settle()
                 await self.goods_steps.recheck_parcels()
                 await self.close_cancellation()

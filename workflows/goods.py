@@ -43,6 +43,16 @@ class GoodsSteps:
         assert plan is not None
         await self._stop(planned.shipment.shipment_id for planned in plan.shipments)
 
+    async def recheck_order(self) -> None:
+        """Goods may leave an order that is not frozen: it is read again, and what has left is stopped like any other parcel,
+        until nothing new is found."""
+        while not self._case.is_frozen:
+            plan = self._case.plan
+            await self._runner.run_step(steps.CHECK_ORDER, self._order_id)
+            await self.stop_shipments()
+            if self._case.plan == plan:
+                return
+
     async def recheck_parcels(self) -> None:
         """A parcel that counts as stopped may reach the customer all the same: after a wait, or when the carrier has said
         something, every such parcel is looked at again, and one that moves is stopped again. So is one at which this run has

@@ -240,6 +240,14 @@ STOP_SHIPMENT = Step(
 CHECK_SHIPMENT = Step(
     signatures.CHECK_SHIPMENT, Role.LOOK, Owner.OPERATIONS, "Check shipment", counterpart=Owner.CARRIER
 )
+CHECK_ORDER = Step(
+    signatures.CHECK_ORDER,
+    Role.RETRIABLE,
+    Owner.OPERATIONS,
+    "Read once more order",
+    refusals=frozenset({ErrorCode.ORDER_CHANGED}),
+    local_first=True,
+)
 REVERSE_PAYMENT = Step(
     signatures.REVERSE_PAYMENT,
     Role.PIVOT,
@@ -281,7 +289,7 @@ CLOSE_ORDER = Step(
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Close order",
-    refusals=frozenset({ErrorCode.ORDER_LOCKED}),
+    refusals=frozenset({ErrorCode.ORDER_LOCKED, ErrorCode.ORDER_CHANGED}),
     local_first=True,
 )
 CLOSE_CANCELLATION = Step(
@@ -329,6 +337,7 @@ ALL_STEPS = (
     QUOTE_CANCELLATION,
     STOP_SHIPMENT,
     CHECK_SHIPMENT,
+    CHECK_ORDER,
     REVERSE_PAYMENT,
     GIVE_STORE_CREDIT,
     REMIND_STAFF,

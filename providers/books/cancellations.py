@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, EffectEnded, EffectNoted, Entry, Fact, HolderSet, Requested, Run
+from domain.facts import Decided, EffectEnded, EffectNoted, Entry, Fact, HolderSet, OrderClosed, Requested, Run
 from domain.keys import EffectKey, id_of
 from domain.known_order import KnownOrder
 from domain.money import Money
@@ -141,10 +141,17 @@ class SqlRegister(SqlAdapter):
             return await lifecycle.note_hold(session, requested, key, run, until)
 
     async def decide(
-        self, first_read: Order, decided: Decided, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+        self,
+        first_read: Order,
+        decided: Decided,
+        notices: Sequence[NewNotice],
+        *,
+        key: EffectKey,
+        run: Run,
+        known: Case | None = None,
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.decide(session, first_read, decided, notices, key=key, run=run)
+            return await lifecycle.decide(session, first_read, decided, notices, key=key, run=run, known=known)
 
     async def note_effect(
         self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime, known: Case | None = None
@@ -166,10 +173,10 @@ class SqlRegister(SqlAdapter):
             return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
 
     async def close(
-        self, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
+        self, closed: OrderClosed, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.close(session, notices, ending, key=key, run=run)
+            return await lifecycle.close(session, closed, notices, ending, key=key, run=run)
 
     async def end(self, ending: Ending, *, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -16,10 +15,10 @@ from providers.books.inbox import repeat_for_others, watch
 from providers.books.ledger import collect, settle_rolled_back, take_settlement_back
 from providers.books.outbox import put_notices
 from providers.books.paper import post_settlements
-from providers.books.tables import CancellationRow
 from providers.books.writing import (
     LockedRow,
     append,
+    case_known,
     case_of,
     check_verifying,
     effect_facts,
@@ -31,12 +30,8 @@ from providers.books.writing import (
     update_row,
 )
 from providers.cancellations.port import Ending
-from providers.database.columns import table_of
 from providers.ledger.port import CreditedTender
 from providers.outbox.port import NewNotice
-
-_CANCELLATIONS = table_of(CancellationRow)
-_KEEP_FIRST_READ = update(_CANCELLATIONS).where(_CANCELLATIONS.c.cancellation_id == bindparam("kept"))
 
 
 async def note_hold(
@@ -69,15 +64,15 @@ async def decide(
     *,
     key: EffectKey,
     run: Run,
+    known: Case | None,
 ) -> tuple[Entry, ...]:
     row = await lock(session, key.cancellation_id, run)
-    case = await case_of(session, key.cancellation_id)
+    case = await case_known(session, row, known)
     if case.roll_back_cause is not None or case.decided is not None:
         return case.entries
     assert decided.plan is not None
-    written = await append(session, row, effect_facts(case, key, [decided]))
     kept = first_read.model_copy(update={"contact": None})
-    await session.execute(_KEEP_FIRST_READ, {"kept": key.cancellation_id, "first_read": kept})
+    written = await append(session, row, effect_facts(case, key, [decided]), first_read=kept)
     await watch(session, row.order_id, _named_by_providers(decided.plan))
     await put_notices(session, key.cancellation_id, row.order_id, notices)
     return (*case.entries, *written)
@@ -110,14 +105,20 @@ async def release(
 
 
 async def close(
-    session: AsyncSession, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
+    session: AsyncSession,
+    closed: OrderClosed,
+    notices: Sequence[NewNotice],
+    ending: Ending | None,
+    *,
+    key: EffectKey,
+    run: Run,
 ) -> tuple[Entry, ...]:
     row = await lock(session, key.cancellation_id, run)
     case = await case_of(session, key.cancellation_id)
     if case.order_closed:
         return case.entries
     await put_notices(session, key.cancellation_id, row.order_id, notices)
-    facts = effect_facts(case, key, [OrderClosed()])
+    facts = effect_facts(case, key, [closed])
     if ending is not None and ending.seen == case.last_seq:
         facts += await _end(session, row, case, ending)
     return (*case.entries, *await append(session, row, facts))

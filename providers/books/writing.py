@@ -26,6 +26,7 @@ from domain.facts import (
 )
 from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
+from domain.order import Order
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
 from providers.books.clock import now
@@ -142,8 +143,11 @@ async def open_row(
         raise Unavailable(f"Another cancellation of order {request.order_id} was opened at this moment.") from error
 
 
-async def append(session: AsyncSession, row: LockedRow, facts: Iterable[Fact]) -> tuple[Entry, ...]:
-    """Add facts to a cancellation whose row is locked, and keep what has changed of the row."""
+async def append(
+    session: AsyncSession, row: LockedRow, facts: Iterable[Fact], *, first_read: Order | None = None
+) -> tuple[Entry, ...]:
+    """Add facts to a cancellation whose row is locked, and keep what has changed of the row, and the order as it was read
+    first."""
     entries = []
     for fact in facts:
         row.facts += 1
@@ -162,13 +166,13 @@ async def append(session: AsyncSession, row: LockedRow, facts: Iterable[Fact]) -
             case _:
                 pass
     if entries:
-        await update_row(session, row)
+        await update_row(session, row, **({"first_read": first_read} if first_read else {}))
         await session.execute(_INSERT_FACTS, [_fact_row(row.cancellation_id, entry) for entry in entries])
     return tuple(entries)
 
 
-async def update_row(session: AsyncSession, row: LockedRow) -> None:
-    await session.execute(_UPDATE, {"id": row.cancellation_id, **asdict(row)})
+async def update_row(session: AsyncSession, row: LockedRow, **more: Order) -> None:
+    await session.execute(_UPDATE, {"id": row.cancellation_id, **asdict(row), **more})
 
 
 def _fact_row(cancellation: str, entry: Entry) -> dict[str, object]:

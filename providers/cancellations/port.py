@@ -14,7 +14,7 @@ from typing import Protocol
 
 from domain.base import Value
 from domain.case import Case
-from domain.facts import Decided, Ended, Entry, Fact, Requested, Run
+from domain.facts import Decided, Ended, Entry, Fact, OrderClosed, Requested, Run
 from domain.keys import EffectKey
 from domain.known_order import KnownOrder
 from domain.money import Money
@@ -85,7 +85,14 @@ class Register(Protocol):
         ...
 
     async def decide(
-        self, first_read: Order, decided: Decided, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+        self,
+        first_read: Order,
+        decided: Decided,
+        notices: Sequence[NewNotice],
+        *,
+        key: EffectKey,
+        run: Run,
+        known: Case | None = None,
     ) -> tuple[Entry, ...]:
         """Keep the decision of a cancellation whose order is frozen, or cannot be, with the order as it was read; that ends
         the effect of `key`. Nothing when it is kept already, or when a withdrawal came before it."""
@@ -115,9 +122,9 @@ class Register(Protocol):
         ...
 
     async def close(
-        self, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
+        self, closed: OrderClosed, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
     ) -> tuple[Entry, ...]:
-        """The order is closed: writes `OrderClosed` and ends the effect of `key`. With `ending` the cancellation ends as
+        """The order is closed: writes `closed` and ends the effect of `key`. With `ending` the cancellation ends as
         well, unless something was written to it since, or the order was closed already."""
         ...
 

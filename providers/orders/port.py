@@ -25,6 +25,10 @@ class GivenBack(Value):
 
 
 class Orders(Protocol):
+    restocks_at_once: bool
+    """What leaves an order counts as on hand at that moment, also where it is on its way back: such lines are left in the
+    order until they are received."""
+
     async def read(self, order_id: str) -> Order:
         """The order as it is now, with where its customer is written to. What our own cancellations did to it and the OMS
         does not know (`earlier_reversals`, `shipping_credited`, `held_by`) is left out. Refused: ORDER_NOT_FOUND."""
@@ -32,8 +36,8 @@ class Orders(Protocol):
 
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
         """From now on nobody picks, packs, labels, captures or changes the order. `seen` is the order by which it was
-        decided. False: this OMS cannot do that. Raises Unavailable when the order is not as it was `seen`: it is read and decided
-        about again. Refused: ORDER_HELD when somebody else has frozen it."""
+        decided. False: this OMS cannot do that. Raises Unavailable when the order is not as it was `seen`: it is read and
+        decided about again. Refused: ORDER_LOCKED when somebody else has frozen it."""
         ...
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:

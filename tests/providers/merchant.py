@@ -12,6 +12,7 @@ from domain.facts import (
     Decided,
     Ended,
     Fact,
+    OrderClosed,
     RefundSeen,
     Requested,
     ReversalSeen,
@@ -221,7 +222,7 @@ class Merchant:
         case, key = await self.case(one), one.key(StepName.CLOSE_ORDER, n=n)
         await self.note(key, run=run)
         await self.orders.close(one.order_id, Closing.of(case), Closing.before(case), key=key)
-        await self.books.close(notices, None, key=key, run=run)
+        await self.books.close(OrderClosed(), notices, None, key=key, run=run)
 
     async def end(self, one: Cancellation, credit: Credit | None = None) -> None:
         await self.books.end(ending(one, credit), run=RUN)

@@ -25,6 +25,8 @@ _THAW = _HOLD.where(_ORDERS.c.held_by == bindparam("by")).values(held_by=None)
 class BuiltInOrders:
     """Each method is one transaction; see providers/orders/port.py for what it promises."""
 
+    restocks_at_once = False
+
     def __init__(self, engine: AsyncEngine) -> None:
         self._reads = async_sessionmaker(reading(engine), expire_on_commit=False)
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
@@ -39,8 +41,8 @@ class BuiltInOrders:
             order = await read_order(session, seen.order_id)
             if held_by not in {None, key.cancellation_id}:
                 raise Refused(
-                    ErrorCode.ORDER_HELD,
-                    f"Order {seen.order_id} is held by {held_by}. Wait until that has ended, and ask again.",
+                    ErrorCode.ORDER_LOCKED,
+                    f"Order {seen.order_id} is frozen for {held_by}. Look there what it is for; it is tried again.",
                 )
             if order != seen:
                 raise Unavailable(
