@@ -2,13 +2,13 @@
 
 from activities.tenders import Payments, dispute_news, refund_news
 from domain.case import Case
-from domain.facts import Entry, Fact, RefundSeen, Reopened, Run, StopSeen
+from domain.facts import Entry, Fact, ParcelReceived, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import known_refunds, refunds_found_after_end, unclear_refunds
-from domain.shipment import StopStatus
+from domain.shipment import GoodsGroup, StopStatus
 from domain.step import StepName
 from domain.stopping import moves_again
 from providers.cancellations.port import Register
@@ -27,7 +27,8 @@ class Reopening:
         """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. Of one that was
         rolled back only a refund that has failed is of interest: the order goes on, and others may refund it."""
         carried_out = ended.ever_closed
-        facts: list[Fact] = [*await self._moving(ended, order)] if carried_out else []
+        facts: list[Fact] = [*await self._moving(ended, order), *await self._received(ended)] if carried_out else []
+        received = any(isinstance(fact, ParcelReceived) for fact in facts)
         failed: list[CreditedTender] = []
         others: list[str] = []
         unclear: list[RefundSeen] = []
@@ -55,9 +56,9 @@ class Reopening:
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
         owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
         overpaid = carried_out and any(reversal.overpaid for reversal in now.reversals)
-        if not (moving or failed or owed or overpaid):
+        if not (moving or received or failed or owed or overpaid):
             return False
-        why = _why(failed=bool(failed), moving=moving)
+        why = _why(failed=bool(failed), moving=moving, received=received)
         return await self._register.reopen(
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
@@ -66,6 +67,17 @@ class Reopening:
             seen=ended.last_seq,
             run=run,
         )
+
+    async def _received(self, ended: Case) -> list[ParcelReceived]:
+        """Parcels that were expected back and have arrived."""
+        plan, found = ended.plan, []
+        for planned in plan.shipments if plan else ():
+            shipment = planned.shipment
+            if shipment.shipment_id in ended.expected_back and shipment.label_reference:
+                tracking = await self._labels.track(shipment.label_reference)
+                if tracking.group is GoodsGroup.RETURNED:
+                    found.append(ParcelReceived(shipment_id=shipment.shipment_id))
+        return found
 
     async def _moving(self, ended: Case, order: Order) -> list[StopSeen]:
         shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
@@ -100,9 +112,11 @@ def _unwritten(case: Case, facts: list[Fact]) -> list[Entry]:
     return [Entry(seq=0, at=at, fact=fact) for fact in facts]
 
 
-def _why(*, failed: bool, moving: bool) -> str:
+def _why(*, failed: bool, moving: bool, received: bool) -> str:
     if failed:
         return "A refund has failed."
+    if received:
+        return "A parcel that was expected back has arrived: its lines leave the order now."
     if moving:
         return "A parcel that had been stopped is on its way to the customer."
     return "What the customer has got is not what was planned."

@@ -135,7 +135,6 @@ class Shop:
             tenders=tuple(tenders),
             shipments=tuple(shipments),
             shipping=sample.shipping or Money.zero(sample.currency),
-            shipping_credited=Money.zero(sample.currency),
             shipping_tax=sample.shipping_tax,
             discount=sample.discount,
             country=sample.country,

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.marketplace",
     "tests.fixtures.mail",
     "tests.fixtures.databases",
+    "tests.fixtures.oscar",
     "tests.fixtures.temporal",
     "tests.fixtures.recording",
     "tests.fixtures.system",

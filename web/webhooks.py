@@ -124,10 +124,11 @@ async def easypost_webhook(request: Request, parts: Services) -> EventReceipt:
 
 
 class EventDispatcher:
-    """Sends the events that have arrived to their cancellations, in every process of the API: an event is claimed first, so
-    two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as delivered. Only
-    an event that may undo the outcome starts a run, which checks it. While the cancellation is under way, such an event
-    wakes its run up once and is kept until the end: the run may have looked for the last time before."""
+    """Sends the events that have arrived to their cancellations, in every process of the API: an event is claimed
+    first, so two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as
+    delivered. Only an event that may undo the outcome, or that an ended cancellation waits for, starts a run, which
+    checks it. While the cancellation is under way, such an event wakes its run up once and is kept until the end: the
+    run may have looked for the last time before."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
@@ -177,7 +178,7 @@ class EventDispatcher:
         log = structlog.get_logger().bind(provider=event.provider, event_id=event.event_id, order_id=event.order_id)
         # In this sequence: a cancellation that ends in between is found by the second question.
         under_way = event.may_undo_outcome and await self._events.is_under_way(event.order_id)
-        ended = await self._events.find_ended(event) if event.may_undo_outcome else None
+        ended = await self._events.find_ended(event)
         if (ended and ended.busy) or (under_way and not ended and event.attempts > 1):
             await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
             log.info("event_delayed", error="a cancellation of the order is under way")

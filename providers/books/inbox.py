@@ -97,8 +97,14 @@ class SqlInbox(SqlAdapter):
         async with transaction(self._reads) as session:
             known = await known_order(session, event.order_id)
             ended = [case for case in known.cases if case.ended]
-            case = next((case for case in ended if event.subject in _subjects(case)), None)
-            if case is None and event.provider is Provider.STRIPE and event.subject is not None:
+            about = _subjects if event.may_undo_outcome else _expected
+            case = next((case for case in ended if event.subject in about(case)), None)
+            if (
+                case is None
+                and event.may_undo_outcome
+                and event.provider is Provider.STRIPE
+                and event.subject is not None
+            ):
                 case = _carried_out_besides(ended)
             if case is None or case.request is None:
                 return None
@@ -140,6 +146,13 @@ def _subjects(case: Case) -> set[str]:
         else set()
     )
     return refunds | {number for number in parcels if number}
+
+
+def _expected(case: Case) -> set[str]:
+    """The parcels whose lines leave the order when they are received."""
+    planned = case.plan.shipments if case.plan else ()
+    numbers = (p.shipment.tracking_number for p in planned if p.shipment.shipment_id in case.expected_back)
+    return {number for number in numbers if number}
 
 
 def _carried_out_besides(cases: Sequence[Case]) -> Case | None:

@@ -82,7 +82,8 @@ class Inbox(Protocol):
         ...
 
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
-        """The order's ended cancellation whose refund or parcel the event is about; None when there is none. A refund of
+        """The order's ended cancellation whose refund or parcel the event is about; None when there is none. An event that
+        undoes nothing is about one that expects its parcel back. A refund of
         somebody else's is about one that was carried out, where money of the order went another way, in whichever of them:
         the customer may have it twice now."""
         ...

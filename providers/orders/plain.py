@@ -1,0 +1,59 @@
+"""The smallest kind of order management system: it shows its orders and takes units out of them. Whoever connects one writes
+`read` and `close`; what it can do besides is a method more."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from domain.closing import Closing
+from domain.errors import ErrorCode, Refused
+from domain.keys import EffectKey
+from domain.order import Order
+from providers.orders.port import GivenBack
+
+
+class PlainOrders(ABC):
+    """See providers/orders/port.py for what each method promises. Here: nothing can be frozen, the goods of an order are in
+    no parcel before they leave, and labels and payments are nobody's but the carrier's and the gateway's."""
+
+    restocks_at_once = False
+
+    @abstractmethod
+    async def read(self, order_id: str) -> Order: ...
+
+    @abstractmethod
+    async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None: ...
+
+    async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
+        return False
+
+    async def thaw(self, order_id: str, *, key: EffectKey) -> None:
+        """Nothing was frozen."""
+
+    async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        raise Refused(
+            ErrorCode.SHIPMENT_NOT_STOPPABLE,
+            f"Shipment {shipment_id} of order {order_id} has no label, and this order management system cannot withdraw it. "
+            "Have the warehouse put it aside and ask again.",
+        )
+
+    async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        """Nothing was withdrawn."""
+
+    async def relabel(
+        self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: EffectKey
+    ) -> None:
+        raise Refused(
+            ErrorCode.STOP_NOT_UNDOABLE,
+            f"The new label {label_reference} ({tracking_number}) of shipment {shipment_id} cannot be recorded in this order "
+            f"management system. Send order {order_id} on with it and resolve the step.",
+        )
+
+    async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
+        raise Refused(
+            ErrorCode.PAYMENT_NOT_FOUND,
+            f"Order {order_id} is paid by {reference} from now on (tender {tender_id}), which cannot be recorded in this order "
+            "management system. Note it there and resolve the step.",
+        )
+
+    async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
+        """Nothing is recorded."""

@@ -1,0 +1,113 @@
+"""Orders in django-oscar, and what its staff and its warehouse do."""
+
+from decimal import Decimal
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from oscar.core.loading import get_model
+
+from domain.money import Money, exponent
+from domain.order import Order
+from domain.shipment import Shipment
+from tests.providers.oscar.adapter import OscarOrders, event_type
+
+OscarOrder = get_model("order", "Order")
+Line = get_model("order", "Line")
+ShippingEvent = get_model("order", "ShippingEvent")
+Source = get_model("payment", "Source")
+SourceType = get_model("payment", "SourceType")
+Partner = get_model("partner", "Partner")
+StockRecord = get_model("partner", "StockRecord")
+Product = get_model("catalogue", "Product")
+ProductClass = get_model("catalogue", "ProductClass")
+
+
+def _price(amount: Money) -> Decimal:
+    return Decimal(amount.amount).scaleb(-exponent(amount.currency))
+
+
+class OscarShop:
+    def __init__(self) -> None:
+        self.orders = OscarOrders()
+
+    async def place(self, order: Order) -> str:
+        return await sync_to_async(self._place)(order)
+
+    async def take_out(self, order_id: str, line_id: str, units: int) -> None:
+        await sync_to_async(self._event)(order_id, "Cancelled", {line_id: units}, "")
+
+    async def put_back(self, order_id: str) -> None:
+        """Staff takes its own cancellation of units back."""
+        await sync_to_async(self._put_back)(order_id)
+
+    async def ship(self, order_id: str, parcel: Shipment) -> None:
+        notes = f"{parcel.label_reference} {parcel.tracking_number}" if parcel.label_reference else ""
+        units = {part.line_id: part.quantity for part in parcel.lines}
+        await sync_to_async(self._event)(order_id, "Shipped", units, notes)
+
+    async def for_sale(self, order_id: str, line_id: str) -> int:
+        return await sync_to_async(self._for_sale)(line_id)
+
+    def _for_sale(self, line_id: str) -> int:
+        return int(Line.objects.get(pk=line_id).stockrecord.net_stock_level)
+
+    def _place(self, order: Order) -> str:
+        email = order.contact.email if order.contact else "anna@customer.example"
+        user, _ = get_user_model().objects.get_or_create(username=order.customer_id, defaults={"email": email})
+        partner, _ = Partner.objects.get_or_create(name="The warehouse")
+        kind, _ = ProductClass.objects.get_or_create(name="Furniture", defaults={"track_stock": True})
+        value = sum((_price(line.total) for line in order.lines), Decimal()) + _price(order.shipping)
+        placed = OscarOrder.objects.create(
+            number=order.order_id,
+            user=user,
+            currency=order.currency,
+            total_incl_tax=value,
+            total_excl_tax=value,
+            shipping_incl_tax=_price(order.shipping),
+            shipping_excl_tax=_price(order.shipping),
+            date_placed=order.placed_at,
+        )
+        for line in order.lines:
+            product = Product.objects.create(title=line.title, product_class=kind)
+            stock = StockRecord.objects.create(
+                product=product,
+                partner=partner,
+                partner_sku=line.sku,
+                num_in_stock=line.quantity + 10,
+                num_allocated=line.quantity,
+            )
+            excl = _price(line.total) - _price(line.tax)
+            Line.objects.create(
+                order=placed,
+                partner=partner,
+                partner_sku=line.sku,
+                stockrecord=stock,
+                product=product,
+                title=line.title,
+                quantity=line.quantity,
+                line_price_incl_tax=_price(line.total),
+                line_price_excl_tax=excl,
+                line_price_before_discounts_incl_tax=_price(line.total),
+                line_price_before_discounts_excl_tax=excl,
+                num_allocated=line.quantity,
+            )
+        by_card, _ = SourceType.objects.get_or_create(name="Card")
+        for tender in order.tenders:
+            Source.objects.create(
+                order=placed,
+                source_type=by_card,
+                currency=order.currency,
+                amount_allocated=_price(tender.amount),
+                amount_debited=_price(tender.amount),
+                reference=tender.reference,
+            )
+        return order.order_id
+
+    def _event(self, order_id: str, kind: str, units: dict[str, int], notes: str) -> None:
+        order = OscarOrder.objects.get(number=order_id)
+        event = ShippingEvent.objects.create(order=order, event_type=event_type(kind), notes=notes)
+        for line_id, quantity in units.items():
+            event.line_quantities.create(line=order.lines.get(pk=line_id), quantity=quantity)
+
+    def _put_back(self, order_id: str) -> None:
+        ShippingEvent.objects.filter(order__number=order_id, event_type=event_type("Cancelled")).delete()

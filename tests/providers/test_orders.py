@@ -1,0 +1,59 @@
+"""The port `orders` by its two implementations: the built-in one, and django-oscar as a shop that knows nothing of us."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from domain.order import Order
+from domain.shipment import Shipment
+from providers.database.engine import writing
+from providers.orders.built_in.orders import BuiltInOrders
+from providers.orders.built_in.tables import OrderLineRow
+from sandbox import books
+from tests.providers.orders_contract import OrdersContract, ShopUnderTest
+
+
+class BuiltInShop:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.orders = BuiltInOrders(engine)
+        self._engine = engine
+
+    async def place(self, order: Order) -> str:
+        assert order.contact is not None
+        await books.add_order(self._engine, order, email=order.contact.email)
+        return order.order_id
+
+    async def take_out(self, order_id: str, line_id: str, units: int) -> None:
+        line = (OrderLineRow.order_id == order_id, OrderLineRow.line_id == line_id)
+        less = {"cancelled": OrderLineRow.cancelled + units, "reserved": OrderLineRow.reserved - units}
+        async with async_sessionmaker(writing(self._engine)).begin() as session:
+            await session.execute(update(OrderLineRow).where(*line).values(less))
+
+    async def ship(self, order_id: str, parcel: Shipment) -> None:
+        await books.add_shipment(self._engine, order_id, parcel)
+
+    async def for_sale(self, order_id: str, line_id: str) -> int:
+        line = (await self.orders.read(order_id)).line(line_id)
+        assert line is not None
+        stock = await books.stock(self._engine, line.sku)
+        return stock.on_hand - stock.reserved
+
+
+class TestBuiltIn(OrdersContract):
+    """On SQLite and on PostgreSQL."""
+
+    can_freeze = has_picks = True
+
+    @pytest.fixture
+    def shop(self, database: AsyncEngine) -> ShopUnderTest:
+        return BuiltInShop(database)
+
+
+class TestOscar(OrdersContract):
+    @pytest.fixture
+    def shop(self, oscar: Path) -> ShopUnderTest:
+        from tests.providers.oscar.shop import OscarShop
+
+        return OscarShop()
