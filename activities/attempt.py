@@ -168,7 +168,7 @@ class Attempt:
 
     async def answer_with(self, entries: Sequence[Entry] = ()) -> Booked:
         """The same from what this attempt has read and written, with these `entries`; the books are read only where an entry
-        is missing in between. Not after an order book method that returns no entries: what it wrote is not here."""
+        is missing in between. Not after a method of the books that returns no entries: what it wrote is not here."""
         self.case.add(*entries)
         new = [entry for entry in self.case.entries if entry.seq > self.step_input.last_seq]
         if self.case.has_all_entries:

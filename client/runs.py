@@ -79,7 +79,7 @@ async def read_result(client: Client, order_id: str, run_id: str) -> Cancellatio
         raise StarterError(
             ExitCode.NOT_CANCELLED,
             f"The run for order {order_id} was terminated or timed out, and rolled nothing back, so the order may still be "
-            "on hold. Send the request again: it is taken up where the order book left it.",
+            "on hold. Send the request again: it is taken up where our books left it.",
         )
     if cause.type == ErrorCode.ROLLED_BACK and cause.details:
         return CancellationResult.model_validate(cause.details[0])

@@ -56,7 +56,7 @@ class ApiSettings(BaseSettings):
 
     model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: str = "sqlite:///.run/order_book.sqlite"
+    database_url: str = "sqlite:///.run/cancellations.sqlite"
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """0 takes a free one."""

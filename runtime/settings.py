@@ -22,7 +22,7 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", env_ignore_empty=True)
 
-    database_url: str = "sqlite:///.run/order_book.sqlite"
+    database_url: str = "sqlite:///.run/cancellations.sqlite"
     policy_file: Path = Path("policy.toml")
 
     stripe_api_key: SecretStr

@@ -166,7 +166,7 @@ _SYSTEMS = {
     "gateway": "at the gateway",
     "carrier": "at the carrier",
     "marketplace": "at the marketplace",
-    "order book": "in the order book",
+    "merchant": "in the shop",
 }
 
 

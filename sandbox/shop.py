@@ -1,4 +1,4 @@
-"""Sample orders: placed across the gateway, the carrier and the order book the way a shop would have done it."""
+"""Sample orders: placed across gateway, carrier and order management system the way a shop would have done it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -206,7 +206,7 @@ class Shop:
 
 
 def _sold(one: SampleLine) -> SoldLine:
-    """What the order book has of a line is the seller's share; the buyer paid the commission on top."""
+    """What the order has of a line is the seller's share; the buyer paid the commission on top."""
     commission = one.commission.amount if one.commission else 0
     return SoldLine(
         id=one.line_id,

@@ -52,7 +52,7 @@ class Stack:
         self.folder = folder
         self.address = f"127.0.0.1:{port}"
         self.ui = f"http://127.0.0.1:{ui_port}"
-        self.database_url = f"sqlite:///{folder / 'order_book.sqlite'}"
+        self.database_url = f"sqlite:///{folder / 'cancellations.sqlite'}"
         self.mails = folder / "mail"
         self.temporal = Process(
             "Temporal",

@@ -51,8 +51,8 @@ from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
-from providers.orders.built_in.orders import BuiltInOrders
-from providers.stored_value.built_in import BuiltInStoredValue
+from providers.orders.port import Orders
+from providers.stored_value.port import StoredValue
 from sandbox import books
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
@@ -83,8 +83,8 @@ class System(Observing):
     """`server` is Temporal; `task_queue` is the test's own."""
 
     books: SqlBooks
-    orders: BuiltInOrders
-    stored_value: BuiltInStoredValue
+    orders: Orders
+    stored_value: StoredValue
     shop: Shop
     gateway: StripeGateway
     labels: EasyPostLabels

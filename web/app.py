@@ -30,7 +30,7 @@ async def live() -> Health:
 
 @health.get("/ready", summary="Whether it can do its work", responses=responses_of(Code.UNAVAILABLE))
 async def ready(parts: Services) -> Health:
-    """The order book and Temporal answer."""
+    """Our database and Temporal answer."""
     await parts.events.check_ready()
     client = await parts.temporal.client()
     try:

@@ -138,7 +138,7 @@ async def _failed(_: Request, __: Exception) -> Response:
 
 async def _database_away(_: Request, error: Exception) -> Response:
     structlog.get_logger().warning("database_unavailable")
-    return _unavailable("The order book does not answer at the moment; send the same again.")
+    return _unavailable("Our database does not answer at the moment; send the same again.")
 
 
 async def _library_problem(request: Request, error: Exception) -> Response:

@@ -20,10 +20,10 @@ from web.parts import Parts
 
 
 class Reconciler:
-    """Looks through the list of one provider, in every process of the API: the order book keeps each event once."""
+    """Looks through the list of one provider, in every process of the API: the inbox keeps each event once."""
 
     AT_START = timedelta(days=3)
-    """How long a provider itself repeats an event. Shorter than the order book remembers it: what it has forgotten must not
+    """How long a provider itself repeats an event. Shorter than the inbox remembers it: what it has forgotten must not
     come back."""
     OVERLAP = timedelta(hours=1)
     """How much of what was looked through is looked through again: for events that come late into the list or cannot be read

@@ -2,7 +2,7 @@
 
 They only wake a cancellation up. It reads gateway and carrier itself before it believes anything, and reads them from
 time to time without being woken, so a lost, late, repeated or reordered event costs time and never correctness. An event is
-acknowledged when it is in the order book, once by its own id, and sent to the order's cancellation after that, again and
+acknowledged when it is in the inbox, once by its own id, and sent to the order's cancellation after that, again and
 again until Temporal has taken it. What never came is found by web/reconciler.py.
 """
 

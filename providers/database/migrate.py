@@ -19,7 +19,7 @@ _ONE_AT_A_TIME = 7_265_001  # the lock's number means nothing; it only has to be
 
 
 def database_url() -> str:
-    return os.environ.get("DATABASE_URL", "sqlite:///.run/order_book.sqlite")
+    return os.environ.get("DATABASE_URL", "sqlite:///.run/cancellations.sqlite")
 
 
 def _upgrade(connection: Connection) -> None:

@@ -27,7 +27,7 @@ class PlainOrders(ABC):
         return False
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
-        """Nothing was frozen."""
+        return  # nothing was frozen
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
         raise Refused(
@@ -37,23 +37,23 @@ class PlainOrders(ABC):
         )
 
     async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        """Nothing was withdrawn."""
+        return  # nothing was withdrawn
 
     async def relabel(
         self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: EffectKey
     ) -> None:
         raise Refused(
             ErrorCode.STOP_NOT_UNDOABLE,
-            f"The new label {label_reference} ({tracking_number}) of shipment {shipment_id} cannot be recorded in this order "
-            f"management system. Send order {order_id} on with it and resolve the step.",
+            f"The new label {label_reference} ({tracking_number}) of shipment {shipment_id} cannot be recorded in this "
+            f"order management system. Send order {order_id} on with it and resolve the step.",
         )
 
     async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
         raise Refused(
             ErrorCode.PAYMENT_NOT_FOUND,
-            f"Order {order_id} is paid by {reference} from now on (tender {tender_id}), which cannot be recorded in this order "
-            "management system. Note it there and resolve the step.",
+            f"Order {order_id} is paid by {reference} from now on (tender {tender_id}), which cannot be recorded in this "
+            "order management system. Note it there and resolve the step.",
         )
 
     async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
-        """Nothing is recorded."""
+        return  # nothing is recorded

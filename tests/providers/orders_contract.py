@@ -23,7 +23,10 @@ from providers.orders.port import GivenBack, Orders
 class ShopUnderTest(Protocol):
     """A shop with its adapter, and what people and other systems do in it."""
 
-    orders: Orders
+    @property
+    def orders(self) -> Orders:
+        """The adapter."""
+        ...
 
     async def place(self, order: Order) -> str:
         """An order with these lines, tenders and contact: its number. Line ids may be the shop's own."""

@@ -60,7 +60,7 @@ def over_oscar(bare_system: System, oscar: Path) -> Oscar:
     from tests.providers.oscar.shop import OscarShop
 
     shop = OscarShop()
-    return Oscar(dataclasses.replace(bare_system, orders=shop.orders), shop)  # type: ignore[arg-type]
+    return Oscar(dataclasses.replace(bare_system, orders=shop.orders), shop)
 
 
 def two_lines() -> SampleOrder:
