@@ -40,5 +40,6 @@ class NoStoredValue:
 def _refuse(what: str) -> NoReturn:
     raise Refused(
         ErrorCode.PAYMENT_NOT_FOUND,
-        f"{what}, and no stored value is connected. Settle it where gift cards and store credit are kept, and resolve the step.",
+        f"{what}, and no stored value is connected. Settle it where gift cards and store credit are kept, and resolve the "
+        "step.",
     )
