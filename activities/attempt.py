@@ -37,6 +37,12 @@ def attempt_deadline() -> datetime:
     return (began_at() or info.started_time) + info.start_to_close_timeout
 
 
+def check_deadline(target: str, deadline: datetime) -> None:
+    """An attempt that was held up may have been followed by another one, or by a compensation. Raises Unavailable."""
+    if now() >= deadline:
+        raise Unavailable(f"This attempt for {target} was held up for too long; another one goes on.")
+
+
 @dataclass(frozen=True)
 class EffectAnswer:
     """What a provider's answer comes to: its own reference, a detail, and what it says besides. `outcome` is failed where
@@ -119,11 +125,8 @@ class Attempt:
         return ended
 
     def check_time(self) -> None:
-        """An attempt that was held up may have been followed by another one, or by a compensation. Raises Unavailable."""
-        if now() >= self._deadline:
-            raise Unavailable(
-                f"This attempt for {self.step_input.target} was held up for too long; another one goes on."
-            )
+        """Raises Unavailable."""
+        check_deadline(self.step_input.target, self._deadline)
 
     async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
         """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises

@@ -8,7 +8,7 @@ from functools import partial
 
 from temporalio import activity
 
-from activities.attempt import Attempt, attempt_deadline, begin_attempt, this_run
+from activities.attempt import Attempt, attempt_deadline, begin_attempt, check_deadline, this_run
 from activities.known_orders import KnownOrders, SeenOrder
 from activities.refunds import credit_of, refund_notice
 from activities.reopening import Reopening
@@ -25,6 +25,7 @@ from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.payment import Payment
+from domain.permissions import NotTheHolder
 from domain.plan import LeftOut, PlannedLine, PlannedShipment
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
@@ -132,10 +133,20 @@ class OrderActivities:
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
         if not noted.may_make(key):
             return noted.entries  # a withdrawal has come before it
+        check_deadline(order.order_id, attempt_deadline())
         frozen = await self._orders.freeze(seen.in_oms, key=key)
         decided = decided.model_copy(update={"frozen": frozen})
         notices = [received_notice(requested)]
-        return await self._register.decide(seen.in_oms, decided, notices, key=key, run=run, known=noted)
+        try:
+            kept = Case(await self._register.decide(seen.in_oms, decided, notices, key=key, run=run, known=noted))
+        except NotTheHolder:
+            # This attempt was held up, and the cancellation may be over since: then nobody else thaws what it has frozen.
+            if Case(await self._register.read(key.cancellation_id)).ended:
+                await self._orders.thaw(order.order_id, key=key)
+            raise
+        if kept.roll_back_cause or kept.ended:
+            await self._orders.thaw(order.order_id, key=key)
+        return kept.entries
 
     async def _decide(self, order: Order, requested: Requested) -> Decided:
         """Decision and plan by policy, on the live truth."""

@@ -42,8 +42,14 @@ class ShipmentActivities:
         self._intercepts = intercepts
 
     async def _find(self, step_input: StepInput) -> Shipment | None:
-        """The shipment as it is now: the warehouse may have bought a label since the plan was made."""
-        order = await self._orders.read(step_input.order_id)
+        """The shipment as it is now: the warehouse may have bought a label since the plan was made. None: it is gone, or its
+        order is."""
+        try:
+            order = await self._orders.read(step_input.order_id)
+        except Refused as refused:
+            if refused.code is not ErrorCode.ORDER_NOT_FOUND:
+                raise
+            return None
         return next((found for found in order.shipments if found.shipment_id == step_input.target), None)
 
     async def _shipment(self, step_input: StepInput) -> Shipment:
@@ -63,6 +69,7 @@ class ShipmentActivities:
         """
         async with begin_attempt(self._register, step_input) as attempt:
             shipment = await self._shipment(step_input)
+            await self._watch(attempt, shipment)
             stop = await self._stop(attempt, shipment)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(step_input, shipment, stop)
@@ -70,6 +77,14 @@ class ShipmentActivities:
             if stop.action is StopAction.VOID_LABEL:  # all facts are of this attempt's own writing
                 return await attempt.answer_with()
             return await attempt.answer()
+
+    async def _watch(self, attempt: Attempt, shipment: Shipment) -> None:
+        """The carrier's events are about the label that the parcel has got since it was decided, too."""
+        planned = _planned(attempt.case, shipment.shipment_id)
+        known = {planned.label_reference, planned.tracking_number} if planned else set()
+        new = [name for name in (shipment.label_reference, shipment.tracking_number) if name and name not in known]
+        if new:
+            await self._register.watch(attempt.step_input.order_id, new)
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
         tracking = await self._labels.track(shipment.label_reference) if shipment.label_reference else None
@@ -316,7 +331,7 @@ def _stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
 
 def _planned(case: Case, shipment_id: str) -> Shipment | None:
     """As it was when it was decided about."""
-    plan = case.decided.plan if case.decided else None
+    plan = case.plan
     shipments = [planned.shipment for planned in plan.shipments] if plan else []
     return next((shipment for shipment in shipments if shipment.shipment_id == shipment_id), None)
 

@@ -6,22 +6,25 @@ import dataclasses
 from contextvars import ContextVar, copy_context
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from domain.errors import Unavailable
+from domain.keys import EffectKey
 from domain.money import money
-from domain.order import OrderState
+from domain.order import Order, OrderState
 from domain.outcome import Outcome, State
 from domain.payment import Payment
 from domain.request import LineScope
 from domain.step import StepName
 from providers.books.books import SqlBooks
 from providers.gateway.stripe import StripeGateway
+from providers.orders.built_in.orders import BuiltInOrders
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import request
 from tests.observing import eventually
-from tests.system import System
+from tests.system import System, customer_of
 from tests.workflows.samples import captured
 
 EXPENSIVE = money("600.00 USD")
@@ -141,3 +144,46 @@ async def test_a_late_look_at_an_outcome_does_not_open_what_has_ended_again_sinc
         assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
         await worker.wake()
         assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED], "open, and no run works on it"
+
+
+class SlowOrders(BuiltInOrders):
+    def __init__(self, engine: AsyncEngine, worker: Abandoned) -> None:
+        super().__init__(engine)
+        self._worker = worker
+
+    async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
+        await self._worker.hold_up()
+        return await super().freeze(seen, key=key)
+
+
+async def test_a_late_freeze_does_not_hold_an_order_that_was_released_since(bare_system: System) -> None:
+    """E19: the call was on its way to the order management system. What it did is undone."""
+    worker = Abandoned(StepName.VERIFY_ORDER)
+    system = dataclasses.replace(bare_system, orders=SlowOrders(bare_system.engine, worker))
+    sample = captured(total=str(EXPENSIVE))
+    await system.shop.place(sample)
+    async with system.worker(more_interceptors=[worker]):
+        handle = await system.start(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.withdraw(handle, customer_of(sample))
+        await system.finish(handle)
+        assert (await system.read_order(sample.order_id)).held_by is None
+        await worker.wake()
+    assert (await system.read_order(sample.order_id)).held_by is None, "frozen for a cancellation that is over"
+    assert await system.outcomes(sample.order_id) == [Outcome.WITHDRAWN]
+
+
+async def test_a_late_freeze_leaves_the_order_to_the_attempt_that_went_on(bare_system: System) -> None:
+    """E19: the cancellation is under way, so the order stays frozen."""
+    worker = Abandoned(StepName.VERIFY_ORDER)
+    system = dataclasses.replace(bare_system, orders=SlowOrders(bare_system.engine, worker))
+    sample = captured(total=str(EXPENSIVE))
+    await system.shop.place(sample)
+    async with system.worker(more_interceptors=[worker]):
+        handle = await system.start(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await worker.wake()
+        assert (await system.read_order(sample.order_id)).held_by is not None
+        await system.approve(handle)
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await system.refunds(sample.order_id) == [EXPENSIVE]
