@@ -180,7 +180,8 @@ class Merchant:
         """As the run does that verifies the order, where no other has begun since."""
         key = one.key(StepName.VERIFY_ORDER)
         seen = await self.orders.read(one.order_id)
-        await self.books.note_hold(one.requested, key, run, until=LATER)
+        if not Case(await self.books.note_hold(one.requested, key, run, until=LATER)).may_make(key):
+            return
         await self.orders.freeze(seen, key=key)
         await self.books.decide(seen, one.decided, notices, key=key, run=run)
 
@@ -206,22 +207,26 @@ class Merchant:
         last = (await self.books.read(one.cancellation_id))[-1].seq
         return await self.books.reopen(one.cancellation_id, facts, failed, notices, seen=last, run=run)
 
+    async def withdraw(self, one: Cancellation) -> None:
+        await self.write(one, WithdrawalAsked(by=one.request.actor))
+
     async def release(self, one: Cancellation, notices: Sequence[NewNotice] = ()) -> None:
         """The customer withdraws."""
-        await self.write(one, WithdrawalAsked(by=one.request.actor))
+        await self.withdraw(one)
         key = one.key(StepName.RELEASE_ORDER)
         await self.note(key)
         await self.orders.thaw(one.order_id, key=key)
         await self.books.release(notices, key=key, run=RUN)
 
-    async def close(
-        self, one: Cancellation, *facts: Fact, notices: Sequence[NewNotice] = (), n: int = 1, run: Run = RUN
-    ) -> None:
-        """Close the order by these facts."""
+    async def close(self, one: Cancellation, *facts: Fact, notices: Sequence[NewNotice] = (), run: Run = RUN) -> None:
+        """Close the order by these facts, where it is not closed for them."""
         await self.write(one, *facts, run=run)
-        case, key = await self.case(one), one.key(StepName.CLOSE_ORDER, n=n)
-        await self.note(key, run=run)
-        await self.orders.close(one.order_id, Closing.of(case), Closing.before(case), key=key)
+        case, key = await self.case(one), one.key(StepName.CLOSE_ORDER)
+        if case.order_closed:
+            return
+        each_time = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
+        await self.note(each_time, run=run)
+        await self.orders.close(one.order_id, Closing.of(case), Closing.before(case), key=each_time)
         await self.books.close(OrderClosed(), notices, None, key=key, run=run)
 
     async def end(self, one: Cancellation, credit: Credit | None = None) -> None:

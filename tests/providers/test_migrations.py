@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,10 +12,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, inspect, text
 
 from domain.errors import Unavailable
+from providers.books import tables  # noqa: F401 (the metadata is complete once all tables are read)
+from providers.database.columns import Base
 from providers.database.engine import open_engine
 from providers.database.migrate import WrongTables, check_tables, migrate
-from providers.order_book import tables  # noqa: F401 (the metadata is complete once they are read)
-from providers.order_book.columns import Base
+from providers.orders.built_in import tables as order_tables
+from providers.stored_value import tables as account_tables  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,21 +62,31 @@ async def test_the_migrated_checks_are_the_ones_in_the_code(empty_database_url: 
     assert migrated == conventional
 
 
-async def test_the_register_knows_orders_without_a_foreign_key(empty_database_url: str) -> None:
-    """Orders are the merchant's, and may be kept elsewhere."""
+async def test_our_books_and_the_stored_value_know_orders_without_a_foreign_key(empty_database_url: str) -> None:
+    """Orders are the merchant's, and may be kept elsewhere; so may their gift cards be."""
     await migrate(empty_database_url)
 
-    def refers_to(connection: Connection, table: str) -> set[str]:
-        return {key["referred_table"] for key in inspect(connection).get_foreign_keys(table)}
+    def refers_to(connection: Connection) -> dict[str, set[str]]:
+        found = inspect(connection)
+        return {
+            table: {key["referred_table"] for key in found.get_foreign_keys(table)} for table in found.get_table_names()
+        }
 
     engine = open_engine(empty_database_url)
     async with engine.connect() as connection:
-        found = {
-            table: await connection.run_sync(refers_to, table)
-            for table in ("cancellations", "facts", "deferred_requests")
-        }
+        found = await connection.run_sync(refers_to)
     await engine.dispose()
-    assert found == {"cancellations": set(), "facts": {"cancellations"}, "deferred_requests": set()}
+    of_orders = {table.__tablename__ for table in vars(order_tables).values() if _is_table(table)}
+    known_outside = {table: names & of_orders for table, names in found.items() if table not in of_orders}
+    assert len(known_outside) > 10
+    assert not any(known_outside.values())
+    assert all(found[table] <= of_orders for table in of_orders)
+    assert found["stored_value_entries"] == {"stored_value_accounts", "stored_value_entries"}
+    assert found["facts"] == {"cancellations"}
+
+
+def _is_table(found: object) -> TypeGuard[type[Base]]:
+    return isinstance(found, type) and issubclass(found, Base) and found is not Base
 
 
 async def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
@@ -102,7 +115,7 @@ async def test_tables_are_missing_then_right_then_older_then_newer(empty_databas
                 )
 
     try:
-        with pytest.raises(WrongTables, match=r"missing or older .* run python -m providers\.order_book\.migrate"):
+        with pytest.raises(WrongTables, match=r"missing or older .* run python -m providers\.database\.migrate"):
             await check_tables(engine)
         await migrate(empty_database_url)
         await check_tables(engine)

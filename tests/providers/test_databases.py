@@ -1,7 +1,8 @@
-"""What the order book says when its database does not answer."""
+"""What the books and the built-in systems say when their database does not answer."""
 
 import asyncio
 import socket
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.errors import Unavailable
+from domain.money import money
+from domain.order import TenderKind
 from domain.step import StepName
+from providers.books.books import SqlBooks
+from providers.books.inbox import SqlInbox
 from providers.database.engine import open_engine, writing
-from providers.order_book.book import SqlOrderBook
-from providers.order_book.columns import EffectKind
+from providers.orders.built_in.orders import BuiltInOrders
 from sandbox import books
 from tests.fixtures.databases import Databases
-from tests.providers.order_book_samples import RUN, cancellation, hold, order
+from tests.providers.merchant import CARD, LATER, RUN, Merchant, cancellation, order
 
 EMAIL = "customer@example.test"
+ONE = cancellation(order())
+KEY = ONE.key(StepName.VERIFY_ORDER)
 
 
 def _closed_port() -> int:
@@ -30,31 +36,66 @@ def _closed_port() -> int:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_a_database_that_is_not_there_is_unavailable(kind: str, tmp_path: Path) -> None:
     url = {
-        "sqlite": f"sqlite:///{tmp_path}/no-such-folder/order_book.db",
-        "postgresql": f"postgresql://nobody@127.0.0.1:{_closed_port()}/order_book",
+        "sqlite": f"sqlite:///{tmp_path}/no-such-folder/books.db",
+        "postgresql": f"postgresql://nobody@127.0.0.1:{_closed_port()}/books",
     }[kind]
     engine = open_engine(url)
+    merchant = Merchant.at(engine)
+    asked: list[Awaitable[object]] = [
+        merchant.orders.read("O-1"),
+        merchant.orders.freeze(order(), key=KEY),
+        merchant.stored_value.read("O-1", CARD.model_copy(update={"kind": TenderKind.GIFT_CARD})),
+        merchant.stored_value.restore("O-1", CARD, money("1.00 USD"), customer_id="C-1", key=KEY),
+        merchant.books.of_order("O-1"),
+        merchant.books.note_hold(ONE.requested, KEY, RUN, until=LATER),
+        merchant.books.skip_credit("USD", key=KEY, run=RUN),
+        merchant.books.due_notices(LATER, 1),
+        SqlInbox(engine).check_ready(),
+    ]
 
-    with pytest.raises(Unavailable):
-        await SqlOrderBook(engine).read_order("O-1")
-    with pytest.raises(Unavailable):
-        await hold(SqlOrderBook(engine), cancellation(order()))
+    for one in asked:
+        with pytest.raises(Unavailable):
+            await one
 
     await engine.dispose()
 
 
 async def test_a_locked_sqlite_file_is_unavailable_and_nothing_is_written(sqlite_url: str) -> None:
     engine = open_engine(f"{sqlite_url}?timeout=0.05")
-    book = SqlOrderBook(engine)
+    merchant = Merchant.at(engine)
     await books.add_order(engine, order(), email=EMAIL)
 
     async with writing(engine).begin():
         with pytest.raises(Unavailable):
-            await hold(book, cancellation(order()))
+            await merchant.hold(ONE)
+        with pytest.raises(Unavailable):
+            await merchant.orders.freeze(await merchant.orders.read("O-1"), key=KEY)
 
-    assert (await book.read_order("O-1")).held_by is None
-    await hold(book, cancellation(order()))
-    assert (await book.read_order("O-1")).held_by == cancellation(order()).cancellation_id
+    assert (await books.order(engine, "O-1")).held_by is None
+    assert (await merchant.case(ONE)).entries == ()
+    await merchant.hold(ONE)
+    assert (await books.order(engine, "O-1")).held_by == ONE.cancellation_id
+    await engine.dispose()
+
+
+async def test_what_one_of_them_has_done_before_the_database_was_lost_is_found_by_the_next_attempt(
+    sqlite_url: str,
+) -> None:
+    """The order is frozen, and the decision could not be kept: the note says so, and the order stays frozen."""
+    engine = open_engine(f"{sqlite_url}?timeout=0.05")
+    merchant = Merchant.at(engine)
+    placed = order()
+    await books.add_order(engine, placed, email=EMAIL)
+    await merchant.books.note_hold(ONE.requested, KEY, RUN, until=LATER)
+    await merchant.orders.freeze(await merchant.orders.read("O-1"), key=KEY)
+    async with writing(engine).begin():
+        with pytest.raises(Unavailable):
+            await merchant.books.decide(placed, ONE.decided, [], key=KEY, run=RUN)
+
+    await merchant.hold(ONE)
+
+    assert (await merchant.case(ONE)).decided == ONE.decided
+    assert (await books.order(engine, "O-1")).held_by == ONE.cancellation_id
     await engine.dispose()
 
 
@@ -64,11 +105,15 @@ async def test_writers_of_one_process_queue_for_a_sqlite_file(sqlite_url: str) -
     orders = [order(f"O-{n}") for n in range(60)]
     for placed in orders:
         await books.add_order(engines[0], placed, email=EMAIL)
+    seen = [await BuiltInOrders(engines[0]).read(placed.order_id) for placed in orders]
 
     async def take(n: int) -> None:
         one = cancellation(orders[n])
-        book, key = SqlOrderBook(engines[n % 3]), one.key(StepName.VERIFY_ORDER)
-        await book.hold_order(orders[n], one.requested, one.decided, [], key=key, run=RUN)
+        key = one.key(StepName.VERIFY_ORDER)
+        if n % 2:
+            await BuiltInOrders(engines[n % 3]).freeze(seen[n], key=key)
+        else:
+            await SqlBooks(engines[n % 3]).note_hold(one.requested, key, RUN, until=LATER)
         finished.append(n)
 
     finished: list[int] = []
@@ -84,12 +129,12 @@ async def test_connections_that_postgresql_closed_are_opened_again(databases: Da
     url = await databases.postgresql()
     engine = open_engine(url.render_as_string(hide_password=False))
     other = open_engine(url.render_as_string(hide_password=False))
-    book = SqlOrderBook(engine)
+    merchant = Merchant.at(engine)
     await books.add_order(engine, order(), email=EMAIL)
 
     async with other.connect() as blocking:
         await blocking.execute(text("SELECT 1 FROM orders FOR UPDATE"))
-        waiting = asyncio.create_task(hold(book, cancellation(order())))
+        waiting = asyncio.create_task(merchant.hold(ONE))
         waiters = text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -101,8 +146,9 @@ async def test_connections_that_postgresql_closed_are_opened_again(databases: Da
         with pytest.raises(Unavailable):
             await waiting
 
-    await hold(book, cancellation(order()))
-    assert [effect.kind for effect in await books.effects(engine)] == [EffectKind.HOLD_ORDER]
+    await merchant.hold(ONE)
+    assert (await books.order(engine, "O-1")).held_by == ONE.cancellation_id
+    assert (await merchant.case(ONE)).keys_noted(StepName.VERIFY_ORDER, target="O-1") == (KEY,)
     await engine.dispose()
     await other.dispose()
     await databases.drop(url)
@@ -118,4 +164,4 @@ async def test_a_mistake_of_ours_is_no_outage_and_tells_no_data(database: AsyncE
     async with database.begin() as connection:
         await connection.execute(text("DROP TABLE notices"))
     with pytest.raises(DBAPIError):
-        await SqlOrderBook(database).notice_sent("can-1/received", order().placed_at)
+        await SqlBooks(database).notice_sent("can-1/received", order().placed_at)
