@@ -7,13 +7,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from domain.facts import OrderClosed, ParcelReceived, Reopened
 from domain.request import LineScope
+from domain.shipment import StopStatus
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WatchedRow, WebhookEventRow
 from providers.inbox.port import DueEvent, EventStatus, Provider, ProviderEvent
 from sandbox import books
-from tests.providers.merchant import LATER, RUN, Cancellation, Merchant, cancellation, order, parcel, refunded
+from tests.providers.merchant import LATER, RUN, Cancellation, Merchant, cancellation, order, parcel, refunded, stops
 
 EMAIL = "customer@example.test"
 SENT = order(shipments=(parcel("S1", 3, label="shp_1"),))
@@ -301,3 +303,24 @@ async def test_a_parcel_of_a_cancellation_that_was_carried_out_is_found_by_its_e
     found = await inbox.find_ended(ABOUT.model_copy(update={"provider": Provider.EASYPOST, "subject": tracking}))
     assert found is not None
     assert found.request == one.request
+
+
+async def test_an_event_that_undoes_nothing_is_about_a_cancellation_that_expects_its_parcel_back(
+    merchant: Merchant, inbox: SqlInbox, database: AsyncEngine
+) -> None:
+    """Its lines leave the order when it has arrived, in a system that would restock them at once."""
+    one = await decided(merchant, database)
+    await merchant.write(one, *stops(one, StopStatus.COMING_BACK))
+    closed = OrderClosed(expected_back=("S1",))
+    await merchant.books.close(closed, [], None, key=one.key(StepName.CLOSE_ORDER), run=RUN)
+    await merchant.end(one)
+    moves = ABOUT.model_copy(update={"provider": Provider.EASYPOST, "subject": "1Zshp_1", "may_undo_outcome": False})
+    found = await inbox.find_ended(moves)
+    assert found is not None
+    assert (found.request, found.busy) == (one.request, False)
+    assert await inbox.find_ended(moves.model_copy(update={"subject": "1Z9"})) is None
+    assert await inbox.find_ended(ABOUT.model_copy(update={"may_undo_outcome": False})) is None
+
+    await merchant.reopen(one, [Reopened(why="A parcel has arrived."), ParcelReceived(shipment_id="S1")], [], [])
+    await merchant.end(one)
+    assert await inbox.find_ended(moves) is None

@@ -1,0 +1,175 @@
+"""What leaves an order when it is closed, and what others have taken out of it meanwhile."""
+
+import pytest
+
+from domain.closing import ClosedLine, Closing, changed, gone_of
+from domain.facts import OrderClosed
+from domain.order import Order
+from domain.payment import RefundStatus
+from domain.plan import make_plan
+from domain.shipment import GoodsGroup, StopStatus
+from domain.terms import Terms
+from tests.domain.build import line, order, parcel, payment, request, tracked
+from tests.domain.cases import CANCELLATION, opened, plan_of, planned_tender, refund_seen, stop_seen
+
+TWO_PARCELS = plan_of(planned_tender(refund=3000), parcels=("A", "B"))
+
+
+def closing(*units: tuple[str, int, int]) -> Closing:
+    """By line, units that leave, and those that had left before."""
+    return Closing(
+        lines=tuple(
+            ClosedLine(line_id=line_id, quantity=quantity, shipment_id=None, gone_before=before)
+            for line_id, quantity, before in units
+        )
+    )
+
+
+def planned(of: Order) -> Closing:
+    """All of the order, every parcel being in the warehouse."""
+    plan = make_plan(
+        cancellation_id=CANCELLATION,
+        order=of,
+        request=request(),
+        payments={tender.tender_id: payment("90.00 USD") for tender in of.tenders},
+        trackings={shipment.shipment_id: tracked(GoodsGroup.NOT_HANDED_OVER) for shipment in of.shipments},
+        terms=Terms(),
+    )
+    return Closing.of(opened(plan))
+
+
+# What leaves
+
+
+def test_each_line_leaves_out_of_its_parcel_and_counts_with_what_had_left_before() -> None:
+    """Units of one line in two parcels and in none are three parts, and one target."""
+    of = order(line("L1", 5, "50.00 USD", cancelled=1), shipments=(parcel("A", L1=1), parcel("B", L1=1)))
+
+    all_of_it = planned(of)
+
+    assert [(part.shipment_id, part.quantity, part.gone_before) for part in all_of_it.lines] == [
+        (None, 2, 1),
+        ("A", 1, 1),
+        ("B", 1, 1),
+    ]
+    assert all_of_it.gone_before == {"L1": 1}
+    assert all_of_it.targets == {"L1": 5}
+
+
+def test_targets_are_of_the_lines_that_leave_and_of_no_other() -> None:
+    assert closing(("L1", 2, 0), ("L2", 1, 3)).targets == {"L1": 2, "L2": 4}
+    assert closing().targets == {}
+
+
+def test_an_order_at_its_targets_stays_as_it_is_when_it_is_brought_to_them_once_more() -> None:
+    """What an order management system without idempotency keys goes by."""
+    one = closing(("L1", 2, 1))
+    gone = dict(one.gone_before)
+    for _ in range(2):
+        for line_id, target in one.targets.items():
+            gone[line_id] = max(gone[line_id], target)
+    assert gone == {"L1": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "stopped", "coming_back", "gone"),
+    [
+        (StopStatus.STOPPED, True, False, False),
+        (StopStatus.REQUESTED, True, True, True),
+        (StopStatus.COMING_BACK, True, True, True),
+        (StopStatus.LOST, True, False, True),
+        (StopStatus.MOVING, False, False, True),
+    ],
+)
+def test_where_the_goods_of_a_parcel_are_goes_by_what_was_seen_of_it(
+    status: StopStatus, *, stopped: bool, coming_back: bool, gone: bool
+) -> None:
+    of_it = Closing.of(opened(TWO_PARCELS, stop_seen("A", status)))
+    assert (of_it.stopped, of_it.coming_back, of_it.gone) == tuple(
+        frozenset({"A"} if yes else ()) for yes in (stopped, coming_back, gone)
+    )
+
+
+def test_a_parcel_that_was_not_stopped_before_the_money_moved_keeps_its_lines() -> None:
+    one = Closing.of(opened(TWO_PARCELS, stop_seen("A", StopStatus.STOPPED), stop_seen("B", StopStatus.DECLINED)))
+    assert [part.line_id for part in one.lines] == ["L0", "L-A"]
+    assert (one.stopped, one.gone) == (frozenset({"A"}), frozenset())
+
+
+def test_what_had_left_when_it_was_closed_last_goes_by_the_facts_of_then() -> None:
+    """Neither what was seen since, nor how it was closed before that."""
+    refunded = refund_seen(3000, RefundStatus.SUCCEEDED)
+    first, second, third = (
+        stop_seen("A", status) for status in (StopStatus.MOVING, StopStatus.LOST, StopStatus.MOVING)
+    )
+    case = opened(TWO_PARCELS, refunded, first)
+    assert Closing.before(case) is None
+
+    again = opened(TWO_PARCELS, refunded, first, OrderClosed(), second, OrderClosed(), third)
+
+    before = Closing.before(again)
+    assert before is not None
+    assert (before.stopped, before.gone) == (frozenset({"A"}), frozenset({"A"}))
+    assert Closing.of(again).stopped == frozenset()
+    assert before.lines == Closing.of(again).lines
+
+
+def test_goods_on_their_way_back_stay_in_an_order_that_would_restock_them_at_once() -> None:
+    """And what has left it by our books alone, for another cancellation, has not left it where it is kept."""
+    one = Closing.of(opened(TWO_PARCELS, stop_seen("A", StopStatus.COMING_BACK)))
+
+    left = one.but_expected(("A",), {})
+
+    assert [part.line_id for part in left.lines] == ["L0", "L-B"]
+    assert (left.stopped, left.coming_back) == (one.stopped, one.coming_back)
+    less = closing(("L1", 1, 2), ("L2", 1, 0)).but_expected((), {"L1": 2})
+    assert (less.gone_before, less.targets) == ({"L1": 0, "L2": 0}, {"L1": 1, "L2": 1})
+
+
+# What others have taken out
+
+
+@pytest.mark.parametrize(
+    ("gone", "others"),
+    [
+        ({"L1": 1, "L2": 0}, {}),
+        ({"L1": 2, "L2": 0}, {"L1": 1}),
+        ({"L1": 3, "L2": 0}, {"L1": 2}),
+        ({"L1": 4, "L2": 1}, {"L1": 3, "L2": 1}),
+        ({"L1": 0, "L2": 0}, {"L1": -1}),
+        ({"L1": 1, "L2": 0, "L3": 5}, {}),
+        ({"L1": 1}, {}),
+    ],
+    ids=["none", "some", "as many as ours", "more than ours", "put back", "of no line of ours", "a line is not shown"],
+)
+def test_at_the_first_attempt_whatever_has_left_since_was_taken_by_others(
+    gone: dict[str, int], others: dict[str, int]
+) -> None:
+    """As many as ours, too: the two may both have been paid back."""
+    assert closing(("L1", 2, 1), ("L2", 1, 0)).taken_by_others(gone, tried=False) == others
+
+
+@pytest.mark.parametrize(
+    ("gone", "others"),
+    [
+        ({"L1": 1, "L2": 0}, {}),
+        ({"L1": 3, "L2": 1}, {}),
+        ({"L1": 3, "L2": 0}, {}),
+        ({"L1": 2, "L2": 1}, {"L1": 1}),
+        ({"L1": 5, "L2": 1}, {"L1": 4}),
+    ],
+    ids=["nothing yet", "all of ours", "a line of ours", "less than ours", "more than ours"],
+)
+def test_at_a_later_attempt_units_at_their_target_may_be_ours(gone: dict[str, int], others: dict[str, int]) -> None:
+    """The answer of the earlier one was lost; it may have been stopped between two lines."""
+    assert closing(("L1", 2, 1), ("L2", 1, 0)).taken_by_others(gone, tried=True) == others
+
+
+def test_a_person_is_told_of_which_lines_how_much_is_missing() -> None:
+    said = changed("1001", {"L2": 1, "L1": 2})
+    assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")
+
+
+def test_what_has_gone_is_counted_by_line() -> None:
+    of = order(line("L1", 3, "30.00 USD", cancelled=2), line("L2", 1, "5.00 USD"))
+    assert gone_of(of) == {"L1": 2, "L2": 0}
