@@ -1,7 +1,7 @@
 """A cancellation that has come to its money, and attempts of its steps one at a time, as a worker makes them."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -9,17 +9,20 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import ActivityEnvironment
 
+from activities.payments import PaymentActivities
 from activities.signatures import StepInput
+from activities.tenders import Payments
 from domain.case import Case
 from domain.facts import Run
-from domain.money import money
+from domain.money import Money, money
 from domain.order import Tender, TenderKind
 from domain.plan import PlannedTender
+from domain.shipment import Shipment
 from domain.step import StepName
-from providers.order_book.book import SqlOrderBook
-from providers.register.sql import SqlRegister
+from providers.books.books import SqlBooks
+from providers.gateway.stripe import StripeGateway
 from sandbox import books
-from tests.providers.order_book_samples import RUN, Cancellation, cancellation, hold, line, order
+from tests.providers.merchant import RUN, Cancellation, Merchant, cancellation, line, order
 from tests.workflows.samples import an_id
 
 T = TypeVar("T")
@@ -50,8 +53,11 @@ class Begun:
     """An order of one card, decided, planned and held, and nothing given back yet."""
 
     cancellation: Cancellation
-    book: SqlOrderBook
-    register: SqlRegister
+    merchant: Merchant
+
+    @property
+    def books(self) -> SqlBooks:
+        return self.merchant.books
 
     @property
     def cancellation_id(self) -> str:
@@ -59,7 +65,7 @@ class Begun:
 
     async def case(self) -> Case:
         """What the books know."""
-        return Case(await self.register.read(self.cancellation_id))
+        return await self.merchant.case(self.cancellation)
 
     async def step(self, name: StepName, target: str = "T1") -> StepInput:
         """What the run orders next, when it knows all that the books know."""
@@ -73,15 +79,19 @@ class Begun:
         )
 
 
-async def begin(book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, tender: PlannedTender) -> Begun:
+async def begin(
+    database: AsyncEngine, tender: PlannedTender, *shipments: Shipment, balances: Mapping[str, Money] | None = None
+) -> Begun:
+    """`balances` of gift cards, as `books.add_order` takes them."""
     paid = tender.tender
-    placed = order(an_id(), lines=(line(str(paid.amount)),), tenders=(paid,))
-    await books.add_order(database, placed, email="customer@example.test")
+    placed = order(an_id(), lines=(line(str(paid.amount)),), tenders=(paid,), shipments=shipments)
+    await books.add_order(database, placed, email="customer@example.test", balances=balances)
     asked = cancellation(placed)
     plan = asked.plan.model_copy(update={"tenders": (tender,)})
     begun = dataclasses.replace(asked, decided=asked.decided.model_copy(update={"plan": plan}))
-    await hold(book, begun)
-    return Begun(begun, book, register)
+    merchant = Merchant.at(database)
+    await merchant.hold(begun)
+    return Begun(begun, merchant)
 
 
 def environment(run: Run = RUN, *, begun: datetime | None = None) -> ActivityEnvironment:
@@ -103,3 +113,16 @@ async def attempt(
 ) -> T:
     """One attempt of a step."""
     return await environment(run, begun=begun).run(activity, step)
+
+
+def payments_at(database: AsyncEngine, gateway: StripeGateway) -> PaymentActivities:
+    """As a worker hosts them, without a marketplace."""
+    merchant = Merchant.at(database)
+    return PaymentActivities(
+        register=merchant.books,
+        outbox=merchant.books,
+        orders=merchant.orders,
+        stored_value=merchant.stored_value,
+        gateway=gateway,
+        payments=Payments(merchant.books, merchant.stored_value, gateway, None),
+    )

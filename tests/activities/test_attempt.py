@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.attempt import EffectAnswer, begin_attempt
 from activities.payments import PaymentActivities
 from activities.signatures import Booked, Look, StepInput
-from activities.tenders import Payments
 from domain.case import Case
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import (
@@ -27,13 +26,11 @@ from domain.payment import Refund, RefundStatus
 from domain.permissions import NotTheHolder
 from domain.step import StepName
 from providers.gateway.stripe import StripeGateway
-from providers.order_book.book import SqlOrderBook
-from providers.register.sql import SqlRegister
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
-from tests.activities.samples import ATTEMPT, Begun, attempt, begin, planned
+from tests.activities.samples import ATTEMPT, Begun, attempt, begin, payments_at, planned
 from tests.fixtures.gateway import GatewaySandbox
-from tests.providers.order_book_samples import OTHER_RUN, end, write
+from tests.providers.merchant import OTHER_RUN
 
 AMOUNT = money("20.00 USD")
 LATE = timedelta(seconds=1)
@@ -46,22 +43,20 @@ def admin(gateway_sandbox: GatewaySandbox) -> GatewayAdmin:
 
 
 @pytest.fixture
-def payments(gateway: StripeGateway, order_book: SqlOrderBook, register: SqlRegister) -> PaymentActivities:
-    return PaymentActivities(register, order_book, gateway, Payments(order_book, gateway, None))
+def payments(gateway: StripeGateway, database: AsyncEngine) -> PaymentActivities:
+    return payments_at(database, gateway)
 
 
 @pytest.fixture
-async def begun(order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine) -> Begun:
-    return await begin(order_book, register, database, planned("pi_of_nobody", refund=str(AMOUNT)))
+async def begun(database: AsyncEngine) -> Begun:
+    return await begin(database, planned("pi_of_nobody", refund=str(AMOUNT)))
 
 
 @pytest.fixture
-async def captured(
-    order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine, admin: GatewayAdmin
-) -> tuple[Begun, str]:
+async def captured(database: AsyncEngine, admin: GatewayAdmin) -> tuple[Begun, str]:
     """With its payment at the gateway."""
     payment = await admin.create_payment(AMOUNT, capture=AMOUNT)
-    return await begin(order_book, register, database, planned(payment, refund=str(AMOUNT))), payment
+    return await begin(database, planned(payment, refund=str(AMOUNT))), payment
 
 
 class Provider:
@@ -89,7 +84,7 @@ def acting(
     """A step that has one effect at the provider. `between` is what happens after it has read the books."""
 
     async def act(step: StepInput) -> Booked:
-        async with begin_attempt(begun.register, step) as one:
+        async with begin_attempt(begun.books, step) as one:
             await between()
             await one.make_effect(
                 step.key,
@@ -104,7 +99,7 @@ def acting(
 
 async def since(begun: Begun, step: StepInput) -> list[Fact]:
     """What the books have learnt since the run ordered the step."""
-    return [entry.fact for entry in await begun.register.read(begun.cancellation_id, after=step.last_seq)]
+    return [entry.fact for entry in await begun.books.read(begun.cancellation_id, after=step.last_seq)]
 
 
 def noted(step: StepInput) -> EffectNoted:
@@ -127,7 +122,7 @@ async def test_an_effect_is_noted_before_the_provider_is_called_and_its_outcome_
     assert [entry.fact for entry in known.entries[step.last_seq :]] == [noted(step)]
     done = ended(step, EffectOutcome.DONE, "made", "re_1")
     assert await since(begun, step) == [noted(step), RefundSeen(target="T1", refund=REFUND), done]
-    assert answer.entries == await begun.register.read(begun.cancellation_id, after=step.last_seq)
+    assert answer.entries == await begun.books.read(begun.cancellation_id, after=step.last_seq)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +145,7 @@ async def test_a_lost_answer_and_a_refusal_are_kept_and_the_run_hears_of_them(
     assert raised.value is answer
     assert len(provider.known_at_call) == 1
     assert await since(begun, step) == [noted(step), ended(step, outcome, answer.message)]
-    assert heard(raised.value) == await begun.register.read(begun.cancellation_id, after=step.last_seq)
+    assert heard(raised.value) == await begun.books.read(begun.cancellation_id, after=step.last_seq)
     case = await begun.case()
     assert bool(case.unknown_effects("T1")) is (outcome is EffectOutcome.UNKNOWN)
     assert (case.key_of(step.key.step, "T1") == step.key) is (outcome is EffectOutcome.UNKNOWN)
@@ -196,9 +191,9 @@ async def test_an_effect_that_has_ended_is_not_made_again(begun: Begun, outcome:
     came_of_it = ended(step, outcome, "by another attempt", "re_1")
 
     async def act(step: StepInput) -> Booked:
-        async with begin_attempt(begun.register, step) as one:
-            await write(
-                begun.register, begun.cancellation, noted(step), RefundSeen(target="T1", refund=REFUND), came_of_it
+        async with begin_attempt(begun.books, step) as one:
+            await begun.merchant.write(
+                begun.cancellation, noted(step), RefundSeen(target="T1", refund=REFUND), came_of_it
             )
 
             def describe(refund: Refund) -> EffectAnswer:
@@ -235,7 +230,7 @@ async def test_an_attempt_makes_nothing_once_the_roll_back_is_ordered(begun: Beg
     provider = Provider(begun)
 
     async def withdrawn() -> None:
-        await write(begun.register, begun.cancellation, WithdrawalAsked(by=begun.cancellation.request.actor))
+        await begun.merchant.write(begun.cancellation, WithdrawalAsked(by=begun.cancellation.request.actor))
 
     with pytest.raises(Refused) as undone:
         await attempt(acting(begun, provider, withdrawn), step)
@@ -252,7 +247,7 @@ async def test_an_attempt_makes_nothing_again_once_the_roll_back_is_ordered(begu
     step = await begun.step(StepName.REVERSE_PAYMENT)
     with pytest.raises(Unavailable):
         await attempt(acting(begun, Provider(begun, Unavailable("The gateway is busy."))), step)
-    await write(begun.register, begun.cancellation, RollBackOrdered(sentence="Rolled back."))
+    await begun.merchant.write(begun.cancellation, RollBackOrdered(sentence="Rolled back."))
     provider = Provider(begun)
     with pytest.raises(Refused):
         await attempt(acting(begun, provider), step)
@@ -271,7 +266,7 @@ async def test_a_late_attempt_calls_no_provider(begun: Begun) -> None:
 
     assert "held up" in late.value.message
     assert provider.known_at_call == []
-    assert heard(late.value) == await begun.register.read(begun.cancellation_id, after=step.last_seq)
+    assert heard(late.value) == await begun.books.read(begun.cancellation_id, after=step.last_seq)
 
 
 async def test_a_late_attempt_moves_no_money_and_the_next_one_does_it_once(
@@ -302,7 +297,7 @@ async def test_an_undo_waits_until_an_attempt_without_an_end_cannot_call_any_mor
         await attempt(payments.restore_payment, undo)
     assert early.value.retry_after is not None
     assert 0 < early.value.retry_after <= ATTEMPT.total_seconds()
-    assert await begun.register.quiet_after(begun.cancellation_id) == began + ATTEMPT
+    assert await begun.books.quiet_after(begun.cancellation_id) == began + ATTEMPT
     assert await since(begun, undo) == []
 
 
@@ -372,7 +367,7 @@ async def test_an_attempt_that_is_taken_over_from_before_its_call_does_not_make_
     provider = Provider(begun)
 
     async def taken_over() -> None:
-        await begun.register.take_up(begun.cancellation_id, OTHER_RUN)
+        await begun.books.take_up(begun.cancellation_id, OTHER_RUN)
 
     with pytest.raises(NotTheHolder) as lost:
         await attempt(acting(begun, provider, taken_over), step)
@@ -386,7 +381,7 @@ async def test_an_attempt_that_is_taken_over_from_during_its_call_writes_no_outc
     step = await begun.step(StepName.REVERSE_PAYMENT)
 
     async def slow() -> Refund:
-        await begun.register.take_up(begun.cancellation_id, OTHER_RUN)
+        await begun.books.take_up(begun.cancellation_id, OTHER_RUN)
         return REFUND
 
     with pytest.raises(NotTheHolder):
@@ -399,7 +394,7 @@ async def test_an_attempt_that_is_taken_over_from_during_its_call_writes_no_outc
 async def test_nobody_writes_after_the_end(begun: Begun) -> None:
     """The run that has ended it hears what the books have: its last task was repeated, or this attempt is late."""
     step = await begun.step(StepName.REVERSE_PAYMENT)
-    await end(begun.book, begun.cancellation)
+    await begun.merchant.end(begun.cancellation)
     before = (await begun.case()).entries
     provider = Provider(begun)
     with pytest.raises(Refused) as over:

@@ -1,34 +1,24 @@
-"""What the customer is told, in which words; the outbox is delivered to a real mail server, later when that is down, and
-once."""
+"""What the customer and staff are told, in which words, and that they are written to."""
 
-import asyncio
-import contextlib
-import warnings
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 
-from activities.notices import NoticeDispatcher, write
+from activities.notices import Notice, address, write
+from domain.errors import ErrorCode, Refused
 from domain.money import money
+from domain.order import Contact
 from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
-from providers.mail.smtp import SmtpMailer
-from providers.order_book.book import SqlOrderBook
-from providers.outbox.port import NewNotice, Notice, NoticeKind, NoticeLine
-from runtime.shutdown import cancel_and_wait
-from sandbox import books
+from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine
 from sandbox.carrier.model import Script
 from sandbox.gateway.messages import EffectKind
 from sandbox.mailbox import ReceivedMail
 from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.activities.mailing import dispatcher
 from tests.fixtures.mail import Mailbox
-from tests.providers.order_book_samples import cancellation, hold, order
-from tests.system import Handle, System, eventually
+from tests.providers.merchant import order
+from tests.system import Handle, System
 from tests.workflows.samples import an_id, captured
 
 LANGUAGES = ("en", "de")
@@ -39,7 +29,6 @@ MINIMUM = Notice(
     order_id="O-1",
     email="customer@example.test",
     language="en",
-    attempts=1,
     amount=money("1234.50 USD"),
     received_at=datetime(2026, 3, 1, 23, 59, 7, tzinfo=UTC),
 )
@@ -51,28 +40,15 @@ def notice(**but: object) -> Notice:
     return MINIMUM.model_copy(update=but)
 
 
-def dispatcher(book: SqlOrderBook, mailbox: Mailbox) -> NoticeDispatcher:
-    return NoticeDispatcher(book, mailbox.mailer(), "shop.example")
-
-
 async def delivered(system: System, mailbox: Mailbox, sample: SampleOrder) -> list[ReceivedMail]:
     """The mails of one order after all that is due has been sent."""
-    while await dispatcher(system.book, mailbox).deliver_due(datetime.now(UTC)):
+    while await dispatcher(system.engine, mailbox).deliver_due(datetime.now(UTC)):
         pass
     return [mail for mail in mailbox.mails() if mail.to == f"{sample.customer_id.lower()}@customer.example"]
 
 
 def subjects(mails: list[ReceivedMail]) -> list[str]:
     return sorted(mail.subject for mail in mails)
-
-
-async def put(book: SqlOrderBook, database: AsyncEngine, *notices: NewNotice, email: str, language: str = "en") -> str:
-    """An order with these notices in the outbox; the address and the language are the customer's."""
-    order_id = an_id()
-    placed = order(order_id).model_copy(update={"customer_id": f"C-{order_id}"})
-    await books.add_order(database, placed, email=email, language=language)
-    await hold(book, cancellation(placed), notices)
-    return order_id
 
 
 # Words
@@ -101,20 +77,6 @@ def test_staff_is_told_what_to_decide_until_when_and_how(kind: NoticeKind) -> No
     assert "640.00 USD is above the limit." in mail.body
     assert "2026-03-04 09:00 UTC" in mail.body
     assert "starter.py approve O-1" in mail.body
-
-
-async def test_a_notice_to_staff_goes_to_their_mailbox_in_english_and_not_to_the_customer(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    staff, customer = f"{an_id()}@shop.example", f"{an_id()}@customer.example"
-    due = NewNotice(
-        kind=NoticeKind.APPROVAL_DUE, to=staff, sentence="It is large.", due_at=datetime(2026, 3, 4, tzinfo=UTC)
-    )
-    await put(order_book, database, due, email=customer, language="de")
-    await dispatcher(order_book, mailbox).deliver_due(datetime.now(UTC))
-    [mail] = [mail for mail in mailbox.mails() if mail.to == staff]
-    assert mail.subject.startswith("Approval due")
-    assert not [mail for mail in mailbox.mails() if mail.to == customer]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +112,51 @@ def test_amounts_are_written_as_the_language_does_with_the_currencys_decimals(
     assert f" {figure} " in mail.body
 
 
+# With what the order says
+
+
+DUE = DueNotice(
+    notice_id="can-O-1-abc/cancelled",
+    order_id="O-1",
+    content=NewNotice(
+        kind=NoticeKind.CANCELLED,
+        amount=money("12.00 USD"),
+        lines=(NoticeLine(line_id="L1", quantity=2),),
+        left_out=(NoticeLine(line_id="L-404", quantity=1),),
+        note="too large",
+    ),
+    attempts=3,
+)
+SOLD = order().model_copy(update={"contact": Contact(email="anna@customer.example", language="de-AT")})
+
+
+def test_a_notice_is_addressed_with_the_customers_language_and_the_titles_of_the_order() -> None:
+    """A line that the order does not have keeps its id: a withdrawal is acknowledged as it was declared."""
+    addressed = address(DUE, SOLD)
+    assert (addressed.email, addressed.language) == ("anna@customer.example", "de-AT")
+    assert (addressed.notice_id, addressed.order_id) == (DUE.notice_id, "O-1")
+    assert addressed.lines == (NoticeLine(line_id="L1", quantity=2, title="A thing"),)
+    assert addressed.left_out == (NoticeLine(line_id="L-404", quantity=1, title="L-404"),)
+    kept = {name for name in NewNotice.model_fields if name not in {"lines", "left_out"}}
+    assert all(getattr(addressed, name) == getattr(DUE.content, name) for name in kept)
+
+
+def test_staff_is_written_to_in_english_at_the_mailbox_that_the_notice_names() -> None:
+    due = DUE.model_copy(update={"content": DUE.content.model_copy(update={"to": "staff@shop.example"})})
+    for of in (SOLD, SOLD.model_copy(update={"contact": None})):
+        addressed = address(due, of)
+        assert (addressed.email, addressed.language) == ("staff@shop.example", "en")
+
+
+def test_a_customer_whose_address_nobody_knows_is_not_written_to() -> None:
+    with pytest.raises(Refused) as nobody:
+        address(DUE, SOLD.model_copy(update={"contact": None}))
+    assert nobody.value.code is ErrorCode.MAIL_REFUSED
+
+
+# What is said of a cancellation
+
+
 async def test_a_released_reservation_is_not_called_a_refund(system: System, mailbox: Mailbox) -> None:
     """B1: nothing was taken, so nothing is paid back."""
     sample = SampleOrder(
@@ -175,7 +182,7 @@ async def test_the_customer_is_told_each_thing_once(system: System, mailbox: Mai
     await system.shop.place(sample)
     await system.cancel(request(sample))
     mails = await delivered(system, mailbox, sample)
-    assert await dispatcher(system.book, mailbox).deliver_due(datetime.now(UTC) + timedelta(days=1)) == 0
+    assert await dispatcher(system.engine, mailbox).deliver_due(datetime.now(UTC) + timedelta(days=1)) == 0
     assert subjects(mails) == [
         f"Order {sample.order_id} is cancelled",
         f"We have received a request to cancel order {sample.order_id}",
@@ -283,188 +290,3 @@ async def _started_at(handle: Handle) -> str:
     """When the request arrived and started the run; by the server's own record."""
     history = await handle.fetch_history()
     return f"{history.events[0].event_time.ToDatetime():%Y-%m-%d %H:%M:%S}"
-
-
-# Delivery
-
-
-async def test_a_mail_server_that_is_down_holds_no_cancellation_up(system: System, mailbox: Mailbox) -> None:
-    """D8: the mails go out later."""
-    sample = captured()
-    await system.shop.place(sample)
-    down = NoticeDispatcher(system.book, SmtpMailer("127.0.0.1", 1, "shop@example.com"), "shop.example")
-    result = await system.cancel(request(sample))
-    assert result.outcome is Outcome.CANCELLED
-    now = datetime.now(UTC)
-    assert await down.deliver_due(now) == 0
-    delayed = await books.notices(system.engine)
-    assert all(one.sent_at is None and one.delayed_why for one in delayed)
-    up = dispatcher(system.book, mailbox)
-    assert await up.deliver_due(now) == 0
-    assert await up.deliver_due(now + timedelta(hours=2)) == len(delayed)
-
-
-async def test_a_german_customer_gets_german_mail(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    email = f"{an_id()}@customer.example"
-    refunded = NewNotice(kind=NoticeKind.REFUNDED, amount=money("1234.50 EUR"))
-    order_id = await put(order_book, database, refunded, email=email, language="de")
-    await dispatcher(order_book, mailbox).deliver_due(datetime.now(UTC))
-    [mail] = [mail for mail in mailbox.mails() if mail.to == email]
-    assert mail.subject == f"Ihre Rückzahlung zur Bestellung {order_id}"
-    assert "1.234,50 EUR" in mail.body
-    assert "zurückgezahlt" in mail.body
-
-
-async def test_a_notice_whose_sender_died_is_sent_again_under_the_same_message_id(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    """D8: killed after the mail server took the mail and before that was noted."""
-    email = f"{an_id()}@customer.example"
-    await put(order_book, database, NewNotice(kind=NoticeKind.CANCELLED), email=email)
-    now = datetime.now(UTC)
-    [claimed] = await order_book.due_notices(now, 10)
-    async with mailbox.mailer().connection() as connection:
-        await connection.send(write(claimed, "shop.example"))
-    assert await dispatcher(order_book, mailbox).deliver_due(now + timedelta(seconds=59)) == 0
-    assert await dispatcher(order_book, mailbox).deliver_due(now + timedelta(seconds=60)) == 1
-    first, second = [mail for mail in mailbox.mails() if mail.to == email]
-    assert first == second
-    assert first.message_id == f"<{claimed.notice_id.replace('/', '.')}@shop.example>"
-
-
-async def test_a_notice_that_cannot_be_written_holds_no_other_up(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    """A refund without its amount is a programming error: logged, never mailed with a gap, tried again later."""
-    email = f"{an_id()}@customer.example"
-    broken = NewNotice(kind=NoticeKind.REFUNDED)
-    await put(order_book, database, broken, email=email)
-    await put(order_book, database, broken, NewNotice(kind=NoticeKind.RECEIVED), email=email)
-    now = datetime.now(UTC)
-    with capture_logs() as logs:
-        assert await dispatcher(order_book, mailbox).deliver_due(now) == 1
-    assert [mail.subject.partition(" order")[0] for mail in mailbox.mails() if mail.to == email] == [
-        "We have received a request to cancel"
-    ]
-    failed = [entry for entry in logs if entry["event"] == "notice_failed"]
-    assert [(entry["log_level"], entry["error"], entry["kind"]) for entry in failed] == [
-        ("error", "UndefinedError", "refunded")
-    ] * 2
-    assert all("refunded.txt" in entry["where"] for entry in failed)
-    assert email not in repr(logs)
-    waiting = [one for one in await books.notices(database) if one.kind is NoticeKind.REFUNDED]
-    assert all(one.due_at > now and one.delayed_why and one.sent_at is None for one in waiting)
-
-
-async def test_an_address_that_does_not_exist_is_noted_once(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    await put(order_book, database, NewNotice(kind=NoticeKind.RECEIVED), email="unknown@customer.example")
-    await put(order_book, database, NewNotice(kind=NoticeKind.RECEIVED), email="mailbox-full@customer.example")
-    now = datetime.now(UTC)
-    with capture_logs() as logs:
-        await dispatcher(order_book, mailbox).deliver_due(now)
-        await dispatcher(order_book, mailbox).deliver_due(now + timedelta(hours=2))
-    unknown, full = await books.notices(database)
-    assert unknown.refused_why is not None
-    assert unknown.attempts == 1
-    assert full.refused_why is None
-    assert full.attempts == 2
-    assert [entry["event"] for entry in logs] == ["notice_refused", "notice_delayed", "notice_delayed"]
-    assert "customer.example" not in repr(logs)
-
-
-async def test_a_wrong_password_for_the_mail_server_gives_no_notice_up(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    email = f"{an_id()}@customer.example"
-    await put(order_book, database, NewNotice(kind=NoticeKind.RECEIVED), email=email)
-    now = datetime.now(UTC)
-    async with strict_mail_server() as port:
-        stranger = SmtpMailer("127.0.0.1", port, "shop@example.com", "shop", "wrong")
-        assert await NoticeDispatcher(order_book, stranger, "shop.example").deliver_due(now) == 0
-    [delayed] = await books.notices(database)
-    assert delayed.refused_why is None
-    assert "password" in (delayed.delayed_why or "")
-    assert await dispatcher(order_book, mailbox).deliver_due(now + timedelta(hours=2)) == 1
-
-
-async def test_however_long_the_mail_server_is_down_a_notice_is_tried_every_hour(
-    order_book: SqlOrderBook, database: AsyncEngine
-) -> None:
-    """D8: after days, too."""
-    await put(order_book, database, NewNotice(kind=NoticeKind.RECEIVED), email="customer@example.test")
-    async with database.begin() as connection:
-        await connection.execute(text("UPDATE notices SET attempts = 10000"))
-    now = datetime.now(UTC)
-    down = NoticeDispatcher(order_book, SmtpMailer("127.0.0.1", 1, "shop@example.com"), "shop.example")
-    assert await down.deliver_due(now) == 0
-    [delayed] = await books.notices(database)
-    assert delayed.due_at == now + timedelta(hours=1)
-
-
-async def test_the_dispatcher_outlives_what_it_did_not_expect(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    """The outbox is gone for a while, which is no outage that it knows of."""
-    email = f"{an_id()}@customer.example"
-    await put(order_book, database, NewNotice(kind=NoticeKind.RECEIVED), email=email)
-    await _execute(database, "ALTER TABLE notices RENAME TO notices_elsewhere")
-    with capture_logs() as logs:
-        running = asyncio.create_task(dispatcher(order_book, mailbox).run(timedelta(milliseconds=10)))
-
-        async def logged() -> bool:
-            return any(entry["event"] == "outbox_failed" for entry in logs)
-
-        async def arrived() -> bool:
-            return any(mail.to == email for mail in mailbox.mails())
-
-        await eventually(logged, "the dispatcher says what it met")
-        await _execute(database, "ALTER TABLE notices_elsewhere RENAME TO notices")
-        await eventually(arrived, "the mail arrives")
-        assert not running.done()
-        await cancel_and_wait(running)
-    assert email not in repr(logs)
-
-
-async def test_a_full_batch_is_followed_by_the_next_at_once(
-    order_book: SqlOrderBook, database: AsyncEngine, mailbox: Mailbox
-) -> None:
-    """D12: a bulk cancellation does not wait a pause for every twenty mails."""
-    email = f"{an_id()}@customer.example"
-    for _ in range(21):
-        await put(order_book, database, NewNotice(kind=NoticeKind.RECEIVED), email=email)
-    running = asyncio.create_task(dispatcher(order_book, mailbox).run(timedelta(hours=1)))
-
-    async def arrived() -> bool:
-        return sum(mail.to == email for mail in mailbox.mails()) == 21
-
-    await eventually(arrived, "all mails arrive")
-    await cancel_and_wait(running)
-
-
-async def _execute(database: AsyncEngine, statement: str) -> None:
-    async with database.begin() as connection:
-        await connection.execute(text(statement))
-
-
-@contextlib.asynccontextmanager
-async def strict_mail_server() -> AsyncIterator[int]:
-    """The port of a mail server that knows no password of ours."""
-
-    def knows_nobody(*_: object) -> AuthResult:
-        return AuthResult(success=False, handled=False)
-
-    def session() -> SMTP:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of passwords without encryption
-            return SMTP(object(), authenticator=knows_nobody, auth_require_tls=False, auth_required=True)
-
-    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()

@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.payments import PaymentActivities
-from activities.tenders import Payments
 from domain.errors import ErrorCode, OutcomeUnknown, Refused
 from domain.money import money
 from domain.payment import Payment, RefundStatus
@@ -15,11 +14,9 @@ from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.step import StepName
 from providers.gateway.stripe import StripeGateway
-from providers.order_book.book import SqlOrderBook
-from providers.register.sql import SqlRegister
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
-from tests.activities.samples import Begun, attempt, begin, planned
+from tests.activities.samples import Begun, attempt, begin, payments_at, planned
 from tests.fixtures.gateway import GatewaySandbox
 
 Begin = Callable[[PlannedTender], Awaitable[Begun]]
@@ -31,14 +28,14 @@ def admin(gateway_sandbox: GatewaySandbox) -> GatewayAdmin:
 
 
 @pytest.fixture
-def payments(gateway: StripeGateway, order_book: SqlOrderBook, register: SqlRegister) -> PaymentActivities:
-    return PaymentActivities(register, order_book, gateway, Payments(order_book, gateway, None))
+def payments(gateway: StripeGateway, database: AsyncEngine) -> PaymentActivities:
+    return payments_at(database, gateway)
 
 
 @pytest.fixture
-def begin_with(order_book: SqlOrderBook, register: SqlRegister, database: AsyncEngine) -> Begin:
+def begin_with(database: AsyncEngine) -> Begin:
     async def begun(tender: PlannedTender) -> Begun:
-        return await begin(order_book, register, database, tender)
+        return await begin(database, tender)
 
     return begun
 

@@ -180,7 +180,8 @@ class Merchant:
         """As the run does that verifies the order, where no other has begun since."""
         key = one.key(StepName.VERIFY_ORDER)
         seen = await self.orders.read(one.order_id)
-        if not Case(await self.books.note_hold(one.requested, key, run, until=LATER)).may_make(key):
+        noted = await self.books.note_hold(one.requested, key, run, until=datetime.now(UTC))
+        if not Case(noted).may_make(key):
             return
         await self.orders.freeze(seen, key=key)
         await self.books.decide(seen, one.decided, notices, key=key, run=run)
@@ -189,7 +190,7 @@ class Merchant:
         await self.books.write(one.cancellation_id, run, lambda case: facts)
 
     async def note(self, key: EffectKey, *, run: Run = RUN) -> None:
-        await self.books.note_effect(key, run, amount=None, until=LATER)
+        await self.books.note_effect(key, run, amount=None, until=datetime.now(UTC))
 
     async def case(self, one: Cancellation) -> Case:
         return Case(await self.books.read(one.cancellation_id))
