@@ -17,15 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from domain.messages import RetryStep, Withdraw
 from domain.money import money
+from domain.order import Order
 from domain.outcome import GoodsStatus, Outcome, State
 from domain.request import LineScope, workflow_id
-from domain.shipment import Shipment
 from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WebhookEventRow
 from providers.database.engine import open_engine
-from providers.inbox.port import DueEvent, EventStatus, Provider, ProviderEvent
+from providers.inbox.port import DueEvent, Provider, ProviderEvent
 from sandbox import books
 from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
@@ -34,7 +34,8 @@ from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiSystem, environment, running_api
 from tests.fixtures.databases import Databases
 from tests.processes.events import kept, signals, waiting_for_settlement, was_delivered
-from tests.providers import order_book_samples as samples
+from tests.providers import merchant as samples
+from tests.providers.merchant import Merchant
 from tests.system import SUPERVISOR, Handle, System, customer_of, eventually
 from tests.workflows.samples import an_id, captured, in_network
 from workflows.cancellation import CancellationWorkflow
@@ -296,6 +297,7 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     system = api_system.system
     sample = captured()
     await system.shop.place(sample)
+    await system.cancel(request(sample))
     unknown_payment = event("refund.updated", "pi_unknown")
     unknown_kind = event("charge.updated", system.shop.payments[sample.order_id][0])
     for one in (unknown_payment, unknown_kind):
@@ -321,34 +323,35 @@ async def test_a_signed_body_that_is_no_event_is_refused(api: Api, body: bytes) 
 
 
 async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api, api_system: ApiSystem) -> None:
-    """Never begun, and ended."""
+    """Ended. Of an order that nobody has asked to cancel it is about nothing, and is never told."""
     system = api_system.system
     sample = captured(parcels=())
     await system.shop.place(sample)
     payment = system.shop.payments[sample.order_id][0]
     early = event("refund.updated", payment)
-    assert (await send(api, early)).json()["status"] == "accepted"
-    await was_delivered(system.engine, early["id"])
+    assert (await send(api, early)).json()["status"] == "unmatched"
     await system.cancel(request(sample))
     late = event("refund.updated", payment)
-    await send(api, late)
+    assert (await send(api, late)).json()["status"] == "accepted"
     await was_delivered(system.engine, late["id"])
-    row = await kept(system.engine, late["id"])
-    assert row is not None
-    assert row.attempts == 1
+    told, untold = await kept(system.engine, late["id"]), await kept(system.engine, early["id"])
+    assert told is not None
+    assert told.attempts == 1
+    assert untold is not None
+    assert (untold.attempts, untold.delivered_at) == (0, None)
 
 
 async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
     api_system: ApiSystem, databases: Databases, tmp_path: Path
 ) -> None:
-    """By another process of the API, out of the same order book."""
+    """By another process of the API, out of the same inbox."""
     system = api_system.system
     sample, handle, payment, _ = await waiting_for_settlement(system)
     url = await databases.sqlite(tmp_path / "books.db")
     engine = open_engine(url)
     try:
-        order = await system.read_order(sample.order_id)
-        await books.add_order(engine, order, email="buyer@shop.example")
+        paid = samples.CARD.model_copy(update={"reference": payment})
+        await holding(engine, samples.order(sample.order_id, tenders=(paid,)))
         mine = event("refund.updated", payment)
         async with running_api(tmp_path / "away.log", environment("127.0.0.1:9", url)) as api:
             assert (await send(api, mine)).json()["status"] == "accepted"
@@ -373,7 +376,7 @@ async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_poll
 ) -> None:
     engine = open_engine(sqlite_url)
     try:
-        await books.add_order(engine, samples.order(), email="buyer@shop.example")
+        await holding(engine, samples.order())
         mine = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
         await SqlInbox(engine).receive(mine)
         async with AsyncSession(engine) as session:
@@ -399,13 +402,13 @@ async def test_a_fault_of_ours_is_a_problem_without_internals_and_its_log_withou
     """I8: a table is missing. The provider sends the event again."""
     engine = open_engine(sqlite_url)
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE tenders"))
+        await connection.execute(text("DROP TABLE watched"))
     await engine.dispose()
     env = {**environment("127.0.0.1:9", sqlite_url), "LOG_FORMAT": form}
     async with running_api(tmp_path / "api.log", env) as api:
         answer = await send(api, event("refund.updated", "pi_canary"))
         assert (answer.status_code, answer.json()["type"]) == (500, "urn:order-cancellation:internal_error")
-        assert "tenders" not in answer.text
+        assert "watched" not in answer.text
 
         async def logged() -> bool:
             return "no such table" in api.process.log.read_text()
@@ -415,38 +418,10 @@ async def test_a_fault_of_ours_is_a_problem_without_internals_and_its_log_withou
             assert secret not in api.process.log.read_text()
 
 
-# The order book's side, on both databases
-
-
-async def test_one_event_is_kept_once_and_claimed_by_one(database: AsyncEngine) -> None:
-    events = SqlInbox(database)
-    parcel = Shipment(shipment_id="S1", lines=(), carrier="UPS", label_reference="shp_1", tracking_number="1Z1")
-    await books.add_order(database, samples.order(shipments=(parcel,)), email="buyer@shop.example")
-    event = ProviderEvent(
-        provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1", refund="re_1"
-    )
-    assert not await events.is_known(Provider.STRIPE, "evt_1")
-    statuses = await asyncio.gather(*(events.receive(event) for _ in range(8)))
-    assert sorted(statuses) == [EventStatus.ACCEPTED, *[EventStatus.REPEATED] * 7]
-    assert await events.is_known(Provider.STRIPE, "evt_1")
-    assert not await events.is_known(Provider.EASYPOST, "evt_1")
-    same_id = ProviderEvent(provider=Provider.EASYPOST, event_id="evt_1", kind="tracker.updated", shipment="shp_1")
-    assert await events.receive(same_id) is EventStatus.ACCEPTED, "two providers may use the same id"
-
-    now = (await _rows(database))[0].received_at
-    soon = now.replace(year=now.year + 1)
-    claims = await asyncio.gather(*(events.claim_due(soon, 10) for _ in range(4)))
-    claimed = [one for claim in claims for one in claim]
-    assert sorted((one.provider, one.order_id, one.subject) for one in claimed) == [
-        (Provider.EASYPOST, "O-1", None),
-        (Provider.STRIPE, "O-1", "re_1"),
-    ]
-    by_provider = {one.provider: one for one in claimed}
-    await events.mark_delivered(by_provider[Provider.STRIPE], soon)
-    await events.give_up(by_provider[Provider.EASYPOST], "unavailable")
-    assert await events.claim_due(soon.replace(year=soon.year + 1), 10) == []
-    await events.forget_before(soon)
-    assert await _rows(database) == []
+async def holding(engine: AsyncEngine, order: Order) -> None:
+    """A database where a cancellation of the order is under way."""
+    await books.add_order(engine, order, email="buyer@shop.example")
+    await Merchant.at(engine).hold(samples.cancellation(order))
 
 
 async def _rows(engine: AsyncEngine) -> list[WebhookEventRow]:
