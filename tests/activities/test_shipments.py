@@ -1,6 +1,7 @@
 """Goods that are stopped without a carrier: picks in the warehouse, and gift cards that were bought."""
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.shipments import ShipmentActivities
@@ -11,9 +12,13 @@ from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
 from domain.shipment import Shipment, ShipmentLine, StopStatus
 from domain.step import StepName
+from providers.books.inbox import SqlInbox
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
+from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox import books
+from sandbox.carrier.model import Script
+from sandbox.carrier_admin import CarrierAdmin
 from tests.activities.samples import Begun, attempt, begin, planned
 from tests.providers.merchant import OTHER_RUN, RUN, Merchant, parcel
 
@@ -162,3 +167,27 @@ async def test_after_the_end_nothing_is_stopped(shipments: ShipmentActivities, d
     with pytest.raises(Refused):
         await stop(shipments, begun)
     assert await books.balance(database, "GC-9") == money("50.00 USD")
+
+
+async def test_events_about_a_label_that_a_parcel_has_got_since_it_was_decided_are_about_its_order(
+    shipments: ShipmentActivities, carrier_sandbox: CarrierAdmin, database: AsyncEngine
+) -> None:
+    """The warehouse packed on: the plan knows no label, and the carrier's events name the new one."""
+    begun, inbox = await begun_with(database, PICK), SqlInbox(database)
+    packed = await carrier_sandbox.parcel(Script.LABEL_ONLY)
+    labelled = "UPDATE shipments SET carrier = 'UPS', label_reference = :label, tracking_number = :number"
+    async with database.begin() as connection:
+        named = {"label": packed.shipment_id, "number": packed.tracking_number}
+        await connection.execute(text(labelled), named)
+
+    async def arrived(event_id: str) -> EventStatus:
+        number = packed.tracking_number
+        event = ProviderEvent(
+            provider=Provider.EASYPOST, event_id=event_id, kind="tracker.updated", tracking_number=number
+        )
+        return await inbox.receive(event)
+
+    assert await arrived("evt_1") is EventStatus.UNMATCHED
+    await stop(shipments, begun)
+    assert await arrived("evt_2") is EventStatus.ACCEPTED
+    assert [stop.status for stop in (await begun.case()).stops] == [StopStatus.STOPPED]

@@ -155,7 +155,8 @@ def test_an_order_is_held_from_the_decision_until_it_is_closed(cancellation: tup
 
 def test_what_a_cancellation_did_to_a_payment_is_laid_over_its_tender_once_it_has_closed_the_order() -> None:
     """B3, M4"""
-    not_closed = KnownOrder([one("r-1", REFUNDED, REVERSED)]).lay_over(IN_OMS)
+    by_hand = SettledByHand(step=StepName.REVERSE_PAYMENT, target="T1", reference="bank 1", by=CLERK, amount=usd(1000))
+    not_closed = KnownOrder([one("r-1", REFUNDED, REVERSED, by_hand)]).lay_over(IN_OMS)
     closed = KnownOrder([one("r-1", REFUNDED, REVERSED, OrderClosed())]).lay_over(IN_OMS)
 
     assert not_closed.tenders[0].earlier_reversals == ()

@@ -314,3 +314,23 @@ async def test_an_order_that_is_locked_by_then_is_not_closed_again(merchant: Mer
         await merchant.close(one)
     assert (await books.stock(database, "SKU-L1")).expected_back == 0
     assert (await books.order(database, "O-1")).lines[0].cancelled == 3
+
+
+async def test_an_order_that_is_closed_again_stays_frozen_for_another_cancellation(
+    merchant: Merchant, database: AsyncEngine
+) -> None:
+    """B23: what has become of a parcel is booked while the rest of the order is being cancelled."""
+    placed = order(
+        lines=(line(), line("10.00 USD", line_id="L2", quantity=1)), shipments=(parcel("S1", 3, label="shp_1"),)
+    )
+    await books.add_order(database, placed, email=EMAIL)
+    one = cancellation(placed, lines=[LineScope(line_id="L1", quantity=3)], goods=GoodsGroup.IN_NETWORK)
+    await merchant.hold(one)
+    await merchant.close(one, *stops(one, StopStatus.REQUESTED))
+    other = cancellation(placed, request_id="R-2", lines=[LineScope(line_id="L2", quantity=1)])
+    await merchant.orders.freeze(await merchant.orders.read("O-1"), key=other.key(StepName.VERIFY_ORDER))
+
+    await merchant.close(one, *stops(one, StopStatus.LOST))
+
+    assert (await books.order(database, "O-1")).held_by == other.cancellation_id
+    assert (await books.stock(database, "SKU-L1")).expected_back == 0
