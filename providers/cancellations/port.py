@@ -80,8 +80,8 @@ class Register(Protocol):
 
     async def note_hold(self, requested: Requested, key: EffectKey, run: Run, *, until: datetime) -> tuple[Entry, ...]:
         """Note that the order is about to be frozen, which opens the request's cancellation where it is not open yet. Raises
-        NotTheHolder when another run verifies the order. Refused: ORDER_HELD when another cancellation of it is open;
-        ROLLED_BACK when a withdrawal came before it."""
+        NotTheHolder when another run verifies the order. Nothing is noted when it is decided, or when a withdrawal came
+        before it. Refused: ORDER_HELD when another cancellation of it is open."""
         ...
 
     async def decide(
