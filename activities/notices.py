@@ -4,8 +4,10 @@ Mail trouble never holds a cancellation up: no step waits for the mail server, a
 """
 
 import asyncio
+import re
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +22,9 @@ from domain.errors import ErrorCode, StepError, Unavailable
 from domain.facts import Reminded
 from domain.money import Money, exponent
 from domain.policy import Policy
+from domain.texts import one_line
 from providers.mail.port import Mail, MailConnection, Mailer
-from providers.order_book.port import NewNotice, Notice, NoticeKind, OrderBook
+from providers.order_book.port import NewNotice, Notice, NoticeKind, NoticeLine, OrderBook
 from providers.register.port import Register
 
 _BATCH = 20
@@ -32,6 +35,9 @@ _BATCH_SECONDS = 30
 _FALLBACK = "en"
 # A language is a row here, its marks for thousands and decimals, and a folder of templates, one for each kind of notice.
 _MARKS = {"en": ",.", "de": ".,"}
+
+_MISREAD_IN_ID = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]")
+"""What a Message-ID does not hold by RFC 5322 without being quoted, and what a shop may write into an order's id."""
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -51,8 +57,8 @@ def write(notice: Notice, domain: str) -> Mail:
     language = spoken if spoken in _MARKS else _FALLBACK
     words: dict[str, object] = {
         "order": notice.order_id,
-        "lines": notice.lines,
-        "left_out": notice.left_out,
+        "lines": _articles(notice.lines),
+        "left_out": _articles(notice.left_out),
         "outcome": notice.outcome,
         "note": notice.note.splitlines(),
         "methods": notice.methods,
@@ -69,11 +75,20 @@ def write(notice: Notice, domain: str) -> Mail:
     text = _TEMPLATES.get_template(f"{language}/{notice.kind.value}.txt").render(words)
     subject, _, body = text.partition("\n")
     return Mail(
-        message_id=f"<{notice.notice_id.replace('/', '.')}@{domain}>",
+        message_id=f"<{_MISREAD_IN_ID.sub(_escape, notice.notice_id.replace('/', '.'))}@{domain}>",
         to=notice.email,
         subject=subject,
         body=body.lstrip("\n"),
     )
+
+
+def _articles(lines: Sequence[NoticeLine]) -> tuple[NoticeLine, ...]:
+    """With the merchant's titles as a mail can show them; without a title that can be seen, the line's id."""
+    return tuple(line.model_copy(update={"title": one_line(line.title) or line.line_id}) for line in lines)
+
+
+def _escape(char: re.Match[str]) -> str:
+    return f"%{ord(char.group()):02X}"
 
 
 def _figure(money: Money, language: str) -> str:

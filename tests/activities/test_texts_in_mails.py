@@ -40,7 +40,6 @@ def about(kind: NoticeKind, title: str, note: str = "") -> Notice:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="lines of their own, characters that cannot be seen, or no mail at all")
 @pytest.mark.parametrize(
     ("title", "shown"), [TITLES[name] for name in TITLES if name not in {"template", "emoji", "300 letters"}]
 )
@@ -57,8 +56,7 @@ def test_a_title_stands_in_a_mail_as_it_is(title: str, shown: str) -> None:
     assert f"\n- 2 × {shown}\n" in mail.body
 
 
-@pytest.mark.xfail(strict=True, reason="the id is cut, or not one")
-@pytest.mark.parametrize("order_id", ["gid://shop/Order/1", 'a"b', "a>b", "a@b", "(x", "[1],2;", "\\"])
+@pytest.mark.parametrize("order_id", ["gid://shop/Order/1", 'a"b', "a>b", "a@b", "(x", "[1],2;", "\\", "#1001", "%2F"])
 async def test_a_repeat_of_a_mail_is_known_by_its_id_whatever_the_order_is_called(
     mailbox: Mailbox, order_id: str
 ) -> None:
