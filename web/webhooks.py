@@ -157,6 +157,8 @@ class EventDispatcher:
                 found = bool(due)
             except Unavailable as error:
                 structlog.get_logger().warning("events_unavailable", error=error.message)
+            except Exception:  # noqa: BLE001 (a programming error: seen, and the API lives on)
+                structlog.get_logger().exception("events_failed")
             if not found:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), 1)

@@ -155,7 +155,6 @@ async def replace_word(database: AsyncEngine, column: str, order_id: str, was: s
     assert changed.rowcount == 1
 
 
-@pytest.mark.xfail(strict=True, reason="no notice is sent any more")
 async def test_a_notice_that_this_version_cannot_read_holds_up_no_other(
     order_book: SqlOrderBook, database: AsyncEngine
 ) -> None:
@@ -179,7 +178,6 @@ async def test_a_notice_that_this_version_cannot_read_holds_up_no_other(
 # Requests that have to wait
 
 
-@pytest.mark.xfail(strict=True, reason="no request is sent any more")
 async def test_a_request_that_this_version_cannot_read_holds_up_no_other(
     order_book: SqlOrderBook, database: AsyncEngine
 ) -> None:
