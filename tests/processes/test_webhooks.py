@@ -368,26 +368,29 @@ async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
     await handle.terminate("the test is over")
 
 
-async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_polling_left_to_find_it(
+@pytest.mark.xfail(strict=True, reason="given up after about an hour, and deleted after 30 days")
+async def test_an_event_that_could_not_be_delivered_for_long_is_kept_and_tried_again(
     sqlite_url: str, tmp_path: Path
 ) -> None:
+    """M29: only a person gives it up."""
     engine = open_engine(sqlite_url)
     try:
         await books.add_order(engine, samples.order(), email="buyer@shop.example")
         mine = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
         await SqlProviderEvents(engine).receive(mine)
         async with AsyncSession(engine) as session:
-            await session.execute(update(WebhookEventRow).values(attempts=19))
+            await session.execute(update(WebhookEventRow).values(attempts=40))
             await session.commit()
-        async with running_api(tmp_path / "api.log", environment("127.0.0.1:9", sqlite_url)):
+        async with running_api(tmp_path / "api.log", environment("127.0.0.1:9", sqlite_url)) as api:
 
-            async def given_up() -> bool:
-                row = await kept(engine, "evt_1")
-                return row is not None and bool(row.given_up_why)
+            async def tried() -> bool:
+                return any(line["event"] in {"event_delayed", "event_given_up"} for line in api.lines())
 
-            await eventually(given_up, "it is given up")
-        later = datetime.now(UTC) + timedelta(days=1)
-        assert await SqlProviderEvents(engine).claim_due(later, 10) == []
+            await eventually(tried, "it is tried")
+        events = SqlProviderEvents(engine)
+        await events.forget_before(datetime.now(UTC) + timedelta(days=30))
+        [due] = await events.claim_due(datetime.now(UTC) + timedelta(minutes=6), 10)
+        assert due.event_id == "evt_1"
     finally:
         await engine.dispose()
 
@@ -443,10 +446,62 @@ async def test_one_event_is_kept_once_and_claimed_by_one(database: AsyncEngine) 
     ]
     by_provider = {one.provider: one for one in claimed}
     await events.mark_delivered(by_provider[Provider.STRIPE], soon)
-    await events.give_up(by_provider[Provider.EASYPOST], "unavailable")
+    await give_up(database, "evt_1", Provider.EASYPOST)
     assert await events.claim_due(soon.replace(year=soon.year + 1), 10) == []
     await events.forget_before(soon)
     assert await _rows(database) == []
+
+
+@pytest.mark.xfail(strict=True, reason="never matched")
+async def test_an_event_whose_order_comes_later_is_delivered_then(api: Api, api_system: ApiSystem) -> None:
+    """M29: the shop writes its order into the books after the gateway has taken the money."""
+    system = api_system.system
+    payment = f"pi_{uuid4().hex}"
+    early = event("refund.updated", payment)
+    assert (await send(api, early)).json()["status"] == "unmatched"
+    order = samples.order(an_id()).model_copy(update={"customer_id": an_id()})
+    tender = order.tenders[0].model_copy(update={"reference": payment})
+    await books.add_order(system.engine, order.model_copy(update={"tenders": (tender,)}), email="buyer@shop.example")
+    await SqlProviderEvents(system.engine).match_orders()
+    await was_delivered(system.engine, early["id"])
+
+
+@pytest.mark.xfail(strict=True, reason="never matched")
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"provider": Provider.STRIPE, "kind": "refund.failed", "payment": "pi_1", "refund": "re_1"},
+        {"provider": Provider.EASYPOST, "kind": "tracker.updated", "shipment": "shp_1"},
+        {"provider": Provider.EASYPOST, "kind": "tracker.updated", "tracking_number": "1Z1"},
+    ],
+    ids=["payment", "label", "parcel"],
+)
+async def test_an_event_is_matched_with_the_order_that_comes_later(
+    database: AsyncEngine, about: dict[str, Any]
+) -> None:
+    """M29: once, and no other one with it."""
+    events = SqlProviderEvents(database)
+    mine = ProviderEvent(event_id="evt_1", may_undo_outcome=True, **about)
+    assert await events.receive(mine) is EventStatus.UNMATCHED
+    await events.receive(
+        ProviderEvent(provider=Provider.STRIPE, event_id="evt_2", kind="refund.failed", payment="pi_9")
+    )
+    await events.receive(ProviderEvent(provider=Provider.STRIPE, event_id="evt_3", kind="charge.updated"))
+    assert await events.match_orders() == 0
+    parcel = Shipment(shipment_id="S1", lines=(), carrier="UPS", label_reference="shp_1", tracking_number="1Z1")
+    await books.add_order(database, samples.order(shipments=(parcel,)), email="buyer@shop.example")
+    assert await events.match_orders() == 1
+    assert await events.match_orders() == 0
+    [due] = await events.claim_due(datetime.now(UTC), 10)
+    assert (due.event_id, due.order_id, due.may_undo_outcome) == ("evt_1", "O-1", True)
+
+
+async def give_up(engine: AsyncEngine, event_id: str, provider: Provider = Provider.STRIPE) -> None:
+    """As a person does."""
+    async with AsyncSession(engine) as session:
+        one = (WebhookEventRow.event_id == event_id, WebhookEventRow.provider == provider)
+        await session.execute(update(WebhookEventRow).where(*one).values(given_up_why="settled by phone"))
+        await session.commit()
 
 
 async def _rows(engine: AsyncEngine) -> list[WebhookEventRow]:

@@ -200,7 +200,9 @@ async def test_an_event_that_was_not_delivered_is_not_forgotten(database: AsyncE
         )
     due = {event.event_id: event for event in await events.claim_due(datetime.now(UTC), 10)}
     await events.mark_delivered(due["evt_1"], datetime.now(UTC))
-    await events.give_up(due["evt_2"], "Temporal does not answer")
+    async with database.begin() as connection:
+        given_up = "UPDATE webhook_events SET given_up_why = 'settled by phone' WHERE event_id = 'evt_2'"
+        await connection.execute(text(given_up))
     await events.forget_before(datetime.now(UTC) + timedelta(days=30))
     async with database.connect() as connection:
         kept = (await connection.scalars(text("SELECT event_id FROM webhook_events"))).all()
