@@ -127,12 +127,11 @@ class EventDispatcher:
     """Sends the events that have arrived to their cancellations, in every process of the API: an event is claimed first, so
     two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as delivered. Only
     an event that may undo the outcome starts a run, which checks it. While the cancellation is under way, such an event
-    wakes its run up once and is kept until the end: the run may have looked for the last time before."""
+    wakes its run up once and is kept until the end: the run may have looked for the last time before. No event is given up
+    but by a person, and one whose order comes into the books later is sent then."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
-    TRIES = 20
-    """A bit more than an hour. By then the run looks for itself, or soon; after the end nobody does."""
     KEEP = timedelta(days=30)
     """Longer than any provider repeats an event."""
 
@@ -143,7 +142,7 @@ class EventDispatcher:
 
     async def run(self) -> None:
         """Until cancelled."""
-        tidied = datetime.min.replace(tzinfo=UTC)
+        tidied = matched = datetime.min.replace(tzinfo=UTC)
         while True:
             self._arrived.clear()
             now = datetime.now(UTC)
@@ -152,6 +151,10 @@ class EventDispatcher:
                 if now - tidied > timedelta(hours=1):
                     await self._events.forget_before(now - self.KEEP)
                     tidied = now
+                if now - matched > self.LONGEST_DELAY:
+                    if count := await self._events.match_orders():
+                        structlog.get_logger().info("events_matched", found=count)
+                    matched = now
                 due = await self._events.claim_due(now, self.BATCH)
                 await asyncio.gather(*(self._dispatch(event) for event in due))
                 found = bool(due)
@@ -189,13 +192,9 @@ class EventDispatcher:
         except (RPCError, StarterError) as error:
             if not _no_run(error):
                 why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
-                if event.attempts >= self.TRIES and not event.may_undo_outcome:
-                    await self._events.give_up(event, why)
-                    log.error("event_given_up", error=why)
-                else:
-                    delay = min(timedelta(seconds=2**event.attempts), self.LONGEST_DELAY)
-                    await self._events.delay(event, datetime.now(UTC) + delay)
-                    log.warning("event_delayed", error=why)
+                delay = min(timedelta(seconds=2 ** min(event.attempts, 12)), self.LONGEST_DELAY)
+                await self._events.delay(event, datetime.now(UTC) + delay)
+                log.warning("event_delayed", error=why)
                 return
             log.info("event_without_run")
         else:

@@ -323,6 +323,8 @@ def upgrade() -> None:
         _text("event_id"),
         _text("kind"),
         _text("subject", nullable=True),
+        _text("payment", nullable=True),
+        _text("shipment", nullable=True),
         _flag("may_undo_outcome"),
         _text("order_id", nullable=True),
         _time("received_at"),

@@ -2,13 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import CursorResult, bindparam, delete, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    or_,
+    select,
+    text,
+    union,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.case import Case
 from domain.money import Money
 from domain.payment import Refund
+from providers.order_book.columns import table_of
 from providers.order_book.engine import insert_once, looking, reading, transaction, writing
 from providers.order_book.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 from providers.order_book.reading import cases_of, entries_where, now
@@ -46,6 +61,8 @@ class SqlProviderEvents:
                 "event_id": event.event_id,
                 "kind": event.kind,
                 "subject": event.refund or event.tracking_number,
+                "payment": event.payment,
+                "shipment": event.shipment,
                 "may_undo_outcome": event.may_undo_outcome,
                 "order_id": order_id,
                 "received_at": at,
@@ -123,13 +140,20 @@ class SqlProviderEvents:
         async with transaction(self._writes) as session:
             (await _row(session, event)).due_at = until
 
-    async def give_up(self, event: DueEvent, why: str) -> None:
-        async with transaction(self._writes) as session:
-            (await _row(session, event)).given_up_why = why
+    async def match_orders(self) -> int:
+        """Events whose order has come since are due; how many there are. Nothing is written, and nobody waits, where there
+        are none."""
+        async with transaction(self._looks) as session:
+            found = [row._asdict() for row in await session.execute(_MATCHED_SINCE)]
+        if found:
+            async with transaction(self._writes) as session:
+                await session.execute(_MATCH, [{**row, "due": now()} for row in found])
+        return len(found)
 
     async def forget_before(self, before: datetime) -> None:
-        """Delete what arrived before then and needs nothing more; no provider repeats an event for that long. What could not
-        be delivered is kept until it is, or somebody gives it up."""
+        """Delete what arrived before then and needs nothing more; no provider repeats an event for that long, and what no
+        order has come for by then is somebody else's. What could not be delivered is kept until it is, or a person gives it
+        up."""
         done = or_(
             WebhookEventRow.order_id.is_(None),
             WebhookEventRow.delivered_at.is_not(None),
@@ -187,6 +211,39 @@ async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
     if not named:
         return None
     return await session.scalar(select(ShipmentRow.order_id).where(or_(*named)).limit(1))
+
+
+_EVENTS = table_of(WebhookEventRow)
+_TENDERS, _REPLACED, _SHIPMENTS = table_of(TenderRow), table_of(ReplacedPaymentRow), table_of(ShipmentRow)
+
+
+def _unmatched_at(table: Table, known_by: ColumnElement[bool]) -> Select[Any]:
+    """Events without an order, and the order that `table` knows by what they are about."""
+    return (
+        select(_EVENTS.c.provider.label("by"), _EVENTS.c.event_id.label("matched"), table.c.order_id.label("order"))
+        .join(table, known_by)
+        .where(_EVENTS.c.order_id.is_(None))
+    )
+
+
+_MATCHED_SINCE = union(
+    _unmatched_at(_TENDERS, _TENDERS.c.reference == _EVENTS.c.payment),
+    _unmatched_at(_REPLACED, _REPLACED.c.reference == _EVENTS.c.payment),
+    _unmatched_at(_SHIPMENTS, _SHIPMENTS.c.label_reference == _EVENTS.c.shipment),
+    _unmatched_at(
+        _SHIPMENTS,
+        and_(_EVENTS.c.provider == Provider.EASYPOST, _SHIPMENTS.c.tracking_number == _EVENTS.c.subject),
+    ),
+)
+_MATCH = (
+    update(_EVENTS)
+    .where(
+        _EVENTS.c.provider == bindparam("by"),
+        _EVENTS.c.event_id == bindparam("matched"),
+        _EVENTS.c.order_id.is_(None),
+    )
+    .values(order_id=bindparam("order"), due_at=bindparam("due"))
+)
 
 
 async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:

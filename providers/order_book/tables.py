@@ -386,7 +386,8 @@ class DeferredRequestRow(Base):
 class WebhookEventRow(Base):
     """An event of a provider, once, by its own id. Without an order it is about nothing that we know. `may_undo_outcome`: it
     may undo what an ended cancellation had achieved. It is sent to the order's cancellation until that has it
-    (`delivered_at`), or it was tried too often (`given_up_why`)."""
+    (`delivered_at`), or a person has given it up (`given_up_why`). `payment`, `shipment` and, in `subject`, the tracking
+    number are what its order is found by, also when that comes later."""
 
     __tablename__ = "webhook_events"
     __table_args__ = (
@@ -403,6 +404,8 @@ class WebhookEventRow(Base):
     event_id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     subject: Mapped[str | None]
+    payment: Mapped[str | None]
+    shipment: Mapped[str | None]
     may_undo_outcome: Mapped[bool]
     order_id: Mapped[str | None] = mapped_column(ForeignKey("orders.order_id"), index=True)
     received_at: Mapped[datetime] = mapped_column(index=True)
