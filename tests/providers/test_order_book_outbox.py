@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -118,28 +118,6 @@ async def test_sent_and_refused_notices_are_not_due_again(order_book: SqlOrderBo
         (None, "550", None),
         (None, None, "450"),
     ]
-
-
-async def test_a_claim_of_notices_sorts_no_backlog(order_book: SqlOrderBook, database: AsyncEngine) -> None:
-    """M31: the claim holds the only write lock of SQLite while it reads."""
-    now = await notify(order_book, database)
-    statements: list[str] = []
-
-    def keep(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        statements.append(statement)
-
-    event.listen(database.sync_engine, "before_cursor_execute", keep)
-    await order_book.due_notices(now, 10)
-    event.remove(database.sync_engine, "before_cursor_execute", keep)
-    claim = next(statement for statement in statements if "FROM notices" in statement)
-    if database.name != "sqlite":
-        assert claim.rstrip().endswith("FOR UPDATE OF notices SKIP LOCKED")
-        return
-    async with database.connect() as connection:
-        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {claim}", (now.isoformat(), 10, 0))
-    steps = [str(step[-1]) for step in plan.all()]
-    assert any("ix_notices_unsent" in step for step in steps), steps
-    assert not any("TEMP B-TREE" in step for step in steps), steps
 
 
 async def replace_word(database: AsyncEngine, column: str, order_id: str, was: str, becomes: str) -> None:

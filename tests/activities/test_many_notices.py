@@ -1,0 +1,111 @@
+"""Many mails at once: several connections to the mail server, and one that hangs holds up its own mails only."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from activities.notices import NoticeDispatcher
+from providers.mail.smtp import SmtpMailer
+from providers.order_book.book import SqlOrderBook
+from providers.order_book.port import NewNotice, NoticeKind
+from runtime.shutdown import cancel_and_wait
+from sandbox import books
+from tests.providers.order_book_samples import cancellation, hold, order
+from tests.system import eventually
+
+
+@dataclass
+class MailServer:
+    """Never answers its first `hanging` connections."""
+
+    hanging: int = 0
+    connections: int = 0
+    open_now: int = 0
+    most_open: int = 0
+    mails: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        try:
+            if self.connections <= self.hanging:
+                await reader.read()
+                return
+            writer.write(b"220 ready\r\n")
+            while line := (await reader.readline()).upper():
+                if line.startswith(b"DATA"):
+                    writer.write(b"354 go on\r\n")
+                    while await reader.readline() != b".\r\n":
+                        pass
+                    await asyncio.sleep(0.02)
+                    self.mails += 1
+                writer.write(b"250 fine\r\n")
+                await writer.drain()
+        finally:
+            self.open_now -= 1
+            writer.close()
+
+
+async def fill(book: SqlOrderBook, database: AsyncEngine, count: int) -> None:
+    """So many notices of one order."""
+    placed = order()
+    await books.add_order(database, placed, email="buyer@shop.example")
+    notices = [NewNotice(kind=NoticeKind.PARCEL_STOPPED, about=f"S{n}") for n in range(count)]
+    await hold(book, cancellation(placed), notices)
+
+
+@pytest.mark.xfail(strict=True, reason="all mails wait until the connection has timed out")
+async def test_a_connection_that_hangs_holds_up_its_own_mails_only(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """M31"""
+    await fill(order_book, database, 100)
+    server = MailServer(hanging=1)
+    async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
+        mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com", timeout=30)
+        running = asyncio.create_task(NoticeDispatcher(order_book, mailer, "shop.example").run(timedelta(seconds=0.1)))
+
+        async def sent() -> bool:
+            return server.mails == 80
+
+        await eventually(sent, "all but one batch are sent", within=10)
+        assert server.most_open <= 4
+        await cancel_and_wait(running)
+    assert len([notice for notice in await books.notices(database) if notice.sent_at]) == 80
+
+
+@pytest.mark.xfail(strict=True, reason="one after the other")
+async def test_many_mails_go_over_several_connections_and_each_once(
+    order_book: SqlOrderBook, database: AsyncEngine
+) -> None:
+    """M31: never more than four, which a mail server of a small shop allows."""
+    await fill(order_book, database, 200)
+    server = MailServer()
+    async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
+        mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com")
+        running = asyncio.create_task(NoticeDispatcher(order_book, mailer, "shop.example").run(timedelta(seconds=0.1)))
+
+        async def sent() -> bool:
+            return len([notice for notice in await books.notices(database) if notice.sent_at]) == 200
+
+        await eventually(sent, "all are sent", within=20)
+        await cancel_and_wait(running)
+    assert (server.mails, server.most_open, server.connections) == (200, 4, 10)
+
+
+async def test_a_mail_server_that_is_down_is_not_pestered(order_book: SqlOrderBook, database: AsyncEngine) -> None:
+    """D8: each mail is tried again later, each time after twice as long."""
+    await fill(order_book, database, 60)
+    mailer = SmtpMailer("127.0.0.1", 1, "shop@example.com")
+    running = asyncio.create_task(NoticeDispatcher(order_book, mailer, "shop.example").run(timedelta(seconds=0.1)))
+
+    async def delayed() -> bool:
+        return all(notice.delayed_why for notice in await books.notices(database))
+
+    await eventually(delayed, "all are delayed")
+    await cancel_and_wait(running)
+    assert all(notice.due_at > datetime.now(UTC) - timedelta(seconds=10) for notice in await books.notices(database))
