@@ -4,10 +4,11 @@ Mail trouble never holds a cancellation up: no step waits for the mail server, a
 """
 
 import asyncio
+import contextlib
 import re
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +30,8 @@ from providers.register.port import Register
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
+_AT_ONCE = 4
+"""Batches that one worker sends at a time, each over its own connection. A mail server takes a few from one address."""
 # A claim lasts a minute: stop early enough that no other worker sends the rest of the batch too.
 _BATCH_SECONDS = 30
 
@@ -128,7 +131,8 @@ class NoticeActivities:
 class NoticeDispatcher:
     """Delivers the outbox, in every worker: a notice is claimed before it is sent, so two workers do not send it twice.
 
-    Nothing that goes wrong with one notice stops the others, and nothing ends the dispatcher but its cancellation.
+    Nothing that goes wrong with one notice stops the others, a connection that hangs holds up its own batch only, and
+    nothing ends the dispatcher but its cancellation.
     """
 
     def __init__(self, book: OrderBook, mailer: Mailer, domain: str) -> None:
@@ -138,24 +142,34 @@ class NoticeDispatcher:
 
     async def run(self, every: timedelta = timedelta(seconds=1)) -> None:
         """Until cancelled."""
-        while True:
-            sent = 0
-            try:
-                sent = await self.deliver_due(datetime.now(UTC))
-            except Unavailable as error:
-                structlog.get_logger().warning("outbox_unavailable", error=error.message)
-            except Exception as error:  # noqa: BLE001 (a programming error: seen, and the worker lives on)
-                structlog.get_logger().error("outbox_failed", **_seen(error))
-            if sent < _BATCH:
-                await asyncio.sleep(every.total_seconds())
+        free = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                await free.acquire()
+                claimed: Sequence[Notice] = ()
+                with _logged():
+                    claimed = await self._book.due_notices(datetime.now(UTC), _BATCH)
+                task = sending.create_task(self._send_or_log(claimed))
+                task.add_done_callback(lambda _: free.release())
+                if len(claimed) < _BATCH:
+                    await asyncio.sleep(every.total_seconds())
 
     async def deliver_due(self, now: datetime) -> int:
-        """Deliver what is due; returns how many notices went out. Raises Unavailable when the order book cannot be
-        reached: to go on sending then would be to send again what could not be noted as sent."""
+        """Deliver a batch of what is due; returns how many notices went out. Raises Unavailable when the order book cannot
+        be reached."""
+        return await self._send(await self._book.due_notices(now, _BATCH), now)
+
+    async def _send_or_log(self, notices: Sequence[Notice]) -> None:
+        with _logged():
+            await self._send(notices, datetime.now(UTC))
+
+    async def _send(self, notices: Sequence[Notice], now: datetime) -> int:
+        """Over one connection. Raises Unavailable when the order book cannot be reached: to go on sending then would be to
+        send again what could not be noted as sent."""
         began = time.monotonic()
         sent = 0
         async with self._mailer.connection() as connection:
-            for notice in await self._book.due_notices(now, _BATCH):
+            for notice in notices:
                 if time.monotonic() - began > _BATCH_SECONDS:
                     break
                 log = structlog.get_logger().bind(
@@ -195,6 +209,16 @@ class NoticeDispatcher:
             return True
         await self._book.notice_delayed(notice.notice_id, now + _delay(notice.attempts), why)
         return False
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        structlog.get_logger().warning("outbox_unavailable", error=error.message)
+    except Exception as error:  # noqa: BLE001 (a programming error: seen, and the worker lives on)
+        structlog.get_logger().error("outbox_failed", **_seen(error))
 
 
 def _delay(attempts: int) -> timedelta:

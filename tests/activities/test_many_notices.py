@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.notices import NoticeDispatcher
@@ -58,7 +57,6 @@ async def fill(book: SqlOrderBook, database: AsyncEngine, count: int) -> None:
     await hold(book, cancellation(placed), notices)
 
 
-@pytest.mark.xfail(strict=True, reason="all mails wait until the connection has timed out")
 async def test_a_connection_that_hangs_holds_up_its_own_mails_only(
     order_book: SqlOrderBook, database: AsyncEngine
 ) -> None:
@@ -66,19 +64,18 @@ async def test_a_connection_that_hangs_holds_up_its_own_mails_only(
     await fill(order_book, database, 100)
     server = MailServer(hanging=1)
     async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
-        mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com", timeout=30)
+        mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com", timeout=60)
         running = asyncio.create_task(NoticeDispatcher(order_book, mailer, "shop.example").run(timedelta(seconds=0.1)))
 
         async def sent() -> bool:
-            return server.mails == 80
+            return len([notice for notice in await books.notices(database) if notice.sent_at]) == 80
 
-        await eventually(sent, "all but one batch are sent", within=10)
+        await eventually(sent, "all but one batch are sent", within=40)
         assert server.most_open <= 4
         await cancel_and_wait(running)
-    assert len([notice for notice in await books.notices(database) if notice.sent_at]) == 80
+    assert server.mails == 80
 
 
-@pytest.mark.xfail(strict=True, reason="one after the other")
 async def test_many_mails_go_over_several_connections_and_each_once(
     order_book: SqlOrderBook, database: AsyncEngine
 ) -> None:
@@ -92,7 +89,7 @@ async def test_many_mails_go_over_several_connections_and_each_once(
         async def sent() -> bool:
             return len([notice for notice in await books.notices(database) if notice.sent_at]) == 200
 
-        await eventually(sent, "all are sent", within=20)
+        await eventually(sent, "all are sent", within=50)
         await cancel_and_wait(running)
     assert (server.mails, server.most_open, server.connections) == (200, 4, 10)
 
