@@ -4,9 +4,11 @@ Mail trouble never holds a cancellation up: no step waits for the mail server, a
 """
 
 import asyncio
+import contextlib
+import re
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +24,7 @@ from domain.facts import Reminded
 from domain.money import Money, exponent
 from domain.order import Order
 from domain.policy import Policy
+from domain.texts import one_line
 from providers.cancellations.port import Register
 from providers.mail.port import Mail, MailConnection, Mailer
 from providers.orders.port import Orders
@@ -29,12 +32,17 @@ from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine, 
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
+_AT_ONCE = 4
+"""Batches that one worker sends at a time, each over its own connection. A mail server takes a few from one address."""
 # A claim lasts a minute: stop early enough that no other worker sends the rest of the batch too.
 _BATCH_SECONDS = 30
 
 _FALLBACK = "en"
 # A language is a row here, its marks for thousands and decimals, and a folder of templates, one for each kind of notice.
 _MARKS = {"en": ",.", "de": ".,"}
+
+_MISREAD_IN_ID = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]")
+"""What a Message-ID does not hold by RFC 5322 without being quoted, and what a shop may write into an order's id."""
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -88,8 +96,8 @@ def write(notice: Notice, domain: str) -> Mail:
     language = spoken if spoken in _MARKS else _FALLBACK
     words: dict[str, object] = {
         "order": notice.order_id,
-        "lines": notice.lines,
-        "left_out": notice.left_out,
+        "lines": _articles(notice.lines),
+        "left_out": _articles(notice.left_out),
         "outcome": notice.outcome,
         "note": notice.note.splitlines(),
         "methods": notice.methods,
@@ -106,11 +114,20 @@ def write(notice: Notice, domain: str) -> Mail:
     text = _TEMPLATES.get_template(f"{language}/{notice.kind.value}.txt").render(words)
     subject, _, body = text.partition("\n")
     return Mail(
-        message_id=f"<{notice.notice_id.replace('/', '.')}@{domain}>",
+        message_id=f"<{_MISREAD_IN_ID.sub(_escape, notice.notice_id.replace('/', '.'))}@{domain}>",
         to=notice.email,
         subject=subject,
         body=body.lstrip("\n"),
     )
+
+
+def _articles(lines: Sequence[NoticeLine]) -> tuple[NoticeLine, ...]:
+    """With the merchant's titles as a mail can show them; without a title that can be seen, the line's id."""
+    return tuple(line.model_copy(update={"title": one_line(line.title) or line.line_id}) for line in lines)
+
+
+def _escape(char: re.Match[str]) -> str:
+    return f"%{ord(char.group()):02X}"
 
 
 def _figure(money: Money, language: str) -> str:
@@ -150,7 +167,8 @@ class NoticeActivities:
 class NoticeDispatcher:
     """Delivers the outbox, in every worker: a notice is claimed before it is sent, so two workers do not send it twice.
 
-    Nothing that goes wrong with one notice stops the others, and nothing ends the dispatcher but its cancellation.
+    Nothing that goes wrong with one notice stops the others, a connection that hangs holds up its own batch only, and
+    nothing ends the dispatcher but its cancellation.
     """
 
     def __init__(self, outbox: Outbox, orders: Orders, mailer: Mailer, domain: str) -> None:
@@ -161,24 +179,34 @@ class NoticeDispatcher:
 
     async def run(self, every: timedelta = timedelta(seconds=1)) -> None:
         """Until cancelled."""
-        while True:
-            sent = 0
-            try:
-                sent = await self.deliver_due(datetime.now(UTC))
-            except Unavailable as error:
-                structlog.get_logger().warning("outbox_unavailable", error=error.message)
-            except Exception as error:  # noqa: BLE001 (a programming error: seen, and the worker lives on)
-                structlog.get_logger().error("outbox_failed", **_seen(error))
-            if sent < _BATCH:
-                await asyncio.sleep(every.total_seconds())
+        free = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                await free.acquire()
+                claimed: Sequence[DueNotice] = ()
+                with _logged():
+                    claimed = await self._outbox.due_notices(datetime.now(UTC), _BATCH)
+                task = sending.create_task(self._send_or_log(claimed))
+                task.add_done_callback(lambda _: free.release())
+                if len(claimed) < _BATCH:
+                    await asyncio.sleep(every.total_seconds())
 
     async def deliver_due(self, now: datetime) -> int:
-        """Deliver what is due; returns how many notices went out. Raises Unavailable when the outbox cannot be
-        reached: to go on sending then would be to send again what could not be noted as sent."""
+        """Deliver a batch of what is due; returns how many notices went out. Raises Unavailable when the outbox cannot
+        be reached."""
+        return await self._send(await self._outbox.due_notices(now, _BATCH), now)
+
+    async def _send_or_log(self, notices: Sequence[DueNotice]) -> None:
+        with _logged():
+            await self._send(notices, datetime.now(UTC))
+
+    async def _send(self, notices: Sequence[DueNotice], now: datetime) -> int:
+        """Over one connection. Raises Unavailable when the outbox cannot be reached: to go on sending then would be to
+        send again what could not be noted as sent."""
         began = time.monotonic()
         sent = 0
         async with self._mailer.connection() as connection:
-            for notice in await self._outbox.due_notices(now, _BATCH):
+            for notice in notices:
                 if time.monotonic() - began > _BATCH_SECONDS:
                     break
                 log = structlog.get_logger().bind(
@@ -219,6 +247,16 @@ class NoticeDispatcher:
             return True
         await self._outbox.notice_delayed(notice.notice_id, now + _delay(notice.attempts), why)
         return False
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        structlog.get_logger().warning("outbox_unavailable", error=error.message)
+    except Exception as error:  # noqa: BLE001 (a programming error: seen, and the worker lives on)
+        structlog.get_logger().error("outbox_failed", **_seen(error))
 
 
 def _delay(attempts: int) -> timedelta:

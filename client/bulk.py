@@ -7,56 +7,25 @@ answered by that: it is sent again, a few times now and by the next run.
 
 import asyncio
 import contextlib
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
 from pydantic import ValidationError
 
+from client.bulk_file import Line
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError, UnderWay
-from client.requests import describe_validation_error, new_request
 from client.submitting import deferred_sentence
 from domain.base import Value
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.policy import Rule, Verdict
-from domain.request import Actor, CancellationRequest, Channel, ReasonCode
-
-COLUMNS = ("order_id", "request_id", "reason", "note")
 
 _AT_ONCE = 20  # requests that wait for their decision
 _DECISION_WAIT = timedelta(minutes=2)  # nobody sits and waits, and a busy worker is behind at times
 UNDER_WAY_PAUSES = (2.0, 5.0, 15.0, 30.0)  # seconds before a line is sent again that met another cancellation
-
-
-class Line(Value):
-    """A request and where it stands in the file."""
-
-    number: int
-    request: CancellationRequest
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.request.order_id, self.request.request_id
-
-
-class InvalidLine(Value):
-    number: int
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a CSV file leaves open. The columns `reason` and `note` go first where they are defaults."""
-
-    actor: Actor | None
-    channel: Channel
-    reason: ReasonCode | None
-    note: str
 
 
 class LineAnswer(Value):
@@ -103,67 +72,6 @@ class BulkSummary(Value):
     wrong: int
     unanswered: int
     results: str
-
-
-def read_lines(text: str, defaults: Defaults) -> Iterator[Line | InvalidLine]:
-    """The requests of a file, in CSV or one JSON object a line. Raises StarterError when it is neither, or when the
-    `defaults` do not go with it."""
-    numbered = [(n, line.rstrip("\r")) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    if numbered and numbered[0][1].lstrip().startswith("{"):
-        if defaults.actor or defaults.reason or defaults.note:
-            raise StarterError(
-                ExitCode.WRONG_INPUT, "JSON lines hold whole requests; give no --actor, --reason or --note."
-            )
-        return _checked(numbered, CancellationRequest.model_validate_json)
-    header: list[str] = []
-    with contextlib.suppress(csv.Error, IndexError):
-        header = _cells(numbered[0][1])
-    if "order_id" not in header or len({*header} & {*COLUMNS}) != len(header):
-        raise StarterError(
-            ExitCode.WRONG_INPUT,
-            f"The first line of a CSV file names its columns: order_id, and of {', '.join(COLUMNS[1:])} what is there.",
-        )
-    if defaults.actor is None:
-        raise StarterError(ExitCode.WRONG_INPUT, "--actor is needed: a CSV file does not say who asks.")
-    actor = defaults.actor
-
-    def request_in(line: str) -> CancellationRequest:
-        cells = _cells(line)
-        if len(cells) != len(header):
-            raise ValueError(f"it has {len(cells)} values, and the header names {len(header)}")
-        row = dict(zip(header, cells, strict=True))
-        reason = row.get("reason") or defaults.reason
-        if reason not in set(ReasonCode):
-            raise ValueError(
-                "a reason is missing; give --reason" if not reason else "reason: not one of the reason codes"
-            )
-        return new_request(
-            row["order_id"],
-            actor=actor,
-            channel=defaults.channel,
-            reason=ReasonCode(reason),
-            note=row.get("note") or defaults.note,
-            request_id=row.get("request_id") or None,
-        )
-
-    return _checked(numbered[1:], request_in)
-
-
-def _cells(line: str) -> list[str]:
-    """One line of CSV by itself: a quotation mark that is never closed spoils this line and not the rest of the file."""
-    return [cell.strip() for cell in next(csv.reader([line], strict=True))]
-
-
-def _checked(
-    numbered: Iterable[tuple[int, str]], request_in: Callable[[str], CancellationRequest]
-) -> Iterator[Line | InvalidLine]:
-    for number, line in numbered:
-        try:
-            yield Line(number=number, request=request_in(line))
-        except ValidationError as error:
-            yield InvalidLine(number=number, sentence=describe_validation_error(error))
-        except (csv.Error, ValueError) as error:
-            yield InvalidLine(number=number, sentence=str(error))
 
 
 class Results:

@@ -1,7 +1,7 @@
 """What happened in a cancellation: the facts that the books keep, in the order in which they were written.
 
 Everything else that is known of a cancellation is derived from them (domain/case.py). A fact says what happened and
-nothing that follows from it; the books add its number and its time.
+nothing that follows from it; the books add its number and its time. What people wrote was checked when they sent it.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ from domain.outcome import Outcome
 from domain.payment import ChargeBack, Refund
 from domain.plan import Plan, PlannedShipment
 from domain.policy import Decision
-from domain.request import Actor, CancellationRequest, Note, Reference
+from domain.request import Actor, CancellationRequest
 from domain.shipment import Stop
 from domain.step import StepName
 from domain.terms import RefundMethod
@@ -66,13 +66,13 @@ class HolderSet(Value):
 class Approved(Value):
     kind: Literal["approved"] = "approved"
     by: Actor
-    note: Note = ""
+    note: str = ""
 
 
 class ApprovalRefused(Value):
     kind: Literal["approval_refused"] = "approval_refused"
     by: Actor
-    note: Note = ""
+    note: str = ""
 
 
 class Reminded(Value):
@@ -86,7 +86,7 @@ class Reminded(Value):
 class WithdrawalAsked(Value):
     kind: Literal["withdrawal_asked"] = "withdrawal_asked"
     by: Actor
-    note: Note = ""
+    note: str = ""
 
 
 class RollBackOrdered(Value):
@@ -101,7 +101,7 @@ class RollBackOrdered(Value):
     step: StepName | None = None
     target: str = ""
     reference: str = ""
-    note: Note = ""
+    note: str = ""
 
 
 class EffectOutcome(StrEnum):
@@ -169,7 +169,7 @@ class RetryOrdered(Value):
     step: StepName
     target: str
     by: Actor
-    note: Note = ""
+    note: str = ""
 
 
 class SettledByHand(Value):
@@ -180,10 +180,10 @@ class SettledByHand(Value):
     kind: Literal["settled_by_hand"] = "settled_by_hand"
     step: StepName
     target: str
-    reference: Reference
+    reference: str
     by: Actor
     amount: Money | None = None
-    note: Note = ""
+    note: str = ""
 
 
 class NothingDue(Value):
@@ -192,9 +192,9 @@ class NothingDue(Value):
     kind: Literal["nothing_due"] = "nothing_due"
     step: StepName
     target: str
-    reference: Reference
+    reference: str
     by: Actor
-    note: Note = ""
+    note: str = ""
 
 
 class Chosen(Value):
@@ -204,7 +204,7 @@ class Chosen(Value):
     target: str
     method: RefundMethod
     by: Actor
-    note: Note = ""
+    note: str = ""
 
 
 class Credited(Value):

@@ -7,10 +7,11 @@ from domain.outcome import CancellationResult, State
 from domain.payment import RefundStatus
 from domain.plan import Plan
 from domain.policy import Decision
-from domain.request import Actor, MessageSignature, Note, Reference
+from domain.request import Actor
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from domain.terms import RefundMethod
+from domain.texts import MessageSignature, Note, Reference, Target
 
 
 class Receipt(Value):
@@ -95,7 +96,7 @@ class RetryStep(Value):
 
     actor: Actor
     step: StepName | None = None
-    target: str | None = None
+    target: Target | None = None
     note: Note = ""
     signature: MessageSignature | None = None
 
@@ -115,7 +116,7 @@ class ResolveStep(Value):
 
     actor: Actor
     step: StepName | None = None
-    target: str | None = None
+    target: Target | None = None
     resolution: Resolution
     reference: Reference
     note: Note = ""
@@ -127,7 +128,7 @@ class ChooseRefundMethod(Value):
     of a tender (`target`) that the gateway cannot refund. Nobody chooses for the customer: without this the run waits."""
 
     actor: Actor
-    target: str
+    target: Target
     method: RefundMethod
     note: Note = ""
     signature: MessageSignature | None = None

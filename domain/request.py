@@ -3,18 +3,14 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from domain.base import Value
+from domain.texts import MessageSignature, Note
 
 # Ids become workflow ids, idempotency keys and search attributes, all of which are readable by many: no spaces, nothing
 # long enough to carry a name and an address. What a shop writes into its ids is its own affair: `gid://shop/Order/1`.
 BusinessId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
-Note = Annotated[str, Field(max_length=500)]
-Reference = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-"""A person's proof of what they did outside; kept in the books, without the spaces around it."""
-MessageSignature = Annotated[str, Field(max_length=2000)]
-"""What proves who sent a message. Carried and not checked yet; without it a claim is worth what the policy says."""
 
 
 class ActorKind(StrEnum):
@@ -118,7 +114,7 @@ class CancellationRequest(Value):
     def _complete(self) -> "CancellationRequest":
         if self.actor.kind is ActorKind.CUSTOMER and self.customer_id != self.actor.id:
             raise ValueError("a customer asks for their own orders only: customer_id must be the actor's id")
-        if self.reason is ReasonCode.OTHER and not self.note.strip():
+        if self.reason is ReasonCode.OTHER and not self.note:
             raise ValueError("the reason 'other' needs a note")
         if len({line.line_id for line in self.lines}) != len(self.lines):
             raise ValueError("each order line may be named once")

@@ -13,6 +13,7 @@ from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from domain.carried import Carried
+from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.request import CancellationRequest
 
 TASK_QUEUE = "order-cancellation"
@@ -39,12 +40,14 @@ def _runner(existing: WorkflowRunner | None) -> WorkflowRunner:
     return existing
 
 
+_MESSAGES = ([Approve], [Reject], [Withdraw], [RetryStep], [ResolveStep], [ChooseRefundMethod])
 _START_INPUTS = ([CancellationRequest], [CancellationRequest | Carried])
 
 
 class _Converter(PydanticPayloadConverter):
-    """A start input that does not validate fails the run: retrying its task would never heal it. Whatever else does not
-    validate fails the task, is seen, and heals with the deploy that knows the word."""
+    """A start input that does not validate fails the run: retrying its task would never heal it. A message that does not is
+    refused, and its sender hears why. Whatever else does not validate fails the task, is seen, and heals with the deploy
+    that knows the word."""
 
     def from_payloads(
         self, payloads: Sequence[temporalio.api.common.v1.Payload], type_hints: list[type] | None = None
@@ -52,10 +55,14 @@ class _Converter(PydanticPayloadConverter):
         try:
             return super().from_payloads(payloads, type_hints)
         except ValidationError as error:
-            if type_hints not in _START_INPUTS:
+            if type_hints in _START_INPUTS:
+                what = "request"
+            elif type_hints in _MESSAGES:
+                what = "message"
+            else:
                 raise
             raise ApplicationError(
-                f"The request cannot be read: {_fields_of(error)}.", type="unreadable_request", non_retryable=True
+                f"The {what} cannot be read: {_fields_of(error)}.", type=f"unreadable_{what}", non_retryable=True
             ) from None
 
 

@@ -1,8 +1,8 @@
 """The mail stand-in: a real SMTP server that keeps every mail it takes as a file.
 
-`python -m sandbox.mailbox --port 0 --data DIR`. A recipient `mailbox-full@…` is put off with 452 and `unknown@…` refused
-with 550; like many servers it takes no address outside ASCII. A mail that was sent twice is there twice: telling them
-apart by Message-ID is up to the reader.
+`python -m sandbox.mailbox --port 0 --data DIR`. A recipient `mailbox-full@…` is put off with 452, `unknown@…`
+refused with 550, and one without a name or a domain with 553; like many servers it takes no address outside ASCII. A mail
+that was sent twice is there twice: telling them apart by Message-ID is up to the reader.
 """
 
 import argparse
@@ -67,6 +67,8 @@ class _Keeper:
         refusal = _REFUSALS.get(address.partition("@")[0])
         if refusal is not None:
             return refusal
+        if not all(address.rpartition("@")):
+            return "553 5.1.3 Not an address"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

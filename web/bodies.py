@@ -6,9 +6,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.messages import Resolution
-from domain.request import BusinessId, Channel, LineScope, Note, ReasonCode, Reference
+from domain.request import BusinessId, Channel, LineScope, ReasonCode
 from domain.step import StepName
 from domain.terms import RefundMethod
+from domain.texts import Note, Reference, Target
 
 
 class Body(BaseModel):
@@ -65,7 +66,7 @@ class RetryStepBody(Body):
     )
 
     step: StepName
-    target: BusinessId
+    target: Target
     note: Note = ""
 
 
@@ -97,7 +98,7 @@ class ChooseRefundMethodBody(Body):
     )
 
     customer_id: CustomerId = None
-    target: BusinessId
+    target: Target
     method: RefundMethod
     note: Note = ""
 

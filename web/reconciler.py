@@ -42,20 +42,31 @@ class Reconciler:
         while True:
             began = datetime.now(UTC)
             try:
-                found = await self._look(since)
-                since = began - self.OVERLAP
+                found, failed = await self._look(since)
+                if not failed:
+                    since = began - self.OVERLAP
                 structlog.get_logger().info("events_reconciled", provider=self._source.provider, found=found)
             except (Unavailable, Refused) as error:
                 structlog.get_logger().warning(
                     "events_not_listed", provider=self._source.provider, code=error.code, error=error.message
                 )
+            except Exception:  # noqa: BLE001 (a programming error: seen, and the API lives on)
+                structlog.get_logger().exception("events_failed", provider=self._source.provider)
             await asyncio.sleep(self._every.total_seconds())
 
-    async def _look(self, since: datetime) -> int:
-        """How many events were found that had not come as a webhook."""
-        provider, found = self._source.provider, 0
+    async def _look(self, since: datetime) -> tuple[int, int]:
+        """How many events were found that had not come as a webhook, and how many of them could not be kept: those are
+        looked for again, and hold up no other."""
+        provider, found, failed = self._source.provider, 0, 0
         async for event in self._source.since(since, partial(self._events.is_known, provider)):
-            status = await self._events.receive(event)
+            try:
+                status = await self._events.receive(event)
+            except Unavailable:
+                raise
+            except Exception:  # noqa: BLE001 (whatever it is: it is logged, and the event looked for again)
+                failed += 1
+                structlog.get_logger().exception("event_not_kept", provider=provider, event_id=event.event_id)
+                continue
             if status is EventStatus.REPEATED:
                 continue  # its webhook came meanwhile
             found += 1
@@ -64,7 +75,7 @@ class Reconciler:
             )
             if status is EventStatus.ACCEPTED:
                 self._arrived.set()
-        return found
+        return found, failed
 
 
 def sources(settings: ApiSettings) -> list[EventSource]:

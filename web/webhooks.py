@@ -128,12 +128,10 @@ class EventDispatcher:
     first, so two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as
     delivered. Only an event that may undo the outcome, or that an ended cancellation waits for, starts a run, which
     checks it. While the cancellation is under way, such an event wakes its run up once and is kept until the end: the
-    run may have looked for the last time before."""
+    run may have looked for the last time before. No event is given up but by a person."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
-    TRIES = 20
-    """A bit more than an hour. By then the run looks for itself, or soon; after the end nobody does."""
     KEEP = timedelta(days=30)
     """Longer than any provider repeats an event."""
 
@@ -158,6 +156,8 @@ class EventDispatcher:
                 found = bool(due)
             except Unavailable as error:
                 structlog.get_logger().warning("events_unavailable", error=error.message)
+            except Exception:  # noqa: BLE001 (a programming error: seen, and the API lives on)
+                structlog.get_logger().exception("events_failed")
             if not found:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), 1)
@@ -188,13 +188,9 @@ class EventDispatcher:
         except (RPCError, StarterError) as error:
             if not _no_run(error):
                 why = error.status.name.lower() if isinstance(error, RPCError) else error.sentence
-                if event.attempts >= self.TRIES and not event.may_undo_outcome:
-                    await self._events.give_up(event, why)
-                    log.error("event_given_up", error=why)
-                else:
-                    delay = min(timedelta(seconds=2**event.attempts), self.LONGEST_DELAY)
-                    await self._events.delay(event, datetime.now(UTC) + delay)
-                    log.warning("event_delayed", error=why)
+                delay = min(timedelta(seconds=2 ** min(event.attempts, 12)), self.LONGEST_DELAY)
+                await self._events.delay(event, datetime.now(UTC) + delay)
+                log.warning("event_delayed", error=why)
                 return
             log.info("event_without_run")
         else:

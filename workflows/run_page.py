@@ -53,14 +53,14 @@ def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:
     lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", ""]
     decided = progress.decision.sentence if progress.decision else ""
     if ended:
-        lines += [ended, ""]
+        lines += [_plain(ended), ""]
     elif decided and decided not in {wait.reason for wait in progress.waits}:
-        lines += [decided, ""]
+        lines += [_plain(decided), ""]
     if rolled_back_because:
-        lines += [f"Rolled back because: {rolled_back_because}", ""]
+        lines += [f"Rolled back because: {_plain(rolled_back_because)}", ""]
     for wait in progress.waits:
         lines += [
-            f"❗ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {wait.reason}",
+            f"❗ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {_plain(wait.reason)}",
             "",
             *_commands(progress, wait),
         ]
@@ -73,15 +73,22 @@ def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:
         lines += [f"By law the money is due {law.at:%Y-%m-%d %H:%M} UTC ({law.law}).", ""]
     waiting = {(wait.step, wait.target) for wait in progress.waits}
     for row in progress.steps:
-        parts = [f"{_MARKS[row.status]} {_words(row.step)} {row.target}"]
+        parts = [f"{_MARKS[row.status]} {_words(row.step)} {_plain(row.target)}"]
         if (row.step, row.target) in waiting:
             parts.append("waits, see above")
         elif row.detail:
-            parts.append(_cell(row.detail))
+            parts.append(_plain(row.detail))
         if row.reference:
-            parts.append(f"`{row.reference}`")
+            reference = row.reference.replace("`", "'")
+            parts.append(f"`{reference}`")
         lines.append(f"- {' · '.join(parts)}")
-    lines += ["", *(f"- {entry.at:%Y-%m-%d %H:%M} {entry.actor}: {entry.action}" for entry in progress.actions)]
+    lines += [
+        "",
+        *(
+            f"- {entry.at:%Y-%m-%d %H:%M} {_plain(str(entry.actor))}: {_plain(entry.action)}"
+            for entry in progress.actions
+        ),
+    ]
     return "\n".join(lines).rstrip()
 
 
@@ -105,5 +112,6 @@ def _words(code: str) -> str:
     return code.replace("_", " ")
 
 
-def _cell(text: str) -> str:
-    return text.replace("\n", " ")
+def _plain(text: str) -> str:
+    """A text that somebody else may have written a part of, in one line: no link, picture or HTML comes of it."""
+    return text.replace("\n", " ").replace("[", "\\[").replace("<", "&lt;")

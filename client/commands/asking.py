@@ -14,7 +14,8 @@ import typer
 from rich.console import RenderableType
 
 from client import views
-from client.bulk import BulkSummary, Defaults, Line, LineAnswer, Results, read_lines, start_all
+from client.bulk import BulkSummary, LineAnswer, Results, start_all
+from client.bulk_file import Defaults, Line, read_lines
 from client.cancellations import ANSWER_WAIT, Cancellations
 from client.commands.options import (
     Json,
@@ -177,7 +178,8 @@ def bulk(
     json: Json = False,
 ) -> None:
     """Ask for many cancellations. FILE is CSV with a header: order_id and, if wanted, request_id, reason, note; --actor and,
-    where a line has none, --reason and --note say the rest. Or one whole request a line, as JSON.
+    where a line has none, --reason and --note say the rest. It may be as a spreadsheet writes it. Or one whole request a
+    line, as JSON.
 
     Each answer is added to FILE.results.jsonl. The same command again goes on where this one ended: what was answered there
     is not sent again, what failed is. A line whose order has another cancellation under way is sent again a few times. Exit

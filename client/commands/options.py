@@ -11,6 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from client import views
+from client.bulk_file import decode
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
 from client.requests import BAD_ID, describe_validation_error
@@ -72,9 +73,9 @@ def run_command(call: Callable[[Cancellations], Awaitable[int]]) -> NoReturn:
 
 def read_text(what: str, file: str) -> str:
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
+        return decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 or UTF-16 text; save it as UTF-8"
         raise StarterError(ExitCode.WRONG_INPUT, f"The {what} {file} cannot be read: {why}.") from None
 
 

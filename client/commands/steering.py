@@ -72,11 +72,12 @@ def retry(
 ) -> None:
     """Try a step that waits again, now."""
 
+    with check_input("The message"):
+        message = RetryStep(actor=actor, step=step, target=target, note=note)
+
     async def send(cancellations: Cancellations) -> Acknowledgement:
-        step_and_target = await _find_waiting(cancellations, order_id, step, target)
-        with check_input("The message"):
-            message = RetryStep(actor=actor, step=step_and_target[0], target=step_and_target[1], note=note)
-        return await cancellations.retry_step(order_id, message)
+        waiting = await _find_waiting(cancellations, order_id, message.step, message.target)
+        return await cancellations.retry_step(order_id, message.model_copy(update=waiting))
 
     _steer(send, json)
 
@@ -97,18 +98,14 @@ def resolve(
 ) -> None:
     """Decide about a step that waits. Done by hand, nothing due, or roll everything back."""
 
+    with check_input("The message"):
+        message = ResolveStep(
+            actor=actor, step=step, target=target, resolution=resolution, reference=reference, note=note
+        )
+
     async def send(cancellations: Cancellations) -> Acknowledgement:
-        step_and_target = await _find_waiting(cancellations, order_id, step, target)
-        with check_input("The message"):
-            message = ResolveStep(
-                actor=actor,
-                step=step_and_target[0],
-                target=step_and_target[1],
-                resolution=resolution,
-                reference=reference,
-                note=note,
-            )
-        return await cancellations.resolve_step(order_id, message)
+        waiting = await _find_waiting(cancellations, order_id, message.step, message.target)
+        return await cancellations.resolve_step(order_id, message.model_copy(update=waiting))
 
     _steer(send, json)
 
@@ -131,15 +128,15 @@ def choose(
 
 async def _find_waiting(
     cancellations: Cancellations, order_id: str, step: StepName | None, target: str | None
-) -> tuple[StepName, str]:
-    """The step that is meant: as named, else the only one that waits."""
+) -> dict[str, str]:
+    """Step and target that are meant: as named, else of the only one that waits."""
     if step and target:
-        return step, target
+        return {"step": step, "target": target}
     waits = (await cancellations.status(order_id)).waits
     waiting = [(wait.step, wait.target) for wait in waits if wait.step and wait.target]
     meant = [(s, t) for s, t in waiting if step in {None, s} and target in {None, t}]
     if len(meant) == 1:
-        return meant[0]
+        return dict(zip(("step", "target"), meant[0], strict=True))
     if not waiting:
         raise StarterError(
             ExitCode.REFUSED,

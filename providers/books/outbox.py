@@ -3,26 +3,63 @@ whoever sends them. Its times are those of this machine, like those of whoever s
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, bindparam, select, update
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Row, bindparam, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.base import Value
 from domain.errors import ErrorCode, Refused
 from domain.keys import id_of
 from domain.policy import request_conflict
 from domain.request import CancellationRequest
 from providers.books.adapter import SqlAdapter
 from providers.books.tables import DeferredRequestRow, NoticeRow
-from providers.database.columns import table_of
+from providers.database.columns import Unread, table_of
 from providers.database.engine import insert_once, transaction
 from providers.outbox.port import DeferredRequest, DueNotice, NewNotice
 
+V = TypeVar("V", bound=Value)
+
 _CLAIM = timedelta(minutes=1)
+_UNREADABLE = timedelta(minutes=5)
+"""What a newer version has written waits for the deploy, and is not claimed all the time meanwhile."""
 _NOTICES = table_of(NoticeRow)
 _CHANGE_NOTICE = update(_NOTICES).where(_NOTICES.c.notice_id == bindparam("changed"))
 _DEFERRED = table_of(DeferredRequestRow)
 _WAKE = update(_DEFERRED).where(_DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.sent_at.is_(None))
+# In the sequence of their indexes: a backlog is not sorted.
+_DUE_NOTICES = (
+    select(
+        _NOTICES.c.notice_id,
+        _NOTICES.c.order_id,
+        _NOTICES.c.attempts,
+        type_coerce(_NOTICES.c.content, Unread).label("content"),
+    )
+    .where(_NOTICES.c.sent_at.is_(None), _NOTICES.c.refused_why.is_(None), _NOTICES.c.due_at <= bindparam("at"))
+    .order_by(_NOTICES.c.due_at, _NOTICES.c.notice_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM_NOTICE = update(_NOTICES).where(_NOTICES.c.notice_id == bindparam("claimed"))
+_DUE_REQUESTS = (
+    select(
+        _DEFERRED.c.order_id,
+        _DEFERRED.c.request_id,
+        _DEFERRED.c.received_at,
+        _DEFERRED.c.attempts,
+        type_coerce(_DEFERRED.c.request, Unread).label("request"),
+    )
+    .where(_DEFERRED.c.sent_at.is_(None), _DEFERRED.c.due_at <= bindparam("at"))
+    .order_by(_DEFERRED.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM_REQUEST = update(_DEFERRED).where(
+    _DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.request_id == bindparam("claimed")
+)
 _FIND_DEFERRED = select(_DEFERRED).where(
     _DEFERRED.c.order_id == bindparam("order"), _DEFERRED.c.request_id == bindparam("request")
 )
@@ -94,21 +131,27 @@ async def put_notices(session: AsyncSession, cancellation: str, order_id: str, n
 async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[DueNotice]:
     """Claimed notices are due again in a minute: when the claimant is lost, another one sends them. Two claimants at a time
     get different ones."""
-    rows = await session.scalars(
-        select(NoticeRow)
-        .where(NoticeRow.sent_at.is_(None), NoticeRow.refused_why.is_(None), NoticeRow.due_at <= at)
-        .order_by(NoticeRow.due_at, NoticeRow.notice_id)  # as its index goes: a backlog is not sorted
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    claimed = []
-    for row in rows:
-        row.attempts += 1
-        row.due_at = at + _CLAIM
-        claimed.append(
-            DueNotice(notice_id=row.notice_id, order_id=row.order_id, content=row.content, attempts=row.attempts)
-        )
+    claims: list[dict[str, object]] = []
+    claimed: list[DueNotice] = []
+    for row in await session.execute(_DUE_NOTICES, {"at": at, "most": limit}):
+        content = _read(NewNotice, row.content)
+        due_at, attempts = at + (_CLAIM if content else _UNREADABLE), row.attempts + 1
+        claims.append({"claimed": row.notice_id, "due_at": due_at, "attempts": attempts})
+        if content is None:
+            structlog.get_logger().error("notice_unreadable", notice_id=row.notice_id, order_id=row.order_id)
+            continue
+        claimed.append(DueNotice(notice_id=row.notice_id, order_id=row.order_id, content=content, attempts=attempts))
+    if claims:
+        await session.execute(_CLAIM_NOTICE, claims)
     return claimed
+
+
+def _read(model: type[V], content: str) -> V | None:
+    """None: it is of a newer version, which has words that this one does not know."""
+    try:
+        return model.model_validate_json(content)
+    except ValidationError:
+        return None
 
 
 async def change_notice(session: AsyncSession, notice_id: str, **changes: datetime | str) -> None:
@@ -147,18 +190,20 @@ async def find_deferred(session: AsyncSession, order_id: str, request_id: str) -
 
 async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) -> list[DeferredRequest]:
     """Claimed as notices are."""
-    rows = await session.scalars(
-        select(DeferredRequestRow)
-        .where(DeferredRequestRow.sent_at.is_(None), DeferredRequestRow.due_at <= at)
-        .order_by(DeferredRequestRow.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    claimed = []
-    for row in rows:
-        row.attempts += 1
-        row.due_at = at + _CLAIM
-        claimed.append(_deferred(row))
+    claims: list[dict[str, object]] = []
+    claimed: list[DeferredRequest] = []
+    for row in await session.execute(_DUE_REQUESTS, {"at": at, "most": limit}):
+        request = _read(CancellationRequest, row.request)
+        due_at, attempts = at + (_CLAIM if request else _UNREADABLE), row.attempts + 1
+        this = {"order": row.order_id, "claimed": row.request_id}
+        claims.append({**this, "due_at": due_at, "attempts": attempts})
+        if request is None:
+            log = structlog.get_logger().bind(order_id=row.order_id, request_id=row.request_id)
+            log.error("deferred_request_unreadable")
+            continue
+        claimed.append(DeferredRequest(request=request, received_at=row.received_at, attempts=attempts))
+    if claims:
+        await session.execute(_CLAIM_REQUEST, claims)
     return claimed
 
 

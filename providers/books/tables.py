@@ -230,7 +230,7 @@ class WebhookEventRow(Base):
     """An event of a provider, once, by its own id. Without an order it is about nothing that a cancellation has to do
     with. `may_undo_outcome`: it
     may undo what an ended cancellation had achieved. It is sent to the order's cancellation until that has it
-    (`delivered_at`), or it was tried too often (`given_up_why`)."""
+    (`delivered_at`), or a person has given it up (`given_up_why`)."""
 
     __tablename__ = "webhook_events"
     __table_args__ = (

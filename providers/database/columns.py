@@ -52,6 +52,19 @@ class AsJson(TypeDecorator[V]):
         return None if value is None else self.model.model_validate_json(value)
 
 
+class Unread(TypeDecorator[str]):
+    """A value's JSON as it is kept, for whoever bears with one that this version cannot read."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+
 def checked(enum: type[Enum], name: str) -> CheckedText:
     """Text that may only be one of the enum's values."""
     return CheckedText(

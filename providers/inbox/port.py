@@ -96,9 +96,7 @@ class Inbox(Protocol):
 
     async def delay(self, event: DueEvent, until: datetime) -> None: ...
 
-    async def give_up(self, event: DueEvent, why: str) -> None: ...
-
     async def forget_before(self, before: datetime) -> None:
         """Delete what arrived before then and needs nothing more; no provider repeats an event for that long. What could not
-        be delivered is kept until it is, or somebody gives it up."""
+        be delivered is kept until it is, or a person gives it up."""
         ...

@@ -60,10 +60,14 @@ class SmtpConnection:
     async def send(self, mail: Mail) -> None:
         try:
             message = self._message(mail)
-        except ValueError:
-            raise _refused(mail, "it has a line break in its address, subject or id") from None
+            address = _address_in(message)
+        except (ValueError, IndexError):  # the standard library's own slip, at an address that ends with its @
+            raise _refused(mail, "its address is not one, or its subject or id has a line break") from None
         try:
-            await self._send(mail, message)
+            await self._send(address, message)
+        except ValueError:
+            # The library's word for what no SMTP command can hold.
+            raise _refused(mail, "its address has a character that no mail server takes") from None
         except aiosmtplib.SMTPAuthenticationError:
             raise Refused(
                 ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
@@ -84,12 +88,12 @@ class SmtpConnection:
         except (aiosmtplib.SMTPException, OSError):
             raise Unavailable("The connection to the mail server was lost or timed out.") from None
 
-    async def _send(self, mail: Mail, message: EmailMessage) -> None:
+    async def _send(self, address: str, message: EmailMessage) -> None:
         """Use the open connection. If the server has closed it, or has had enough of it, connect again. A mail that it may
         have taken is not sent again at once."""
         if self._open is not None and await self._is_usable(self._open):
             try:
-                await self._send_by(self._open, mail, message)
+                await self._send_by(self._open, address, message)
             except (aiosmtplib.SMTPResponseException, aiosmtplib.SMTPRecipientsRefused) as error:
                 if _code_of(error) != _HAS_HAD_ENOUGH:
                     raise
@@ -99,7 +103,7 @@ class SmtpConnection:
         made = self._make()
         await made.connect()
         self._open = made
-        await self._send_by(made, mail, message)
+        await self._send_by(made, address, message)
 
     async def _is_usable(self, connection: aiosmtplib.SMTP) -> bool:
         try:
@@ -109,9 +113,9 @@ class SmtpConnection:
             return False
         return True
 
-    async def _send_by(self, connection: aiosmtplib.SMTP, mail: Mail, message: EmailMessage) -> None:
+    async def _send_by(self, connection: aiosmtplib.SMTP, address: str, message: EmailMessage) -> None:
         try:
-            await connection.send_message(message, sender=self._sender, recipients=[mail.to])
+            await connection.send_message(message, sender=self._sender, recipients=[address])
         except aiosmtplib.SMTPRecipientsRefused:
             raise  # of this mail alone
         except BaseException:
@@ -130,13 +134,23 @@ class SmtpConnection:
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()
         message["From"] = self._sender
-        message["To"] = mail.to
+        message["To"] = mail.to.strip()
         message["Subject"] = mail.subject
         message["Message-ID"] = mail.message_id
         message["Auto-Submitted"] = "auto-generated"  # so that nobody's absence notice answers
         message["Date"] = format_datetime(datetime.now(UTC))
         message.set_content(mail.body)
         return message
+
+
+def _address_in(message: EmailMessage) -> str:
+    """The one address that the mail goes to. Raises ValueError when there is none or another one besides."""
+    to = message["To"]
+    [group] = to.groups
+    [address] = group.addresses
+    if to.defects or group.display_name or not (address.username and address.domain):
+        raise ValueError("not an address")
+    return str(address.addr_spec)
 
 
 def _code_of(error: aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused) -> int:

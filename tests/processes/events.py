@@ -6,11 +6,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from temporalio.api.enums.v1 import EventType
 
 from domain.messages import RefundEvent
+from domain.order import Order
 from domain.outcome import State
 from domain.step import StepName
 from providers.books.tables import WebhookEventRow
+from sandbox import books
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
+from tests.providers.merchant import Merchant, cancellation
 from tests.system import Handle, System, eventually
 from tests.workflows.samples import an_id
 
@@ -21,6 +24,12 @@ def settles_later() -> SampleOrder:
         lines=(line("L1", 1, "52.35 USD"),),
         tenders=(card("52.35 USD", card=TestCard.PENDING_REFUND),),
     )
+
+
+async def holding(engine: AsyncEngine, order: Order) -> None:
+    """A database where a cancellation of the order is under way."""
+    await books.add_order(engine, order, email="buyer@shop.example")
+    await Merchant.at(engine).hold(cancellation(order))
 
 
 async def kept(engine: AsyncEngine, event_id: str) -> WebhookEventRow | None:

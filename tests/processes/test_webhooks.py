@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from domain.messages import RetryStep, Withdraw
 from domain.money import money
-from domain.order import Order
 from domain.outcome import GoodsStatus, Outcome, State
 from domain.request import LineScope, workflow_id
 from domain.step import StepName
@@ -33,9 +32,8 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiSystem, environment, running_api
 from tests.fixtures.databases import Databases
-from tests.processes.events import kept, signals, waiting_for_settlement, was_delivered
+from tests.processes.events import holding, kept, signals, waiting_for_settlement, was_delivered
 from tests.providers import merchant as samples
-from tests.providers.merchant import Merchant
 from tests.system import SUPERVISOR, Handle, System, customer_of, eventually
 from tests.workflows.samples import an_id, captured, in_network
 from workflows.cancellation import CancellationWorkflow
@@ -371,26 +369,28 @@ async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
     await handle.terminate("the test is over")
 
 
-async def test_an_event_that_could_not_be_told_for_long_is_given_up_and_the_polling_left_to_find_it(
+async def test_an_event_that_could_not_be_delivered_for_long_is_kept_and_tried_again(
     sqlite_url: str, tmp_path: Path
 ) -> None:
+    """M29: only a person gives it up."""
     engine = open_engine(sqlite_url)
     try:
         await holding(engine, samples.order())
         mine = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
         await SqlInbox(engine).receive(mine)
         async with AsyncSession(engine) as session:
-            await session.execute(update(WebhookEventRow).values(attempts=19))
+            await session.execute(update(WebhookEventRow).values(attempts=40))
             await session.commit()
-        async with running_api(tmp_path / "api.log", environment("127.0.0.1:9", sqlite_url)):
+        async with running_api(tmp_path / "api.log", environment("127.0.0.1:9", sqlite_url)) as api:
 
-            async def given_up() -> bool:
-                row = await kept(engine, "evt_1")
-                return row is not None and bool(row.given_up_why)
+            async def tried() -> bool:
+                return any(line["event"] == "event_delayed" for line in api.lines())
 
-            await eventually(given_up, "it is given up")
-        later = datetime.now(UTC) + timedelta(days=1)
-        assert await SqlInbox(engine).claim_due(later, 10) == []
+            await eventually(tried, "it is tried")
+        inbox = SqlInbox(engine)
+        await inbox.forget_before(datetime.now(UTC) + timedelta(days=30))
+        [due] = await inbox.claim_due(datetime.now(UTC) + timedelta(minutes=6), 10)
+        assert due.event_id == "evt_1"
     finally:
         await engine.dispose()
 
@@ -416,12 +416,6 @@ async def test_a_fault_of_ours_is_a_problem_without_internals_and_its_log_withou
         await eventually(logged, "the fault is in the log")
         for secret in ("pi_canary", STRIPE_SECRET):
             assert secret not in api.process.log.read_text()
-
-
-async def holding(engine: AsyncEngine, order: Order) -> None:
-    """A database where a cancellation of the order is under way."""
-    await books.add_order(engine, order, email="buyer@shop.example")
-    await Merchant.at(engine).hold(samples.cancellation(order))
 
 
 async def _rows(engine: AsyncEngine) -> list[WebhookEventRow]:

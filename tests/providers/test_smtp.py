@@ -56,6 +56,44 @@ async def test_an_address_with_a_line_break_is_refused_before_it_is_sent(mailbox
     assert caught.value.code is ErrorCode.MAIL_REFUSED
 
 
+@pytest.mark.parametrize(
+    "to",
+    [
+        "",
+        "   ",
+        "a b@c.example",
+        "a@b.example\x00",
+        "\x00",
+        "a@b.example, c@d.example",
+        "a@b.example;c@d.example",
+        "nobody",
+        "a@",
+        "@b.example",
+        "mailto:a@b.example",
+    ],
+    ids=repr,
+)
+async def test_a_text_that_is_no_address_is_given_up(mailbox: Mailbox, to: str) -> None:
+    """E12: as the merchant's order has it. The next mail of the connection goes out."""
+    before = len(mailbox.mails())
+    async with mailbox.mailer().connection() as connection:
+        with pytest.raises(Refused) as caught:
+            await connection.send(mail("<14@shop.example>", to))
+        await connection.send(mail("<15@shop.example>"))
+    assert caught.value.code is ErrorCode.MAIL_REFUSED
+    assert "Check the order's address" in caught.value.message
+    assert [got.message_id for got in mailbox.mails()[before:]] == ["<15@shop.example>"]
+
+
+@pytest.mark.parametrize(
+    "to", [" a@b.example ", "a@b.example\n", "<a@b.example>", '"a b"@c.example', "o'neil+x@b.example"]
+)
+async def test_an_address_with_something_around_it_is_written_to(mailbox: Mailbox, to: str) -> None:
+    """E12"""
+    await send(mailbox.mailer(), mail("<16@shop.example>", to))
+    assert mailbox.mails()[-1].to == to.strip(" \n<>")
+
+
 async def test_an_address_that_the_server_cannot_write_is_given_up(mailbox: Mailbox) -> None:
     with pytest.raises(Refused) as caught:
         await send(mailbox.mailer(), mail("<8@shop.example>", "jürgen@example.com"))

@@ -1,0 +1,91 @@
+"""Texts of people at a run, on PostgreSQL, which takes less than SQLite does."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from domain.outcome import ActionRow, GoodsStatus, MoneyStatus, Outcome, PaperStatus, Progress, State, Wait
+from domain.step import Owner, StepName, StepRow, StepStatus
+from sandbox import books
+from sandbox.shop import request
+from tests.fixtures.databases import Databases
+from tests.fixtures.system import Parts, on_database
+from tests.system import SUPERVISOR, System, resolve
+from tests.workflows.samples import captured
+from workflows.run_page import describe
+
+
+@pytest.fixture
+async def pg_system(databases: Databases, parts: Parts, time_skipping: WorkflowEnvironment) -> AsyncIterator[System]:
+    url = await databases.postgresql()
+    async with (
+        on_database(time_skipping, url.render_as_string(hide_password=False), parts) as system,
+        system.worker(),
+    ):
+        yield system
+    await databases.drop(url)
+
+
+@pytest.mark.parametrize("reference", ["BANK\x00 0042", "   ", "\u202e", "BANK\n0042"], ids=repr)
+async def test_a_proof_that_the_books_cannot_keep_is_refused_where_it_is_typed(
+    pg_system: System, reference: str
+) -> None:
+    """F17, E12: by a caller of any SDK, whom no library of ours checks."""
+    sample = captured(parcels=())
+    await pg_system.shop.place(sample)
+    await pg_system.shop.gateway.dispute(pg_system.shop.payments[sample.order_id][0])
+    _, handle = await pg_system.submit(request(sample))
+    await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
+    typed = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK 0042").model_dump(mode="json")
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update("resolve_step", {**typed, "reference": reference})
+    said = str(refused.value.cause)
+    assert "reference: it " in said
+    for foreign in ("pydantic", "Traceback", "\n", reference):
+        assert foreign not in said
+    await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
+    await pg_system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", " BANK 0042 "))
+    result = await pg_system.end(handle)
+    assert result.outcome is Outcome.CANCELLED
+    assert "BANK 0042" in {entry.reference for entry in await books.ledger(pg_system.engine)}
+    assert all(entry.reference.strip() for entry in await books.ledger(pg_system.engine))
+    assert SUPERVISOR in {entry.actor for entry in result.actions}
+
+
+def test_no_text_becomes_a_link_or_a_picture_on_the_runs_page() -> None:
+    """E12: the Temporal UI shows it as Markdown. Ids and references are of those who send them."""
+    evil, at = "![x](https://a.example/x.png)<img src=//a.example>[y](//a.example)`", datetime(2026, 3, 1, tzinfo=UTC)
+    row = StepRow(
+        step=StepName.REVERSE_PAYMENT,
+        target=evil,
+        status=StepStatus.RESOLVED,
+        detail=evil,
+        reference=evil,
+        started_at=at,
+        ended_at=at,
+    )
+    wait = Wait(state=State.NEEDS_ATTENTION, owner=Owner.OPERATIONS, reason=f"{evil}\n# {evil}", due_at=at)
+    page = describe(
+        Progress(
+            cancellation_id="can-1",
+            order_id="O-1",
+            state=State.NEEDS_ATTENTION,
+            goods=GoodsStatus.UNTOUCHED,
+            money=MoneyStatus.UNTOUCHED,
+            paper=PaperStatus.UNTOUCHED,
+            waits=(wait,),
+            steps=(row,),
+            actions=(ActionRow(action=evil, actor=SUPERVISOR, note=evil, at=at),),
+        ),
+        rolled_back_because=evil,
+        ended=evil,
+    )
+    reference = evil.replace("`", "'")
+    page = page.replace(f"`{reference}`", "")
+    assert evil[:-1] not in page
+    assert "<" not in page
+    assert page.count("[") == page.count("\\[") > 0
+    assert "\n# " not in page
