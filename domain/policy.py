@@ -11,7 +11,8 @@ from domain.clocks import RefundClock, refund_due
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
-from domain.plan import NotCancellable, Plan, make_plan
+from domain.plan import Plan
+from domain.planning import NotCancellable, make_plan
 from domain.request import CHANGES_OF_MIND, FRAUD, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import Tracking
 from domain.terms import Terms

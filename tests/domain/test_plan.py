@@ -3,7 +3,8 @@ import pytest
 from domain.money import money
 from domain.order import Order, Tender, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
-from domain.plan import LeftOutReason, NotCancellable, Plan, make_plan
+from domain.plan import LeftOutReason, Plan
+from domain.planning import NotCancellable, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, StopAction, Tracking
 from domain.terms import Terms

@@ -11,7 +11,8 @@ from domain.earlier import EarlierReversal
 from domain.money import Money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
-from domain.plan import NotCancellable, Plan, PlannedTender, make_plan
+from domain.plan import Plan, PlannedTender
+from domain.planning import NotCancellable, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
 from domain.terms import Terms
