@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from domain.base import Value
+from domain.country import CountryAsWritten
 from domain.earlier import EarlierReversal
 from domain.money import CurrencyCode, Money
 from domain.shipment import Shipment
@@ -81,7 +82,7 @@ class OrderLine(Value):
 
 class Order(Value):
     """`shipping` is the shipping charge with its tax (`shipping_tax`); `shipping_credited` the part given back already.
-    `discount` is on the order as a whole. `country` is where it is delivered to (ISO 3166, two letters). `held_by` names
+    `discount` is on the order as a whole. `country` is where it is delivered to (ISO 3166-1, two letters). `held_by` names
     the cancellation that froze the order."""
 
     order_id: str
@@ -96,13 +97,18 @@ class Order(Value):
     shipping_credited: Money
     shipping_tax: Money | None = None
     discount: Money | None = None
-    country: str | None = None
+    country: CountryAsWritten | None = None
     flags: frozenset[OrderFlag] = frozenset()
     held_by: str | None = None
 
     def is_of(self, customer_id: str | None) -> bool:
         """None: whoever asks is no customer, and may ask about any order."""
         return customer_id in {None, self.customer_id}
+
+    @property
+    def price(self) -> Money:
+        """What goods and shipping cost before the discount on the order as a whole."""
+        return Money.total((line.total for line in self.lines), self.currency) + self.shipping
 
     def discounted(self) -> "Order":
         """The order with its discount in the lines, divided among them by what they cost; always the same way, because it

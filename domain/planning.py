@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from domain.clocks import RefundDue
+from domain.defects import foreign_payment
 from domain.earlier import left_to_earlier
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender
@@ -67,9 +68,11 @@ def make_plan(
 ) -> Plan:
     """Work out the plan from the OMS's order and the live truth: `payments` by tender id, `trackings` by shipment id.
 
-    Raises NotCancellable: `invalid_scope`, `already_cancelled`, `already_delivered`, `gift_card_used`,
+    Raises NotCancellable: `invalid_scope`, `invalid_order`, `already_cancelled`, `already_delivered`, `gift_card_used`,
     `amount_exceeds_refundable`.
     """
+    if foreign := foreign_payment(order, payments):
+        raise NotCancellable("invalid_order", foreign)
     order = order.discounted()
     wanted = _wanted(order, request)
     if not wanted:

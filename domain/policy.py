@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from domain.base import Value
 from domain.clocks import RefundClock, refund_due
+from domain.defects import defect_of
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
@@ -31,6 +32,7 @@ class Rule(StrEnum):
     ORDER_NOT_FOUND = "order_not_found"
     REASON_NOT_ALLOWED = "reason_not_allowed"
     INVALID_SCOPE = "invalid_scope"
+    INVALID_ORDER = "invalid_order"
     ALREADY_CANCELLED = "already_cancelled"
     ALREADY_DELIVERED = "already_delivered"
     AMOUNT_EXCEEDS_REFUNDABLE = "amount_exceeds_refundable"
@@ -198,6 +200,8 @@ class Policy(Value):
             return no
         if order.state is OrderState.CANCELLED:
             return self.reject(Rule.ALREADY_CANCELLED, f"Order {order.order_id} is cancelled already.")
+        if defect := defect_of(order):
+            return self.reject(Rule.INVALID_ORDER, defect)
         return None
 
     def decide(

@@ -22,10 +22,11 @@ def sent_to(country: str) -> SampleOrder:
     ("written", "law"),
     [
         ("US", "16 CFR 435"),
-        pytest.param("us", "16 CFR 435", marks=pytest.mark.xfail(strict=True, reason="no clock")),
-        pytest.param("UK", "S.I. 2013/3134", marks=pytest.mark.xfail(strict=True, reason="no clock")),
-        pytest.param("gb", "S.I. 2013/3134", marks=pytest.mark.xfail(strict=True, reason="no clock")),
+        ("us", "16 CFR 435"),
+        ("UK", "S.I. 2013/3134"),
+        ("gb", "S.I. 2013/3134"),
     ],
+    ids=["by_the_standard", "in_small_letters", "as_britain_calls_itself", "britain_in_small_letters"],
 )
 async def test_the_laws_clock_runs_however_the_country_is_written(bare_system: System, written: str, law: str) -> None:
     """F22: by ISO 3166-1, in small letters, and by the name that Britain goes by."""
@@ -41,8 +42,7 @@ async def test_the_laws_clock_runs_however_the_country_is_written(bare_system: S
         await bare_system.finish(handle)
 
 
-@pytest.mark.xfail(strict=True, reason="approved, without any clock")
-@pytest.mark.parametrize("written", ["XX", "USA", ""])
+@pytest.mark.parametrize("written", ["XX", "USA", ""], ids=["not_in_the_standard", "three_letters", "empty"])
 async def test_what_is_no_country_is_refused_when_the_order_is_read(system: System, written: str) -> None:
     """F22"""
     sample = sent_to(written)
