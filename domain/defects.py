@@ -29,6 +29,11 @@ def foreign_payment(order: Order, payments: Mapping[str, Payment]) -> str | None
     return None
 
 
+def negative_amount(order: Order, amount: Money) -> str:
+    """What no plan may come to."""
+    return f"By the figures of order {order.order_id}, {amount} would go back to the customer. {_CORRECT}"
+
+
 def _defects(order: Order) -> Iterator[str]:
     """One after the other: what comes later relies on what comes before."""
     of, amounts = order.order_id, [*_amounts(order)]

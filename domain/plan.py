@@ -112,6 +112,13 @@ class Plan(Value):
         return Money.total((tender.release for tender in self.tenders), self.currency)
 
     @property
+    def amounts(self) -> tuple[Money, ...]:
+        """All there are; none is ever below zero."""
+        of_lines = (part for line in self.lines for part in (line.amount, line.tax, line.shipping))
+        of_tenders = (part for tender in self.tenders for part in (tender.refund, tender.release))
+        return (*of_lines, self.shipping, *((self.shipping_tax,) if self.shipping_tax else ()), *of_tenders)
+
+    @property
     def given_back(self) -> Money:
         """The money that goes out by this plan. What is only reserved counts: it may be captured meanwhile, and is
         refunded then."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from domain.clocks import RefundDue
-from domain.defects import foreign_payment
+from domain.defects import foreign_payment, negative_amount
 from domain.earlier import left_to_earlier
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender
@@ -109,7 +109,6 @@ def make_plan(
 
     everything = all(line.remaining == units.taken[line.line_id] for line in order.lines)
     lines, shipping = _with_shipping(order, request, units, everything=everything)
-    zero = Money.zero(order.currency)
     tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.refundable + t.capturable for t in tenders), order.currency)
@@ -119,20 +118,23 @@ def make_plan(
             f"The lines asked for are worth {value}, but only {available} of order {order.order_id} can still be refunded.",
             maximum=available,
         )
-    return Plan(
+    plan = Plan(
         cancellation_id=cancellation_id,
         order_id=order.order_id,
         currency=order.currency,
         everything=everything,
         lines=lines,
         shipping=shipping,
-        shipping_tax=(order.shipping_tax or zero).share(shipping.amount, order.shipping.amount) if shipping else zero,
+        shipping_tax=_shipping_tax(order, shipping),
         shipments=tuple(stopping),
         tenders=allocate(value, tenders, everything=everything),
         left_out=tuple(units.left_out),
         terms=terms,
         refund_due=refund_due,
     )
+    if below := next((amount for amount in plan.amounts if amount.amount < 0), None):
+        raise NotCancellable("invalid_order", negative_amount(order, below))
+    return plan
 
 
 class _Units:
@@ -227,7 +229,7 @@ def _with_shipping(
     """The lines with their parts of the shipping charge, and what goes back of it. It goes back with the last line, or when
     it was asked for. When the whole order was asked for and some of it has to stay, that keeps its part; single lines take
     none with them."""
-    rest = order.shipping - order.shipping_credited
+    rest = _shipping_left(order)
     weights = [line.amount.amount for line in units.lines]
     if everything or request.shipping:
         parts = rest.split(weights)
@@ -237,3 +239,17 @@ def _with_shipping(
         parts = (Money.zero(order.currency),) * len(weights)
     lines = tuple(line.model_copy(update={"shipping": part}) for line, part in zip(units.lines, parts, strict=True))
     return lines, Money.total(parts, order.currency)
+
+
+def _shipping_left(order: Order) -> Money:
+    """More may have been credited than the charge came to after the discount."""
+    return max(order.shipping - order.shipping_credited, Money.zero(order.currency))
+
+
+def _shipping_tax(order: Order, given_back: Money) -> Money:
+    """The part of it that is tax, by cumulative shares: the last part takes the rest."""
+    if not given_back or order.shipping_tax is None:
+        return Money.zero(order.currency)
+    before = order.shipping_credited.amount
+    tax, whole = order.shipping_tax, order.shipping.amount
+    return tax.share(before + given_back.amount, whole) - tax.share(before, whole)

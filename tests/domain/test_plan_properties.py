@@ -48,7 +48,7 @@ def orders(draw: st.DrawFn) -> Order:
         )
     goods = sum(line.total.amount for line in lines)
     shipping = money(2_000)
-    discount = money(goods)
+    discount = money(goods + shipping.amount)
     due = goods - discount.amount + shipping.amount
     parts: list[int] = []
     for _ in range(draw(st.integers(0, 2))):
@@ -215,6 +215,7 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
                 LineScope(line_id=line.line_id, quantity=data.draw(st.integers(1, line.remaining))) for line in chosen
             )
         plan = books.plan(*scope, shipping=bool(scope) and data.draw(st.booleans(), label="with the shipping charge"))
+        assert all(amount.amount >= 0 for amount in plan.amounts)
         assert Money.total((line.shipping for line in plan.lines), order.currency) == plan.shipping
         if not plan.everything:
             assert plan.refund + plan.release == plan.value
@@ -231,7 +232,7 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
     assert values == sum(tender.amount.amount for tender in order.tenders)
     after_discount = order.discounted()
     assert taxes == sum(line.tax.amount for line in after_discount.lines) + (
-        order.shipping_tax.amount if order.shipping_tax and order.shipping else 0
+        after_discount.shipping_tax.amount if after_discount.shipping_tax and after_discount.shipping else 0
     )
 
 
@@ -268,6 +269,24 @@ def test_what_the_carrier_does_not_stop_keeps_its_price_and_its_part_of_the_ship
         kept = sum(tender.amount.amount for tender in order.tenders) - left.value.amount
         assert kept >= 0
     books.carry_out(left)
+
+
+@given(order=orders())
+def test_a_discount_is_divided_over_all_it_was_granted_on_without_losing_a_unit(order: Order) -> None:
+    """F2, E2: nothing costs less than nothing afterwards, or has more tax than it costs, or had less than its share."""
+    after, discount = order.discounted(), order.discount
+    assert discount is not None
+    assert after.price == order.price - discount
+    costs = [(line.total, line.tax) for line in order.lines] + [(order.shipping, order.shipping_tax)]
+    left = [(line.total, line.tax) for line in after.lines] + [(after.shipping, after.shipping_tax)]
+    for (total, tax), (rest, rest_tax) in zip(costs, left, strict=True):
+        assert tax is not None
+        assert rest_tax is not None
+        assert 0 <= rest.amount <= total.amount
+        assert 0 <= rest_tax.amount <= max(rest.amount, 0)
+        if order.price:
+            off_by = (total - rest).amount * order.price.amount - discount.amount * total.amount
+            assert abs(off_by) < order.price.amount, "a unit or more away from its share"
 
 
 @given(amount=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=12))
