@@ -9,7 +9,7 @@ from functools import partial
 from temporalio import activity
 
 from activities.attempt import begin_attempt, this_run
-from activities.refunds import credit_of, refund_notice
+from activities.refunds import credit_of, refund_notice, reservation_notices
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
@@ -19,7 +19,6 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Ended, Entry, OrderClosed, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.payment import Payment
@@ -216,9 +215,7 @@ class OrderActivities:
                     left_out=_together(plan.left_out),
                 )
             ]
-            released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
-            if released:
-                notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
+            notices += reservation_notices(attempt.case)
             closed = attempt.case.with_facts([OrderClosed()])
             entries = await self._book.close_order(
                 step_input.order_id,

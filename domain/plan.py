@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
+from pydantic import computed_field
+
 from domain.base import Value
 from domain.clocks import RefundDue
 from domain.money import Money
@@ -37,7 +39,8 @@ class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
     `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
     `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
-    makes another one meanwhile gives back what is planned here."""
+    makes another one meanwhile gives back what is planned here. `share`: the payment is shared, with other orders perhaps,
+    and this is what of it is this order's still; without it, all of it is."""
 
     tender: Tender
     refund: Money
@@ -47,6 +50,27 @@ class PlannedTender(Value):
     captured: Money
     refunded: Money
     earlier: tuple[str, ...] = ()
+    share: Money | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def released_by_capture(self) -> bool:
+        """What is released is only a part of what is reserved, or may be. So it is not captured, and the process releases
+        nothing at the gateway: the capture of the rest does that, or the end of the reservation."""
+        return bool(self.release) and (self.share is not None or self.release < self.capturable)
+
+    @property
+    def at_most(self) -> Money:
+        """What can be given back of it."""
+        both = self.refundable + self.capturable
+        return both if self.share is None else min(self.share, both)
+
+    def giving(self, amount: Money) -> "PlannedTender":
+        """So much of it. What is only reserved is released before what was captured is refunded. Nobody says whose the
+        captured part of a shared payment is; where that alone is just this order's share, it is taken for it."""
+        captured_is_ours = self.share == self.refundable != self.capturable
+        release = Money.zero(amount.currency) if captured_is_ours else min(amount, self.capturable)
+        return self.model_copy(update={"release": release, "refund": amount - release})
 
     @property
     def counted(self) -> Money:
@@ -112,6 +136,11 @@ class Plan(Value):
         return Money.total((tender.release for tender in self.tenders), self.currency)
 
     @property
+    def not_captured(self) -> Money:
+        """The part of `release` that the process does not release at a gateway."""
+        return Money.total((t.release for t in self.tenders if t.released_by_capture), self.currency)
+
+    @property
     def amounts(self) -> tuple[Money, ...]:
         """All there are; none is ever below zero."""
         of_lines = (part for line in self.lines for part in (line.amount, line.tax, line.shipping))
@@ -162,14 +191,12 @@ _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, 
 
 
 def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool) -> tuple[PlannedTender, ...]:
-    """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. Within
-    a tender what is only reserved is released before what was captured is refunded. With `everything`, all that is in each
-    tender goes back, whatever the goods are worth."""
+    """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. With
+    `everything`, all that is in each tender goes back, whatever the goods are worth."""
     rest = value
     given: dict[str, PlannedTender] = {}
     for planned in sorted(tenders, key=lambda t: _TENDER_ORDER.index(t.tender.kind)):
-        release = planned.capturable if everything else min(rest, planned.capturable)
-        refund = planned.refundable if everything else min(rest - release, planned.refundable)
-        rest -= min(rest, release + refund)
-        given[planned.tender.tender_id] = planned.model_copy(update={"release": release, "refund": refund})
+        amount = planned.at_most if everything else min(rest, planned.at_most)
+        rest -= min(rest, amount)
+        given[planned.tender.tender_id] = planned.giving(amount)
     return tuple(given[planned.tender.tender_id] for planned in tenders)

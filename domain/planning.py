@@ -7,7 +7,7 @@ from domain.clocks import RefundDue
 from domain.defects import foreign_payment, negative_amount
 from domain.earlier import left_to_earlier
 from domain.money import Money
-from domain.order import Order, OrderLine, Tender
+from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
 from domain.plan import LeftOut, LeftOutReason, Plan, PlannedLine, PlannedShipment, PlannedTender, allocate
 from domain.request import CancellationRequest
@@ -111,7 +111,7 @@ def make_plan(
     lines, shipping = _with_shipping(order, request, units, everything=everything)
     tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
-    available = Money.total((t.refundable + t.capturable for t in tenders), order.currency)
+    available = Money.total((t.at_most for t in tenders), order.currency)
     if not everything and value > available:
         raise NotCancellable(
             "amount_exceeds_refundable",
@@ -206,7 +206,7 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
     """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
     refundable, or as reserved where it was settled before it was captured."""
     zero = Money.zero(payment.captured.currency)
-    captured = payment.captured + (payment.capturing or zero)
+    captured = payment.taken
     left = captured - payment.refunded
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
@@ -220,7 +220,20 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
+        share=_share(tender, payment),
     )
+
+
+def _share(tender: Tender, payment: Payment) -> Money | None:
+    """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
+    all of it is."""
+    if tender.kind is not TenderKind.CARD or payment.whole <= tender.amount:
+        return None
+    zero = Money.zero(tender.amount.currency)
+    if payment.released and payment.taken == payment.whole - tender.amount:
+        return zero  # just what the others paid was captured, and the reservation of the rest has ended with it
+    given = (max(earlier.due, zero) + earlier.released for earlier in tender.earlier_reversals)
+    return max(tender.amount - Money.total(given, zero.currency), zero)
 
 
 def _with_shipping(

@@ -364,13 +364,17 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
     parts = []
     if plan.refund:
         parts.append(f"refund {plan.refund}")
-    if plan.release:
-        parts.append(f"release {plan.release}")
+    if released := plan.release - plan.not_captured:
+        parts.append(f"release {released}")
+    if plan.not_captured:
+        parts.append(f"do not capture {plan.not_captured}")
     if not parts:
         parts.append("no money to give back")
     if plan.shipments:
         parts.append(f"stop {len(plan.shipments)} shipment{'s' if len(plan.shipments) > 1 else ''}")
     text = f"Order {plan.order_id}: {', '.join(parts)}."
+    if plan.not_captured:
+        text += " It stays reserved until the rest of the payment is captured or the reservation expires."
     if plan.left_out:
         text += " Lines that cannot be stopped any more stay; offer a return for them."
     if any(payment.disputed for payment in payments.values()):

@@ -98,11 +98,13 @@ class Fate(StrEnum):
 
 
 class Books:
-    """What gateway and order book remember between two cancellations."""
+    """What gateway and order book remember between two cancellations. The card's payment may have been made over more: what
+    `others` paid with it, captured or reserved."""
 
-    def __init__(self, order: Order, captured: dict[str, int]) -> None:
+    def __init__(self, order: Order, captured: dict[str, int], others: tuple[int, int] = (0, 0)) -> None:
         self.order = order
         self.captured = captured
+        self.others = {order.tenders[0].tender_id: others}
         self.refunded: Counter[str] = Counter()
         self.released: Counter[str] = Counter()
         self.refunds: defaultdict[str, list[Refund]] = defaultdict(list)
@@ -115,8 +117,10 @@ class Books:
         return {
             tender.tender_id: Payment(
                 reference=tender.reference,
-                captured=self.money(self.captured[tender.tender_id]),
-                capturable=self.money(tender.amount.amount - self.captured[tender.tender_id]),
+                captured=self.money(self.captured[tender.tender_id] + self._of_others(tender)[0]),
+                capturable=self.money(
+                    tender.amount.amount - self.captured[tender.tender_id] + self._of_others(tender)[1]
+                ),
                 refunded=self.money(
                     sum(r.amount.amount for r in self.refunds[tender.tender_id] if not r.status.has_failed)
                 ),
@@ -124,6 +128,9 @@ class Books:
             )
             for tender in self.order.tenders
         }
+
+    def _of_others(self, tender: Tender) -> tuple[int, int]:
+        return self.others.get(tender.tender_id, (0, 0))
 
     def plan(self, *scope: LineScope, where: dict[str, GoodsGroup] | None = None, shipping: bool = False) -> Plan:
         return make_plan(
@@ -206,14 +213,7 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
     books = paid(data, order)
     taxes, values = 0, 0
     while any(line.remaining for line in books.order.lines):
-        open_lines = [line for line in books.order.lines if line.remaining]
-        if data.draw(st.booleans(), label="the whole rest"):
-            scope: tuple[LineScope, ...] = ()
-        else:
-            chosen = data.draw(st.lists(st.sampled_from(open_lines), min_size=1, unique_by=lambda line: line.line_id))
-            scope = tuple(
-                LineScope(line_id=line.line_id, quantity=data.draw(st.integers(1, line.remaining))) for line in chosen
-            )
+        scope = a_part(data, books.order)
         plan = books.plan(*scope, shipping=bool(scope) and data.draw(st.booleans(), label="with the shipping charge"))
         assert all(amount.amount >= 0 for amount in plan.amounts)
         assert Money.total((line.shipping for line in plan.lines), order.currency) == plan.shipping
@@ -234,6 +234,38 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
     assert taxes == sum(line.tax.amount for line in after_discount.lines) + (
         after_discount.shipping_tax.amount if after_discount.shipping_tax and after_discount.shipping else 0
     )
+
+
+def a_part(data: st.DataObject, order: Order) -> tuple[LineScope, ...]:
+    """Some units of the order, or the whole rest."""
+    open_lines = [line for line in order.lines if line.remaining]
+    if data.draw(st.booleans(), label="the whole rest"):
+        return ()
+    chosen = data.draw(st.lists(st.sampled_from(open_lines), min_size=1, unique_by=lambda line: line.line_id))
+    return tuple(LineScope(line_id=line.line_id, quantity=data.draw(st.integers(1, line.remaining))) for line in chosen)
+
+
+@given(order=orders(), data=st.data())
+def test_of_a_shared_payment_any_series_of_cancellations_gives_back_the_orders_own_share(
+    order: Order, data: st.DataObject
+) -> None:
+    """F3, E3, rule 9: never more than the order paid by the card, in the end just that, and what others reserve with it
+    is not released."""
+    others = data.draw(st.tuples(st.integers(0, 50_000), st.integers(0, 50_000)).filter(any), label="others'")
+    card = order.tenders[0]
+    captured = {tender.tender_id: tender.amount.amount for tender in order.tenders}
+    captured[card.tender_id] = data.draw(st.sampled_from((0, card.amount.amount)), label="captured")
+    books = Books(order, captured, others)
+    while any(line.remaining for line in books.order.lines):
+        plan = books.plan(*a_part(data, books.order))
+        if not plan.everything:
+            assert plan.given_back == plan.value
+        of_card = next(part for part in plan.tenders if part.tender.tender_id == card.tender_id)
+        assert of_card.released_by_capture is bool(of_card.release)
+        books.carry_out(plan)
+        back = books.refunded[card.tender_id] + books.released[card.tender_id]
+        assert back <= card.amount.amount
+    assert back == card.amount.amount
 
 
 @given(order=orders(), data=st.data())

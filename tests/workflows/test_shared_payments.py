@@ -1,15 +1,14 @@
 """One payment that pays several orders, because an order was split or goes to several addresses: of it, a cancellation gives
 back what its own order paid, and no more."""
 
-import pytest
-
 from domain.money import Money, money
 from domain.outcome import MoneyStatus, Outcome
+from domain.policy import Verdict
 from domain.request import LineScope
 from providers.order_book.port import NoticeKind
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import AGENT, System
+from tests.system import AGENT, POLICY, System
 from tests.workflows.samples import an_id
 
 WHOLE, OURS, THEIRS = money("100.00 USD"), money("60.00 USD"), money("40.00 USD")
@@ -33,7 +32,6 @@ async def reserved(system: System, payment: str) -> Money:
     return (await system.gateway.read_payment(payment)).capturable
 
 
-@pytest.mark.xfail(strict=True, reason="100.00 is refunded")
 async def test_of_a_payment_for_two_orders_each_gets_back_its_own_share(system: System) -> None:
     """F3, E3: captured; one order after the other."""
     ours, theirs, _ = await two_orders(system, captured=WHOLE)
@@ -46,7 +44,6 @@ async def test_of_a_payment_for_two_orders_each_gets_back_its_own_share(system: 
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="60.00 are refunded for 40.00 of goods")
 async def test_the_rest_of_an_order_gets_back_the_rest_of_its_share(system: System) -> None:
     """F3, E3: one line, then all that remains of this order."""
     ours, _, _ = await two_orders(system, captured=WHOLE)
@@ -70,7 +67,6 @@ async def test_what_somebody_has_refunded_of_this_orders_share_is_not_refunded_a
     assert (await system.cancel(request(ours))).refunded == money("30.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="the reservation of 100.00 is released, and the other order's with it")
 async def test_a_shared_reservation_is_not_released_for_one_of_its_orders(system: System) -> None:
     """F3, E3: 60.00 are not captured, and the merchant may still capture 40.00 for the other order."""
     ours, _, payment = await two_orders(system, captured=None)
@@ -85,7 +81,6 @@ async def test_a_shared_reservation_is_not_released_for_one_of_its_orders(system
     assert (await system.gateway.read_payment(payment)).captured == THEIRS
 
 
-@pytest.mark.xfail(strict=True, reason="decision and mail say that all of it is released")
 async def test_decision_plan_and_mail_say_that_a_shared_reservation_ends_with_the_capture(system: System) -> None:
     """F3, E3: the process releases nothing of it; the gateway does, once the merchant captures the rest."""
     ours, _, _ = await two_orders(system, captured=None)
@@ -100,7 +95,6 @@ async def test_decision_plan_and_mail_say_that_a_shared_reservation_ends_with_th
     assert mail.notice_id.endswith("/not_captured")
 
 
-@pytest.mark.xfail(strict=True, reason="the mail says that 20.00 of the reservation are released; nothing is")
 async def test_the_mail_about_a_part_of_a_reservation_says_that_it_is_not_charged(system: System) -> None:
     """F3: the same where one order alone is reserved for, and a part of it is cancelled."""
     lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD"))
@@ -113,18 +107,17 @@ async def test_the_mail_about_a_part_of_a_reservation_says_that_it_is_not_charge
     assert mail.notice_id.endswith("/not_captured")
 
 
-@pytest.mark.xfail(strict=True, reason="40.00 of the other order's are refunded, and 60.00 are released")
 async def test_what_was_captured_for_the_other_order_stays(system: System) -> None:
-    """F3, E3: the other order has shipped, and its 40.00 are captured; the 60.00 that are still reserved are ours alone."""
+    """F3, E3: the other order has shipped, and its 40.00 are captured. What is still reserved is left alone: a part of the
+    other order's may be in it."""
     ours, _, payment = await two_orders(system, captured=THEIRS)
     result = await system.cancel(request(ours))
     assert (result.refunded, result.released) == (NOTHING, OURS)
     assert await system.refunds(ours.order_id) == []
-    assert await reserved(system, payment) == NOTHING
+    assert await reserved(system, payment) == OURS
     assert (await system.gateway.read_payment(payment)).refundable == THEIRS
 
 
-@pytest.mark.xfail(strict=True, reason="60.00 are refunded, and the other order's 40.00 are released")
 async def test_what_was_captured_for_this_order_is_refunded_and_the_others_reservation_stays(system: System) -> None:
     """F3, E3: 60.00 are captured, which is just what this order paid; the other order's 40.00 are still reserved."""
     ours, _, payment = await two_orders(system, captured=OURS)
@@ -134,7 +127,29 @@ async def test_what_was_captured_for_this_order_is_refunded_and_the_others_reser
     assert await reserved(system, payment) == THEIRS
 
 
-@pytest.mark.xfail(strict=True, reason="70.00 are refunded")
+async def test_nothing_goes_back_where_only_the_other_orders_share_was_captured(system: System) -> None:
+    """F3, E3: the capture of the other order's 40.00 was the last one, and has released our 60.00."""
+    ours, _, payment = await two_orders(system, captured=None)
+    await system.shop.gateway.capture(payment, THEIRS, final=True)
+    result = await system.cancel(request(ours))
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.NOTHING_DUE)
+    assert await system.refunds(ours.order_id) == []
+
+
+async def test_what_the_merchant_captures_of_this_orders_share_after_all_is_refunded(bare_system: System) -> None:
+    """F3, E3: all 100.00 are captured between the decision and the reversal; 60.00 of that were not to be."""
+    system = bare_system
+    ours, _, payment = await two_orders(system, captured=None)
+    async with system.worker(policy=POLICY.model_copy(update={"approval_limits": ()})):
+        submission, handle = await system.submit(request(ours))
+        assert submission.decision.verdict is Verdict.NEEDS_APPROVAL
+        await system.shop.gateway.capture(payment, WHOLE, final=True)
+        await system.approve(handle)
+        result = await system.finish(handle)
+    assert (result.refunded, result.released) == (OURS, NOTHING)
+    assert await system.refunds(ours.order_id) == [OURS]
+
+
 async def test_no_more_goes_out_than_the_order_paid_by_the_tender(system: System) -> None:
     """Rule 9, E3: the payment is larger than what the order book has of it, whatever the rest is for."""
     payment = await system.shop.gateway.create_payment(money("70.00 USD"), capture=money("70.00 USD"))
@@ -147,7 +162,6 @@ async def test_no_more_goes_out_than_the_order_paid_by_the_tender(system: System
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 
-@pytest.mark.xfail(strict=True, reason="each is to give back all of it, and 100.00 are owed besides")
 async def test_two_tenders_on_one_payment_get_back_their_own_shares(system: System) -> None:
     """F3: an order book that keeps one payment as two tenders."""
     payment = await system.shop.gateway.create_payment(WHOLE, capture=WHOLE)
