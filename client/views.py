@@ -150,7 +150,7 @@ def _plan(plan: Plan) -> Table:
     for line in plan.lines:
         rows.add_row("cancel", f"{line.quantity} × {line.line_id}", line.sku, str(line.amount))
     if plan.shipping:
-        rows.add_row("cancel", "shipping charge", "", str(plan.shipping))
+        rows.add_row("give back", "shipping charge", "", str(plan.shipping))
     for planned in plan.shipments:
         rows.add_row("stop", planned.shipment.shipment_id, f"{words(planned.action)} ({words(planned.group)})")
     for tender in plan.tenders:

@@ -100,9 +100,10 @@ class LeftOut(Value):
 
 
 class Plan(Value):
-    """`everything`: after this plan nothing of the order remains, so each tender gets back all that it still has in it and
-    that no earlier cancellation gives back. `value` is what the cancelled goods and the shipping share are worth to the
-    customer. `refund_due` is the time by which the law wants the money back, where one applies."""
+    """Without `lines` the shipping charge alone goes back. `everything`: after this plan nothing of the order remains, so
+    each tender gets back all that it still has in it and that no earlier cancellation gives back. `value` is what the
+    cancelled goods and the shipping share are worth to the customer. `refund_due` is the time by which the law wants the
+    money back, where one applies."""
 
     cancellation_id: str
     order_id: str
@@ -116,6 +117,11 @@ class Plan(Value):
     left_out: tuple[LeftOut, ...] = ()
     terms: Terms = Terms()
     refund_due: RefundDue | None = None
+
+    @property
+    def shipping_alone(self) -> bool:
+        """Nothing is cancelled."""
+        return not self.lines and not self.left_out
 
     @property
     def value(self) -> Money:

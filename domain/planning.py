@@ -75,7 +75,7 @@ def make_plan(
         raise NotCancellable("invalid_order", foreign)
     order = order.discounted()
     wanted = _wanted(order, request)
-    if not wanted:
+    if not wanted and not request.shipping_alone:
         raise NotCancellable("already_cancelled", f"Every line of order {order.order_id} is cancelled already.")
     units = _Units(order, wanted)
     stopping: list[PlannedShipment] = []
@@ -104,11 +104,13 @@ def make_plan(
             stopping.append(
                 PlannedShipment(shipment=shipment, group=tracking.group, action=planned_action(shipment, tracking))
             )
-    if not units.lines:
+    if not units.lines and not request.shipping_alone:
         raise _nothing_left_to_cancel(order, units.left_out)
 
-    everything = all(line.remaining == units.taken[line.line_id] for line in order.lines)
+    everything = bool(units.lines) and all(line.remaining == units.taken[line.line_id] for line in order.lines)
     lines, shipping = _with_shipping(order, request, units, everything=everything)
+    if request.shipping_alone:
+        _check_shipping_alone(order, shipping)
     tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.at_most for t in tenders), order.currency)
@@ -241,8 +243,10 @@ def _with_shipping(
 ) -> tuple[tuple[PlannedLine, ...], Money]:
     """The lines with their parts of the shipping charge, and what goes back of it. It goes back with the last line, or when
     it was asked for. When the whole order was asked for and some of it has to stay, that keeps its part; single lines take
-    none with them."""
+    none with them. Alone, it is of no line."""
     rest = _shipping_left(order)
+    if request.shipping_alone:
+        return (), rest
     weights = [line.amount.amount for line in units.lines]
     if everything or request.shipping:
         parts = rest.split(weights)
@@ -266,3 +270,14 @@ def _shipping_tax(order: Order, given_back: Money) -> Money:
     before = order.shipping_credited.amount
     tax, whole = order.shipping_tax, order.shipping.amount
     return tax.share(before + given_back.amount, whole) - tax.share(before, whole)
+
+
+def _check_shipping_alone(order: Order, shipping: Money) -> None:
+    """Raises NotCancellable `invalid_scope`."""
+    if not shipping:
+        raise NotCancellable("invalid_scope", f"Order {order.order_id} has no shipping charge left to give back.")
+    if any(tender.kind is TenderKind.MARKETPLACE for tender in order.tenders):
+        raise NotCancellable(
+            "invalid_scope",
+            f"A marketplace settles order {order.order_id}: give its shipping charge back there.",
+        )
