@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from providers.order_book.events import SqlProviderEvents
@@ -20,7 +19,6 @@ FAILED = ProviderEvent(
 )
 
 
-@pytest.mark.xfail(strict=True, reason="it is of one of them, whichever the database finds first")
 async def test_an_event_about_a_shared_payment_reaches_the_cancellation_of_each_order(database: AsyncEngine) -> None:
     """F3, E3: whose refund has failed is known from the facts of each; repeated, it is one event still."""
     for order_id in ("O-1", "O-2"):
