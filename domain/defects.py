@@ -1,6 +1,7 @@
 """What is wrong with an order's own data. No plan can be made of such an order: it is refused before anything is held, in a
 sentence that says what is to be corrected."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from domain.country import COUNTRIES
@@ -49,6 +50,9 @@ def _defects(order: Order) -> Iterator[str]:
     for line in order.lines:
         if line.remaining < 0:
             yield f"Of line {line.line_id} of order {of}, {line.cancelled} units are cancelled, and it has {line.quantity}."
+    for what, ids in _ids(order):
+        for twice in (name for name, times in Counter(ids).items() if times > 1):
+            yield f"Order {of} has more than one {what} {twice}."
     known = {line.line_id for line in order.lines}
     for shipment in order.shipments:
         for packed in shipment.lines:
@@ -72,6 +76,12 @@ def _amounts(order: Order) -> Iterator[tuple[str, Money]]:
         yield "the tax of the shipping charge", order.shipping_tax
     if order.discount is not None:
         yield "the discount", order.discount
+
+
+def _ids(order: Order) -> Iterator[tuple[str, list[str]]]:
+    yield "line", [line.line_id for line in order.lines]
+    yield "tender", [tender.tender_id for tender in order.tenders]
+    yield "shipment", [shipment.shipment_id for shipment in order.shipments]
 
 
 def _parts(order: Order) -> Iterator[tuple[Money, Money, str]]:

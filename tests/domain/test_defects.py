@@ -52,6 +52,9 @@ def test_a_sound_order_has_no_defect() -> None:
         (changed(shipping_tax=money("5.01 USD")), ("tax of the shipping charge", "5.01 USD", "5.00 USD")),
         (changed(shipping_credited=money("6.00 USD")), ("credited", "6.00 USD", "5.00 USD")),
         (with_line(cancelled=3), ("line L1", "3 units", "it has 2")),
+        (changed(lines=SOUND.lines * 2), ("more than one line L1",)),
+        (changed(tenders=SOUND.tenders * 2), ("more than one tender T1",)),
+        (changed(shipments=of_line("L1") * 2), ("more than one shipment S1",)),
         (changed(shipments=of_line("L9")), ("S1", "L9")),
         (changed(country="XX"), ("XX", "ISO 3166-1")),
         (changed(placed_at=datetime(2026, 11, 20, 12)), ("no time zone",)),  # noqa: DTZ001 (what is refused)
