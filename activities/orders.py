@@ -10,7 +10,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, attempt_deadline, begin_attempt, check_deadline, this_run
 from activities.known_orders import KnownOrders, SeenOrder
-from activities.refunds import credit_of, refund_notice
+from activities.refunds import credit_of, refund_notice, reservation_notices
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
@@ -21,7 +21,6 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.payment import Payment
@@ -135,8 +134,8 @@ class OrderActivities:
             return noted.entries  # a withdrawal has come before it
         check_deadline(order.order_id, attempt_deadline())
         frozen = await self._orders.freeze(seen.in_oms, key=key)
+        notices = [] if decided.plan.shipping_alone else [received_notice(requested)]
         decided = decided.model_copy(update={"frozen": frozen})
-        notices = [received_notice(requested)]
         try:
             kept = Case(await self._register.decide(seen.in_oms, decided, notices, key=key, run=run, known=noted))
         except NotTheHolder:
@@ -239,9 +238,8 @@ class OrderActivities:
             rejected = cause.outcome is Outcome.REJECTED and plan is not None
             left_out = _together(plan.left_out) if rejected and plan else ()
             notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
-            return await attempt.answer_with(
-                await self._register.release([notice], key=step_input.key, run=attempt.run)
-            )
+            notices = [] if plan and plan.shipping_alone else [notice]
+            return await attempt.answer_with(await self._register.release(notices, key=step_input.key, run=attempt.run))
 
     @activity.defn
     async def close_order(self, step_input: StepInput) -> Booked:
@@ -327,17 +325,12 @@ class OrderActivities:
 def _closing_notices(case: Case) -> list[NewNotice]:
     plan = case.plan
     assert plan is not None
-    notices = [
-        NewNotice(
-            kind=NoticeKind.CANCELLED,
-            lines=() if plan.everything else _together(plan.lines),
-            left_out=_together(plan.left_out),
-        )
-    ]
-    released = Money.total((reversal.released for reversal in case.reversals), plan.currency)
-    if released:
-        notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
-    return notices
+    cancelled = NewNotice(
+        kind=NoticeKind.CANCELLED,
+        lines=() if plan.everything else _together(plan.lines),
+        left_out=_together(plan.left_out),
+    )
+    return [*([] if plan.shipping_alone else [cancelled]), *reservation_notices(case)]
 
 
 def _expected_back(case: Case) -> tuple[str, ...]:

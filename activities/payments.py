@@ -343,7 +343,7 @@ class PaymentActivities:
 
 
 def _settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
-    detail = [f"released {settled.released}"] if settled.released else []
+    detail = [_release_in_words(reversal, settled.released)] if settled.released else []
     detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
     seen = ReversalSeen(
         target=reversal.tender_id,
@@ -376,6 +376,15 @@ def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> li
     if released != reversal.released:
         zero = Money.zero(released.currency)
         facts.append(
-            ReversalSeen(target=reversal.tender_id, released=released, covered=zero, detail=f"released {released}")
+            ReversalSeen(
+                target=reversal.tender_id,
+                released=released,
+                covered=zero,
+                detail=_release_in_words(reversal, released),
+            )
         )
     return facts
+
+
+def _release_in_words(reversal: Reversal, released: Money) -> str:
+    return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"

@@ -107,7 +107,7 @@ class Restoring:
         waits = [refund for n, refund in under_way.items() if not await self._cancel(attempt, refund, n)]
         if waits:
             raise _under_way(attempt, waits, "cannot be cancelled any more")
-        if planned.release and planned.release == planned.capturable and payment.released:
+        if planned.release and not planned.released_by_capture and payment.released:
             now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
             return await self._reserve_again(attempt, planned, now)
         return []

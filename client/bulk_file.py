@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from client.errors import ExitCode, StarterError
-from client.requests import describe_validation_error, new_request
-from domain.base import Value
+from client.requests import new_request
+from domain.base import Value, describe_validation_error
 from domain.request import Actor, CancellationRequest, Channel, ReasonCode
 
 T = TypeVar("T")

@@ -1,6 +1,8 @@
 """What every message and value of the domain shares."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces."
 
 
 class Value(BaseModel):
@@ -11,3 +13,13 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """What is wrong with a message or a value: each field with the reason, never the value."""
+    return "; ".join(_problem(".".join(map(str, one["loc"])), one["type"], one["msg"]) for one in error.errors())
+
+
+def _problem(place: str, kind: str, message: str) -> str:
+    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

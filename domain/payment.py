@@ -57,10 +57,12 @@ class ChargeBack(Value):
 
 
 class Payment(Value):
-    """One payment at a provider. `capturable` is what an authorisation still reserves; `refunded` counts every refund
-    that has not failed, whoever made it, and nothing that the bank has given back."""
+    """One payment at a provider. `amount` is what it was made over, where that is known. `capturable` is what an
+    authorisation still reserves; `refunded` counts every refund that has not failed, whoever made it, and nothing that the
+    bank has given back."""
 
     reference: str
+    amount: Money | None = None
     captured: Money
     capturable: Money
     refunded: Money
@@ -72,6 +74,16 @@ class Payment(Value):
     """A capture is under way: not taken yet, and not only reserved any more."""
     refunds: tuple[Refund, ...] = ()
     charge_backs: tuple[ChargeBack, ...] = ()
+
+    @property
+    def taken(self) -> Money:
+        """What was captured, or is being captured."""
+        return self.captured + self.capturing if self.capturing else self.captured
+
+    @property
+    def whole(self) -> Money:
+        """What it was made over, or what can be seen of that."""
+        return self.amount or self.taken + self.capturable
 
     @property
     def refundable(self) -> Money:

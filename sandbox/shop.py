@@ -29,7 +29,8 @@ class SampleLine(Value):
 
 
 class SampleTender(Value):
-    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero)."""
+    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero). `payment`: the card's
+    payment is this one, which there is already, and which pays other orders too."""
 
     kind: TenderKind = TenderKind.CARD
     amount: Money
@@ -39,6 +40,7 @@ class SampleTender(Value):
     mandate: bool = False
     refunded_elsewhere: Money | None = None
     disputed: bool = False
+    payment: str | None = None
 
 
 class SampleParcel(Value):
@@ -68,7 +70,7 @@ class SampleOrder(Value):
 
     @property
     def currency(self) -> str:
-        return self.tenders[0].amount.currency
+        return self.lines[0].total.currency
 
 
 def line(line_id: str, quantity: int, total: str, tax: str | None = None) -> SampleLine:
@@ -164,7 +166,10 @@ class Shop:
 
     async def _pay(self, sample: SampleOrder, number: int, part: SampleTender) -> Tender:
         tender_id = f"T{number}"
-        if part.kind is TenderKind.CARD:
+        if part.payment is not None:
+            reference = part.payment
+            self.payments.setdefault(sample.order_id, []).append(reference)
+        elif part.kind is TenderKind.CARD:
             taken = part.amount if part.captured is None else part.captured
             reference = await self.gateway.create_payment(
                 part.amount,

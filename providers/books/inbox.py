@@ -21,12 +21,11 @@ _WATCHED, _CANCELLATIONS = table_of(WatchedRow), table_of(CancellationRow)
 _OPEN = select(_CANCELLATIONS.c.cancellation_id).where(
     _CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None)
 )
-_ORDER_OF = (
+_ORDERS_OF = (
     select(_WATCHED.c.order_id)
-    .join(_CANCELLATIONS, _CANCELLATIONS.c.order_id == _WATCHED.c.order_id)
     .where(_WATCHED.c.reference.in_(bindparam("references", expanding=True)))
-    .order_by(_CANCELLATIONS.c.closed_at.is_not(None), _CANCELLATIONS.c.opened_at.desc())
-    .limit(1)
+    .distinct()
+    .order_by(_WATCHED.c.order_id)
 )
 
 
@@ -39,7 +38,8 @@ class SqlInbox(SqlAdapter):
 
     async def receive(self, event: ProviderEvent) -> EventStatus:
         async with transaction(self._writes) as session:
-            order_id = await _order_of(session, event)
+            orders = await _orders_of(session, event)
+            order_id = next(iter(orders), None)
             at = datetime.now(UTC)
             row = {
                 "provider": event.provider,
@@ -56,6 +56,9 @@ class SqlInbox(SqlAdapter):
             assert isinstance(inserted, CursorResult)
             if not inserted.rowcount:
                 return EventStatus.REPEATED
+            for other in orders[1:]:
+                more = {**row, "order_id": other, "event_id": f"{event.event_id}/{other}"}
+                await session.execute(insert_once(session, WebhookEventRow), more)
             return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
 
     async def is_known(self, provider: Provider, event_id: str) -> bool:
@@ -164,11 +167,10 @@ def _left_another_way(case: Case) -> Iterator[Money]:
     return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
 
 
-async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
-    """A payment may be of several orders: the one whose cancellation is under way, else the one that was cancelled last."""
+async def _orders_of(session: AsyncSession, event: ProviderEvent) -> Sequence[str]:
+    """A payment may be of several orders."""
     named = [name for name in (event.payment, event.shipment, event.tracking_number) if name]
-    found: str | None = await session.scalar(_ORDER_OF, {"references": named}) if named else None
-    return found
+    return (await session.scalars(_ORDERS_OF, {"references": named})).all() if named else []
 
 
 async def watch(session: AsyncSession, order_id: str, references: Sequence[str]) -> None:

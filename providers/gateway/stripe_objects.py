@@ -120,6 +120,7 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
     part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
     return Payment(
         reference=intent.id,
+        amount=_money(intent.amount, intent.currency),
         captured=captured,
         capturable=_money(intent.amount_capturable, intent.currency),
         refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),

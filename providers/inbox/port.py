@@ -68,8 +68,9 @@ class Inbox(Protocol):
         ...
 
     async def receive(self, event: ProviderEvent) -> EventStatus:
-        """Keep an event with the order whose cancellation it is about. The database refuses a second one of the same id, so
-        of two deliveries at the same time one is the first."""
+        """Keep an event with the order whose cancellation it is about, and once more for each further order that its payment
+        pays: whose it is, their facts know. The database refuses a second one of the same id, so of two deliveries at the
+        same time one is the first."""
         ...
 
     async def is_known(self, provider: Provider, event_id: str) -> bool:

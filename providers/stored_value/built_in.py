@@ -34,7 +34,7 @@ class BuiltInStoredValue:
             refunds = [_refund(e, account, undone=e.key in undone) for e in entries if e.undoes is None]
             return Payment(
                 reference=tender.reference,
-                captured=tender.amount,
+                captured=Money(amount=tender.amount.amount, currency=account.currency),
                 capturable=Money.zero(account.currency),
                 refunded=Money(amount=sum(entry.amount for entry in entries), currency=account.currency),
                 refunds=tuple(refunds),

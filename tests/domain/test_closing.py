@@ -6,7 +6,7 @@ from domain.closing import ClosedLine, Closing, changed, gone_of
 from domain.facts import OrderClosed
 from domain.order import Order
 from domain.payment import RefundStatus
-from domain.plan import make_plan
+from domain.planning import make_plan
 from domain.shipment import GoodsGroup, StopStatus
 from domain.terms import Terms
 from tests.domain.build import line, order, parcel, payment, request, tracked

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from client.requests import describe_validation_error
+from domain.base import describe_validation_error
 from domain.messages import (
     Approve,
     ChooseRefundMethod,
