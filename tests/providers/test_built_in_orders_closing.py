@@ -334,3 +334,20 @@ async def test_an_order_that_is_closed_again_stays_frozen_for_another_cancellati
 
     assert (await books.order(database, "O-1")).held_by == other.cancellation_id
     assert (await books.stock(database, "SKU-L1")).expected_back == 0
+
+
+async def test_a_parcel_that_was_packed_another_way_since_holds_nothing_up(
+    merchant: Merchant, database: AsyncEngine
+) -> None:
+    """F2's last line: what the warehouse does is no mistake of ours. The parcel moves all the same, without the line."""
+    placed = order(shipments=(parcel("S1", 1, label="shp_1"),))
+    await books.add_order(database, placed, email=EMAIL)
+    opened = cancellation(placed, lines=[LineScope(line_id="L1", quantity=3)])
+    await merchant.hold(opened)
+    await merchant.write(opened, *stops(opened, StopStatus.STOPPED), refunded("300.00 USD", "re_1"))
+    await books.remove_shipment(database, "O-1", "S1")
+    await books.add_shipment(database, "O-1", parcel("S1", 1, label="shp_1").model_copy(update={"lines": ()}))
+
+    await merchant.close(opened, *stops(opened, StopStatus.MOVING))
+
+    assert (await books.order(database, "O-1")).state is OrderState.CANCELLED

@@ -39,8 +39,9 @@ async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> 
         change = stock[line.sku]
         parcel = shipments.get(planned.shipment_id or "")  # None: not in a parcel, or in one that was dropped
         if parcel is not None and parcel.shipment_id not in closing.stopped:
-            part = next(part for part in parcel.lines if part.line_id == planned.line_id)
-            part.taken_out += planned.quantity
+            part = next((part for part in parcel.lines if part.line_id == planned.line_id), None)
+            if part is not None:  # None: the warehouse has packed it another way since
+                part.taken_out = min(part.taken_out + planned.quantity, part.quantity)
         # Units on back order hold no reservation, so there may be less to release than is cancelled.
         promised = 0 if parcel is not None and parcel.handed_over else min(planned.quantity, line.reserved)
         line.cancelled += planned.quantity
