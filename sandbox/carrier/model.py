@@ -177,8 +177,11 @@ class LabelledParcel(BaseModel):
 
 
 class ManualScan(BaseModel):
+    """`seconds_ago`: it happened then, and the carrier reports it only now."""
+
     status: TrackerStatus
     detail: str = "status_update"
+    seconds_ago: Annotated[float, Field(ge=0)] = 0
 
 
 class Advance(BaseModel):

@@ -1,5 +1,7 @@
 """The `/sandbox` endpoints: parcels in any state, scans, the clock, faults, effects, and the count of calls."""
 
+from datetime import timedelta
+
 from fastapi import APIRouter, HTTPException
 
 from sandbox.carrier.easypost import Carrier
@@ -63,4 +65,4 @@ async def scan(name: str, body: ManualScan, network: Carrier) -> None:
     parcel = network.find(name)
     if parcel is None or parcel.tracking_number is None:
         raise HTTPException(404, f"There is no parcel {name}.")
-    network.scan(parcel, body.status, body.detail)
+    network.scan(parcel, body.status, body.detail, ago=timedelta(seconds=body.seconds_ago))
