@@ -11,8 +11,6 @@ from sandbox.carrier.model import EASYPOST_KEY, EffectKind, FaultKind, Operation
 from sandbox.carrier.network import VOID_TAKES
 from sandbox.carrier_admin import CarrierAdmin
 
-XFAIL_F14A = pytest.mark.xfail(strict=True, reason="the last of the list decided, whatever it said")
-
 
 async def kinds(carrier: CarrierAdmin, shipment_id: str) -> list[EffectKind]:
     return [effect.kind for effect in await carrier.effects(shipment_id)]
@@ -96,7 +94,6 @@ async def test_delivered_after_its_address_was_corrected_on_the_way_back_is_deli
         ([TrackerStatus.RETURN_TO_SENDER, TrackerStatus.DELIVERED], GoodsGroup.RETURNED),
     ],
 )
-@XFAIL_F14A
 async def test_a_later_scan_that_says_nothing_leaves_the_parcel_where_it_was(
     carrier_sandbox: CarrierAdmin,
     labels: EasyPostLabels,
@@ -111,7 +108,6 @@ async def test_a_later_scan_that_says_nothing_leaves_the_parcel_where_it_was(
     assert (await labels.track(parcel.shipment_id)).group is group
 
 
-@XFAIL_F14A
 @pytest.mark.parametrize("later", [TrackerStatus.IN_TRANSIT, TrackerStatus.OUT_FOR_DELIVERY, TrackerStatus.FAILURE])
 async def test_what_was_delivered_stays_delivered(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels, later: TrackerStatus
@@ -122,7 +118,6 @@ async def test_what_was_delivered_stays_delivered(
     assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.DELIVERED
 
 
-@XFAIL_F14A
 async def test_a_parcel_that_travels_on_its_way_back_is_still_coming_back(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
 ) -> None:
@@ -133,7 +128,6 @@ async def test_a_parcel_that_travels_on_its_way_back_is_still_coming_back(
     assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.COMING_BACK
 
 
-@XFAIL_F14A
 @pytest.mark.parametrize(
     ("statuses", "group"),
     [
