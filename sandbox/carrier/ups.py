@@ -183,8 +183,14 @@ def _outcome(transaction: str, declined: dict[str, str] | None = None) -> dict[s
 async def eligibility(transaction: Transaction, tracking_number: TrackingNumber, network: Carrier) -> dict[str, Any]:
     """The map is a list: the schema says object, but the document's own example and the name say list."""
     parcel = _ours(network, tracking_number)
-    create = "ELIGIBLE" if network.may_intercept(parcel) else "NOT_ELIGIBLE"
-    cancel = "ELIGIBLE" if parcel.intercept is InterceptState.STANDS else "NOT_ELIGIBLE"
+    return _eligible(
+        transaction,
+        create="ELIGIBLE" if network.may_intercept(parcel) else "NOT_ELIGIBLE",
+        cancel="ELIGIBLE" if parcel.intercept is InterceptState.STANDS else "NOT_ELIGIBLE",
+    )
+
+
+def _eligible(transaction: str, *, create: str, cancel: str) -> dict[str, Any]:
     others = {"createEligibility": create, "modifyEligibility": "NOT_ELIGIBLE", "cancelEligibility": "NOT_ELIGIBLE"}
     features: list[dict[str, Any]] = [
         {"interceptFeature": feature, "eligibilityValue": others} for feature in ("FD", "WC", "SDWC", "RD")
@@ -261,8 +267,48 @@ async def charges(
     }
 
 
+# UPS's test environment
+
+FIXED = {
+    "eligibility/intercept": ("SUPER14", "1Z6568YY1200043419"),
+    "return": ("SIIReturn", "1Z4096YY0316914058"),
+    "cancel": ("SIICancel", "1Z4096YY0316914058"),
+}
+"""The transaction id and the tracking number that each call has there, by the document's chapter on the CIE."""
+
+test_environment = APIRouter(prefix="/cie", dependencies=[Depends(_authorised)])
+
+
+def _check_fixed(call: str, transaction: str, tracking_number: str) -> None:
+    if (transaction, tracking_number) != FIXED[call]:
+        raise Problem(400, "710", "Failure due to input validation error")
+
+
+@test_environment.get("/eligibility/intercept/{tracking_number}")
+async def fixed_eligibility(transaction: Transaction, tracking_number: TrackingNumber) -> dict[str, Any]:
+    _check_fixed("eligibility/intercept", transaction, tracking_number)
+    return _eligible(transaction, create="ELIGIBLE", cancel="NOT_ELIGIBLE")
+
+
+@test_environment.post("/return/{tracking_number}")
+async def fixed_return(
+    _: InterceptRequest, transaction: Transaction, tracking_number: TrackingNumber
+) -> dict[str, Any]:
+    _check_fixed("return", transaction, tracking_number)
+    return _outcome(transaction)
+
+
+@test_environment.post("/cancel/{tracking_number}")
+async def fixed_cancel(
+    _: InterceptRequest, transaction: Transaction, tracking_number: TrackingNumber
+) -> dict[str, Any]:
+    _check_fixed("cancel", transaction, tracking_number)
+    return _outcome(transaction)
+
+
 def install(app: FastAPI) -> None:
     app.include_router(tokens)
+    app.include_router(test_environment)
     app.include_router(router)
 
     @app.exception_handler(Problem)
