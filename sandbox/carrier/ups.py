@@ -86,18 +86,24 @@ class Problem(Exception):
         self.message = message
 
 
+class NoToken(Problem):
+    """The endpoint of the tokens says no: its answers have no code of a transaction."""
+
+
 def answer(request: Request | None, problem: Problem, retry_after: int | None = None) -> Response:
     transaction = request.headers.get("transId", "") if request else ""
-    response: dict[str, Any] = {
-        "statusCode": str(problem.status),
-        "errors": [{"code": problem.code, "message": problem.message}],
-    }
+    response: dict[str, Any] = {"errors": [{"code": problem.code, "message": problem.message}]}
+    if isinstance(problem, NoToken):
+        return JSONResponse({"response": response}, problem.status, _waiting(retry_after))
+    response["statusCode"] = str(problem.status)
     headers = {"APIErrorCode": problem.code, "APIErrorMessage": problem.message, "BkndTransId": uuid4().hex[:12]}
     if 1 <= len(transaction) <= 14:
         response["transactionId"] = headers["transId"] = transaction
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    return JSONResponse({"response": response}, problem.status, headers=headers)
+    return JSONResponse({"response": response}, problem.status, headers | _waiting(retry_after))
+
+
+def _waiting(retry_after: int | None) -> dict[str, str]:
+    return {} if retry_after is None else {"Retry-After": str(retry_after)}
 
 
 class UpsRoute(FaultyRoute):
@@ -107,7 +113,14 @@ class UpsRoute(FaultyRoute):
         return answer(None, Problem(status, str(status), message), retry_after)
 
 
-tokens = APIRouter(route_class=UpsRoute)
+class TokenRoute(FaultyRoute):
+    @staticmethod
+    def broken(status: int, retry_after: int | None) -> Response:
+        message = "Too Many Requests" if status == 429 else "System Error"
+        return answer(None, NoToken(status, f"10{status}", message), retry_after)
+
+
+tokens = APIRouter(route_class=TokenRoute)
 
 
 @tokens.post("/security/v1/oauth/token", name=Operation.OAUTH_TOKEN)
@@ -121,22 +134,23 @@ async def issue_token(
     except (binascii.Error, UnicodeDecodeError):
         credentials = ""
     if credentials != f"{UPS_CLIENT_ID}:{UPS_CLIENT_SECRET}":
-        raise Problem(401, "10401", "ClientId is Invalid")
+        raise NoToken(401, "10401", "ClientId is Invalid")
     return {
         "token_type": "Bearer",
         "issued_at": str(int(network.now().timestamp() * 1000)),
         "client_id": UPS_CLIENT_ID,
         "access_token": network.issue_token(TOKEN_LIFETIME),
         "expires_in": str(int(TOKEN_LIFETIME.total_seconds())),
+        "scope": "",
+        "refresh_count": "0",
         "status": "approved",
-        "grant_type": grant_type,
     }
 
 
 async def _authorised(request: Request, network: Carrier) -> None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not network.knows_token(token):
-        raise Problem(401, "250002", "Invalid Authentication Information.")
+        raise Problem(401, "401", "Invalid Authentication Information.")
 
 
 async def _headers(

@@ -66,7 +66,6 @@ async def test_labels_tracking_and_events_are_as_easypost_answers(
     assert operations("easypost") <= recorded_traffic.seen
 
 
-@pytest.mark.xfail(strict=True, reason="a token field and codes that UPS does not describe")
 async def test_tokens_and_intercepts_are_as_ups_describes_them(
     carrier_sandbox: CarrierAdmin, intercepts: UpsIntercepts, recorded_traffic: Traffic
 ) -> None:
