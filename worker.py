@@ -184,6 +184,7 @@ async def _counterparts(
         settings.ups_token_url,
         contact_name=settings.ups_contact_name,
         contact_phone=settings.ups_contact_phone,
+        test_environment=settings.ups_test_environment,
     )
     marketplace = None
     if settings.marketplace_base_url and settings.marketplace_api_key:

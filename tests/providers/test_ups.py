@@ -234,13 +234,12 @@ async def at_the_test_environment(carrier_sandbox: CarrierAdmin) -> AsyncIterato
         UPS_CLIENT_SECRET,
         f"{carrier_sandbox.ups_url}/cie",
         f"{carrier_sandbox.ups_url}/security/v1/oauth/token",
-        test_environment=True,  # type: ignore[call-arg]
+        test_environment=True,
     )
     yield ups
     await ups.aclose()
 
 
-@pytest.mark.xfail(strict=True, reason="each call had a transaction id of its own, and the parcel's own number")
 async def test_the_adapter_can_be_tried_in_the_test_environment_of_ups(at_the_test_environment: UpsIntercepts) -> None:
     """F26: it knows one transaction id and one parcel for each call, whatever is asked about."""
     requested = await at_the_test_environment.request("1ZC4N5L10300000015", key="key/1")
