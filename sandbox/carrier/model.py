@@ -143,7 +143,6 @@ class Operation(StrEnum):
     INTERCEPT_ELIGIBILITY = "intercept.eligibility"
     INTERCEPT_RETURN = "intercept.return"
     INTERCEPT_CANCEL = "intercept.cancel"
-    INTERCEPT_CHARGES = "intercept.charges"
 
 
 class FaultKind(StrEnum):

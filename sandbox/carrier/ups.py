@@ -57,27 +57,6 @@ class InterceptRequest(BaseModel):
     newDeliveryAddress: dict[str, Any] | None = None  # noqa: N815
 
 
-class TrackInfo(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    interceptOption: Literal["WC", "SC", "FD", "AA", "RS", "AL"]  # noqa: N815
-
-
-class RatingRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    fromAddress: dict[str, Any]  # noqa: N815
-    toAddress: dict[str, Any]  # noqa: N815
-    trackInfo: TrackInfo  # noqa: N815
-    redirectAddress: dict[str, Any] | None = None  # noqa: N815
-
-
-class ChargesRequest(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    ratingRequest: Annotated[list[RatingRequest], Field(min_length=1)]  # noqa: N815
-
-
 class Problem(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -251,34 +230,6 @@ async def cancel(
     except Declined as declined:
         return _outcome(transaction, {"errorCode": _NOT_CANCELLED, "errorMessage": str(declined)})
     return _outcome(transaction)
-
-
-@router.post("/charges/{tracking_number}", name=Operation.INTERCEPT_CHARGES)
-async def charges(
-    _: ChargesRequest, transaction: Transaction, tracking_number: TrackingNumber, network: Carrier
-) -> dict[str, Any]:
-    parcel = _ours(network, tracking_number)
-    return {
-        "response": {
-            "transactionId": transaction,
-            "statusCode": "000",
-            "statusMsg": "Success",
-            "success": True,
-            "errors": None,
-            "warnings": None,
-            "chargeInfo": [
-                {
-                    "trackingNumber": parcel.tracking_number,
-                    "accessorialCharge": "21.00",
-                    "interceptCharge": "21.00",
-                    "transportationCharge": "0.00",
-                    "totalCharge": "21.00",
-                    "chargeCurrency": "USD",
-                    "preTaxTotalCharge": "21.00",
-                }
-            ],
-        }
-    }
 
 
 # UPS's test environment

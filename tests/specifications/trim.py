@@ -29,7 +29,6 @@ _MIRAKL = {"/api/orders": "get", "/api/orders/cancel": "put", "/api/orders/refun
 _UPS = {
     "/return/{tracking_number}": "post",
     "/cancel/{tracking_number}": "post",
-    "/charges/{tracking_number}": "post",
     "/eligibility/intercept/{tracking_number}": "get",
     "/security/v1/oauth/token": "post",
 }
@@ -175,21 +174,28 @@ _MAPS = {"options", "payment", "request_headers", "response_headers", "carrier_d
 
 
 class _Recorded:
-    """The schemas of what was recorded; objects of one kind, which name it in `object`, have one schema."""
+    """The schemas of what was recorded; objects of one kind, which name it in `object`, have one schema. All recordings show
+    what a field may be; `used`, the answers of the operations in use, show what is always there."""
 
-    def __init__(self, answers: Sequence[Any]) -> None:
+    def __init__(self, answers: Sequence[Any], used: Sequence[Any]) -> None:
         self._by_kind: dict[str, list[Json]] = {}
+        self._used_by_kind: dict[str, list[Json]] = {}
         for answer in answers:
-            self._collect(answer)
+            self._collect(answer, self._by_kind)
+        for answer in used:
+            self._collect(answer, self._used_by_kind)
 
-    def _collect(self, value: Any) -> None:
+    def _collect(self, value: Any, found: dict[str, list[Json]]) -> None:
         for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            self._collect(part)
+            self._collect(part, found)
         if isinstance(value, dict) and isinstance(value.get("object"), str):
-            self._by_kind.setdefault(value["object"], []).append(value)
+            found.setdefault(value["object"], []).append(value)
 
     def schemas(self) -> Json:
-        return {kind: self._fields(objects) for kind, objects in self._by_kind.items()}
+        found = {kind: self._fields(objects) for kind, objects in self._by_kind.items()}
+        for kind, objects in self._used_by_kind.items():
+            found[kind]["required"] = self._fields(objects)["required"]
+        return found
 
     def seen(self, values: Sequence[Any], name: str = "") -> Json:
         """The schema of everything that was recorded in one place. What was never anything but null may be anything."""
@@ -271,7 +277,8 @@ def trim_easypost(folders: Sequence[Path]) -> Json:
                 method, _, template = form.partition(" ")
                 if request["method"] == method and re.fullmatch(pattern, path):
                     answers.setdefault((method, template), {}).setdefault(str(status), []).append(body)
-    schemas = _Recorded(recorded)
+    used = [body for by_status in answers.values() for bodies in by_status.values() for body in bodies]
+    schemas = _Recorded(recorded, used)
     operations: list[Json] = [
         {
             "method": method,
