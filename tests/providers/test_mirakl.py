@@ -19,7 +19,13 @@ REASON = ReasonCode.NO_LONGER_NEEDED
 _numbers = itertools.count(1)
 
 
-async def sold(marketplace: MarketplaceAdmin, *lines: SoldLine, currency: str = "EUR", charged: bool = True) -> str:
+async def sold(
+    marketplace: MarketplaceAdmin,
+    *lines: SoldLine,
+    currency: str = "EUR",
+    charged: bool = True,
+    takes_off: bool = False,
+) -> str:
     """A sale of its own for each test. Without `lines`: line 1 of 2 units for 100.00 with 8.00 of shipping, 10.80 of it the
     marketplace's, and line 2 of 1 unit for 30.00, 3.00 of it the marketplace's: 124.20 for the seller."""
     order_id = f"M-{next(_numbers)}"
@@ -28,7 +34,7 @@ async def sold(marketplace: MarketplaceAdmin, *lines: SoldLine, currency: str = 
         SoldLine(id="2", quantity=1, price=3000, commission=300),
     )
     given = [line.model_copy(update={"id": f"{order_id}-{line.id}"}) for line in lines or usual]
-    await marketplace.sell(order_id, given, currency=currency, charged=charged)
+    await marketplace.sell(order_id, given, currency=currency, charged=charged, takes_off=takes_off)
     return order_id
 
 

@@ -87,14 +87,16 @@ async def test_tokens_and_intercepts_are_as_ups_describes_them(
     assert operations("ups") <= recorded_traffic.seen
 
 
-@pytest.mark.xfail(strict=True, reason="what Mirakl demands is missing, and other fields are there")
 @pytest.mark.parametrize("charged", [True, False])
 async def test_orders_refunds_and_cancelations_are_as_mirakl_describes_them(
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace, recorded_traffic: Traffic, charged: bool
 ) -> None:
     """F28"""
     order_id = f"M-described-{charged}"
-    line = SoldLine(id=f"{order_id}-1", quantity=2, price=10000, shipping=800, tax=1900, commission=1080)
+    line = SoldLine(
+        id=f"{order_id}-1", quantity=2, price=10000, shipping=800, tax=1900, commission=1080, fees={"CARD_FEE": 90}
+    )
+    line.fees["CARD_FEE"] = 90
     await marketplace_sandbox.sell(order_id, [line], charged=charged)
     for before in (0, 1):
         one = SaleLine(line_id=line.id, quantity=1, cancelled_before=before)

@@ -1,0 +1,76 @@
+"""The marketplace's list of orders, which may be read once a minute, a hundred orders at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from domain.errors import OutcomeUnknown, Unavailable
+from providers.marketplace.mirakl import MiraklMarketplace
+from sandbox.marketplace.model import MARKETPLACE_KEY
+from sandbox.marketplace_admin import MarketplaceAdmin, marketplace_process
+from tests.providers.test_mirakl import REASON, REQUESTED, effects, of, sold
+
+
+@pytest.fixture
+async def once_a_second(tmp_path: Path) -> AsyncIterator[MarketplaceAdmin]:
+    """A marketplace whose list of orders may be read once a second."""
+    process = marketplace_process(tmp_path, orders_every=1).start()
+    try:
+        async with MarketplaceAdmin(process.url) as admin:
+            yield admin
+    finally:
+        process.stop()
+
+
+@pytest.mark.xfail(strict=True, reason="a call for every order and look")
+async def test_many_sales_are_read_with_one_call_and_not_before_it_is_time(once_a_second: MarketplaceAdmin) -> None:
+    """F27, E11: the list may be read once a minute, a hundred orders at a time."""
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)  # type: ignore[call-arg]
+    orders = [await sold(once_a_second) for _ in range(130)]
+    found = await asyncio.gather(*(mirakl.read_sale(order) for order in orders), return_exceptions=True)
+    read = [one.reference for one in found if not isinstance(one, BaseException)]
+    waiting = [one for one in found if isinstance(one, Unavailable)]
+    assert (read, len(waiting)) == (orders[:100], 30)
+    assert {one.retry_after is not None and 0 < one.retry_after <= 1 for one in waiting} == {True}
+    assert await once_a_second.calls() == {"orders.read": 1}
+    again = await asyncio.gather(*(mirakl.read_sale(order) for order in orders[:100]))
+    assert [one.reference for one in again] == orders[:100], "what was read a moment ago"
+    assert await once_a_second.calls() == {"orders.read": 1}
+    await asyncio.sleep(max(one.retry_after or 0 for one in waiting))
+    rest = await asyncio.gather(*(mirakl.read_sale(order) for order in orders[100:]))
+    assert [one.reference for one in rest] == orders[100:]
+    assert await once_a_second.calls() == {"orders.read": 2}
+    await mirakl.aclose()
+
+
+@pytest.mark.xfail(strict=True, reason="a call for every order and look")
+async def test_what_was_cancelled_is_read_with_the_next_list_and_is_unknown_so_long(
+    once_a_second: MarketplaceAdmin,
+) -> None:
+    """F27, B18: nothing that was read before the call counts after it."""
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)  # type: ignore[call-arg]
+    order_id = await sold(once_a_second)
+    assert (await mirakl.read_sale(order_id)).refunds == ()
+    with pytest.raises(OutcomeUnknown) as caught:
+        await mirakl.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 1
+    await asyncio.sleep(caught.value.retry_after)
+    [refund] = await mirakl.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
+    assert await effects(once_a_second, order_id) == [(REQUESTED, "1", 1)]
+    assert (await mirakl.read_sale(order_id)).refunds == (refund,)
+    assert await once_a_second.calls() == {"orders.read": 2, "orders.refund": 1}
+    await mirakl.aclose()
+
+
+@pytest.mark.xfail(strict=True, reason="a call for every order and look")
+async def test_an_order_that_is_not_there_is_not_found_among_others_that_are(once_a_second: MarketplaceAdmin) -> None:
+    """F27"""
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)  # type: ignore[call-arg]
+    order_id = await sold(once_a_second)
+    found = await asyncio.gather(mirakl.read_sale(order_id), mirakl.read_sale("M-none"), return_exceptions=True)
+    assert [type(one).__name__ for one in found] == ["Payment", "Refused"]
+    assert await once_a_second.calls() == {"orders.read": 1}
+    await mirakl.aclose()
