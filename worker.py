@@ -192,6 +192,7 @@ async def _counterparts(
             settings.marketplace_base_url,
             settings.marketplace_api_key.get_secret_value(),
             reason_code=settings.marketplace_reason_code,
+            orders_every=settings.marketplace_orders_every.total_seconds(),
         )
     try:
         yield SqlRegister(engine), SqlOrderBook(engine), gateway, labels, intercepts, marketplace

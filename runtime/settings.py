@@ -43,6 +43,8 @@ class WorkerSettings(BaseSettings):
     """Both or neither: without them no order is sold on a marketplace."""
     marketplace_reason_code: str | None = None
     """The marketplace's own code for what a seller cancels; None means those that Mirakl starts with."""
+    marketplace_orders_every: Seconds = timedelta(minutes=1)
+    """Between two calls of the marketplace's list of orders, of each worker. Seconds or ISO 8601."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 25
     smtp_username: str | None = None

@@ -17,35 +17,20 @@ body of an error; that no fee is one that the marketplace keeps. Not covered: re
 (OR21), a key that serves several shops. Mirakl has no idempotency keys.
 """
 
-import json
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-import httpx2
-from pydantic import ValidationError
-
-from domain.base import Value
-from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.payment import Payment, Refund
 from domain.request import ReasonCode
+from providers.marketplace.mirakl_api import MiraklApi
 from providers.marketplace.mirakl_order import Cancelation, Line, Order
 from providers.marketplace.mirakl_request import Asked, Way, ask_for
 from providers.marketplace.port import SaleLine
 
-_WORDS = 120
-
 _NOT_PAID_YET = {"STAGING", "WAITING_DEBIT", "WAITING_DEBIT_PAYMENT"}
 """States of a line whose buyer is being charged: soon it can be refunded."""
 _NOT_SHIPPED_YET = "SHIPPING"
-
-
-class _Orders(Value):
-    orders: tuple[Order, ...]
-
-
-class _Problem(Value):
-    message: str = ""
 
 
 class MiraklMarketplace:
@@ -53,73 +38,53 @@ class MiraklMarketplace:
 
     `reason_code` is the marketplace's own code for whatever the seller cancels: one for cancelations where buyers are
     charged on shipment, one for refunds where they are charged earlier. None takes the codes that Mirakl starts with, of
-    which one says that the goods are out of stock, and one that the buyer changed their mind.
+    which one says that the goods are out of stock, and one that the buyer changed their mind. Between two calls of the list
+    of orders lie `orders_every` seconds: a minute, by Mirakl's contract.
     """
 
-    def __init__(self, base_url: str, api_key: str, *, reason_code: str | None = None, timeout: float = 10.0) -> None:
-        self._http = httpx2.AsyncClient(
-            timeout=timeout, headers={"Authorization": api_key, "Accept": "application/json"}
-        )
-        self._base_url = base_url.rstrip("/")
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        reason_code: str | None = None,
+        timeout: float = 10.0,
+        orders_every: float = 60.0,
+    ) -> None:
+        self._api = MiraklApi(base_url, api_key, timeout=timeout, orders_every=orders_every)
         self._reason_code = reason_code
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._api.aclose()
 
     async def read_sale(self, reference: str) -> Payment:
-        return (await self._order(reference)).payment()
+        return (await self._api.read_order(reference)).payment()
 
     async def cancel(
         self, reference: str, lines: Sequence[SaleLine], reason: ReasonCode, *, key: str
     ) -> tuple[Refund, ...]:
         """Mirakl has no place for `key`: what is cancelled there is counted instead, before and after."""
-        order = await self._order(reference)
+        order = await self._api.read_order(reference)
         if missing := _missing(order, lines):
             way = _way(order, missing)
             code = self._reason_code or way.standard_reason(reason)
             await self._ask(order, way, [ask_for(order, line, units, way, code) for line, units in missing])
             try:
-                order = await self._order(reference)
+                order = await self._api.read_order(reference)
             except Unavailable as unseen:
                 raise OutcomeUnknown(
-                    f"Mirakl took the cancellation of order {reference} and could not be read afterwards.",
+                    f"Mirakl took the cancellation of order {reference}, which is not read yet. {unseen.message}",
                     unseen.retry_after,
                 ) from None
             if _missing(order, lines):
                 raise OutcomeUnknown(f"Mirakl took the cancellation of order {reference} and does not show it yet.")
         return tuple(order.refund(one) for line in lines for one in _covering(order, line))
 
-    async def _order(self, reference: str) -> Order:
-        doing = f"reading order {reference}"
-        url = httpx2.URL(f"{self._base_url}/api/orders", params={"order_ids": reference})
-        try:
-            answer = await self._http.get(url)
-        except httpx2.TransportError:
-            raise Unavailable(f"Mirakl cannot be reached for {doing}.") from None
-        if not answer.is_success:
-            raise _failure(answer, doing, writes=False)
-        try:
-            found = _Orders.model_validate(json.loads(answer.content, parse_float=Decimal)).orders
-        except ValueError:  # also what pydantic raises
-            raise Unavailable(f"Mirakl's answer makes no sense while {doing}.") from None
-        for order in found:
-            if order.order_id == reference:
-                return order
-        raise Refused(
-            ErrorCode.PAYMENT_NOT_FOUND, f"Mirakl knows no order {reference} of this shop. Check the sale's reference."
-        )
-
     async def _ask(self, order: Order, way: Way, asked: Sequence[Asked]) -> None:
-        doing = f"cancelling units of order {order.order_id}"
         body: dict[str, Any] = {way.value: [one.model_dump(mode="json", exclude_none=True) for one in asked]}
         if order.order_tax_mode is not None:
             body["order_tax_mode"] = order.order_tax_mode
-        try:
-            answer = await self._http.put(f"{self._base_url}{way.path}", json=body)
-        except httpx2.TransportError:
-            raise OutcomeUnknown(f"Mirakl did not answer while {doing}; it may have happened.") from None
-        if not answer.is_success:
-            raise _failure(answer, doing, writes=True)
+        await self._api.write(order.order_id, way.path, body)
 
 
 def _line(order: Order, wanted: SaleLine) -> Line:
@@ -163,34 +128,3 @@ def _way(order: Order, missing: Sequence[tuple[Line, int]]) -> Way:
         f"The marketplace cancels nothing of order {order.order_id} any more, or not yet: {', '.join(sorted(states))}. "
         "Settle it in its back office, then resolve the step.",
     )
-
-
-def _failure(answer: httpx2.Response, doing: str, *, writes: bool) -> StepError:
-    """What an answer without success means."""
-    status = answer.status_code
-    if status in {401, 403}:
-        return Refused(
-            ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-            f"Mirakl rejected the API key while {doing}. Check it in the settings, then retry the step.",
-        )
-    if status == 429:
-        return Unavailable(f"Mirakl is limiting our rate; {doing} did not happen.", _retry_after(answer))
-    if not 400 <= status < 500:
-        if writes:
-            return OutcomeUnknown(f"Mirakl failed while {doing}; it may have happened.", _retry_after(answer))
-        return Unavailable(f"Mirakl failed while {doing} ({status}).", _retry_after(answer))
-    try:
-        words = _Problem.model_validate_json(answer.content).message[:_WORDS]
-    except ValidationError:
-        words = ""
-    return Refused(
-        ErrorCode.REFUND_REFUSED if writes else ErrorCode.PAYMENT_NOT_FOUND,
-        f"Mirakl said no while {doing} ({status}{f': {words}' if words else ''}). Check the marketplace's address and "
-        "reason code in the settings, and the order in its back office.",
-    )
-
-
-def _retry_after(answer: httpx2.Response) -> float | None:
-    """Only the form in seconds is used."""
-    given = answer.headers.get("Retry-After", "")
-    return float(given) if given.isdecimal() else None

@@ -299,7 +299,7 @@ async def test_the_reason_code_is_the_marketplaces_own_where_one_is_set(
     marketplace_sandbox: MarketplaceAdmin, reason_code: str
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    mirakl = MiraklMarketplace(marketplace_sandbox.url, MARKETPLACE_KEY, reason_code=reason_code)
+    mirakl = MiraklMarketplace(marketplace_sandbox.url, MARKETPLACE_KEY, reason_code=reason_code, orders_every=0)
     try:
         if reason_code == "18":
             await mirakl.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
@@ -330,7 +330,7 @@ async def test_a_wrong_key_is_refused_without_showing_it(marketplace_sandbox: Ma
 
 
 async def test_nobody_listening_is_unavailable(unused_tcp_port: int) -> None:
-    mirakl = MiraklMarketplace(f"http://127.0.0.1:{unused_tcp_port}", MARKETPLACE_KEY)
+    mirakl = MiraklMarketplace(f"http://127.0.0.1:{unused_tcp_port}", MARKETPLACE_KEY, orders_every=0)
     with pytest.raises(Unavailable):
         await mirakl.cancel("M-1", [of("M-1", 1, 1)], REASON, key="k/1")
     await mirakl.aclose()

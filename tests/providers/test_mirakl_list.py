@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import OutcomeUnknown, Unavailable
 from providers.marketplace.mirakl import MiraklMarketplace
-from sandbox.marketplace.model import MARKETPLACE_KEY
+from sandbox.marketplace.model import MARKETPLACE_KEY, FaultKind, Operation
 from sandbox.marketplace_admin import MarketplaceAdmin, marketplace_process
 from tests.providers.test_mirakl import REASON, REQUESTED, effects, of, sold
 
@@ -24,10 +24,9 @@ async def once_a_second(tmp_path: Path) -> AsyncIterator[MarketplaceAdmin]:
         process.stop()
 
 
-@pytest.mark.xfail(strict=True, reason="a call for every order and look")
 async def test_many_sales_are_read_with_one_call_and_not_before_it_is_time(once_a_second: MarketplaceAdmin) -> None:
     """F27, E11: the list may be read once a minute, a hundred orders at a time."""
-    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)  # type: ignore[call-arg]
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
     orders = [await sold(once_a_second) for _ in range(130)]
     found = await asyncio.gather(*(mirakl.read_sale(order) for order in orders), return_exceptions=True)
     read = [one.reference for one in found if not isinstance(one, BaseException)]
@@ -45,12 +44,11 @@ async def test_many_sales_are_read_with_one_call_and_not_before_it_is_time(once_
     await mirakl.aclose()
 
 
-@pytest.mark.xfail(strict=True, reason="a call for every order and look")
 async def test_what_was_cancelled_is_read_with_the_next_list_and_is_unknown_so_long(
     once_a_second: MarketplaceAdmin,
 ) -> None:
     """F27, B18: nothing that was read before the call counts after it."""
-    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)  # type: ignore[call-arg]
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
     order_id = await sold(once_a_second)
     assert (await mirakl.read_sale(order_id)).refunds == ()
     with pytest.raises(OutcomeUnknown) as caught:
@@ -65,12 +63,38 @@ async def test_what_was_cancelled_is_read_with_the_next_list_and_is_unknown_so_l
     await mirakl.aclose()
 
 
-@pytest.mark.xfail(strict=True, reason="a call for every order and look")
 async def test_an_order_that_is_not_there_is_not_found_among_others_that_are(once_a_second: MarketplaceAdmin) -> None:
     """F27"""
-    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)  # type: ignore[call-arg]
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
     order_id = await sold(once_a_second)
     found = await asyncio.gather(mirakl.read_sale(order_id), mirakl.read_sale("M-none"), return_exceptions=True)
     assert [type(one).__name__ for one in found] == ["Payment", "Refused"]
     assert await once_a_second.calls() == {"orders.read": 1}
+    await mirakl.aclose()
+
+
+async def test_an_order_that_the_list_refuses_keeps_nobody_else_from_being_read(
+    once_a_second: MarketplaceAdmin,
+) -> None:
+    """F27: a call that is refused names no order; fewer are asked for with the next one."""
+    mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
+    good, bad = await sold(once_a_second), await sold(once_a_second)
+    await once_a_second.break_(Operation.ORDERS_READ, FaultKind.REFUSE, times=9, order_id=bad)
+    read: dict[str, str] = {}
+    for _ in range(4):
+        waiting = [one for one in (bad, good) if read.get(one) in {None, "Unavailable"}]
+        found = await asyncio.gather(*(mirakl.read_sale(one) for one in waiting), return_exceptions=True)
+        read |= {order: type(one).__name__ for order, one in zip(waiting, found, strict=True)}
+        await asyncio.sleep(1)
+    assert read == {bad: "Refused", good: "Payment"}
+    await mirakl.aclose()
+
+
+async def test_a_list_that_nobody_heard_is_asked_for_again_at_once(unused_tcp_port: int) -> None:
+    """F27, C14"""
+    mirakl = MiraklMarketplace(f"http://127.0.0.1:{unused_tcp_port}", MARKETPLACE_KEY)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="cannot be reached") as caught:
+            await mirakl.read_sale("M-1")
+        assert caught.value.retry_after is None
     await mirakl.aclose()

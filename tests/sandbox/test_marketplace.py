@@ -135,7 +135,7 @@ async def test_calls_are_counted_by_operation_for_a_sale_and_in_all(
 async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
     """Sales, cancelations, effects and faults outlive SIGKILL."""
     first = marketplace_process(tmp_path).start()
-    marketplace = MiraklMarketplace(first.url, MARKETPLACE_KEY)
+    marketplace = MiraklMarketplace(first.url, MARKETPLACE_KEY, orders_every=0)
     async with MarketplaceAdmin(first.url) as admin:
         await admin.sell("S-8", [SoldLine(id="S-8-1", quantity=1, price=500, commission=50)])
         made = await marketplace.cancel("S-8", [SaleLine(line_id="S-8-1", quantity=1)], ReasonCode.OTHER, key="k/1")
