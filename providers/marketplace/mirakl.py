@@ -58,19 +58,19 @@ class MiraklMarketplace:
         await self._api.aclose()
 
     async def read_sale(self, reference: str) -> Payment:
-        return (await self._api.read_order(reference)).payment()
+        return (await self._api.read_order(reference, fresh=True)).payment()
 
     async def cancel(
         self, reference: str, lines: Sequence[SaleLine], reason: ReasonCode, *, key: str
     ) -> tuple[Refund, ...]:
         """Mirakl has no place for `key`: what is cancelled there is counted instead, before and after."""
-        order = await self._api.read_order(reference)
+        order = await self._api.read_order(reference, fresh=False)
         if missing := _missing(order, lines):
             way = _way(order, missing)
             code = self._reason_code or way.standard_reason(reason)
             await self._ask(order, way, [ask_for(order, line, units, way, code) for line, units in missing])
             try:
-                order = await self._api.read_order(reference)
+                order = await self._api.read_order(reference, fresh=False)
             except Unavailable as unseen:
                 raise OutcomeUnknown(
                     f"Mirakl took the cancellation of order {reference}, which is not read yet. {unseen.message}",

@@ -1,8 +1,8 @@
 """Mirakl's seller API over HTTP, and its list of orders, which is read for many orders at a time.
 
 Mirakl's description of OR11 limits how often it is called: once a minute, a hundred orders a call. So whoever reads an order
-takes part in the next call, and what a call has read counts until the next one may be made, or until we have written to that
-order. Nothing is known better than that: who needs it earlier is given the time.
+takes part in the next call. What a call has read counts for a decision to write until the next one may be made, or until we
+have written to that order; who looks for news is shown nothing older than their look.
 """
 
 import asyncio
@@ -27,6 +27,9 @@ _Failure = Callable[[], StepError]
 AT_ONCE = 100
 _GATHER = 0.02
 """Seconds that a call waits for others who want an order in the same moment."""
+_PATIENCE = 10.0
+"""Seconds within which the next list is waited for. Who would wait longer comes back in half of that before it: later the
+list would be others'."""
 _WORDS = 120
 
 
@@ -70,20 +73,20 @@ class MiraklApi:
             self._call.cancel()
         await self._http.aclose()
 
-    async def read_order(self, reference: str) -> Order:
-        """Not older than `orders_every` seconds, nor than what we have written to it. Raises Unavailable with the time of
-        the next list where it has not been read since. Refused: PAYMENT_NOT_FOUND."""
-        oldest = time.monotonic() - self._every
+    async def read_order(self, reference: str, *, fresh: bool) -> Order:
+        """Not older than `orders_every` seconds, nor than what we have written to it; `fresh`: nor than this look. Raises
+        Unavailable with the time to come back where the next list is far away. Refused: PAYMENT_NOT_FOUND."""
+        oldest = time.monotonic() - (0 if fresh else self._every)
         while (read := self._known.get(reference)) is None or read.at < oldest:
             self._wanted[reference] = None
             if self._call is None:
                 left = self._last_call + self._every - time.monotonic()
-                if left > 0:
+                if left > _PATIENCE:
                     raise Unavailable(
                         f"Mirakl's list of orders may not be read again so soon; order {reference} is in the next one.",
-                        left,
+                        left - _PATIENCE / 2,
                     )
-                self._call = asyncio.create_task(self._list_orders())
+                self._call = asyncio.create_task(self._list_orders(max(left, _GATHER)))
             failures = await asyncio.shield(self._call)
             if failed := failures.get(reference):
                 raise failed()
@@ -96,12 +99,12 @@ class MiraklApi:
             )
         return read.order
 
-    async def _list_orders(self) -> dict[str, _Failure]:
-        """Read what is wanted; what went wrong, by the orders that were asked for."""
+    async def _list_orders(self, wait: float) -> dict[str, _Failure]:
+        """Read what is wanted by then; what went wrong, by the orders that were asked for."""
         try:
-            await asyncio.sleep(_GATHER)
+            await asyncio.sleep(wait)
             references = self._next_references()
-            at = self._last_call = time.monotonic()
+            at = time.monotonic()
             found = await self._fetch_orders(references)
         finally:
             self._call = None
@@ -133,9 +136,10 @@ class MiraklApi:
         try:
             answer = await self._http.get(url)
         except httpx2.TransportError as error:
-            if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-                self._last_call = float("-inf")  # It has heard nothing.
+            if not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):  # These it has not heard.
+                self._last_call = time.monotonic()
             return lambda: Unavailable(f"Mirakl cannot be reached for {doing}.")
+        self._last_call = time.monotonic()  # It may have got it just now.
         if answer.status_code in {400, 404} and len(references) > 1:
             # One of them is refused: nobody knows which, and the others have nothing to do with it.
             self._at_once = max(1, len(references) // 2)
