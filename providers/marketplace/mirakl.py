@@ -57,8 +57,8 @@ class MiraklMarketplace:
     async def aclose(self) -> None:
         await self._api.aclose()
 
-    async def read_sale(self, reference: str) -> Payment:
-        return (await self._api.read_order(reference, fresh=True)).payment()
+    async def read_sale(self, reference: str, *, fresh: bool = True) -> Payment:
+        return (await self._api.read_order(reference, fresh=fresh)).payment()
 
     async def cancel(
         self, reference: str, lines: Sequence[SaleLine], reason: ReasonCode, *, key: str

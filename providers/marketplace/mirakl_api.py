@@ -1,8 +1,8 @@
 """Mirakl's seller API over HTTP, and its list of orders, which is read for many orders at a time.
 
 Mirakl's description of OR11 limits how often it is called: once a minute, a hundred orders a call. So whoever reads an order
-takes part in the next call. What a call has read counts for a decision to write until the next one may be made, or until we
-have written to that order; who looks for news is shown nothing older than their look.
+takes part in the next call. What a call has read is good enough to decide and to write by until the next one may be made, or
+until we have written to that order; who looks for news is shown nothing older than their look.
 """
 
 import asyncio

@@ -45,6 +45,7 @@ async def test_who_comes_long_before_the_next_list_is_given_its_time(
     mirakl = MiraklMarketplace(marketplace_sandbox.url, MARKETPLACE_KEY)
     order_id = await sold(marketplace_sandbox)
     assert (await mirakl.read_sale(order_id)).refunds == ()
+    assert (await mirakl.read_sale(order_id, fresh=False)).refunds == (), "a quote, and the decision that follows it"
     with pytest.raises(Unavailable, match="in the next one") as caught:
         await mirakl.read_sale(order_id)
     assert caught.value.retry_after is not None
