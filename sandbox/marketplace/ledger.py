@@ -214,6 +214,7 @@ class Ledger:
         made = Cancelation(
             id=str(1000 + (row.lastrowid or 0)),
             kind=kind,
+            units=asked.quantity,
             quantity=asked.quantity,
             amount=asked.amount,
             shipping=asked.shipping,
@@ -244,7 +245,7 @@ class Ledger:
             object=sale.order_id,
             line_id=line.id,
             reference=one.id,
-            quantity=one.quantity,
+            quantity=one.units,
             by=by,
             at=datetime.now(UTC),
         )

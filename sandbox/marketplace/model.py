@@ -46,10 +46,11 @@ REASONS = {Kind.CANCELATION: {"34", "35"}, Kind.REFUND: {"14", "15", "16", "17",
 
 
 class Cancelation(BaseModel):
-    """`quantity` 0: nobody said how many units. `state` is that of a refund."""
+    """Of so many `units`; `quantity` is what is told of them, 0 where nobody said. `state` is that of a refund."""
 
     id: str
     kind: Kind
+    units: int
     quantity: int
     amount: int
     shipping: int = 0
@@ -77,7 +78,7 @@ class SoldLine(BaseModel):
 
     @property
     def units_left(self) -> int:
-        return self.quantity - sum(one.quantity for one in self.cancelled)
+        return self.quantity - sum(one.units for one in self.cancelled)
 
     @property
     def price_left(self) -> int:
