@@ -76,6 +76,8 @@ class MiraklApi:
     async def read_order(self, reference: str, *, fresh: bool) -> Order:
         """Not older than `orders_every` seconds, nor than what we have written to it; `fresh`: nor than this look. Raises
         Unavailable with the time to come back where the next list is far away. Refused: PAYMENT_NOT_FOUND."""
+        if "," in reference:  # which would be two of them
+            raise _not_found(reference)
         oldest = time.monotonic() - (0 if fresh else self._every)
         while (read := self._known.get(reference)) is None or read.at < oldest:
             self._wanted[reference] = None
@@ -93,10 +95,7 @@ class MiraklApi:
         if not read.makes_sense:
             raise Unavailable(f"Mirakl's answer makes no sense while reading order {reference}.")
         if read.order is None:
-            raise Refused(
-                ErrorCode.PAYMENT_NOT_FOUND,
-                f"Mirakl knows no order {reference} of this shop. Check the sale's reference.",
-            )
+            raise _not_found(reference)
         return read.order
 
     async def _list_orders(self, wait: float) -> dict[str, _Failure]:
@@ -164,6 +163,12 @@ class MiraklApi:
             self._known.pop(reference, None)
         if not answer.is_success:
             raise _failure(answer, doing, writes=True)
+
+
+def _not_found(reference: str) -> Refused:
+    return Refused(
+        ErrorCode.PAYMENT_NOT_FOUND, f"Mirakl knows no order {reference} of this shop. Check the sale's reference."
+    )
 
 
 def _order_of(found: Sequence[dict[str, Any]], reference: str, at: float) -> _Read:

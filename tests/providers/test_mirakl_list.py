@@ -86,8 +86,9 @@ async def test_an_order_that_is_not_there_is_not_found_among_others_that_are(onc
     """F27"""
     mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
     order_id = await sold(once_a_second)
-    found = await asyncio.gather(mirakl.read_sale(order_id), mirakl.read_sale("M-none"), return_exceptions=True)
-    assert [type(one).__name__ for one in found] == ["Payment", "Refused"]
+    names = (order_id, "M-none", f"{order_id},{order_id}")
+    found = await asyncio.gather(*(mirakl.read_sale(name) for name in names), return_exceptions=True)
+    assert [type(one).__name__ for one in found] == ["Payment", "Refused", "Refused"]
     assert await once_a_second.calls() == {"orders.read": 1}
     await mirakl.aclose()
 
