@@ -28,8 +28,8 @@ AT_ONCE = 100
 _GATHER = 0.02
 """Seconds that a call waits for others who want an order in the same moment."""
 _PATIENCE = 10.0
-"""Seconds within which the next list is waited for. Who would wait longer comes back in half of that before it: later the
-list would be others'."""
+"""Seconds within which who looks for news waits for the next list. Who would wait longer comes back in half of that before
+it: later the list would be others'."""
 _WORDS = 120
 
 
@@ -78,15 +78,16 @@ class MiraklApi:
         Unavailable with the time to come back where the next list is far away. Refused: PAYMENT_NOT_FOUND."""
         if "," in reference:  # which would be two of them
             raise _not_found(reference)
-        oldest = time.monotonic() - (0 if fresh else self._every)
+        # A write follows what is read to write by, and an attempt's time is short: it waits for nothing.
+        oldest, patience = (time.monotonic(), _PATIENCE) if fresh else (time.monotonic() - self._every, 0.0)
         while (read := self._known.get(reference)) is None or read.at < oldest:
             self._wanted[reference] = None
             if self._call is None:
                 left = self._last_call + self._every - time.monotonic()
-                if left > _PATIENCE:
+                if left > patience:
                     raise Unavailable(
                         f"Mirakl's list of orders may not be read again so soon; order {reference} is in the next one.",
-                        left - _PATIENCE / 2,
+                        left - patience / 2,
                     )
                 self._call = asyncio.create_task(self._list_orders(max(left, _GATHER)))
             failures = await asyncio.shield(self._call)
