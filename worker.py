@@ -204,6 +204,7 @@ async def _counterparts(
         settings.ups_token_url,
         contact_name=settings.ups_contact_name,
         contact_phone=settings.ups_contact_phone,
+        test_environment=settings.ups_test_environment,
     )
     marketplace = None
     if settings.marketplace_base_url and settings.marketplace_api_key:
@@ -211,6 +212,7 @@ async def _counterparts(
             settings.marketplace_base_url,
             settings.marketplace_api_key.get_secret_value(),
             reason_code=settings.marketplace_reason_code,
+            orders_every=settings.marketplace_orders_every.total_seconds(),
         )
     try:
         yield (

@@ -168,7 +168,7 @@ class OrderActivities:
 
     async def _read_payments(self, order: Order) -> dict[str, Payment]:
         return await read_together(
-            {tender.tender_id: partial(self._payments.read, order.order_id, tender) for tender in order.tenders}
+            {t.tender_id: partial(self._payments.read, order.order_id, t, fresh=False) for t in order.tenders}
         )
 
     async def _read_trackings(self, order: Order) -> dict[str, Tracking]:

@@ -35,13 +35,14 @@ class Payments:
             )
         return self._marketplace
 
-    async def read(self, order_id: str, tender: Tender) -> Payment:
-        """The live truth about one tender. Refused: PAYMENT_NOT_FOUND."""
+    async def read(self, order_id: str, tender: Tender, *, fresh: bool = True) -> Payment:
+        """The live truth about one tender; not `fresh`: what a marketplace that may not be read so often has said a moment
+        ago will do. Refused: PAYMENT_NOT_FOUND."""
         match tender.kind:
             case TenderKind.CARD:
                 return await self._gateway.read_payment(tender.reference)
             case TenderKind.MARKETPLACE:
-                return await self.sales(order_id).read_sale(tender.reference)
+                return await self.sales(order_id).read_sale(tender.reference, fresh=fresh)
             case _:
                 return await self._stored_value.read(order_id, tender)
 

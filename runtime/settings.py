@@ -36,11 +36,15 @@ class WorkerSettings(BaseSettings):
     ups_contact_phone: str = Field(default="+10000000000", pattern=r"^\+[0-9]{1,13}$")
     """Whom UPS asks about an intercept: set both before the first real one."""
     ups_token_url: str = "https://onlinetools.ups.com/security/v1/oauth/token"  # noqa: S105 - an address
+    ups_test_environment: bool = False
+    """Every intercept is asked for in UPS's test environment, of the parcel that it knows there."""
     marketplace_base_url: str | None = None
     marketplace_api_key: SecretStr | None = None
     """Both or neither: without them no order is sold on a marketplace."""
     marketplace_reason_code: str | None = None
     """The marketplace's own code for what a seller cancels; None means those that Mirakl starts with."""
+    marketplace_orders_every: Seconds = timedelta(minutes=1)
+    """Between two calls of the marketplace's list of orders, of each worker. Seconds or ISO 8601."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 25
     smtp_username: str | None = None
@@ -56,6 +60,15 @@ class WorkerSettings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     graceful_shutdown: Seconds = timedelta(seconds=45)
     """Longer than the longest attempt of a step, so that a stop loses nothing. Seconds or ISO 8601."""
+
+    @model_validator(mode="after")
+    def _no_test_in_production(self) -> "WorkerSettings":
+        if self.ups_test_environment and "//onlinetools.ups.com/" in self.ups_base_url:
+            raise ValueError(
+                "UPS_TEST_ENVIRONMENT is for UPS's test environment: set UPS_BASE_URL and UPS_TOKEN_URL to it "
+                "(https://wwwcie.ups.com/…), or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _marketplace_is_complete(self) -> "WorkerSettings":

@@ -1,6 +1,6 @@
 """How the demo and the tests start and steer the carrier stand-in."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -80,9 +80,9 @@ class CarrierAdmin:
         answer = await self._http.post("/parcels", json=body.model_dump())
         return LabelledParcel.model_validate_json(answer.raise_for_status().content)
 
-    async def scan(self, parcel: str, status: TrackerStatus) -> None:
-        """`parcel` is a shipment id, a tracking number or a reference."""
-        body = ManualScan(status=status)
+    async def scan(self, parcel: str, status: TrackerStatus, *, ago: timedelta = timedelta()) -> None:
+        """`parcel` is a shipment id, a tracking number or a reference. A scan of long `ago` is reported only now."""
+        body = ManualScan(status=status, seconds_ago=ago.total_seconds())
         (await self._http.post(f"/parcels/{parcel}/scan", json=body.model_dump())).raise_for_status()
 
     async def break_(

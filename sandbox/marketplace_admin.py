@@ -24,9 +24,11 @@ _EFFECTS = TypeAdapter(list[Effect])
 _CALLS = TypeAdapter(dict[str, int])
 
 
-def marketplace_process(folder: Path, *, port: int = 0) -> Process:
-    """The process, not started yet. Started again on the same folder it knows everything that it knew."""
+def marketplace_process(folder: Path, *, port: int = 0, orders_every: float = 0) -> Process:
+    """The process, not started yet. Started again on the same folder it knows everything that it knew. In life its list of
+    orders may be read once in 60 seconds; without `orders_every` at any time."""
     argv = ["-m", "sandbox.marketplace", "--port", str(port), "--data", str(folder / "marketplace.sqlite")]
+    argv += ["--orders-every", str(orders_every)]
     folder.mkdir(parents=True, exist_ok=True)
     return Process("marketplace", argv, folder / "marketplace.log")
 
@@ -52,10 +54,16 @@ class MarketplaceAdmin:
         currency: str = "EUR",
         charged: bool = True,
         tax_for_seller: bool = True,
+        takes_off: bool = False,
     ) -> None:
         """Line ids are the marketplace's: no two sales may have the same."""
         sale = Sale(
-            order_id=order_id, lines=list(lines), currency=currency, charged=charged, tax_for_seller=tax_for_seller
+            order_id=order_id,
+            lines=list(lines),
+            currency=currency,
+            charged=charged,
+            tax_for_seller=tax_for_seller,
+            takes_off=takes_off,
         )
         await self._post("/sales", sale.model_dump_json())
 
@@ -65,11 +73,12 @@ class MarketplaceAdmin:
         line_id: str,
         quantity: int,
         *,
+        amount: int | None = None,
         by: Actor = Actor.MARKETPLACE,
         tells_quantity: bool = True,
     ) -> Cancelation:
         """Let the marketplace or the buyer cancel on their own."""
-        body = Withdrawal(line_id=line_id, quantity=quantity, by=by, tells_quantity=tells_quantity)
+        body = Withdrawal(line_id=line_id, quantity=quantity, amount=amount, by=by, tells_quantity=tells_quantity)
         answer = await self._post(f"/sales/{order_id}/cancel", body.model_dump_json())
         return Cancelation.model_validate_json(answer.content)
 

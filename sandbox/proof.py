@@ -113,7 +113,7 @@ async def _sold_elsewhere(shop: Shop, orders: Iterable[Order]) -> list[Money]:
     """What each marketplace says that it has taken back."""
     if shop.marketplace is None:
         return []
-    marketplace = MiraklMarketplace(shop.marketplace.url, MARKETPLACE_KEY)
+    marketplace = MiraklMarketplace(shop.marketplace.url, MARKETPLACE_KEY, orders_every=0)
     try:
         return [
             (await marketplace.read_sale(tender.reference)).refunded

@@ -133,6 +133,7 @@ class Stack:
             "UPS_TOKEN_URL": f"{self.carrier.url}/security/v1/oauth/token",
             "MARKETPLACE_BASE_URL": self.marketplace.url,
             "MARKETPLACE_API_KEY": MARKETPLACE_KEY,
+            "MARKETPLACE_ORDERS_EVERY": "1",
             "SMTP_HOST": mail.hostname or "",
             "SMTP_PORT": str(mail.port),
             "LOG_FORMAT": "json",

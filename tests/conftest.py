@@ -8,6 +8,7 @@ from runtime import plugin
 settings.register_profile("faults", max_examples=2_000, deadline=None)
 
 pytest_plugins = [
+    "tests.fixtures.specifications",
     "tests.fixtures.gateway",
     "tests.fixtures.carrier",
     "tests.fixtures.marketplace",

@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from easypost.constant import API_BASE, API_VERSION
@@ -16,6 +16,7 @@ from easypost.errors.general.filtering_error import FilteringError
 from requests.adapters import HTTPAdapter
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.scans import Scan, latest_meaning
 from domain.shipment import GoodsGroup, LabelStatus, Tracking
 from providers.carrier.port import NewLabel
 
@@ -25,8 +26,6 @@ _REFUND_UNAVAILABLE = "SHIPMENT.REFUND.UNAVAILABLE"
 _POSTAGE_EXISTS = "SHIPMENT.POSTAGE.EXISTS"
 
 _MOVED = {"in_transit", "out_for_delivery", "available_for_pickup", "delivered", "return_to_sender", "failure"}
-
-_TO_CUSTOMER = {"out_for_delivery", "available_for_pickup"}
 
 _GROUPS = {
     "pre_transit": GoodsGroup.NOT_HANDED_OVER,
@@ -74,12 +73,7 @@ class EasyPostLabels:
         tracker = shipment.get("tracker")
         if tracker is None:
             return Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=_label_status(shipment))
-        return Tracking(
-            group=_group(tracker),
-            label=_label_status(shipment),
-            detail=f"{tracker.status}: {tracker.get('status_detail') or 'unknown'}",
-            at=_latest(tracker),
-        )
+        return _tracking(shipment, tracker)
 
     async def void(self, label_reference: str) -> LabelStatus:
         before = _label_status(await self._read(label_reference))
@@ -230,32 +224,48 @@ def _moved(tracker: EasyPostObject) -> bool:
     return any(scan.get("status") in _MOVED for scan in tracker.get("tracking_details") or ())
 
 
-def _group(tracker: EasyPostObject) -> GoodsGroup:
-    """EasyPost's status in the words of the process.
+def _scans(tracker: EasyPostObject) -> list[Scan]:
+    """The tracker's own status comes last, where its scans do not have it yet."""
+    scans = [_scan(detail, detail.get("datetime")) for detail in tracker.get("tracking_details") or ()]
+    if not any(detail.get("status") == tracker.status for detail in tracker.get("tracking_details") or ()):
+        latest = max((scan.at for scan in scans if scan.at), default=None)
+        scans.append(_scan(tracker, latest or tracker.get("updated_at")))
+    return scans
+
+
+def _scan(said: EasyPostObject, at: str | datetime | None) -> Scan:
+    status, detail = said.get("status"), said.get("status_detail")
+    moment = datetime.fromisoformat(at) if isinstance(at, str) and at else at or None
+    return Scan(
+        group=_group(status, detail),
+        words=f"{status}: {detail or 'unknown'}",
+        at=moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment,
+    )
+
+
+def _group(status: str | None, detail: str | None) -> GoodsGroup | None:
+    """EasyPost's status in the words of the process; None where it does not say where the parcel is: `unknown` is what a
+    fresh label has, and later that the carrier says nothing, `error` that EasyPost could not read it.
 
     `failure` is any delivery that will not happen (refused, damaged, expired, …): only with the detail `lost` is the
-    parcel lost, else nobody knows where it ends, as with `error`. `unknown` is what a fresh label has before its first
-    scan; later it means that the carrier says nothing.
+    parcel lost, else nobody knows where it ends.
     """
-    status, detail = tracker.status, tracker.get("status_detail")
-    scans = tracker.get("tracking_details") or ()
-    if status == "delivered" and _is_returned([scan.get("status") for scan in scans]):
-        return GoodsGroup.RETURNED
     if status == "failure":
         return GoodsGroup.LOST if detail == "lost" else GoodsGroup.UNKNOWN
-    if status == "unknown":
-        return GoodsGroup.UNKNOWN if _moved(tracker) else GoodsGroup.NOT_HANDED_OVER
-    return _GROUPS.get(status, GoodsGroup.UNKNOWN)
+    return _GROUPS.get(status or "")
 
 
-def _is_returned(statuses: Sequence[str | None]) -> bool:
-    """Whether a parcel that was delivered went back to its sender. The later scans decide: one that is out for delivery
-    after it was on its way back goes to the customer, because its address was corrected."""
-    last = next((s for s in reversed(statuses) if s == "return_to_sender" or s in _TO_CUSTOMER), None)
-    return last == "return_to_sender"
-
-
-def _latest(tracker: EasyPostObject) -> datetime | None:
-    scans = tracker.get("tracking_details") or ()
-    given = scans[-1].get("datetime") if scans else tracker.get("updated_at")
-    return datetime.fromisoformat(given) if given else None
+def _tracking(shipment: EasyPostObject, tracker: EasyPostObject) -> Tracking:
+    scans = _scans(tracker)
+    decides = latest_meaning(scans)
+    if decides is None or decides.group is None:
+        fresh = tracker.status == "unknown"
+        decides = _scan(tracker, None).model_copy(
+            update={"group": GoodsGroup.NOT_HANDED_OVER if fresh else GoodsGroup.UNKNOWN}
+        )
+    return Tracking(
+        group=decides.group or GoodsGroup.UNKNOWN,
+        label=_label_status(shipment),
+        detail=decides.words,
+        at=max((scan.at for scan in scans if scan.at), default=None),
+    )

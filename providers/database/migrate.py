@@ -58,11 +58,9 @@ async def check_tables(engine: AsyncEngine) -> None:
     if found == set(scripts.get_heads()):
         return
     if found <= {script.revision for script in scripts.walk_revisions()}:
-        raise WrongTables(
-            "The order book's tables are missing or older than this version; run python -m providers.database.migrate"
-        )
+        raise WrongTables("The tables are missing or older than this version; run python -m providers.database.migrate")
     raise WrongTables(
-        f"The order book's tables are newer than this version (revision {', '.join(sorted(found))}); start the version that "
+        f"The tables are newer than this version (revision {', '.join(sorted(found))}); start the version that "
         "made them, or a newer one."
     )
 
@@ -77,6 +75,6 @@ def _revisions(connection: Connection) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Bring the order book's tables up to date.")
+    parser = argparse.ArgumentParser(description="Bring the tables up to date.")
     parser.add_argument("--url", default=database_url(), help="the database (default: DATABASE_URL)")
     asyncio.run(migrate(parser.parse_args().url))

@@ -28,11 +28,13 @@ class Marketplace(Protocol):
     """Both methods raise `Unavailable` (nothing happened, ask again), `OutcomeUnknown` (an effect may have happened) or
     `Refused`. `reference` is the order's id at the marketplace. Amounts are in the sale's currency."""
 
-    async def read_sale(self, reference: str) -> Payment:
-        """The live truth. `captured` is the seller's share of the whole sale, `refunded` the seller's share of what is
-        cancelled, `capturable` nothing. Each cancelation is a refund: `reference` is its id there, `amount` the seller's
-        share, `status` PENDING until the marketplace has nothing left to pay back to the buyer and SUCCEEDED then, `key`
-        None. Refused: PAYMENT_NOT_FOUND."""
+    async def read_sale(self, reference: str, *, fresh: bool = True) -> Payment:
+        """The live truth; not `fresh`: what was read a moment ago will do, where the marketplace limits how often.
+
+        `captured` is the seller's share of the whole sale, `refunded` the seller's share of what is cancelled, `capturable`
+        nothing. Each cancelation is a refund: `reference` is its id there, `amount` the seller's share, `status` PENDING
+        until the marketplace has nothing left to pay back to the buyer and SUCCEEDED then, `key` None. Refused:
+        PAYMENT_NOT_FOUND."""
         ...
 
     async def cancel(

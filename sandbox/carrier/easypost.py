@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from sandbox.carrier.answers import event_json, shipment_json, tracker_json
 from sandbox.carrier.faults import FaultyRoute
-from sandbox.carrier.model import EASYPOST_KEY, Operation, Parcel, Scan, Script
+from sandbox.carrier.model import EASYPOST_KEY, Operation, Parcel, Script
 from sandbox.carrier.network import Declined, Network
-
-CARRIER = "UPS"
 
 
 class Problem(Exception):
@@ -144,7 +143,7 @@ async def refund_shipment(name: str, network: Carrier) -> dict[str, Any]:
     return shipment_json(parcel)
 
 
-@router.post("/trackers", name=Operation.TRACKER_CREATE, status_code=201)
+@router.post("/trackers", name=Operation.TRACKER_CREATE)
 async def create_tracker(body: CreateTracker, network: Carrier) -> dict[str, Any]:
     """EasyPost gives the tracker that exists; a number that is not ours has none here."""
     parcel = network.find(body.tracker.tracking_code)
@@ -174,18 +173,7 @@ async def list_events(
             "SELECT event_id, description, made_at FROM events WHERE ? IS NULL OR seq < ? ORDER BY seq DESC LIMIT ?",
             (before_id, place[0] if place else None, page_size + 1),
         ).fetchall()
-    events = [
-        {
-            "id": event_id,
-            "object": "Event",
-            "mode": "test",
-            "user_id": "user_sandbox",
-            "description": description,
-            "status": "pending",
-            "created_at": made_at,
-        }
-        for event_id, description, made_at in rows[:page_size]
-    ]
+    events = [event_json(event_id, description, made_at) for event_id, description, made_at in rows[:page_size]]
     return {"events": events, "has_more": len(rows) > page_size}
 
 
@@ -194,118 +182,9 @@ async def list_payloads(event_id: str, network: Carrier) -> dict[str, Any]:
     """The attempts to deliver an event; none without a webhook."""
     with network.outbox() as db:
         if db.execute("SELECT 1 FROM events WHERE event_id = ?", (event_id,)).fetchone() is None:
-            raise Problem(404, "NOT_FOUND", "The payload(s) could not be found.")
+            raise Problem(404, "PAYLOAD.NOT_FOUND", "The payload(s) could not be found.")
         rows = db.execute("SELECT document FROM payloads WHERE event_id = ? ORDER BY seq", (event_id,)).fetchall()
     return {"payloads": [json.loads(document) for (document,) in rows]}
-
-
-def shipment_json(parcel: Parcel) -> dict[str, Any]:
-    created, updated = parcel.created_at.isoformat(), parcel.updated_at.isoformat()
-    rates = [
-        {
-            "id": rate.id,
-            "object": "Rate",
-            "mode": "test",
-            "shipment_id": parcel.id,
-            "carrier": CARRIER,
-            "carrier_account_id": "ca_sandbox",
-            "service": rate.service,
-            "rate": rate.price,
-            "currency": "USD",
-            "created_at": created,
-            "updated_at": created,
-        }
-        for rate in parcel.rates
-    ]
-    bought = parcel.bought_rate
-    label = {
-        "id": f"pl_{parcel.id.removeprefix('shp_')}",
-        "object": "PostageLabel",
-        "label_date": created,
-        "label_url": f"http://127.0.0.1/labels/{parcel.tracking_number}.png",
-        "created_at": created,
-        "updated_at": created,
-    }
-    return {
-        "id": parcel.id,
-        "object": "Shipment",
-        "mode": "test",
-        "reference": parcel.reference,
-        "to_address": parcel.to_address,
-        "from_address": parcel.from_address,
-        "return_address": parcel.from_address,
-        "buyer_address": parcel.to_address,
-        "parcel": parcel.dimensions,
-        "customs_info": parcel.customs_info,
-        "options": parcel.options,
-        "is_return": False,
-        "messages": [],
-        "forms": [],
-        "fees": [],
-        "insurance": None,
-        "scan_form": None,
-        "batch_id": None,
-        "rates": rates,
-        "selected_rate": next((rate for rate in rates if bought and rate["id"] == bought.id), None),
-        "postage_label": label if bought else None,
-        "tracking_code": parcel.tracking_number,
-        "tracker": tracker_json(parcel) if bought else None,
-        "status": parcel.status,
-        "refund_status": parcel.refund_status,
-        "created_at": created,
-        "updated_at": updated,
-    }
-
-
-def tracker_json(parcel: Parcel) -> dict[str, Any]:
-    latest = parcel.scans[-1]
-    return {
-        "id": parcel.tracker_id,
-        "object": "Tracker",
-        "mode": "test",
-        "tracking_code": parcel.tracking_number,
-        "status": latest.status,
-        "status_detail": latest.detail,
-        "carrier": CARRIER,
-        "shipment_id": parcel.id,
-        "signed_by": None,
-        "weight": None,
-        "est_delivery_date": None,
-        "carrier_detail": None,
-        "public_url": f"http://127.0.0.1/track/{parcel.tracking_number}",
-        "fees": [],
-        "tracking_details": [_detail_json(scan) for scan in parcel.scans],
-        "created_at": parcel.created_at.isoformat(),
-        "updated_at": latest.at.isoformat(),
-    }
-
-
-def _detail_json(scan: Scan) -> dict[str, Any]:
-    return {
-        "object": "TrackingDetail",
-        "message": scan.detail.replace("_", " ").capitalize(),
-        "description": None,
-        "status": scan.status,
-        "status_detail": scan.detail,
-        "datetime": scan.at.isoformat(),
-        "source": CARRIER,
-        "carrier_code": None,
-        "tracking_location": {"object": "TrackingLocation", "city": None, "state": None, "country": None, "zip": None},
-    }
-
-
-def refund_json(parcel: Parcel) -> dict[str, Any]:
-    return {
-        "id": f"rfnd_{parcel.id.removeprefix('shp_')}",
-        "object": "Refund",
-        "tracking_code": parcel.tracking_number,
-        "confirmation_number": None,
-        "status": parcel.refund_status,
-        "carrier": CARRIER,
-        "shipment_id": parcel.id,
-        "created_at": parcel.created_at.isoformat(),
-        "updated_at": parcel.updated_at.isoformat(),
-    }
 
 
 def install(app: FastAPI) -> None:

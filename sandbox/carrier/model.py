@@ -143,7 +143,6 @@ class Operation(StrEnum):
     INTERCEPT_ELIGIBILITY = "intercept.eligibility"
     INTERCEPT_RETURN = "intercept.return"
     INTERCEPT_CANCEL = "intercept.cancel"
-    INTERCEPT_CHARGES = "intercept.charges"
 
 
 class FaultKind(StrEnum):
@@ -177,8 +176,11 @@ class LabelledParcel(BaseModel):
 
 
 class ManualScan(BaseModel):
+    """`seconds_ago`: it happened then, and the carrier reports it only now."""
+
     status: TrackerStatus
     detail: str = "status_update"
+    seconds_ago: Annotated[float, Field(ge=0)] = 0
 
 
 class Advance(BaseModel):

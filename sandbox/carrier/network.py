@@ -209,10 +209,10 @@ class Network:
                 self._effect(EffectKind.VOID_SUBMITTED, parcel, parcel.reference)
             self._save(parcel)
 
-    def scan(self, parcel: Parcel, status: TrackerStatus, detail: str) -> None:
-        """A scan by hand."""
+    def scan(self, parcel: Parcel, status: TrackerStatus, detail: str, *, ago: timedelta = timedelta()) -> None:
+        """A scan by hand, of so long ago; it is listed as the last one all the same."""
         with self._db:
-            self._scan(parcel, Scan(status=status, detail=detail, at=self.now()))
+            self._scan(parcel, Scan(status=status, detail=detail, at=self.now() - ago))
             self._save(parcel)
 
     # Intercepts

@@ -1,5 +1,7 @@
 """The `/sandbox` endpoints: parcels in any state, scans, the clock, faults, effects, and the count of calls."""
 
+from datetime import timedelta
+
 from fastapi import APIRouter, HTTPException
 
 from sandbox.carrier.easypost import Carrier
@@ -9,6 +11,7 @@ router = APIRouter(prefix="/sandbox")
 
 _CUSTOMER = {"name": "Sample Customer", "street1": "12911 Fork Rd", "city": "Baldwin", "state": "MD", "zip": "21013"}
 _MERCHANT = {"company": "Sample Merchant", "street1": "417 Montgomery St", "city": "San Francisco", "state": "CA"}
+_CONTACT = {"phone": "5555550100", "email": "sample@example.com", "country": "US"}
 _DIMENSIONS = {"length": 9.0, "width": 6.0, "height": 2.0, "weight": 10.0}
 
 
@@ -48,8 +51,8 @@ async def new_parcel(body: NewParcel, network: Carrier) -> LabelledParcel:
     parcel = network.create(
         script=body.script,
         reference=body.reference,
-        to_address={**_CUSTOMER, "country": "US"},
-        from_address={**_MERCHANT, "zip": "94104", "country": "US"},
+        to_address={**_CUSTOMER, **_CONTACT},
+        from_address={**_MERCHANT, **_CONTACT, "zip": "94104"},
         dimensions=_DIMENSIONS,
         options={"sandbox_script": body.script},
     )
@@ -63,4 +66,4 @@ async def scan(name: str, body: ManualScan, network: Carrier) -> None:
     parcel = network.find(name)
     if parcel is None or parcel.tracking_number is None:
         raise HTTPException(404, f"There is no parcel {name}.")
-    network.scan(parcel, body.status, body.detail)
+    network.scan(parcel, body.status, body.detail, ago=timedelta(seconds=body.seconds_ago))

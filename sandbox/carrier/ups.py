@@ -57,27 +57,6 @@ class InterceptRequest(BaseModel):
     newDeliveryAddress: dict[str, Any] | None = None  # noqa: N815
 
 
-class TrackInfo(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    interceptOption: Literal["WC", "SC", "FD", "AA", "RS", "AL"]  # noqa: N815
-
-
-class RatingRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    fromAddress: dict[str, Any]  # noqa: N815
-    toAddress: dict[str, Any]  # noqa: N815
-    trackInfo: TrackInfo  # noqa: N815
-    redirectAddress: dict[str, Any] | None = None  # noqa: N815
-
-
-class ChargesRequest(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    ratingRequest: Annotated[list[RatingRequest], Field(min_length=1)]  # noqa: N815
-
-
 class Problem(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -86,18 +65,24 @@ class Problem(Exception):
         self.message = message
 
 
+class NoToken(Problem):
+    """The endpoint of the tokens says no: its answers have no code of a transaction."""
+
+
 def answer(request: Request | None, problem: Problem, retry_after: int | None = None) -> Response:
     transaction = request.headers.get("transId", "") if request else ""
-    response: dict[str, Any] = {
-        "statusCode": str(problem.status),
-        "errors": [{"code": problem.code, "message": problem.message}],
-    }
+    response: dict[str, Any] = {"errors": [{"code": problem.code, "message": problem.message}]}
+    if isinstance(problem, NoToken):
+        return JSONResponse({"response": response}, problem.status, _waiting(retry_after))
+    response["statusCode"] = str(problem.status)
     headers = {"APIErrorCode": problem.code, "APIErrorMessage": problem.message, "BkndTransId": uuid4().hex[:12]}
     if 1 <= len(transaction) <= 14:
         response["transactionId"] = headers["transId"] = transaction
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    return JSONResponse({"response": response}, problem.status, headers=headers)
+    return JSONResponse({"response": response}, problem.status, headers | _waiting(retry_after))
+
+
+def _waiting(retry_after: int | None) -> dict[str, str]:
+    return {} if retry_after is None else {"Retry-After": str(retry_after)}
 
 
 class UpsRoute(FaultyRoute):
@@ -107,7 +92,14 @@ class UpsRoute(FaultyRoute):
         return answer(None, Problem(status, str(status), message), retry_after)
 
 
-tokens = APIRouter(route_class=UpsRoute)
+class TokenRoute(FaultyRoute):
+    @staticmethod
+    def broken(status: int, retry_after: int | None) -> Response:
+        message = "Too Many Requests" if status == 429 else "System Error"
+        return answer(None, NoToken(status, f"10{status}", message), retry_after)
+
+
+tokens = APIRouter(route_class=TokenRoute)
 
 
 @tokens.post("/security/v1/oauth/token", name=Operation.OAUTH_TOKEN)
@@ -121,22 +113,23 @@ async def issue_token(
     except (binascii.Error, UnicodeDecodeError):
         credentials = ""
     if credentials != f"{UPS_CLIENT_ID}:{UPS_CLIENT_SECRET}":
-        raise Problem(401, "10401", "ClientId is Invalid")
+        raise NoToken(401, "10401", "ClientId is Invalid")
     return {
         "token_type": "Bearer",
         "issued_at": str(int(network.now().timestamp() * 1000)),
         "client_id": UPS_CLIENT_ID,
         "access_token": network.issue_token(TOKEN_LIFETIME),
         "expires_in": str(int(TOKEN_LIFETIME.total_seconds())),
+        "scope": "",
+        "refresh_count": "0",
         "status": "approved",
-        "grant_type": grant_type,
     }
 
 
 async def _authorised(request: Request, network: Carrier) -> None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not network.knows_token(token):
-        raise Problem(401, "250002", "Invalid Authentication Information.")
+        raise Problem(401, "401", "Invalid Authentication Information.")
 
 
 async def _headers(
@@ -183,8 +176,14 @@ def _outcome(transaction: str, declined: dict[str, str] | None = None) -> dict[s
 async def eligibility(transaction: Transaction, tracking_number: TrackingNumber, network: Carrier) -> dict[str, Any]:
     """The map is a list: the schema says object, but the document's own example and the name say list."""
     parcel = _ours(network, tracking_number)
-    create = "ELIGIBLE" if network.may_intercept(parcel) else "NOT_ELIGIBLE"
-    cancel = "ELIGIBLE" if parcel.intercept is InterceptState.STANDS else "NOT_ELIGIBLE"
+    return _eligible(
+        transaction,
+        create="ELIGIBLE" if network.may_intercept(parcel) else "NOT_ELIGIBLE",
+        cancel="ELIGIBLE" if parcel.intercept is InterceptState.STANDS else "NOT_ELIGIBLE",
+    )
+
+
+def _eligible(transaction: str, *, create: str, cancel: str) -> dict[str, Any]:
     others = {"createEligibility": create, "modifyEligibility": "NOT_ELIGIBLE", "cancelEligibility": "NOT_ELIGIBLE"}
     features: list[dict[str, Any]] = [
         {"interceptFeature": feature, "eligibilityValue": others} for feature in ("FD", "WC", "SDWC", "RD")
@@ -233,36 +232,48 @@ async def cancel(
     return _outcome(transaction)
 
 
-@router.post("/charges/{tracking_number}", name=Operation.INTERCEPT_CHARGES)
-async def charges(
-    _: ChargesRequest, transaction: Transaction, tracking_number: TrackingNumber, network: Carrier
+# UPS's test environment
+
+FIXED = {
+    "eligibility/intercept": ("SUPER14", "1Z6568YY1200043419"),
+    "return": ("SIIReturn", "1Z4096YY0316914058"),
+    "cancel": ("SIICancel", "1Z4096YY0316914058"),
+}
+"""The transaction id and the tracking number that each call has there, by the document's chapter on the CIE."""
+
+test_environment = APIRouter(prefix="/cie", dependencies=[Depends(_authorised)])
+
+
+def _check_fixed(call: str, transaction: str, tracking_number: str) -> None:
+    if (transaction, tracking_number) != FIXED[call]:
+        raise Problem(400, "710", "Failure due to input validation error")
+
+
+@test_environment.get("/eligibility/intercept/{tracking_number}")
+async def fixed_eligibility(transaction: Transaction, tracking_number: TrackingNumber) -> dict[str, Any]:
+    _check_fixed("eligibility/intercept", transaction, tracking_number)
+    return _eligible(transaction, create="ELIGIBLE", cancel="NOT_ELIGIBLE")
+
+
+@test_environment.post("/return/{tracking_number}")
+async def fixed_return(
+    _: InterceptRequest, transaction: Transaction, tracking_number: TrackingNumber
 ) -> dict[str, Any]:
-    parcel = _ours(network, tracking_number)
-    return {
-        "response": {
-            "transactionId": transaction,
-            "statusCode": "000",
-            "statusMsg": "Success",
-            "success": True,
-            "errors": None,
-            "warnings": None,
-            "chargeInfo": [
-                {
-                    "trackingNumber": parcel.tracking_number,
-                    "accessorialCharge": "21.00",
-                    "interceptCharge": "21.00",
-                    "transportationCharge": "0.00",
-                    "totalCharge": "21.00",
-                    "chargeCurrency": "USD",
-                    "preTaxTotalCharge": "21.00",
-                }
-            ],
-        }
-    }
+    _check_fixed("return", transaction, tracking_number)
+    return _outcome(transaction)
+
+
+@test_environment.post("/cancel/{tracking_number}")
+async def fixed_cancel(
+    _: InterceptRequest, transaction: Transaction, tracking_number: TrackingNumber
+) -> dict[str, Any]:
+    _check_fixed("cancel", transaction, tracking_number)
+    return _outcome(transaction)
 
 
 def install(app: FastAPI) -> None:
     app.include_router(tokens)
+    app.include_router(test_environment)
     app.include_router(router)
 
     @app.exception_handler(Problem)

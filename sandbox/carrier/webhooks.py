@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx2
 
-from sandbox.carrier.easypost import refund_json, tracker_json
+from sandbox.carrier.answers import refund_json, seconds, tracker_json
 from sandbox.carrier.model import WEBHOOK_SECRET, Parcel
 from sandbox.carrier.network import Network
 
@@ -28,6 +28,7 @@ def sign(body: bytes, secret: str) -> str:
 
 def _body(event_id: str, description: str, previous: str, parcel: Parcel, made_at: str) -> bytes:
     result = refund_json(parcel) if description.startswith("refund.") else tracker_json(parcel)
+    made = seconds(datetime.fromisoformat(made_at))
     event = {
         "id": event_id,
         "object": "Event",
@@ -38,15 +39,15 @@ def _body(event_id: str, description: str, previous: str, parcel: Parcel, made_a
         "status": "pending",
         "pending_urls": [],
         "completed_urls": [],
-        "created_at": made_at,
-        "updated_at": made_at,
+        "created_at": made,
+        "updated_at": made,
     }
     return json.dumps(event).encode()
 
 
 def _payload(url: str, body: bytes, headers: dict[str, str], answer: httpx2.Response | None) -> str:
     """An attempt as EasyPost keeps it, with the body that it sent."""
-    now = datetime.now(UTC).isoformat()
+    now = seconds(datetime.now(UTC))
     payload = {
         "id": f"payload_{uuid4().hex}",
         "object": "Payload",

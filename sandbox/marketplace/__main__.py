@@ -1,4 +1,4 @@
-"""`python -m sandbox.marketplace --port 0 --data FILE.sqlite`"""
+"""`python -m sandbox.marketplace --port 0 --data FILE.sqlite [--orders-every N]`"""
 
 import argparse
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from sandbox.marketplace.ledger import Ledger
 from sandbox.serving import serve
 
 
-def make_app(data: Path) -> FastAPI:
+def make_app(data: Path, *, orders_every: float) -> FastAPI:
     ledger = Ledger(data)
 
     @asynccontextmanager
@@ -26,6 +26,7 @@ def make_app(data: Path) -> FastAPI:
 
     app = FastAPI(title="Marketplace stand-in", lifespan=lifespan)
     app.state.ledger = ledger
+    app.state.pace = mirakl.Pace(orders_every)
     mirakl.install(app)
     app.include_router(steering.router)
 
@@ -43,8 +44,11 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--data", type=Path, required=True, help="SQLite file; made when missing")
+    parser.add_argument(
+        "--orders-every", type=float, default=60.0, help="seconds between two calls of the list of orders, at least"
+    )
     given = parser.parse_args()
-    serve(Cuttable(make_app(given.data)), host=given.host, port=given.port)
+    serve(Cuttable(make_app(given.data, orders_every=given.orders_every)), host=given.host, port=given.port)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ def problem(status: int, message: str, retry_after: int | None = None) -> Respon
     return JSONResponse({"message": message, "status": status}, status, headers=headers)
 
 
-async def _order_of(request: Request, ledger: Ledger) -> str | None:
-    """The order that a call is about: it names it, or a line of it."""
+async def _orders_of(request: Request, ledger: Ledger) -> list[str]:
+    """The orders that a call is about: it names them, or lines of one."""
     if request.method == "GET":
-        return request.query_params.get("order_ids")
+        return request.query_params.get("order_ids", "").split(",")
     body = await request.json()
     line_ids = [one["order_line_id"] for asked in body.values() if isinstance(asked, list) for one in asked]
     sale = ledger.sale_with(line_ids[0]) if line_ids else None
-    return sale.order_id if sale else None
+    return [sale.order_id] if sale else []
 
 
 class FaultyRoute(APIRoute):
@@ -35,9 +35,9 @@ class FaultyRoute(APIRoute):
 
         async def faulty(request: Request) -> Response:
             ledger: Ledger = request.app.state.ledger
-            order_id = await _order_of(request, ledger)
-            ledger.count_call(self.name, order_id)
-            fault = ledger.take_fault(self.name, order_id)
+            order_ids = await _orders_of(request, ledger)
+            ledger.count_call(self.name, order_ids)
+            fault = ledger.take_fault(self.name, order_ids)
             if fault is None:
                 return await handle(request)
             match fault.fault:

@@ -5,9 +5,10 @@ transaction, which is committed when it returns.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sandbox.marketplace.model import (
@@ -29,7 +30,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sales (order_id TEXT PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cancelations (id INTEGER PRIMARY KEY AUTOINCREMENT, order_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS calls (order_id TEXT, operation TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (order_ids TEXT NOT NULL, operation TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults (
     seq INTEGER PRIMARY KEY, document TEXT NOT NULL, after INTEGER NOT NULL, times INTEGER NOT NULL);
 """
@@ -40,7 +41,7 @@ class Declined(Exception):
 
 
 class Demand(NamedTuple):
-    """What the seller asks for, of one line. `tax` None: not told."""
+    """What is asked for, of one line. `tax` None: not told."""
 
     line_id: str
     quantity: int
@@ -48,6 +49,7 @@ class Demand(NamedTuple):
     shipping: int
     tax: int | None
     reason_code: str
+    fees: Mapping[str, int] = MappingProxyType({})
 
 
 class Ledger:
@@ -66,11 +68,13 @@ class Ledger:
         row = self._db.execute("SELECT document FROM sales WHERE order_id = ?", (order_id,)).fetchone()
         return Sale.model_validate_json(row[0]) if row else None
 
+    def sales(self) -> list[Sale]:
+        rows = self._db.execute("SELECT document FROM sales ORDER BY rowid").fetchall()
+        return [Sale.model_validate_json(document) for (document,) in rows]
+
     def sale_with(self, line_id: str) -> Sale | None:
         """The sale that a line belongs to: the seller's calls name lines only."""
-        rows = self._db.execute("SELECT document FROM sales").fetchall()
-        sales = (Sale.model_validate_json(document) for (document,) in rows)
-        return next((sale for sale in sales if any(line.id == line_id for line in sale.lines)), None)
+        return next((sale for sale in self.sales() if any(line.id == line_id for line in sale.lines)), None)
 
     def sell(self, sale: Sale) -> None:
         with self._db:
@@ -128,10 +132,11 @@ class Ledger:
         demand = Demand(
             line_id=line.id,
             quantity=given.quantity,
-            amount=part(line.price, line.price_left),
+            amount=part(line.price, line.price_left) if given.amount is None else given.amount,
             shipping=line.shipping_left if last else 0,
             tax=part(line.tax, line.tax_left),
             reason_code=min(REASONS[kind]),
+            fees={code: part(fee, line.fees_left[code]) for code, fee in line.fees.items()},
         )
         with self._db:
             made = self._take_back(sale, kind, demand, given.by)
@@ -142,15 +147,15 @@ class Ledger:
 
     # Calls, faults, effects
 
-    def count_call(self, operation: str, order_id: str | None) -> None:
+    def count_call(self, operation: str, order_ids: Sequence[str]) -> None:
         with self._db:
-            self._db.execute("INSERT INTO calls VALUES (?, ?)", (order_id, operation))
+            self._db.execute("INSERT INTO calls VALUES (?, ?)", (f",{','.join(order_ids)},", operation))
 
     def calls(self, order_id: str | None = None) -> dict[str, int]:
         """How often each operation was called, of one sale or of all."""
         rows = self._db.execute(
-            "SELECT operation, count(*) FROM calls WHERE ? IS NULL OR order_id = ? GROUP BY operation",
-            (order_id, order_id),
+            "SELECT operation, count(*) FROM calls WHERE ? IS NULL OR instr(order_ids, ?) GROUP BY operation",
+            (order_id, f",{order_id},"),
         )
         return dict(rows.fetchall())
 
@@ -165,13 +170,13 @@ class Ledger:
         with self._db:
             self._db.execute("DELETE FROM faults")
 
-    def take_fault(self, operation: str, order_id: str | None) -> Fault | None:
-        """The oldest fault that is due for this operation and order; it is used up by one."""
+    def take_fault(self, operation: str, order_ids: Sequence[str]) -> Fault | None:
+        """The oldest fault that is due for this operation and these orders; it is used up by one."""
         for seq, document, after in self._db.execute(
             "SELECT seq, document, after FROM faults WHERE times > 0 ORDER BY seq"
         ).fetchall():
             fault = Fault.model_validate_json(document)
-            if fault.operation != operation or fault.order_id not in {None, order_id}:
+            if fault.operation != operation or fault.order_id not in {None, *order_ids}:
                 continue
             with self._db:
                 if after:
@@ -197,6 +202,8 @@ class Ledger:
             raise Declined(f"There is no reason {asked.reason_code} of type {kind}")
         if line.tax and asked.tax is None:
             raise Declined(f"The taxes of line {line.id} are missing")
+        if any(fee > line.fees_left.get(code, 0) or fee < 0 for code, fee in asked.fees.items()):
+            raise Declined(f"Line {line.id} has not that much of a fee left")
         left = (line.units_left, line.price_left, line.shipping_left, line.tax_left)
         wanted = (asked.quantity, asked.amount, asked.shipping, asked.tax or 0)
         if any(one > rest or one < 0 for one, rest in zip(wanted, left, strict=True)):
@@ -207,10 +214,12 @@ class Ledger:
         made = Cancelation(
             id=str(1000 + (row.lastrowid or 0)),
             kind=kind,
+            units=asked.quantity,
             quantity=asked.quantity,
             amount=asked.amount,
             shipping=asked.shipping,
             tax=asked.tax or 0,
+            fees=dict(asked.fees),
             commission=line.commission * now_paid // whole - line.commission * paid // whole if whole else 0,
             reason_code=asked.reason_code,
             state=RefundState.WAITING_REFUND_PAYMENT if kind is Kind.REFUND else None,
@@ -236,7 +245,7 @@ class Ledger:
             object=sale.order_id,
             line_id=line.id,
             reference=one.id,
-            quantity=one.quantity,
+            quantity=one.units,
             by=by,
             at=datetime.now(UTC),
         )

@@ -46,14 +46,16 @@ REASONS = {Kind.CANCELATION: {"34", "35"}, Kind.REFUND: {"14", "15", "16", "17",
 
 
 class Cancelation(BaseModel):
-    """`quantity` 0: nobody said how many units. `state` is that of a refund."""
+    """Of so many `units`; `quantity` is what is told of them, 0 where nobody said. `state` is that of a refund."""
 
     id: str
     kind: Kind
+    units: int
     quantity: int
     amount: int
     shipping: int = 0
     tax: int = 0
+    fees: dict[str, int] = {}
     commission: int
     reason_code: str
     state: RefundState | None
@@ -61,20 +63,22 @@ class Cancelation(BaseModel):
 
 
 class SoldLine(BaseModel):
-    """`price` is of all units, without tax, `commission` is the marketplace's on price and shipping."""
+    """`price` is of all units, without tax, `commission` is the marketplace's on price and shipping. `fees` are what the
+    buyer pays besides, each under its code."""
 
     id: str
     quantity: Annotated[int, Field(ge=1)]
     price: int
     shipping: int = 0
     tax: int = 0
+    fees: dict[str, int] = {}
     commission: int = 0
     state: LineState = LineState.SHIPPING
     cancelled: list[Cancelation] = []
 
     @property
     def units_left(self) -> int:
-        return self.quantity - sum(one.quantity for one in self.cancelled)
+        return self.quantity - sum(one.units for one in self.cancelled)
 
     @property
     def price_left(self) -> int:
@@ -88,23 +92,35 @@ class SoldLine(BaseModel):
     def tax_left(self) -> int:
         return self.tax - sum(one.tax for one in self.cancelled)
 
+    @property
+    def commission_left(self) -> int:
+        return self.commission - sum(one.commission for one in self.cancelled)
+
+    @property
+    def fees_left(self) -> dict[str, int]:
+        return {code: fee - sum(one.fees.get(code, 0) for one in self.cancelled) for code, fee in self.fees.items()}
+
 
 class Sale(BaseModel):
     """`charged`: the marketplace has taken the buyer's money already, so that units are refunded and not cancelled.
-    `tax_for_seller`: the seller is paid the taxes; otherwise the marketplace hands them on itself."""
+    `tax_for_seller`: the seller is paid the taxes; otherwise the marketplace hands them on itself. `takes_off`: a line shows
+    the amounts that are left of it, and not those that it was sold for."""
 
     order_id: str
     currency: str
     lines: Annotated[list[SoldLine], Field(min_length=1)]
     charged: bool = True
     tax_for_seller: bool = True
+    takes_off: bool = False
 
 
 class Withdrawal(BaseModel):
-    """What `by` takes back of a line, besides the seller. `tells_quantity` False: Mirakl calls a quantity informative."""
+    """What `by` takes back of a line, besides the seller: the price of so many units, or an `amount`. `tells_quantity`
+    False: Mirakl calls a quantity informative."""
 
     line_id: str
-    quantity: Annotated[int, Field(ge=1)]
+    quantity: Annotated[int, Field(ge=0)]
+    amount: Annotated[int, Field(ge=1)] | None = None
     by: Actor = Actor.MARKETPLACE
     tells_quantity: bool = True
 

@@ -424,7 +424,7 @@ async def test_without_temporal_callers_are_asked_to_come_again(databases: Datab
             problem(gone, 503, "unavailable")
 
 
-async def test_without_the_order_book_it_is_not_ready(api_system: ApiSystem, tmp_path: Path) -> None:
+async def test_without_the_database_it_is_not_ready(api_system: ApiSystem, tmp_path: Path) -> None:
     env = environment(api_system.temporal, "postgresql://nobody@127.0.0.1:9/none")
     async with running_api(tmp_path / "api.log", env) as api:
         problem(await api.http.get("/ready"), 503, "unavailable")

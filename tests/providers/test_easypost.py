@@ -1,5 +1,7 @@
 """Labels and tracking: the real SDK, over HTTP, against the carrier stand-in."""
 
+from datetime import timedelta
+
 import pytest
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
@@ -41,8 +43,6 @@ async def test_tracking_tells_where_the_parcel_is(
         (TrackerStatus.AVAILABLE_FOR_PICKUP, GoodsGroup.LAST_MILE),
         (TrackerStatus.RETURN_TO_SENDER, GoodsGroup.COMING_BACK),
         (TrackerStatus.FAILURE, GoodsGroup.UNKNOWN),
-        (TrackerStatus.ERROR, GoodsGroup.UNKNOWN),
-        (TrackerStatus.UNKNOWN, GoodsGroup.UNKNOWN),
     ],
 )
 async def test_each_status_after_the_first_scan_has_its_group(
@@ -79,6 +79,72 @@ async def test_delivered_after_its_address_was_corrected_on_the_way_back_is_deli
     for status in (*on_its_way, TrackerStatus.DELIVERED):
         await carrier_sandbox.scan(parcel.shipment_id, status)
     assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.DELIVERED
+
+
+@pytest.mark.parametrize(
+    "silent", [TrackerStatus.UNKNOWN, TrackerStatus.ERROR, TrackerStatus.PRE_TRANSIT, TrackerStatus.CANCELLED]
+)
+@pytest.mark.parametrize(
+    ("statuses", "group"),
+    [
+        ([TrackerStatus.IN_TRANSIT], GoodsGroup.IN_NETWORK),
+        ([TrackerStatus.OUT_FOR_DELIVERY], GoodsGroup.LAST_MILE),
+        ([TrackerStatus.RETURN_TO_SENDER], GoodsGroup.COMING_BACK),
+        ([TrackerStatus.OUT_FOR_DELIVERY, TrackerStatus.DELIVERED], GoodsGroup.DELIVERED),
+        ([TrackerStatus.RETURN_TO_SENDER, TrackerStatus.DELIVERED], GoodsGroup.RETURNED),
+    ],
+)
+async def test_a_later_scan_that_says_nothing_leaves_the_parcel_where_it_was(
+    carrier_sandbox: CarrierAdmin,
+    labels: EasyPostLabels,
+    statuses: list[TrackerStatus],
+    group: GoodsGroup,
+    silent: TrackerStatus,
+) -> None:
+    """F14a, E10."""
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    for status in (*statuses, silent):
+        await carrier_sandbox.scan(parcel.shipment_id, status)
+    assert (await labels.track(parcel.shipment_id)).group is group
+
+
+@pytest.mark.parametrize("later", [TrackerStatus.IN_TRANSIT, TrackerStatus.OUT_FOR_DELIVERY, TrackerStatus.FAILURE])
+async def test_what_was_delivered_stays_delivered(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels, later: TrackerStatus
+) -> None:
+    """F14a, E10: the customer has it, whatever is scanned afterwards."""
+    parcel = await carrier_sandbox.parcel(Script.DELIVERED)
+    await carrier_sandbox.scan(parcel.shipment_id, later)
+    assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.DELIVERED
+
+
+async def test_a_parcel_that_travels_on_its_way_back_is_still_coming_back(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
+) -> None:
+    """F14a, E10: it goes through the carrier's buildings on this way as well."""
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    for status in (TrackerStatus.RETURN_TO_SENDER, TrackerStatus.IN_TRANSIT):
+        await carrier_sandbox.scan(parcel.shipment_id, status)
+    assert (await labels.track(parcel.shipment_id)).group is GoodsGroup.COMING_BACK
+
+
+@pytest.mark.parametrize(
+    ("statuses", "group"),
+    [
+        ([TrackerStatus.DELIVERED, TrackerStatus.OUT_FOR_DELIVERY], GoodsGroup.DELIVERED),
+        ([TrackerStatus.OUT_FOR_DELIVERY, TrackerStatus.RETURN_TO_SENDER], GoodsGroup.LAST_MILE),
+        ([TrackerStatus.DELIVERED, TrackerStatus.RETURN_TO_SENDER], GoodsGroup.RETURNED),
+        ([TrackerStatus.RETURN_TO_SENDER, TrackerStatus.IN_TRANSIT], GoodsGroup.COMING_BACK),
+    ],
+)
+async def test_scans_that_arrive_out_of_order_are_read_by_their_times(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels, statuses: list[TrackerStatus], group: GoodsGroup
+) -> None:
+    """F14a, E10: the last of the list is the first that happened."""
+    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
+    for minutes, status in enumerate(statuses):
+        await carrier_sandbox.scan(parcel.shipment_id, status, ago=timedelta(seconds=minutes))
+    assert (await labels.track(parcel.shipment_id)).group is group
 
 
 async def test_void_of_an_unscanned_label_is_submitted_once_and_confirmed_by_time(

@@ -19,7 +19,13 @@ REASON = ReasonCode.NO_LONGER_NEEDED
 _numbers = itertools.count(1)
 
 
-async def sold(marketplace: MarketplaceAdmin, *lines: SoldLine, currency: str = "EUR", charged: bool = True) -> str:
+async def sold(
+    marketplace: MarketplaceAdmin,
+    *lines: SoldLine,
+    currency: str = "EUR",
+    charged: bool = True,
+    takes_off: bool = False,
+) -> str:
     """A sale of its own for each test. Without `lines`: line 1 of 2 units for 100.00 with 8.00 of shipping, 10.80 of it the
     marketplace's, and line 2 of 1 unit for 30.00, 3.00 of it the marketplace's: 124.20 for the seller."""
     order_id = f"M-{next(_numbers)}"
@@ -28,7 +34,7 @@ async def sold(marketplace: MarketplaceAdmin, *lines: SoldLine, currency: str = 
         SoldLine(id="2", quantity=1, price=3000, commission=300),
     )
     given = [line.model_copy(update={"id": f"{order_id}-{line.id}"}) for line in lines or usual]
-    await marketplace.sell(order_id, given, currency=currency, charged=charged)
+    await marketplace.sell(order_id, given, currency=currency, charged=charged, takes_off=takes_off)
     return order_id
 
 
@@ -293,7 +299,7 @@ async def test_the_reason_code_is_the_marketplaces_own_where_one_is_set(
     marketplace_sandbox: MarketplaceAdmin, reason_code: str
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    mirakl = MiraklMarketplace(marketplace_sandbox.url, MARKETPLACE_KEY, reason_code=reason_code)
+    mirakl = MiraklMarketplace(marketplace_sandbox.url, MARKETPLACE_KEY, reason_code=reason_code, orders_every=0)
     try:
         if reason_code == "18":
             await mirakl.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
@@ -324,7 +330,7 @@ async def test_a_wrong_key_is_refused_without_showing_it(marketplace_sandbox: Ma
 
 
 async def test_nobody_listening_is_unavailable(unused_tcp_port: int) -> None:
-    mirakl = MiraklMarketplace(f"http://127.0.0.1:{unused_tcp_port}", MARKETPLACE_KEY)
+    mirakl = MiraklMarketplace(f"http://127.0.0.1:{unused_tcp_port}", MARKETPLACE_KEY, orders_every=0)
     with pytest.raises(Unavailable):
         await mirakl.cancel("M-1", [of("M-1", 1, 1)], REASON, key="k/1")
     await mirakl.aclose()

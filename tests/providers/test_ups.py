@@ -1,5 +1,7 @@
 """Intercepts: the adapter, over HTTP, against the carrier stand-in."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
@@ -222,4 +224,39 @@ async def test_nobody_listening_is_unavailable(unused_tcp_port: int) -> None:
     ups = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, f"http://127.0.0.1:{unused_tcp_port}")
     with pytest.raises(Unavailable):
         await ups.active("1Z9999999999999999")
+    await ups.aclose()
+
+
+@pytest.fixture
+async def at_the_test_environment(carrier_sandbox: CarrierAdmin) -> AsyncIterator[UpsIntercepts]:
+    ups = UpsIntercepts(
+        UPS_CLIENT_ID,
+        UPS_CLIENT_SECRET,
+        f"{carrier_sandbox.ups_url}/cie",
+        f"{carrier_sandbox.ups_url}/security/v1/oauth/token",
+        test_environment=True,
+    )
+    yield ups
+    await ups.aclose()
+
+
+async def test_the_adapter_can_be_tried_in_the_test_environment_of_ups(at_the_test_environment: UpsIntercepts) -> None:
+    """F26: it knows one transaction id and one parcel for each call, whatever is asked about."""
+    requested = await at_the_test_environment.request("1ZC4N5L10300000015", key="key/1")
+    assert (requested.accepted, requested.reference) == (True, "SIIReturn")
+    cancelled = await at_the_test_environment.cancel("1ZC4N5L10300000015", key="key/2")
+    assert (cancelled.accepted, cancelled.reference) == (True, "SIICancel")
+    assert not await at_the_test_environment.active("1ZC4N5L10300000015")
+
+
+async def test_the_test_environment_of_ups_knows_nothing_but_its_own_data(carrier_sandbox: CarrierAdmin) -> None:
+    """F26"""
+    ups = UpsIntercepts(
+        UPS_CLIENT_ID,
+        UPS_CLIENT_SECRET,
+        f"{carrier_sandbox.ups_url}/cie",
+        f"{carrier_sandbox.ups_url}/security/v1/oauth/token",
+    )
+    with pytest.raises(Refused):
+        await ups.request("1ZC4N5L10300000015", key="key/1")
     await ups.aclose()

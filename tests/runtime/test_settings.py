@@ -30,3 +30,13 @@ def test_half_a_marketplace_is_complained_about(monkeypatch: pytest.MonkeyPatch,
     sentence = settings_error(caught.value)
     assert "MARKETPLACE_BASE_URL and MARKETPLACE_API_KEY belong together: set both, or neither" in sentence
     assert "a-secret" not in sentence
+
+
+def test_the_test_environment_of_ups_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F26: every intercept would be asked for of one parcel of UPS's own."""
+    monkeypatch.setenv("UPS_TEST_ENVIRONMENT", "true")
+    with pytest.raises(ValidationError) as caught:
+        WorkerSettings()
+    assert "set UPS_BASE_URL and UPS_TOKEN_URL to it" in settings_error(caught.value)
+    monkeypatch.setenv("UPS_BASE_URL", "https://wwwcie.ups.com/api/deliveryintercept/v2")
+    assert WorkerSettings().ups_test_environment

@@ -119,15 +119,6 @@ async def test_ups_wants_a_1z_number_and_a_token(ups: httpx2.AsyncClient) -> Non
     assert answer.status_code == 401
 
 
-async def test_the_charges_of_an_intercept_are_named(carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient) -> None:
-    parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
-    address = {"addressLine1": "12911 Fork Rd", "city": "Baldwin", "state": "MD", "postalCode": "21013"}
-    body = {"ratingRequest": [{"fromAddress": address, "toAddress": address, "trackInfo": {"interceptOption": "RS"}}]}
-    answer = await ups.post(f"/charges/{parcel.tracking_number}", content=json.dumps(body))
-    [charge] = answer.json()["response"]["chargeInfo"]
-    assert (charge["trackingNumber"], charge["totalCharge"]) == (parcel.tracking_number, "21.00")
-
-
 async def test_a_drop_is_a_closed_socket(carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient) -> None:
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
     await carrier_sandbox.break_(

@@ -94,7 +94,7 @@ async def test_units_are_cancelled_until_the_buyer_is_charged_and_refunded_after
 async def test_taxes_have_to_be_named(marketplace_sandbox: MarketplaceAdmin, mirakl: httpx2.AsyncClient) -> None:
     await marketplace_sandbox.sell("S-4", [SoldLine(id="S-4-1", quantity=1, price=500, tax=95)])
     assert (await mirakl.put("/orders/refund", json={"refunds": [asked("S-4-1")]})).status_code == 400
-    named = asked("S-4-1", taxes=[{"code": "VAT", "amount": "0.95"}])
+    named = asked("S-4-1", taxes=[{"code": "VAT", "amount": 0.95}])
     answer = await mirakl.put("/orders/refund", json={"refunds": [named]})
     [refund] = answer.json()["refunds"]
     assert (refund["order_line_id"], refund["amount"]) == ("S-4-1", 5)
@@ -135,7 +135,7 @@ async def test_calls_are_counted_by_operation_for_a_sale_and_in_all(
 async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
     """Sales, cancelations, effects and faults outlive SIGKILL."""
     first = marketplace_process(tmp_path).start()
-    marketplace = MiraklMarketplace(first.url, MARKETPLACE_KEY)
+    marketplace = MiraklMarketplace(first.url, MARKETPLACE_KEY, orders_every=0)
     async with MarketplaceAdmin(first.url) as admin:
         await admin.sell("S-8", [SoldLine(id="S-8-1", quantity=1, price=500, commission=50)])
         made = await marketplace.cancel("S-8", [SaleLine(line_id="S-8-1", quantity=1)], ReasonCode.OTHER, key="k/1")
@@ -156,3 +156,22 @@ async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
     finally:
         await marketplace.aclose()
         second.stop()
+
+
+async def test_the_orders_may_be_listed_once_a_minute(tmp_path: Path) -> None:
+    """F27: what is asked earlier is refused, with the time to come back."""
+    process = marketplace_process(tmp_path, orders_every=60).start()
+    try:
+        async with httpx2.AsyncClient(base_url=process.url, headers={"Authorization": MARKETPLACE_KEY}) as http:
+            assert (await http.get("/api/orders", params={"order_ids": "M-1,M-2"})).status_code == 200
+            early = await http.get("/api/orders", params={"order_ids": "M-3"})
+            assert early.status_code == 429
+            assert 50 < int(early.headers["Retry-After"]) <= 60
+    finally:
+        process.stop()
+
+
+async def test_a_hundred_orders_are_listed_at_a_time(mirakl: httpx2.AsyncClient) -> None:
+    """F27"""
+    answer = await mirakl.get("/orders", params={"order_ids": ",".join(f"M-{n}" for n in range(101))})
+    assert answer.status_code == 400

@@ -320,7 +320,7 @@ async def test_a_refund_that_does_not_settle_in_time_needs_attention_and_still_f
     assert result.outcome is Outcome.CANCELLED
 
 
-# The order book, and steering
+# The order management system, and steering
 
 
 async def test_an_order_that_the_oms_will_not_close_waits_with_both_references(system: System) -> None:

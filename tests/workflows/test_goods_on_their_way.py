@@ -286,3 +286,28 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
         await system.approve(handle)
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def test_what_was_delivered_is_not_cancelled_although_an_older_scan_is_reported_later(system: System) -> None:
+    """F14a, E10: the customer has it, and the carrier's last word is that it travels."""
+    sample = in_network(Script.DELIVERED)
+    await system.shop.place(sample)
+    await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.IN_TRANSIT, ago=timedelta(hours=5))
+    result = await system.cancel(request(sample))
+    assert result.outcome is Outcome.REJECTED
+    assert await system.refunds(sample.order_id) == []
+    assert await system.carrier_effects(sample.order_id) == []
+
+
+async def test_a_parcel_that_travels_on_its_way_back_is_refunded(system: System) -> None:
+    """F14a, E10, C6: after the return scan it goes through the carrier's buildings, which is no news."""
+    sample = in_network(Script.INTERCEPT_SILENT)
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    for status in (TrackerStatus.RETURN_TO_SENDER, TrackerStatus.IN_TRANSIT, TrackerStatus.UNKNOWN):
+        await system.shop.carrier.scan(label_of(system, sample), status)
+    await system.wake_by_carrier(handle)
+    result = await system.end(handle)
+    assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
+    assert await system.refunds(sample.order_id) == [PRICE]

@@ -97,7 +97,7 @@ async def test_a_request_id_that_comes_again_with_other_content_is_a_conflict(sy
 
 
 async def test_a_request_id_with_other_content_is_a_conflict_after_the_run_has_ended_too(system: System) -> None:
-    """A4: the order book remembers the request."""
+    """A4: our books remember the request."""
     sample = captured()
     await system.shop.place(sample)
     await system.cancel(request(sample))

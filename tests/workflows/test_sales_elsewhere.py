@@ -12,7 +12,7 @@ from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineS
 from domain.step import StepName
 from sandbox import books
 from sandbox.marketplace.model import Actor as Seller
-from sandbox.marketplace.model import FaultKind, Operation
+from sandbox.marketplace.model import FaultKind, Operation, SoldLine
 from sandbox.shop import SampleOrder, SampleTender, card, line, request
 from tests.observing import eventually
 from tests.system import System, resolve, settled
@@ -119,6 +119,42 @@ async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_re
     assert refunded == [money("32.00 USD"), money("32.00 USD")]
     assert await cancelled_there(system, sample) == [1, 1]
     await system.assert_books_balance()
+
+
+async def test_a_part_and_then_the_rest_where_the_marketplace_takes_what_is_cancelled_off_the_line(
+    system: System,
+) -> None:
+    """F15, E11: by what such a line shows, its second unit would seem cancelled too."""
+    sample = sold_there(quantity=2)
+    await system.shop.place(sample)
+    assert system.shop.marketplace is not None
+    sold = SoldLine(id=f"{sample.order_id}-L1", quantity=2, price=6400)
+    await system.shop.marketplace.sell(f"M-{sample.order_id}", [sold], currency="USD", takes_off=True)
+    refunded = []
+    for n, scope in enumerate(((LineScope(line_id=f"{sample.order_id}-L1", quantity=1),), ()), start=1):
+        _, handle = await system.submit(request(sample, *scope, request_id=f"part-{n}"))
+        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.shop.marketplace.settle(f"M-{sample.order_id}")
+        await system.wake(handle)
+        refunded.append((await system.end(handle)).refunded)
+    assert refunded == [money("32.00 USD"), money("32.00 USD")]
+    assert await cancelled_there(system, sample) == [1, 1]
+    await system.assert_books_balance()
+
+
+async def test_a_unit_that_the_marketplace_gave_back_without_a_quantity_is_not_given_back_again(system: System) -> None:
+    """F15, E11: an operator's refund, whose quantity is informative only."""
+    sample = sold_there(quantity=2)
+    await system.shop.place(sample)
+    assert system.shop.marketplace is not None
+    sale, line_id = f"M-{sample.order_id}", f"{sample.order_id}-L1"
+    await system.shop.marketplace.withdraw(sale, line_id, 1, tells_quantity=False)
+    _, handle = await system.submit(request(sample, LineScope(line_id=line_id, quantity=1)))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.marketplace.settle(sale)
+    await system.wake(handle)
+    assert (await system.end(handle)).outcome is Outcome.CANCELLED
+    assert await cancelled_there(system, sample) == []
 
 
 # Gift cards that were bought

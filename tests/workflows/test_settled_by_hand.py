@@ -26,7 +26,7 @@ async def document_kinds(system: System) -> list[str]:
 
 
 async def at_the_close(system: System, sample: SampleOrder) -> Handle:
-    """Settled by hand, because the gateway refuses for good; the order book does not close the order."""
+    """Settled by hand, because the gateway refuses for good; the order management system does not close the order."""
     await system.shop.place(sample)
     await books.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))

@@ -151,7 +151,7 @@ async def test_what_the_merchant_captures_of_this_orders_share_after_all_is_refu
 
 
 async def test_no_more_goes_out_than_the_order_paid_by_the_tender(system: System) -> None:
-    """Rule 9, E3: the payment is larger than what the order book has of it, whatever the rest is for."""
+    """Rule 9, E3: the payment is larger than what the order has of it, whatever the rest is for."""
     payment = await system.shop.gateway.create_payment(money("70.00 USD"), capture=money("70.00 USD"))
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD", payment=payment),)
@@ -163,7 +163,7 @@ async def test_no_more_goes_out_than_the_order_paid_by_the_tender(system: System
 
 
 async def test_two_tenders_on_one_payment_get_back_their_own_shares(system: System) -> None:
-    """F3: an order book that keeps one payment as two tenders."""
+    """F3: a shop that keeps one payment as two tenders."""
     payment = await system.shop.gateway.create_payment(WHOLE, capture=WHOLE)
     tenders = (card(str(OURS), payment=payment), card(str(THEIRS), payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, str(WHOLE)),), tenders=tenders)
