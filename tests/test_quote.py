@@ -34,7 +34,7 @@ def a_bit_of_everything() -> SampleOrder:
 
 
 async def everything_done(system: System, order_id: str) -> list[object]:
-    """All that can be seen of an order outside the process: at the gateway, at the carrier, in the order book."""
+    """All that can be seen of an order outside the process: at the gateway, at the carrier, in the shop and in our books."""
     return [
         await system.read_order(order_id),
         [await system.shop.gateway.effects(payment) for payment in system.shop.payments[order_id]],

@@ -97,7 +97,7 @@ class Fate(StrEnum):
 
 
 class Books:
-    """What gateway and order book remember between two cancellations. The card's payment may have been made over more: what
+    """What gateway and books remember between two cancellations. The card's payment may have been made over more: what
     `others` paid with it, captured or reserved."""
 
     def __init__(self, order: Order, captured: dict[str, int], others: tuple[int, int] = (0, 0)) -> None:

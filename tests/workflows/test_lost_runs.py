@@ -164,7 +164,7 @@ async def test_a_closed_cancellation_whose_refund_failed_is_not_withdrawn(system
 async def lost_before_the_close(
     system: System, sample: SampleOrder, settlement: Actor | ResolveStep, how: Loss = Loss.TERMINATED
 ) -> None:
-    """The gateway refused, somebody chose store credit or resolved the step, and the order management system does not close the order.
+    """The gateway refused, somebody chose store credit or resolved the step, and the shop does not close the order.
     The gateway forgets its keys before the order is asked for again."""
     await system.shop.place(sample)
     await books.lock_order(system.engine, sample.order_id, "the month is closed")
