@@ -30,15 +30,30 @@ class RefundStatus(StrEnum):
 
 
 class DisputeState(StrEnum):
+    """`inquiry`: the bank asks, and has taken no money; a full refund answers it. `prevented`: the customer was given the
+    money back before there was a dispute."""
+
     NONE = "none"
+    INQUIRY = "inquiry"
     OPEN = "open"
     WON = "won"
     LOST = "lost"
+    PREVENTED = "prevented"
+
+
+class FailureCause(StrEnum):
+    """Whose matter it is that a refund has failed: the customer's card did not take it, the bank disputes the payment, or
+    the merchant's own balance or order kept it back."""
+
+    CARD = "card"
+    DISPUTE = "dispute"
+    MERCHANT = "merchant"
 
 
 class Refund(Value):
     """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it. `part_for`:
-    `amount` is only the part of it that counts for this cancellation; the rest counts for others of the order."""
+    `amount` is only the part of it that counts for this cancellation; the rest counts for others of the order. `cause` is
+    whose matter its failure is, where the provider says so."""
 
     reference: str
     amount: Money
@@ -47,6 +62,7 @@ class Refund(Value):
     reason: str = ""
     created_at: datetime | None = None
     part_for: str | None = None
+    cause: FailureCause | None = None
 
 
 class ChargeBack(Value):

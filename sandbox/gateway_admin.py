@@ -12,7 +12,7 @@ import httpx2
 import stripe
 
 from domain.money import Money
-from sandbox.gateway.messages import Advance, DisputeChange, Effect, EffectKind, Fault, FaultKind
+from sandbox.gateway.messages import Advance, DisputeChange, Effect, EffectKind, Failure, Fault, FaultKind
 
 SANDBOX_KEY = "sk_test_sandbox"
 
@@ -146,11 +146,12 @@ class GatewayAdmin:
     async def settle(self, refund: str) -> None:
         await self._post(f"/sandbox/refunds/{refund}/settle", "")
 
-    async def fail(self, refund: str) -> None:
-        await self._post(f"/sandbox/refunds/{refund}/fail", "")
+    async def fail(self, refund: str, reason: str = "expired_or_canceled_card") -> None:
+        """`reason` is one of Stripe's reasons for which a refund fails."""
+        await self._post(f"/sandbox/refunds/{refund}/fail", Failure(reason=reason).model_dump_json())
 
     async def dispute(self, payment: str, status: str = "needs_response") -> None:
-        """Open a dispute; called again with `won` or `lost`, end it."""
+        """Open a dispute, or an inquiry (`warning_needs_response`); called again, with `won` for instance, end it."""
         await self._post(f"/sandbox/payments/{payment}/dispute", DisputeChange(status=status).model_dump_json())
 
     async def _post(self, path: str, body: str) -> None:

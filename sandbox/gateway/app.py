@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from sandbox.gateway.calls import Call, Stored
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.expanding import read_expansion
-from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Fault, FaultKind
+from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Failure, Fault, FaultKind
 from sandbox.gateway.state import State
 from sandbox.gateway.webhooks import Webhooks
 
@@ -256,7 +256,10 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
     @app.post("/sandbox/payments/{payment}/dispute")
     async def dispute(payment: str, change: DisputeChange) -> Json:
         with state.store.transaction():
-            return state.disputes.change(payment, change.status)
+            answer = state.disputes.change(payment, change.status)
+            if not change.status.startswith("warning_"):
+                state.refunds.fail_disputed(payment)
+            return answer
 
     @app.post("/sandbox/payments/{payment}/capture_begins")
     async def capture_begins(payment: str) -> Json:
@@ -274,8 +277,8 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
             return state.refunds.end(refund, "succeeded")
 
     @app.post("/sandbox/refunds/{refund}/fail")
-    async def fail(refund: str) -> Json:
+    async def fail(refund: str, failure: Failure) -> Json:
         with state.store.transaction():
-            return state.refunds.end(refund, "failed")
+            return state.refunds.end(refund, "failed", failure.reason)
 
     return app

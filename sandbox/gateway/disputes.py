@@ -3,7 +3,7 @@
 from sandbox.gateway.calls import Call, page_of
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind
-from sandbox.gateway.records import Dispute, Payment
+from sandbox.gateway.records import DISPUTE_STATUSES, Dispute, Payment
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
 
@@ -32,17 +32,28 @@ class Disputes:
     def change(self, payment_id: str, status: str) -> Json:
         """Open a dispute, or let the bank decide the one that is open."""
         payment = self._store.get(Payment, payment_id, "payment_intent")
+        if status not in DISPUTE_STATUSES:
+            raise ApiError(400, f"Not a status of a dispute: {status}", param="status")
         if not payment.captured:
             raise ApiError(400, "Only a captured payment can be disputed.")
         known = self._store.owned(Dispute, payment.id)
-        if known:
-            dispute = known[0]
-            dispute.status = status
-            self._store.save(dispute)
-            self._store.add_event("charge.dispute.updated", self._rendering.dispute(dispute))
-        else:
-            dispute = self.open_dispute(payment, status)
+        dispute = self._become(known[0], status) if known else self.open_dispute(payment, status)
         return self._rendering.dispute(dispute)
+
+    def close_inquiry(self, payment: Payment) -> None:
+        """The payment was refunded in full."""
+        for dispute in self._store.owned(Dispute, payment.id):
+            if dispute.is_inquiry:
+                self._become(dispute, "warning_closed")
+
+    def _become(self, dispute: Dispute, status: str) -> Dispute:
+        dispute.status = status
+        self._store.save(dispute)
+        closed = status in {"won", "lost", "warning_closed", "prevented"}
+        self._store.add_event(
+            "charge.dispute.closed" if closed else "charge.dispute.updated", self._rendering.dispute(dispute)
+        )
+        return dispute
 
     def list_(self, call: Call) -> Json:
         payment = self._store.get(Payment, str(call.params.get("payment_intent", "")), "payment_intent")

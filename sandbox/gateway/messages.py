@@ -75,7 +75,13 @@ class Clock(BaseModel):
     now: float
 
 
+class Failure(BaseModel):
+    """Why a refund fails, in Stripe's words."""
+
+    reason: str = "expired_or_canceled_card"
+
+
 class DisputeChange(BaseModel):
-    """`needs_response` opens a dispute; `won` and `lost` end it."""
+    """`needs_response` opens a dispute and `warning_needs_response` an inquiry; `won`, `lost` and `prevented` end them."""
 
     status: str = "needs_response"

@@ -107,11 +107,22 @@ class Refund(Record):
 
 
 class Dispute(Record):
+    """An inquiry takes no money yet: the payment can still be refunded, and a full refund closes it
+    (docs.stripe.com/disputes/how-disputes-work)."""
+
     payment: str
     charge: str
     amount: int
     currency: str
     status: str
+
+    @property
+    def is_inquiry(self) -> bool:
+        return self.status in {"warning_needs_response", "warning_under_review"}
+
+    @property
+    def blocks_refunds(self) -> bool:
+        return not (self.is_inquiry or self.status in {"won", "warning_closed"})
 
     @property
     def owner(self) -> str | None:
@@ -123,5 +134,19 @@ class Event(Record):
 
     body: Json
 
+
+DISPUTE_STATUSES = {
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "appeal_needs_response",
+    "appeal_under_review",
+    "won",
+    "lost",
+    "prevented",
+}
+"""Of API version 2026-10-28 (docs.stripe.com/api/disputes/object); `prevented` since 2025-08-27."""
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

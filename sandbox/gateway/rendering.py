@@ -94,6 +94,7 @@ class Rendering:
             "charge": dispute.charge,
             "created": int(dispute.created),
             "currency": dispute.currency,
+            "is_charge_refundable": dispute.is_inquiry,
             "livemode": False,
             "metadata": {},
             "payment_intent": dispute.payment,

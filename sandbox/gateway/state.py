@@ -16,7 +16,7 @@ class State:
         rendering = Rendering(self.store)
         self.disputes = Disputes(self.store, rendering)
         self.payments = Payments(self.store, rendering, self.disputes)
-        self.refunds = Refunds(self.store, rendering, settle_seconds=settle_seconds)
+        self.refunds = Refunds(self.store, rendering, self.disputes, settle_seconds=settle_seconds)
 
     def settle_due(self) -> None:
         """Let happen what time has brought: refunds settle or fail, authorisations expire."""
