@@ -17,7 +17,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
-from domain.payment import Payment, Refund, Refunded
+from domain.payment import DisputeState, Payment, Refund, Refunded
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import refunds_found
@@ -73,12 +73,7 @@ class PaymentActivities:
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    raise Refused(
-                        ErrorCode.PAYMENT_DISPUTED,
-                        f"The payment of tender {planned.tender.tender_id} of order {attempt.step_input.order_id} is "
-                        "disputed at the bank; refunding now could pay twice. Answer the dispute, then resolve the step "
-                        "with the dispute's number.",
-                    )
+                    raise _disputed(attempt, payment)
                 case ByHandAlone(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
                     raise _by_hand_alone(attempt, amount)
@@ -159,16 +154,16 @@ class PaymentActivities:
             ) from None
 
     async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
-        if any(refund.status.has_failed for refund in settled.refunds):
+        if any(refund.failed_at_customer for refund in settled.refunds):
             await self._add_failure_notice(attempt)
         await attempt.write(*_settlement_facts(reversal, settled))
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
-        """The customer may have the money another way, unless the bank may pay it, and is written to once, however many
-        refunds fail."""
-        case = attempt.case
-        methods = () if case.reversal(attempt.step_input.target).disputed else case.terms.fallbacks
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods)
+        """The customer may have the money another way, and is written to once, however many refunds fail; but not while
+        the bank may pay it."""
+        if attempt.case.reversal(attempt.step_input.target).disputed:
+            return
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
         await self._book.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt) -> None:
@@ -291,7 +286,7 @@ class PaymentActivities:
                 facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
                 facts += self._lookups(attempt, payment, made)
                 await attempt.write(*facts)
-                if any(refund.status.has_failed for refund in attempt.case.reversal(step_input.target).refunds):
+                if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt)
             return await attempt.answer_look(step_input)
 
@@ -344,6 +339,22 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
     """A refund that was never made, or that failed at once, has had no effect."""
     failed = refund is None or refund.status.has_failed
     return EffectOutcome.FAILED if failed else EffectOutcome.DONE
+
+
+def _disputed(attempt: Attempt, payment: Payment) -> Refused:
+    of = attempt.step_input
+    if payment.charge_backs and payment.dispute is not DisputeState.OPEN:
+        given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in payment.charge_backs)
+        return Refused(
+            ErrorCode.PAYMENT_DISPUTED,
+            f"The customer has the money already: of the payment of tender {of.target} of order {of.order_id} the bank "
+            f"gave back {given}. Resolve the step with the dispute's number.",
+        )
+    return Refused(
+        ErrorCode.PAYMENT_DISPUTED,
+        f"The payment of tender {of.target} of order {of.order_id} is disputed at the bank; refunding now could pay twice. "
+        "Answer the dispute, then resolve the step with the dispute's number.",
+    )
 
 
 def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:

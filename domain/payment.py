@@ -64,9 +64,15 @@ class Refund(Value):
     part_for: str | None = None
     cause: FailureCause | None = None
 
+    @property
+    def failed_at_customer(self) -> bool:
+        """The customer's card did not take it, or nobody says why: they may have the money another way."""
+        return self.status.has_failed and self.cause in {FailureCause.CARD, None}
+
 
 class ChargeBack(Value):
-    """What the bank has given back to the customer, because a dispute was lost. `reference` is the dispute's number."""
+    """What the bank has given back to the customer, because a dispute was lost or prevented. `reference` is the dispute's
+    number."""
 
     reference: str
     amount: Money
@@ -99,8 +105,11 @@ class Payment(Value):
 
     @property
     def disputed(self) -> bool:
-        """The bank has taken the money back, or may: to refund as well could pay twice."""
-        return self.dispute in {DisputeState.OPEN, DisputeState.LOST}
+        """The bank has taken the money back, or may: to refund as well could pay twice. A refund that failed because of a
+        dispute says so before the dispute is seen itself."""
+        if self.dispute in {DisputeState.NONE, DisputeState.INQUIRY}:
+            return any(refund.cause is FailureCause.DISPUTE for refund in self.refunds)
+        return self.dispute is not DisputeState.WON
 
 
 class Refunded(Value):

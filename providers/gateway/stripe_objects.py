@@ -7,7 +7,7 @@ import stripe
 
 from domain.errors import ErrorCode, Refused
 from domain.money import Money
-from domain.payment import ChargeBack, DisputeState, Payment, Refund, RefundStatus
+from domain.payment import ChargeBack, DisputeState, FailureCause, Payment, Refund, RefundStatus
 
 KEY = "cancellation_key"
 """Where our key is kept in Stripe's metadata."""
@@ -17,14 +17,25 @@ _UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
 _MINOR_PER_UNIT = {"MGA": 100}
 """Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
 
-_OPEN_DISPUTES = {
-    "warning_needs_response",
-    "warning_under_review",
-    "needs_response",
-    "under_review",
-    "appeal_needs_response",
-    "appeal_under_review",
+_DISPUTES = {
+    "lost": DisputeState.LOST,
+    "prevented": DisputeState.PREVENTED,
+    "warning_needs_response": DisputeState.INQUIRY,
+    "warning_under_review": DisputeState.INQUIRY,
+    "won": DisputeState.WON,
+    "warning_closed": DisputeState.WON,
 }
+"""The states in which a refund is no matter of patience (docs.stripe.com/api/disputes/object). Every other one is open."""
+_GIVEN_BACK = {"lost", "prevented"}
+_WEIGHT = [DisputeState.OPEN, *_DISPUTES.values()]
+"""Of several disputes of one payment the first of these counts."""
+
+_FAILURES = {
+    "charge_for_pending_refund_disputed": FailureCause.DISPUTE,
+    "insufficient_funds": FailureCause.MERCHANT,
+    "merchant_request": FailureCause.MERCHANT,
+}
+"""Why a refund failed (docs.stripe.com/api/refunds/object). Everything else is the card's."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +99,14 @@ def _status_of(refund: stripe.Refund) -> RefundStatus:
 
 
 def to_refund(refund: stripe.Refund) -> Refund:
-    reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
+    failure, status = getattr(refund, "failure_reason", None), _status_of(refund)
     return Refund(
         reference=refund.id,
         amount=_money(refund.amount, refund.currency),
-        status=_status_of(refund),
+        status=status,
         key=key_of(refund),
-        reason=reason,
+        reason=failure or getattr(refund, "pending_reason", None) or "",
+        cause=_FAILURES.get(failure or "", FailureCause.CARD) if status is RefundStatus.FAILED else None,
         created_at=datetime.fromtimestamp(refund.created, UTC),
     )
 
@@ -106,12 +118,8 @@ def _is_release(refund: stripe.Refund) -> bool:
 
 
 def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
-    states = {dispute.status for dispute in disputes}
-    if states & _OPEN_DISPUTES:
-        return DisputeState.OPEN
-    if "lost" in states:
-        return DisputeState.LOST
-    return DisputeState.WON if "won" in states else DisputeState.NONE
+    states = [_DISPUTES.get(dispute.status, DisputeState.OPEN) for dispute in disputes]
+    return min(states, key=_WEIGHT.index, default=DisputeState.NONE)
 
 
 def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
@@ -121,7 +129,7 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
     return Payment(
         reference=intent.id,
         captured=captured,
-        capturable=_money(intent.amount_capturable, intent.currency),
+        capturable=_money(intent.amount_capturable if intent.status == "requires_capture" else 0, intent.currency),
         refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),
         dispute=_dispute(disputes),
         mandate=mandate_of(intent) is not None,
@@ -133,6 +141,6 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
         charge_backs=tuple(
             ChargeBack(reference=dispute.id, amount=_money(dispute.amount, dispute.currency))
             for dispute in disputes
-            if dispute.status == "lost"
+            if dispute.status in _GIVEN_BACK
         ),
     )

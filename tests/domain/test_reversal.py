@@ -9,7 +9,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import TenderKind
-from domain.payment import ChargeBack, DisputeState, RefundStatus
+from domain.payment import ChargeBack, DisputeState, FailureCause, RefundStatus
 from domain.plan import Plan, PlannedTender, make_plan
 from domain.reversal import Reversal
 from domain.step import StepName
@@ -143,12 +143,27 @@ def test_store_credit_in_the_tenders_place_is_not_refunded_again() -> None:
 
 
 def test_a_disputed_payment_is_not_refunded_and_a_won_one_is() -> None:
-    """B27"""
+    """B27, E8: of one that was lost or prevented the customer has the money already, and an inquiry has taken none."""
     planned = known(planned_tender(refund=5_000))
-    for dispute in (DisputeState.OPEN, DisputeState.LOST):
+    for dispute in (DisputeState.OPEN, DisputeState.LOST, DisputeState.PREVENTED):
         answer = next_reversal(planned, Gateway(captured=5_000, dispute=dispute).read(), KEY)
         assert answer == Disputed(amount=usd(5_000), released=usd(0), found=())
-    assert amount_of(planned, Gateway(captured=5_000, dispute=DisputeState.WON)) == 5_000
+    for dispute in (DisputeState.WON, DisputeState.INQUIRY):
+        assert amount_of(planned, Gateway(captured=5_000, dispute=dispute)) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("dispute", "next_is"),
+    [(DisputeState.NONE, Disputed), (DisputeState.INQUIRY, Disputed), (DisputeState.WON, MakeRefund)],
+)
+def test_a_refund_that_failed_because_of_a_dispute_is_not_made_again_before_the_dispute_is_won(
+    dispute: DisputeState, next_is: type[Disputed | MakeRefund]
+) -> None:
+    """E7"""
+    gateway = Gateway(captured=5_000, dispute=dispute)
+    refund = gateway.refund(usd(5_000), KEY)
+    gateway.refunds = [refund.model_copy(update={"status": RefundStatus.FAILED, "cause": FailureCause.DISPUTE})]
+    assert isinstance(next_reversal(known(planned_tender(refund=5_000)), gateway.read(), KEY.next), next_is)
 
 
 # Reservations

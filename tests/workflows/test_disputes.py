@@ -1,7 +1,5 @@
 """A bank that asks about a payment, disputes it, or has given the money back: the customer is paid once."""
 
-import pytest
-
 from domain.outcome import MoneyStatus, Outcome, State
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod
@@ -23,7 +21,6 @@ async def number_of_dispute(system: System, sample: SampleOrder) -> str:
     return payment.charge_backs[0].reference
 
 
-@pytest.mark.xfail(strict=True, reason="not refunded")
 async def test_an_inquiry_is_answered_by_the_refund(system: System) -> None:
     """E8, F12: no money was taken yet, and a full refund closes the inquiry."""
     sample = captured(parcels=())
@@ -37,7 +34,6 @@ async def test_an_inquiry_is_answered_by_the_refund(system: System) -> None:
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="read as no dispute: refunded")
 async def test_of_a_prevented_dispute_the_customer_has_the_money_already(system: System) -> None:
     """E8, F13, I11: nothing is refunded; the refund department names the dispute."""
     sample = captured(parcels=())
@@ -66,7 +62,6 @@ async def nothing_is_offered(system: System, handle: Handle, sample: SampleOrder
     assert NoticeKind.REFUND_FAILED not in await kinds(system), "the bank answers the customer"
 
 
-@pytest.mark.xfail(strict=True, reason="store credit was offered")
 async def test_no_other_way_is_offered_when_the_refund_says_that_a_dispute_made_it_fail(system: System) -> None:
     """E7, F11: the refund failed because of a dispute that the payment does not show yet."""
     sample = under_way()
@@ -79,7 +74,6 @@ async def test_no_other_way_is_offered_when_the_refund_says_that_a_dispute_made_
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
-@pytest.mark.xfail(strict=True, reason="the customer was written to")
 async def test_no_other_way_is_offered_when_a_dispute_ends_the_wait_for_our_balance(system: System) -> None:
     """E7, F11: the refund had not been sent for want of our own balance."""
     sample = captured(parcels=(), fault="refund.create:pending_insufficient_funds")
@@ -91,7 +85,6 @@ async def test_no_other_way_is_offered_when_a_dispute_ends_the_wait_for_our_bala
     await nothing_is_offered(system, handle, sample)
 
 
-@pytest.mark.xfail(strict=True, reason="the customer was written to")
 async def test_a_refund_that_failed_for_a_reason_of_ours_is_finances_and_not_the_customers(system: System) -> None:
     """E6, F10b: our own balance stayed empty for too long. It is topped up, and the refund is made again."""
     sample = captured(parcels=(), fault="refund.create:pending_insufficient_funds")
