@@ -116,6 +116,7 @@ class GatewayAdmin:
         times: int = 1,
         retry_after: float = 1,
         seconds: float = 5,
+        code: str | None = None,
     ) -> None:
         asked = Fault(
             operation=operation,
@@ -124,6 +125,7 @@ class GatewayAdmin:
             payment_intent=payment,
             retry_after=retry_after,
             seconds=seconds,
+            code=code,
         )
         await self._post("/sandbox/faults", asked.model_dump_json())
 

@@ -159,7 +159,7 @@ class Api:
         if replay is not None:
             response = answer(replay.status, replay.body, **{"Idempotent-Replayed": "true"})
         else:
-            call = Call(params, object_id, key, fault.fault if fault else None, expanded)
+            call = Call(params, object_id, key, fault.fault if fault else None, fault.code if fault else None, expanded)
             done = self._commit(operation, call, fingerprint)
             response = answer(done.status, done.body)
         return Dropped() if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response

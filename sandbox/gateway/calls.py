@@ -19,6 +19,7 @@ class Call:
     object_id: str = ""
     key: str | None = None
     fault: FaultKind | None = None
+    fault_code: str | None = None
     expanded: Expanded = NOTHING
 
 

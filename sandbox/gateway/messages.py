@@ -42,7 +42,7 @@ class FaultKind(StrEnum):
     HTTP_500_BEFORE = "http_500_before"
     HTTP_500_AFTER_COMMIT = "http_500_after_commit"
     REFUSE = "refuse"
-    """A final refusal: 402 expired_card."""
+    """A refusal, in the word that the fault's `code` names: 402 expired_card without one."""
     PENDING_INSUFFICIENT_FUNDS = "pending_insufficient_funds"
     """The refund waits for money in the merchant's balance: it settles by an admin call only."""
     REQUIRES_ACTION = "requires_action"
@@ -57,7 +57,7 @@ class FaultKind(StrEnum):
 
 class Fault(BaseModel):
     """`operation` is one of Stripe's calls, such as `refund.create`; without a payment it meets any payment. It happens
-    `times` times. `retry_after` (seconds) goes with a 429, `seconds` is how slow."""
+    `times` times. `retry_after` (seconds) goes with a 429, `seconds` is how slow, `code` how it is refused."""
 
     operation: str
     fault: FaultKind
@@ -65,6 +65,7 @@ class Fault(BaseModel):
     payment_intent: str | None = None
     retry_after: float = 1
     seconds: float = 5
+    code: str | None = None
 
 
 class Advance(BaseModel):

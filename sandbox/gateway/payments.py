@@ -9,6 +9,7 @@ from sandbox.gateway.disputes import Disputes
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind, Fault, FaultKind
 from sandbox.gateway.records import CARDS, DECLINES, Customer, Dispute, Payment, PaymentMethod, Refund
+from sandbox.gateway.refusals import REFUSALS
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
 
@@ -224,10 +225,14 @@ def refuse_state(payment: Payment, verb: str, when: str) -> NoReturn:
 
 
 def _faults_in(text: str, payment: str) -> Iterator[Fault]:
-    """`refund.create:http_429*2, payment_intent.cancel:expire`: the metadata that sends faults to one payment."""
+    """`refund.create:http_429*2, refund.create:refuse=charge_disputed`: the metadata that sends faults to one payment."""
     for item in filter(None, (part.strip() for part in text.split(","))):
         operation, _, what = item.partition(":")
-        kind, _, times = what.partition("*")
-        if kind not in list(FaultKind) or not (times or "1").isdigit():
+        named, _, times = what.partition("*")
+        kind, _, code = named.partition("=")
+        if kind not in list(FaultKind) or not (times or "1").isdigit() or code not in {"", *REFUSALS}:
             raise ApiError(400, f"Not a sandbox fault: {item}", param="metadata[sandbox_fault]", stored=False)
-        yield Fault(operation=operation, fault=FaultKind(kind), times=int(times or "1"), payment_intent=payment)
+        fault = FaultKind(kind)
+        yield Fault(
+            operation=operation, fault=fault, times=int(times or "1"), payment_intent=payment, code=code or None
+        )

@@ -6,6 +6,7 @@ from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway.payments import refuse_state
 from sandbox.gateway.records import Dispute, Payment, Refund
+from sandbox.gateway.refusals import refuse
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
 
@@ -47,7 +48,7 @@ class Refunds:
                 400, f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount"
             )
         if call.fault is FaultKind.REFUSE:
-            raise ApiError(402, "Your card has expired.", kind="card_error", code="expired_card")
+            raise refuse(call.fault_code)
         refund = Refund(
             id=self._store.new_id("re"),
             created=self._store.now,
