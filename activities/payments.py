@@ -40,7 +40,7 @@ class PaymentActivities:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
         Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
-        REFUND_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
+        REFUND_REFUSED, REFUND_UNCLEAR, AMOUNT_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
         """
         async with begin_attempt(self._register, step_input) as attempt:
             planned = attempt.case.planned(step_input.target)

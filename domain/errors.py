@@ -57,6 +57,13 @@ class ErrorCode(StrEnum):
     """A programming error: seen at once, and tried again at the pace of the rests."""
 
 
+OURS_TO_PUT_RIGHT = frozenset(
+    {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.PROVIDER_REJECTED_SETTINGS, ErrorCode.BALANCE_EMPTY}
+)
+"""Nothing happened, and nothing speaks against the effect itself: once we have put it right, it is made under the same
+key."""
+
+
 class StepError(Exception):
     """A counterpart's answer that the process has to deal with. `booked`: what the books have learnt all the same."""
 

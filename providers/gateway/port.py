@@ -8,7 +8,8 @@ from domain.payment import Payment, Refund, Refunded
 
 class PaymentGateway(Protocol):
     """Every method raises `Unavailable` (nothing happened, ask again), `OutcomeUnknown` (an effect may have happened:
-    the answer was lost, or the gateway failed while it worked) or `Refused`. Amounts are in the payment's currency.
+    the answer was lost, or the gateway failed while it worked) or `Refused`; what is OURS_TO_PUT_RIGHT every one of them may
+    be refused with. Amounts are in the payment's currency.
 
     The keys are idempotency keys: the same key has one effect, ever. They are kept with the effect at the gateway, so
     that `read_payment` finds our own refunds again after the gateway has forgotten the key itself.
@@ -26,7 +27,8 @@ class PaymentGateway(Protocol):
 
     async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:
         """Make a new refund, or return the one that this key made, with the payment after it. Refused: PAYMENT_DISPUTED,
-        REFUND_EXCEEDS_CAPTURED, ALREADY_REFUNDED (nothing is left: reconcile by `read_payment`), REFUND_REFUSED."""
+        REFUND_EXCEEDS_CAPTURED, ALREADY_REFUNDED (nothing is left: reconcile by `read_payment`), AMOUNT_REFUSED,
+        REFUND_REFUSED (by the customer's card), REFUND_UNCLEAR."""
         ...
 
     async def read_refund(self, reference: str) -> Refund:

@@ -15,20 +15,18 @@ from tests.system import System, customer_of, resolve
 from tests.workflows.samples import captured
 from tests.workflows.test_settled_by_hand import PRICE
 
-GOT = pytest.mark.xfail(strict=True, reason="the customer was written to, or the run went round")
-
 
 @pytest.mark.parametrize(
     ("word", "owner", "says"),
     [
-        pytest.param("refund_disputed_payment", Owner.REFUND_DEPARTMENT, "disputes", marks=GOT),
-        pytest.param("charge_not_refundable", Owner.REFUND_DEPARTMENT, "disputes", marks=GOT),
-        pytest.param("balance_insufficient", Owner.REFUND_DEPARTMENT, "balance", marks=GOT),
-        pytest.param("livemode_mismatch", Owner.OPERATIONS, "livemode_mismatch", marks=GOT),
-        pytest.param("parameter_missing", Owner.OPERATIONS, "parameter_missing", marks=GOT),
+        ("refund_disputed_payment", Owner.REFUND_DEPARTMENT, "disputes"),
+        ("charge_not_refundable", Owner.REFUND_DEPARTMENT, "disputes"),
+        ("balance_insufficient", Owner.REFUND_DEPARTMENT, "balance"),
+        ("livemode_mismatch", Owner.OPERATIONS, "livemode_mismatch"),
+        ("parameter_missing", Owner.OPERATIONS, "parameter_missing"),
         ("api_key_expired", Owner.OPERATIONS, "API key"),
-        pytest.param("amount_too_small", Owner.REFUND_DEPARTMENT, "64.00 USD", marks=GOT),
-        pytest.param("no_code", Owner.REFUND_DEPARTMENT, "no reason", marks=GOT),
+        ("amount_too_small", Owner.REFUND_DEPARTMENT, "64.00 USD"),
+        ("no_code", Owner.REFUND_DEPARTMENT, "no reason"),
     ],
 )
 async def test_a_no_that_is_not_the_cards_is_no_matter_of_the_customers(
@@ -66,7 +64,6 @@ async def test_the_customers_card_is_the_customers_matter(system: System) -> Non
 
 
 @pytest.mark.parametrize("word", ["balance_insufficient", "livemode_mismatch", "api_key_expired"])
-@pytest.mark.xfail(strict=True, reason="refused for good, or under the next key")
 async def test_what_is_ours_to_put_right_is_tried_again_under_the_same_key_without_a_click(
     system: System, word: str
 ) -> None:
