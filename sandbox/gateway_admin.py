@@ -12,6 +12,7 @@ import httpx2
 import stripe
 
 from domain.money import Money
+from providers.gateway.stripe_objects import units_of
 from sandbox.gateway.messages import Advance, DisputeChange, Effect, EffectKind, Failure, Fault, FaultKind
 
 SANDBOX_KEY = "sk_test_sandbox"
@@ -65,7 +66,7 @@ class GatewayAdmin:
         parts, as what is captured in part here always may. Raises stripe.CardError when declined."""
         customer = (await self._stripe.v1.customers.create_async({})).id if mandate else None
         params: stripe.params.PaymentIntentCreateParams = {
-            "amount": amount.amount,
+            "amount": units_of(amount),
             "currency": amount.currency.lower(),
             "payment_method": card.value,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
@@ -86,12 +87,12 @@ class GatewayAdmin:
     async def capture(self, payment: str, amount: Money, *, final: bool) -> None:
         """`final` releases what is left of the authorisation; otherwise it stays capturable."""
         await self._stripe.v1.payment_intents.capture_async(
-            payment, {"amount_to_capture": amount.amount, **({} if final else {"final_capture": False})}
+            payment, {"amount_to_capture": units_of(amount), **({} if final else {"final_capture": False})}
         )
 
     async def refund_elsewhere(self, payment: str, amount: Money) -> str:
         """A refund that somebody made in the gateway's dashboard; returns its id."""
-        refund = await self._stripe.v1.refunds.create_async({"payment_intent": payment, "amount": amount.amount})
+        refund = await self._stripe.v1.refunds.create_async({"payment_intent": payment, "amount": units_of(amount)})
         return refund.id
 
     async def effects(self, payment: str | None = None, kind: EffectKind | None = None) -> list[Effect]:

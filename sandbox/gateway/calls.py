@@ -50,6 +50,22 @@ def positive_number(params: Mapping[str, Any], name: str) -> int:
     return number
 
 
+_STEPS = {"bhd": 10, "jod": 10, "kwd": 10, "omr": 10, "tnd": 10, "isk": 100, "ugx": 100}
+"""Whose amounts have to end with a zero, or with two (docs.stripe.com/currencies#special-cases)."""
+
+
+def amount_of(params: Mapping[str, Any], name: str, currency: str) -> int:
+    """At least 1, in Stripe's units, as the currency has to be written."""
+    number = positive_number(params, name)
+    step = _STEPS.get(currency, 1)
+    if number % step:
+        code = "invalid_charge_amount_no_decimal_compatible" if step == 100 else "parameter_invalid_integer"
+        raise ApiError(
+            400, f"Amounts in {currency} have to be divisible by {step}: {number}", code=code, param=name, stored=False
+        )
+    return number
+
+
 def page_of(params: Mapping[str, Any], records: list[AnyRecord], render: Callable[[AnyRecord], Json], url: str) -> Json:
     """A page of a list, newest first, after the object that `starting_after` names."""
     limit = min(positive_number(params, "limit"), 100) if "limit" in params else 10

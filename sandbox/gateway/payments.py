@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from domain.money import exponent
-from sandbox.gateway.calls import Call, page_of, positive_number, whole_number
+from sandbox.gateway.calls import Call, amount_of, page_of, whole_number
 from sandbox.gateway.disputes import Disputes
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind, Fault, FaultKind
@@ -48,7 +48,7 @@ class Payments:
         payment = Payment(
             id=self._store.new_id("pi"),
             created=self._store.now,
-            amount=positive_number(params, "amount"),
+            amount=amount_of(params, "amount", currency),
             currency=currency,
             status="requires_payment_method",
             manual=params.get("capture_method") == "manual",
@@ -105,9 +105,7 @@ class Payments:
         final = call.params.get("final_capture", "true") == "true"
         if not final and not payment.multicapture:
             raise ApiError(400, "This PaymentIntent does not support multiple captures.", param="final_capture")
-        amount = (
-            whole_number(call.params, "amount_to_capture") if "amount_to_capture" in call.params else payment.capturable
-        )
+        amount = self._amount_to_capture(call, payment) if "amount_to_capture" in call.params else payment.capturable
         if amount > payment.capturable:
             raise ApiError(
                 400,
@@ -120,6 +118,10 @@ class Payments:
         self._capture(call, payment, amount, final=final)
         self._store.save(payment)
         return self._rendering.payment(payment, call.expanded)
+
+    def _amount_to_capture(self, call: Call, payment: Payment) -> int:
+        name = "amount_to_capture"
+        return amount_of(call.params, name, payment.currency) if whole_number(call.params, name) else 0
 
     def capture_begins(self, payment_id: str) -> Json:
         """The merchant captures all that is reserved, and the payment method takes its time."""

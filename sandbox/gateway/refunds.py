@@ -1,6 +1,6 @@
 """Refunds: made, settled, failed, cancelled; what Stripe allows with them."""
 
-from sandbox.gateway.calls import Call, page_of, positive_number
+from sandbox.gateway.calls import Call, amount_of, page_of
 from sandbox.gateway.disputes import Disputes
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -42,7 +42,7 @@ class Refunds:
         left = payment.captured - sum(refund.amount for refund in refunds if refund.counts and not refund.release)
         if left == 0:
             raise ApiError(400, "The charge has already been refunded.", code="charge_already_refunded")
-        amount = positive_number(params, "amount") if "amount" in params else left
+        amount = amount_of(params, "amount", payment.currency) if "amount" in params else left
         if amount > left:
             raise ApiError(
                 400, f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount"

@@ -10,7 +10,7 @@ import pytest
 import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
-from domain.money import Money, money
+from domain.money import money
 from domain.payment import Payment, RefundStatus
 from providers.gateway.stripe import StripeGateway
 from providers.gateway.stripe_objects import refunds_shown
@@ -159,24 +159,6 @@ async def test_every_page_of_refunds_is_read(gateway: StripeGateway, admin: Gate
 
     assert payment.refunded == money("1.02 USD")
     assert payment.made_under(key) is not None
-
-
-@pytest.mark.parametrize(
-    "amount", [money("9899 JPY"), money("12.345 KWD"), TOTAL, money("500 ISK")], ids=lambda amount: amount.currency
-)
-async def test_amounts_keep_their_currency_s_decimals(
-    gateway: StripeGateway, admin: GatewayAdmin, key: str, amount: Money
-) -> None:
-    """B30. Stripe counts ISK in hundredths although it has none: 500 ISK are 50000 there."""
-    factor = 100 if amount.currency == "ISK" else 1
-    at_stripe = Money(amount=amount.amount * factor, currency=amount.currency)
-    reference = await admin.create_payment(at_stripe, capture=at_stripe)
-
-    refund = (await gateway.refund(reference, amount, key=key)).refund
-
-    assert refund.amount == amount
-    assert (await gateway.read_payment(reference)).captured == amount
-    assert await made(admin, reference) == [at_stripe.amount]
 
 
 @pytest.mark.parametrize("fault", [FaultKind.DROP_AFTER_COMMIT, FaultKind.HTTP_500_AFTER_COMMIT])
