@@ -362,8 +362,8 @@ def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
     return Refused(
         ErrorCode.REFUND_EXCEEDS_CAPTURED,
         f"{amount} of tender {of.target} of order {of.order_id} is owed, and the gateway does not have it: it went to the "
-        "customer by refunds that are not for this, or that they have paid back. Transfer it and "
-        "resolve the step with the transfer's reference.",
+        "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
+        "Transfer it and resolve the step with the transfer's reference.",
     )
 
 

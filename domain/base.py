@@ -1,6 +1,8 @@
 """What every message and value of the domain shares."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
@@ -11,3 +13,8 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+T = TypeVar("T")
+Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
+"""What few values have: the others do not carry it through the history."""

@@ -49,8 +49,8 @@ class Disputed:
 
 @dataclass(frozen=True)
 class ByHandAlone:
-    """It is owed, and the gateway does not have it: what it had went to the customer by refunds that do not count here, or
-    that they have paid back. A person gives it back."""
+    """It is owed, and the gateway cannot give it: what it had went to the customer by refunds that do not count here, or
+    that they have paid back, or it is less than the gateway takes. A person gives it back."""
 
     amount: Money
     released: Money
@@ -91,7 +91,7 @@ def next_reversal(
     zero = owed - owed
     theirs = made_by_others(now, payment, key, owed, others)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
-    amount = min(owed, payment.refundable)
+    amount = min(owed, payment.refundable).in_steps(payment.step)
     mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or mine is not None:
         # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.

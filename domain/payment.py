@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.money import Money
 
 
@@ -62,7 +62,7 @@ class Refund(Value):
     reason: str = ""
     created_at: datetime | None = None
     part_for: str | None = None
-    cause: FailureCause | None = None
+    cause: Rare[FailureCause] = None
 
     @property
     def failed_at_customer(self) -> bool:
@@ -80,7 +80,8 @@ class ChargeBack(Value):
 
 class Payment(Value):
     """One payment at a provider. `capturable` is what an authorisation still reserves; `refunded` counts every refund
-    that has not failed, whoever made it, and nothing that the bank has given back."""
+    that has not failed, whoever made it, and nothing that the bank has given back. The provider takes amounts that are
+    divisible by `step` minor units."""
 
     reference: str
     captured: Money
@@ -94,6 +95,7 @@ class Payment(Value):
     """A capture is under way: not taken yet, and not only reserved any more."""
     refunds: tuple[Refund, ...] = ()
     charge_backs: tuple[ChargeBack, ...] = ()
+    step: int = 1
 
     @property
     def refundable(self) -> Money:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.clocks import RefundDue
 from domain.earlier import left_to_earlier
 from domain.money import Money
@@ -41,7 +41,8 @@ class PlannedTender(Value):
     """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
     `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
     `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
-    makes another one meanwhile gives back what is planned here."""
+    makes another one meanwhile gives back what is planned here. `step`: its provider takes amounts that are divisible by so
+    many minor units; None where that is one."""
 
     tender: Tender
     refund: Money
@@ -51,6 +52,7 @@ class PlannedTender(Value):
     captured: Money
     refunded: Money
     earlier: tuple[str, ...] = ()
+    step: Rare[int] = None
 
     @property
     def counted(self) -> Money:
@@ -60,6 +62,11 @@ class PlannedTender(Value):
     def captured_since(self, payment: Payment) -> Money:
         """What was captured since the plan was made."""
         return payment.captured - self.captured
+
+    def sendable(self, amount: Money, at_most: Money) -> Money:
+        """As much as its provider takes: `amount`, or the next step above it where `at_most` has that."""
+        step = self.step or 1
+        return min(amount.in_steps(step, up=True), at_most.in_steps(step))
 
 
 class LeftOutReason(StrEnum):
@@ -121,6 +128,14 @@ class Plan(Value):
         refunded then."""
         return self.refund + self.release
 
+    @property
+    def rounding(self) -> Money:
+        """What goes back beyond the value of the lines, because a provider takes amounts in steps. Below zero where an
+        earlier part of the order gave back so much more, or a tender has no more."""
+        zero = Money.zero(self.currency)
+        in_steps = not self.everything and any(tender.step for tender in self.tenders)
+        return self.given_back - self.value if in_steps else zero
+
     def without(self, declined: frozenset[str]) -> "Plan":
         """The plan for what is left when these shipments were not stopped: their lines leave the cancellation and become a
         return offer, and so does their part of the shipping charge."""
@@ -163,12 +178,15 @@ _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, 
 def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool) -> tuple[PlannedTender, ...]:
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. Within
     a tender what is only reserved is released before what was captured is refunded. With `everything`, all that is in each
-    tender goes back, whatever the goods are worth."""
+    tender goes back, whatever the goods are worth. A provider that takes amounts in steps gets the next one above, so that
+    the customer is not short; what one part of the order gives back ahead, the next gives back less."""
     rest = value
     given: dict[str, PlannedTender] = {}
     for planned in sorted(tenders, key=lambda t: _TENDER_ORDER.index(t.tender.kind)):
-        release = planned.capturable if everything else min(rest, planned.capturable)
-        refund = planned.refundable if everything else min(rest - release, planned.refundable)
+        asked = (planned.capturable + planned.refundable) if everything else rest
+        release = planned.sendable(min(asked, planned.capturable), planned.capturable)
+        left = max(asked - release, asked - asked)
+        refund = planned.sendable(min(left, planned.refundable), planned.refundable)
         rest -= min(rest, release + refund)
         given[planned.tender.tender_id] = planned.model_copy(update={"release": release, "refund": refund})
     return tuple(given[planned.tender.tender_id] for planned in tenders)
@@ -266,7 +284,8 @@ def make_plan(
     tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.refundable + t.capturable for t in tenders), order.currency)
-    if not everything and value > available:
+    ahead = min(_given_ahead(order, tenders, available), value)
+    if not everything and value - ahead > available:
         raise NotCancellable(
             "amount_exceeds_refundable",
             f"The lines asked for are worth {value}, but only {available} of order {order.order_id} can still be refunded.",
@@ -281,7 +300,7 @@ def make_plan(
         shipping=shipping,
         shipping_tax=(order.shipping_tax or zero).share(shipping.amount, order.shipping.amount) if shipping else zero,
         shipments=tuple(stopping),
-        tenders=allocate(value, tenders, everything=everything),
+        tenders=allocate(value - ahead, tenders, everything=everything),
         left_out=tuple(units.left_out),
         terms=terms,
         refund_due=refund_due,
@@ -371,7 +390,17 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
+        step=payment.step if payment.step > 1 else None,
     )
+
+
+def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:
+    """What earlier parts of the order gave back beyond the value of their lines, because a provider takes amounts in steps:
+    so much less is in the tenders than the rest of the order is worth."""
+    step = max((tender.step or 1 for tender in tenders), default=1)
+    worth = Money.total((line.value_of(line.remaining) for line in order.lines), order.currency)
+    missing = max(worth + order.shipping - order.shipping_credited - available, available - available)
+    return Money(amount=missing.amount % step, currency=order.currency)
 
 
 def _with_shipping(

@@ -366,6 +366,9 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
     if plan.shipments:
         parts.append(f"stop {len(plan.shipments)} shipment{'s' if len(plan.shipments) > 1 else ''}")
     text = f"Order {plan.order_id}: {', '.join(parts)}."
+    if plan.rounding:
+        more, than = (plan.rounding, "more") if plan.rounding.amount > 0 else (-plan.rounding, "less")
+        text += f" That is {more} {than} than the lines are worth: the gateway takes no amount in between."
     if plan.left_out:
         text += " Lines that cannot be stopped any more stay; offer a return for them."
     if any(payment.disputed for payment in payments.values()):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import stripe
 
 from domain.errors import ErrorCode, Refused
-from domain.money import Money
+from domain.money import Money, exponent
 from domain.payment import ChargeBack, DisputeState, FailureCause, Payment, Refund, RefundStatus
 
 KEY = "cancellation_key"
@@ -15,7 +15,8 @@ REPLACES = "replaces_payment"
 
 _UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
 _MINOR_PER_UNIT = {"MGA": 100}
-"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
+"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA
+(docs.stripe.com/currencies)."""
 
 _DISPUTES = {
     "lost": DisputeState.LOST,
@@ -51,14 +52,22 @@ def _money(units: int, currency: str) -> Money:
     return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
 
 
+def step_of(currency: str) -> int:
+    """Stripe takes amounts that are divisible by so many of our minor units: of three decimals the last has to be 0."""
+    return 10 if exponent(currency) == 3 else _MINOR_PER_UNIT.get(currency, 1)
+
+
 def units_of(amount: Money) -> int:
-    """Raises Refused for an amount that Stripe cannot express."""
-    units, rest = divmod(
-        amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1), _MINOR_PER_UNIT.get(amount.currency, 1)
-    )
-    if rest:
-        raise Refused(ErrorCode.REFUND_REFUSED, f"The gateway takes no fractions in {amount.currency}: {amount}.")
-    return units
+    """In Stripe's units. Refused: AMOUNT_REFUSED."""
+    step = step_of(amount.currency)
+    if amount.amount % step:
+        least = Money(amount=step, currency=amount.currency)
+        raise Refused(
+            ErrorCode.AMOUNT_REFUSED,
+            f"The gateway does not take {amount}, only what is divisible by {least}. Give it back another way and resolve "
+            "the step with its reference.",
+        )
+    return amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1) // _MINOR_PER_UNIT.get(amount.currency, 1)
 
 
 def mandate_of(intent: stripe.PaymentIntent) -> Mandate | None:
@@ -143,4 +152,5 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
             for dispute in disputes
             if dispute.status in _GIVEN_BACK
         ),
+        step=step_of(captured.currency),
     )

@@ -166,6 +166,18 @@ def test_a_refund_that_failed_because_of_a_dispute_is_not_made_again_before_the_
     assert isinstance(next_reversal(known(planned_tender(refund=5_000)), gateway.read(), KEY.next), next_is)
 
 
+def test_what_is_less_than_the_gateways_steps_is_a_persons_to_give() -> None:
+    """E9: 2.007 of 5.000 are left after somebody has paid an odd part by hand, and the gateway takes steps of 0.010."""
+    books = books_of(planned_tender(refund=5_000).model_copy(update={"step": 10}))
+    step = StepName.REVERSE_PAYMENT
+    books.write(SettledByHand(step=step, target="T1", reference="BANK-1", by=CLERK, amount=usd(2_993)))
+    gateway = Gateway(captured=5_000, step=10)
+    assert amount_of(books.case.reversal("T1"), gateway) == 2_000
+    refund = gateway.refund(usd(2_000), KEY)
+    answer = next_reversal(books.case.reversal("T1"), gateway.read(), KEY)
+    assert answer == ByHandAlone(amount=usd(7), released=usd(0), found=(refund,))
+
+
 # Reservations
 
 
