@@ -28,6 +28,15 @@ class TestCard(StrEnum):
     REFUND_FAILS = "pm_card_refundFail"
     DISPUTED = "pm_card_createDispute"
     DECLINED = "pm_card_chargeDeclined"
+    ASKS_HOLDER = "pm_card_authenticationRequired"
+
+
+class OpenPayment(StrEnum):
+    """What a payment still wants of the customer, in Stripe's words."""
+
+    METHOD = "requires_payment_method"
+    CONFIRMATION = "requires_confirmation"
+    ACTION = "requires_action"
 
 
 class GatewayAdmin:
@@ -83,6 +92,26 @@ class GatewayAdmin:
         if capture is not None:
             await self.capture(payment.id, capture, final=capture == amount)
         return payment.id
+
+    async def create_open_payment(self, amount: Money, wants: OpenPayment, *, sandbox_fault: str = "") -> str:
+        """One that the customer has not completed. Once they do, it is captured at once."""
+        params: stripe.params.PaymentIntentCreateParams = {
+            "amount": units_of(amount),
+            "currency": amount.currency.lower(),
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "metadata": {"sandbox_fault": sandbox_fault} if sandbox_fault else {},
+        }
+        if wants is not OpenPayment.METHOD:
+            params["payment_method"] = TestCard.ASKS_HOLDER.value
+        if wants is OpenPayment.ACTION:
+            params["confirm"] = True
+        payment = await self._stripe.v1.payment_intents.create_async(params)
+        assert payment.status == wants.value
+        return payment.id
+
+    async def complete(self, payment: str) -> None:
+        """The customer pays what is open. Raises httpx2.HTTPStatusError when it cannot be paid any more."""
+        await self._post(f"/sandbox/payments/{payment}/complete", "")
 
     async def capture(self, payment: str, amount: Money, *, final: bool) -> None:
         """`final` releases what is left of the authorisation; otherwise it stays capturable."""

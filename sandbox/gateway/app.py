@@ -261,6 +261,11 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
                 state.refunds.fail_disputed(payment)
             return answer
 
+    @app.post("/sandbox/payments/{payment}/complete")
+    async def complete(payment: str) -> Json:
+        with state.store.transaction():
+            return state.payments.complete(payment)
+
     @app.post("/sandbox/payments/{payment}/capture_begins")
     async def capture_begins(payment: str) -> Json:
         with state.store.transaction():

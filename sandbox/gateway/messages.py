@@ -9,6 +9,8 @@ class EffectKind(StrEnum):
     PAYMENT_AUTHORISED = "payment.authorised"
     PAYMENT_CAPTURED = "payment.captured"
     PAYMENT_VOIDED = "payment.voided"
+    PAYMENT_CLOSED = "payment.closed"
+    """It was not completed, and cannot be any more."""
     REFUND_CREATED = "refund.created"
     REFUND_SETTLED = "refund.settled"
     REFUND_FAILED = "refund.failed"
@@ -49,6 +51,8 @@ class FaultKind(StrEnum):
     """The refund waits for the customer and can still be cancelled."""
     EXPIRE = "expire"
     """The authorisation expires just before the operation."""
+    PAY = "pay"
+    """The customer completes the payment just before the operation."""
 
     @property
     def on_the_way(self) -> bool:

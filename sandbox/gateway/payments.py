@@ -90,6 +90,14 @@ class Payments:
         if payment.card in DECLINES or call.fault is FaultKind.REFUSE:
             code, decline_code = DECLINES.get(payment.card, ("card_declined", "generic_decline"))
             raise ApiError(402, "Your card was declined.", kind="card_error", code=code, decline_code=decline_code)
+        if payment.card == "pm_card_authenticationRequired":
+            if call.params.get("off_session") == "true":
+                raise ApiError(402, "The card wants its holder.", kind="card_error", code="authentication_required")
+            payment.status = "requires_action"
+            return
+        self._take(call, payment)
+
+    def _take(self, call: Call, payment: Payment) -> None:
         payment.charge = self._store.new_id("ch")
         payment.status, payment.capturable = "requires_capture", payment.amount
         payment.expires_at = self._store.now + AUTHORISATION_LASTS
@@ -122,6 +130,15 @@ class Payments:
     def _amount_to_capture(self, call: Call, payment: Payment) -> int:
         name = "amount_to_capture"
         return amount_of(call.params, name, payment.currency) if whole_number(call.params, name) else 0
+
+    def complete(self, payment_id: str) -> Json:
+        """The customer names their card and its holder, where that is missing, and pays."""
+        payment = self._store.get(Payment, payment_id, "payment_intent")
+        if not payment.open:
+            refuse_state(payment, "confirmed", "it is open")
+        self._take(Call(params={}), payment)
+        self._store.save(payment)
+        return self._rendering.payment(payment)
 
     def capture_begins(self, payment_id: str) -> Json:
         """The merchant captures all that is reserved, and the payment method takes its time."""
@@ -175,9 +192,13 @@ class Payments:
         payment = self._store.get(Payment, call.object_id, "payment_intent")
         if call.fault is FaultKind.EXPIRE:
             self.expire(payment)
-        cancellable = {"requires_payment_method", "requires_confirmation", "requires_capture"}
-        if payment.captured or payment.status not in cancellable:
+        if call.fault is FaultKind.PAY:
+            self._take(Call(params={}), payment)
+            self._store.save(payment)
+        if payment.captured or not (payment.open or payment.status == "requires_capture"):
             refuse_state(payment, "canceled", "nothing of it is captured and it is not finished")
+        if payment.open:
+            self._store.add_effect(EffectKind.PAYMENT_CLOSED, call, payment, payment.amount)
         if payment.capturable:
             self._store.add_effect(EffectKind.PAYMENT_VOIDED, call, payment, payment.capturable)
             self._release(payment, reason=None)

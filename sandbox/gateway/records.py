@@ -21,6 +21,7 @@ CARDS = {
     "pm_card_pendingRefund",
     "pm_card_refundFail",
     "pm_card_createDispute",
+    "pm_card_authenticationRequired",
     *DECLINES,
 }
 """Stripe's own test payment methods, under their documented names."""
@@ -51,6 +52,8 @@ class PaymentMethod(Record):
 
 
 class Payment(Record):
+    """`status` is one of Stripe's; the customer can still pay one that is `open`."""
+
     amount: int
     currency: str
     status: str
@@ -67,6 +70,10 @@ class Payment(Record):
     expires_at: float | None = None
     canceled_at: float | None = None
     cancellation_reason: str | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.status in {"requires_payment_method", "requires_confirmation", "requires_action"}
 
     @property
     def owner(self) -> str | None:
