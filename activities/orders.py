@@ -216,7 +216,7 @@ class OrderActivities:
                     left_out=_together(plan.left_out),
                 )
             ]
-            released = Money.total((reversal.released for reversal in attempt.case.reversals), plan.currency)
+            released = Money.total((r.reservation_released for r in attempt.case.reversals), plan.currency)
             if released:
                 notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
             closed = attempt.case.with_facts([OrderClosed()])

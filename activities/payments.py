@@ -105,7 +105,7 @@ class PaymentActivities:
         after = await attempt.make_effect(
             key,
             lambda: self._gateway.void(payment, key=str(key)),
-            lambda voided: EffectAnswer(voided.reference, "released"),
+            lambda voided: EffectAnswer(voided.reference, "closed" if planned.unpaid else "released"),
             amount=amount,
         )
         return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
@@ -306,7 +306,7 @@ class PaymentActivities:
         facts: list[Fact] = []
         for key in attempt.case.unknown_effects(attempt.step_input.target):
             found = payment.made_under(str(key)) or next(iter(made), None)
-            voided = key.part == "void" and not payment.capturable
+            voided = key.part == "void" and not payment.revocable
             outcome = _outcome_of(found) if found or not voided else EffectOutcome.DONE
             reference = found.reference if found else None
             facts.append(EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards"))
@@ -324,7 +324,8 @@ class PaymentActivities:
 
 
 def _settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
-    detail = [f"released {settled.released}"] if settled.released else []
+    word = "closed the payment of" if reversal.planned.unpaid else "released"
+    detail = [f"{word} {settled.released}"] if settled.released else []
     detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
     seen = ReversalSeen(
         target=reversal.tender_id,

@@ -17,7 +17,7 @@ from domain.settlement import is_ours, made_by_others
 
 @dataclass(frozen=True)
 class Void:
-    """Release what the authorisation reserves."""
+    """Release what the authorisation reserves, or close what the customer has not paid yet."""
 
     amount: Money
 
@@ -117,8 +117,8 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     captured_since = max(planned.captured_since(payment), zero)
     if planned.release < planned.capturable:
         return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
-    if payment.capturable:
-        return Void(payment.capturable)
+    if payment.revocable:
+        return Void(payment.revocable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
     return planned.release - min(planned.release, captured_since)
 

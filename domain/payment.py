@@ -79,7 +79,8 @@ class ChargeBack(Value):
 
 
 class Payment(Value):
-    """One payment at a provider. `capturable` is what an authorisation still reserves; `refunded` counts every refund
+    """One payment at a provider. `unpaid` is what the customer has not paid, and still can; `capturable` what an
+    authorisation still reserves; `refunded` counts every refund
     that has not failed, whoever made it, and nothing that the bank has given back. The provider takes amounts that are
     divisible by `step` minor units."""
 
@@ -96,6 +97,7 @@ class Payment(Value):
     refunds: tuple[Refund, ...] = ()
     charge_backs: tuple[ChargeBack, ...] = ()
     step: int = 1
+    unpaid: Money | None = None
 
     @property
     def refundable(self) -> Money:
@@ -104,6 +106,11 @@ class Payment(Value):
     def made_under(self, key: str) -> Refund | None:
         """Our own refund by its key: the look-up before acting."""
         return next((refund for refund in self.refunds if refund.key == key), None)
+
+    @property
+    def revocable(self) -> Money:
+        """What is not the merchant's yet: it is reserved, or can still be paid."""
+        return self.capturable + (self.unpaid or self.capturable - self.capturable)
 
     @property
     def disputed(self) -> bool:

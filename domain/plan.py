@@ -42,7 +42,8 @@ class PlannedTender(Value):
     `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
     `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
     makes another one meanwhile gives back what is planned here. `step`: its provider takes amounts that are divisible by so
-    many minor units; None where that is one."""
+    many minor units; None where that is one. `unpaid` is the part of `release` that the customer has not paid and still
+    could: with the whole order its payment is closed."""
 
     tender: Tender
     refund: Money
@@ -53,6 +54,7 @@ class PlannedTender(Value):
     refunded: Money
     earlier: tuple[str, ...] = ()
     step: Rare[int] = None
+    unpaid: Rare[Money] = None
 
     @property
     def counted(self) -> Money:
@@ -120,7 +122,11 @@ class Plan(Value):
 
     @property
     def release(self) -> Money:
-        return Money.total((tender.release for tender in self.tenders), self.currency)
+        return Money.total((tender.release for tender in self.tenders), self.currency) - self.unpaid
+
+    @property
+    def unpaid(self) -> Money:
+        return Money.total((tender.unpaid for tender in self.tenders if tender.unpaid), self.currency)
 
     @property
     def given_back(self) -> Money:
@@ -188,7 +194,11 @@ def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool
         left = max(asked - release, asked - asked)
         refund = planned.sendable(min(left, planned.refundable), planned.refundable)
         rest -= min(rest, release + refund)
-        given[planned.tender.tender_id] = planned.model_copy(update={"release": release, "refund": refund})
+        unpaid = planned.unpaid if everything else None
+        release += unpaid or release - release
+        given[planned.tender.tender_id] = planned.model_copy(
+            update={"release": release, "refund": refund, "unpaid": unpaid}
+        )
     return tuple(given[planned.tender.tender_id] for planned in tenders)
 
 
@@ -391,7 +401,13 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         captured=captured,
         refunded=payment.refunded,
         step=payment.step if payment.step > 1 else None,
+        unpaid=_closable(tender, payment),
     )
+
+
+def _closable(tender: Tender, payment: Payment) -> Money | None:
+    """A payment that pays for other orders too stays open."""
+    return payment.unpaid if payment.unpaid is not None and payment.unpaid <= tender.amount else None
 
 
 def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:

@@ -361,6 +361,8 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
         parts.append(f"refund {plan.refund}")
     if plan.release:
         parts.append(f"release {plan.release}")
+    if plan.unpaid:
+        parts.append(f"close the payment of {plan.unpaid}, which was not completed")
     if not parts:
         parts.append("no money to give back")
     if plan.shipments:

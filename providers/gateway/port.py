@@ -20,9 +20,10 @@ class PaymentGateway(Protocol):
         ...
 
     async def void(self, payment: Payment, *, key: str) -> Payment:
-        """Release what the authorisation still reserves. `payment` is the caller's look at it; returned is the payment after
-        the void, which reserves nothing. One that was captured meanwhile, or that was released or has expired already, is
-        returned as it is: the caller looks at it and goes on."""
+        """Release what the authorisation still reserves, or close what the customer has not paid yet. `payment` is the
+        caller's look at it; returned is the payment after the void, which reserves nothing and cannot be paid. One that was
+        captured meanwhile, or that was released or has expired already, is returned as it is: the caller looks at it and
+        goes on."""
         ...
 
     async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:

@@ -64,10 +64,10 @@ class StripeGateway:
         return await self._complete(await self._intent(reference))
 
     async def void(self, payment: Payment, *, key: str) -> Payment:
-        """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
-        released by a last capture of nothing, which is another call and has a key of its own."""
+        """A payment that nothing was captured of is cancelled, also one that was never completed; what is left of one that
+        was captured in part is released by a last capture of nothing, which is another call and has a key of its own."""
         reference = payment.reference
-        if not payment.capturable:
+        if not payment.revocable:
             return payment
 
         async def release(options: stripe.RequestOptions) -> Payment | None:
@@ -88,14 +88,14 @@ class StripeGateway:
 
         async def released() -> Payment | None:
             now = await self.read_payment(reference)
-            return None if now.capturable else now
+            return None if now.revocable else now
 
         doing = Doing(f"voiding payment {reference}", ErrorCode.REFUND_UNCLEAR)
         return await self._once(doing, f"{key}~rest" if payment.captured else key, release, released)
 
     async def _voided_meanwhile(self, reference: str) -> Payment:
         now = await _afterwards(self.read_payment(reference))
-        if now.capturable:
+        if now.revocable:
             raise Unavailable(f"Payment {reference} is changing at the gateway and could not be voided yet.")
         return now
 

@@ -31,6 +31,9 @@ _GIVEN_BACK = {"lost", "prevented"}
 _WEIGHT = [DisputeState.OPEN, *_DISPUTES.values()]
 """Of several disputes of one payment the first of these counts."""
 
+_OPEN = {"requires_payment_method", "requires_confirmation", "requires_action"}
+"""The customer has not paid, and still can (docs.stripe.com/payments/paymentintents/lifecycle)."""
+
 _FAILURES = {
     "charge_for_pending_refund_disputed": FailureCause.DISPUTE,
     "insufficient_funds": FailureCause.MERCHANT,
@@ -153,4 +156,5 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
             if dispute.status in _GIVEN_BACK
         ),
         step=step_of(captured.currency),
+        unpaid=_money(intent.amount, intent.currency) if intent.status in _OPEN else None,
     )
