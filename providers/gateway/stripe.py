@@ -152,6 +152,7 @@ class StripeGateway:
             "currency": amount.currency.lower(),
             "customer": mandate.customer,
             "payment_method": mandate.payment_method,
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "off_session": True,
             "confirm": True,
             "capture_method": "manual",

@@ -36,6 +36,7 @@ _NEW_PAYMENT = {
     "off_session",
     "payment_method",
     "payment_method_options",
+    "return_url",
     "setup_future_usage",
 }
 

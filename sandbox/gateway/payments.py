@@ -87,6 +87,15 @@ class Payments:
     def _authorise(self, call: Call, payment: Payment) -> None:
         if payment.card is None:
             raise ApiError(400, "You cannot confirm this PaymentIntent: it has no payment method.", stored=False)
+        redirects = call.params.get("automatic_payment_methods", {}).get("allow_redirects", "always")
+        if redirects != "never" and not call.params.get("return_url"):
+            # Stripe lets `off_session` pass too by its changelog of 2023-08-16; this is stricter.
+            raise ApiError(
+                400,
+                "To confirm this PaymentIntent, name a return_url, or allow no redirects by automatic_payment_methods.",
+                param="return_url",
+                stored=False,
+            )
         if payment.card in DECLINES or call.fault is FaultKind.REFUSE:
             code, decline_code = DECLINES.get(payment.card, ("card_declined", "generic_decline"))
             raise ApiError(402, "Your card was declined.", kind="card_error", code=code, decline_code=decline_code)
