@@ -31,6 +31,7 @@ class Payments:
             "id": customer.id,
             "object": "customer",
             "created": int(customer.created),
+            "livemode": False,
             "metadata": customer.metadata,
         }
 

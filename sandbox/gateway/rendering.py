@@ -22,6 +22,7 @@ class Rendering:
             "canceled_at": int(payment.canceled_at) if payment.canceled_at else None,
             "cancellation_reason": payment.cancellation_reason,
             "capture_method": "manual" if payment.manual else "automatic",
+            "confirmation_method": "automatic",
             "created": int(payment.created),
             "currency": payment.currency,
             "customer": payment.customer,
@@ -51,6 +52,7 @@ class Rendering:
             "amount": payment.amount,
             "amount_captured": payment.captured,
             "amount_refunded": refunded,
+            "billing_details": {},
             "captured": payment.captured > 0,
             "created": int(payment.created),
             "currency": payment.currency,
@@ -70,6 +72,7 @@ class Rendering:
         moved = refund.status in {"succeeded", "failed"} and not refund.release
         payment = self._store.get(Payment, refund.payment, "payment_intent")
         charge, intent = expanded.get("charge"), expanded.get("payment_intent")
+        reasons = {"failure_reason": refund.failure_reason, "pending_reason": refund.pending_reason}
         return {
             "id": refund.id,
             "object": "refund",
@@ -78,12 +81,11 @@ class Rendering:
             "charge": refund.charge if charge is None else self.charge(payment, charge),
             "created": int(refund.created),
             "currency": refund.currency,
-            "failure_reason": refund.failure_reason,
             "metadata": refund.metadata,
             "payment_intent": refund.payment if intent is None else self.payment(payment, intent),
-            "pending_reason": refund.pending_reason,
             "reason": refund.reason,
             "status": refund.status,
+            **{name: why for name, why in reasons.items() if why},
         }
 
     def dispute(self, dispute: Dispute) -> Json:
@@ -91,9 +93,12 @@ class Rendering:
             "id": dispute.id,
             "object": "dispute",
             "amount": dispute.amount,
+            "balance_transactions": [],
             "charge": dispute.charge,
             "created": int(dispute.created),
             "currency": dispute.currency,
+            "evidence": {},
+            "evidence_details": {"due_by": None, "has_evidence": False, "past_due": False, "submission_count": 0},
             "is_charge_refundable": dispute.is_inquiry,
             "livemode": False,
             "metadata": {},
