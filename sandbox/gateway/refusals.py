@@ -18,7 +18,7 @@ class Refusal:
 
 
 _EXPIRED_CARD = "expired_card"
-_WITHOUT_CODE = "no_code"
+_WITHOUT_CODE = {"no_code", "no_code_but_amount"}
 
 REFUSALS = {
     _EXPIRED_CARD: Refusal("Your card has expired.", status=402, kind="card_error"),
@@ -35,7 +35,8 @@ REFUSALS = {
     "api_key_expired": Refusal("The API key has expired.", status=401, begun=False),
     "amount_too_small": Refusal("The amount is below the least that can be refunded.", param="amount"),
     "lock_timeout": Refusal("The object is in use.", status=429, begun=False),
-    _WITHOUT_CODE: Refusal("This refund is not possible."),
+    "no_code": Refusal("This refund is not possible."),
+    "no_code_but_amount": Refusal("This amount is not possible.", param="amount"),
 }
 
 
@@ -47,7 +48,7 @@ def refuse(code: str | None) -> ApiError:
         refusal.status,
         refusal.message,
         kind=refusal.kind,
-        code=None if code == _WITHOUT_CODE else code,
+        code=None if code in _WITHOUT_CODE else code,
         param=refusal.param,
         stored=refusal.begun,
     )
