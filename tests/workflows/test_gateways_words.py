@@ -15,7 +15,6 @@ from tests.system import System, customer_of, resolve
 from tests.workflows.samples import captured
 from tests.workflows.test_settled_by_hand import PRICE
 
-
 GOT = pytest.mark.xfail(strict=True, reason="read again for ever, as if it had changed meanwhile")
 
 
