@@ -13,11 +13,10 @@ from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
-from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
-from domain.payment import DisputeState, Payment, Refund, Refunded
+from domain.payment import DisputeState, Payment, Refund
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import refunds_found
@@ -68,7 +67,10 @@ class PaymentActivities:
                     payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    payment = await self._refund(attempt, planned, amount, others)
+                    after = await self._refund(attempt, planned, amount, others)
+                    if after is None:
+                        return
+                    payment = after
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
@@ -112,8 +114,9 @@ class PaymentActivities:
 
     async def _refund(
         self, attempt: Attempt, planned: PlannedTender, amount: Money, others: Sequence[EarlierReversal]
-    ) -> Payment:
-        """Returns the payment after it."""
+    ) -> Payment | None:
+        """Returns the payment after it. None: somebody else's refund came first, and the gateway has said no to this key.
+        What is left goes back under the next one."""
         key = attempt.step_input.key
 
         def facts_when_settled(case: Case, payment: Payment) -> Sequence[Fact]:
@@ -127,7 +130,7 @@ class PaymentActivities:
         try:
             made = await attempt.make_effect(
                 key,
-                lambda: self._refund_once(planned, amount, key),
+                lambda: self._gateway.refund(planned.tender.reference, amount, key=str(key)),
                 lambda answer: EffectAnswer(
                     answer.refund.reference,
                     facts=(RefundSeen(target=attempt.step_input.target, refund=answer.refund),),
@@ -139,19 +142,25 @@ class PaymentActivities:
         except Refused as refused:
             if refused.code is ErrorCode.REFUND_REFUSED:
                 await self._add_failure_notice(attempt)
-            raise
-        return await self._read(attempt, planned.tender) if isinstance(made, EffectEnded) else made.payment
-
-    async def _refund_once(self, planned: PlannedTender, amount: Money, key: EffectKey) -> Refunded:
-        try:
-            return await self._gateway.refund(planned.tender.reference, amount, key=str(key))
-        except Refused as refused:
             if refused.code not in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
                 raise
-            # Somebody refunded between our look and our call: look again, with the new count.
-            raise Unavailable(
-                f"The payment of tender {planned.tender.tender_id} changed meanwhile; it is read again."
-            ) from None
+            await self._check_race(attempt, planned, amount)
+            return None
+        if not isinstance(made, EffectEnded):
+            return made.payment
+        return None if made.outcome is EffectOutcome.REFUSED else await self._read(attempt, planned.tender)
+
+    async def _check_race(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
+        """Whether somebody refunded between our look and our call. Refused: AMOUNT_REFUSED, where nothing has changed."""
+        left = (await self._read(attempt, planned.tender)).refundable
+        if left >= amount:
+            of = attempt.step_input
+            raise Refused(
+                ErrorCode.AMOUNT_REFUSED,
+                f"The gateway refused to give {amount} of tender {of.target} of order {of.order_id} back, although {left} "
+                "is left by its own count. Look at the payment there, then retry the step, or give it back another way and "
+                "resolve the step with its reference.",
+            )
 
     async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
         if any(refund.failed_at_customer for refund in settled.refunds):
