@@ -4,15 +4,18 @@ from datetime import timedelta
 
 import pytest
 
+from domain.money import money
 from domain.outcome import MoneyStatus, Outcome
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod
 from providers.order_book.port import NoticeKind
 from sandbox import books
 from sandbox.gateway.messages import EffectKind
+from sandbox.marketplace.model import FaultKind, Operation
 from sandbox.shop import request
 from tests.system import System, customer_of, resolve
 from tests.workflows.samples import captured
+from tests.workflows.test_sales_elsewhere import sold_there
 from tests.workflows.test_settled_by_hand import PRICE
 
 
@@ -81,3 +84,19 @@ async def test_what_is_ours_to_put_right_is_tried_again_under_the_same_key_witho
     [made] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     assert made.metadata["cancellation_key"] == f"{result.cancellation_id}/reverse_payment/T1/1"
     await system.assert_books_balance()
+
+
+@pytest.mark.xfail(strict=True, reason="store credit was offered")
+async def test_a_marketplace_that_refuses_leaves_the_customer_nothing_to_choose(system: System) -> None:
+    """E6, A13: the marketplace has the buyer's money; store credit besides would be the merchant's own."""
+    sample = sold_there()
+    await system.shop.place(sample)
+    assert system.shop.marketplace is not None
+    await system.shop.marketplace.break_(Operation.ORDERS_CANCEL, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
+    await system.shop.marketplace.break_(Operation.ORDERS_REFUND, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
+    _, handle = await system.submit(request(sample))
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    assert (wait.owner, wait.choices) == (Owner.REFUND_DEPARTMENT, ())
+    assert await system.refusal(system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT))
+    assert await system.store_credit(sample.customer_id) == money("0.00 USD")
