@@ -340,6 +340,11 @@ def _check_choice(case: Case, said: Chosen, order_id: str) -> None:
             f"There is nothing to choose for {said.target} of order {order_id}: its refund failed for a reason of the "
             "merchant's own, and is made again."
         )
+    if planned is not None and not planned.is_ours_to_give:
+        raise NotPossible(
+            f"There is nothing to choose for {said.target} of order {order_id}: the marketplace has the money and gives it "
+            "back itself."
+        )
     if planned is None or not case.outstanding(said.target):
         raise NotPossible(nothing_to_choose(order_id, said.target))
 

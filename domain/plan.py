@@ -61,6 +61,11 @@ class PlannedTender(Value):
         """What the gateway itself counted as refundable."""
         return self.captured - self.refunded
 
+    @property
+    def is_ours_to_give(self) -> bool:
+        """The merchant has the money, and may give it back another way. A marketplace keeps its buyers' money."""
+        return self.tender.kind is not TenderKind.MARKETPLACE
+
     def captured_since(self, payment: Payment) -> Money:
         """What was captured since the plan was made."""
         return payment.captured - self.captured

@@ -86,7 +86,6 @@ async def test_what_is_ours_to_put_right_is_tried_again_under_the_same_key_witho
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="store credit was offered")
 async def test_a_marketplace_that_refuses_leaves_the_customer_nothing_to_choose(system: System) -> None:
     """E6, A13: the marketplace has the buyer's money; store credit besides would be the merchant's own."""
     sample = sold_there()
