@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.signatures import StepInput
+from domain.base import describe_validation_error
 from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
 from domain.permissions import NotPossible, NotTheHolder
 from providers.register.clock import engine_time
@@ -19,8 +21,9 @@ class StepFailures(Interceptor):
     """Turns `StepError` into an `ApplicationError` whose type is the error code. Whether it is retried is decided by the
     step's row (workflows/steps.py); a counterpart that named a time is not asked before it.
 
-    Anything else that is raised is a bug. It is logged with its place, and its own text goes no further: it may hold
-    statements, settings or what a customer wrote.
+    Data that was read and does not fit, a currency that is none for example, is said by its fields. Anything else that is
+    raised is a bug. It is logged with its place, and its own text goes no further: it may hold statements, settings or what
+    a customer wrote.
     """
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
@@ -60,6 +63,14 @@ class _Translating(ActivityInboundInterceptor):
             ) from None
         except FailureError:
             raise
+        except ValidationError as invalid:
+            structlog.get_logger().exception("step_met_invalid_data")
+            raise ApplicationError(
+                f"What this step has read is not as it has to be ({describe_validation_error(invalid)}). Correct it where "
+                "it comes from; the step is tried again by itself.",
+                type=ErrorCode.INTERNAL_ERROR,
+                non_retryable=True,
+            ) from None
         except Exception as bug:  # noqa: BLE001 (seen here, and told to whoever can put it right)
             structlog.get_logger().exception("step_raised_a_bug")
             raise ApplicationError(

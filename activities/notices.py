@@ -56,6 +56,7 @@ def write(notice: Notice, domain: str) -> Mail:
         "outcome": notice.outcome,
         "note": notice.note.splitlines(),
         "methods": notice.methods,
+        "about": notice.about,
     }
     # What a notice does not have stays undefined: a mail with a gap where the amount should be is not written at all.
     if notice.amount is not None:

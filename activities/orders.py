@@ -9,7 +9,7 @@ from functools import partial
 from temporalio import activity
 
 from activities.attempt import begin_attempt, this_run
-from activities.refunds import credit_of, refund_notice
+from activities.refunds import credit_of, refund_notice, reservation_notices
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
@@ -19,7 +19,6 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Ended, Entry, OrderClosed, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.money import Money
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.payment import Payment
@@ -105,7 +104,7 @@ class OrderActivities:
         decided = by_right(order, decided, *joined)
         key = EffectKey(id_of(requested.request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is not None:
-            notices = [received_notice(requested)]
+            notices = [] if decided.plan.shipping_alone else [received_notice(requested)]
             return await self._book.hold_order(order, requested, decided, notices, key=key, run=run)
         # Before the refusal is kept: an attempt that finds it kept looks no further.
         await acknowledge(self._book, requested)
@@ -199,7 +198,8 @@ class OrderActivities:
             rejected = cause.outcome is Outcome.REJECTED and plan is not None
             left_out = _together(plan.left_out) if rejected and plan else ()
             notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
-            await self._book.release_order(step_input.order_id, [notice], key=step_input.key, run=attempt.run)
+            notices = [] if plan and plan.shipping_alone else [notice]
+            await self._book.release_order(step_input.order_id, notices, key=step_input.key, run=attempt.run)
             return await attempt.answer()
 
     @activity.defn
@@ -209,16 +209,13 @@ class OrderActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             plan = attempt.case.plan
             assert plan is not None
-            notices = [
-                NewNotice(
-                    kind=NoticeKind.CANCELLED,
-                    lines=() if plan.everything else _together(plan.lines),
-                    left_out=_together(plan.left_out),
-                )
-            ]
-            released = Money.total((r.reservation_released for r in attempt.case.reversals), plan.currency)
-            if released:
-                notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=released))
+            cancelled = NewNotice(
+                kind=NoticeKind.CANCELLED,
+                lines=() if plan.everything else _together(plan.lines),
+                left_out=_together(plan.left_out),
+            )
+            notices = [] if plan.shipping_alone else [cancelled]
+            notices += reservation_notices(attempt.case)
             closed = attempt.case.with_facts([OrderClosed()])
             entries = await self._book.close_order(
                 step_input.order_id,

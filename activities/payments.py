@@ -333,8 +333,7 @@ class PaymentActivities:
 
 
 def _settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
-    word = "closed the payment of" if reversal.planned.unpaid else "released"
-    detail = [f"{word} {settled.released}"] if settled.released else []
+    detail = [_release_in_words(reversal, settled.released)] if settled.released else []
     detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
     seen = ReversalSeen(
         target=reversal.tender_id,
@@ -383,6 +382,17 @@ def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> li
     if released != reversal.released:
         zero = Money.zero(released.currency)
         facts.append(
-            ReversalSeen(target=reversal.tender_id, released=released, covered=zero, detail=f"released {released}")
+            ReversalSeen(
+                target=reversal.tender_id,
+                released=released,
+                covered=zero,
+                detail=_release_in_words(reversal, released),
+            )
         )
     return facts
+
+
+def _release_in_words(reversal: Reversal, released: Money) -> str:
+    if reversal.planned.unpaid:
+        return f"closed the payment of {released}"
+    return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"

@@ -47,6 +47,23 @@ def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
     return [NewNotice(kind=kind, amount=credit.total, about=str(failures) if failures else "")]
 
 
+def reservation_notices(case: Case) -> list[NewNotice]:
+    """What the customer hears of what was only reserved: that it is released, and apart from that, what is not captured and
+    stays reserved for a while."""
+    notices = []
+    for by_capture in (False, True):
+        released = [
+            r.reservation_released
+            for r in case.reversals
+            if r.planned.released_by_capture is by_capture and r.reservation_released
+        ]
+        if released:
+            amount = Money.total(released, released[0].currency)
+            about = "not_captured" if by_capture else ""
+            notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=amount, about=about))
+    return notices
+
+
 class RefundActivities:
     def __init__(self, register: Register, book: OrderBook) -> None:
         self._register = register

@@ -99,7 +99,7 @@ class Restoring:
             raise _under_way(attempt, waits, "cannot be cancelled any more")
         if planned.unpaid and payment.released:
             return [_to_pay(attempt, planned.unpaid)]
-        if planned.release and planned.release == planned.capturable and payment.released:
+        if planned.release and not planned.released_by_capture and payment.released:
             now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
             return await self._reserve_again(attempt, planned, now)
         return []

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError, UnderWay
-from client.requests import describe_validation_error, new_request
+from client.requests import new_request
 from client.submitting import deferred_sentence
-from domain.base import Value
+from domain.base import Value, describe_validation_error
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.policy import Rule, Verdict

@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-from pydantic import ValidationError
-
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
-
-BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces."
 
 
 def new_request(
@@ -46,13 +42,3 @@ def update_id_of(request: CancellationRequest) -> str:
     """The id under which a request is sent: a repetition is the same update, so a run takes it once."""
     content = request.model_dump_json(exclude_defaults=True)
     return f"{request.request_id}/{sha256(content.encode()).hexdigest()[:12]}"
-
-
-def describe_validation_error(error: ValidationError) -> str:
-    """What is wrong with a message: each field with the reason, never the value."""
-    return "; ".join(_problem(".".join(map(str, one["loc"])), one["type"], one["msg"]) for one in error.errors())
-
-
-def _problem(place: str, kind: str, message: str) -> str:
-    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message

@@ -150,14 +150,17 @@ def _plan(plan: Plan) -> Table:
     for line in plan.lines:
         rows.add_row("cancel", f"{line.quantity} × {line.line_id}", line.sku, str(line.amount))
     if plan.shipping:
-        rows.add_row("cancel", "shipping charge", "", str(plan.shipping))
+        rows.add_row("give back", "shipping charge", "", str(plan.shipping))
     for planned in plan.shipments:
         rows.add_row("stop", planned.shipment.shipment_id, f"{words(planned.action)} ({words(planned.group)})")
     for tender in plan.tenders:
         kind = f"{tender.tender.tender_id} ({words(tender.tender.kind)})"
-        for action, amount in (("refund", tender.refund), ("release", tender.release)):
-            if amount:
-                rows.add_row(action, kind, "", str(amount))
+        if tender.refund:
+            rows.add_row("refund", kind, "", str(tender.refund))
+        if tender.release:
+            by_capture = tender.released_by_capture
+            how = "released with the capture of the rest, or when it expires" if by_capture else ""
+            rows.add_row("do not capture" if by_capture else "release", kind, how, str(tender.release))
     for left in plan.left_out:
         rows.add_row("keep", f"{left.quantity} × {left.line_id}", f"{words(left.reason)}: offer a return")
     return rows

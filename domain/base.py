@@ -2,7 +2,9 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces."
 
 
 class Value(BaseModel):
@@ -18,3 +20,13 @@ class Value(BaseModel):
 T = TypeVar("T")
 Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 """What few values have: the others do not carry it through the history."""
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """What is wrong with a message or a value: each field with the reason, never the value."""
+    return "; ".join(_problem(".".join(map(str, one["loc"])), one["type"], one["msg"]) for one in error.errors())
+
+
+def _problem(place: str, kind: str, message: str) -> str:
+    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

@@ -5,25 +5,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import holidays
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from domain.base import Value
+from domain.country import COUNTRIES, Country
 from domain.order import Order, OrderFlag
 
 _LATEST_HOUR = time(20, tzinfo=UTC)
 """Before midnight of the last day everywhere in the EU and, more so, west of it."""
 _YEARS_KNOWN = 2
-_CALENDARS = frozenset(holidays.list_supported_countries(include_aliases=False))
-"""By two letters of ISO 3166."""
-
-
-def _with_a_calendar(code: str) -> str:
-    if code not in _CALENDARS:
-        raise ValueError(f"there is no holiday calendar for {code!r}; write the country as its two letters of ISO 3166")
-    return code
-
-
-Country = Annotated[str, AfterValidator(_with_a_calendar)]
 
 
 class RefundDue(Value):
@@ -74,8 +64,8 @@ def refund_due(clocks: Sequence[RefundClock], order: Order, learnt_at: datetime)
 
 
 def _days_off(country: str | None, year: int) -> frozenset[date]:
-    if country is None or country not in _CALENDARS:
-        return frozenset()  # a country without a calendar: fewer days off make an earlier due time, never a later one
+    if country not in COUNTRIES:
+        return frozenset()  # it is not known where to: fewer days off make an earlier due time, never a later one
     return frozenset(holidays.country_holidays(country, years=range(year, year + _YEARS_KNOWN)))
 
 

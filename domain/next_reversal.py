@@ -115,7 +115,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     if not planned.release:
         return zero
     captured_since = max(planned.captured_since(payment), zero)
-    if planned.release < planned.capturable:
+    if planned.released_by_capture:
         return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
     if payment.revocable:
         return Void(payment.revocable)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from domain.base import Value
+from domain.country import CountryAsWritten
 from domain.earlier import EarlierReversal
 from domain.money import CurrencyCode, Money
 from domain.shipment import Shipment
@@ -81,8 +82,8 @@ class OrderLine(Value):
 
 class Order(Value):
     """`shipping` is the shipping charge with its tax (`shipping_tax`); `shipping_credited` the part given back already.
-    `discount` is on the order as a whole. `country` is where it is delivered to (ISO 3166, two letters). `held_by` names
-    the cancellation that froze the order."""
+    `discount` is on the order as a whole, goods and shipping; one on goods alone is in their lines. `country` is where it is
+    delivered to (ISO 3166-1, two letters). `held_by` names the cancellation that froze the order."""
 
     order_id: str
     customer_id: str
@@ -96,7 +97,7 @@ class Order(Value):
     shipping_credited: Money
     shipping_tax: Money | None = None
     discount: Money | None = None
-    country: str | None = None
+    country: CountryAsWritten | None = None
     flags: frozenset[OrderFlag] = frozenset()
     held_by: str | None = None
 
@@ -104,22 +105,30 @@ class Order(Value):
         """None: whoever asks is no customer, and may ask about any order."""
         return customer_id in {None, self.customer_id}
 
+    @property
+    def price(self) -> Money:
+        """What goods and shipping cost before the discount on the order as a whole."""
+        return Money.total((line.total for line in self.lines), self.currency) + self.shipping
+
     def discounted(self) -> "Order":
-        """The order with its discount in the lines, divided among them by what they cost; always the same way, because it
-        goes by the lines as they were sold. A line's tax shrinks with it."""
+        """The order with its discount in what it was granted on, the lines and the shipping charge, by what they cost.
+        Always the same way, because it goes by the order as it was sold. Their taxes shrink too."""
         if not self.discount:
             return self
-        parts = self.discount.split([line.total.amount for line in self.lines])
-        lines = [
+        *parts, of_shipping = self.discount.split([*(line.total.amount for line in self.lines), self.shipping.amount])
+        lines = tuple(
             line.model_copy(
-                update={
-                    "total": line.total - part,
-                    "tax": line.tax.share((line.total - part).amount, line.total.amount) if line.total else line.tax,
-                }
+                update={"total": line.total - part, "tax": _tax_after(line.tax, line.total, line.total - part)}
             )
             for line, part in zip(self.lines, parts, strict=True)
-        ]
-        return self.model_copy(update={"lines": tuple(lines), "discount": None})
+        )
+        shipping = self.shipping - of_shipping
+        tax = _tax_after(self.shipping_tax, self.shipping, shipping) if self.shipping_tax is not None else None
+        return self.model_copy(update={"lines": lines, "shipping": shipping, "shipping_tax": tax, "discount": None})
 
     def line(self, line_id: str) -> OrderLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)
+
+
+def _tax_after(tax: Money, before: Money, after: Money) -> Money:
+    return tax.share(after.amount, before.amount) if before else tax

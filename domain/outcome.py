@@ -145,7 +145,7 @@ class CancellationResult(Value):
     """Result of `CancellationWorkflow`; also the details of its failure after a roll-back that a failure caused.
 
     `existing`: the books knew this cancellation already and nothing was done again. `refunded` and `released` are what
-    really went back, all tenders together.
+    really went back, all tenders together. What is released only by not capturing it stays reserved for a while.
     """
 
     cancellation_id: str

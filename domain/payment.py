@@ -79,12 +79,13 @@ class ChargeBack(Value):
 
 
 class Payment(Value):
-    """One payment at a provider. `unpaid` is what the customer has not paid, and still can; `capturable` what an
-    authorisation still reserves; `refunded` counts every refund
-    that has not failed, whoever made it, and nothing that the bank has given back. The provider takes amounts that are
-    divisible by `step` minor units."""
+    """One payment at a provider. `amount` is what it was made over, where that is known. `unpaid` is what the customer has
+    not paid, and still can; `capturable` what an authorisation still reserves; `refunded` counts every refund that has not
+    failed, whoever made it, and nothing that the bank has given back. The provider takes amounts that are divisible by
+    `step` minor units."""
 
     reference: str
+    amount: Money | None = None
     captured: Money
     capturable: Money
     refunded: Money
@@ -98,6 +99,16 @@ class Payment(Value):
     charge_backs: tuple[ChargeBack, ...] = ()
     step: int = 1
     unpaid: Money | None = None
+
+    @property
+    def taken(self) -> Money:
+        """What was captured, or is being captured."""
+        return self.captured + self.capturing if self.capturing else self.captured
+
+    @property
+    def whole(self) -> Money:
+        """What it was made over, or what can be seen of that."""
+        return self.amount or self.taken + self.capturable
 
     @property
     def refundable(self) -> Money:

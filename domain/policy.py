@@ -8,10 +8,12 @@ from pydantic import model_validator
 
 from domain.base import Value
 from domain.clocks import RefundClock, refund_due
+from domain.defects import defect_of
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
-from domain.plan import NotCancellable, Plan, make_plan
+from domain.plan import Plan
+from domain.planning import NotCancellable, make_plan
 from domain.request import CHANGES_OF_MIND, FRAUD, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import Tracking
 from domain.terms import Terms
@@ -30,6 +32,7 @@ class Rule(StrEnum):
     ORDER_NOT_FOUND = "order_not_found"
     REASON_NOT_ALLOWED = "reason_not_allowed"
     INVALID_SCOPE = "invalid_scope"
+    INVALID_ORDER = "invalid_order"
     ALREADY_CANCELLED = "already_cancelled"
     ALREADY_DELIVERED = "already_delivered"
     AMOUNT_EXCEEDS_REFUNDABLE = "amount_exceeds_refundable"
@@ -197,6 +200,8 @@ class Policy(Value):
             return no
         if order.state is OrderState.CANCELLED:
             return self.reject(Rule.ALREADY_CANCELLED, f"Order {order.order_id} is cancelled already.")
+        if defect := defect_of(order):
+            return self.reject(Rule.INVALID_ORDER, defect)
         return None
 
     def decide(
@@ -359,8 +364,10 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
     parts = []
     if plan.refund:
         parts.append(f"refund {plan.refund}")
-    if plan.release:
-        parts.append(f"release {plan.release}")
+    if released := plan.release - plan.not_captured:
+        parts.append(f"release {released}")
+    if plan.not_captured:
+        parts.append(f"do not capture {plan.not_captured}")
     if plan.unpaid:
         parts.append(f"close the payment of {plan.unpaid}, which was not completed")
     if not parts:
@@ -371,6 +378,8 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
     if plan.rounding:
         more, than = (plan.rounding, "more") if plan.rounding.amount > 0 else (-plan.rounding, "less")
         text += f" That is {more} {than} than the lines are worth: the gateway takes no amount in between."
+    if plan.not_captured:
+        text += " It stays reserved until the rest of the payment is captured or the reservation expires."
     if plan.left_out:
         text += " Lines that cannot be stopped any more stay; offer a return for them."
     if any(payment.disputed for payment in payments.values()):

@@ -97,7 +97,8 @@ class LineScope(Value):
 
 class CancellationRequest(Value):
     """Input of `CancellationWorkflow` and of its `submit` update. `lines` empty means the whole order. `shipping`: the
-    shipping charge goes back too although lines remain; without it, it goes back with the last line.
+    shipping charge goes back although lines remain, beside the `lines` or, without any, alone: then nothing is cancelled.
+    Without it, the charge goes back with the last line.
 
     `request_id` is the caller's: the same id with the same content is the same request however often it is sent, the
     same id with other content is a conflict. `customer_id` must own the order when the actor is the customer.
@@ -122,6 +123,10 @@ class CancellationRequest(Value):
             raise ValueError("the reason 'other' needs a note")
         if len({line.line_id for line in self.lines}) != len(self.lines):
             raise ValueError("each order line may be named once")
+        if self.shipping_alone and self.reason is ReasonCode.STATUTORY_WITHDRAWAL:
+            raise ValueError(
+                "a statutory withdrawal is from goods: name lines, or leave `shipping` out for the whole order"
+            )
         return self
 
     @property
@@ -131,7 +136,11 @@ class CancellationRequest(Value):
 
     @property
     def whole_order(self) -> bool:
-        return not self.lines
+        return not self.lines and not self.shipping
+
+    @property
+    def shipping_alone(self) -> bool:
+        return self.shipping and not self.lines
 
 
 def workflow_id(order_id: str) -> str:

@@ -74,5 +74,5 @@ def same_scope(order: Order, case: Case, request: CancellationRequest) -> bool:
 
 
 def _normalised(everything: dict[str, int], request: CancellationRequest) -> tuple[frozenset[tuple[str, int]], bool]:
-    asked = {scope.line_id: scope.quantity for scope in request.lines} or everything
+    asked = everything if request.whole_order else {scope.line_id: scope.quantity for scope in request.lines}
     return frozenset(asked.items()), request.shipping and asked != everything

@@ -51,7 +51,7 @@ def goods_of(case: Case) -> GoodsStatus:
     if resumed and case.roll_back_cause:
         return GoodsStatus.MOVING_AGAIN
     plan = case.plan
-    if plan is None:
+    if plan is None or plan.shipping_alone:
         return GoodsStatus.UNTOUCHED
     stops = case.stops
     if not stops and plan.shipments:
@@ -259,6 +259,11 @@ def closing_outcome(case: Case) -> tuple[Outcome, str]:
     """How a cancellation that was carried out ends, and the sentence that says it."""
     plan = case.plan
     assert plan is not None
+    if plan.shipping_alone:
+        return (
+            Outcome.CANCELLED,
+            f"The shipping charge of order {plan.order_id} is given back; its goods are not cancelled.",
+        )
     if plan.left_out:
         return Outcome.PARTIALLY_CANCELLED, "A part was cancelled; offer the customer a return for the rest."
     return Outcome.CANCELLED, f"Order {plan.order_id} is cancelled as requested."

@@ -44,7 +44,7 @@ def next_stop(shipment: Shipment, tracking: Tracking | None) -> NextStop | Stop:
 
 def planned_action(shipment: Shipment, tracking: Tracking) -> StopAction:
     """How the plan says that it is stopped, by the same rule. NONE: it comes back, or is lost. A parcel that the carrier
-    will not stop is left out of the plan by where it is (domain/plan.py)."""
+    will not stop is left out of the plan by where it is (domain/planning.py)."""
     match next_stop(shipment, tracking):
         case NextStop.DEACTIVATE_GIFT_CARD:
             return StopAction.DEACTIVATE_GIFT_CARD

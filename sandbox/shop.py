@@ -30,7 +30,8 @@ class SampleLine(Value):
 
 class SampleTender(Value):
     """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero). `wants`: the customer has
-    not completed the payment."""
+    not completed the payment. `payment`: the card's payment is this one, which there is already, and which pays other orders
+    too."""
 
     kind: TenderKind = TenderKind.CARD
     amount: Money
@@ -41,6 +42,7 @@ class SampleTender(Value):
     refunded_elsewhere: Money | None = None
     disputed: bool = False
     wants: OpenPayment | None = None
+    payment: str | None = None
 
 
 class SampleParcel(Value):
@@ -70,7 +72,7 @@ class SampleOrder(Value):
 
     @property
     def currency(self) -> str:
-        return self.tenders[0].amount.currency
+        return self.lines[0].total.currency
 
 
 def line(line_id: str, quantity: int, total: str, tax: str | None = None) -> SampleLine:
@@ -168,7 +170,10 @@ class Shop:
 
     async def _pay(self, sample: SampleOrder, number: int, part: SampleTender) -> Tender:
         tender_id = f"T{number}"
-        if part.kind is TenderKind.CARD:
+        if part.payment is not None:
+            reference = part.payment
+            self.payments.setdefault(sample.order_id, []).append(reference)
+        elif part.kind is TenderKind.CARD:
             reference = await self._pay_by_card(part)
             if part.refunded_elsewhere:
                 await self.gateway.refund_elsewhere(reference, part.refunded_elsewhere)

@@ -22,7 +22,8 @@ CustomerId = Annotated[
 
 
 class CancellationBody(Body):
-    """A request for a cancellation. Without `lines` it is for the whole order. No personal data in the note."""
+    """A request for a cancellation. Without `lines` it is for the whole order, or with `shipping` for the shipping charge
+    alone. No personal data in the note."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -44,7 +45,11 @@ class CancellationBody(Body):
     note: Note = ""
     lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
     shipping: Annotated[
-        bool, Field(description="Give the shipping charge back although lines remain; only staff may ask so.")
+        bool,
+        Field(
+            description="Give the shipping charge back although lines remain: beside `lines` or, without any, alone. Only "
+            "staff may ask so."
+        ),
     ] = False
 
 

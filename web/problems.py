@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from client.errors import ExitCode, RunPaused, StarterError, UnderWay
-from client.requests import BAD_ID
+from domain.base import BAD_ID
 from domain.errors import Unavailable
 from domain.request import Actor, ActorKind
 

@@ -98,7 +98,7 @@ class GoodsSteps:
         await self._runner.run_all([self._let_go_on(shipment_id) for shipment_id in self._case.given_up_stops])
         await self._waiting.raise_if_rolling_back()
         plan = self._case.plan
-        if plan is not None and not plan.lines:
+        if plan is not None and not plan.lines and not plan.shipping_alone:
             await self._waiting.order_roll_back(
                 RollBackOrdered(
                     outcome=Outcome.REJECTED,

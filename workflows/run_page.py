@@ -38,7 +38,8 @@ _HOW_TO_STEER = "\n\n".join(
 
 def summary_of(request: CancellationRequest) -> str:
     """What the run is about, in a line."""
-    scope = "whole order" if request.whole_order else f"{len(request.lines)} lines"
+    goods = "whole order" if request.whole_order else f"{len(request.lines)} lines"
+    scope = "shipping charge alone" if request.shipping_alone else goods
     return f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}"
 
 

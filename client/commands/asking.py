@@ -68,13 +68,15 @@ def _with_a_request(
                 metavar="LINE=QUANTITY",
                 parser=parse_line,
                 show_default=False,
-                help="Cancel units of a line only; may be repeated. Without it: the whole order.",
+                help="Cancel units of a line only; may be repeated. Without it: the whole order; with --shipping: none.",
             ),
         ] = None,
         shipping: Annotated[
             bool,
             typer.Option(
-                "--shipping", help="Give the shipping charge back although lines remain; only staff may ask so."
+                "--shipping",
+                help="Give the shipping charge back although lines remain: beside --line or, without any, alone. Only staff "
+                "may ask so.",
             ),
         ] = False,
         request_id: Annotated[

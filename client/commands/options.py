@@ -13,8 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from client import views
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
-from client.requests import BAD_ID, describe_validation_error
-from domain.base import Value
+from domain.base import BAD_ID, Value, describe_validation_error
 from domain.request import Actor, ActorKind, BusinessId, LineScope, ReasonCode
 from domain.step import StepName
 

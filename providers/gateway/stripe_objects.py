@@ -140,6 +140,7 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
     part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
     return Payment(
         reference=intent.id,
+        amount=_money(intent.amount, intent.currency),
         captured=captured,
         capturable=_money(intent.amount_capturable if intent.status == "requires_capture" else 0, intent.currency),
         refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),

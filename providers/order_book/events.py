@@ -36,10 +36,12 @@ class SqlProviderEvents:
             await session.execute(text("SELECT 1"))
 
     async def receive(self, event: ProviderEvent) -> EventStatus:
-        """Keep an event with the order that it is about. The database refuses a second one of the same id, so of two
-        deliveries at the same time one is the first."""
+        """Keep an event with the order that it is about, and once more for each further order that its payment pays:
+        whose it is, their facts know. The database refuses a second one of the same id, so of two deliveries at the
+        same time one is the first."""
         async with transaction(self._writes) as session:
-            order_id = await _order_of(session, event)
+            orders = await _orders_of(session, event)
+            order_id = next(iter(orders), None)
             at = now()
             row = {
                 "provider": event.provider,
@@ -56,6 +58,9 @@ class SqlProviderEvents:
             assert isinstance(inserted, CursorResult)
             if not inserted.rowcount:
                 return EventStatus.REPEATED
+            for other in orders[1:]:
+                more = {**row, "order_id": other, "event_id": f"{event.event_id}/{other}"}
+                await session.execute(insert_once(session, WebhookEventRow), more)
             return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
 
     async def is_known(self, provider: Provider, event_id: str) -> bool:
@@ -171,21 +176,21 @@ def _left_another_way(case: Case) -> Iterator[Money]:
     return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
 
 
-async def _order_of(session: AsyncSession, event: ProviderEvent) -> str | None:
+async def _orders_of(session: AsyncSession, event: ProviderEvent) -> Sequence[str]:
     if event.provider is Provider.STRIPE:
         if event.payment is None:
-            return None
-        return await session.scalar(
+            return []
+        found = await session.scalars(
             select(TenderRow.order_id)
             .where(TenderRow.reference == event.payment)
-            .union_all(select(ReplacedPaymentRow.order_id).where(ReplacedPaymentRow.reference == event.payment))
-            .limit(1)
+            .union(select(ReplacedPaymentRow.order_id).where(ReplacedPaymentRow.reference == event.payment))
         )
+        return found.all()
     named = [ShipmentRow.label_reference == event.shipment] if event.shipment else []
     named += [ShipmentRow.tracking_number == event.tracking_number] if event.tracking_number else []
     if not named:
-        return None
-    return await session.scalar(select(ShipmentRow.order_id).where(or_(*named)).limit(1))
+        return []
+    return (await session.scalars(select(ShipmentRow.order_id).where(or_(*named)).limit(1))).all()
 
 
 async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import temporalio.api.failure.v1
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DefaultFailureConverter
@@ -15,6 +16,7 @@ from activities.failures import StepFailures
 from activities.signatures import Booked
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import Run
+from domain.order import Tender
 from domain.permissions import NotPossible, NotTheHolder
 from tests.activities.samples import environment
 
@@ -68,6 +70,20 @@ async def test_a_bug_becomes_a_sentence_without_its_own_text(bug: Exception) -> 
     for secret in (SECRET, "jane", "SELECT", "orders WHERE"):
         assert secret not in sent(failure)
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [("step_raised_a_bug", "error")]
+
+
+async def test_data_that_does_not_fit_is_named_by_its_fields_and_never_by_what_is_in_them() -> None:
+    """F2, F5, F17, rule 14, I8: whoever keeps the data knows what to correct; the texts in it go no further."""
+    with pytest.raises(ValidationError) as invalid:
+        Tender.model_validate(
+            {"tender_id": "T1", "kind": SECRET, "amount": {"amount": 1, "currency": "XXX"}, "reference": 5}
+        )
+    failure = await failure_of(invalid.value)
+    assert failure.type == ErrorCode.INTERNAL_ERROR
+    assert failure.non_retryable
+    for part in ("kind:", "amount.currency:", "reference:", "Correct it", "tried again"):
+        assert part in failure.message
+    assert "jane" not in sent(failure)
 
 
 @pytest.mark.parametrize(

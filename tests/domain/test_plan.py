@@ -3,7 +3,8 @@ import pytest
 from domain.money import money
 from domain.order import Order, Tender, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
-from domain.plan import LeftOutReason, NotCancellable, Plan, make_plan
+from domain.plan import LeftOutReason, Plan
+from domain.planning import NotCancellable, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, StopAction, Tracking
 from domain.terms import Terms
@@ -136,6 +137,36 @@ def test_an_order_discount_stays_in_the_lines() -> None:
     of = order(line("L1", 3, "270.00 USD"))
     plan = plan_of(of, LineScope(line_id="L1", quantity=2), paid={"T1": payment("270.00 USD")})
     assert plan.refund == money("180.00 USD")
+
+
+def discounted(discount: str, *, credited: str = "0.00 USD") -> Order:
+    """3 × 10.00 and 10.00 of shipping."""
+    of = order(*(line(f"L{n}", 1, "10.00 USD", tax="1.60 USD") for n in (1, 2, 3)), shipping="10.00 USD")
+    changes = {
+        "discount": money(discount),
+        "shipping_tax": money("1.60 USD"),
+        "shipping_credited": money(credited),
+    }
+    return of.model_copy(update=changes)
+
+
+def test_a_discount_that_is_larger_than_the_goods_is_divided_over_the_shipping_too() -> None:
+    """F2, E2: 35.00 of 40.00; one line is worth 1.25, with 0.20 of tax."""
+    plan = plan_of(discounted("35.00 USD"), LineScope(line_id="L1", quantity=1), paid={"T1": payment("5.00 USD")})
+    assert (plan.refund, plan.tax) == (money("1.25 USD"), money("0.20 USD"))
+
+
+def test_no_more_of_the_shipping_charge_goes_back_than_is_left_after_the_discount() -> None:
+    """F2: all of it was credited as if there were no discount; nothing is left, and nothing is below zero."""
+    plan = plan_of(discounted("35.00 USD", credited="10.00 USD"), paid={"T1": payment("5.00 USD")})
+    assert (plan.shipping, plan.tax) == (money("0.00 USD"), money("0.60 USD"))
+
+
+def test_figures_that_come_to_less_than_nothing_make_no_plan() -> None:
+    """F2, E2"""
+    with pytest.raises(NotCancellable, match="would go back") as no:
+        plan_of(discounted("45.00 USD"), LineScope(line_id="L1", quantity=1), paid={"T1": payment("5.00 USD")})
+    assert no.value.reason == "invalid_order"
 
 
 def test_the_last_line_takes_the_shipping_charge_with_it() -> None:

@@ -11,7 +11,8 @@ from domain.earlier import EarlierReversal
 from domain.money import Money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
 from domain.payment import Payment, Refund, RefundStatus
-from domain.plan import NotCancellable, Plan, PlannedTender, make_plan
+from domain.plan import Plan, PlannedTender
+from domain.planning import NotCancellable, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
 from domain.terms import Terms
@@ -48,7 +49,7 @@ def orders(draw: st.DrawFn) -> Order:
         )
     goods = sum(line.total.amount for line in lines)
     shipping = money(2_000)
-    discount = money(goods)
+    discount = money(goods + shipping.amount)
     due = goods - discount.amount + shipping.amount
     parts: list[int] = []
     for _ in range(draw(st.integers(0, 2))):
@@ -98,12 +99,14 @@ class Fate(StrEnum):
 
 
 class Books:
-    """What gateway and order book remember between two cancellations."""
+    """What gateway and order book remember between two cancellations. The card's payment may have been made over more: what
+    `others` paid with it, captured or reserved."""
 
-    def __init__(self, order: Order, captured: dict[str, int], step: int = 1) -> None:
+    def __init__(self, order: Order, captured: dict[str, int], others: tuple[int, int] = (0, 0), step: int = 1) -> None:
         self.order = order
         self.step = step
         self.captured = captured
+        self.others = {order.tenders[0].tender_id: others}
         self.refunded: Counter[str] = Counter()
         self.released: Counter[str] = Counter()
         self.refunds: defaultdict[str, list[Refund]] = defaultdict(list)
@@ -116,8 +119,10 @@ class Books:
         return {
             tender.tender_id: Payment(
                 reference=tender.reference,
-                captured=self.money(self.captured[tender.tender_id]),
-                capturable=self.money(tender.amount.amount - self.captured[tender.tender_id]),
+                captured=self.money(self.captured[tender.tender_id] + self._of_others(tender)[0]),
+                capturable=self.money(
+                    tender.amount.amount - self.captured[tender.tender_id] + self._of_others(tender)[1]
+                ),
                 refunded=self.money(
                     sum(r.amount.amount for r in self.refunds[tender.tender_id] if not r.status.has_failed)
                 ),
@@ -126,6 +131,9 @@ class Books:
             )
             for tender in self.order.tenders
         }
+
+    def _of_others(self, tender: Tender) -> tuple[int, int]:
+        return self.others.get(tender.tender_id, (0, 0))
 
     def plan(self, *scope: LineScope, where: dict[str, GoodsGroup] | None = None, shipping: bool = False) -> Plan:
         return make_plan(
@@ -208,15 +216,9 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
     books = paid(data, order)
     taxes, values = 0, 0
     while any(line.remaining for line in books.order.lines):
-        open_lines = [line for line in books.order.lines if line.remaining]
-        if data.draw(st.booleans(), label="the whole rest"):
-            scope: tuple[LineScope, ...] = ()
-        else:
-            chosen = data.draw(st.lists(st.sampled_from(open_lines), min_size=1, unique_by=lambda line: line.line_id))
-            scope = tuple(
-                LineScope(line_id=line.line_id, quantity=data.draw(st.integers(1, line.remaining))) for line in chosen
-            )
+        scope = a_part(data, books.order)
         plan = books.plan(*scope, shipping=bool(scope) and data.draw(st.booleans(), label="with the shipping charge"))
+        assert all(amount.amount >= 0 for amount in plan.amounts)
         assert Money.total((line.shipping for line in plan.lines), order.currency) == plan.shipping
         if not plan.everything:
             assert plan.refund + plan.release == plan.value
@@ -233,7 +235,7 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
     assert values == sum(tender.amount.amount for tender in order.tenders)
     after_discount = order.discounted()
     assert taxes == sum(line.tax.amount for line in after_discount.lines) + (
-        order.shipping_tax.amount if order.shipping_tax and order.shipping else 0
+        after_discount.shipping_tax.amount if after_discount.shipping_tax and after_discount.shipping else 0
     )
 
 
@@ -262,7 +264,7 @@ def test_a_provider_that_takes_amounts_in_steps_is_never_a_step_ahead_or_behind(
     paid = Money(amount=goods + shipping, currency="KWD")
     card = build.tender("T0", "KWD").model_copy(update={"amount": paid})
     order = build.order(line, tenders=(card,)).model_copy(update={"shipping": Money(amount=shipping, currency="KWD")})
-    books, worth = Books(order, {"T0": paid.amount}, step), 0
+    books, worth = Books(order, {"T0": paid.amount}, step=step), 0
     while left := books.order.lines[0].remaining:
         plan = books.plan(LineScope(line_id="L1", quantity=data.draw(st.integers(1, left))))
         assert plan.refund.amount % step == 0
@@ -272,6 +274,38 @@ def test_a_provider_that_takes_amounts_in_steps_is_never_a_step_ahead_or_behind(
         books.carry_out(plan)
         assert 0 <= books.refunded["T0"] - worth < step
     assert books.refunded["T0"] == paid.amount
+
+
+def a_part(data: st.DataObject, order: Order) -> tuple[LineScope, ...]:
+    """Some units of the order, or the whole rest."""
+    open_lines = [line for line in order.lines if line.remaining]
+    if data.draw(st.booleans(), label="the whole rest"):
+        return ()
+    chosen = data.draw(st.lists(st.sampled_from(open_lines), min_size=1, unique_by=lambda line: line.line_id))
+    return tuple(LineScope(line_id=line.line_id, quantity=data.draw(st.integers(1, line.remaining))) for line in chosen)
+
+
+@given(order=orders(), data=st.data())
+def test_of_a_shared_payment_any_series_of_cancellations_gives_back_the_orders_own_share(
+    order: Order, data: st.DataObject
+) -> None:
+    """F3, E3, rule 9: never more than the order paid by the card, in the end just that, and what others reserve with it
+    is not released."""
+    others = data.draw(st.tuples(st.integers(0, 50_000), st.integers(0, 50_000)).filter(any), label="others'")
+    card = order.tenders[0]
+    captured = {tender.tender_id: tender.amount.amount for tender in order.tenders}
+    captured[card.tender_id] = data.draw(st.sampled_from((0, card.amount.amount)), label="captured")
+    books = Books(order, captured, others)
+    while any(line.remaining for line in books.order.lines):
+        plan = books.plan(*a_part(data, books.order))
+        if not plan.everything:
+            assert plan.given_back == plan.value
+        of_card = next(part for part in plan.tenders if part.tender.tender_id == card.tender_id)
+        assert of_card.released_by_capture is bool(of_card.release)
+        books.carry_out(plan)
+        back = books.refunded[card.tender_id] + books.released[card.tender_id]
+        assert back <= card.amount.amount
+    assert back == card.amount.amount
 
 
 @given(order=orders(), data=st.data())
@@ -307,6 +341,24 @@ def test_what_the_carrier_does_not_stop_keeps_its_price_and_its_part_of_the_ship
         kept = sum(tender.amount.amount for tender in order.tenders) - left.value.amount
         assert kept >= 0
     books.carry_out(left)
+
+
+@given(order=orders())
+def test_a_discount_is_divided_over_all_it_was_granted_on_without_losing_a_unit(order: Order) -> None:
+    """F2, E2: nothing costs less than nothing afterwards, or has more tax than it costs, or had less than its share."""
+    after, discount = order.discounted(), order.discount
+    assert discount is not None
+    assert after.price == order.price - discount
+    costs = [(line.total, line.tax) for line in order.lines] + [(order.shipping, order.shipping_tax)]
+    left = [(line.total, line.tax) for line in after.lines] + [(after.shipping, after.shipping_tax)]
+    for (total, tax), (rest, rest_tax) in zip(costs, left, strict=True):
+        assert tax is not None
+        assert rest_tax is not None
+        assert 0 <= rest.amount <= total.amount
+        assert 0 <= rest_tax.amount <= max(rest.amount, 0)
+        if order.price:
+            off_by = (total - rest).amount * order.price.amount - discount.amount * total.amount
+            assert abs(off_by) < order.price.amount, "a unit or more away from its share"
 
 
 @given(amount=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=12))

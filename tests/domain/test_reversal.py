@@ -10,7 +10,8 @@ from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import TenderKind
 from domain.payment import ChargeBack, DisputeState, FailureCause, RefundStatus
-from domain.plan import Plan, PlannedTender, make_plan
+from domain.plan import Plan, PlannedTender
+from domain.planning import make_plan
 from domain.reversal import Reversal
 from domain.step import StepName
 from domain.terms import Terms

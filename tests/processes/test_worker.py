@@ -253,7 +253,7 @@ async def test_a_policy_that_does_not_read_is_named(real_time_system: System, ma
         ("fallbacks = ", "fallback = ", "terms.fallback: Extra inputs"),
         ('approval_escalation = "P2D"', 'approval_escalation = "P5D"', "in that sequence"),
         ('carrier_poll = "PT2H"', 'carrier_poll = "PT0S"', "carrier_poll must be longer"),
-        ('countries = ["US"]', 'countries = ["USA"]', "no holiday calendar for 'USA'"),
+        ('countries = ["US"]', 'countries = ["USA"]', "'USA' is no country"),
     ],
 )
 def test_a_rule_that_is_misspelt_or_cannot_be_followed_is_refused(

@@ -21,7 +21,8 @@ from domain.money import Money, money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
 from domain.outcome import Outcome
 from domain.payment import Payment, Refund, RefundStatus
-from domain.plan import Plan, make_plan
+from domain.plan import Plan
+from domain.planning import make_plan
 from domain.policy import Decision, Rule, Verdict
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Stop, StopStatus, Tracking

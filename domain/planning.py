@@ -1,0 +1,300 @@
+"""Planning a cancellation: which units leave the order, by which parcels, and how much goes back to which tender."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from domain.clocks import RefundDue
+from domain.defects import foreign_payment, negative_amount
+from domain.earlier import left_to_earlier
+from domain.money import Money
+from domain.order import Order, OrderLine, Tender, TenderKind
+from domain.payment import Payment
+from domain.plan import LeftOut, LeftOutReason, Plan, PlannedLine, PlannedShipment, PlannedTender, allocate
+from domain.request import CancellationRequest
+from domain.shipment import GoodsGroup, Shipment, Tracking
+from domain.stopping import planned_action
+from domain.terms import Terms
+
+_STOPPABLE = (GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN, GoodsGroup.IN_NETWORK, GoodsGroup.LOST)
+_ALREADY_STOPPED = (GoodsGroup.COMING_BACK, GoodsGroup.RETURNED)
+
+
+class NotCancellable(Exception):
+    """No plan can be made of this request; `reason` is one of the rejection codes of domain.policy."""
+
+    def __init__(self, reason: str, message: str, maximum: Money | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.maximum = maximum
+
+
+def _wanted(order: Order, request: CancellationRequest) -> dict[str, int]:
+    """Units per line that the request asks for. Raises NotCancellable `invalid_scope`."""
+    if request.whole_order:
+        return {line.line_id: line.remaining for line in order.lines if line.remaining}
+    for scope in request.lines:
+        line = order.line(scope.line_id)
+        if line is None:
+            raise NotCancellable("invalid_scope", f"Order {order.order_id} has no line {scope.line_id}.")
+        if scope.quantity > line.remaining:
+            raise NotCancellable(
+                "invalid_scope",
+                f"Order {order.order_id} has {line.remaining} of line {scope.line_id} left to cancel, "
+                f"not {scope.quantity}.",
+            )
+    return {scope.line_id: scope.quantity for scope in request.lines}
+
+
+def _left_out_reason(shipment: Shipment, group: GoodsGroup, *, shared: bool) -> LeftOutReason | None:
+    if group is GoodsGroup.DELIVERED:
+        return LeftOutReason.GIFT_CARD_USED if shipment.gift_card else LeftOutReason.DELIVERED
+    if group is GoodsGroup.LAST_MILE:
+        return LeftOutReason.OUT_FOR_DELIVERY
+    if shared and (shipment.gift_card or group not in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}):
+        return LeftOutReason.PARCEL_SHARED  # a parcel on its way cannot be stopped in part, nor a gift card
+    return None
+
+
+def make_plan(
+    *,
+    cancellation_id: str,
+    order: Order,
+    request: CancellationRequest,
+    payments: dict[str, Payment],
+    trackings: dict[str, Tracking],
+    terms: Terms,
+    refund_due: RefundDue | None = None,
+) -> Plan:
+    """Work out the plan from the OMS's order and the live truth: `payments` by tender id, `trackings` by shipment id.
+
+    Raises NotCancellable: `invalid_scope`, `invalid_order`, `already_cancelled`, `already_delivered`, `gift_card_used`,
+    `amount_exceeds_refundable`.
+    """
+    if foreign := foreign_payment(order, payments):
+        raise NotCancellable("invalid_order", foreign)
+    order = order.discounted()
+    wanted = _wanted(order, request)
+    if not wanted and not request.shipping_alone:
+        raise NotCancellable("already_cancelled", f"Every line of order {order.order_id} is cancelled already.")
+    units = _Units(order, wanted)
+    stopping: list[PlannedShipment] = []
+
+    in_parcels: Counter[str] = Counter()
+    for shipment in order.shipments:
+        in_parcels.update({part.line_id: part.quantity for part in shipment.lines})
+    for line_id, quantity in list(wanted.items()):
+        units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
+
+    # Units still in the warehouse go first: they cost nothing to stop.
+    order_of_groups = (*_STOPPABLE, *_ALREADY_STOPPED, GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED)
+    for shipment in sorted(order.shipments, key=lambda s: order_of_groups.index(trackings[s.shipment_id].group)):
+        tracking = trackings[shipment.shipment_id]
+        asked = {part.line_id: min(part.quantity, wanted.get(part.line_id, 0)) for part in shipment.lines}
+        if not any(asked.values()):
+            continue
+        shared = any(asked[part.line_id] < part.quantity for part in shipment.lines)
+        reason = _left_out_reason(shipment, tracking.group, shared=shared)
+        for line_id, quantity in asked.items():
+            if reason:
+                units.leave(line_id, quantity, shipment.shipment_id, reason)
+            else:
+                units.take(line_id, quantity, shipment.shipment_id)
+        if not reason:
+            stopping.append(
+                PlannedShipment(shipment=shipment, group=tracking.group, action=planned_action(shipment, tracking))
+            )
+    if not units.lines and not request.shipping_alone:
+        raise _nothing_left_to_cancel(order, units.left_out)
+
+    everything = bool(units.lines) and all(line.remaining == units.taken[line.line_id] for line in order.lines)
+    lines, shipping = _with_shipping(order, request, units, everything=everything)
+    if request.shipping_alone:
+        _check_shipping_alone(order, shipping)
+    tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
+    value = Money.total((line.amount for line in lines), order.currency) + shipping
+    available = Money.total((t.at_most for t in tenders), order.currency)
+    ahead = min(_given_ahead(order, tenders, available), value)
+    if not everything and value - ahead > available:
+        raise NotCancellable(
+            "amount_exceeds_refundable",
+            f"The lines asked for are worth {value}, but only {available} of order {order.order_id} can still be refunded.",
+            maximum=available,
+        )
+    plan = Plan(
+        cancellation_id=cancellation_id,
+        order_id=order.order_id,
+        currency=order.currency,
+        everything=everything,
+        lines=lines,
+        shipping=shipping,
+        shipping_tax=_shipping_tax(order, shipping),
+        shipments=tuple(stopping),
+        tenders=allocate(value - ahead, tenders, everything=everything),
+        left_out=tuple(units.left_out),
+        terms=terms,
+        refund_due=refund_due,
+    )
+    if below := next((amount for amount in plan.amounts if amount.amount < 0), None):
+        raise NotCancellable("invalid_order", negative_amount(order, below))
+    return plan
+
+
+class _Units:
+    """The units that a request asks for, as they are taken out of the order or have to stay in it."""
+
+    def __init__(self, order: Order, wanted: dict[str, int]) -> None:
+        self._lines = {line.line_id: line for line in order.lines}
+        self._wanted = wanted
+        self.taken: Counter[str] = Counter()
+        self.lines: list[PlannedLine] = []
+        self.left_out: list[LeftOut] = []
+
+    def line(self, line_id: str) -> OrderLine:
+        return self._lines[line_id]
+
+    def take(self, line_id: str, quantity: int, shipment_id: str | None) -> None:
+        if not quantity:
+            return
+        before = self._after(line_id, self.taken[line_id])
+        self.lines.append(
+            PlannedLine(
+                line_id=line_id,
+                sku=before.sku,
+                quantity=quantity,
+                amount=before.value_of(quantity),
+                tax=before.tax_of(quantity),
+                shipping=Money.zero(before.total.currency),
+                shipment_id=shipment_id,
+                cancelled_before=self._lines[line_id].cancelled,
+            )
+        )
+        self.taken[line_id] += quantity
+        self._wanted[line_id] -= quantity
+
+    def leave(self, line_id: str, quantity: int, shipment_id: str, reason: LeftOutReason) -> None:
+        if quantity:
+            self._wanted[line_id] -= quantity
+            self.left_out.append(LeftOut(line_id=line_id, quantity=quantity, shipment_id=shipment_id, reason=reason))
+
+    @property
+    def value_left_out(self) -> int:
+        """In minor units."""
+        quantities = Counter[str]()
+        for out in self.left_out:
+            quantities[out.line_id] += out.quantity
+        return sum(
+            self._after(line_id, self.taken[line_id]).value_of(quantity).amount
+            for line_id, quantity in quantities.items()
+        )
+
+    def _after(self, line_id: str, taken: int) -> OrderLine:
+        line = self._lines[line_id]
+        return line.model_copy(update={"cancelled": line.cancelled + taken})
+
+
+def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCancellable:
+    if all(out.reason is LeftOutReason.GIFT_CARD_USED for out in left_out):
+        return NotCancellable(
+            "gift_card_used",
+            f"The gift cards bought with order {order.order_id} have been used; they cannot be cancelled.",
+        )
+    return NotCancellable(
+        "already_delivered",
+        f"The goods of order {order.order_id} have reached the customer or are out for delivery; offer a return instead.",
+    )
+
+
+def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
+    """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
+    refundable, or as reserved where it was settled before it was captured."""
+    zero = Money.zero(payment.captured.currency)
+    captured = payment.taken
+    left = captured - payment.refunded
+    earlier = tender.earlier_reversals
+    kept = left_to_earlier(earlier, payment)
+    released = Money.total((e.released for e in earlier), zero.currency)
+    return PlannedTender(
+        tender=tender,
+        refund=zero,
+        release=zero,
+        refundable=max(left - kept, zero),
+        capturable=max(payment.capturable - released - max(kept - left, zero), zero),
+        earlier=tuple(refund.reference for refund in payment.refunds),
+        captured=captured,
+        refunded=payment.refunded,
+        share=_share(tender, payment),
+        step=payment.step if payment.step > 1 else None,
+        unpaid=_closable(tender, payment),
+    )
+
+
+def _closable(tender: Tender, payment: Payment) -> Money | None:
+    """A payment that pays for other orders too stays open."""
+    return payment.unpaid if payment.unpaid is not None and payment.unpaid <= tender.amount else None
+
+
+def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:
+    """What earlier parts of the order gave back beyond the value of their lines, because a provider takes amounts in steps:
+    so much less is in the tenders than the rest of the order is worth."""
+    step = max((tender.step or 1 for tender in tenders), default=1)
+    worth = Money.total((line.value_of(line.remaining) for line in order.lines), order.currency)
+    missing = max(worth + _shipping_left(order) - available, available - available)
+    return Money(amount=missing.amount % step, currency=order.currency)
+
+
+def _share(tender: Tender, payment: Payment) -> Money | None:
+    """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
+    all of it is."""
+    if tender.kind is not TenderKind.CARD or payment.whole <= tender.amount:
+        return None
+    zero = Money.zero(tender.amount.currency)
+    if payment.released and payment.taken == payment.whole - tender.amount:
+        return zero  # just what the others paid was captured, and the reservation of the rest has ended with it
+    given = (max(earlier.due, zero) + earlier.released for earlier in tender.earlier_reversals)
+    return max(tender.amount - Money.total(given, zero.currency), zero)
+
+
+def _with_shipping(
+    order: Order, request: CancellationRequest, units: _Units, *, everything: bool
+) -> tuple[tuple[PlannedLine, ...], Money]:
+    """The lines with their parts of the shipping charge, and what goes back of it. It goes back with the last line, or when
+    it was asked for. When the whole order was asked for and some of it has to stay, that keeps its part; single lines take
+    none with them. Alone, it is of no line."""
+    rest = _shipping_left(order)
+    if request.shipping_alone:
+        return (), rest
+    weights = [line.amount.amount for line in units.lines]
+    if everything or request.shipping:
+        parts = rest.split(weights)
+    elif request.whole_order:
+        parts = rest.split([*weights, units.value_left_out])[:-1]
+    else:
+        parts = (Money.zero(order.currency),) * len(weights)
+    lines = tuple(line.model_copy(update={"shipping": part}) for line, part in zip(units.lines, parts, strict=True))
+    return lines, Money.total(parts, order.currency)
+
+
+def _shipping_left(order: Order) -> Money:
+    """More may have been credited than the charge came to after the discount."""
+    return max(order.shipping - order.shipping_credited, Money.zero(order.currency))
+
+
+def _shipping_tax(order: Order, given_back: Money) -> Money:
+    """The part of it that is tax, by cumulative shares: the last part takes the rest."""
+    if not given_back or order.shipping_tax is None:
+        return Money.zero(order.currency)
+    before = order.shipping_credited.amount
+    tax, whole = order.shipping_tax, order.shipping.amount
+    return tax.share(before + given_back.amount, whole) - tax.share(before, whole)
+
+
+def _check_shipping_alone(order: Order, shipping: Money) -> None:
+    """Raises NotCancellable `invalid_scope`."""
+    if not shipping:
+        raise NotCancellable("invalid_scope", f"Order {order.order_id} has no shipping charge left to give back.")
+    if any(tender.kind is TenderKind.MARKETPLACE for tender in order.tenders):
+        raise NotCancellable(
+            "invalid_scope",
+            f"A marketplace settles order {order.order_id}: give its shipping charge back there.",
+        )

@@ -1,0 +1,171 @@
+"""One payment that pays several orders, because an order was split or goes to several addresses: of it, a cancellation gives
+back what its own order paid, and no more."""
+
+from domain.money import Money, money
+from domain.outcome import MoneyStatus, Outcome
+from domain.policy import Verdict
+from domain.request import LineScope
+from providers.order_book.port import NoticeKind
+from sandbox import books
+from sandbox.shop import SampleOrder, card, line, request
+from tests.system import AGENT, POLICY, System
+from tests.workflows.samples import an_id
+
+WHOLE, OURS, THEIRS = money("100.00 USD"), money("60.00 USD"), money("40.00 USD")
+NOTHING = money("0.00 USD")
+
+
+async def two_orders(system: System, *, captured: Money | None) -> tuple[SampleOrder, SampleOrder, str]:
+    """An order of 60.00 in two lines and one of 40.00, paid by one payment of 100.00, which is returned with them."""
+    payment = await system.shop.gateway.create_payment(WHOLE, capture=captured)
+    lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD"))
+    ours = SampleOrder(order_id=an_id(), lines=lines, tenders=(card(str(OURS), payment=payment),))
+    theirs = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1, str(THEIRS)),), tenders=(card(str(THEIRS), payment=payment),)
+    )
+    for sample in (ours, theirs):
+        await system.shop.place(sample)
+    return ours, theirs, payment
+
+
+async def reserved(system: System, payment: str) -> Money:
+    return (await system.gateway.read_payment(payment)).capturable
+
+
+async def test_of_a_payment_for_two_orders_each_gets_back_its_own_share(system: System) -> None:
+    """F3, E3: captured; one order after the other."""
+    ours, theirs, _ = await two_orders(system, captured=WHOLE)
+    first = await system.cancel(request(ours))
+    assert (first.outcome, first.refunded) == (Outcome.CANCELLED, OURS)
+    assert [document.total for document in await books.documents(system.engine)] == [OURS]
+    second = await system.cancel(request(theirs))
+    assert (second.outcome, second.refunded) == (Outcome.CANCELLED, THEIRS)
+    assert await system.refunds(ours.order_id) == [OURS, THEIRS]
+    await system.assert_books_balance()
+
+
+async def test_the_rest_of_an_order_gets_back_the_rest_of_its_share(system: System) -> None:
+    """F3, E3: one line, then all that remains of this order."""
+    ours, _, _ = await two_orders(system, captured=WHOLE)
+    first = await system.cancel(request(ours, LineScope(line_id="L1", quantity=1)))
+    rest = await system.cancel(request(ours, request_id="the-rest"))
+    assert (first.refunded, rest.refunded) == (money("20.00 USD"), THEIRS)
+    assert await system.refunds(ours.order_id) == [money("20.00 USD"), THEIRS]
+
+
+async def test_what_was_refunded_for_the_other_order_is_not_taken_from_this_ones_share(system: System) -> None:
+    """F3, E3: somebody has given the other order's 40.00 back at the gateway."""
+    ours, _, payment = await two_orders(system, captured=WHOLE)
+    await system.shop.gateway.refund_elsewhere(payment, THEIRS)
+    assert (await system.cancel(request(ours))).refunded == OURS
+
+
+async def test_what_somebody_has_refunded_of_this_orders_share_is_not_refunded_again(system: System) -> None:
+    """F3, B8: 70.00 have gone back, so 30.00 are left for an order of 60.00."""
+    ours, _, payment = await two_orders(system, captured=WHOLE)
+    await system.shop.gateway.refund_elsewhere(payment, money("70.00 USD"))
+    assert (await system.cancel(request(ours))).refunded == money("30.00 USD")
+
+
+async def test_a_shared_reservation_is_not_released_for_one_of_its_orders(system: System) -> None:
+    """F3, E3: 60.00 are not captured, and the merchant may still capture 40.00 for the other order."""
+    ours, _, payment = await two_orders(system, captured=None)
+    submission, handle = await system.submit(request(ours))
+    assert submission.plan is not None
+    assert (submission.plan.release, submission.plan.refund) == (OURS, NOTHING)
+    result = await system.finish(handle)
+    assert (result.outcome, result.money, result.released) == (Outcome.CANCELLED, MoneyStatus.RELEASED, OURS)
+    assert await system.voids(ours.order_id) == 0
+    assert await reserved(system, payment) == WHOLE
+    await system.shop.gateway.capture(payment, THEIRS, final=True)
+    assert (await system.gateway.read_payment(payment)).captured == THEIRS
+
+
+async def test_decision_plan_and_mail_say_that_a_shared_reservation_ends_with_the_capture(system: System) -> None:
+    """F3, E3: the process releases nothing of it; the gateway does, once the merchant captures the rest."""
+    ours, _, _ = await two_orders(system, captured=None)
+    submission, handle = await system.submit(request(ours))
+    assert submission.plan is not None
+    assert "do not capture 60.00 USD" in submission.decision.sentence
+    [planned] = submission.plan.model_dump(mode="json")["tenders"]
+    assert planned["released_by_capture"] is True
+    await system.finish(handle)
+    [mail] = [n for n in await system.notices(ours.order_id) if n.kind is NoticeKind.RESERVATION_RELEASED]
+    assert mail.amount == OURS
+    assert mail.notice_id.endswith("/not_captured")
+
+
+async def test_the_mail_about_a_part_of_a_reservation_says_that_it_is_not_charged(system: System) -> None:
+    """F3: the same where one order alone is reserved for, and a part of it is cancelled."""
+    lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD"))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD", "0.00 USD"),))
+    await system.shop.place(sample)
+    submission, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
+    assert "do not capture 20.00 USD" in submission.decision.sentence
+    await system.finish(handle)
+    [mail] = [n for n in await system.notices(sample.order_id) if n.kind is NoticeKind.RESERVATION_RELEASED]
+    assert mail.notice_id.endswith("/not_captured")
+
+
+async def test_what_was_captured_for_the_other_order_stays(system: System) -> None:
+    """F3, E3: the other order has shipped, and its 40.00 are captured. What is still reserved is left alone: a part of the
+    other order's may be in it."""
+    ours, _, payment = await two_orders(system, captured=THEIRS)
+    result = await system.cancel(request(ours))
+    assert (result.refunded, result.released) == (NOTHING, OURS)
+    assert await system.refunds(ours.order_id) == []
+    assert await reserved(system, payment) == OURS
+    assert (await system.gateway.read_payment(payment)).refundable == THEIRS
+
+
+async def test_what_was_captured_for_this_order_is_refunded_and_the_others_reservation_stays(system: System) -> None:
+    """F3, E3: 60.00 are captured, which is just what this order paid; the other order's 40.00 are still reserved."""
+    ours, _, payment = await two_orders(system, captured=OURS)
+    result = await system.cancel(request(ours))
+    assert (result.refunded, result.released) == (OURS, NOTHING)
+    assert await system.voids(ours.order_id) == 0
+    assert await reserved(system, payment) == THEIRS
+
+
+async def test_nothing_goes_back_where_only_the_other_orders_share_was_captured(system: System) -> None:
+    """F3, E3: the capture of the other order's 40.00 was the last one, and has released our 60.00."""
+    ours, _, payment = await two_orders(system, captured=None)
+    await system.shop.gateway.capture(payment, THEIRS, final=True)
+    result = await system.cancel(request(ours))
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.NOTHING_DUE)
+    assert await system.refunds(ours.order_id) == []
+
+
+async def test_what_the_merchant_captures_of_this_orders_share_after_all_is_refunded(bare_system: System) -> None:
+    """F3, E3: all 100.00 are captured between the decision and the reversal; 60.00 of that were not to be."""
+    system = bare_system
+    ours, _, payment = await two_orders(system, captured=None)
+    async with system.worker(policy=POLICY.model_copy(update={"approval_limits": ()})):
+        submission, handle = await system.submit(request(ours))
+        assert submission.decision.verdict is Verdict.NEEDS_APPROVAL
+        await system.shop.gateway.capture(payment, WHOLE, final=True)
+        await system.approve(handle)
+        result = await system.finish(handle)
+    assert (result.refunded, result.released) == (OURS, NOTHING)
+    assert await system.refunds(ours.order_id) == [OURS]
+
+
+async def test_no_more_goes_out_than_the_order_paid_by_the_tender(system: System) -> None:
+    """Rule 9, E3: the payment is larger than what the order book has of it, whatever the rest is for."""
+    payment = await system.shop.gateway.create_payment(money("70.00 USD"), capture=money("70.00 USD"))
+    sample = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD", payment=payment),)
+    )
+    await system.shop.place(sample)
+    asked = request(sample).model_copy(update={"actor": AGENT})
+    assert (await system.cancel(asked)).refunded == money("64.00 USD")
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def test_two_tenders_on_one_payment_get_back_their_own_shares(system: System) -> None:
+    """F3: an order book that keeps one payment as two tenders."""
+    payment = await system.shop.gateway.create_payment(WHOLE, capture=WHOLE)
+    tenders = (card(str(OURS), payment=payment), card(str(THEIRS), payment=payment))
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, str(WHOLE)),), tenders=tenders)
+    await system.shop.place(sample)
+    assert (await system.cancel(request(sample))).refunded == WHOLE
