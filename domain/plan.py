@@ -54,7 +54,7 @@ class PlannedTender(Value):
     earlier: tuple[str, ...] = ()
     step: Rare[int] = None
     unpaid: Rare[Money] = None
-    share: Money | None = None
+    share: Rare[Money] = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
