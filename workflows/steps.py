@@ -80,7 +80,7 @@ class Step(Generic[In, Out]):
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
             maximum_interval=_LONGEST_PAUSE,
-            non_retryable_error_types=sorted(self.finals),
+            non_retryable_error_types=sorted(self.finals - OURS_TO_PUT_RIGHT),  # these say so themselves
         )
 
 
