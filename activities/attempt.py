@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
-from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
 from domain.keys import EffectKey
 from domain.money import Money
@@ -92,8 +92,9 @@ class Attempt:
         *,
         amount: Money | None = None,
     ) -> T | EffectEnded:
-        """Make one effect at a provider: note it, call, note what came of it. What raises `Unavailable` did nothing,
-        and stays noted. An effect that has ended, by whichever attempt, is not made again: then its end is returned."""
+        """Make one effect at a provider: note it, call, note what came of it. What raises `Unavailable`, or is ours to put
+        right, did nothing and stays noted. An effect that has ended, by whichever attempt, is not made again: its end is
+        returned then."""
         await self.note_effect(key, amount)
         if self._is_settled(key):
             return await self._known_end(key)
@@ -104,7 +105,8 @@ class Attempt:
             await self.write(EffectEnded(key=key, outcome=EffectOutcome.UNKNOWN, detail=lost.message))
             raise
         except Refused as no:
-            await self.write(EffectEnded(key=key, outcome=EffectOutcome.REFUSED, detail=no.message))
+            if no.code not in OURS_TO_PUT_RIGHT:
+                await self.write(EffectEnded(key=key, outcome=EffectOutcome.REFUSED, detail=no.message))
             raise
         said = describe(answer)
         ended = EffectEnded(key=key, outcome=said.outcome, reference=said.reference, detail=said.detail)

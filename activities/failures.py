@@ -12,14 +12,15 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.signatures import StepInput
 from domain.base import describe_validation_error
-from domain.errors import ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
+from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
 from domain.permissions import NotPossible, NotTheHolder
 from providers.books.clock import engine_time
 
 
 class StepFailures(Interceptor):
     """Turns `StepError` into an `ApplicationError` whose type is the error code. Whether it is retried is decided by the
-    step's row (workflows/steps.py); a counterpart that named a time is not asked before it.
+    step's row (workflows/steps.py), but for what we have to put right ourselves, whatever the step; a counterpart that named
+    a time is not asked before it.
 
     Data that was read and does not fit, a currency that is none for example, is said by its fields. Anything else that is
     raised is a bug. It is logged with its place, and its own text goes no further: it may hold statements, settings or what
@@ -49,6 +50,7 @@ class _Translating(ActivityInboundInterceptor):
                 error.message,
                 *([error.booked] if error.booked is not None else []),
                 type=error.code.value,
+                non_retryable=error.code in OURS_TO_PUT_RIGHT,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
                 category=ApplicationErrorCategory.BENIGN
                 if isinstance(error, NothingNew) or error.code is ErrorCode.HAS_ENDED

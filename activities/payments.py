@@ -13,11 +13,10 @@ from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
-from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
-from domain.payment import Payment, Refund, Refunded
+from domain.payment import DisputeState, Payment, Refund
 from domain.plan import PlannedTender
 from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import refunds_found
@@ -52,7 +51,7 @@ class PaymentActivities:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
         Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
-        REFUND_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
+        REFUND_REFUSED, REFUND_UNCLEAR, AMOUNT_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
         """
         async with begin_attempt(self._register, step_input) as attempt:
             planned = attempt.case.planned(step_input.target)
@@ -80,17 +79,15 @@ class PaymentActivities:
                     payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    payment = await self._refund(attempt, planned, amount, others)
+                    after = await self._refund(attempt, planned, amount, others)
+                    if after is None:
+                        return
+                    payment = after
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
-                    raise Refused(
-                        ErrorCode.PAYMENT_DISPUTED,
-                        f"The payment of tender {planned.tender.tender_id} of order {attempt.step_input.order_id} is "
-                        "disputed at the bank; refunding now could pay twice. Answer the dispute, then resolve the step "
-                        "with the dispute's number.",
-                    )
+                    raise _disputed(attempt, payment)
                 case ByHandAlone(amount=amount, released=released, found=found):
                     await attempt.write(*_found(reversal, released, found))
                     raise _by_hand_alone(attempt, amount)
@@ -122,15 +119,16 @@ class PaymentActivities:
         after = await attempt.make_effect(
             key,
             lambda: self._gateway.void(payment, key=str(key)),
-            lambda voided: EffectAnswer(voided.reference, "released"),
+            lambda voided: EffectAnswer(voided.reference, "closed" if planned.unpaid else "released"),
             amount=amount,
         )
         return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
 
     async def _refund(
         self, attempt: Attempt, planned: PlannedTender, amount: Money, others: Sequence[EarlierReversal]
-    ) -> Payment:
-        """Returns the payment after it."""
+    ) -> Payment | None:
+        """Returns the payment after it. None: somebody else's refund came first, and the gateway has said no to this key.
+        What is left goes back under the next one."""
         key = attempt.step_input.key
 
         def facts_when_settled(case: Case, payment: Payment) -> Sequence[Fact]:
@@ -144,7 +142,7 @@ class PaymentActivities:
         try:
             made = await attempt.make_effect(
                 key,
-                lambda: self._refund_once(planned, amount, key),
+                lambda: self._gateway.refund(planned.tender.reference, amount, key=str(key)),
                 lambda answer: EffectAnswer(
                     answer.refund.reference,
                     facts=(RefundSeen(target=attempt.step_input.target, refund=answer.refund),),
@@ -156,31 +154,37 @@ class PaymentActivities:
         except Refused as refused:
             if refused.code is ErrorCode.REFUND_REFUSED:
                 await self._add_failure_notice(attempt)
-            raise
-        return await self._read(attempt, planned.tender) if isinstance(made, EffectEnded) else made.payment
-
-    async def _refund_once(self, planned: PlannedTender, amount: Money, key: EffectKey) -> Refunded:
-        try:
-            return await self._gateway.refund(planned.tender.reference, amount, key=str(key))
-        except Refused as refused:
             if refused.code not in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
                 raise
-            # Somebody refunded between our look and our call: look again, with the new count.
-            raise Unavailable(
-                f"The payment of tender {planned.tender.tender_id} changed meanwhile; it is read again."
-            ) from None
+            await self._check_race(attempt, planned, amount)
+            return None
+        if not isinstance(made, EffectEnded):
+            return made.payment
+        return None if made.outcome is EffectOutcome.REFUSED else await self._read(attempt, planned.tender)
+
+    async def _check_race(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
+        """Whether somebody refunded between our look and our call. Refused: AMOUNT_REFUSED, where nothing has changed."""
+        left = (await self._read(attempt, planned.tender)).refundable
+        if left >= amount:
+            of = attempt.step_input
+            raise Refused(
+                ErrorCode.AMOUNT_REFUSED,
+                f"The gateway refused to give {amount} of tender {of.target} of order {of.order_id} back, although {left} "
+                "is left by its own count. Look at the payment there, then retry the step, or give it back another way and "
+                "resolve the step with its reference.",
+            )
 
     async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
-        if any(refund.status.has_failed for refund in settled.refunds):
+        if any(refund.failed_at_customer for refund in settled.refunds):
             await self._add_failure_notice(attempt)
         await attempt.write(*_settlement_facts(reversal, settled))
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
-        """The customer may have the money another way, unless the bank may pay it, and is written to once, however many
-        refunds fail."""
-        case = attempt.case
-        methods = () if case.reversal(attempt.step_input.target).disputed else case.terms.fallbacks
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods)
+        """The customer may have the money another way, and is written to once, however many refunds fail; but not while
+        the bank may pay it."""
+        if attempt.case.reversal(attempt.step_input.target).disputed:
+            return
+        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
         await self._outbox.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -305,7 +309,7 @@ class PaymentActivities:
                 facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
                 facts += self._lookups(attempt, payment, made)
                 await attempt.write(*facts)
-                if any(refund.status.has_failed for refund in attempt.case.reversal(step_input.target).refunds):
+                if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt)
             return await attempt.answer_look(step_input)
 
@@ -325,7 +329,7 @@ class PaymentActivities:
         facts: list[Fact] = []
         for key in attempt.case.unknown_effects(attempt.step_input.target):
             found = payment.made_under(str(key)) or next(iter(made), None)
-            voided = key.part == "void" and not payment.capturable
+            voided = key.part == "void" and not payment.revocable
             outcome = _outcome_of(found) if found or not voided else EffectOutcome.DONE
             reference = found.reference if found else None
             facts.append(EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards"))
@@ -360,13 +364,29 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
     return EffectOutcome.FAILED if failed else EffectOutcome.DONE
 
 
+def _disputed(attempt: Attempt, payment: Payment) -> Refused:
+    of = attempt.step_input
+    if payment.charge_backs and payment.dispute is not DisputeState.OPEN:
+        given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in payment.charge_backs)
+        return Refused(
+            ErrorCode.PAYMENT_DISPUTED,
+            f"The customer has the money already: of the payment of tender {of.target} of order {of.order_id} the bank "
+            f"gave back {given}. Resolve the step with the dispute's number.",
+        )
+    return Refused(
+        ErrorCode.PAYMENT_DISPUTED,
+        f"The payment of tender {of.target} of order {of.order_id} is disputed at the bank; refunding now could pay twice. "
+        "Answer the dispute, then resolve the step with the dispute's number.",
+    )
+
+
 def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
     of = attempt.step_input
     return Refused(
         ErrorCode.REFUND_EXCEEDS_CAPTURED,
         f"{amount} of tender {of.target} of order {of.order_id} is owed, and the gateway does not have it: it went to the "
-        "customer by refunds that are not for this, or that they have paid back. Transfer it and "
-        "resolve the step with the transfer's reference.",
+        "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
+        "Transfer it and resolve the step with the transfer's reference.",
     )
 
 
@@ -387,4 +407,6 @@ def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> li
 
 
 def _release_in_words(reversal: Reversal, released: Money) -> str:
+    if reversal.planned.unpaid:
+        return f"closed the payment of {released}"
     return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"

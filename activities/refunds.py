@@ -52,7 +52,11 @@ def reservation_notices(case: Case) -> list[NewNotice]:
     stays reserved for a while."""
     notices = []
     for by_capture in (False, True):
-        released = [r.released for r in case.reversals if r.planned.released_by_capture is by_capture and r.released]
+        released = [
+            r.reservation_released
+            for r in case.reversals
+            if r.planned.released_by_capture is by_capture and r.reservation_released
+        ]
         if released:
             amount = Money.total(released, released[0].currency)
             about = "not_captured" if by_capture else ""

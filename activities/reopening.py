@@ -63,7 +63,7 @@ class Reopening:
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
             failed,
-            [_failure_notice(now, may_choose=not unclear)] if failed and owed else [],
+            _failure_notices(now, may_choose=not unclear) if failed and owed else [],
             seen=ended.last_seq,
             run=run,
         )
@@ -91,10 +91,13 @@ class Reopening:
         return found
 
 
-def _failure_notice(case: Case, *, may_choose: bool) -> NewNotice:
-    """Where the bank may pay the customer itself, or others may have, no other way is offered."""
-    disputed = any(reversal.outstanding and reversal.disputed for reversal in case.reversals)
-    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose and not disputed else ())
+def _failure_notices(case: Case, *, may_choose: bool) -> list[NewNotice]:
+    """Where others may have paid the customer, no other way is offered; where the bank may, or the failure is no matter of
+    theirs, they are not written to."""
+    owed = [reversal for reversal in case.reversals if reversal.outstanding and not reversal.disputed]
+    if not any(refund.failed_at_customer for reversal in owed for refund in reversal.refunds):
+        return []
+    return [NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())]
 
 
 def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:

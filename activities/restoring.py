@@ -107,6 +107,8 @@ class Restoring:
         waits = [refund for n, refund in under_way.items() if not await self._cancel(attempt, refund, n)]
         if waits:
             raise _under_way(attempt, waits, "cannot be cancelled any more")
+        if planned.unpaid and payment.released:
+            return [_to_pay(attempt, planned.unpaid)]
         if planned.release and not planned.released_by_capture and payment.released:
             now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
             return await self._reserve_again(attempt, planned, now)
@@ -197,6 +199,15 @@ def _under_way(attempt: Attempt, refunds: Sequence[Refund], why: str) -> Unavail
         f"{attempt.step_input.target} of order {attempt.step_input.order_id} is under way to the customer and {why}. "
         "Collect nothing yet: it may still fail, and is looked at again.",
         retry_after=attempt.case.terms.next_round.total_seconds(),
+    )
+
+
+def _to_pay(attempt: Attempt, unpaid: Money) -> Refused:
+    of = attempt.step_input
+    return Refused(
+        ErrorCode.NO_MANDATE,
+        f"Tender {of.target} of order {of.order_id} was never paid, and its payment is closed: ask the customer for a new "
+        f"payment of {unpaid}.",
     )
 
 

@@ -1,6 +1,8 @@
 """What every message and value of the domain shares."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces."
 
@@ -13,6 +15,11 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+T = TypeVar("T")
+Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
+"""What few values have: the others do not carry it through the history."""
 
 
 def describe_validation_error(error: ValidationError) -> str:

@@ -20,12 +20,21 @@ class ErrorCode(StrEnum):
     PAYMENT_NOT_FOUND = "payment_not_found"
     PAYMENT_DISPUTED = "payment_disputed"
     REFUND_REFUSED = "refund_refused"
+    """The customer's card, account or bank does not take it: they may have the money another way."""
+    REFUND_UNCLEAR = "refund_unclear"
+    """A no whose meaning is not known: a person looks before the customer is written to."""
     REFUND_EXCEEDS_CAPTURED = "refund_exceeds_captured"
+    AMOUNT_REFUSED = "amount_refused"
+    """The gateway does not take this amount."""
+    BALANCE_EMPTY = "balance_empty"
+    """The merchant's own balance at the gateway does not cover it."""
     ALREADY_REFUNDED = "already_refunded"
     REFUND_NOT_CANCELLABLE = "refund_not_cancellable"
     NO_MANDATE = "no_mandate"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     PROVIDER_REJECTED_CREDENTIALS = "provider_rejected_credentials"
+    PROVIDER_REJECTED_SETTINGS = "provider_rejected_settings"
+    """What we send, or how the account is set up, is not what the provider expects of us."""
     MAIL_REFUSED = "mail_refused"
     UNAVAILABLE = "unavailable"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -48,6 +57,13 @@ class ErrorCode(StrEnum):
     """A look has found nothing that was not known: it is repeated after a while."""
     INTERNAL_ERROR = "internal_error"
     """A programming error: seen at once, and tried again at the pace of the rests."""
+
+
+OURS_TO_PUT_RIGHT = frozenset(
+    {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.PROVIDER_REJECTED_SETTINGS, ErrorCode.BALANCE_EMPTY}
+)
+"""Nothing happened, and nothing speaks against the effect itself: once we have put it right, it is made under the same
+key."""
 
 
 class StepError(Exception):

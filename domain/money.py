@@ -96,6 +96,11 @@ class Money(Value):
         that the last unit takes the rest and the shares of a whole always add up to it."""
         return Money(amount=self.amount * part // whole, currency=self.currency)
 
+    def in_steps(self, step: int, *, up: bool = False) -> "Money":
+        """The nearest amount below, or above with `up`, that is divisible by `step` minor units."""
+        steps = -(-self.amount // step) if up else self.amount // step
+        return Money(amount=steps * step, currency=self.currency)
+
     def split(self, weights: Sequence[int]) -> "tuple[Money, ...]":
         """This amount divided by `weights`, by largest remainders: the parts add up to it exactly, and none is a minor unit
         or more away from its share. Without any weight the first part takes all of it."""

@@ -17,7 +17,7 @@ from domain.settlement import is_ours, made_by_others
 
 @dataclass(frozen=True)
 class Void:
-    """Release what the authorisation reserves."""
+    """Release what the authorisation reserves, or close what the customer has not paid yet."""
 
     amount: Money
 
@@ -49,8 +49,8 @@ class Disputed:
 
 @dataclass(frozen=True)
 class ByHandAlone:
-    """It is owed, and the gateway does not have it: what it had went to the customer by refunds that do not count here, or
-    that they have paid back. A person gives it back."""
+    """It is owed, and the gateway cannot give it: what it had went to the customer by refunds that do not count here, or
+    that they have paid back, or it is less than the gateway takes. A person gives it back."""
 
     amount: Money
     released: Money
@@ -91,7 +91,7 @@ def next_reversal(
     zero = owed - owed
     theirs = made_by_others(now, payment, key, owed, others)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
-    amount = min(owed, payment.refundable)
+    amount = min(owed, payment.refundable).in_steps(payment.step)
     mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or mine is not None:
         # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
@@ -117,8 +117,8 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     captured_since = max(planned.captured_since(payment), zero)
     if planned.released_by_capture:
         return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
-    if payment.capturable:
-        return Void(payment.capturable)
+    if payment.revocable:
+        return Void(payment.revocable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
     return planned.release - min(planned.release, captured_since)
 

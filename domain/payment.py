@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.money import Money
 
 
@@ -30,15 +30,30 @@ class RefundStatus(StrEnum):
 
 
 class DisputeState(StrEnum):
+    """`inquiry`: the bank asks, and has taken no money; a full refund answers it. `prevented`: the customer was given the
+    money back before there was a dispute."""
+
     NONE = "none"
+    INQUIRY = "inquiry"
     OPEN = "open"
     WON = "won"
     LOST = "lost"
+    PREVENTED = "prevented"
+
+
+class FailureCause(StrEnum):
+    """Whose matter it is that a refund has failed: the customer's card did not take it, the bank disputes the payment, or
+    the merchant's own balance or order kept it back."""
+
+    CARD = "card"
+    DISPUTE = "dispute"
+    MERCHANT = "merchant"
 
 
 class Refund(Value):
     """One refund at a provider. `key` is the idempotency key it was made under, None when someone else made it. `part_for`:
-    `amount` is only the part of it that counts for this cancellation; the rest counts for others of the order."""
+    `amount` is only the part of it that counts for this cancellation; the rest counts for others of the order. `cause` is
+    whose matter its failure is, where the provider says so."""
 
     reference: str
     amount: Money
@@ -47,19 +62,27 @@ class Refund(Value):
     reason: str = ""
     created_at: datetime | None = None
     part_for: str | None = None
+    cause: Rare[FailureCause] = None
+
+    @property
+    def failed_at_customer(self) -> bool:
+        """The customer's card did not take it, or nobody says why: they may have the money another way."""
+        return self.status.has_failed and self.cause in {FailureCause.CARD, None}
 
 
 class ChargeBack(Value):
-    """What the bank has given back to the customer, because a dispute was lost. `reference` is the dispute's number."""
+    """What the bank has given back to the customer, because a dispute was lost or prevented. `reference` is the dispute's
+    number."""
 
     reference: str
     amount: Money
 
 
 class Payment(Value):
-    """One payment at a provider. `amount` is what it was made over, where that is known. `capturable` is what an
-    authorisation still reserves; `refunded` counts every refund that has not failed, whoever made it, and nothing that the
-    bank has given back."""
+    """One payment at a provider. `amount` is what it was made over, where that is known. `unpaid` is what the customer has
+    not paid, and still can; `capturable` what an authorisation still reserves; `refunded` counts every refund that has not
+    failed, whoever made it, and nothing that the bank has given back. The provider takes amounts that are divisible by
+    `step` minor units."""
 
     reference: str
     amount: Money | None = None
@@ -74,6 +97,8 @@ class Payment(Value):
     """A capture is under way: not taken yet, and not only reserved any more."""
     refunds: tuple[Refund, ...] = ()
     charge_backs: tuple[ChargeBack, ...] = ()
+    step: int = 1
+    unpaid: Money | None = None
 
     @property
     def taken(self) -> Money:
@@ -94,9 +119,17 @@ class Payment(Value):
         return next((refund for refund in self.refunds if refund.key == key), None)
 
     @property
+    def revocable(self) -> Money:
+        """What is not the merchant's yet: it is reserved, or can still be paid."""
+        return self.capturable + (self.unpaid or self.capturable - self.capturable)
+
+    @property
     def disputed(self) -> bool:
-        """The bank has taken the money back, or may: to refund as well could pay twice."""
-        return self.dispute in {DisputeState.OPEN, DisputeState.LOST}
+        """The bank has taken the money back, or may: to refund as well could pay twice. A refund that failed because of a
+        dispute says so before the dispute is seen itself."""
+        if self.dispute in {DisputeState.NONE, DisputeState.INQUIRY}:
+            return any(refund.cause is FailureCause.DISPUTE for refund in self.refunds)
+        return self.dispute is not DisputeState.WON
 
 
 class Refunded(Value):

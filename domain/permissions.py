@@ -26,6 +26,7 @@ from domain.facts import (
     Written,
 )
 from domain.money import Money
+from domain.payment import FailureCause
 from domain.policy import Gate, order_not_found
 from domain.request import STAFF, Actor, ActorKind
 from domain.shipment import StopStatus
@@ -332,6 +333,17 @@ def _check_choice(case: Case, said: Chosen, order_id: str) -> None:
         raise NotPossible(
             f"There is nothing to choose for {said.target} of order {order_id}: the bank disputes the payment and may "
             "pay it back itself. The refund department answers the dispute first."
+        )
+    failed = case.failed_refund(said.target) if planned is not None else None
+    if failed is not None and failed.cause is FailureCause.MERCHANT:
+        raise NotPossible(
+            f"There is nothing to choose for {said.target} of order {order_id}: its refund failed for a reason of the "
+            "merchant's own, and is made again."
+        )
+    if planned is not None and not planned.is_ours_to_give:
+        raise NotPossible(
+            f"There is nothing to choose for {said.target} of order {order_id}: the marketplace has the money and gives it "
+            "back itself."
         )
     if planned is None or not case.outstanding(said.target):
         raise NotPossible(nothing_to_choose(order_id, said.target))

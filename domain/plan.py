@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import computed_field
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.clocks import RefundDue
 from domain.money import Money
 from domain.order import Tender, TenderKind
@@ -40,7 +40,9 @@ class PlannedTender(Value):
     `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
     `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
     makes another one meanwhile gives back what is planned here. `share`: the payment is shared, with other orders perhaps,
-    and this is what of it is this order's still; without it, all of it is."""
+    and this is what of it is this order's still; without it, all of it is. `step`: its provider takes amounts that are
+    divisible by so many minor units; None where that is one. `unpaid` is the part of `release` that the customer has not
+    paid and still could: with the whole order its payment is closed."""
 
     tender: Tender
     refund: Money
@@ -50,7 +52,9 @@ class PlannedTender(Value):
     captured: Money
     refunded: Money
     earlier: tuple[str, ...] = ()
-    share: Money | None = None
+    step: Rare[int] = None
+    unpaid: Rare[Money] = None
+    share: Rare[Money] = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -69,17 +73,34 @@ class PlannedTender(Value):
         """So much of it. What is only reserved is released before what was captured is refunded. Nobody says whose the
         captured part of a shared payment is; where that alone is just this order's share, it is taken for it."""
         captured_is_ours = self.share == self.refundable != self.capturable
-        release = Money.zero(amount.currency) if captured_is_ours else min(amount, self.capturable)
-        return self.model_copy(update={"release": release, "refund": amount - release})
+        zero = Money.zero(amount.currency)
+        reserved = zero if captured_is_ours else min(self.capturable, self.at_most)
+        release = self.sendable(min(amount, reserved), reserved)
+        refund = self.sendable(max(amount - release, zero), min(self.refundable, self.at_most - release))
+        return self.model_copy(update={"release": release, "refund": refund})
+
+    def closing(self) -> "PlannedTender":
+        """The same, with what the customer has not paid yet."""
+        return self.model_copy(update={"release": self.release + self.unpaid}) if self.unpaid else self
 
     @property
     def counted(self) -> Money:
         """What the gateway itself counted as refundable."""
         return self.captured - self.refunded
 
+    @property
+    def is_ours_to_give(self) -> bool:
+        """The merchant has the money, and may give it back another way. A marketplace keeps its buyers' money."""
+        return self.tender.kind is not TenderKind.MARKETPLACE
+
     def captured_since(self, payment: Payment) -> Money:
         """What was captured since the plan was made."""
         return payment.captured - self.captured
+
+    def sendable(self, amount: Money, at_most: Money) -> Money:
+        """As much as its provider takes: `amount`, or the next step above it where `at_most` has that."""
+        step = self.step or 1
+        return min(amount.in_steps(step, up=True), at_most.in_steps(step))
 
 
 class LeftOutReason(StrEnum):
@@ -139,7 +160,11 @@ class Plan(Value):
 
     @property
     def release(self) -> Money:
-        return Money.total((tender.release for tender in self.tenders), self.currency)
+        return Money.total((tender.release for tender in self.tenders), self.currency) - self.unpaid
+
+    @property
+    def unpaid(self) -> Money:
+        return Money.total((tender.unpaid for tender in self.tenders if tender.unpaid), self.currency)
 
     @property
     def not_captured(self) -> Money:
@@ -158,6 +183,14 @@ class Plan(Value):
         """The money that goes out by this plan. What is only reserved counts: it may be captured meanwhile, and is
         refunded then."""
         return self.refund + self.release
+
+    @property
+    def rounding(self) -> Money:
+        """What goes back beyond the value of the lines, because a provider takes amounts in steps. Below zero where an
+        earlier part of the order gave back so much more, or a tender has no more."""
+        zero = Money.zero(self.currency)
+        in_steps = not self.everything and any(tender.step for tender in self.tenders)
+        return self.given_back - self.value if in_steps else zero
 
     def without(self, declined: frozenset[str]) -> "Plan":
         """The plan for what is left when these shipments were not stopped: their lines leave the cancellation and become a
@@ -198,11 +231,13 @@ _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, 
 
 def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool) -> tuple[PlannedTender, ...]:
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. With
-    `everything`, all that is in each tender goes back, whatever the goods are worth."""
+    `everything`, all that is in each tender goes back, whatever the goods are worth. A provider that takes amounts in steps
+    gets the next one above, so that the customer is not short; what one part of the order gives back ahead, the next gives
+    back less."""
     rest = value
     given: dict[str, PlannedTender] = {}
     for planned in sorted(tenders, key=lambda t: _TENDER_ORDER.index(t.tender.kind)):
-        amount = planned.at_most if everything else min(rest, planned.at_most)
-        rest -= min(rest, amount)
-        given[planned.tender.tender_id] = planned.giving(amount)
+        part = planned.giving(planned.at_most if everything else min(rest, planned.at_most))
+        rest -= min(rest, part.refund + part.release)
+        given[planned.tender.tender_id] = part.closing() if everything else part.model_copy(update={"unpaid": None})
     return tuple(given[planned.tender.tender_id] for planned in tenders)

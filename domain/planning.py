@@ -114,7 +114,8 @@ def make_plan(
     tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.at_most for t in tenders), order.currency)
-    if not everything and value > available:
+    ahead = min(_given_ahead(order, tenders, available), value)
+    if not everything and value - ahead > available:
         raise NotCancellable(
             "amount_exceeds_refundable",
             f"The lines asked for are worth {value}, but only {available} of order {order.order_id} can still be refunded.",
@@ -129,7 +130,7 @@ def make_plan(
         shipping=shipping,
         shipping_tax=_shipping_tax(order, shipping),
         shipments=tuple(stopping),
-        tenders=allocate(value, tenders, everything=everything),
+        tenders=allocate(value - ahead, tenders, everything=everything),
         left_out=tuple(units.left_out),
         terms=terms,
         refund_due=refund_due,
@@ -223,7 +224,23 @@ def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
         captured=captured,
         refunded=payment.refunded,
         share=_share(tender, payment),
+        step=payment.step if payment.step > 1 else None,
+        unpaid=_closable(tender, payment),
     )
+
+
+def _closable(tender: Tender, payment: Payment) -> Money | None:
+    """A payment that pays for other orders too stays open."""
+    return payment.unpaid if payment.unpaid is not None and payment.unpaid <= tender.amount else None
+
+
+def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:
+    """What earlier parts of the order gave back beyond the value of their lines, because a provider takes amounts in steps:
+    so much less is in the tenders than the rest of the order is worth."""
+    step = max((tender.step or 1 for tender in tenders), default=1)
+    worth = Money.total((line.value_of(line.remaining) for line in order.lines), order.currency)
+    missing = max(worth + _shipping_left(order) - available, available - available)
+    return Money(amount=missing.amount % step, currency=order.currency)
 
 
 def _share(tender: Tender, payment: Payment) -> Money | None:

@@ -368,11 +368,16 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
         parts.append(f"release {released}")
     if plan.not_captured:
         parts.append(f"do not capture {plan.not_captured}")
+    if plan.unpaid:
+        parts.append(f"close the payment of {plan.unpaid}, which was not completed")
     if not parts:
         parts.append("no money to give back")
     if plan.shipments:
         parts.append(f"stop {len(plan.shipments)} shipment{'s' if len(plan.shipments) > 1 else ''}")
     text = f"Order {plan.order_id}: {', '.join(parts)}."
+    if plan.rounding:
+        more, than = (plan.rounding, "more") if plan.rounding.amount > 0 else (-plan.rounding, "less")
+        text += f" That is {more} {than} than the lines are worth: the gateway takes no amount in between."
     if plan.not_captured:
         text += " It stays reserved until the rest of the payment is captured or the reservation expires."
     if plan.left_out:

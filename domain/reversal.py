@@ -116,6 +116,11 @@ class Reversal(Value):
         return self.planned.refund + self.planned.release
 
     @property
+    def reservation_released(self) -> Money:
+        """What the customer's bank held back for it, without what they had never paid."""
+        return self.released - min(self.released, self.planned.unpaid or self._total())
+
+    @property
     def outstanding(self) -> Money:
         """What is still owed to the customer on this tender. What is on its way counts as given; what they have paid back
         does not."""

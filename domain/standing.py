@@ -107,7 +107,7 @@ def _money(reversals: Sequence[Reversal]) -> MoneyStatus:
         return MoneyStatus.BY_HAND
     if any(reversal.refunded for reversal in reversals):
         return MoneyStatus.REFUNDED
-    if any(reversal.released for reversal in reversals):
+    if any(reversal.reservation_released for reversal in reversals):
         return MoneyStatus.RELEASED
     return MoneyStatus.NOTHING_DUE
 
@@ -285,7 +285,7 @@ def result_of(
         money=money_of(case),
         paper=paper_of(case),
         refunded=Money.total((r.refunded for r in case.reversals), plan.currency) if plan else None,
-        released=Money.total((r.released for r in case.reversals), plan.currency) if plan else None,
+        released=Money.total((r.reservation_released for r in case.reversals), plan.currency) if plan else None,
         credit_note=case.credit_note,
         left_out=plan.left_out if plan else (),
         past_pivot=case.past_pivot,

@@ -12,7 +12,8 @@ import httpx2
 import stripe
 
 from domain.money import Money
-from sandbox.gateway.messages import Advance, DisputeChange, Effect, EffectKind, Fault, FaultKind
+from providers.gateway.stripe_objects import units_of
+from sandbox.gateway.messages import Advance, DisputeChange, Effect, EffectKind, Failure, Fault, FaultKind
 
 SANDBOX_KEY = "sk_test_sandbox"
 
@@ -27,6 +28,15 @@ class TestCard(StrEnum):
     REFUND_FAILS = "pm_card_refundFail"
     DISPUTED = "pm_card_createDispute"
     DECLINED = "pm_card_chargeDeclined"
+    ASKS_HOLDER = "pm_card_authenticationRequired"
+
+
+class OpenPayment(StrEnum):
+    """What a payment still wants of the customer, in Stripe's words."""
+
+    METHOD = "requires_payment_method"
+    CONFIRMATION = "requires_confirmation"
+    ACTION = "requires_action"
 
 
 class GatewayAdmin:
@@ -65,7 +75,7 @@ class GatewayAdmin:
         parts, as what is captured in part here always may. Raises stripe.CardError when declined."""
         customer = (await self._stripe.v1.customers.create_async({})).id if mandate else None
         params: stripe.params.PaymentIntentCreateParams = {
-            "amount": amount.amount,
+            "amount": units_of(amount),
             "currency": amount.currency.lower(),
             "payment_method": card.value,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
@@ -83,15 +93,35 @@ class GatewayAdmin:
             await self.capture(payment.id, capture, final=capture == amount)
         return payment.id
 
+    async def create_open_payment(self, amount: Money, wants: OpenPayment, *, sandbox_fault: str = "") -> str:
+        """One that the customer has not completed. Once they do, it is captured at once."""
+        params: stripe.params.PaymentIntentCreateParams = {
+            "amount": units_of(amount),
+            "currency": amount.currency.lower(),
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "metadata": {"sandbox_fault": sandbox_fault} if sandbox_fault else {},
+        }
+        if wants is not OpenPayment.METHOD:
+            params["payment_method"] = TestCard.ASKS_HOLDER.value
+        if wants is OpenPayment.ACTION:
+            params["confirm"] = True
+        payment = await self._stripe.v1.payment_intents.create_async(params)
+        assert payment.status == wants.value
+        return payment.id
+
+    async def complete(self, payment: str) -> None:
+        """The customer pays what is open. Raises httpx2.HTTPStatusError when it cannot be paid any more."""
+        await self._post(f"/sandbox/payments/{payment}/complete", "")
+
     async def capture(self, payment: str, amount: Money, *, final: bool) -> None:
         """`final` releases what is left of the authorisation; otherwise it stays capturable."""
         await self._stripe.v1.payment_intents.capture_async(
-            payment, {"amount_to_capture": amount.amount, **({} if final else {"final_capture": False})}
+            payment, {"amount_to_capture": units_of(amount), **({} if final else {"final_capture": False})}
         )
 
     async def refund_elsewhere(self, payment: str, amount: Money) -> str:
         """A refund that somebody made in the gateway's dashboard; returns its id."""
-        refund = await self._stripe.v1.refunds.create_async({"payment_intent": payment, "amount": amount.amount})
+        refund = await self._stripe.v1.refunds.create_async({"payment_intent": payment, "amount": units_of(amount)})
         return refund.id
 
     async def effects(self, payment: str | None = None, kind: EffectKind | None = None) -> list[Effect]:
@@ -116,6 +146,7 @@ class GatewayAdmin:
         times: int = 1,
         retry_after: float = 1,
         seconds: float = 5,
+        code: str | None = None,
     ) -> None:
         asked = Fault(
             operation=operation,
@@ -124,6 +155,7 @@ class GatewayAdmin:
             payment_intent=payment,
             retry_after=retry_after,
             seconds=seconds,
+            code=code,
         )
         await self._post("/sandbox/faults", asked.model_dump_json())
 
@@ -146,11 +178,12 @@ class GatewayAdmin:
     async def settle(self, refund: str) -> None:
         await self._post(f"/sandbox/refunds/{refund}/settle", "")
 
-    async def fail(self, refund: str) -> None:
-        await self._post(f"/sandbox/refunds/{refund}/fail", "")
+    async def fail(self, refund: str, reason: str = "expired_or_canceled_card") -> None:
+        """`reason` is one of Stripe's reasons for which a refund fails."""
+        await self._post(f"/sandbox/refunds/{refund}/fail", Failure(reason=reason).model_dump_json())
 
     async def dispute(self, payment: str, status: str = "needs_response") -> None:
-        """Open a dispute; called again with `won` or `lost`, end it."""
+        """Open a dispute, or an inquiry (`warning_needs_response`); called again, with `won` for instance, end it."""
         await self._post(f"/sandbox/payments/{payment}/dispute", DisputeChange(status=status).model_dump_json())
 
     async def _post(self, path: str, body: str) -> None:

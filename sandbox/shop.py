@@ -12,7 +12,7 @@ from domain.shipment import Shipment, ShipmentLine
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.carrier_admin import CarrierAdmin
-from sandbox.gateway_admin import GatewayAdmin, TestCard
+from sandbox.gateway_admin import GatewayAdmin, OpenPayment, TestCard
 from sandbox.marketplace.model import SoldLine
 from sandbox.marketplace_admin import MarketplaceAdmin
 
@@ -29,8 +29,9 @@ class SampleLine(Value):
 
 
 class SampleTender(Value):
-    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero). `payment`: the card's
-    payment is this one, which there is already, and which pays other orders too."""
+    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero). `wants`: the customer has
+    not completed the payment. `payment`: the card's payment is this one, which there is already, and which pays other orders
+    too."""
 
     kind: TenderKind = TenderKind.CARD
     amount: Money
@@ -40,6 +41,7 @@ class SampleTender(Value):
     mandate: bool = False
     refunded_elsewhere: Money | None = None
     disputed: bool = False
+    wants: OpenPayment | None = None
     payment: str | None = None
 
 
@@ -170,14 +172,7 @@ class Shop:
             reference = part.payment
             self.payments.setdefault(sample.order_id, []).append(reference)
         elif part.kind is TenderKind.CARD:
-            taken = part.amount if part.captured is None else part.captured
-            reference = await self.gateway.create_payment(
-                part.amount,
-                part.card,
-                capture=taken if taken.amount else None,
-                mandate=part.mandate,
-                sandbox_fault=part.fault,
-            )
+            reference = await self._pay_by_card(part)
             if part.refunded_elsewhere:
                 await self.gateway.refund_elsewhere(reference, part.refunded_elsewhere)
             if part.disputed:
@@ -190,6 +185,18 @@ class Shop:
         else:
             reference = f"{part.kind.value}-{sample.order_id}-{tender_id}"
         return Tender(tender_id=tender_id, kind=part.kind, amount=part.amount, reference=reference)
+
+    async def _pay_by_card(self, part: SampleTender) -> str:
+        if part.wants is not None:
+            return await self.gateway.create_open_payment(part.amount, part.wants, sandbox_fault=part.fault)
+        taken = part.amount if part.captured is None else part.captured
+        return await self.gateway.create_payment(
+            part.amount,
+            part.card,
+            capture=taken if taken.amount else None,
+            mandate=part.mandate,
+            sandbox_fault=part.fault,
+        )
 
     async def _pack(self, sample: SampleOrder, number: int, part: SampleParcel) -> Shipment:
         shipment_id = f"S{number}"

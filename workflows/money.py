@@ -66,8 +66,11 @@ class MoneySteps:
                     unclear = unclear_since_reopening(case.entries, tender_id)
                     if unclear:
                         why += _what_others_refunded(unclear)
+                    elif not failed.failed_at_customer:
+                        why += " That is no matter of the customer's: put it right at the gateway, then retry the step."
+                    choice = failed.failed_at_customer and not unclear
                     await self._waiting.wait_for_person(
-                        steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=not unclear)
+                        steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=choice)
                     )
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)

@@ -18,7 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities import signatures
 from activities.signatures import In, Out, Signature
-from domain.errors import ErrorCode
+from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode
 from domain.step import Owner, StepName
 
 
@@ -72,7 +72,7 @@ class Step(Generic[In, Out]):
     @property
     def finals(self) -> frozenset[ErrorCode]:
         """The failures after which no further attempt is made in this round."""
-        return self.refusals | OUR_FAULTS | _NOT_OURS_TO_DO
+        return self.refusals | OUR_FAULTS | OURS_TO_PUT_RIGHT | _NOT_OURS_TO_DO
 
     @property
     def retry(self) -> RetryPolicy:
@@ -80,7 +80,7 @@ class Step(Generic[In, Out]):
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
             maximum_interval=_LONGEST_PAUSE,
-            non_retryable_error_types=sorted(self.finals),
+            non_retryable_error_types=sorted(self.finals - OURS_TO_PUT_RIGHT),  # these say so themselves
         )
 
 
@@ -105,7 +105,12 @@ _NOT_OURS_TO_DO = frozenset(
 being undone, or everything is over, so it is not carried out any more."""
 
 OUR_FAULTS = frozenset(
-    {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.INTERNAL_ERROR, ErrorCode.IDEMPOTENCY_CONFLICT}
+    {
+        ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+        ErrorCode.PROVIDER_REJECTED_SETTINGS,
+        ErrorCode.INTERNAL_ERROR,
+        ErrorCode.IDEMPOTENCY_CONFLICT,
+    }
 )
 """No counterpart's answer: a wrong setting, a programming error, books that contradict each other. A person sees them
 at once; the step goes on being tried at the pace of its rests, so that a corrected setting or a deploy heals it
@@ -258,7 +263,9 @@ REVERSE_PAYMENT = Step(
             ErrorCode.PAYMENT_NOT_FOUND,
             ErrorCode.PAYMENT_DISPUTED,
             ErrorCode.REFUND_REFUSED,
+            ErrorCode.REFUND_UNCLEAR,
             ErrorCode.REFUND_EXCEEDS_CAPTURED,
+            ErrorCode.AMOUNT_REFUSED,
         }
     ),
     undo=StepName.RESTORE_PAYMENT,

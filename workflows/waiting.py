@@ -65,6 +65,7 @@ class Waiting:
 
     def wait_about(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Wait:
         due_at = self.due_at(step, target, self.case.terms.attention_due)
+        planned = self.case.planned(target)
         # A silent carrier has until the due time; any other counterpart that is silent needs attention at once.
         silent = not obstacle.until_answered and not obstacle.our_fault and workflow.now() < due_at
         carriers_turn = silent and step.counterpart is Owner.CARRIER
@@ -75,7 +76,7 @@ class Waiting:
             due_at=due_at,
             step=step.name,
             target=target,
-            choices=self.case.terms.fallbacks if obstacle.choice else (),
+            choices=self.case.terms.fallbacks if obstacle.choice and planned and planned.is_ours_to_give else (),
         )
 
     async def ask(self, step: Step[Any, Any], target: str, obstacle: Obstacle, until: datetime | None) -> Answer | None:

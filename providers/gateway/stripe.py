@@ -6,14 +6,14 @@ of what it makes, where `read_payment` finds it for ever. The SDK's own retries 
 Stripe keeps an answer of 500 under the idempotency key and repeats it for as long as it keeps the key. Asking again
 would never end, so a *repeated* 500 is answered by looking the effect up: when it is there, it is returned; when it is
 not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
-attempt of every worker walks the same row. A *first* 500 stays an unknown outcome.
+attempt of every worker walks the same row. A *first* 500 stays an unknown outcome. So it is with a no for want of our own
+balance, which may have been topped up since: the first is the answer, and a repeated one is asked for under the next key.
 
 Reading, voiding, refunding and authorising again ask for the payment with its charge and refunds, so that the answer is the
 state after the call. A *repeated* answer is the state then: it is read again, as is what an answer does not show in full.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import aiohttp
@@ -22,6 +22,7 @@ import stripe
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.money import Money
 from domain.payment import Payment, Refund, Refunded, RefundStatus
+from providers.gateway.stripe_errors import FAILURES, STATE_CHANGED, Doing, is_repeated, is_server_error, to_step_error
 from providers.gateway.stripe_objects import (
     KEY,
     REPLACES,
@@ -34,27 +35,13 @@ from providers.gateway.stripe_objects import (
     units_of,
 )
 
-_KEYS_IN_A_ROW = 5
+_KEYS_IN_A_ROW = 20
 _PAGE = 100
 
 _WITH_REFUNDS = "latest_charge.refunds"
 """What a call asks to see of a payment besides itself."""
 
-_STATE_CHANGED = "payment_intent_unexpected_state"
-
-_FAILURES = (stripe.StripeError, aiohttp.ClientError, TimeoutError)
-"""What a call can raise: the SDK lets through what happens while it reads the body of an answer."""
-
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class _Doing:
-    """What a call is about, for the sentences of its errors. `otherwise` is the refusal that has no code of its own; a call
-    without one only reads."""
-
-    what: str
-    otherwise: ErrorCode | None = None
 
 
 class StripeGateway:
@@ -77,10 +64,10 @@ class StripeGateway:
         return await self._complete(await self._intent(reference))
 
     async def void(self, payment: Payment, *, key: str) -> Payment:
-        """An authorisation that nothing was captured of is cancelled; what is left of one that was captured in part is
-        released by a last capture of nothing, which is another call and has a key of its own."""
+        """A payment that nothing was captured of is cancelled, also one that was never completed; what is left of one that
+        was captured in part is released by a last capture of nothing, which is another call and has a key of its own."""
         reference = payment.reference
-        if not payment.capturable:
+        if not payment.revocable:
             return payment
 
         async def release(options: stripe.RequestOptions) -> Payment | None:
@@ -94,21 +81,21 @@ class StripeGateway:
                         reference, {"expand": [_WITH_REFUNDS]}, options
                     )
             except stripe.InvalidRequestError as error:
-                if error.code != _STATE_CHANGED:
+                if error.code != STATE_CHANGED:
                     raise
                 return await self._voided_meanwhile(reference)
             return await self._after(intent)
 
         async def released() -> Payment | None:
             now = await self.read_payment(reference)
-            return None if now.capturable else now
+            return None if now.revocable else now
 
-        doing = _Doing(f"voiding payment {reference}", ErrorCode.REFUND_REFUSED)
+        doing = Doing(f"voiding payment {reference}", ErrorCode.REFUND_UNCLEAR)
         return await self._once(doing, f"{key}~rest" if payment.captured else key, release, released)
 
     async def _voided_meanwhile(self, reference: str) -> Payment:
         now = await _afterwards(self.read_payment(reference))
-        if now.capturable:
+        if now.revocable:
             raise Unavailable(f"Payment {reference} is changing at the gateway and could not be voided yet.")
         return now
 
@@ -133,12 +120,12 @@ class StripeGateway:
         async def existing() -> Refunded | None:
             return made(await self.read_payment(reference))
 
-        doing = _Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_REFUSED)
+        doing = Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_UNCLEAR, refunds=True)
         return await self._once(doing, key, create, existing)
 
     async def read_refund(self, reference: str) -> Refund:
         return to_refund(
-            await _asked(_Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference))
+            await _asked(Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference))
         )
 
     async def cancel_refund(self, reference: str, *, key: str) -> Refund:
@@ -150,7 +137,7 @@ class StripeGateway:
             refund = await self.read_refund(reference)
             return refund if refund.status is RefundStatus.CANCELED else None
 
-        doing = _Doing(f"cancelling refund {reference}", ErrorCode.REFUND_NOT_CANCELLABLE)
+        doing = Doing(f"cancelling refund {reference}", ErrorCode.REFUND_NOT_CANCELLABLE)
         return await self._once(doing, key, cancel, canceled)
 
     async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
@@ -165,6 +152,7 @@ class StripeGateway:
             "currency": amount.currency.lower(),
             "customer": mandate.customer,
             "payment_method": mandate.payment_method,
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
             "off_session": True,
             "confirm": True,
             "capture_method": "manual",
@@ -176,7 +164,7 @@ class StripeGateway:
             return await self._after(await self._stripe.payment_intents.create_async(params, options))
 
         async def existing() -> Payment | None:
-            doing = _Doing(f"looking for what replaces payment {reference}")
+            doing = Doing(f"looking for what replaces payment {reference}")
             made = await _asked(doing, lambda: self._intents(mandate.customer))
             ours = (
                 intent.id for intent in made if key_of(intent) == key and intent.status != "requires_payment_method"
@@ -184,7 +172,7 @@ class StripeGateway:
             replacement = next(ours, None)
             return await _afterwards(self.read_payment(replacement)) if replacement else None
 
-        doing = _Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
+        doing = Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
         if replacement := await existing():
             return replacement
         return await self._once(doing, key, authorise, existing)
@@ -199,7 +187,7 @@ class StripeGateway:
     async def _complete(self, intent: stripe.PaymentIntent) -> Payment:
         """The payment of an answer, with what the answer does not show of it. Refunds are never read before the payment:
         what happens in between makes `refundable` too small, never too large."""
-        doing = _Doing(f"reading payment {intent.id}")
+        doing = Doing(f"reading payment {intent.id}")
         refunds, charge = refunds_shown(intent), charge_of(intent)
         if refunds is None:
             refunds = await _asked(doing, lambda: self._refunds(intent.id))
@@ -208,7 +196,7 @@ class StripeGateway:
 
     async def _intent(self, reference: str) -> stripe.PaymentIntent:
         return await _asked(
-            _Doing(f"reading payment {reference}"),
+            Doing(f"reading payment {reference}"),
             lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": [_WITH_REFUNDS]}),
         )
 
@@ -226,19 +214,27 @@ class StripeGateway:
 
     async def _once(
         self,
-        doing: _Doing,
+        doing: Doing,
         key: str,
         write: Callable[[stripe.RequestOptions], Awaitable[Answer | None]],
         look_up: Callable[[], Awaitable[Answer | None]],
     ) -> Answer:
-        """Write under the key and return the state after it; past a repeated 500 under the next key of its row, as the
-        module's text says. Where `write` returns None, its answer does not say what is so now, and that is looked up."""
+        """Write under the key and return the state after it; past a repeated answer of 500 or for want of balance under the
+        next key of its row, as the module's text says. Where `write` returns None, its answer does not say what is so now,
+        and that is looked up."""
+        empty: StepError | None = None
         for number in range(_KEYS_IN_A_ROW):
             try:
                 answer = await write({"idempotency_key": f"{key}~{number}" if number else key})
-            except _FAILURES as error:
-                if not _repeated_500(error):
-                    raise _step_error(error, doing) from None
+            except FAILURES as error:
+                failed = to_step_error(error, doing)
+                if not is_repeated(error):
+                    raise failed from None
+                if failed.code is ErrorCode.BALANCE_EMPTY:
+                    empty = failed
+                    continue
+                if not is_server_error(error):
+                    raise failed from None
                 found = await _afterwards(look_up())
             else:
                 found = answer or await _afterwards(look_up())
@@ -246,14 +242,16 @@ class StripeGateway:
                     raise OutcomeUnknown(f"It does not show yet what came of {doing.what}: it must be looked up.")
             if found:
                 return found
-        raise OutcomeUnknown(f"The gateway keeps failing while {doing.what}: whether it happened must be looked up.")
+        raise empty or OutcomeUnknown(
+            f"The gateway keeps failing while {doing.what}: whether it happened must be looked up."
+        )
 
 
-async def _asked(doing: _Doing, read: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _asked(doing: Doing, read: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await read()
-    except _FAILURES as error:
-        raise _step_error(error, doing) from None
+    except FAILURES as error:
+        raise to_step_error(error, doing) from None
 
 
 async def _afterwards(reading: Awaitable[Answer]) -> Answer:
@@ -268,74 +266,3 @@ async def _afterwards(reading: Awaitable[Answer]) -> Answer:
 
 def _is_replayed(answer: stripe.StripeObject) -> bool:
     return answer.last_response is not None and "Idempotent-Replayed" in answer.last_response.headers
-
-
-def _repeated_500(error: Exception) -> bool:
-    return (
-        isinstance(error, stripe.StripeError)
-        and (error.http_status or 0) >= 500
-        and (error.headers or {}).get("Idempotent-Replayed") == "true"
-    )
-
-
-def _step_error(error: Exception, doing: _Doing) -> StepError:
-    """Every answer of Stripe that is not a success, as the process knows it. Only Stripe's codes are passed on."""
-    what = doing.what
-    match error:
-        case stripe.AuthenticationError() | stripe.PermissionError():
-            return Refused(
-                ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-                f"The gateway rejected our API key while {what}: check the key and its permissions.",
-            )
-        case stripe.RateLimitError():
-            return Unavailable(f"The gateway asked to slow down while {what}.", _retry_after(error))
-        case stripe.APIError(http_status=409):
-            return Unavailable(f"Another call with the same key is under way while {what}.", _retry_after(error))
-        case stripe.IdempotencyError():
-            return Refused(
-                ErrorCode.IDEMPOTENCY_CONFLICT,
-                f"The key of this effect was used with other content while {what}: look at the payment's refunds.",
-            )
-        case stripe.InvalidRequestError() | stripe.CardError() if doing.otherwise or error.http_status == 404:
-            return _refusal(error, doing)
-        case _ if doing.otherwise is None or _never_sent(error):
-            return Unavailable(f"The gateway gave no usable answer while {what}.", _retry_after(error))
-        case _:
-            return OutcomeUnknown(
-                f"The gateway's answer was lost while {what}: it may have happened and must be looked up.",
-                _retry_after(error),
-            )
-
-
-def _refusal(error: stripe.InvalidRequestError | stripe.CardError, doing: _Doing) -> Refused:
-    what, code = doing.what, error.code or "no code"
-    refunding = doing.otherwise is ErrorCode.REFUND_REFUSED
-    if code == "charge_already_refunded":
-        return Refused(ErrorCode.ALREADY_REFUNDED, f"Nothing is left to give back while {what}: look at its refunds.")
-    if code == "charge_disputed":
-        return Refused(ErrorCode.PAYMENT_DISPUTED, f"The bank has charged the payment back; stopped {what}.")
-    if refunding and error.param == "amount":
-        return Refused(
-            ErrorCode.REFUND_EXCEEDS_CAPTURED, f"More than is left of the captured amount was asked for while {what}."
-        )
-    if doing.otherwise is not ErrorCode.NO_MANDATE and (code == "resource_missing" or error.http_status == 404):
-        return Refused(ErrorCode.PAYMENT_NOT_FOUND, f"The gateway knows no such payment or refund; stopped {what}.")
-    return Refused(
-        doing.otherwise or ErrorCode.REFUND_REFUSED,
-        f"The gateway refused for good ({code}) while {what}: another way or a person is needed.",
-    )
-
-
-def _never_sent(error: Exception) -> bool:
-    return isinstance(error.__cause__, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-
-
-def _retry_after(error: Exception) -> float | None:
-    """The seconds that the gateway asks us to wait."""
-    if not isinstance(error, stripe.StripeError):
-        return None
-    try:
-        seconds = float((error.headers or {}).get("Retry-After", ""))
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < float("inf") else None

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import stripe
 
 from domain.errors import ErrorCode, Refused
-from domain.money import Money
-from domain.payment import ChargeBack, DisputeState, Payment, Refund, RefundStatus
+from domain.money import Money, exponent
+from domain.payment import ChargeBack, DisputeState, FailureCause, Payment, Refund, RefundStatus
 
 KEY = "cancellation_key"
 """Where our key is kept in Stripe's metadata."""
@@ -15,16 +15,31 @@ REPLACES = "replaces_payment"
 
 _UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
 _MINOR_PER_UNIT = {"MGA": 100}
-"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA."""
+"""Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA
+(docs.stripe.com/currencies)."""
 
-_OPEN_DISPUTES = {
-    "warning_needs_response",
-    "warning_under_review",
-    "needs_response",
-    "under_review",
-    "appeal_needs_response",
-    "appeal_under_review",
+_DISPUTES = {
+    "lost": DisputeState.LOST,
+    "prevented": DisputeState.PREVENTED,
+    "warning_needs_response": DisputeState.INQUIRY,
+    "warning_under_review": DisputeState.INQUIRY,
+    "won": DisputeState.WON,
+    "warning_closed": DisputeState.WON,
 }
+"""The states in which a refund is no matter of patience (docs.stripe.com/api/disputes/object). Every other one is open."""
+_GIVEN_BACK = {"lost", "prevented"}
+_WEIGHT = [DisputeState.OPEN, *_DISPUTES.values()]
+"""Of several disputes of one payment the first of these counts."""
+
+_OPEN = {"requires_payment_method", "requires_confirmation", "requires_action"}
+"""The customer has not paid, and still can (docs.stripe.com/payments/paymentintents/lifecycle)."""
+
+_FAILURES = {
+    "charge_for_pending_refund_disputed": FailureCause.DISPUTE,
+    "insufficient_funds": FailureCause.MERCHANT,
+    "merchant_request": FailureCause.MERCHANT,
+}
+"""Why a refund failed (docs.stripe.com/api/refunds/object). Everything else is the card's."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +55,22 @@ def _money(units: int, currency: str) -> Money:
     return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
 
 
+def step_of(currency: str) -> int:
+    """Stripe takes amounts that are divisible by so many of our minor units: of three decimals the last has to be 0."""
+    return 10 if exponent(currency) == 3 else _MINOR_PER_UNIT.get(currency, 1)
+
+
 def units_of(amount: Money) -> int:
-    """Raises Refused for an amount that Stripe cannot express."""
-    units, rest = divmod(
-        amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1), _MINOR_PER_UNIT.get(amount.currency, 1)
-    )
-    if rest:
-        raise Refused(ErrorCode.REFUND_REFUSED, f"The gateway takes no fractions in {amount.currency}: {amount}.")
-    return units
+    """In Stripe's units. Refused: AMOUNT_REFUSED."""
+    step = step_of(amount.currency)
+    if amount.amount % step:
+        least = Money(amount=step, currency=amount.currency)
+        raise Refused(
+            ErrorCode.AMOUNT_REFUSED,
+            f"The gateway does not take {amount}, only what is divisible by {least}. Give it back another way and resolve "
+            "the step with its reference.",
+        )
+    return amount.amount * _UNITS_PER_MINOR.get(amount.currency, 1) // _MINOR_PER_UNIT.get(amount.currency, 1)
 
 
 def mandate_of(intent: stripe.PaymentIntent) -> Mandate | None:
@@ -88,13 +111,14 @@ def _status_of(refund: stripe.Refund) -> RefundStatus:
 
 
 def to_refund(refund: stripe.Refund) -> Refund:
-    reason = getattr(refund, "failure_reason", None) or getattr(refund, "pending_reason", None) or ""
+    failure, status = getattr(refund, "failure_reason", None), _status_of(refund)
     return Refund(
         reference=refund.id,
         amount=_money(refund.amount, refund.currency),
-        status=_status_of(refund),
+        status=status,
         key=key_of(refund),
-        reason=reason,
+        reason=failure or getattr(refund, "pending_reason", None) or "",
+        cause=_FAILURES.get(failure or "", FailureCause.CARD) if status is RefundStatus.FAILED else None,
         created_at=datetime.fromtimestamp(refund.created, UTC),
     )
 
@@ -106,12 +130,8 @@ def _is_release(refund: stripe.Refund) -> bool:
 
 
 def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
-    states = {dispute.status for dispute in disputes}
-    if states & _OPEN_DISPUTES:
-        return DisputeState.OPEN
-    if "lost" in states:
-        return DisputeState.LOST
-    return DisputeState.WON if "won" in states else DisputeState.NONE
+    states = [_DISPUTES.get(dispute.status, DisputeState.OPEN) for dispute in disputes]
+    return min(states, key=_WEIGHT.index, default=DisputeState.NONE)
 
 
 def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
@@ -122,7 +142,7 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
         reference=intent.id,
         amount=_money(intent.amount, intent.currency),
         captured=captured,
-        capturable=_money(intent.amount_capturable, intent.currency),
+        capturable=_money(intent.amount_capturable if intent.status == "requires_capture" else 0, intent.currency),
         refunded=Money.total((refund.amount for refund in refunds if not refund.status.has_failed), captured.currency),
         dispute=_dispute(disputes),
         mandate=mandate_of(intent) is not None,
@@ -134,6 +154,8 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
         charge_backs=tuple(
             ChargeBack(reference=dispute.id, amount=_money(dispute.amount, dispute.currency))
             for dispute in disputes
-            if dispute.status == "lost"
+            if dispute.status in _GIVEN_BACK
         ),
+        step=step_of(captured.currency),
+        unpaid=_money(intent.amount, intent.currency) if intent.status in _OPEN else None,
     )

@@ -12,10 +12,11 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sandbox.gateway.calls import Call, Stored
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.expanding import read_expansion
-from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Fault, FaultKind
-from sandbox.gateway.state import Call, State, Stored
+from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Failure, Fault, FaultKind
+from sandbox.gateway.state import State
 from sandbox.gateway.webhooks import Webhooks
 
 TICK = 0.1
@@ -35,6 +36,7 @@ _NEW_PAYMENT = {
     "off_session",
     "payment_method",
     "payment_method_options",
+    "return_url",
     "setup_future_usage",
 }
 
@@ -53,29 +55,29 @@ class Operation:
 def operations(state: State) -> list[Operation]:
     payments, refunds = "/v1/payment_intents", "/v1/refunds"
     return [
-        Operation("customer.create", "POST", "/v1/customers", {"metadata"}, state.create_customer),
-        Operation("payment_intent.create", "POST", payments, _NEW_PAYMENT, state.create_payment),
-        Operation("payment_intent.list", "GET", payments, {"customer"} | _LIST, state.list_payments),
-        Operation("payment_intent.retrieve", "GET", payments + "/{id}", set(), state.read_payment),
+        Operation("customer.create", "POST", "/v1/customers", {"metadata"}, state.payments.create_customer),
+        Operation("payment_intent.create", "POST", payments, _NEW_PAYMENT, state.payments.create),
+        Operation("payment_intent.list", "GET", payments, {"customer"} | _LIST, state.payments.list_),
+        Operation("payment_intent.retrieve", "GET", payments + "/{id}", set(), state.payments.read),
         Operation(
             "payment_intent.capture",
             "POST",
             payments + "/{id}/capture",
             {"amount_to_capture", "final_capture"},
-            state.capture_payment,
+            state.payments.capture,
         ),
         Operation(
-            "payment_intent.cancel", "POST", payments + "/{id}/cancel", {"cancellation_reason"}, state.cancel_payment
+            "payment_intent.cancel", "POST", payments + "/{id}/cancel", {"cancellation_reason"}, state.payments.cancel
         ),
         Operation(
-            "refund.create", "POST", refunds, {"payment_intent", "amount", "metadata", "reason"}, state.create_refund
+            "refund.create", "POST", refunds, {"payment_intent", "amount", "metadata", "reason"}, state.refunds.create
         ),
-        Operation("refund.list", "GET", refunds, {"payment_intent"} | _LIST, state.list_refunds),
-        Operation("refund.retrieve", "GET", refunds + "/{id}", set(), state.read_refund),
-        Operation("refund.cancel", "POST", refunds + "/{id}/cancel", set(), state.cancel_refund),
-        Operation("charge.retrieve", "GET", "/v1/charges/{id}", set(), state.read_charge),
-        Operation("event.list", "GET", "/v1/events", {"created", "types"} | _LIST, state.list_events),
-        Operation("dispute.list", "GET", "/v1/disputes", {"payment_intent"} | _LIST, state.list_disputes),
+        Operation("refund.list", "GET", refunds, {"payment_intent"} | _LIST, state.refunds.list_),
+        Operation("refund.retrieve", "GET", refunds + "/{id}", set(), state.refunds.read),
+        Operation("refund.cancel", "POST", refunds + "/{id}/cancel", set(), state.refunds.cancel),
+        Operation("charge.retrieve", "GET", "/v1/charges/{id}", set(), state.payments.read_charge),
+        Operation("event.list", "GET", "/v1/events", {"created", "types"} | _LIST, state.store.list_events),
+        Operation("dispute.list", "GET", "/v1/disputes", {"payment_intent"} | _LIST, state.disputes.list_),
     ]
 
 
@@ -128,8 +130,8 @@ class Api:
         reading = operation.method == "GET"
         params = parse(request.url.query if reading else (await request.body()).decode())
         object_id = request.path_params.get("id", "")
-        payment = self._state.payment_of(object_id or str(params.get("payment_intent", "")))
-        self._state.count_call(operation.name, payment)
+        payment = self._state.store.payment_of(object_id or str(params.get("payment_intent", "")))
+        self._state.store.count_call(operation.name, payment)
         for name in params.keys() - operation.known - _COMMON:
             raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
         expanded = read_expansion(operation.name, params.get("expand", {}))
@@ -141,12 +143,12 @@ class Api:
                 code="idempotency_key_in_use",
             )
         fingerprint = f"{request.url.path} {json.dumps(params, sort_keys=True)}"
-        replay = self._state.stored(key) if key else None
+        replay = self._state.store.stored_answer(key) if key else None
         if replay is not None and replay.fingerprint != fingerprint:
             raise ApiError(
                 400, "Keys for idempotent requests can only be used with the same parameters.", kind="idempotency_error"
             )
-        fault = self._state.take_fault(operation.name, payment, replaying=replay is not None)
+        fault = self._state.store.take_fault(operation.name, payment, replaying=replay is not None)
         match fault.fault if fault else None:
             case FaultKind.HTTP_429 if fault:
                 error = ApiError(429, "Too many requests.", code="rate_limit")
@@ -158,7 +160,7 @@ class Api:
         if replay is not None:
             response = answer(replay.status, replay.body, **{"Idempotent-Replayed": "true"})
         else:
-            call = Call(params, object_id, key, fault.fault if fault else None, expanded)
+            call = Call(params, object_id, key, fault.fault if fault else None, fault.code if fault else None, expanded)
             done = self._commit(operation, call, fingerprint)
             response = answer(done.status, done.body)
         return Dropped() if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response
@@ -173,7 +175,7 @@ class Api:
             self._keys_in_use.discard(key or "")
 
     def _commit(self, operation: Operation, call: Call, fingerprint: str) -> Stored:
-        with self._state.transaction():
+        with self._state.store.transaction():
             self._state.settle_due()
             try:
                 if call.fault is FaultKind.HTTP_500_BEFORE:
@@ -186,7 +188,7 @@ class Api:
                     raise
                 done = Stored(fingerprint, error.status, error.body)
             if call.key:
-                self._state.store(call.key, done)
+                self._state.store.store_answer(call.key, done)
         return done
 
 
@@ -199,10 +201,10 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
 
     async def tick() -> None:
         while True:
-            with state.transaction():
+            with state.store.transaction():
                 state.settle_due()
             if webhooks is not None:
-                await webhooks.deliver_due(state)
+                await webhooks.deliver_due(state.store)
             await asyncio.sleep(TICK)
 
     @asynccontextmanager
@@ -213,7 +215,7 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
         await asyncio.gather(ticking, return_exceptions=True)
         if webhooks is not None:
             await webhooks.aclose()
-        state.close()
+        state.store.close()
 
     app = FastAPI(lifespan=lifespan, title="Payment gateway stand-in", openapi_url=None)
     api = Api(state)
@@ -226,55 +228,63 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
 
     @app.get("/sandbox/health")
     async def health() -> Clock:
-        return Clock(now=state.now)
+        return Clock(now=state.store.now)
 
     @app.post("/sandbox/clock/advance")
     async def advance(by: Advance) -> Clock:
-        with state.transaction():
-            state.advance(by.seconds)
+        with state.store.transaction():
+            state.store.advance(by.seconds)
             state.settle_due()
-        return Clock(now=state.now)
+        return Clock(now=state.store.now)
 
     @app.get("/sandbox/effects")
     async def effects(payment_intent: str | None = None) -> list[Effect]:
-        return state.effects(payment_intent)
+        return state.store.effects(payment_intent)
 
     @app.get("/sandbox/calls")
     async def calls(payment_intent: str | None = None) -> dict[str, int]:
-        return state.calls(payment_intent)
+        return state.store.calls(payment_intent)
 
     @app.get("/sandbox/payments/{payment}/faults")
     async def faults_left(payment: str) -> int:
-        return state.faults_left(payment)
+        return state.store.faults_left(payment)
 
     @app.post("/sandbox/faults")
     async def add_fault(fault: Fault) -> Fault:
-        state.add_fault(fault)
+        state.store.add_fault(fault)
         return fault
 
     @app.post("/sandbox/payments/{payment}/dispute")
     async def dispute(payment: str, change: DisputeChange) -> Json:
-        with state.transaction():
-            return state.dispute(payment, change.status)
+        with state.store.transaction():
+            answer = state.disputes.change(payment, change.status)
+            if not change.status.startswith("warning_"):
+                state.refunds.fail_disputed(payment)
+            return answer
+
+    @app.post("/sandbox/payments/{payment}/complete")
+    async def complete(payment: str) -> Json:
+        with state.store.transaction():
+            return state.payments.complete(payment)
 
     @app.post("/sandbox/payments/{payment}/capture_begins")
     async def capture_begins(payment: str) -> Json:
-        with state.transaction():
-            return state.capture_begins(payment)
+        with state.store.transaction():
+            return state.payments.capture_begins(payment)
 
     @app.post("/sandbox/payments/{payment}/capture_ends")
     async def capture_ends(payment: str) -> Json:
-        with state.transaction():
-            return state.capture_ends(payment)
+        with state.store.transaction():
+            return state.payments.capture_ends(payment)
 
     @app.post("/sandbox/refunds/{refund}/settle")
     async def settle(refund: str) -> Json:
-        with state.transaction():
-            return state.end_refund(refund, "succeeded")
+        with state.store.transaction():
+            return state.refunds.end(refund, "succeeded")
 
     @app.post("/sandbox/refunds/{refund}/fail")
-    async def fail(refund: str) -> Json:
-        with state.transaction():
-            return state.end_refund(refund, "failed")
+    async def fail(refund: str, failure: Failure) -> Json:
+        with state.store.transaction():
+            return state.refunds.end(refund, "failed", failure.reason)
 
     return app

@@ -9,6 +9,8 @@ class EffectKind(StrEnum):
     PAYMENT_AUTHORISED = "payment.authorised"
     PAYMENT_CAPTURED = "payment.captured"
     PAYMENT_VOIDED = "payment.voided"
+    PAYMENT_CLOSED = "payment.closed"
+    """It was not completed, and cannot be any more."""
     REFUND_CREATED = "refund.created"
     REFUND_SETTLED = "refund.settled"
     REFUND_FAILED = "refund.failed"
@@ -42,13 +44,15 @@ class FaultKind(StrEnum):
     HTTP_500_BEFORE = "http_500_before"
     HTTP_500_AFTER_COMMIT = "http_500_after_commit"
     REFUSE = "refuse"
-    """A final refusal: 402 expired_card."""
+    """A refusal, in the word that the fault's `code` names: 402 expired_card without one."""
     PENDING_INSUFFICIENT_FUNDS = "pending_insufficient_funds"
     """The refund waits for money in the merchant's balance: it settles by an admin call only."""
     REQUIRES_ACTION = "requires_action"
     """The refund waits for the customer and can still be cancelled."""
     EXPIRE = "expire"
     """The authorisation expires just before the operation."""
+    PAY = "pay"
+    """The customer completes the payment just before the operation."""
 
     @property
     def on_the_way(self) -> bool:
@@ -57,7 +61,7 @@ class FaultKind(StrEnum):
 
 class Fault(BaseModel):
     """`operation` is one of Stripe's calls, such as `refund.create`; without a payment it meets any payment. It happens
-    `times` times. `retry_after` (seconds) goes with a 429, `seconds` is how slow."""
+    `times` times. `retry_after` (seconds) goes with a 429, `seconds` is how slow, `code` how it is refused."""
 
     operation: str
     fault: FaultKind
@@ -65,6 +69,7 @@ class Fault(BaseModel):
     payment_intent: str | None = None
     retry_after: float = 1
     seconds: float = 5
+    code: str | None = None
 
 
 class Advance(BaseModel):
@@ -75,7 +80,13 @@ class Clock(BaseModel):
     now: float
 
 
+class Failure(BaseModel):
+    """Why a refund fails, in Stripe's words."""
+
+    reason: str = "expired_or_canceled_card"
+
+
 class DisputeChange(BaseModel):
-    """`needs_response` opens a dispute; `won` and `lost` end it."""
+    """`needs_response` opens a dispute and `warning_needs_response` an inquiry; `won`, `lost` and `prevented` end them."""
 
     status: str = "needs_response"

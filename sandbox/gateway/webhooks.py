@@ -3,7 +3,7 @@
 import httpx2
 import stripe
 
-from sandbox.gateway.state import State
+from sandbox.gateway.store import Store
 
 SECRET = "whsec_sandbox"  # noqa: S105 - it opens nothing but the sandbox
 LONGEST_WAIT = 10.0
@@ -15,12 +15,12 @@ class Webhooks:
         self._secret = secret
         self._http = httpx2.AsyncClient(timeout=5)
 
-    async def deliver_due(self, state: State) -> None:
-        for delivery, attempts, body in state.due_deliveries():
+    async def deliver_due(self, store: Store) -> None:
+        for delivery, attempts, body in store.due_deliveries():
             if await self._deliver(body):
-                state.delivered(delivery)
+                store.delivered(delivery)
             else:
-                state.deliver_later(delivery, min(0.1 * 2**attempts, LONGEST_WAIT))
+                store.deliver_later(delivery, min(0.1 * 2**attempts, LONGEST_WAIT))
 
     async def _deliver(self, body: str) -> bool:
         signature = stripe.WebhookSignature.generate_signature_header(body, self._secret)

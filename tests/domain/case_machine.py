@@ -32,7 +32,7 @@ from domain.facts import (
     Written,
 )
 from domain.keys import EffectKey
-from domain.payment import ChargeBack, Refund, RefundStatus
+from domain.payment import ChargeBack, FailureCause, Refund, RefundStatus
 from domain.permissions import NotPossible, permit
 from domain.policy import Gate
 from domain.request import Actor
@@ -150,13 +150,24 @@ class CaseRules(RuleBasedStateMachine):
         assert outcome is None or outcome.outcome not in {EffectOutcome.FAILED, EffectOutcome.REFUSED}
         return key
 
-    def see(self, target: str, amount: int, status: RefundStatus, reference: str, key: EffectKey | None) -> None:
+    def see(
+        self,
+        target: str,
+        amount: int,
+        status: RefundStatus,
+        reference: str,
+        key: EffectKey | None,
+        *,
+        cause: FailureCause | None = None,
+    ) -> None:
+        made_under = str(key) if key else None
         refund = Refund(
-            reference=reference, amount=usd(amount), status=status, key=str(key) if key else None, reason="seen"
+            reference=reference, amount=usd(amount), status=status, key=made_under, reason="seen", cause=cause
         )
         self.seen[reference] = (target, refund)
         self.write(RefundSeen(target=target, refund=refund))
-        self.model.see_refund(target, reference, amount, status, key)
+        ours = cause is FailureCause.MERCHANT
+        self.model.see_refund(target, reference, amount, status, key, ours=ours)
 
     def new_reference(self) -> str:
         self.refunds += 1
@@ -357,13 +368,14 @@ class CaseRules(RuleBasedStateMachine):
         self.write(ReversalSeen(target=tender, released=usd(purse.released), covered=usd(amount)))
 
     @precondition(lambda self: self.can_move())
-    @rule(data=st.data(), status=st.sampled_from(MOVES))
-    def refund_moves(self, data: st.DataObject, status: RefundStatus) -> None:
+    @rule(data=st.data(), status=st.sampled_from(MOVES), cause=st.none() | st.sampled_from(FailureCause))
+    def refund_moves(self, data: st.DataObject, status: RefundStatus, cause: FailureCause | None) -> None:
         """Also one that had succeeded can fail."""
         target, known = data.draw(st.sampled_from(self.can_move()))
         if known.status is RefundStatus.SUCCEEDED and status is not RefundStatus.FAILED:
             return
-        self.see(target, known.amount.amount, status, known.reference, EffectKey.read(known.key))
+        failed = cause if status is RefundStatus.FAILED else None
+        self.see(target, known.amount.amount, status, known.reference, EffectKey.read(known.key), cause=failed)
 
     def can_move(self) -> list[tuple[str, Refund]]:
         return [(target, refund) for target, refund in self.seen.values() if not refund.status.has_failed]

@@ -42,7 +42,8 @@ class Answer(StrEnum):
 
 @dataclass
 class Purse:
-    """What one tender has given back, in minor units. `stays`: what was captured for goods that stay in the order."""
+    """What one tender has given back, in minor units. `stays`: what was captured for goods that stay in the order. `ours`:
+    the refund that has `failed` did so for a reason of the merchant's own."""
 
     due: int
     stays: int = 0
@@ -56,6 +57,7 @@ class Purse:
     disputed: bool = False
     charged_back: int = 0
     failed: str | None = None
+    ours: bool = False
     chosen: RefundMethod | None = None
 
     def sum_of(self, *statuses: RefundStatus) -> int:
@@ -221,7 +223,16 @@ class Model:
             if _place(said)[1] != target or _place(said)[0] not in steps or (but and isinstance(said, but))
         ]
 
-    def see_refund(self, target: str, reference: str, amount: int, status: RefundStatus, key: EffectKey | None) -> None:
+    def see_refund(
+        self,
+        target: str,
+        reference: str,
+        amount: int,
+        status: RefundStatus,
+        key: EffectKey | None,
+        *,
+        ours: bool = False,
+    ) -> None:
         purse = self.purses[target]
         for step in MONEY:
             number = self.number(step, target)
@@ -238,7 +249,7 @@ class Model:
             other.hands = [hand for hand in other.hands if hand[0] != reference]  # a person has named this refund
         self.said = [said for said in self.said if not self._is_refuted(said, target, reference)]
         if status.has_failed:
-            purse.failed, purse.chosen = reference, None
+            purse.failed, purse.chosen, purse.ours = reference, None, ours
 
     @property
     def settled(self) -> bool:
@@ -294,7 +305,8 @@ class Model:
             case Chosen():
                 known = self._is_known(said.by) and said.by.kind is not ActorKind.SYSTEM
                 purse = self.purses[said.target]
-                return known and not self.cause and not purse.disputed and purse.outstanding > 0
+                kept_back = purse.disputed or (purse.failed is not None and purse.ours)
+                return known and not self.cause and not kept_back and purse.outstanding > 0
 
     def _is_of_another(self, target: str, reference: str) -> bool:
         """Whether it is the refund of another tender."""

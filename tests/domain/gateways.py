@@ -23,6 +23,7 @@ class Gateway:
     released: bool = False
     dispute: DisputeState = DisputeState.NONE
     refunds: list[Refund] = field(default_factory=list)
+    step: int = 1
 
     @property
     def refunded(self) -> int:
@@ -42,6 +43,7 @@ class Gateway:
             released=self.released,
             dispute=self.dispute,
             refunds=tuple(self.refunds),
+            step=self.step,
         )
 
     def refund(self, amount: Money, key: EffectKey | None, status: RefundStatus = RefundStatus.PENDING) -> Refund:

@@ -16,6 +16,7 @@ from domain.planning import NotCancellable, make_plan
 from domain.request import LineScope
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
 from domain.terms import Terms
+from tests.domain import build
 from tests.domain.build import NOW, request
 
 pytestmark = pytest.mark.properties
@@ -100,8 +101,9 @@ class Books:
     """What gateway and books remember between two cancellations. The card's payment may have been made over more: what
     `others` paid with it, captured or reserved."""
 
-    def __init__(self, order: Order, captured: dict[str, int], others: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, order: Order, captured: dict[str, int], others: tuple[int, int] = (0, 0), step: int = 1) -> None:
         self.order = order
+        self.step = step
         self.captured = captured
         self.others = {order.tenders[0].tender_id: others}
         self.refunded: Counter[str] = Counter()
@@ -124,6 +126,7 @@ class Books:
                     sum(r.amount.amount for r in self.refunds[tender.tender_id] if not r.status.has_failed)
                 ),
                 refunds=tuple(self.refunds[tender.tender_id]),
+                step=self.step,
             )
             for tender in self.order.tenders
         }
@@ -233,6 +236,43 @@ def test_any_series_of_partial_cancellations_gives_back_exactly_what_was_paid(
     assert taxes == sum(line.tax.amount for line in after_discount.lines) + (
         after_discount.shipping_tax.amount if after_discount.shipping_tax and after_discount.shipping else 0
     )
+
+
+@given(
+    units=st.integers(1, 12),
+    total=st.integers(1, 500),
+    shipping=st.integers(0, 40),
+    step=st.sampled_from((1, 10, 100)),
+    data=st.data(),
+)
+def test_a_provider_that_takes_amounts_in_steps_is_never_a_step_ahead_or_behind(
+    units: int, total: int, shipping: int, step: int, data: st.DataObject
+) -> None:
+    """E9: what has gone back is what the cancelled part is worth, or less than a step more; in the end it is exact."""
+    goods = -(-total // step) * step
+    shipping = -(-shipping // step) * step
+    zero = Money.zero("KWD")
+    line = OrderLine(
+        line_id="L1",
+        sku="SKU-1",
+        title="Thing",
+        quantity=units,
+        total=zero.model_copy(update={"amount": goods}),
+        tax=zero,
+    )
+    paid = Money(amount=goods + shipping, currency="KWD")
+    card = build.tender("T0", "KWD").model_copy(update={"amount": paid})
+    order = build.order(line, tenders=(card,)).model_copy(update={"shipping": Money(amount=shipping, currency="KWD")})
+    books, worth = Books(order, {"T0": paid.amount}, step=step), 0
+    while left := books.order.lines[0].remaining:
+        plan = books.plan(LineScope(line_id="L1", quantity=data.draw(st.integers(1, left))))
+        assert plan.refund.amount % step == 0
+        if not plan.everything:
+            assert plan.rounding == plan.refund - plan.value
+        worth += plan.value.amount
+        books.carry_out(plan)
+        assert 0 <= books.refunded["T0"] - worth < step
+    assert books.refunded["T0"] == paid.amount
 
 
 def a_part(data: st.DataObject, order: Order) -> tuple[LineScope, ...]:

@@ -9,7 +9,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import TenderKind
-from domain.payment import ChargeBack, DisputeState, RefundStatus
+from domain.payment import ChargeBack, DisputeState, FailureCause, RefundStatus
 from domain.plan import Plan, PlannedTender
 from domain.planning import make_plan
 from domain.reversal import Reversal
@@ -144,12 +144,39 @@ def test_store_credit_in_the_tenders_place_is_not_refunded_again() -> None:
 
 
 def test_a_disputed_payment_is_not_refunded_and_a_won_one_is() -> None:
-    """B27"""
+    """B27, E8: of one that was lost or prevented the customer has the money already, and an inquiry has taken none."""
     planned = known(planned_tender(refund=5_000))
-    for dispute in (DisputeState.OPEN, DisputeState.LOST):
+    for dispute in (DisputeState.OPEN, DisputeState.LOST, DisputeState.PREVENTED):
         answer = next_reversal(planned, Gateway(captured=5_000, dispute=dispute).read(), KEY)
         assert answer == Disputed(amount=usd(5_000), released=usd(0), found=())
-    assert amount_of(planned, Gateway(captured=5_000, dispute=DisputeState.WON)) == 5_000
+    for dispute in (DisputeState.WON, DisputeState.INQUIRY):
+        assert amount_of(planned, Gateway(captured=5_000, dispute=dispute)) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("dispute", "next_is"),
+    [(DisputeState.NONE, Disputed), (DisputeState.INQUIRY, Disputed), (DisputeState.WON, MakeRefund)],
+)
+def test_a_refund_that_failed_because_of_a_dispute_is_not_made_again_before_the_dispute_is_won(
+    dispute: DisputeState, next_is: type[Disputed | MakeRefund]
+) -> None:
+    """E7"""
+    gateway = Gateway(captured=5_000, dispute=dispute)
+    refund = gateway.refund(usd(5_000), KEY)
+    gateway.refunds = [refund.model_copy(update={"status": RefundStatus.FAILED, "cause": FailureCause.DISPUTE})]
+    assert isinstance(next_reversal(known(planned_tender(refund=5_000)), gateway.read(), KEY.next), next_is)
+
+
+def test_what_is_less_than_the_gateways_steps_is_a_persons_to_give() -> None:
+    """E9: 2.007 of 5.000 are left after somebody has paid an odd part by hand, and the gateway takes steps of 0.010."""
+    books = books_of(planned_tender(refund=5_000).model_copy(update={"step": 10}))
+    step = StepName.REVERSE_PAYMENT
+    books.write(SettledByHand(step=step, target="T1", reference="BANK-1", by=CLERK, amount=usd(2_993)))
+    gateway = Gateway(captured=5_000, step=10)
+    assert amount_of(books.case.reversal("T1"), gateway) == 2_000
+    refund = gateway.refund(usd(2_000), KEY)
+    answer = next_reversal(books.case.reversal("T1"), gateway.read(), KEY)
+    assert answer == ByHandAlone(amount=usd(7), released=usd(0), found=(refund,))
 
 
 # Reservations

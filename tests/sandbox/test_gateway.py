@@ -354,3 +354,24 @@ async def test_webhooks_are_signed_repeated_out_of_order_and_never_lost(
     assert len(events) > len(first_seen)
     named = [event["type"] for event in events]
     assert named.index("refund.failed") < named.index("refund.updated")
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, 400),
+        ({"automatic_payment_methods[enabled]": "true"}, 400),
+        ({"automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never"}, 200),
+        ({"return_url": "https://shop.example/paid"}, 200),
+    ],
+    ids=["nothing", "any method", "no redirects", "somewhere to return to"],
+)
+async def test_a_payment_is_confirmed_only_where_no_redirect_can_get_lost(
+    http: httpx2.AsyncClient, more: dict[str, str], status: int
+) -> None:
+    """F25: since API version 2023-08-16 (docs.stripe.com/changelog/2023-08-16/automatic-payment-methods)."""
+    asked = {"amount": "100", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true", **more}
+    answer = await http.post("/v1/payment_intents", data=asked, headers={"Idempotency-Key": uuid4().hex})
+    assert answer.status_code == status
+    if status == 400:
+        assert error_of(answer)[2] == "return_url"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from domain.money import Money, money
-from domain.outcome import State
+from domain.outcome import Outcome, State
 from domain.payment import Refunded
 from domain.step import StepName
 from domain.terms import RefundMethod
@@ -98,3 +98,34 @@ async def test_two_transfers_under_one_reference_are_both_in_the_ledger(system: 
         assert result.refunded == PRICE
         assert await system.paid_by_hand(reference) == result.refunded - await still_refunded(system, sample)
         await system.assert_books_balance()
+
+
+class RefundsBetween(StripeGateway):
+    """Somebody refunds 20.00 in the dashboard between our look and our first call."""
+
+    def __init__(self, gateway: StripeGateway, system: System) -> None:
+        self.__dict__.update(gateway.__dict__)
+        self._system = system
+        self._between = True
+
+    async def refund(self, reference: str, amount: Money, *, key: str) -> Refunded:
+        if self._between:
+            self._between = False
+            await self._system.shop.gateway.refund_elsewhere(reference, money("20.00 USD"))
+        return await super().refund(reference, amount, key=key)
+
+
+async def test_somebody_who_refunds_between_our_look_and_our_call_leaves_the_rest_to_us(bare_system: System) -> None:
+    """B8, B9: the gateway keeps its no under our key for a day, so the rest goes back under the next one, at once."""
+    gateway: Any = RefundsBetween(bare_system.gateway, bare_system)
+    system, sample = dataclasses.replace(bare_system, gateway=gateway), captured(parcels=())
+    async with system.worker():
+        await system.shop.place(sample)
+        _, handle = await system.submit(request(sample))
+        result = await system.finish(handle)
+        assert result.outcome is Outcome.CANCELLED
+        assert await system.refunds(sample.order_id) == [money("20.00 USD"), money("44.00 USD")]
+        rows = [row for row in result.steps if row.step is StepName.REVERSE_PAYMENT]
+        assert all(row.ended_at and row.ended_at - row.started_at < timedelta(minutes=1) for row in rows), "it rested"
+        await system.assert_books_balance()
+        await system.leave()

@@ -1,0 +1,60 @@
+"""Disputes: opened and decided by a bank."""
+
+from sandbox.gateway.calls import Call, page_of
+from sandbox.gateway.errors import ApiError, Json
+from sandbox.gateway.messages import EffectKind
+from sandbox.gateway.records import DISPUTE_STATUSES, Dispute, Payment
+from sandbox.gateway.rendering import Rendering
+from sandbox.gateway.store import Store
+
+
+class Disputes:
+    def __init__(self, store: Store, rendering: Rendering) -> None:
+        self._store = store
+        self._rendering = rendering
+
+    def open_dispute(self, payment: Payment, status: str) -> Dispute:
+        assert payment.charge is not None
+        dispute = Dispute(
+            id=self._store.new_id("dp"),
+            created=self._store.now,
+            payment=payment.id,
+            charge=payment.charge,
+            amount=payment.captured,
+            currency=payment.currency,
+            status=status,
+        )
+        self._store.save(dispute)
+        self._store.add_effect(EffectKind.DISPUTE_CREATED, None, dispute, dispute.amount)
+        self._store.add_event("charge.dispute.created", self._rendering.dispute(dispute))
+        return dispute
+
+    def change(self, payment_id: str, status: str) -> Json:
+        """Open a dispute, or let the bank decide the one that is open."""
+        payment = self._store.get(Payment, payment_id, "payment_intent")
+        if status not in DISPUTE_STATUSES:
+            raise ApiError(400, f"Not a status of a dispute: {status}", param="status")
+        if not payment.captured:
+            raise ApiError(400, "Only a captured payment can be disputed.")
+        known = self._store.owned(Dispute, payment.id)
+        dispute = self._become(known[0], status) if known else self.open_dispute(payment, status)
+        return self._rendering.dispute(dispute)
+
+    def close_inquiry(self, payment: Payment) -> None:
+        """The payment was refunded in full."""
+        for dispute in self._store.owned(Dispute, payment.id):
+            if dispute.is_inquiry:
+                self._become(dispute, "warning_closed")
+
+    def _become(self, dispute: Dispute, status: str) -> Dispute:
+        dispute.status = status
+        self._store.save(dispute)
+        closed = status in {"won", "lost", "warning_closed", "prevented"}
+        self._store.add_event(
+            "charge.dispute.closed" if closed else "charge.dispute.updated", self._rendering.dispute(dispute)
+        )
+        return dispute
+
+    def list_(self, call: Call) -> Json:
+        payment = self._store.get(Payment, str(call.params.get("payment_intent", "")), "payment_intent")
+        return page_of(call.params, self._store.owned(Dispute, payment.id), self._rendering.dispute, "/v1/disputes")

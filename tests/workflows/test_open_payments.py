@@ -1,0 +1,88 @@
+"""A payment that the customer has not completed is closed with its order, so that a cancelled order cannot be paid."""
+
+import httpx2
+import pytest
+
+from domain.money import money
+from domain.order import OrderState
+from domain.outcome import MoneyStatus, Outcome
+from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
+from domain.step import StepName
+from providers.outbox.port import NoticeKind
+from sandbox import books
+from sandbox.gateway.messages import EffectKind
+from sandbox.gateway_admin import OpenPayment
+from sandbox.shop import SampleOrder, card, line, request
+from tests.system import System, resolve
+from tests.workflows.samples import an_id
+from tests.workflows.test_settled_by_hand import PRICE
+
+NOTHING = money("0.00 USD")
+
+
+def unpaid(wants: OpenPayment, *, fault: str = "") -> SampleOrder:
+    tender = card("64.00 USD", wants=wants, fault=fault)
+    return SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(tender,))
+
+
+def expired(sample: SampleOrder) -> CancellationRequest:
+    """The shop's own request, once the time to pay is over."""
+    by_shop = {"actor": Actor(kind=ActorKind.SYSTEM, id="shop"), "reason": ReasonCode.UNPAID_EXPIRED}
+    return request(sample).model_copy(update=by_shop)
+
+
+@pytest.mark.parametrize("wants", OpenPayment)
+async def test_a_payment_that_was_not_completed_is_closed_at_the_gateway(system: System, wants: OpenPayment) -> None:
+    """E1, F1."""
+    sample = unpaid(wants)
+    await system.shop.place(sample)
+    payment = system.shop.payments[sample.order_id][0]
+    decided, handle = await system.submit(expired(sample))
+    assert "close the payment of 64.00 USD" in decided.decision.sentence
+    result = await system.finish(handle)
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.NOTHING_DUE)
+    assert (result.refunded, result.released) == (NOTHING, NOTHING)
+    closed = await system.shop.gateway.effects(payment, EffectKind.PAYMENT_CLOSED)
+    assert [effect.key for effect in closed] == [f"{result.cancellation_id}/reverse_payment/T1/1.void"]
+    with pytest.raises(httpx2.HTTPStatusError):
+        await system.shop.gateway.complete(payment)
+    assert await books.documents(system.engine) == []
+    written = {notice.kind for notice in await books.notices(system.engine)}
+    assert written == {NoticeKind.RECEIVED, NoticeKind.CANCELLED}
+    await system.assert_books_balance()
+
+
+async def test_a_customer_who_pays_just_before_it_is_closed_gets_the_money_back(system: System) -> None:
+    """E1: the gateway has it by then."""
+    sample = unpaid(OpenPayment.ACTION, fault="payment_intent.cancel:pay")
+    await system.shop.place(sample)
+    result = await system.cancel(expired(sample))
+    assert (result.outcome, result.money, result.refunded) == (Outcome.CANCELLED, MoneyStatus.REFUNDED, PRICE)
+    assert await system.refunds(sample.order_id) == [PRICE]
+    await system.assert_books_balance()
+
+
+async def test_a_lost_answer_to_the_close_is_looked_up(system: System) -> None:
+    """B18, E1."""
+    sample = unpaid(OpenPayment.CONFIRMATION, fault="payment_intent.cancel:drop_after_commit")
+    await system.shop.place(sample)
+    result = await system.cancel(expired(sample))
+    assert result.outcome is Outcome.CANCELLED
+    payment = system.shop.payments[sample.order_id][0]
+    assert len(await system.shop.gateway.effects(payment, EffectKind.PAYMENT_CLOSED)) == 1
+
+
+async def test_an_order_that_goes_on_after_its_payment_was_closed_needs_a_new_one(system: System) -> None:
+    """E1: a person orders the roll-back before the order is closed."""
+    sample = unpaid(OpenPayment.METHOD)
+    await system.shop.place(sample)
+    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(expired(sample))
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
+    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert asked
+    assert "ask the customer for a new payment of 64.00 USD" in asked.reason
+    await system.resolve(handle, resolve(StepName.RESTORE_PAYMENT, "T1", "nothing_due", "ASKED-1"))
+    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
+    assert (await system.read_order(sample.order_id)).state is OrderState.OPEN
