@@ -165,24 +165,23 @@ class Attempt:
         """That the step has had its effect."""
         return EffectEnded(key=self.step_input.key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
 
-    async def answer(self) -> Booked:
-        """What the books have that the run does not know yet."""
-        return Booked(
-            entries=await self._register.read(self.step_input.cancellation_id, after=self.step_input.last_seq)
-        )
-
-    async def answer_with(self, entries: Sequence[Entry] = ()) -> Booked:
-        """The same from what this attempt has read and written, with these `entries`; the books are read only where an entry
-        is missing in between. Not after a method of the books that returns no entries: what it wrote is not here."""
+    async def answer(self, entries: Sequence[Entry] = ()) -> Booked:
+        """What the run does not know yet, from what this attempt has read and written, with these `entries`; the books are
+        read again only where somebody else has written in between."""
         self.case.add(*entries)
         new = [entry for entry in self.case.entries if entry.seq > self.step_input.last_seq]
         if self.case.has_all_entries:
             return Booked(entries=tuple(new))
-        return await self.answer()
+        return await self.read_answer()
+
+    async def read_answer(self) -> Booked:
+        """The same from the books as they are now, whoever has written."""
+        last_seq = self.step_input.last_seq
+        return Booked(entries=await self._register.read(self.step_input.cancellation_id, after=last_seq))
 
     async def answer_look(self, look: Look) -> Booked:
         """What the look has found. Raises NothingNew where only news are an answer."""
-        answer = await self.answer()
+        answer = await self.read_answer()
         if look.poll is not None and not answer.entries:
             raise NothingNew(f"Nothing new about {look.target}; it is looked at again.", look.poll.total_seconds())
         return answer
@@ -204,11 +203,11 @@ async def begin_attempt(register: Register, step_input: StepInput) -> AsyncItera
         ended = Refused(
             ErrorCode.HAS_ENDED, f"The cancellation of order {step_input.order_id} has ended: {case.ended.sentence}"
         )
-        ended.booked = await attempt.answer_with()
+        ended.booked = await attempt.answer()
         raise ended
     check_holder(case, attempt.run)
     try:
         yield attempt
     except StepError as error:
-        error.booked = await attempt.answer()
+        error.booked = await attempt.read_answer()
         raise

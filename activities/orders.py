@@ -239,7 +239,7 @@ class OrderActivities:
             left_out = _together(plan.left_out) if rejected and plan else ()
             notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
             notices = [] if plan and plan.shipping_alone else [notice]
-            return await attempt.answer_with(await self._register.release(notices, key=step_input.key, run=attempt.run))
+            return await attempt.answer(await self._register.release(notices, key=step_input.key, run=attempt.run))
 
     @activity.defn
     async def close_order(self, step_input: StepInput) -> Booked:
@@ -249,7 +249,7 @@ class OrderActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             if case.order_closed:
-                return await attempt.answer_with()
+                return await attempt.answer()
             expected = _expected_back(case) if self._orders.restocks_at_once else ()
             if not case.closed_by_hand:
                 await self._close_in_oms(attempt, expected)
@@ -264,7 +264,7 @@ class OrderActivities:
                 key=step_input.key,
                 run=attempt.run,
             )
-            return await attempt.answer_with(entries)
+            return await attempt.answer(entries)
 
     async def _close_in_oms(self, attempt: Attempt, expected: Sequence[str]) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
@@ -310,7 +310,7 @@ class OrderActivities:
             named = [name for s in found for name in (s.label_reference, s.tracking_number) if name]
             if named:
                 await self._register.watch(step_input.order_id, named)
-            return await attempt.answer_with()
+            return await attempt.answer()
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
@@ -319,7 +319,7 @@ class OrderActivities:
             case = attempt.case
             await self._orders.note_given_back(step_input.order_id, _given_back(case), key=step_input.key)
             entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
-            return await attempt.answer_with(entries)
+            return await attempt.answer(entries)
 
 
 def _closing_notices(case: Case) -> list[NewNotice]:

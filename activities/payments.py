@@ -61,7 +61,6 @@ class PaymentActivities:
                     await self._cancel_sale(attempt, planned)
                 case TenderKind.CARD:
                     await self._void_or_refund(attempt, planned)
-                    return await attempt.answer_with()
                 case _:
                     await self._put_back(attempt, planned)
             return await attempt.answer()

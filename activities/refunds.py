@@ -84,10 +84,10 @@ class RefundActivities:
                 under_way = any(reversal.pending for reversal in case.reversals)
                 notices = refund_notice(case, NoticeKind.REFUND_STARTED) if under_way else []
                 entries = await self._ledger.credit(credit, notices, key=step_input.key, run=attempt.run)
-            return await attempt.answer_with(entries)
+            return await attempt.answer(entries)
 
     @activity.defn
     async def revoke_refund(self, step_input: StepInput) -> Booked:
         """Compensation of credit_refund: contra transfers and a debit note, never a delete."""
         async with begin_attempt(self._register, step_input) as attempt:
-            return await attempt.answer_with(await self._ledger.revoke_credit(key=step_input.key, run=attempt.run))
+            return await attempt.answer(await self._ledger.revoke_credit(key=step_input.key, run=attempt.run))

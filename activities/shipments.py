@@ -74,8 +74,6 @@ class ShipmentActivities:
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(step_input, shipment, stop)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
-            if stop.action is StopAction.VOID_LABEL:  # all facts are of this attempt's own writing
-                return await attempt.answer_with()
             return await attempt.answer()
 
     async def _watch(self, attempt: Attempt, shipment: Shipment) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TypeVar, cast
 
-from domain import effects
+from domain import closed, effects
 from domain.facts import (
     Approved,
     Credited,
@@ -24,7 +24,6 @@ from domain.facts import (
     NothingDue,
     OrderClosed,
     ParcelFound,
-    ParcelReceived,
     Reminded,
     Reopened,
     Requested,
@@ -32,19 +31,19 @@ from domain.facts import (
     Run,
     SettledByHand,
     StepOrdered,
-    StopSeen,
 )
 from domain.fallback import chosen_method, unanswered_failure
 from domain.keys import EffectKey, id_of
 from domain.money import Money
 from domain.payment import Refund
+from domain.pivot import pivot_of
 from domain.plan import Plan, PlannedTender
 from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
 from domain.reversal import Reversal, reversal_of
 from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopStatus
-from domain.step import FINAL_STEPS, MONEY_STEPS, UNDOING, StepName
+from domain.step import UNDOING, StepName
 from domain.stopping import is_watched
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
@@ -237,36 +236,12 @@ class Case:
     @property
     def past_pivot(self) -> bool:
         """There is no going back: an effect on money, or the end on paper, is ordered or noted, or a person has paid."""
-        return self._pivot() is not None
-
-    def _pivot(self) -> int | None:
-        """Where in the list of entries the pivot stands."""
-        for at, entry in enumerate(self._entries):
-            match entry.fact:
-                case EffectNoted(key=key) if key.step in MONEY_STEPS | FINAL_STEPS:
-                    return at
-                case StepOrdered(step=step) if step in MONEY_STEPS | FINAL_STEPS:
-                    return at
-                case SettledByHand(step=step) if step in MONEY_STEPS:
-                    return at
-                case Credited() | OrderClosed() | Reopened():
-                    return at
-                case _:
-                    pass
-        return None
+        return pivot_of(self._entries) is not None
 
     @property
     def order_closed(self) -> bool:
         """The order was closed, and since then nothing has changed that it has to be closed for once more."""
-        closed = self._position(OrderClosed)
-        news = max(self._position(StopSeen), self._position(ParcelReceived))
-        return news < closed and not self._settled_stop_after(closed)
-
-    def _settled_stop_after(self, position: int) -> bool:
-        return any(
-            isinstance(e.fact, SettledByHand | NothingDue) and e.fact.step is StepName.STOP_SHIPMENT
-            for e in self._entries[position + 1 :]
-        )
+        return closed.is_closed(self._entries)
 
     @property
     def ever_closed(self) -> bool:
@@ -281,16 +256,12 @@ class Case:
     def closed_by_hand(self) -> bool:
         """A person has taken the lines out of the order, or says that nothing is to be taken out, since it was closed
         last."""
-        since = self._position(OrderClosed) + 1
-        said = (e.fact for e in self._entries[since:] if isinstance(e.fact, SettledByHand | NothingDue))
-        return any(fact.step is StepName.CLOSE_ORDER for fact in said)
+        return closed.is_closed_by_hand(self._entries)
 
     @property
     def expected_back(self) -> tuple[str, ...]:
         """Parcels whose lines are still in the order, because they are on their way back."""
-        closed = self._last(OrderClosed)
-        received = {fact.shipment_id for fact in self._all(ParcelReceived)}
-        return tuple(s for s in closed.expected_back if s not in received) if closed else ()
+        return closed.expected_back(self._entries)
 
     @property
     def is_frozen(self) -> bool:
@@ -363,7 +334,7 @@ class Case:
     @property
     def stops(self) -> tuple[Stop, ...]:
         """Each shipment as it was last seen, or as a person has said."""
-        return stops_of(self._entries, self._pivot())
+        return stops_of(self._entries, pivot_of(self._entries))
 
     @property
     def declined_shipments(self) -> frozenset[str]:
