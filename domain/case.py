@@ -4,11 +4,11 @@ The books keep the facts, a run carries them, and everything else is derived: wh
 key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeVar, cast
 
 from domain import closed, effects
+from domain.fact_list import FactList
 from domain.facts import (
     Approved,
     Credited,
@@ -49,18 +49,14 @@ from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 from domain.unfrozen import with_parcel
 
-F = TypeVar("F", bound=Fact)
 
-
-class Case:
-    """`add` and `replace` take entries as the books wrote them; one that is there already is not added again.
-    `add_unrecorded` and `order_step` add what only this run knows (number 0)."""
+class Case(FactList):
+    """What the books wrote is added as they wrote it. `add_unrecorded` and `order_step` add what only this run knows (number
+    0)."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._entries: list[Entry] = []
-        self._positions: dict[type[object], list[int]] = {}  # of the facts of each kind
+        super().__init__()
         self._plan: Plan | None = None  # None: to be derived anew
-        self._seen: set[int] = set()
         self.add(*entries)
 
     @classmethod
@@ -68,34 +64,13 @@ class Case:
         """A cancellation of which nothing is known but its request."""
         return cls([Entry(seq=0, at=requested.at, fact=requested)])
 
-    def add(self, *entries: Entry) -> None:
-        for entry in entries:
-            if entry.seq and entry.seq in self._seen:
-                continue
-            if entry.seq and isinstance(entry.fact, Requested):
-                # The run's own idea of who opened the cancellation gives way to the books'.
-                self._restart(e for e in self._entries if not isinstance(e.fact, Requested))
-            if entry.seq:
-                self._seen.add(entry.seq)
-            self._append(entry)
-
     def _append(self, entry: Entry) -> None:
         self._plan = None
-        self._positions.setdefault(type(entry.fact), []).append(len(self._entries))
-        self._entries.append(entry)
+        super()._append(entry)
 
     def _restart(self, entries: Iterable[Entry]) -> None:
-        kept = tuple(entries)
-        self._entries, self._positions, self._plan = [], {}, None
-        for entry in kept:
-            self._append(entry)
-
-    def replace(self, entries: Iterable[Entry]) -> None:
-        """The books know better than this run. It keeps what it was asked, which books of a backup may not know."""
-        asked = [Entry(seq=0, at=e.at, fact=e.fact) for e in self._entries if isinstance(e.fact, Requested)]
-        self._restart(asked[:1])
-        self._seen = set()
-        self.add(*entries)
+        self._plan = None
+        super()._restart(entries)
 
     def add_unrecorded(self, fact: Requested | Decided | RollBackOrdered | Ended, at: datetime) -> None:
         """What the run knows of itself, and no book keeps."""
@@ -110,32 +85,6 @@ class Case:
         """The run orders a step: from here on it may have had its effect. A further round says nothing new."""
         if not effects.is_ordered(self._entries, step, target):
             self._append(Entry(seq=0, at=at, fact=StepOrdered(step=step, target=target)))
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        return tuple(self._entries)
-
-    @property
-    def last_seq(self) -> int:
-        """The number of the last entry from the books."""
-        return max(self._seen, default=0)
-
-    @property
-    def has_all_entries(self) -> bool:
-        """No entry of the books is missing up to `last_seq`."""
-        return len(self._seen) == self.last_seq
-
-    def _all(self, kind: type[F]) -> Iterator[F]:
-        return (cast("F", self._entries[at].fact) for at in self._positions.get(kind, ()))
-
-    def _last(self, kind: type[F]) -> F | None:
-        at = self._position(kind)
-        return cast("F", self._entries[at].fact) if at >= 0 else None
-
-    def _position(self, kind: type[object]) -> int:
-        """Where the last fact of this kind stands; -1: there is none."""
-        found = self._positions.get(kind)
-        return found[-1] if found else -1
 
     # Who asked, and what was decided
 
