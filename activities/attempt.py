@@ -18,6 +18,7 @@ from domain.money import Money
 from domain.permissions import check_holder
 from providers.books.clock import began_at, now
 from providers.cancellations.port import Change, Register
+from providers.orders.port import Orders
 
 T = TypeVar("T")
 
@@ -185,6 +186,13 @@ class Attempt:
         if look.poll is not None and not answer.entries:
             raise NothingNew(f"Nothing new about {look.target}; it is looked at again.", look.poll.total_seconds())
         return answer
+
+
+def check_place(orders: Orders) -> None:
+    """Whoever is asked over a network is not called within the workflow's own task, which would stay open as long. Raises
+    Unavailable: an ordinary attempt follows at once."""
+    if activity.info().is_local and not orders.is_local:
+        raise Unavailable("The order management system is asked by an ordinary attempt.")
 
 
 def check_done(answer: object, refusal: ErrorCode) -> None:

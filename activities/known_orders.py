@@ -1,7 +1,9 @@
 """The order of a request, as the order management system has it and as our books know it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from domain.closing import gone_of
 from domain.errors import ErrorCode, Refused
 from domain.known_order import KnownOrder
 from domain.order import Order
@@ -18,6 +20,12 @@ class SeenOrder:
     in_oms: Order
     order: Order
     known: KnownOrder
+
+    @property
+    def gone_in_oms(self) -> Mapping[str, int]:
+        """By line, the units that have left the order there: those that are expected back are still in it."""
+        expected = self.known.expected_units()
+        return {line_id: units - expected[line_id] for line_id, units in gone_of(self.order).items()}
 
 
 class KnownOrders:

@@ -8,7 +8,7 @@ from functools import partial
 
 from temporalio import activity
 
-from activities.attempt import Attempt, attempt_deadline, begin_attempt, check_deadline, this_run
+from activities.attempt import Attempt, attempt_deadline, begin_attempt, check_deadline, check_place, this_run
 from activities.known_orders import KnownOrders, SeenOrder
 from activities.refunds import credit_of, refund_notice, reservation_notices
 from activities.reopening import Reopening
@@ -16,7 +16,7 @@ from activities.signatures import Booked, QuoteCancellation, StepInput, Verified
 from activities.tenders import Payments
 from activities.together import read_together
 from domain.case import Case
-from domain.closing import Closing, changed, gone_of
+from domain.closing import Closing, changed_at_close, changed_before, gone_of
 from domain.errors import ErrorCode, Refused
 from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested
 from domain.keys import EffectKey, id_of
@@ -39,6 +39,9 @@ from providers.carrier.port import Labels
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
+
+_THAW, _GIVEN_BACK = "thaw", "given_back"
+"""The parts of a step's key for its further calls to the order management system."""
 
 
 class OrderActivities:
@@ -71,6 +74,7 @@ class OrderActivities:
 
         Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
         """
+        check_place(self._orders)
         request = step_input.request
         seen = await self._known.read_owned(request)
         if seen is None:
@@ -126,7 +130,7 @@ class OrderActivities:
             # Before the refusal is kept: an attempt that finds it kept looks no further.
             await acknowledge(self._outbox, requested)
             if case.is_noted(key):  # an earlier attempt may have frozen it
-                await self._orders.thaw(order.order_id, key=key)
+                await self._orders.thaw(order.order_id, key=key.part_of(_THAW))
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
             return await self._register.refuse(requested, run, [decided, ended])
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
@@ -141,10 +145,10 @@ class OrderActivities:
         except NotTheHolder:
             # This attempt was held up, and the cancellation may be over since: then nobody else thaws what it has frozen.
             if Case(await self._register.read(key.cancellation_id)).ended:
-                await self._orders.thaw(order.order_id, key=key)
+                await self._orders.thaw(order.order_id, key=key.part_of(_THAW))
             raise
         if kept.roll_back_cause or kept.ended:
-            await self._orders.thaw(order.order_id, key=key)
+            await self._orders.thaw(order.order_id, key=key.part_of(_THAW))
         return kept.entries
 
     async def _decide(self, order: Order, requested: Requested) -> Decided:
@@ -226,6 +230,7 @@ class OrderActivities:
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
         """Compensation of verify_order: the order goes on, and the cancellation is closed in the books."""
+        check_place(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             cause = attempt.case.roll_back_cause
             assert cause is not None
@@ -246,6 +251,7 @@ class OrderActivities:
         """Fulfilments first, then the lines; promise released or restock announced; what remains of the order goes on;
         customer told. Where all the money has settled, the cancellation is closed too. Refused: ORDER_LOCKED,
         ORDER_CHANGED."""
+        check_place(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             if case.order_closed:
@@ -274,20 +280,20 @@ class OrderActivities:
         tried = case.is_noted(key)
         if self._orders.restocks_at_once or not case.is_frozen:
             seen = await self._known.read(order_id)
-            elsewhere = seen.known.expected_units(but=case.cancellation_id)
-            others = closing.taken_by_others(gone_of(seen.order), tried=tried) if before is None else {}
+            closing = closing.but_expected(expected, seen.known.expected_units(but=case.cancellation_id))
+            others = closing.taken_by_others(seen.gone_in_oms, tried=tried) if before is None else {}
             if others:
-                raise Refused(ErrorCode.ORDER_CHANGED, changed(order_id, others))
-            closing = closing.but_expected(expected, elsewhere)
+                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
         await attempt.note_effect(key)
         attempt.check_time()
         await self._orders.close(order_id, closing, before, key=key)
-        await self._orders.note_given_back(order_id, _given_back(case), key=key)
+        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))
 
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
         """Read an order that is not frozen once more: goods of this cancellation that have left meanwhile are parcels to be
         stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
+        check_place(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             plan = case.plan
@@ -296,7 +302,7 @@ class OrderActivities:
             if not case.ever_closed:
                 others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
                 if others and not case.is_done(StepName.CHECK_ORDER, step_input.target):
-                    raise Refused(ErrorCode.ORDER_CHANGED, changed(step_input.order_id, others))
+                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             found = new_parcels(plan, seen.in_oms)
             trackings = await read_together(
                 {shipment.shipment_id: partial(self._tracking, shipment) for shipment in found}
@@ -315,9 +321,11 @@ class OrderActivities:
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
         """The money has settled: post it, write to the customer that it was refunded, and end the cancellation."""
+        check_place(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
-            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=step_input.key)
+            given_back = step_input.key.part_of(_GIVEN_BACK)
+            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
             entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
             return await attempt.answer(entries)
 
@@ -334,9 +342,11 @@ def _closing_notices(case: Case) -> list[NewNotice]:
 
 
 def _expected_back(case: Case) -> tuple[str, ...]:
-    """Parcels that are coming back and have not been received."""
+    """Parcels that have left and were not received: they are coming back, lost, or moving. What a person has fetched or
+    written off is no longer expected."""
+    by_hand = {stop.shipment_id for stop in case.stops if stop.is_by_hand}
     received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
-    return tuple(sorted(Closing.of(case).coming_back - received))
+    return tuple(sorted(Closing.of(case).gone - by_hand - received))
 
 
 def _given_back(case: Case) -> list[GivenBack]:

@@ -2,7 +2,7 @@
 
 from activities.tenders import Payments, dispute_news, refund_news
 from domain.case import Case
-from domain.facts import Entry, Fact, ParcelReceived, RefundSeen, Reopened, Run, StopSeen
+from domain.facts import Fact, ParcelReceived, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment
@@ -52,7 +52,7 @@ class Reopening:
             if carried_out and reversal.with_refunds(payment, found).outstanding:
                 not_counted = unclear_refunds(reversal, payment, found, besides)
                 unclear += [RefundSeen(target=reversal.tender_id, refund=refund) for refund in not_counted]
-        now = Case((*ended.entries, *_unwritten(ended, facts)))
+        now = ended.with_facts(facts)
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
         owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
         overpaid = carried_out and any(reversal.overpaid for reversal in now.reversals)
@@ -108,11 +108,6 @@ def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
         for refund in reversal.live_refunds
         if refund.reference in failed
     ]
-
-
-def _unwritten(case: Case, facts: list[Fact]) -> list[Entry]:
-    at = case.entries[-1].at
-    return [Entry(seq=0, at=at, fact=fact) for fact in facts]
 
 
 def _why(*, failed: bool, moving: bool, received: bool) -> str:

@@ -103,13 +103,25 @@ class Closing(Value):
         return found
 
 
-def changed(order_id: str, others: Mapping[str, int]) -> str:
-    """What a person has to put right."""
-    lines = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()))
+def changed_before(order_id: str, others: Mapping[str, int]) -> str:
+    """What a person has to put right before the money moves."""
     return (
-        f"Somebody else has taken {lines} out of order {order_id} since its cancellation was decided. Look at the order: "
-        "take out what is still missing of this cancellation, then resolve the step with a reference."
+        f"Somebody else has {_taken(order_id, others)}. No money has moved: put them back and retry the step, roll back, or "
+        "resolve the step with a reference when they are this cancellation's."
     )
+
+
+def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
+    """What a person has to put right when the money is on its way back."""
+    return (
+        f"Somebody else has {_taken(order_id, others)}, and the money is on its way back. Take out of the order what is "
+        "still missing of this cancellation, then resolve the step with a reference."
+    )
+
+
+def _taken(order_id: str, others: Mapping[str, int]) -> str:
+    lines = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()))
+    return f"taken {lines} out of order {order_id} since its cancellation was decided"
 
 
 def gone_of(order: Order) -> Mapping[str, int]:

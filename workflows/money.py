@@ -62,12 +62,21 @@ class MoneySteps:
                         await self._ask_for_transfer(tender_id, owed)
                 case _ if failed is not None:
                     reason = failed.reason or "no reason given"
-                    why = f"The refund {failed.reference} over {failed.amount} failed: {reason}."
+                    what = (
+                        f"Refund {failed.reference} of {failed.amount} to tender {tender_id} of order {self._order_id}"
+                    )
+                    why = f"{what} failed: {reason}."
                     unclear = unclear_since_reopening(case.entries, tender_id)
                     if unclear:
                         why += _what_others_refunded(unclear)
                     elif not failed.failed_at_customer:
-                        why += " That is no matter of the customer's: put it right at the gateway, then retry the step."
+                        why += (
+                            " The customer's card is not the cause: put it right at the gateway, then retry the step."
+                        )
+                    else:
+                        why += (
+                            " Ask the customer how they want the money and choose that, or pay it and resolve the step."
+                        )
                     choice = failed.failed_at_customer and not unclear
                     await self._waiting.wait_for_person(
                         steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=choice)

@@ -44,10 +44,11 @@ _LONGEST_PAUSE = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Step(Generic[In, Out]):
-    """`refusals` are the counterpart's final answers: no retry will change them. `owner` is whose turn it is when the step
-    cannot go on, `counterpart` whose while its outcome, or its counterpart's answer, is waited for. `undo` is the step that
-    takes its effect back. `local_first`: it has no effect but in our own tables, so its first attempt is a local activity.
-    `round` None: its attempts go on until there is an answer."""
+    """`refusals` are the counterpart's final answers: no retry will change them. `owner` is whose turn it is when the
+    step cannot go on, `counterpart` whose while its outcome, or its counterpart's answer, is waited for. `undo` is
+    the step that takes its effect back. `local_first`: its first attempt is a local activity, because it is carried
+    out in our own tables, and in an order management system that answers as quickly (`Orders.is_local`); any other is
+    left to an ordinary attempt. `round` None: its attempts go on until there is an answer."""
 
     signature: Signature[In, Out]
     role: Role
@@ -195,7 +196,7 @@ VERIFY_ORDER = Step(
     Role.COMPENSATABLE,
     Owner.OPERATIONS,
     "Verify and hold order",
-    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND}),
+    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.SHIPMENT_NOT_STOPPABLE}),
     undo=StepName.RELEASE_ORDER,
     local_first=True,
 )
@@ -247,9 +248,9 @@ CHECK_SHIPMENT = Step(
 )
 CHECK_ORDER = Step(
     signatures.CHECK_ORDER,
-    Role.RETRIABLE,
+    Role.LOOK,
     Owner.OPERATIONS,
-    "Read once more order",
+    "Check order",
     refusals=frozenset({ErrorCode.ORDER_CHANGED}),
     local_first=True,
 )
@@ -311,7 +312,6 @@ RELEASE_ORDER = Step(
     Role.COMPENSATION,
     Owner.OPERATIONS,
     "Take the hold off order",
-    refusals=frozenset({ErrorCode.ORDER_LOCKED}),
     local_first=True,
 )
 RESUME_SHIPMENT = Step(

@@ -214,25 +214,6 @@ def check_may_make(case: Case, key: EffectKey) -> None:
         )
 
 
-async def note_and_end(
-    session: AsyncSession,
-    row: LockedRow,
-    key: EffectKey,
-    more: Sequence[Fact] = (),
-    *,
-    case: Case | None = None,
-    after: Sequence[Fact] = (),
-    amount: Money | None = None,
-    reference: str | None = None,
-    detail: str = "",
-) -> tuple[Entry, ...]:
-    """An effect in the books themselves: its note, what it made and its outcome are one transaction; `after` comes with
-    it. `case` is what was read since the row was locked, if it was. Returns the new entries. Refused: ROLLED_BACK."""
-    case = case or await case_of(session, key.cancellation_id)
-    facts = effect_facts(case, key, more, amount=amount, reference=reference, detail=detail)
-    return await append(session, row, [*facts, *after])
-
-
 def effect_facts(
     case: Case,
     key: EffectKey,

@@ -15,6 +15,7 @@ class PlainOrders(ABC):
     """See providers/orders/port.py for what each method promises. Here: nothing can be frozen, the goods of an order are in
     no parcel before they leave, and labels and payments are nobody's but the carrier's and the gateway's."""
 
+    is_local = False
     restocks_at_once = False
 
     @abstractmethod

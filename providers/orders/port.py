@@ -1,9 +1,11 @@
 """The orders port: the merchant's order management system (OMS).
 
-What the process does to an order is an effect like any other: it is noted in our register before the OMS is called, and its
-outcome afterwards. Every writing method may therefore be called again after a lost answer, with the same key, and then does
-nothing that is done already. `key` may be used as an idempotency key where the OMS has such; where it has none, the method
-looks first. All methods raise `Unavailable` when the OMS cannot be reached.
+What the process does to an order is an effect like any other: it is noted in our register before the OMS is called, and
+its outcome afterwards. (A thaw of what a late attempt has frozen, and what has been given back, are not noted: repeating
+them changes nothing.) Every writing method may therefore be called again after a lost answer, with the same key, and then
+does nothing that is done already. Each kind of call has a key of its own, which may be used as an idempotency key where
+the OMS has such; where it has none, the method looks first. All methods raise `Unavailable` when the OMS cannot be
+reached.
 """
 
 from collections.abc import Sequence
@@ -25,6 +27,8 @@ class GivenBack(Value):
 
 
 class Orders(Protocol):
+    is_local: bool
+    """It answers within milliseconds, without a network. Only then it is called within the workflow's own task."""
     restocks_at_once: bool
     """What leaves an order counts as on hand at that moment, also where it is on its way back: such lines are left in the
     order until they are received."""
@@ -37,7 +41,7 @@ class Orders(Protocol):
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
         """From now on nobody picks, packs, labels, captures or changes the order. `seen` is the order by which it was
         decided. False: this OMS cannot do that. Raises Unavailable when the order is not as it was `seen`: it is read and
-        decided about again. Refused: ORDER_LOCKED when somebody else has frozen it."""
+        decided about again. Raises Unavailable also when somebody else has frozen it."""
         ...
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:

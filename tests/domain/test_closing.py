@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.closing import ClosedLine, Closing, changed, gone_of
+from domain.closing import ClosedLine, Closing, changed_at_close, changed_before, gone_of
 from domain.facts import OrderClosed
 from domain.order import Order
 from domain.payment import RefundStatus
@@ -166,8 +166,9 @@ def test_at_a_later_attempt_units_at_their_target_may_be_ours(gone: dict[str, in
 
 
 def test_a_person_is_told_of_which_lines_how_much_is_missing() -> None:
-    said = changed("1001", {"L2": 1, "L1": 2})
-    assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")
+    others = {"L2": 1, "L1": 2}
+    for said in (changed_before("1001", others), changed_at_close("1001", others)):
+        assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")
 
 
 def test_what_has_gone_is_counted_by_line() -> None:

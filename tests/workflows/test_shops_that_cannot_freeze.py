@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from domain.closing import Closing
 from domain.errors import OutcomeUnknown
 from domain.facts import OrderClosed
 from domain.keys import EffectKey
@@ -43,10 +44,10 @@ class Oscar:
         order: Order = await self.shop.orders.read(order_id)
         return order
 
-    async def send(self, order: Order, script: Script, *lines: int) -> Shipment:
-        """The warehouse hands a unit of each of these lines to the carrier, where the parcel does as the script says."""
+    async def send(self, order: Order, script: Script, *lines: int, units: int = 1) -> Shipment:
+        """The warehouse hands so many of each of these lines to the carrier, where the parcel does as the script says."""
         [label] = (await self.system.shop.place(in_network(script))).shipments
-        parts = tuple(ShipmentLine(line_id=order.lines[at].line_id, quantity=1) for at in lines)
+        parts = tuple(ShipmentLine(line_id=order.lines[at].line_id, quantity=units) for at in lines)
         parcel = label.model_copy(update={"lines": parts})
         await self.shop.ship(order.order_id, parcel)
         return parcel
@@ -285,3 +286,49 @@ async def test_what_is_coming_back_stays_in_an_order_that_restocks_at_once(
     assert await over_oscar.gone(sample.order_id) == [1, 1]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
     assert Money.total(await system.refunds(sample.order_id), "USD") == money("60.00 USD")
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["answer_lost", "answered"])
+async def test_of_a_line_that_is_partly_on_its_way_back_the_rest_leaves_once(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    """E21: two of three are in a parcel that comes back, and what was taken out is nobody else's doing."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
+    order = await over_oscar.place(sample)
+    parcel = await over_oscar.send(order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, 0, units=2)
+    close = over_oscar.shop.orders.close
+    calls: list[Closing] = []
+
+    async def close_and_lose_the_answer(order_id: str, closing: Closing, *args: Any, **more: Any) -> None:
+        await close(order_id, closing, *args, **more)
+        calls.append(closing)
+        if lost and len(calls) == 1:
+            raise OutcomeUnknown("The shop's answer was lost.")
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", close_and_lose_the_answer)
+    async with system.worker():
+        result = await system.cancel(request(sample))
+    assert result.outcome is Outcome.CANCELLED
+    assert parcel.lines[0].quantity == 2
+    assert [dict(closing.targets) for closing in calls] == [{order.lines[0].line_id: 1}] * (1 + lost)
+    assert await over_oscar.gone(sample.order_id) == [1]
+    assert await system.refunds(sample.order_id) == [money("60.00 USD")]
+
+
+async def test_a_lost_parcel_is_not_put_on_sale_by_a_shop_that_restocks_at_once(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C12"""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
+    order = await over_oscar.place(sample)
+    await over_oscar.send(order, Script.LOST, 0, units=2)
+    async with system.worker():
+        result = await system.cancel(request(sample))
+    assert result.outcome is Outcome.CANCELLED
+    assert StepName.CHECK_ORDER not in {row.step for row in result.steps}
+    assert await over_oscar.gone(sample.order_id) == [1]
+    assert await system.refunds(sample.order_id) == [money("60.00 USD")]

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Integer, bindparam, update
 from sqlalchemy import case as when
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.closing import Closing, changed
+from domain.closing import Closing, changed_at_close
 from domain.errors import ErrorCode, Refused
 from providers.database.columns import table_of
 from providers.orders.built_in.tables import OrderRow, StockRow
@@ -25,7 +25,7 @@ def check_unchanged(order: OrderRow, closing: Closing) -> None:
     """Nobody but us takes units out of an order that is frozen. Refused: ORDER_CHANGED."""
     others = closing.taken_by_others({line.line_id: line.cancelled for line in order.lines}, tried=False)
     if others:
-        raise Refused(ErrorCode.ORDER_CHANGED, changed(order.order_id, others))
+        raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order.order_id, others))
 
 
 async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> None:

@@ -25,6 +25,7 @@ _THAW = _HOLD.where(_ORDERS.c.held_by == bindparam("by")).values(held_by=None)
 class BuiltInOrders:
     """Each method is one transaction; see providers/orders/port.py for what it promises."""
 
+    is_local = True
     restocks_at_once = False
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -40,9 +41,8 @@ class BuiltInOrders:
             held_by = (await lock_order(session, seen.order_id)).held_by
             order = await read_order(session, seen.order_id)
             if held_by not in {None, key.cancellation_id}:
-                raise Refused(
-                    ErrorCode.ORDER_LOCKED,
-                    f"Order {seen.order_id} is frozen for {held_by}. Look there what it is for; it is tried again.",
+                raise Unavailable(
+                    f"Order {seen.order_id} is frozen for {held_by}. End that, or thaw the order; it is tried again."
                 )
             if order != seen:
                 raise Unavailable(
