@@ -18,7 +18,7 @@ from activities.together import read_together
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested
+from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested, StopSeen
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.order import Order, OrderState
@@ -29,11 +29,11 @@ from domain.plan import LeftOut, PlannedLine, PlannedShipment
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.second_request import by_right, joining
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopStatus, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
 from domain.stopping import planned_action
-from domain.unfrozen import new_parcels
+from domain.unfrozen import is_shared, new_parcels
 from providers.cancellations.port import Ending, Register
 from providers.carrier.port import Labels
 from providers.orders.port import GivenBack, Orders
@@ -257,7 +257,9 @@ class OrderActivities:
             if case.order_closed:
                 return await attempt.answer()
             expected = _expected_back(case) if self._orders.restocks_at_once else ()
-            if not case.closed_by_hand:
+            if case.closed_by_hand:
+                await self._orders.thaw(step_input.order_id, key=step_input.key.part_of(_THAW))
+            else:
                 await self._close_in_oms(attempt, expected)
             closed = OrderClosed(expected_back=expected)
             after = attempt.case.with_facts([closed])
@@ -299,24 +301,32 @@ class OrderActivities:
             plan = case.plan
             assert plan is not None
             seen = await self._known.read(step_input.order_id)
-            if not case.ever_closed:
+            for shipment in new_parcels(plan, seen.order):
+                await self._add_parcel(attempt, shipment, seen.order)
+            # Once a close was noted, what is missing may be ours: the close itself looks.
+            if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
                 others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
                 if others and not case.is_done(StepName.CHECK_ORDER, step_input.target):
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
-            found = new_parcels(plan, seen.in_oms)
-            trackings = await read_together(
-                {shipment.shipment_id: partial(self._tracking, shipment) for shipment in found}
-            )
-            for shipment in found:
-                tracking = trackings[shipment.shipment_id]
-                action = planned_action(shipment, tracking)
-                await attempt.write(
-                    ParcelFound(parcel=PlannedShipment(shipment=shipment, group=tracking.group, action=action))
-                )
-            named = [name for s in found for name in (s.label_reference, s.tracking_number) if name]
-            if named:
-                await self._register.watch(step_input.order_id, named)
             return await attempt.answer()
+
+    async def _add_parcel(self, attempt: Attempt, ours: Shipment, order: Order) -> None:
+        """A parcel that has units of this cancellation in it: it joins the plan, to be stopped like the others; unless goods
+        that stay are in it too, because a parcel on its way cannot be stopped in part."""
+        tracking = await self._tracking(ours)
+        action = planned_action(ours, tracking)
+        await attempt.write(ParcelFound(parcel=PlannedShipment(shipment=ours, group=tracking.group, action=action)))
+        if is_shared(ours, order) and not tracking.group.is_in_warehouse:
+            declined = Stop(
+                shipment_id=ours.shipment_id,
+                action=action,
+                status=StopStatus.DECLINED,
+                detail="goods that stay in the order are in the parcel too",
+            )
+            await attempt.write(StopSeen(stop=declined))
+        named = [name for name in (ours.label_reference, ours.tracking_number) if name]
+        if named:
+            await self._register.watch(order.order_id, named)
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from domain.case import Case
+from domain.closing import Closing
 from domain.earlier import EarlierReversal
 from domain.facts import Entry
 from domain.money import Money
@@ -61,7 +62,7 @@ class KnownOrder:
         return as_sold.model_copy(
             update={
                 "lines": tuple(lines),
-                "shipments": tuple(self._without_expected(shipment) for shipment in as_sold.shipments),
+                "shipments": tuple(self._without_stopped(shipment) for shipment in as_sold.shipments),
                 "shipping_credited": credited,
                 "held_by": under_way.cancellation_id if under_way and held else None,
                 "tenders": tuple(self._with_earlier(tender) for tender in order.tenders),
@@ -77,10 +78,12 @@ class KnownOrder:
                     units[line.line_id] += line.quantity * (line.shipment_id in case.expected_back)
         return units
 
-    def _without_expected(self, shipment: Shipment) -> Shipment:
-        """Nothing of a parcel that comes back can be cancelled once more."""
-        expected = any(shipment.shipment_id in case.expected_back for case in self.cases)
-        return shipment.model_copy(update={"lines": ()}) if expected else shipment
+    def _without_stopped(self, shipment: Shipment) -> Shipment:
+        """A parcel that an earlier cancellation has stopped has nothing in it that could be cancelled once more: what was
+        not cancelled of it is back in the warehouse, or on its way there."""
+        closed = [case for case in self.cases if case.ever_closed and case.plan]
+        stopped = any(shipment.shipment_id in Closing.of(case).stopped for case in closed)
+        return shipment.model_copy(update={"lines": ()}) if stopped else shipment
 
     def _as_sold(self, order: Order) -> Order:
         """With the amounts of the first read: some systems count only what is left of an order, and what a unit is worth
@@ -94,19 +97,23 @@ class KnownOrder:
         return order.model_copy(update={"lines": (*lines, *now.values()), **amounts})
 
     def _with_earlier(self, tender: Tender) -> Tender:
-        return tender.model_copy(update={"earlier_reversals": self.earlier_reversals(tender)})
+        return tender.model_copy(update={"earlier_reversals": self._reversals_of(tender)})
 
     def earlier_reversals(self, tender: Tender, *, but: str = "") -> tuple[EarlierReversal, ...]:
-        """What the cancellations other than `but` did to the payment that the tender has now: those that have closed the
-        order, and those that have ended without it. What was reserved anew by a roll-back is as much as was left; of the
-        payment before, only what was paid back is still to be given back."""
+        """What the cancellations other than `but` did to the payment that the tender has now, whichever of the order's
+        tenders it pays."""
+        return self._reversals_of(tender, but=but, of_payment=True)
+
+    def _reversals_of(self, tender: Tender, *, but: str = "", of_payment: bool = False) -> tuple[EarlierReversal, ...]:
+        """By cancellations that have closed the order, and by those that have ended without it. What was reserved anew by a
+        roll-back is as much as was left; of the payment before, only what was paid back is still to be given back."""
         found: list[EarlierReversal] = []
         for case in self.cases:
             if case.cancellation_id == but or not (case.ever_closed or case.ended):
                 continue
             for reversal in case.reversals:
                 is_of_now = reversal.planned.tender.reference == tender.reference
-                if reversal.tender_id == tender.tender_id or is_of_now:
+                if reversal.tender_id == tender.tender_id or (of_payment and is_of_now):
                     view = reversal.as_earlier if is_of_now else reversal.before_payment_was_replaced
                     found.append(view(case.cancellation_id, undone=not case.ever_closed))
         return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)

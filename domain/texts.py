@@ -14,12 +14,15 @@ from pydantic_core import PydanticCustomError
 # Unicode's controls, separators of lines, marks of direction, and what takes no room or shows nothing. The joiners U+200C
 # and U+200D are not among them: Persian and emoji are written with them.
 _UNSEEN_BUT_BREAKS = (
-    r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e"
+    r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
+    r"\u2028-\u202e"
     r"\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb"
 )
 # Halves of surrogate pairs besides: no JSON document has them, but Python's command line and parser let them pass.
-_UNSEEN = re.compile(rf"[{_UNSEEN_BUT_BREAKS}\ud800-\udfff]")
-_UNSEEN_IN_LINE = re.compile(rf"[{_UNSEEN_BUT_BREAKS}\ud800-\udfff\t\n\r]")
+_BEYOND = r"\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+"""The same beyond U+FFFF, which a `pattern` of JSON Schema cannot name everywhere."""
+_UNSEEN = re.compile(rf"[{_UNSEEN_BUT_BREAKS}{_BEYOND}\ud800-\udfff]")
+_UNSEEN_IN_LINE = re.compile(rf"[{_UNSEEN_BUT_BREAKS}{_BEYOND}\ud800-\udfff\t\n\r]")
 _LINE_BREAK = re.compile(r"\r\n?")
 
 

@@ -46,6 +46,13 @@ def new_parcels(plan: Plan, order: Order) -> tuple[Shipment, ...]:
     return tuple(found)
 
 
+def is_shared(ours: Shipment, order: Order) -> bool:
+    """Whether more is in the parcel than the units of this cancellation."""
+    units = Counter({part.line_id: part.quantity for part in ours.lines})
+    [parcel] = [shipment for shipment in order.shipments if shipment.shipment_id == ours.shipment_id]
+    return any(part.quantity > units[part.line_id] for part in parcel.lines)
+
+
 def with_parcel(plan: Plan, parcel: PlannedShipment) -> Plan:
     """The plan with units that were in no parcel in this one: it is to be stopped like the others."""
     units = {part.line_id: part.quantity for part in parcel.shipment.lines}

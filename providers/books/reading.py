@@ -1,10 +1,11 @@
 """The books' entries, read at once for an order."""
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.facts import Entry
 from domain.known_order import KnownOrder
+from domain.outcome import CARRIED_OUT
 from providers.books.tables import CancellationRow, FactRow
 from providers.database.columns import table_of
 
@@ -17,7 +18,12 @@ _OF_ORDER = (
 )
 _FIRST_READ = (
     select(_CANCELLATIONS.c.first_read)
-    .where(_CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.first_read.is_not(None))
+    .where(
+        _CANCELLATIONS.c.order_id == bindparam("order"),
+        _CANCELLATIONS.c.first_read.is_not(None),
+        # One that was rolled back has taken nothing out, so what the order costs now counts.
+        or_(_CANCELLATIONS.c.outcome.is_(None), _CANCELLATIONS.c.outcome.in_(CARRIED_OUT)),
+    )
     .order_by(_CANCELLATIONS.c.opened_at)
     .limit(1)
 )

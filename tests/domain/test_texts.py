@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from domain.base import describe_validation_error
 from domain.messages import (
@@ -18,6 +18,7 @@ from domain.messages import (
 )
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, ReasonCode
 from domain.terms import RefundMethod
+from domain.texts import Reference
 from web.bodies import (
     CancellationBody,
     ChooseRefundMethodBody,
@@ -149,3 +150,10 @@ def test_a_signature_has_no_character_that_cannot_be_seen(name: str) -> None:
 def test_an_id_is_visible_ascii(field: str, text: str) -> None:
     """E12: ids become workflow ids, keys and search attributes."""
     assert sentence_of(MESSAGES["CancellationRequest"], **{field: text}).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("unseen", ["\u00ad", "\u034f", "\u17b4", "\u2062", "\U000e0041", "\U0001d173"])
+def test_a_character_that_shows_nothing_is_refused_in_a_reference(unseen: str) -> None:
+    """E12, F17: otherwise a proof reads as another one does."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Reference).validate_python(f"BANK{unseen}-1")
