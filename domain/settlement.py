@@ -38,7 +38,7 @@ def refunds_found_after_end(
     given = payment.refunded + another_way + now.outstanding
     beyond = given - payment.captured - now.overpaid - now.collected
     mine = _claim(now, missing=now.outstanding, at_most=max(beyond, beyond - beyond))
-    return (*counted, *_shares(mine, payment, key, others))
+    return (*counted, *_shares(now, mine, payment, key, others))
 
 
 def unclear_refunds(
@@ -79,7 +79,7 @@ def made_by_others(
     planned here, as far as they do not make up for what the `others` lack, and are credited under their own references. One
     that comes to more than all of that counts here with the excess: a person hears of it."""
     mine = _claim(reversal, missing=owed, at_most=owed)
-    return _shares(mine, payment, key, others, excess=True)
+    return _shares(reversal, mine, payment, key, others, excess=True)
 
 
 def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
@@ -88,10 +88,35 @@ def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
     return Claim(missing, at_most, counted, frozenset(reversal.planned.earlier) | reversal.references)
 
 
+def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Claim, ...]:
+    """What of a shared payment was theirs when it was planned, less what their own cancellations have refunded since."""
+    planned = reversal.planned
+    if planned.share is None:
+        return ()
+    known = reversal.references | frozenset(planned.earlier)
+    counted = {
+        refund.reference: refund.amount
+        for refund in payment.refunds
+        if refund.key is not None
+        and not refund.status.has_failed
+        and refund.reference not in known
+        and not is_ours(refund, key)
+    }
+    nothing = planned.share - planned.share
+    theirs = max(planned.refundable - planned.share - Money.total(counted.values(), nothing.currency), nothing)
+    return (Claim(theirs, theirs, counted, frozenset(planned.earlier)),)
+
+
 def _shares(
-    mine: Claim, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal], *, excess: bool = False
+    reversal: Reversal,
+    mine: Claim,
+    payment: Payment,
+    key: EffectKey,
+    others: Sequence[EarlierReversal],
+    *,
+    excess: bool = False,
 ) -> tuple[Refund, ...]:
-    claims = [*(other.claim(payment) for other in others), mine]
+    claims = [*(other.claim(payment) for other in others), *_of_other_orders(reversal, payment, key), mine]
     *theirs, share = share_out(payment, claims)
     found = []
     for refund in payment.refunds:

@@ -33,7 +33,6 @@ async def test_two_tenders_on_one_payment_give_back_all_of_it_in_two_parts(syste
     assert (await system.gateway.read_payment(payment)).refunded == WHOLE
 
 
-@pytest.mark.xfail(strict=True, reason="the other order's refund is taken from this one's share")
 async def test_what_is_refunded_for_the_other_order_meanwhile_is_not_taken_from_this_ones_share(
     bare_system: System,
 ) -> None:
