@@ -187,9 +187,13 @@ class Plan(Value):
     @property
     def rounding(self) -> Money:
         """What goes back beyond the value of the lines, because a provider takes amounts in steps. Below zero where an
-        earlier part of the order gave back so much more, or a tender has no more."""
+        earlier part of the order gave back so much more, or a tender has no more; with everything, what it does not take of
+        what is in it."""
         zero = Money.zero(self.currency)
-        in_steps = not self.everything and any(tender.step for tender in self.tenders)
+        in_steps = [tender for tender in self.tenders if tender.step]
+        if self.everything:
+            kept = (tender.at_most - tender.refund - tender.release for tender in in_steps)
+            return -Money.total((max(amount, zero) for amount in kept), self.currency)
         return self.given_back - self.value if in_steps else zero
 
     def without(self, declined: frozenset[str]) -> "Plan":
