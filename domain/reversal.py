@@ -220,9 +220,8 @@ class Reversal(Value):
 
     @property
     def _paid_back_of_refunds(self) -> Money:
-        """What the customer has paid back of a card's refunds: the gateway does not have it."""
-        card = self.planned.tender.kind is TenderKind.CARD
-        return max(self._paid_back_of_ours - self.elsewhere, self._total()) if card else self._total()
+        """What the customer has paid back of its refunds: their provider does not have it."""
+        return max(self._paid_back_of_ours - self.elsewhere, self._total())
 
     def as_earlier(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
         """What it means to another cancellation of the order. `undone`: its own was rolled back."""

@@ -220,7 +220,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
         await session.commit()
     again = latest(system, sample.order_id)
     progress = await system.waits_for(again, State.NEEDS_ATTENTION)
-    assert f"refund {made.object_id} over 64.00 USD failed" in progress.waits[0].reason
+    assert f"Refund {made.object_id} of 64.00 USD to tender T1" in progress.waits[0].reason
     await again.terminate("the test is over")
 
 

@@ -262,7 +262,7 @@ async def test_a_refund_that_fails_after_it_had_succeeded_is_noticed_before_the_
     await system.shop.gateway.settle(second)
     await system.wake(handle)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
-    assert f"refund {first} over 10.00 USD failed" in progress.waits[0].reason
+    assert f"Refund {first} of 10.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
     result = await system.end(handle)
@@ -604,7 +604,7 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
     await system.shop.gateway.fail(failed)
     handle = await system.told_of_refund(sample.order_id)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
-    assert "over 44.00 USD failed" in progress.waits[0].reason
+    assert "of 44.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
     result = await system.end(handle)

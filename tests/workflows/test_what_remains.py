@@ -86,7 +86,6 @@ async def test_a_freeze_that_arrives_after_the_release_does_not_stay(
         assert (await system.read_order(sample.order_id)).held_by is None, "frozen for ever, by what has ended"
 
 
-@pytest.mark.xfail(strict=True, reason="0.00 USD go back instead of 10.00 USD")
 async def test_what_was_collected_for_a_spent_gift_card_is_given_back_by_the_next_cancellation(system: System) -> None:
     """I1, I11: rolled back; the customer paid the 10.00 that were spent; then all is cancelled after all."""
     sample = split_tender()
