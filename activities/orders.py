@@ -282,8 +282,10 @@ class OrderActivities:
         tried = case.is_noted(key)
         if self._orders.restocks_at_once or not case.is_frozen:
             seen = await self._known.read(order_id)
-            closing = closing.but_expected(expected, seen.known.expected_units(but=case.cancellation_id))
-            others = closing.taken_by_others(seen.gone_in_oms, tried=tried) if before is None else {}
+            ahead = seen.known.ahead_of_oms(case.cancellation_id)
+            closing = closing.but_expected(expected, ahead)
+            already = before.but_expected((), ahead).targets if before else None
+            others = closing.taken_by_others(seen.gone_in_oms, tried=tried, already=already)
             if others:
                 raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
         await attempt.note_effect(key)

@@ -60,17 +60,20 @@ class Closing(Value):
     @classmethod
     def before(cls, case: Case) -> "Closing | None":
         """What had left the order when it was closed last; None: it is closed for the first time."""
-        closed = [at for at, entry in enumerate(case.entries) if isinstance(entry.fact, OrderClosed)]
-        return cls.of(Case(case.entries[: closed[-1]])) if closed else None
+        closed = [(at, entry.fact) for at, entry in enumerate(case.entries) if isinstance(entry.fact, OrderClosed)]
+        if not closed:
+            return None
+        at, last = closed[-1]
+        return cls.of(Case(case.entries[:at])).but_expected(last.expected_back, {})
 
-    def but_expected(self, parcels: Collection[str], elsewhere: Mapping[str, int]) -> "Closing":
+    def but_expected(self, parcels: Collection[str], ahead: Mapping[str, int]) -> "Closing":
         """For a system that restocks what leaves an order at once: without the lines of these parcels, which are on their
-        way back. Of `elsewhere`, by line, as many units have left the order by our books alone, for another
-        cancellation."""
+        way back. By line, so many units of other cancellations are `ahead`: they have left the order by our books
+        alone."""
         return self.model_copy(
             update={
                 "lines": tuple(
-                    line.model_copy(update={"gone_before": line.gone_before - elsewhere.get(line.line_id, 0)})
+                    line.model_copy(update={"gone_before": line.gone_before - ahead.get(line.line_id, 0)})
                     for line in self.lines
                     if line.shipment_id not in parcels
                 )
@@ -91,14 +94,18 @@ class Closing(Value):
             ours[line.line_id] += line.quantity
         return ours
 
-    def taken_by_others(self, gone: Mapping[str, int], *, tried: bool) -> Mapping[str, int]:
+    def taken_by_others(
+        self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None
+    ) -> Mapping[str, int]:
         """By line, the units that others have taken out of the order since it was read first, where that is some. `gone`
         have left by now. `tried`: an earlier attempt may have taken ours out. They are never counted as ours: both may have
-        been paid back."""
+        been paid back. `already`: the order was closed before, and so many had left then; of lines that lose nothing more,
+        what others do later is theirs."""
         found = {}
-        for line_id, before in self.gone_before.items():
-            now = gone.get(line_id, before)
-            if now != before and not (tried and now == self.targets[line_id]):
+        for line_id, first in self.gone_before.items():
+            before = first if already is None else already.get(line_id, first)
+            now, target = gone.get(line_id, before), self.targets[line_id]
+            if before not in {now, target} and not (tried and now == target):
                 found[line_id] = now - before
         return found
 

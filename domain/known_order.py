@@ -69,14 +69,24 @@ class KnownOrder:
             }
         )
 
-    def expected_units(self, *, but: str = "") -> Counter[str]:
+    def expected_units(self) -> Counter[str]:
         """By line, the units that are on their way back, and still in the order where it is kept."""
         units = Counter[str]()
         for case in self.cases:
-            if case.plan is not None and case.cancellation_id != but:
-                for line in case.plan.lines:
-                    units[line.line_id] += line.quantity * (line.shipment_id in case.expected_back)
+            units.update(_units(case, expected=True))
         return units
+
+    def ahead_of_oms(self, cancellation_id: str) -> Counter[str]:
+        """By line, how many units more had left the order by our books when this cancellation was decided than have left it
+        where it is kept now: earlier cancellations' that are on their way back. Below zero, what later ones have taken
+        out."""
+        ahead, of = Counter[str](), [case.cancellation_id for case in self.cases].index(cancellation_id)
+        for at, case in enumerate(self.cases):
+            if at < of:
+                ahead.update(_units(case, expected=True))
+            elif at > of and case.ever_closed:
+                ahead.subtract(_units(case, expected=False))
+        return ahead
 
     def _without_stopped(self, shipment: Shipment) -> Shipment:
         """A parcel that an earlier cancellation has stopped has nothing in it that could be cancelled once more: what was
@@ -138,3 +148,12 @@ def _line_as_sold(sold: OrderLine, now: OrderLine | None) -> OrderLine:
 
 def _ended_at(case: Case) -> datetime:
     return case.entries[-1].at
+
+
+def _units(case: Case, *, expected: bool) -> Counter[str]:
+    """Of this cancellation, by line: those that are on their way back and still in the order, or all the others."""
+    units = Counter[str]()
+    for line in case.plan.lines if case.plan else ():
+        if (line.shipment_id in case.expected_back) is expected:
+            units[line.line_id] += line.quantity
+    return units
