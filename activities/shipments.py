@@ -9,6 +9,7 @@ from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, StopSeen
+from domain.keys import EffectKey
 from domain.money import Money
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
@@ -19,7 +20,7 @@ from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
 
-_PICK, _GIFT_CARD = "pick", "gift_card"
+_PICK, _GIFT_CARD, _LABEL, _RELABEL = "pick", "gift_card", "label", "relabel"
 """The parts of a step's key for its calls to the order management system and to the stored value."""
 
 
@@ -272,20 +273,7 @@ class ShipmentActivities:
         label = shipment.label_reference
         tracking = await self._labels.track(label)
         if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-
-            async def buy_again() -> NewLabel:
-                """It has ended only when the order has the new label: one that is bought already is found by its key."""
-                new = await self._labels.buy_again(label, key=str(step_input.key))
-                await self._orders.relabel(
-                    step_input.order_id,
-                    step_input.target,
-                    new.label_reference,
-                    new.tracking_number,
-                    key=step_input.key,
-                )
-                return new
-
-            await attempt.make_effect(step_input.key.part_of("label"), buy_again, _bought)
+            await self._replace_label(attempt, label)
             return
         if tracking.group in BACK:
             raise _comes_back(step_input)
@@ -299,6 +287,29 @@ class ShipmentActivities:
             if ended.outcome is not EffectOutcome.DONE:
                 raise _comes_back(step_input)
 
+    async def _replace_label(self, attempt: Attempt, voided: str) -> None:
+        """Buy another label and put it on the shipment: two effects, so that what was bought is not bought again where only
+        the shipment could not be changed, whatever the number of the retry."""
+        step_input = attempt.step_input
+        bought = _bought_under(attempt.case, step_input)
+        buy_again = partial(self._labels.buy_again, voided, key=str(bought.part_of("")))
+        new = await attempt.make_effect(bought, buy_again, _bought)
+        if isinstance(new, EffectEnded):
+            new = await buy_again()  # found by its key
+        relabel = step_input.key.part_of(_RELABEL)
+        await attempt.make_effect(
+            relabel,
+            partial(
+                self._orders.relabel,
+                step_input.order_id,
+                step_input.target,
+                new.label_reference,
+                new.tracking_number,
+                key=relabel,
+            ),
+            lambda _: EffectAnswer(new.label_reference, "on the shipment"),
+        )
+
     async def _reactivate(self, attempt: Attempt, account: str) -> None:
         """Under whichever key it was deactivated: of those that did nothing there is nothing to undo."""
         step_input = attempt.step_input
@@ -311,6 +322,16 @@ class ShipmentActivities:
                     partial(self._stored_value.reactivate, account, undoes=undoes, key=key),
                     lambda _: EffectAnswer(account),
                 )
+
+
+def _bought_under(case: Case, step_input: StepInput) -> EffectKey:
+    """The key under which a label may have been bought already; else this attempt's."""
+    nothing_happened = {EffectOutcome.REFUSED, EffectOutcome.FAILED}
+    for key in case.all_keys_noted(StepName.RESUME_SHIPMENT, target=step_input.target):
+        ended = case.outcome_of(key)
+        if key.part == _LABEL and not (ended and ended.outcome in nothing_happened):
+            return key
+    return step_input.key.part_of(_LABEL)
 
 
 def _bought(new: NewLabel) -> EffectAnswer:
