@@ -18,7 +18,7 @@ from activities.together import read_together
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested, StopSeen
+from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.order import Order, OrderState
@@ -29,7 +29,7 @@ from domain.plan import LeftOut, PlannedLine, PlannedShipment
 from domain.policy import CustomerHistory, Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.second_request import by_right, joining
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopStatus, Tracking
+from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
 from domain.stopping import planned_action
@@ -304,7 +304,7 @@ class OrderActivities:
             assert plan is not None
             seen = await self._known.read(step_input.order_id)
             for shipment in new_parcels(plan, seen.order):
-                await self._add_parcel(attempt, shipment, seen.order)
+                await self._add_parcel(attempt, shipment, shared=is_shared(shipment, seen.order))
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
                 others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
@@ -312,23 +312,15 @@ class OrderActivities:
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             return await attempt.answer()
 
-    async def _add_parcel(self, attempt: Attempt, ours: Shipment, order: Order) -> None:
-        """A parcel that has units of this cancellation in it: it joins the plan, to be stopped like the others; unless goods
-        that stay are in it too, because a parcel on its way cannot be stopped in part."""
+    async def _add_parcel(self, attempt: Attempt, ours: Shipment, *, shared: bool) -> None:
+        """A parcel that has units of this cancellation in it: it joins the plan, to be stopped like the others."""
         tracking = await self._tracking(ours)
         action = planned_action(ours, tracking)
-        await attempt.write(ParcelFound(parcel=PlannedShipment(shipment=ours, group=tracking.group, action=action)))
-        if is_shared(ours, order) and not tracking.group.is_in_warehouse:
-            declined = Stop(
-                shipment_id=ours.shipment_id,
-                action=action,
-                status=StopStatus.DECLINED,
-                detail="goods that stay in the order are in the parcel too",
-            )
-            await attempt.write(StopSeen(stop=declined))
+        parcel = PlannedShipment(shipment=ours, group=tracking.group, action=action, shared=shared or None)
+        await attempt.write(ParcelFound(parcel=parcel))
         named = [name for name in (ours.label_reference, ours.tracking_number) if name]
         if named:
-            await self._register.watch(order.order_id, named)
+            await self._register.watch(attempt.step_input.order_id, named)
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:

@@ -11,6 +11,7 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, StopSeen
 from domain.keys import EffectKey
 from domain.money import Money
+from domain.plan import PlannedShipment
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
 from domain.stopping import BACK, VOID, NextStop, intercepted, moves_again, next_stop
@@ -80,14 +81,14 @@ class ShipmentActivities:
     async def _watch(self, attempt: Attempt, shipment: Shipment) -> None:
         """The carrier's events are about the label that the parcel has got since it was decided, too."""
         planned = _planned(attempt.case, shipment.shipment_id)
-        known = {planned.label_reference, planned.tracking_number} if planned else set()
+        known = {planned.shipment.label_reference, planned.shipment.tracking_number} if planned else set()
         new = [name for name in (shipment.label_reference, shipment.tracking_number) if name and name not in known]
         if new:
             await self._register.watch(attempt.step_input.order_id, new)
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
         tracking = await self._labels.track(shipment.label_reference) if shipment.label_reference else None
-        match next_stop(shipment, tracking):
+        match next_stop(shipment, tracking, shared=_is_shared(attempt)):
             case NextStop.DEACTIVATE_GIFT_CARD:
                 return await self._deactivate(attempt, shipment)
             case NextStop.WITHDRAW_PICK:
@@ -164,7 +165,7 @@ class ShipmentActivities:
         assert shipment.label_reference is not None
         tracking = await self._labels.track(shipment.label_reference)
         seen = Tracking(group=tracking.group, label=LabelStatus.VOID_REJECTED)
-        answer = next_stop(shipment, seen)
+        answer = next_stop(shipment, seen, shared=_is_shared(attempt))
         return answer if isinstance(answer, Stop) else await self._intercept(attempt, shipment)
 
     async def _intercept(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -219,7 +220,8 @@ class ShipmentActivities:
             known = attempt.case.stop_of(step_input.target)
             assert known is not None
             # The OMS may have dropped a shipment that was stopped; its label may be used all the same.
-            shipment = await self._find(step_input) or _planned(attempt.case, step_input.target)
+            planned = _planned(attempt.case, step_input.target)
+            shipment = await self._find(step_input) or (planned.shipment if planned else None)
             if shipment is None or shipment.label_reference is None:
                 return await attempt.answer_look(step_input)
             tracking = await self._labels.track(shipment.label_reference)
@@ -348,11 +350,15 @@ def _stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
     return StopSeen(stop=stop), attempt.ended(reference=stop.reference, detail=stop.detail)
 
 
-def _planned(case: Case, shipment_id: str) -> Shipment | None:
+def _planned(case: Case, shipment_id: str) -> PlannedShipment | None:
     """As it was when it was decided about."""
-    plan = case.plan
-    shipments = [planned.shipment for planned in plan.shipments] if plan else []
-    return next((shipment for shipment in shipments if shipment.shipment_id == shipment_id), None)
+    shipments = case.plan.shipments if case.plan else ()
+    return next((planned for planned in shipments if planned.shipment.shipment_id == shipment_id), None)
+
+
+def _is_shared(attempt: Attempt) -> bool:
+    planned = _planned(attempt.case, attempt.step_input.target)
+    return bool(planned and planned.shared)
 
 
 def _comes_back(step_input: StepInput) -> Refused:

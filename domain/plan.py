@@ -30,9 +30,13 @@ class PlannedLine(Value):
 
 
 class PlannedShipment(Value):
+    """`shared`: goods that stay in the order are in it too. Its label can be voided, and what stays is packed anew; once it
+    is with the carrier, it is not stopped."""
+
     shipment: Shipment
     group: GoodsGroup
     action: StopAction
+    shared: Rare[bool] = None
 
 
 class PlannedTender(Value):

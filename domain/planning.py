@@ -101,8 +101,9 @@ def make_plan(
             else:
                 units.take(line_id, quantity, shipment.shipment_id)
         if not reason:
+            action = planned_action(shipment, tracking)
             stopping.append(
-                PlannedShipment(shipment=shipment, group=tracking.group, action=planned_action(shipment, tracking))
+                PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared or None)
             )
     if not units.lines and not request.shipping_alone:
         raise _nothing_left_to_cancel(order, units.left_out)

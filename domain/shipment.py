@@ -21,11 +21,6 @@ class GoodsGroup(StrEnum):
     LOST = "lost"
     UNKNOWN = "unknown"
 
-    @property
-    def is_in_warehouse(self) -> bool:
-        """As far as the carrier knows."""
-        return self in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}
-
 
 class LabelStatus(StrEnum):
     """`void_submitted` is enough to go on: the carrier confirms a void up to 30 days later."""

@@ -18,9 +18,10 @@ class NextStop(StrEnum):
     REQUEST_INTERCEPT = "request_intercept"
 
 
-def next_stop(shipment: Shipment, tracking: Tracking | None) -> NextStop | Stop:
+def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = False) -> NextStop | Stop:
     """How the shipment is stopped, or how it stands when there is nothing to do. `tracking` None: it has no label. A
-    rejected void usually means that the parcel was scanned a moment ago: it is in the network."""
+    rejected void usually means that the parcel was scanned a moment ago: it is in the network. `shared`: goods that stay in
+    the order are in it too."""
     if shipment.gift_card is not None:
         return NextStop.DEACTIVATE_GIFT_CARD
     if tracking is None or shipment.label_reference is None:
@@ -37,6 +38,8 @@ def next_stop(shipment: Shipment, tracking: Tracking | None) -> NextStop | Stop:
         return stop(StopStatus.COMING_BACK, "on its way back")
     if tracking.group in _ON_ITS_WAY:
         return stop(StopStatus.DECLINED, tracking.group.replace("_", " "))
+    if shared:
+        return stop(StopStatus.DECLINED, "goods that stay in the order are in it too")
     if shipment.tracking_number is None:
         return stop(StopStatus.DECLINED, "the label's void was rejected and it has no tracking number")
     return NextStop.REQUEST_INTERCEPT

@@ -46,6 +46,19 @@ def test_a_shipment_is_stopped_by_where_it_is(
 
 @pytest.mark.parametrize("group", GoodsGroup)
 @pytest.mark.parametrize("label", LabelStatus)
+def test_a_parcel_with_goods_that_stay_in_it_is_never_intercepted(group: GoodsGroup, label: LabelStatus) -> None:
+    """C10: it would bring back what the customer keeps. Otherwise it is stopped like any other."""
+    alone = next_stop(LABELLED, tracking(group, label))
+    answer = next_stop(LABELLED, tracking(group, label), shared=True)
+    if alone is NextStop.REQUEST_INTERCEPT:
+        assert isinstance(answer, Stop)
+        assert (answer.status, answer.detail) == (StopStatus.DECLINED, "goods that stay in the order are in it too")
+    else:
+        assert answer == alone
+
+
+@pytest.mark.parametrize("group", GoodsGroup)
+@pytest.mark.parametrize("label", LabelStatus)
 def test_a_void_that_was_rejected_is_not_asked_for_again(group: GoodsGroup, label: LabelStatus) -> None:
     """Whatever tracking says, there is an answer; and after a rejected void it is another one."""
     answer = next_stop(LABELLED, tracking(group, label))

@@ -46,10 +46,7 @@ def two_lines(first: str) -> SampleOrder:
     return SampleOrder(order_id=an_id(), lines=lines, tenders=(card(str(money(first) + money("200.00 USD"))),))
 
 
-_STOPPED = pytest.mark.xfail(strict=True, reason="the parcel is intercepted, with the customer's goods in it")
-
-
-@pytest.mark.parametrize("moment", ["before_the_pivot", pytest.param("after_the_close", marks=_STOPPED)])
+@pytest.mark.parametrize("moment", ["before_the_pivot", "after_the_close"])
 async def test_a_new_parcel_that_also_holds_goods_that_stay_is_not_sent_back(
     over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
