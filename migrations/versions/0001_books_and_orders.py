@@ -21,7 +21,7 @@ _ACCOUNTS = (
     "sales_returns tax_payable refunds_payable customer_receivable gateway_clearing gift_card_liability "
     "store_credit_liability marketplace_clearing manual_clearing"
 )
-_EFFECTS = "withdraw_pick resume_pick relabel replace_payment close_order"
+_EFFECTS = "thaw withdraw_pick resume_pick relabel replace_payment close_order"
 _NOTICES = (
     "received withdrawal_acknowledged parcel_stopped parcel_not_stopped refund_started refunded refund_failed "
     "reservation_released cancelled not_cancelled approval_due approval_escalated"

@@ -40,12 +40,13 @@ class Orders(Protocol):
 
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
         """From now on nobody picks, packs, labels, captures or changes the order. `seen` is the order by which it was
-        decided. False: this OMS cannot do that. Raises Unavailable when the order is not as it was `seen`: it is read and
-        decided about again. Raises Unavailable also when somebody else has frozen it."""
+        decided. False: this OMS cannot do that, or this cancellation has thawed or closed the order: a call that was on its
+        way for long comes too late. Raises Unavailable when the order is not as it was `seen`: it is read and decided about
+        again. Raises Unavailable also when somebody else has frozen it."""
         ...
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
-        """The order goes on. Nothing when it is not frozen by this cancellation, or is gone."""
+        """The order goes on, and this cancellation freezes it no more. Nothing when the order is gone."""
         ...
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:

@@ -186,7 +186,30 @@ class OrdersContract:
         await shop.orders.freeze(placed, key=key(placed.order_id, StepName.VERIFY_ORDER))
         await shop.orders.thaw(placed.order_id, key=key(placed.order_id, StepName.RELEASE_ORDER))
         assert await shop.orders.read(placed.order_id) == placed
-        assert await shop.orders.freeze(placed, key=key(placed.order_id, StepName.VERIFY_ORDER)) is self.can_freeze
+        hold = key(placed.order_id, StepName.VERIFY_ORDER, request_id="R-2")
+        assert await shop.orders.freeze(placed, key=hold) is self.can_freeze, "for another cancellation"
+
+    @pytest.mark.parametrize("frozen", [True, False], ids=["frozen_before", "never_frozen"])
+    async def test_a_freeze_that_arrives_after_the_thaw_does_not_stay(
+        self, shop: ShopUnderTest, placed: Order, *, frozen: bool
+    ) -> None:
+        """E19: its attempt was given up while it was on its way, and nobody thaws the order again."""
+        hold = key(placed.order_id, StepName.VERIFY_ORDER)
+        if frozen:
+            await shop.orders.freeze(placed, key=hold)
+        await shop.orders.thaw(placed.order_id, key=key(placed.order_id, StepName.RELEASE_ORDER))
+        assert await shop.orders.freeze(placed, key=hold) is False
+        other = key(placed.order_id, StepName.VERIFY_ORDER, request_id="R-2")
+        assert await shop.orders.freeze(placed, key=other) is self.can_freeze
+
+    async def test_a_freeze_that_arrives_after_the_close_does_not_stay(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        """The same of a cancellation of the shipping charge, which takes nothing out of the order."""
+        await shop.orders.close(placed.order_id, closing(placed, 0, 0), None, key=key(placed.order_id))
+        assert await shop.orders.freeze(placed, key=key(placed.order_id, StepName.VERIFY_ORDER)) is False
+        other = key(placed.order_id, StepName.VERIFY_ORDER, request_id="R-2")
+        assert await shop.orders.freeze(placed, key=other) is self.can_freeze
 
     # Picks
 

@@ -42,7 +42,6 @@ async def test_what_remains_of_an_order_that_was_closed_by_hand_is_not_frozen_fo
     assert (await system.read_order(sample.order_id)).held_by is None
 
 
-@pytest.mark.xfail(strict=True, reason="a call of a given-up attempt freezes the order for ever")
 @pytest.mark.parametrize("dies", [True, False], ids=["worker_dies", "worker_lives"])
 async def test_a_freeze_that_arrives_after_the_release_does_not_stay(
     bare_system: System, monkeypatch: pytest.MonkeyPatch, *, dies: bool

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import CursorResult, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.closing import Closing
@@ -14,12 +14,19 @@ from providers.database.engine import insert_once, reading, transaction, writing
 from providers.orders.built_in.closing import check_unchanged, count_back, take_out
 from providers.orders.built_in.effects import is_done, record_effect
 from providers.orders.built_in.reading import load_order, lock_order, read_order
-from providers.orders.built_in.tables import EffectKind, GivenBackRow, OrderRow, ShipmentRow, TenderRow
+from providers.orders.built_in.tables import EffectKind, EffectRow, GivenBackRow, OrderRow, ShipmentRow, TenderRow
 from providers.orders.port import GivenBack
 
 _ORDERS = table_of(OrderRow)
-_HOLD = update(_ORDERS).where(_ORDERS.c.order_id == bindparam("held"))
-_THAW = _HOLD.where(_ORDERS.c.held_by == bindparam("by")).values(held_by=None)
+_EFFECTS = table_of(EffectRow)
+_LET_GO = select(_EFFECTS.c.key).where(
+    _EFFECTS.c.cancellation_id == bindparam("by"),
+    _EFFECTS.c.kind.in_([EffectKind.THAW, EffectKind.CLOSE_ORDER]),
+)
+_HOLD = (
+    update(_ORDERS).where(_ORDERS.c.order_id == bindparam("held"), ~_LET_GO.exists()).values(held_by=bindparam("by"))
+)
+"""Not for a cancellation that has let the order go: the call was on its way for long, and nobody would thaw it again."""
 
 
 class BuiltInOrders:
@@ -48,13 +55,19 @@ class BuiltInOrders:
                 raise Unavailable(
                     f"Order {seen.order_id} has changed while it was looked at; it is read and decided about again."
                 )
-            await session.execute(_HOLD, {"held": seen.order_id, "held_by": key.cancellation_id})
-            return True
+            frozen = await session.execute(_HOLD, {"held": seen.order_id, "by": key.cancellation_id})
+            assert isinstance(frozen, CursorResult)
+            return bool(frozen.rowcount)
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
         # The promise was never touched: reservations are given up when the order is closed, not when it is frozen.
         async with transaction(self._writes) as session:
-            await session.execute(_THAW, {"held": order_id, "by": key.cancellation_id})
+            order = await session.get(OrderRow, order_id, with_for_update=True)
+            if order is None or await is_done(session, key, EffectKind.THAW):
+                return
+            if order.held_by == key.cancellation_id:
+                order.held_by = None
+            await record_effect(session, key, EffectKind.THAW, order_id=order_id)
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
         async with transaction(self._writes) as session:

@@ -32,6 +32,7 @@ class Flags(TypeDecorator[frozenset[OrderFlag]]):
 
 
 class EffectKind(StrEnum):
+    THAW = "thaw"
     WITHDRAW_PICK = "withdraw_pick"
     RESUME_PICK = "resume_pick"
     RELABEL = "relabel"
