@@ -5,7 +5,9 @@ from hypothesis import settings
 
 from runtime import plugin
 
+settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.register_profile("faults", max_examples=2_000, deadline=None)
+settings.load_profile("tests")
 
 pytest.register_assert_rewrite("tests.providers.orders_contract", "tests.providers.stored_value_contract")
 
