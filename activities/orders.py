@@ -17,8 +17,18 @@ from activities.tenders import Payments
 from activities.together import read_together
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of
-from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, Ended, Entry, OrderClosed, ParcelFound, ParcelReceived, Requested
+from domain.errors import ErrorCode, Refused, Unavailable
+from domain.facts import (
+    Decided,
+    EffectEnded,
+    EffectOutcome,
+    Ended,
+    Entry,
+    OrderClosed,
+    ParcelFound,
+    ParcelReceived,
+    Requested,
+)
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.order import Order, OrderState
@@ -257,10 +267,11 @@ class OrderActivities:
             if case.order_closed:
                 return await attempt.answer()
             expected = _expected_back(case) if self._orders.restocks_at_once else ()
+            key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
-                await self._orders.thaw(step_input.order_id, key=step_input.key.part_of(_THAW))
+                await self._orders.thaw(step_input.order_id, key=key.part_of(_THAW))
             else:
-                await self._close_in_oms(attempt, expected)
+                await self._close_in_oms(attempt, key, expected)
             closed = OrderClosed(expected_back=expected)
             after = attempt.case.with_facts([closed])
             # Goods may have left an order that is not frozen: it is read once more before the end.
@@ -269,18 +280,18 @@ class OrderActivities:
                 closed,
                 _closing_notices(case),
                 _ending(after, step_input.order_id) if over else None,
-                key=step_input.key,
+                key=key,
                 run=attempt.run,
             )
             return await attempt.answer(entries)
 
-    async def _close_in_oms(self, attempt: Attempt, expected: Sequence[str]) -> None:
+    async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Sequence[str]) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
         closing, before = Closing.of(case), Closing.before(case)
         # Each time that it is closed is an effect of its own.
-        key = attempt.step_input.key.part_of(f"again{case.times_closed}" if case.times_closed else "")
-        tried = case.is_noted(key)
-        if self._orders.restocks_at_once or not case.is_frozen:
+        key = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
+        tried, others_may_change = case.is_noted(key), self._orders.restocks_at_once or not case.is_frozen
+        if others_may_change:
             seen = await self._known.read(order_id)
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
             closing = closing.but_expected(expected, ahead)
@@ -289,8 +300,13 @@ class OrderActivities:
             if others:
                 raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
         await attempt.note_effect(key)
-        attempt.check_time()
-        await self._orders.close(order_id, closing, before, key=key)
+        try:
+            attempt.check_time()
+            await self._orders.close(order_id, closing, before, key=key)
+        except (Unavailable, Refused) as no:
+            if others_may_change and not tried:  # we took nothing out: what is missing at the next look is not ours
+                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
+            raise
         await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))
 
     @activity.defn

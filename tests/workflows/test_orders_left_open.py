@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
-from domain.errors import OutcomeUnknown, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.keys import id_of
 from domain.messages import ShipmentEvent
 from domain.money import Money, money
@@ -130,9 +130,9 @@ async def test_a_unit_that_was_delivered_is_not_refunded_by_a_second_request_for
     assert (second.outcome, await system.refunds(sample.order_id)) == (Outcome.REJECTED, [money("32.00 USD")])
 
 
-@pytest.mark.xfail(strict=True, reason="staff's unit is counted as ours")
-async def test_units_that_staff_takes_out_while_the_shop_does_not_answer_are_not_ours(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("said", ["away", "locked"])
+async def test_units_that_staff_takes_out_while_the_shop_does_nothing_are_not_ours(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     """E26: the shop said that it did nothing; one unit gone, and the customer has staff's refund and ours."""
     system = over_oscar.system
@@ -140,19 +140,52 @@ async def test_units_that_staff_takes_out_while_the_shop_does_not_answer_are_not
     order = await over_oscar.place(sample)
     close, tried = over_oscar.shop.orders.close, list[int]()
 
-    async def away_at_first(*args: Any, **more: Any) -> None:
+    async def nothing_at_first(*args: Any, **more: Any) -> None:
         if not tried:
             tried.append(1)
             await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
-            raise Unavailable("The shop's database is not reachable at the moment.")
+            if said == "away":
+                raise Unavailable("The shop's database is not reachable at the moment.")
+            raise Refused(ErrorCode.ORDER_LOCKED, f"Order {sample.order_id} is locked.")
         await close(*args, **more)
 
-    monkeypatch.setattr(over_oscar.shop.orders, "close", away_at_first)
+    monkeypatch.setattr(over_oscar.shop.orders, "close", nothing_at_first)
     async with system.worker():
         _, handle = await system.submit(of_lines(sample, {order.lines[0].line_id: 1}))
         wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert wait
+        if said == "locked":
+            assert "is locked" in wait.reason
+            await system.retry(handle, StepName.CLOSE_ORDER, wait.target or "")
+            wait = await system.wait_like(
+                handle, lambda now: "is locked" not in now.reason, "it waits for another reason"
+            )
     assert await over_oscar.gone(sample.order_id) == [1]
-    assert wait is not None, "staff's unit was counted as ours"
+    assert wait, "nobody is asked"
+    assert "Somebody else has taken 1 of line" in wait.reason
+
+
+async def test_units_that_left_with_a_lost_answer_are_ours_also_after_the_shop_was_away(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E21: the first attempt took them out, the second was told that the shop cannot be reached."""
+    system, sample = over_oscar.system, two_units()
+    order = await over_oscar.place(sample)
+    close, tried = over_oscar.shop.orders.close, list[int]()
+
+    async def lose_and_go_away(*args: Any, **more: Any) -> None:
+        tried.append(1)
+        if len(tried) == 2:
+            raise Unavailable("The shop's database is not reachable at the moment.")
+        await close(*args, **more)
+        if len(tried) == 1:
+            raise OutcomeUnknown("The shop's answer was lost.")
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", lose_and_go_away)
+    async with system.worker():
+        result = await system.cancel(of_lines(sample, {order.lines[0].line_id: 1}))
+    assert (result.outcome, await over_oscar.gone(sample.order_id)) == (Outcome.CANCELLED, [1])
+    assert len(tried) == 3
 
 
 async def restocked_later(over: Oscar, monkeypatch: pytest.MonkeyPatch, sample: SampleOrder) -> tuple[Order, str, str]:
