@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,7 +16,7 @@ from activities.signatures import Booked, QuoteCancellation, StepInput, Verified
 from activities.tenders import Payments
 from activities.together import read_together
 from domain.case import Case
-from domain.closing import Closing, changed_at_close, changed_before, gone_of
+from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import (
     Decided,
@@ -26,7 +26,6 @@ from domain.facts import (
     Entry,
     OrderClosed,
     ParcelFound,
-    ParcelReceived,
     Requested,
 )
 from domain.keys import EffectKey, id_of
@@ -43,7 +42,7 @@ from domain.shipment import GoodsGroup, LabelStatus, Shipment, Tracking
 from domain.standing import closing_outcome, result_of
 from domain.step import StepName
 from domain.stopping import planned_action
-from domain.unfrozen import is_shared, new_parcels
+from domain.unfrozen import is_shared, new_parcels, unpacked
 from providers.cancellations.port import Ending, Register
 from providers.carrier.port import Labels
 from providers.orders.port import GivenBack, Orders
@@ -260,19 +259,21 @@ class OrderActivities:
     async def close_order(self, step_input: StepInput) -> Booked:
         """Fulfilments first, then the lines; promise released or restock announced; what remains of the order goes on;
         customer told. Where all the money has settled, the cancellation is closed too. Refused: ORDER_LOCKED,
-        ORDER_CHANGED."""
+        ORDER_CHANGED, GOODS_LOST."""
         check_place(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             if case.order_closed:
                 return await attempt.answer()
-            expected = _expected_back(case) if self._orders.restocks_at_once else ()
+            expected = not_received(case) if self._orders.restocks_at_once else frozenset()
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
                 await self._orders.thaw(step_input.order_id, key=key.part_of(_THAW))
             else:
                 await self._close_in_oms(attempt, key, expected)
-            closed = OrderClosed(expected_back=expected)
+                if lost := lost_parcels(case) & expected:
+                    raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
+            closed = OrderClosed(expected_back=tuple(sorted(expected)))
             after = attempt.case.with_facts([closed])
             # Goods may have left an order that is not frozen: it is read once more before the end.
             over = after.is_settled and after.is_frozen
@@ -285,7 +286,7 @@ class OrderActivities:
             )
             return await attempt.answer(entries)
 
-    async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Sequence[str]) -> None:
+    async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Collection[str]) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
         closing, before = Closing.of(case), Closing.before(case)
         # Each time that it is closed is an effect of its own.
@@ -320,7 +321,7 @@ class OrderActivities:
             assert plan is not None
             seen = await self._known.read(step_input.order_id)
             for shipment in new_parcels(plan, seen.order):
-                await self._add_parcel(attempt, shipment, shared=is_shared(shipment, seen.order))
+                await self._add_parcel(attempt, shipment, seen.order, unpacked(plan, seen.order))
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
                 others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
@@ -328,12 +329,13 @@ class OrderActivities:
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             return await attempt.answer()
 
-    async def _add_parcel(self, attempt: Attempt, ours: Shipment, *, shared: bool) -> None:
+    async def _add_parcel(self, attempt: Attempt, ours: Shipment, order: Order, packed_before: tuple[str, ...]) -> None:
         """A parcel that has units of this cancellation in it: it joins the plan, to be stopped like the others."""
         tracking = await self._tracking(ours)
         action = planned_action(ours, tracking)
-        parcel = PlannedShipment(shipment=ours, group=tracking.group, action=action, shared=shared or None)
-        await attempt.write(ParcelFound(parcel=parcel))
+        shared = is_shared(ours, order) or None
+        parcel = PlannedShipment(shipment=ours, group=tracking.group, action=action, shared=shared)
+        await attempt.write(ParcelFound(parcel=parcel, packed_before=packed_before))
         named = [name for name in (ours.label_reference, ours.tracking_number) if name]
         if named:
             await self._register.watch(attempt.step_input.order_id, named)
@@ -359,14 +361,6 @@ def _closing_notices(case: Case) -> list[NewNotice]:
         left_out=_together(plan.left_out),
     )
     return [*([] if plan.shipping_alone else [cancelled]), *reservation_notices(case)]
-
-
-def _expected_back(case: Case) -> tuple[str, ...]:
-    """Parcels that have left and were not received: they are coming back, lost, or moving. What a person has fetched or
-    written off is no longer expected."""
-    by_hand = {stop.shipment_id for stop in case.stops if stop.is_by_hand}
-    received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
-    return tuple(sorted(Closing.of(case).gone - by_hand - received))
 
 
 def _given_back(case: Case) -> list[GivenBack]:

@@ -10,7 +10,7 @@ from domain.reversal import KEPT_HERE, Reversal
 from domain.settlement import known_refunds, refunds_found_after_end, unclear_refunds
 from domain.shipment import GoodsGroup, StopStatus
 from domain.step import StepName
-from domain.stopping import moves_again
+from domain.stopping import lost, moves_again
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.ledger.port import CreditedTender
@@ -27,8 +27,9 @@ class Reopening:
         """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. Of one that was
         rolled back only a refund that has failed is of interest: the order goes on, and others may refund it."""
         carried_out = ended.ever_closed
-        facts: list[Fact] = [*await self._moving(ended, order), *await self._received(ended)] if carried_out else []
+        facts: list[Fact] = [*await self._moving(ended, order), *await self._expected(ended)] if carried_out else []
         received = any(isinstance(fact, ParcelReceived) for fact in facts)
+        gone = any(isinstance(fact, StopSeen) and fact.stop.status is StopStatus.LOST for fact in facts)
         failed: list[CreditedTender] = []
         others: list[str] = []
         unclear: list[RefundSeen] = []
@@ -56,9 +57,9 @@ class Reopening:
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
         owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
         overpaid = carried_out and any(reversal.overpaid for reversal in now.reversals)
-        if not (moving or received or failed or owed or overpaid):
+        if not (moving or received or gone or failed or owed or overpaid):
             return False
-        why = _why(failed=bool(failed), moving=moving, received=received)
+        why = _why(failed=bool(failed), moving=moving, received=received, gone=gone)
         return await self._register.reopen(
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
@@ -68,15 +69,18 @@ class Reopening:
             run=run,
         )
 
-    async def _received(self, ended: Case) -> list[ParcelReceived]:
-        """Parcels that were expected back and have arrived."""
-        plan, found = ended.plan, []
+    async def _expected(self, ended: Case) -> list[ParcelReceived | StopSeen]:
+        """What became of parcels that were expected back: they have arrived, or are lost."""
+        plan, found = ended.plan, list[ParcelReceived | StopSeen]()
         for planned in plan.shipments if plan else ():
             shipment = planned.shipment
-            if shipment.shipment_id in ended.expected_back and shipment.label_reference:
+            stop = ended.stop_of(shipment.shipment_id)
+            if stop and shipment.label_reference and shipment.shipment_id in ended.expected_back:
                 tracking = await self._labels.track(shipment.label_reference)
                 if tracking.group is GoodsGroup.RETURNED:
                     found.append(ParcelReceived(shipment_id=shipment.shipment_id))
+                elif tracking.group is GoodsGroup.LOST:
+                    found.append(StopSeen(stop=lost(stop)))
         return found
 
     async def _moving(self, ended: Case, order: Order) -> list[StopSeen]:
@@ -110,11 +114,13 @@ def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
     ]
 
 
-def _why(*, failed: bool, moving: bool, received: bool) -> str:
+def _why(*, failed: bool, moving: bool, received: bool, gone: bool) -> str:
     if failed:
         return "A refund has failed."
     if received:
         return "A parcel that was expected back has arrived: its lines leave the order now."
+    if gone:
+        return "A parcel that was expected back is lost."
     if moving:
         return "A parcel that had been stopped is on its way to the customer."
     return "What the customer has got is not what was planned."

@@ -156,7 +156,7 @@ class Case(FactList):
         if self._plan is None and decided is not None and decided.plan is not None:
             plan = decided.plan
             for found in self._all(ParcelFound):
-                plan = with_parcel(plan, found.parcel)
+                plan = with_parcel(plan, found.parcel, found.packed_before)
             plan = plan.without(self.declined_shipments)
             self._plan = plan.model_copy(update={"terms": self.terms})
         return self._plan

@@ -1,13 +1,15 @@
 """What leaves an order when it is closed, by a cancellation's facts."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from domain.base import Value
 from domain.case import Case
-from domain.facts import OrderClosed
+from domain.closed import is_settled
+from domain.facts import OrderClosed, ParcelReceived
 from domain.order import Order
 from domain.shipment import Stop, StopStatus
+from domain.step import StepName
 
 _STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
 _COMING_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
@@ -110,6 +112,25 @@ class Closing(Value):
         return found
 
 
+def not_received(case: Case) -> frozenset[str]:
+    """Parcels that have left and were not received: they are coming back, lost, or moving. What a person has fetched,
+    written off or taken out of the order is no longer waited for."""
+    by_hand = {stop.shipment_id for stop in case.stops if stop.is_by_hand}
+    received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
+    return Closing.of(case).gone - by_hand - received - _taken_out_by_hand(case)
+
+
+def lost_parcels(case: Case) -> frozenset[str]:
+    """By the carrier's word."""
+    return frozenset(stop.shipment_id for stop in case.stops if stop.status is StopStatus.LOST)
+
+
+def _taken_out_by_hand(case: Case) -> frozenset[str]:
+    """Lost parcels whose lines a person has dealt with in the order: they were lost when its close was settled."""
+    settled = [at for at, entry in enumerate(case.entries) if is_settled(entry.fact, StepName.CLOSE_ORDER)]
+    return lost_parcels(Case(case.entries[: settled[-1]])) & lost_parcels(case) if settled else frozenset()
+
+
 def changed_before(order_id: str, others: Mapping[str, int]) -> str:
     """What a person has to put right before the money moves."""
     return (
@@ -123,6 +144,15 @@ def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
     return (
         f"Somebody else has {_taken(order_id, others)}, and the money is on its way back. Take out of the order what is "
         "still missing of this cancellation, then resolve the step with a reference."
+    )
+
+
+def lost_in(order_id: str, parcels: Iterable[str]) -> str:
+    """What a person has to put right where a shop would put on sale what it takes out."""
+    return (
+        f"The carrier has lost {' and '.join(f'parcel {parcel}' for parcel in sorted(parcels))} of order {order_id}, and "
+        "what was in it is still in the order. Take it out there without putting it on sale, then resolve the step with a "
+        "reference."
     )
 
 

@@ -15,6 +15,8 @@ class ErrorCode(StrEnum):
     ORDER_LOCKED = "order_locked"
     ORDER_CHANGED = "order_changed"
     """Others have taken units out of the order while its cancellation was under way."""
+    GOODS_LOST = "goods_lost"
+    """They did not come back, and only a person can take them out of an order whose units are on sale at once."""
     SHIPMENT_NOT_STOPPABLE = "shipment_not_stoppable"
     STOP_NOT_UNDOABLE = "stop_not_undoable"
     PAYMENT_NOT_FOUND = "payment_not_found"

@@ -221,11 +221,12 @@ class CreditRevoked(Value):
 
 
 class ParcelFound(Value):
-    """A parcel that was not there when it was decided has units of this cancellation in it. Only an order that is not frozen
-    has such."""
+    """A parcel that was not there when it was decided has units of this cancellation in it: they were in none, or were
+    `packed_before` in parcels that were unpacked since. Only an order that is not frozen has such."""
 
     kind: Literal["parcel_found"] = "parcel_found"
     parcel: PlannedShipment
+    packed_before: tuple[str, ...] = ()
 
 
 class OrderClosed(Value):

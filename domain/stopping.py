@@ -33,7 +33,7 @@ def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = F
         return Stop(shipment_id=shipment.shipment_id, action=StopAction.INTERCEPT, status=status, detail=detail)
 
     if tracking.group is GoodsGroup.LOST:
-        return stop(StopStatus.LOST, "lost by the carrier; claim it there")
+        return lost(stop(StopStatus.LOST, ""))
     if tracking.group in BACK:
         return stop(StopStatus.COMING_BACK, "on its way back")
     if tracking.group in _ON_ITS_WAY:
@@ -71,10 +71,15 @@ def intercepted(stop: Stop, tracking: Tracking, counts: RefundIntercepted) -> St
     elif tracking.group is GoodsGroup.DELIVERED:
         status, detail = StopStatus.DECLINED, "delivered in spite of the intercept"
     elif tracking.group is GoodsGroup.LOST:
-        status, detail = StopStatus.LOST, "lost by the carrier; claim it there"
+        return lost(stop)
     else:
         return stop
     return stop.model_copy(update={"status": status, "detail": detail})
+
+
+def lost(stop: Stop) -> Stop:
+    """It stands still for good, and is paid for."""
+    return stop.model_copy(update={"status": StopStatus.LOST, "detail": "lost by the carrier; claim it there"})
 
 
 def is_watched(stop: Stop) -> bool:

@@ -297,7 +297,7 @@ CLOSE_ORDER = Step(
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Close order",
-    refusals=frozenset({ErrorCode.ORDER_LOCKED, ErrorCode.ORDER_CHANGED}),
+    refusals=frozenset({ErrorCode.ORDER_LOCKED, ErrorCode.ORDER_CHANGED, ErrorCode.GOODS_LOST}),
     local_first=True,
 )
 CLOSE_CANCELLATION = Step(

@@ -320,15 +320,21 @@ async def test_of_a_line_that_is_partly_on_its_way_back_the_rest_leaves_once(
 async def test_a_lost_parcel_is_not_put_on_sale_by_a_shop_that_restocks_at_once(
     over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """C12"""
+    """C12: the unit in the warehouse leaves the order at once; those that are lost are a person's to take out."""
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
     order = await over_oscar.place(sample)
     await over_oscar.send(order, Script.LOST, 0, units=2)
     async with system.worker():
-        result = await system.cancel(request(sample))
+        _, handle = await system.submit(request(sample))
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert wait, "nobody is asked"
+        assert await over_oscar.gone(sample.order_id) == [1]
+        await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 2)
+        await system.resolve(handle, settled(wait, "done_by_hand", "CLAIM-1"))
+        result = await system.finish(handle)
     assert result.outcome is Outcome.CANCELLED
     assert StepName.CHECK_ORDER not in {row.step for row in result.steps}
-    assert await over_oscar.gone(sample.order_id) == [1]
+    assert await over_oscar.gone(sample.order_id) == [3]
     assert await system.refunds(sample.order_id) == [money("60.00 USD")]

@@ -1,0 +1,167 @@
+"""Shops that put on sale at once what leaves an order: units that are on their way back stay in it until they arrive."""
+
+from typing import Any
+
+import pytest
+
+from domain.errors import OutcomeUnknown
+from domain.keys import id_of
+from domain.messages import ShipmentEvent
+from domain.money import Money, money
+from domain.order import Order
+from domain.outcome import Outcome, State
+from domain.shipment import GoodsGroup
+from domain.step import StepName
+from sandbox.carrier.model import ManualScan, Script, TrackerStatus
+from sandbox.shop import SampleOrder, card, line, request
+from tests.system import Handle, settled
+from tests.workflows.samples import an_id
+from tests.workflows.test_orders_left_open import two_units
+from tests.workflows.test_shops_that_cannot_freeze import Oscar, over_oscar
+
+__all__ = ["over_oscar"]
+
+
+async def restocked_later(over: Oscar, monkeypatch: pytest.MonkeyPatch, sample: SampleOrder) -> tuple[Order, str, str]:
+    """A shop that restocks at once: the first parcel of the order's only line comes back, the other is out for delivery."""
+    monkeypatch.setattr(type(over.shop.orders), "restocks_at_once", True)
+    order = await over.place(sample)
+    back = await over.send(order, Script.INTERCEPT_SILENT, 0)
+    other = await over.send(order, Script.OUT_FOR_DELIVERY, 0)
+    _, handle = await over.system.submit(request(sample, request_id="first"))
+    await over.system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await over.system.shop.carrier.scan(back.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+    await over.system.wake_by_carrier(handle)
+    result = await over.system.finish(handle)
+    assert result.outcome is Outcome.PARTIALLY_CANCELLED
+    assert await over.gone(sample.order_id) == [0]
+    return order, back.label_reference or "", other.label_reference or ""
+
+
+async def test_a_unit_that_staff_took_out_is_not_counted_as_the_one_that_has_come_back(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E26, DESIGN 6: a difference is reported, never absorbed. Staff takes the other unit out before ours is received."""
+    system, sample = over_oscar.system, two_units()
+    async with system.worker():
+        order, back, _ = await restocked_later(over_oscar, monkeypatch, sample)
+        await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
+        await system.shop.carrier.scan(back, TrackerStatus.DELIVERED)
+        handle = await system.told_of_parcel(sample.order_id)
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody told"
+
+
+async def test_what_comes_back_leaves_the_order_also_where_the_next_cancellation_was_closed_before(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3, E21: two cancellations of one unit each; the parcel of the first arrives last."""
+    system, sample = over_oscar.system, two_units()
+    async with system.worker():
+        _, back, other = await restocked_later(over_oscar, monkeypatch, sample)
+        await system.shop.carrier.scan(other, TrackerStatus.RETURN_TO_SENDER)
+        asked = request(sample, request_id="second")
+        assert (await system.cancel(asked)).outcome is Outcome.CANCELLED
+        for label, of in ((other, asked), (back, request(sample, request_id="first"))):
+            await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
+            await system.library.look_again(of, ShipmentEvent(event_id=f"evt_{label}"))
+            handle = system.current(sample.order_id)
+            system.started.append(handle)
+            assert (await system.finish(handle)).cancellation_id == id_of(of)
+    assert Money.total(await system.refunds(sample.order_id), "USD") == money("64.00 USD")
+    assert await over_oscar.gone(sample.order_id) == [2]
+
+
+@pytest.mark.parametrize("warehouse", [1, 0], ids=["some_in_the_warehouse", "all_in_the_parcel"])
+async def test_an_answer_lost_by_a_shop_that_restocks_at_once_is_nobody_elses_doing(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch, warehouse: int
+) -> None:
+    """E21: one unit of the line comes back and stays in the order, the other one was taken out by the first attempt."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1 + warehouse, "64.00 USD"),), tenders=(card("64.00 USD"),)
+    )
+    order = await over_oscar.place(sample)
+    parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+    close, lost = over_oscar.shop.orders.close, list[int]()
+
+    async def close_and_lose_the_answer(*args: Any, **more: Any) -> None:
+        await close(*args, **more)
+        if not lost:
+            lost.append(1)
+            raise OutcomeUnknown("The shop's answer was lost.")
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", close_and_lose_the_answer)
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait is None, wait
+    assert await over_oscar.gone(sample.order_id) == [warehouse]
+
+
+async def expected_back(over: Oscar, monkeypatch: pytest.MonkeyPatch) -> tuple[SampleOrder, str]:
+    """All of an order comes back to a shop that restocks at once."""
+    monkeypatch.setattr(type(over.shop.orders), "restocks_at_once", True)
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    order = await over.place(sample)
+    parcel = await over.send(order, Script.INTERCEPT_SILENT, 0)
+    _, handle = await over.system.submit(request(sample))
+    await over.system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await over.system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+    await over.system.wake_by_carrier(handle)
+    assert (await over.system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await over.gone(sample.order_id) == [0]
+    return sample, parcel.label_reference or ""
+
+
+async def test_what_was_expected_back_and_a_person_has_fetched_leaves_the_order(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3, DESIGN 6: the carrier or a person closes these lines; the carrier says no more of what was fetched."""
+    system = over_oscar.system
+    async with system.worker():
+        sample, label = await expected_back(over_oscar, monkeypatch)
+        await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
+        handle = await system.told_of_parcel(sample.order_id)
+        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        assert wait
+        await system.resolve(handle, settled(wait, "done_by_hand", "FETCHED-1"))
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await over_oscar.gone(sample.order_id) == [1]
+
+
+async def lose_parcel(over: Oscar, label: str) -> None:
+    body = ManualScan(status=TrackerStatus.FAILURE, detail="lost").model_dump()
+    (await over.system.shop.carrier._http.post(f"/parcels/{label}/scan", json=body)).raise_for_status()
+    assert (await over.system.labels.track(label)).group is GoodsGroup.LOST
+
+
+async def take_out_what_is_lost(over: Oscar, handle: Handle, sample: SampleOrder) -> None:
+    """Somebody is asked to take the unit out without putting it on sale, and does."""
+    wait = await over.system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait, "nobody is asked"
+    assert "without putting it on sale" in wait.reason
+    assert await over.gone(sample.order_id) == [0]
+    [ordered] = (await over.shop.orders.read(sample.order_id)).lines
+    await over.shop.take_out(sample.order_id, ordered.line_id, 1)
+    await over.system.resolve(handle, settled(wait, "done_by_hand", "CLAIM-1"))
+    assert (await over.system.finish(handle)).outcome is Outcome.CANCELLED
+
+
+async def test_what_was_expected_back_and_is_lost_on_the_way_is_a_persons_to_take_out(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C12, I6: otherwise its line is in the order for ever, and nobody knows. Asked once: later events say nothing new."""
+    system = over_oscar.system
+    async with system.worker():
+        sample, label = await expected_back(over_oscar, monkeypatch)
+        await lose_parcel(over_oscar, label)
+        handle = await system.told_of_parcel(sample.order_id)
+        await take_out_what_is_lost(over_oscar, handle, sample)
+        again = await system.told_of_parcel(sample.order_id)
+        assert (await system.finish(again)).outcome is Outcome.CANCELLED
+    assert await over_oscar.gone(sample.order_id) == [1]
