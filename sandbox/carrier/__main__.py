@@ -11,7 +11,6 @@ from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 
 from sandbox.carrier import easypost, steering, ups, webhooks
-from sandbox.carrier.faults import Cuttable
 from sandbox.carrier.network import Network
 from sandbox.serving import serve
 
@@ -67,7 +66,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     app = make_app(given.data, webhook_url=given.webhook_url, scan_seconds=given.scan_seconds)
-    serve(Cuttable(app), host=given.host, port=given.port)
+    serve(app, host=given.host, port=given.port)
 
 
 if __name__ == "__main__":
