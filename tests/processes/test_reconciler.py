@@ -28,6 +28,7 @@ from sandbox.shop import request
 from tests.fixtures.api import Api, ApiSystem, environment, running_api, system_at_work
 from tests.fixtures.databases import Databases
 from tests.fixtures.gateway import GatewaySandbox, gateway_process
+from tests.fixtures.specifications import watched
 from tests.fixtures.temporal import start_dev_server
 from tests.processes.events import signals, waiting_for_settlement, was_delivered
 from tests.system import Handle, System, eventually
@@ -64,7 +65,9 @@ async def quiet(
     database_url = await databases.sqlite(folder / "books.db")
     async with await start_dev_server() as server:
         gateway = gateway_process(tmp_path_factory, "--settle-seconds", "432000").start()
-        carrier = carrier_process(folder, webhook_url=f"{gateway.url}/nobody-knows-this", scan_seconds=3600).start()
+        carrier = watched(
+            carrier_process(folder, webhook_url=f"{gateway.url}/sandbox/nobody-knows-this", scan_seconds=3600)
+        ).start()
         try:
             async with system_at_work(server, database_url, gateway.url, carrier.url, marketplace) as system:
                 env = environment(server.client.service_client.config.target_host, database_url)
@@ -280,7 +283,7 @@ async def test_an_event_of_the_carrier_that_was_not_sent_anywhere_is_left_out(ca
     await source.aclose()
 
 
-@pytest.mark.parametrize("path", ["/nothing/here", "/sandbox/health?"])
+@pytest.mark.parametrize("path", ["/sandbox/nothing/here", "/sandbox/health?"])
 @pytest.mark.parametrize("kind", [StripeEvents, EasyPostEvents])
 async def test_an_address_where_something_else_answers_is_no_usable_answer(
     gateway_sandbox: GatewaySandbox, kind: type[StripeEvents] | type[EasyPostEvents], path: str
