@@ -15,7 +15,6 @@ from domain.outcome import Outcome
 from domain.request import CancellationRequest
 from domain.reversal import Reversal
 from domain.shipment import Shipment
-from providers.books.ledger import payable as still_payable
 from providers.books.reading import known_order
 from providers.books.tables import (
     CancellationRow,
@@ -26,6 +25,7 @@ from providers.books.tables import (
     NoticeRow,
     TransferRow,
 )
+from providers.books.transfers import payable as still_payable
 from providers.database.engine import reading, writing
 from providers.orders.built_in.reading import read_order
 from providers.orders.built_in.tables import (
