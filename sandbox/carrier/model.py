@@ -128,6 +128,11 @@ class Effect(BaseModel):
     at: datetime
 
 
+class EventKind(StrEnum):
+    TRACKER_UPDATED = "tracker.updated"
+    REFUND_SUCCESSFUL = "refund.successful"
+
+
 class Operation(StrEnum):
     """What can be made to fail. Each is the name of its route."""
 

@@ -17,7 +17,7 @@ from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox import books
-from sandbox.carrier.model import Script
+from sandbox.carrier.model import EventKind, Script
 from sandbox.carrier_admin import CarrierAdmin
 from tests.activities.samples import Begun, attempt, begin, planned
 from tests.providers.merchant import OTHER_RUN, RUN, Merchant, parcel
@@ -183,7 +183,7 @@ async def test_events_about_a_label_that_a_parcel_has_got_since_it_was_decided_a
     async def arrived(event_id: str) -> EventStatus:
         number = packed.tracking_number
         event = ProviderEvent(
-            provider=Provider.EASYPOST, event_id=event_id, kind="tracker.updated", tracking_number=number
+            provider=Provider.EASYPOST, event_id=event_id, kind=EventKind.TRACKER_UPDATED, tracking_number=number
         )
         return await inbox.receive(event)
 

@@ -20,7 +20,7 @@ from providers.events.easypost import EasyPostEvents
 from providers.events.port import EventSource
 from providers.events.stripe import StripeEvents
 from providers.marketplace.mirakl import MiraklMarketplace
-from sandbox.carrier.model import EASYPOST_KEY, Script, TrackerStatus
+from sandbox.carrier.model import EASYPOST_KEY, EventKind, Script, TrackerStatus
 from sandbox.carrier_admin import CarrierAdmin, carrier_process
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.serving import Process
@@ -275,7 +275,7 @@ async def test_an_event_of_the_carrier_that_was_not_sent_anywhere_is_left_out(ca
     await carrier_sandbox.scan(parcel.shipment_id, TrackerStatus.RETURN_TO_SENDER)
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {EASYPOST_KEY}"}) as http:
         listed = (await http.get(f"{carrier_sandbox.easypost_url}/events")).json()["events"]
-    assert listed[0]["description"] == "tracker.updated"
+    assert listed[0]["description"] == EventKind.TRACKER_UPDATED
     assert "result" not in listed[0]
     source = EasyPostEvents(EASYPOST_KEY, carrier_sandbox.easypost_url)
     ago = datetime.now(UTC) - timedelta(hours=1)

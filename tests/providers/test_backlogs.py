@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.request import ReasonCode
 from providers.books.books import SqlBooks
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import Provider, ProviderEvent
 from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind
 from sandbox import books
@@ -41,7 +42,9 @@ async def one_of_each(database: AsyncEngine) -> None:
     await Merchant.at(database).hold(cancellation(placed), [NewNotice(kind=NoticeKind.RECEIVED)])
     waiting = cancellation(placed, request_id="R-2", reason=ReasonCode.STATUTORY_WITHDRAWAL).request
     await book.defer_request(DeferredRequest(request=waiting, received_at=datetime.now(UTC)), [])
-    arrived = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
+    arrived = ProviderEvent(
+        provider=Provider.STRIPE, event_id="evt_1", kind=StripeEventKind.REFUND_UPDATED, payment="pi_1"
+    )
     await SqlInbox(database).receive(arrived)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox import books
 from tests.providers.merchant import Merchant, cancellation, order
@@ -12,7 +13,7 @@ from tests.providers.merchant import Merchant, cancellation, order
 FAILED = ProviderEvent(
     provider=Provider.STRIPE,
     event_id="evt_1",
-    kind="refund.failed",
+    kind=StripeEventKind.REFUND_FAILED,
     payment="pi_1",
     refund="re_1",
     may_undo_outcome=True,

@@ -13,8 +13,10 @@ from domain.shipment import StopStatus
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WatchedRow, WebhookEventRow
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import DueEvent, EventStatus, Provider, ProviderEvent
 from sandbox import books
+from sandbox.carrier.model import EventKind
 from tests.providers.merchant import LATER, RUN, Cancellation, Merchant, cancellation, order, parcel, refunded, stops
 
 EMAIL = "customer@example.test"
@@ -33,7 +35,7 @@ def of_payment(payment: str | None, event_id: str = "evt_1", *, may_undo: bool =
     return ProviderEvent(
         provider=Provider.STRIPE,
         event_id=event_id,
-        kind="refund.updated",
+        kind=StripeEventKind.REFUND_UPDATED,
         payment=payment,
         refund="re_1",
         may_undo_outcome=may_undo,
@@ -44,7 +46,7 @@ def of_parcel(shipment: str | None, tracking_number: str | None, event_id: str =
     return ProviderEvent(
         provider=Provider.EASYPOST,
         event_id=event_id,
-        kind="tracker.updated",
+        kind=EventKind.TRACKER_UPDATED,
         shipment=shipment,
         tracking_number=tracking_number,
     )

@@ -21,6 +21,7 @@ from sandbox.carrier.model import (
     UPS_CLIENT_ID,
     UPS_CLIENT_SECRET,
     WEBHOOK_SECRET,
+    EventKind,
     FaultKind,
     Operation,
     Script,
@@ -248,8 +249,10 @@ async def test_events_are_signed_repeated_unordered_and_tried_again(tmp_path: Pa
     assert (listed["has_more"], next_page["has_more"], len(next_page["events"])) == (True, False, 2)
     assert {one["id"] for one in listed["events"] + next_page["events"]} == set(ids)
     assert len(set(ids)) == 5
-    statuses = [event["result"]["status"] for event in receiver.events if event["description"] == "tracker.updated"]
+    statuses = [
+        event["result"]["status"] for event in receiver.events if event["description"] == EventKind.TRACKER_UPDATED
+    ]
     assert set(statuses) == {*scans, TrackerStatus.DELIVERED}
     assert list(dict.fromkeys(statuses)) != [*scans, TrackerStatus.DELIVERED]
-    [refund] = [event["result"] for event in receiver.events if event["description"] == "refund.successful"]
+    [refund] = [event["result"] for event in receiver.events if event["description"] == EventKind.REFUND_SUCCESSFUL]
     assert (refund["shipment_id"], refund["status"]) == (voided.shipment_id, "refunded")

@@ -5,6 +5,7 @@ from domain.money import money
 from domain.outcome import Outcome
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System
@@ -49,7 +50,7 @@ async def test_a_refund_of_a_replaced_payment_that_fails_is_heard_of(system: Sys
     event = ProviderEvent(
         provider=Provider.STRIPE,
         event_id=f"evt_{sample.order_id}",
-        kind="refund.failed",
+        kind=StripeEventKind.REFUND_FAILED,
         payment=before,
         refund=ours,
         may_undo_outcome=True,
