@@ -180,11 +180,11 @@ class System(Observing):
         asked.duration.FromTimedelta(by)
         await self.client.test_service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
-    async def told_of_parcel(self, order_id: str) -> Handle:
+    async def notified_of_parcel(self, order_id: str) -> Handle:
         """What an event of the carrier becomes that is about an order whose cancellation may be over."""
         return await self._signal(order_id, "shipment_event", ShipmentEvent(event_id="evt_p"))
 
-    async def told_of_refund(self, order_id: str) -> Handle:
+    async def notified_of_refund(self, order_id: str) -> Handle:
         """The same for an event of the gateway."""
         return await self._signal(order_id, "refund_event", RefundEvent(event_id="evt_r"))
 

@@ -63,8 +63,8 @@ async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_system
     ]
     assert [(p.shipment.shipment_id, p.action) for p in quote.plan.shipments] == [("S2", StopAction.VOID_LABEL)]
     assert [(left.quantity, left.reason) for left in quote.plan.left_out] == [(1, LeftOutReason.DELIVERED)]
-    for told in ("approved", "66.00 USD", "void label", "delivered: offer a return", "nothing was done"):
-        assert told in shown.out
+    for word in ("approved", "66.00 USD", "void label", "delivered: offer a return", "nothing was done"):
+        assert word in shown.out
 
     submission = Submission.model_validate_json((await starter(*by_customer("start", sample, "--json"))).out)
     assert (submission.decision, submission.plan, submission.request_id) == (
@@ -91,15 +91,15 @@ async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
     await starter("approve", sample.order_id, "--actor", "refund_department:supervisor-2")
     await open_system.end(handle)
     over = await starter(*other, "--json")
-    told = Quote.model_validate_json(over.out)
+    answered = Quote.model_validate_json(over.out)
     assert over.code == ExitCode.DONE
-    assert (told.existing, told.plan, told.decision.rule) == (
+    assert (answered.existing, answered.plan, answered.decision.rule) == (
         submission.cancellation_id,
         None,
         Rule.EXISTING_CANCELLATION,
     )
-    assert told.result is not None
-    assert told.result.outcome is Outcome.CANCELLED
+    assert answered.result is not None
+    assert answered.result.outcome is Outcome.CANCELLED
 
 
 async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_start(

@@ -96,10 +96,10 @@ async def test_the_same_request_twice_is_one_cancellation_with_one_answer(
     await starter("result", sample.order_id)
     again = await starter(*command)
     assert (first.code, again.code) == (0, 0)
-    told = Submission.model_validate_json(again.out)
-    assert told.result is not None
-    assert (told.result.outcome, told.result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
-    assert told.cancellation_id == submission.cancellation_id
+    answered = Submission.model_validate_json(again.out)
+    assert answered.result is not None
+    assert (answered.result.outcome, answered.result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
+    assert answered.cancellation_id == submission.cancellation_id
     assert await open_system.refunds(sample.order_id) == [money("52.35 USD")]
 
 
@@ -114,7 +114,7 @@ async def test_two_at_once_get_the_same_answer(open_system: System, starter: Sta
     await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
     await starter("result", sample.order_id)
     again = await starter(*command)
-    assert again.code == ExitCode.NOT_CANCELLED, "it was withdrawn, and the repeated request is told so"
+    assert again.code == ExitCode.NOT_CANCELLED, "it was withdrawn, and the repeated request learns that"
     anew = await starter(*command, "--request-id", "anew")
     assert decision_in(anew).verdict is Verdict.NEEDS_APPROVAL
     await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")

@@ -84,7 +84,7 @@ _AFTER_INTERCEPT: dict[Script, tuple[_Event, ...]] = {
     Script.INTERCEPT_SILENT: (),
     Script.INTERCEPT_IS_FINAL: (),
 }
-"""Scans that follow an accepted intercept; without an entry the parcel turns round."""
+"""Scans that follow an accepted intercept; without an entry the parcel is returned."""
 
 
 class Declined(Exception):

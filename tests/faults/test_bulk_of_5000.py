@@ -133,11 +133,11 @@ async def test_each_order_is_cancelled_once_although_the_command_is_stopped_and_
 
     done = await run_starter(stack.address, "bulk", str(file), *AGENT, "--rate", "50", "--json")
     assert done.code == ExitCode.NOT_CANCELLED, done.err
-    told = summary(done)
-    assert (told.lines, told.wrong, told.unanswered) == (ORDERS + 4 * odd, odd, 0)
-    assert told.answers["failed: not_cancelled"] == odd
-    assert told.before + sum(told.answers.values()) + told.wrong == told.lines
-    assert told.before == decided + odd, "what was answered is not sent again"
+    report = summary(done)
+    assert (report.lines, report.wrong, report.unanswered) == (ORDERS + 4 * odd, odd, 0)
+    assert report.answers["failed: not_cancelled"] == odd
+    assert report.before + sum(report.answers.values()) + report.wrong == report.lines
+    assert report.before == decided + odd, "what was answered is not sent again"
 
     again = await run_starter(stack.address, "bulk", str(file), *AGENT, "--json")
     assert (summary(again).before, summary(again).answers) == (ORDERS + 2 * odd, {"failed: not_cancelled": odd})

@@ -38,7 +38,7 @@ MORE_THAN_A_PAGE = 101
 
 
 @dataclass(frozen=True)
-class QuietHouse:
+class QuietSystem:
     """Everything but the API. The gateway sends no events, and the carrier's are refused where it sends them."""
 
     system: System
@@ -60,7 +60,7 @@ def reconciling(env: dict[str, str], gateway_url: str, easypost_url: str) -> dic
 @pytest.fixture(scope="module")
 async def quiet(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, marketplace: MiraklMarketplace
-) -> AsyncIterator[QuietHouse]:
+) -> AsyncIterator[QuietSystem]:
     folder = tmp_path_factory.mktemp("quiet")
     database_url = await databases.sqlite(folder / "books.db")
     async with await start_dev_server() as server:
@@ -71,14 +71,14 @@ async def quiet(
         try:
             async with system_at_work(server, database_url, gateway.url, carrier.url, marketplace) as system:
                 env = environment(server.client.service_client.config.target_host, database_url)
-                yield QuietHouse(system, gateway, reconciling(env, gateway.url, system.shop.carrier.easypost_url))
+                yield QuietSystem(system, gateway, reconciling(env, gateway.url, system.shop.carrier.easypost_url))
         finally:
             gateway.stop()
             carrier.stop()
 
 
 @asynccontextmanager
-async def looking(quiet: QuietHouse, folder: Path, **env: str) -> AsyncIterator[Api]:
+async def looking(quiet: QuietSystem, folder: Path, **env: str) -> AsyncIterator[Api]:
     async with running_api(folder / "api.log", {**quiet.env, **env}) as api:
         yield api
 
@@ -102,7 +102,7 @@ async def rows_of(engine: AsyncEngine, subject: str) -> list[WebhookEventRow]:
 
 
 async def waiting_for_return(system: System) -> tuple[Handle, str]:
-    """A run whose parcel is to be turned round: with the label."""
+    """A run whose parcel is to be returned: with the label."""
     sample = in_network(Script.INTERCEPT_SILENT)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
@@ -110,8 +110,8 @@ async def waiting_for_return(system: System) -> tuple[Handle, str]:
     return handle, system.shop.labels[sample.order_id][0]
 
 
-async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: QuietHouse, tmp_path: Path) -> None:
-    """B22: each of its events is told once, however often the list is looked through."""
+async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: QuietSystem, tmp_path: Path) -> None:
+    """B22: each of its events is delivered once, however often the list is looked through."""
     system = quiet.system
     _, handle, _, refund = await waiting_for_settlement(system)
     await system.shop.gateway.settle(refund)
@@ -119,12 +119,12 @@ async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: Quie
         result = await handle.result()
         assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
         await logged(api, "events_reconciled", provider="stripe", found=0)
-    told = await signals(handle)
-    assert told
-    assert sorted(set(told)) == sorted(told)
+    signalled = await signals(handle)
+    assert signalled
+    assert sorted(set(signalled)) == sorted(signalled)
 
 
-async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: QuietSystem, tmp_path: Path) -> None:
     """C6"""
     handle, label = await waiting_for_return(quiet.system)
     await quiet.system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
@@ -132,7 +132,7 @@ async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: Quie
         assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
-async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietSystem, tmp_path: Path) -> None:
     """B22, C6"""
     system = quiet.system
     _, refunded, _, refund = await waiting_for_settlement(system)
@@ -146,7 +146,7 @@ async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietHous
             assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
-async def test_an_event_that_came_by_webhook_is_not_told_again(api_system: ApiSystem, tmp_path: Path) -> None:
+async def test_an_event_that_came_by_webhook_is_not_delivered_again(api_system: ApiSystem, tmp_path: Path) -> None:
     system = api_system.system
     sample, handle, _, refund = await waiting_for_settlement(system)
 
@@ -168,7 +168,7 @@ async def test_an_event_that_came_by_webhook_is_not_told_again(api_system: ApiSy
     await handle.terminate(f"the test of order {sample.order_id} is over")
 
 
-async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_events_about_nothing_of_ours_are_kept_and_not_delivered(quiet: QuietSystem, tmp_path: Path) -> None:
     shop = quiet.system.shop
     total = money("20.00 USD")
     refund = await shop.gateway.refund_elsewhere(await shop.gateway.create_payment(total, capture=total), total)
@@ -186,7 +186,7 @@ async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHo
             assert (await logged(api, "event_found", event_id=row.event_id))["status"] == "unmatched"
 
 
-async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet: QuietSystem, tmp_path: Path) -> None:
     system = quiet.system
     _, handle, _, refund = await waiting_for_settlement(system)
     await system.shop.gateway.settle(refund)
@@ -199,7 +199,7 @@ async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet
         assert (await logged(api, "events_reconciled", provider="stripe"))["found"] > MORE_THAN_A_PAGE
 
 
-async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietSystem, tmp_path: Path) -> None:
     system = quiet.system
     handle, label = await waiting_for_return(system)
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
@@ -215,7 +215,7 @@ async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietH
         await eventually(all_found, "every scan is kept")
 
 
-async def test_a_provider_that_is_down_is_asked_again_and_holds_no_other_up(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_a_provider_that_is_down_is_asked_again_and_holds_no_other_up(quiet: QuietSystem, tmp_path: Path) -> None:
     system = quiet.system
     _, refunded, _, refund = await waiting_for_settlement(system)
     stopped, label = await waiting_for_return(system)
@@ -241,7 +241,7 @@ def again_at_the_same_address(process: Process) -> None:
     process.start()
 
 
-async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: QuietSystem, tmp_path: Path) -> None:
     """I8: and everything else goes on."""
     wrong = {"STRIPE_API_KEY": "sk_live_canary", "EASYPOST_API_KEY": "EZAK-canary"}
     async with looking(quiet, tmp_path, **wrong) as api:
@@ -254,7 +254,7 @@ async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: Qu
     assert api.lines()[-1]["event"] == "api_stopped"
 
 
-async def test_what_cannot_be_reconciled_is_said_once(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_what_cannot_be_reconciled_is_said_once(quiet: QuietSystem, tmp_path: Path) -> None:
     """No key; and at EasyPost no webhook, without which it does not tell what its events are about."""
     async with looking(quiet, tmp_path, STRIPE_API_KEY="", EASYPOST_WEBHOOK_SECRETS="") as api:
         assert (await api.http.get("/ready")).status_code == 200

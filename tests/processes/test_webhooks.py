@@ -51,9 +51,9 @@ def event(kind: str, payment: str, **more: Any) -> dict[str, Any]:
 
 
 async def send(
-    api: Api, told: dict[str, Any] | bytes, *, secret: str = STRIPE_SECRET, age: float = 0
+    api: Api, sent: dict[str, Any] | bytes, *, secret: str = STRIPE_SECRET, age: float = 0
 ) -> httpx2.Response:
-    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     made_at = int(time.time() - age)
     header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, made_at)
     return await api.http.post(STRIPE, content=body, headers={"Stripe-Signature": header})
@@ -254,7 +254,7 @@ async def test_events_in_any_order_and_repeated_come_to_the_same_end(
     assert await system.refunds(result.order_id) == [money("52.35 USD")]
 
 
-async def test_an_event_that_comes_twice_is_told_once(api: Api, api_system: ApiSystem) -> None:
+async def test_an_event_that_comes_twice_is_delivered_once(api: Api, api_system: ApiSystem) -> None:
     """Ten at the same time, and again."""
     system = api_system.system
     _, handle, payment, refund = await waiting_for_settlement(system)
@@ -326,8 +326,8 @@ async def test_a_signed_body_that_is_no_event_is_refused(api: Api, body: bytes) 
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:order-cancellation:not_an_event")
 
 
-async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api, api_system: ApiSystem) -> None:
-    """Ended. Of an order that nobody has asked to cancel it is about nothing, and is never told."""
+async def test_an_event_of_an_order_without_a_run_has_nobody_to_go_to(api: Api, api_system: ApiSystem) -> None:
+    """Ended. Of an order that nobody has asked to cancel it is about nothing, and is never delivered."""
     system = api_system.system
     sample = captured(parcels=())
     await system.shop.place(sample)
@@ -338,14 +338,14 @@ async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api
     late = event(StripeEventKind.REFUND_UPDATED, payment)
     assert (await send(api, late)).json()["status"] == "accepted"
     await was_delivered(system.engine, late["id"])
-    told, untold = await kept(system.engine, late["id"]), await kept(system.engine, early["id"])
-    assert told is not None
-    assert told.attempts == 1
-    assert untold is not None
-    assert (untold.attempts, untold.delivered_at) == (0, None)
+    delivered, undelivered = await kept(system.engine, late["id"]), await kept(system.engine, early["id"])
+    assert delivered is not None
+    assert delivered.attempts == 1
+    assert undelivered is not None
+    assert (undelivered.attempts, undelivered.delivered_at) == (0, None)
 
 
-async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
+async def test_an_event_that_came_while_temporal_was_away_is_delivered_afterwards(
     api_system: ApiSystem, databases: Databases, tmp_path: Path
 ) -> None:
     """By another process of the API, out of the same inbox."""

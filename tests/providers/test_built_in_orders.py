@@ -136,7 +136,7 @@ async def test_an_order_that_has_changed_since_it_was_read_is_not_frozen(
 async def test_that_another_one_has_frozen_it_is_said_before_that_it_has_changed(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
-    """Reading it again would not help, so a person is told whom it is frozen for."""
+    """Reading it again would not help, so a person learns whom it is frozen for."""
     await books.add_order(database, order(), email=EMAIL)
     seen = await built_in_orders.read("O-1")
     await built_in_orders.freeze(seen, key=verify())

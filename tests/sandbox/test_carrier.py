@@ -122,7 +122,7 @@ async def test_ups_wants_a_1z_number_and_a_token(ups: httpx2.AsyncClient) -> Non
 
 async def test_a_drop_is_a_closed_socket(carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient) -> None:
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
-    await carrier_sandbox.break_(
+    await carrier_sandbox.add_fault(
         Operation.INTERCEPT_ELIGIBILITY, FaultKind.DROP_BEFORE_COMMIT, parcel=parcel.shipment_id
     )
     with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
@@ -134,11 +134,11 @@ async def test_a_fault_is_for_its_parcel_and_can_be_taken_back(
 ) -> None:
     broken = await carrier_sandbox.parcel(Script.LABEL_ONLY)
     other = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_READ, FaultKind.HTTP_500, times=1000, parcel=broken.shipment_id)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_READ, FaultKind.HTTP_500, times=1000, parcel=broken.shipment_id)
     with pytest.raises(Unavailable):
         await labels.track(broken.shipment_id)
     await labels.track(other.shipment_id)
-    await carrier_sandbox.mend()
+    await carrier_sandbox.clear_faults()
     assert (await labels.track(broken.shipment_id)).label is LabelStatus.ACTIVE
 
 
@@ -163,7 +163,7 @@ async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
         turned = await admin.parcel(Script.IN_NETWORK)
         await labels.void(voided.shipment_id)
         await intercepts.request(turned.tracking_number, key="k/1")
-        await admin.break_(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=voided.shipment_id)
+        await admin.add_fault(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=voided.shipment_id)
         ahead = await admin.advance(86400)
         effects = await admin.effects()
     first.kill()

@@ -54,7 +54,7 @@ async def test_labels_tracking_and_events_are_as_easypost_answers(
         await labels.void(parcel.shipment_id)
         await carrier_sandbox.scan(parcel.shipment_id, TrackerStatus.IN_TRANSIT)
     old = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_BUY, FaultKind.HTTP_500_AFTER_COMMIT)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_BUY, FaultKind.HTTP_500_AFTER_COMMIT)
     with pytest.raises(OutcomeUnknown):
         await labels.buy_again(old.shipment_id, key="key/1")
     await labels.buy_again(old.shipment_id, key="key/1")

@@ -170,7 +170,7 @@ async def test_a_disputed_payment_is_not_refunded_before_a_person_decides(system
 # Settlement
 
 
-async def test_a_pending_refund_is_waited_for_and_the_customer_told_only_then(system: System) -> None:
+async def test_a_pending_refund_is_waited_for_and_the_customer_notified_only_then(system: System) -> None:
     """B22, D9: settled five days later; "refund started" before, "refunded" after."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
     await system.shop.place(sample)
@@ -229,7 +229,7 @@ async def test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer
         waits = (await handle.query(CancellationWorkflow.progress)).waits
         return bool(waits) and "bank transfer: transfer 64.00 USD" in waits[0].reason
 
-    await eventually(transfer_is_asked_for, "the refund department is told to transfer the money")
+    await eventually(transfer_is_asked_for, "the refund department is asked to transfer the money")
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "SEPA-4711")
     await handle.execute_update(CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)
@@ -394,7 +394,7 @@ async def test_no_refund_before_the_carrier_has_answered(system: System) -> None
     sample = captured()
     await system.shop.place(sample)
     label = system.shop.labels[sample.order_id][0]
-    await system.shop.carrier.break_(
+    await system.shop.carrier.add_fault(
         Operation.SHIPMENT_REFUND, CarrierFault.HTTP_429, times=8, parcel=label, seconds=60
     )
     _, handle = await system.submit(request(sample))
@@ -412,7 +412,7 @@ async def test_a_lost_answer_of_the_carrier_voids_the_label_once(system: System,
     sample = captured()
     await system.shop.place(sample)
     label = system.shop.labels[sample.order_id][0]
-    await system.shop.carrier.break_(Operation.SHIPMENT_REFUND, fault, parcel=label)
+    await system.shop.carrier.add_fault(Operation.SHIPMENT_REFUND, fault, parcel=label)
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.CANCELLED
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]

@@ -51,7 +51,7 @@ async def test_a_stop_that_never_happened_is_not_undone(system: System) -> None:
     await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
-        await system.shop.carrier.break_(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
+        await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
     await system.approve(handle)
     await system.skip(timedelta(minutes=4))
 
@@ -61,7 +61,7 @@ async def test_a_stop_that_never_happened_is_not_undone(system: System) -> None:
 
     await eventually(rests, "the stop waits for the carrier's answer")
     await books.remove_shipment(system.engine, sample.order_id, "S1")
-    await system.shop.carrier.mend()
+    await system.shop.carrier.clear_faults()
     await system.withdraw(handle, customer_of(sample))
 
     async def withdrawn() -> bool:

@@ -147,7 +147,7 @@ async def test_a_closed_cancellation_whose_refund_failed_is_not_withdrawn(system
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(refund.object_id)
     await system.disturb_look(sample.order_id, FaultKind.SLOW)
-    handle = await system.told_of_refund(sample.order_id)
+    handle = await system.notified_of_refund(sample.order_id)
     await system.looks(handle, sample.order_id)
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
     if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
@@ -272,7 +272,7 @@ async def approval_still_counts(system: System, sample: SampleOrder, by: str) ->
     refused = await system.refusal(system.reject(handle))
     if refused:
         await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
-        await system.told_of_parcel(sample.order_id)
+        await system.notified_of_parcel(sample.order_id)
     await system.finish(handle)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
     assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED, (

@@ -184,9 +184,9 @@ async def test_a_unit_that_staff_took_out_is_not_counted_as_the_one_that_has_com
         order, back, _ = await restocked_later(over_oscar, monkeypatch, sample)
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
         await system.shop.carrier.scan(back, TrackerStatus.DELIVERED)
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
-    assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody told"
+    assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody notified"
 
 
 async def test_what_comes_back_leaves_the_order_also_where_the_next_cancellation_was_closed_before(
@@ -280,7 +280,7 @@ async def test_what_was_expected_back_and_a_person_has_fetched_leaves_the_order(
     async with system.worker():
         sample, label = await expected_back(over_oscar, monkeypatch)
         await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "FETCHED-1"))
@@ -299,7 +299,7 @@ async def test_what_was_expected_back_and_is_lost_on_the_way_leaves_the_order_or
         body = ManualScan(status=TrackerStatus.FAILURE, detail="lost").model_dump()
         (await system.shop.carrier._http.post(f"/parcels/{label}/scan", json=body)).raise_for_status()
         assert (await system.labels.track(label)).group is GoodsGroup.LOST
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         wait = await system.wait_like(handle, lambda _: True, "anybody is asked")
     assert wait or await over_oscar.gone(sample.order_id) == [1]
 

@@ -111,7 +111,7 @@ async def test_a_request_id_with_other_content_is_a_conflict_after_the_run_has_e
 # Money
 
 
-async def test_an_authorisation_is_voided_and_the_customer_told(system: System) -> None:
+async def test_an_authorisation_is_voided_and_the_customer_notified(system: System) -> None:
     """B1, C1: void, no refund; the promise is released, stock on hand stays."""
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD", "0.00 USD"),)

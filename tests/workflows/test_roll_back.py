@@ -1,4 +1,4 @@
-"""Turning round before the pivot: everything that was done is undone, last step first, and nothing else happens."""
+"""Rolling back before the pivot: everything that was done is undone, last step first, and nothing else happens."""
 
 from datetime import timedelta
 
@@ -222,7 +222,7 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
 
 
 async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_on(system: System) -> None:
-    """Rule 2: the parcel turned round before the intercept could be taken back."""
+    """Rule 2: the parcel was returned before the intercept could be taken back."""
     sample = in_network(Script.INTERCEPT_SILENT)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))

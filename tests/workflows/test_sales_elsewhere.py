@@ -93,7 +93,7 @@ async def test_a_lost_answer_of_the_marketplace_is_looked_up(system: System) -> 
     sample = sold_there()
     await system.shop.place(sample)
     assert system.shop.marketplace is not None
-    await system.shop.marketplace.break_(
+    await system.shop.marketplace.add_fault(
         Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=f"M-{sample.order_id}"
     )
     _, handle = await system.submit(request(sample))
@@ -148,7 +148,7 @@ async def test_a_unit_that_the_marketplace_gave_back_without_a_quantity_is_not_g
     await system.shop.place(sample)
     assert system.shop.marketplace is not None
     sale, line_id = f"M-{sample.order_id}", f"{sample.order_id}-L1"
-    await system.shop.marketplace.withdraw(sale, line_id, 1, tells_quantity=False)
+    await system.shop.marketplace.withdraw(sale, line_id, 1, reports_quantity=False)
     _, handle = await system.submit(request(sample, LineScope(line_id=line_id, quantity=1)))
     await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.marketplace.settle(sale)
@@ -232,8 +232,8 @@ async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_r
     sales = system.shop.marketplace
     assert sales is not None
     sale = f"M-{sample.order_id}"
-    await sales.break_(Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=sale)
-    await sales.break_(Operation.ORDERS_READ, FaultKind.HTTP_500, times=400, after=2, order_id=sale)
+    await sales.add_fault(Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=sale)
+    await sales.add_fault(Operation.ORDERS_READ, FaultKind.HTTP_500, times=400, after=2, order_id=sale)
     _, handle = await system.submit(request(sample))
 
     async def committed() -> bool:
@@ -244,8 +244,8 @@ async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_r
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
-    await sales.mend()
+    await sales.clear_faults()
     await sales.settle(sale)
     await system.wake(handle)
     asked = await system.asks_to_collect(handle, after=wait)
-    assert asked, "the buyer has 64.00 from the marketplace and 64.00 by hand, and nobody is told"
+    assert asked, "the buyer has 64.00 from the marketplace and 64.00 by hand, and nobody is notified"

@@ -192,7 +192,7 @@ async def test_a_refund_that_was_unknown_when_a_person_paid_by_hand_is_reported(
     handle, wait = await with_an_unknown_refund(system, sample)
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     if event:
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
     else:
         await system.skip(timedelta(days=1))
     await collected(system, sample, handle, wait)
@@ -206,7 +206,7 @@ async def test_a_refund_that_settles_after_a_person_paid_by_hand_is_reported(sys
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     await settles(system, sample)
     if event:
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
     else:
         await system.skip(timedelta(days=1))
     await collected(system, sample, handle, None)
