@@ -53,7 +53,7 @@ from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
 from tests import loss
@@ -280,7 +280,7 @@ class System(Observing):
     async def store_credit(self, customer_id: str, currency: str = "USD") -> Money:
         """What is on the customer's store credit; zero where there is none."""
         with contextlib.suppress(NoResultFound):
-            return await books.balance(self.engine, f"store-credit-{customer_id}-{currency}")
+            return await built_in.balance(self.engine, f"store-credit-{customer_id}-{currency}")
         return Money.zero(currency)
 
     async def wake(self, handle: Handle) -> None:

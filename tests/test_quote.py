@@ -13,7 +13,7 @@ from domain.outcome import Outcome
 from domain.plan import LeftOutReason
 from domain.policy import Rule, Verdict
 from domain.shipment import StopAction
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request, stored
 from starter import Cancellations, ExitCode, StarterError
@@ -39,7 +39,7 @@ async def everything_done(system: System, order_id: str) -> list[object]:
         await system.read_order(order_id),
         [await system.shop.gateway.effects(payment) for payment in system.shop.payments[order_id]],
         await system.carrier_effects(order_id),
-        await books.effects(system.engine),
+        await built_in.effects(system.engine),
         await books.cancellations(system.engine),
         await books.notices(system.engine),
     ]
@@ -122,7 +122,7 @@ async def test_an_order_that_cannot_be_verified_cannot_be_quoted(open_system: Sy
     placed = await open_system.shop.place(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
-    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
     asks = ("--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed")
     answer = await starter("quote", lost.order_id, *asks)
     assert answer.code == ExitCode.NOT_CANCELLED

@@ -14,7 +14,7 @@ from domain.outcome import CancellationResult, Outcome, Progress, State
 from domain.policy import Rule, Verdict
 from domain.request import workflow_id
 from domain.step import Owner, StepName, StepStatus
-from sandbox import books
+from sandbox import built_in
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
@@ -208,7 +208,7 @@ async def test_the_result_of_a_run_that_a_failure_rolled_back_tells_its_steps(
     placed = await open_system.shop.place(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
-    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
     started = await starter(
         "start", lost.order_id, "--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed"
     )

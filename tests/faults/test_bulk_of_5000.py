@@ -19,7 +19,7 @@ from domain.policy import Rule
 from domain.request import workflow_id
 from providers.books.tables import CancellationRow, NoticeRow
 from providers.database.engine import open_engine
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
@@ -77,7 +77,7 @@ async def without_its_payment(shop: Shop, like: Order, order_id: str) -> str:
     """An order that the gateway knows no payment of: it cannot be verified."""
     tender = like.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = like.model_copy(update={"order_id": order_id, "tenders": (tender,)})
-    await books.add_order(shop.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(shop.engine, lost, email="buyer@shop.example")
     return order_id
 
 

@@ -26,7 +26,7 @@ from providers.books.tables import WebhookEventRow
 from providers.database.engine import open_engine
 from providers.events.stripe import StripeEventKind
 from providers.inbox.port import DueEvent, Provider, ProviderEvent
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import WEBHOOK_SECRET, EventKind, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
 from sandbox.gateway.messages import EffectKind
@@ -200,7 +200,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
     system = api_system.system
     sample = captured()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, first = await system.submit(request(sample))
     await system.waits_for(first, State.NEEDS_ATTENTION)
     [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
@@ -212,7 +212,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
         return bool(about) and all(row.delivered_at is None and row.due_at > later for row in about)
 
     await eventually(kept_for_later, "the event is kept until the end")
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
     await first.execute_update(CancellationWorkflow.retry_step, retry)
     await first.result()

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from providers.books.inbox import SqlInbox
 from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
-from sandbox import books
+from sandbox import built_in
 from tests.providers.merchant import Merchant, cancellation, order
 
 FAILED = ProviderEvent(
@@ -23,7 +23,7 @@ FAILED = ProviderEvent(
 async def test_an_event_about_a_shared_payment_reaches_the_cancellation_of_each_order(database: AsyncEngine) -> None:
     """F3, E3: whose refund has failed is known from the facts of each; repeated, it is one event still."""
     for order_id in ("O-1", "O-2"):
-        await books.add_order(database, order(order_id), email="customer@example.test")
+        await built_in.add_order(database, order(order_id), email="customer@example.test")
         await Merchant.at(database).hold(cancellation(order(order_id)))
     events = SqlInbox(database)
     assert await events.receive(FAILED) is EventStatus.ACCEPTED

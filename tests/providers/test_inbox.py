@@ -15,7 +15,7 @@ from providers.books.inbox import SqlInbox
 from providers.books.tables import WatchedRow, WebhookEventRow
 from providers.events.stripe import StripeEventKind
 from providers.inbox.port import DueEvent, EventStatus, Provider, ProviderEvent
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import EventKind
 from tests.providers.merchant import LATER, RUN, Cancellation, Merchant, cancellation, order, parcel, refunded, stops
 
@@ -53,7 +53,7 @@ def of_parcel(shipment: str | None, tracking_number: str | None, event_id: str =
 
 
 async def placed(database: AsyncEngine) -> Cancellation:
-    await books.add_order(database, SENT, email=EMAIL)
+    await built_in.add_order(database, SENT, email=EMAIL)
     return cancellation(SENT)
 
 
@@ -232,7 +232,7 @@ async def test_it_is_ready_when_its_database_answers(inbox: SqlInbox) -> None:
 async def test_an_event_about_an_ended_cancellation_waits_while_another_one_is_under_way(
     merchant: Merchant, inbox: SqlInbox, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     first = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(first)
     assert await inbox.is_under_way("O-1")

@@ -9,7 +9,7 @@ from domain.request import LineScope
 from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.outbox.port import NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, customer_of, resolve, settled
 from tests.workflows.samples import an_id, captured
@@ -59,18 +59,18 @@ async def test_what_the_customer_kept_of_a_cancellation_that_was_rolled_back_is_
     cancellation does not give the card its 64.00 as well, or somebody is asked first."""
     sample = captured(parcels=(), fault="refund.create:refuse")
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-    await books.spend_balance(system.engine, f"store-credit-{sample.customer_id}-USD", PRICE, key="order-2")
+    await built_in.spend_balance(system.engine, f"store-credit-{sample.customer_id}-USD", PRICE, key="order-2")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL-1"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.submit(request(sample, request_id="once-more"))
     await system.finish(system.current(sample.order_id))
     assert await system.refunds(sample.order_id) == [], "64.00 of store credit and 64.00 by card"
@@ -81,7 +81,7 @@ async def test_whoever_collects_after_a_roll_back_hears_of_all_that_is_to_be_col
     collects 64.00, and not 128.00."""
     sample = captured(parcels=(), fault="refund.create:drop_after_commit")
     handle, wait = await with_an_unknown_refund(system, sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.shop.gateway.advance(1000)
@@ -104,7 +104,7 @@ async def test_what_was_released_is_reserved_again_beside_what_a_person_collecte
         tenders=(card("106.00 USD", "50.00 USD", mandate=True),),
     )
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -121,7 +121,7 @@ async def test_what_was_released_is_reserved_again_beside_what_a_person_collecte
 async def rolled_back_under_way(system: System, sample: SampleOrder) -> Handle:
     """The refund was under way when a person ordered the roll-back, and cannot be cancelled any more."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -162,7 +162,7 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
     back, and the order goes on as it was."""
     sample = captured(parcels=())
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))

@@ -14,7 +14,7 @@ from domain.plan import LeftOutReason
 from domain.request import Actor, ActorKind, LineScope
 from domain.step import Owner, StepName
 from domain.terms import RefundIntercepted, RefundMethod, Terms
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line, parcel, request
@@ -95,7 +95,7 @@ async def test_a_parcel_that_reaches_a_refunded_customer_is_a_persons_to_fetch(s
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "RETURN-7"))
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
-    assert (await books.stock(system.engine, order.lines[0].sku)).expected_back == 1
+    assert (await built_in.stock(system.engine, order.lines[0].sku)).expected_back == 1
     await system.assert_books_balance()
 
 
@@ -117,7 +117,7 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
     assert (result.cancellation_id, result.outcome) == (first.cancellation_id, Outcome.CANCELLED)
     assert result.goods is GoodsStatus.COMING_BACK
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
-    stock = await books.stock(system.engine, order.lines[0].sku)
+    stock = await built_in.stock(system.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 1)
     await system.assert_books_balance()
 
@@ -132,7 +132,7 @@ async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(system
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
     await system.end(handle)
-    stock = await books.stock(system.engine, order.lines[0].sku)
+    stock = await built_in.stock(system.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 0)
 
 
@@ -311,7 +311,7 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(sy
         money("64.00 USD"),
         ended.credit_note,
     )
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
     [given] = await books.given_back(system.engine, sample.order_id)
     assert given.refunded == money("64.00 USD")
     kinds = [notice.kind.value for notice in await books.notices(system.engine)]
@@ -427,10 +427,10 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
     """B23, D6: the first try to close it was refused, so the second one had another key."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "64.00 USD"),), tenders=(card("64.00 USD"),))
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
     await system.waits_for(handle, State.NEEDS_ATTENTION)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     again = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
     await handle.execute_update(CancellationWorkflow.retry_step, again)
     await system.end(handle)
@@ -559,7 +559,7 @@ async def test_what_others_refunded_is_not_owed_when_our_refund_is_refused(syste
     choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
     await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
     assert (await system.end(handle)).refunded == money("600.00 USD")
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("400.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("400.00 USD")
     await system.assert_books_balance()
 
 
@@ -631,5 +631,5 @@ async def test_store_credit_is_given_once_for_each_part_that_failed(system: Syst
         choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
         await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
         assert (await system.end(handle)).refunded == money("600.00 USD")
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
     await system.assert_books_balance()

@@ -11,7 +11,7 @@ from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.request import Actor, ActorKind
 from domain.step import Owner, StepName, StepStatus
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -260,7 +260,7 @@ async def test_a_tender_that_cannot_be_refunded_goes_to_store_credit_when_the_cu
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
     assert await system.refunds(sample.order_id) == []
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
     settled = [transfer for transfer in await books.ledger(system.engine) if transfer.debit == "refunds_payable"]
     assert [transfer.credit for transfer in settled] == ["store_credit_liability"]
     await system.assert_books_balance()
@@ -301,7 +301,7 @@ async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_th
     await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
     result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
 
 
 async def test_a_refund_that_does_not_settle_in_time_needs_attention_and_still_finishes(system: System) -> None:
@@ -327,14 +327,14 @@ async def test_an_order_that_the_oms_will_not_close_waits_with_both_references(s
     """D6: refunded, then refused; never refunded again."""
     sample = captured()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, handle = await system.submit(request(sample))
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     references = {row.step: row.reference for row in progress.steps}
     assert references[StepName.REVERSE_PAYMENT] is not None
     assert references[StepName.CREDIT_REFUND] == progress.credit_note
     assert "accounting period" in progress.waits[0].reason
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.CLOSE_ORDER, sample.order_id))
     result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED

@@ -13,7 +13,7 @@ from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.books.inbox import SqlInbox
 from providers.inbox.port import DueEvent, Provider
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, customer_of, resolve, settled
 from tests.workflows.samples import captured
@@ -160,19 +160,19 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
     back, and days later an agent gets 64.00 through by card."""
     sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L1", "L1"))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     account = f"store-credit-{sample.customer_id}-USD"
-    await books.spend_balance(system.engine, account, PRICE, key=f"spent-{sample.order_id}")
+    await built_in.spend_balance(system.engine, account, PRICE, key=f"spent-{sample.order_id}")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     assert (await system.cancel(request(sample, request_id="all"))).refunded == REST
     theirs = await refunded_by_others(system, sample)
     event = DueEvent(

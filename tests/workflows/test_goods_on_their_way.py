@@ -9,7 +9,7 @@ from domain.order import OrderFlag
 from domain.outcome import GoodsStatus, Outcome, State
 from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind, Operation, Script, TrackerStatus
 from sandbox.gateway.messages import FaultKind as GatewayFault
 from sandbox.shop import SampleOrder, parcel, request
@@ -262,7 +262,7 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
         label_reference=packed.shipment_id,
         tracking_number=packed.tracking_number,
     )
-    await books.add_shipment(system.engine, sample.order_id, made_up)
+    await built_in.add_shipment(system.engine, sample.order_id, made_up)
     await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(packed.shipment_id)]
     assert effects == ["label.bought", "intercept.requested"]
@@ -277,7 +277,7 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT if settling else State.WAITING_FOR_APPROVAL)
-    await books.remove_shipment(system.engine, sample.order_id, "S1")
+    await built_in.remove_shipment(system.engine, sample.order_id, "S1")
     await system.wake_by_carrier(handle)
     if settling:
         await settles(system, sample)

@@ -15,7 +15,7 @@ from domain.outcome import Outcome, State
 from domain.request import Actor, CancellationRequest
 from domain.step import StepName
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, parcel, request
@@ -118,7 +118,7 @@ async def test_a_roll_back_asks_for_a_refund_that_a_lost_run_made_under_a_later_
     """M3: the gateway refused the first one; the second went through. What has settled is collected by a person."""
     sample = captured(parcels=(), fault="refund.create:refuse")
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, lost = await system.submit(request(sample))
     assert await system.waits_at(lost, StepName.REVERSE_PAYMENT)
     await system.retry(lost, StepName.REVERSE_PAYMENT, "T1")
@@ -167,7 +167,7 @@ async def lost_before_the_close(
     """The gateway refused, somebody chose store credit or resolved the step, and the shop does not close the order.
     The gateway forgets its keys before the order is asked for again."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, lost = await system.submit(request(sample), lasts=LONGEST if how is Loss.TIMED_OUT else None)
     assert await system.waits_at(lost, StepName.REVERSE_PAYMENT)
     if isinstance(settlement, ResolveStep):
@@ -176,7 +176,7 @@ async def lost_before_the_close(
         await system.choose(lost, settlement, RefundMethod.STORE_CREDIT)
     assert await system.waits_at(lost, StepName.CLOSE_ORDER)
     await system.lose(lost, how)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.shop.gateway.advance(timedelta(days=2).total_seconds())
 
 

@@ -15,7 +15,7 @@ from domain.outcome import Outcome, State
 from domain.request import Actor, ActorKind, ReasonCode
 from domain.step import StepName
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation, Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -369,7 +369,7 @@ async def test_a_roll_back_that_is_ordered_again_is_acknowledged(system: System)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", BANK))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     undone = resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back", "TICKET-1")
@@ -377,7 +377,7 @@ async def test_a_roll_back_that_is_ordered_again_is_acknowledged(system: System)
     collect = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert collect
     assert await system.refusal(system.resolve(handle, undone)) is None
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     result = await system.finish(handle)
     assert "refund_department:supervisor-2 ordered it (TICKET-1)" in result.sentence

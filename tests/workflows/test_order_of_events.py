@@ -10,7 +10,7 @@ from domain.order import OrderFlag, OrderState
 from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind, Operation
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import POLICY, System
@@ -110,7 +110,7 @@ async def test_the_rest_of_the_order_ships_while_the_refund_settles(system: Syst
     assert {line.line_id: line.cancelled for line in order.lines} == {"L1": 1, "L2": 0}
     assert order.state is OrderState.PARTIALLY_CANCELLED
     assert [shipment.stopped for shipment in order.shipments if shipment.shipment_id == "S2"] == [False]
-    stocks = [await books.stock(system.engine, f"SKU-{sample.order_id}-{name}") for name in ("L1", "L2")]
+    stocks = [await built_in.stock(system.engine, f"SKU-{sample.order_id}-{name}") for name in ("L1", "L2")]
     assert [(stock.on_hand, stock.reserved) for stock in stocks] == [(1, 0), (1, 1)]
     before = {notice.kind.value for notice in await system.notices(sample.order_id)}
     assert "cancelled" in before

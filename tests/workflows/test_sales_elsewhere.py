@@ -10,7 +10,7 @@ from domain.plan import LeftOutReason
 from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.step import StepName
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.marketplace.model import Actor as Seller
 from sandbox.marketplace.model import FaultKind, Operation, SoldLine
 from sandbox.shop import SampleOrder, SampleTender, card, line, request
@@ -172,8 +172,8 @@ async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(sys
         GoodsStatus.STOPPED,
         money("50.00 USD"),
     )
-    assert await books.balance(system.engine, bought) == money("0.00 USD")
-    [deactivated] = [effect for effect in await books.effects(system.engine) if effect.kind == "taken_off"]
+    assert await built_in.balance(system.engine, bought) == money("0.00 USD")
+    [deactivated] = [effect for effect in await built_in.effects(system.engine) if effect.kind == "taken_off"]
     noted = [e.fact.key for e in await books.facts(system.engine, sample.order_id) if isinstance(e.fact, EffectNoted)]
     steps = [key.step for key in noted]
     assert deactivated.key in [str(key) for key in noted]
@@ -187,11 +187,11 @@ async def test_a_gift_card_that_was_used_is_not_taken_back(system: System) -> No
     order = await system.shop.place(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
-    await books.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    await built_in.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
     result = await system.cancel(request(sample))
     assert result.decision is not None
     assert (result.outcome, result.decision.rule) == (Outcome.REJECTED, Rule.GIFT_CARD_USED)
-    assert await books.balance(system.engine, bought) == money("45.00 USD")
+    assert await built_in.balance(system.engine, bought) == money("45.00 USD")
     assert await system.refunds(sample.order_id) == []
 
 
@@ -203,7 +203,7 @@ async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_
     assert bought is not None
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    await books.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    await built_in.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
     await system.approve(handle)
     result = await system.end(handle)
     assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("600.00 USD"))
@@ -218,11 +218,11 @@ async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(syst
     assert bought is not None
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.NEEDS_ATTENTION)
-    assert await books.balance(system.engine, bought) == money("0.00 USD")
+    assert await built_in.balance(system.engine, bought) == money("0.00 USD")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
     result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    assert await books.balance(system.engine, bought) == money("50.00 USD")
+    assert await built_in.balance(system.engine, bought) == money("50.00 USD")
 
 
 async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_reported(system: System) -> None:
