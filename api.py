@@ -3,7 +3,7 @@
     python api.py                             settings by environment, see runtime/api_settings.py
 
 The first line of standard output is `{"url": …}`, written once requests are answered. SIGTERM lets the requests in flight
-end. Temporal need not be there when it starts: until it is, `/ready` says no and requests are told to come again.
+end. Temporal need not be there when it starts: until it is, `/ready` says no and requests are asked to come again.
 
 Requests carry a key as `Authorization: Bearer KEY`. A key is 32 random bytes or more, made by `openssl rand -hex 32`; the
 settings hold what `printf %s KEY | sha256sum` makes of it. The key says who acts: a service for the customer that it names

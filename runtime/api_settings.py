@@ -84,7 +84,7 @@ class ApiSettings(BaseSettings):
 
 
 def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
-    """Whose key this is. Every one is compared, each in constant time, so that the time taken tells nothing."""
+    """Whose key this is. Every one is compared, each in constant time, so that the time taken reveals nothing."""
     digest = sha256(given.encode()).hexdigest()
     found = None
     for key in keys:

@@ -9,7 +9,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 
 class Heartbeats(Interceptor):
-    """Every activity tells the server that it lives, three times in its heartbeat timeout."""
+    """Every activity reports to the server that it lives, three times in its heartbeat timeout."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         return _Beating(next)

@@ -85,13 +85,13 @@ class CarrierAdmin:
         body = ManualScan(status=status, seconds_ago=ago.total_seconds())
         (await self._http.post(f"/parcels/{parcel}/scan", json=body.model_dump())).raise_for_status()
 
-    async def break_(
+    async def add_fault(
         self, operation: Operation, fault: FaultKind, *, times: int = 1, parcel: str | None = None, seconds: int = 2
     ) -> None:
         """Let the next `times` calls of the operation fail, for one shipment or for any."""
         body = Fault(operation=operation, fault=fault, times=times, parcel=parcel, seconds=seconds)
         (await self._http.post("/faults", json=body.model_dump())).raise_for_status()
 
-    async def mend(self) -> None:
+    async def clear_faults(self) -> None:
         """Take every fault back."""
         (await self._http.delete("/faults")).raise_for_status()

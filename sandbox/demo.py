@@ -131,7 +131,7 @@ class Demo:
         while True:
             await asyncio.sleep(0.5)
             if not self._stack.worker.running:
-                raise StackError(f"The worker has ended; {self._stack.worker.log} tells why.")
+                raise StackError(f"The worker has ended; {self._stack.worker.log} says why.")
 
     async def _kill_worker(self) -> None:
         pid = self._stack.worker.pid
@@ -206,7 +206,7 @@ class Demo:
         result = self._results.get(sample.order_id)
         seen = Ending.of(result, sample.order.currency) if result else None
         if seen is None:
-            self._problems.append(f"Order {sample.order_id} has not ended; {self._stack.worker.log} may tell why.")
+            self._problems.append(f"Order {sample.order_id} has not ended; {self._stack.worker.log} may say why.")
         elif seen != sample.expected:
             self._problems.append(f"Order {sample.order_id} ended otherwise than expected.")
         return OrderReport(

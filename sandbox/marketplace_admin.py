@@ -75,10 +75,10 @@ class MarketplaceAdmin:
         *,
         amount: int | None = None,
         by: Actor = Actor.MARKETPLACE,
-        tells_quantity: bool = True,
+        reports_quantity: bool = True,
     ) -> Cancelation:
         """Let the marketplace or the buyer cancel on their own."""
-        body = Withdrawal(line_id=line_id, quantity=quantity, amount=amount, by=by, tells_quantity=tells_quantity)
+        body = Withdrawal(line_id=line_id, quantity=quantity, amount=amount, by=by, reports_quantity=reports_quantity)
         answer = await self._post(f"/sales/{order_id}/cancel", body.model_dump_json())
         return Cancelation.model_validate_json(answer.content)
 
@@ -100,7 +100,7 @@ class MarketplaceAdmin:
         answer = await self._http.get("/calls", params={"order_id": order_id} if order_id else {})
         return _CALLS.validate_json(answer.raise_for_status().content)
 
-    async def break_(
+    async def add_fault(
         self,
         operation: Operation,
         fault: FaultKind,
@@ -114,7 +114,7 @@ class MarketplaceAdmin:
         body = Fault(operation=operation, fault=fault, times=times, after=after, order_id=order_id, seconds=seconds)
         await self._post("/faults", body.model_dump_json())
 
-    async def mend(self) -> None:
+    async def clear_faults(self) -> None:
         """Take every fault back."""
         (await self._http.delete("/faults")).raise_for_status()
 

@@ -10,7 +10,7 @@ from domain.order import Order, TenderKind
 from providers.books.tables import DocumentKind, LedgerAccount
 from providers.gateway.stripe_objects import KEY
 from providers.marketplace.mirakl import MiraklMarketplace
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import EffectKind as CarrierEffectKind
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.mailbox import read_mails
@@ -126,7 +126,7 @@ async def _sold_elsewhere(shop: Shop, orders: Iterable[Order]) -> list[Money]:
 
 
 async def _at_the_merchant(shop: Shop) -> list[str]:
-    return [f"merchant {effect.kind} {effect.key}" for effect in await books.effects(shop.engine)]
+    return [f"merchant {effect.kind} {effect.key}" for effect in await built_in.effects(shop.engine)]
 
 
 def _currencies(orders: Iterable[Order]) -> list[str]:
@@ -155,7 +155,7 @@ async def _balance(currency: str, at_gateway: Iterable[Effect], shop: Shop, orde
         elsewhere=total(_money(effect) for effect in refunds if KEY not in effect.metadata),
         settled=account(LedgerAccount.GATEWAY_CLEARING),
         sold_elsewhere=total(await _sold_elsewhere(shop, orders)),
-        put_back=total([await books.balance(shop.engine, reference) for reference in accounts]),
+        put_back=total([await built_in.balance(shop.engine, reference) for reference in accounts]),
         by_hand=account(LedgerAccount.MANUAL_CLEARING),
         credited=total(d.total for d in documents if d.kind is DocumentKind.CREDIT_NOTE)
         - total(d.total for d in documents if d.kind is DocumentKind.DEBIT_NOTE),

@@ -11,16 +11,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 ROOT = Path(__file__).resolve().parent.parent
 
 _IDLE_SECONDS = 600
 
 
-def serve(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> None:
+class _Cuttable:
+    """Lets a handler really close its socket: hands the connection's transport down in the scope."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["sandbox.transport"] = send.__self__.transport  # type: ignore[attr-defined]  # uvicorn's request cycle
+        await self._app(scope, receive, send)
+
+
+async def cut(request: Request) -> Response:
+    """Returns when uvicorn has seen the end of the connection: what is returned then goes nowhere."""
+    request.scope["sandbox.transport"].abort()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response()
+
+
+def serve(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
     """Serve an ASGI app until SIGTERM. Port 0 takes a free one. The first line of standard output is `{"url": …}`, written
     once requests are answered."""
     # asyncio switches Nagle's algorithm off only where the protocol is named; with it on, each answer takes 40 ms.
@@ -36,7 +58,9 @@ def serve(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> None:
 
     # A client that reuses a connection in the moment in which it is closed for being idle gets no answer: on a busy machine
     # that was a refund "whose outcome is unknown" where no fault was ordered.
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_keep_alive=_IDLE_SECONDS)
+    config = uvicorn.Config(
+        _Cuttable(app), log_level="warning", access_log=False, lifespan="on", timeout_keep_alive=_IDLE_SECONDS
+    )
     server = Announcing(config)
     asyncio.run(server.serve(sockets=[listening]))
 

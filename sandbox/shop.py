@@ -9,7 +9,7 @@ from domain.money import Money, money
 from domain.order import Order, OrderFlag, OrderLine, SaleCondition, Tender, TenderKind
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import Shipment, ShipmentLine
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import Script
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway_admin import GatewayAdmin, OpenPayment, TestCard
@@ -150,7 +150,7 @@ class Shop:
             if one.gift_card
             or one.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
         }
-        await books.add_order(
+        await built_in.add_order(
             self.engine,
             order,
             email=f"{sample.customer_id.lower()}@customer.example",

@@ -81,7 +81,7 @@ class Stack:
         try:
             await migrate(self.database_url)
         finally:
-            await _all(starting)  # also when we are told to stop: what is being started could not be stopped yet
+            await _all(starting)  # also when we are to stop: what is being started could not be stopped yet
         for process, started in zip(standins, starting, strict=True):
             if started.exception():
                 raise _did_not_start(process)
@@ -106,7 +106,7 @@ class Stack:
             raise _did_not_start(self.api)
 
     def _providers(self) -> dict[str, str]:
-        """What worker and API are told alike."""
+        """What worker and API are given alike."""
         return {
             "TEMPORAL_ADDRESS": self.address,
             "DATABASE_URL": self.database_url,
@@ -261,7 +261,7 @@ async def _all(starting: "list[asyncio.Future[Process]]") -> None:
 
 
 def _did_not_start(process: Process) -> StackError:
-    return StackError(f"The {process.name} did not start; {process.log} tells why.")
+    return StackError(f"The {process.name} did not start; {process.log} says why.")
 
 
 def _is_free(port: int) -> bool:

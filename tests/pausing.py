@@ -54,7 +54,7 @@ async def pause_step(client: Client, order_id: str) -> str:
     return pending.activity_type.name
 
 
-async def do_as_told(sentence: str, address: str) -> None:
+async def follow_instructions(sentence: str, address: str) -> None:
     """Run the command of Temporal's own command line with which a sentence ends, as it stands there."""
     _, _, command = sentence.rpartition(": temporal ")
     assert command, sentence

@@ -53,7 +53,7 @@ from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
 from tests import loss
@@ -180,11 +180,11 @@ class System(Observing):
         asked.duration.FromTimedelta(by)
         await self.client.test_service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
-    async def told_of_parcel(self, order_id: str) -> Handle:
+    async def notified_of_parcel(self, order_id: str) -> Handle:
         """What an event of the carrier becomes that is about an order whose cancellation may be over."""
         return await self._signal(order_id, "shipment_event", ShipmentEvent(event_id="evt_p"))
 
-    async def told_of_refund(self, order_id: str) -> Handle:
+    async def notified_of_refund(self, order_id: str) -> Handle:
         """The same for an event of the gateway."""
         return await self._signal(order_id, "refund_event", RefundEvent(event_id="evt_r"))
 
@@ -280,7 +280,7 @@ class System(Observing):
     async def store_credit(self, customer_id: str, currency: str = "USD") -> Money:
         """What is on the customer's store credit; zero where there is none."""
         with contextlib.suppress(NoResultFound):
-            return await books.balance(self.engine, f"store-credit-{customer_id}-{currency}")
+            return await built_in.balance(self.engine, f"store-credit-{customer_id}-{currency}")
         return Money.zero(currency)
 
     async def wake(self, handle: Handle) -> None:

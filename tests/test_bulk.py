@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from domain.order import TenderKind
 from domain.outcome import Outcome
 from domain.policy import Rule, Verdict
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, line, request, stored
 from starter import ExitCode
 from tests.fixtures.starter import Starter, address_of, answers, begin_starter, end_starter, run_starter, summary
@@ -131,7 +131,7 @@ async def test_wrong_lines_and_a_failure_stop_nothing_and_the_failed_line_is_sen
     placed = await open_system.shop.place(authorised())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
-    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
     file = csv_of(
         tmp_path,
         f"{order_ids[0]},,",

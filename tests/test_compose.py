@@ -388,8 +388,8 @@ async def test_the_namespace_gets_the_search_attributes_and_may_get_them_again(d
 
 def test_the_namespace_is_set_up_by_the_command_that_the_worker_tells_people() -> None:
     script = " ".join(_interpolated(SERVICES["namespace"].command[0], {}).replace("\\\n", "").split())
-    told = search_attributes.creating_command([key.name for key in search_attributes.ALL], "$TEMPORAL_NAMESPACE")
-    assert told in script
+    command = search_attributes.creating_command([key.name for key in search_attributes.ALL], "$TEMPORAL_NAMESPACE")
+    assert command in script
 
 
 async def test_the_worker_is_healthy_only_while_it_polls(dev_server: WorkflowEnvironment) -> None:

@@ -25,7 +25,7 @@ from starter import Cancellations, Execution, ExitCode, RunPaused, Source, Start
 from tests.fixtures.api import SUPERVISOR as SUPERVISORS_KEY
 from tests.fixtures.api import ApiSystem
 from tests.fixtures.starter import Starter, address_of, by_customer
-from tests.pausing import WHO, WHY, do_as_told, pause, pause_step, unpause
+from tests.pausing import WHO, WHY, follow_instructions, pause, pause_step, unpause
 from tests.system import SUPERVISOR, System, customer_of, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 
@@ -91,7 +91,7 @@ async def test_a_paused_run_says_who_paused_it_and_the_command_that_lets_it_go_o
     assert (wait.owner, wait.state) == (Owner.OPERATIONS, State.NEEDS_ATTENTION)
     assert wait.due_at <= datetime.now(UTC)
 
-    await do_as_told(wait.reason, address_of(open_system.server))
+    await follow_instructions(wait.reason, address_of(open_system.server))
     after = await open_system.library.status(sample.order_id)
     assert (after.source, after.state) == (Source.RUN, State.WAITING_FOR_APPROVAL)
     assert (await finish(open_system, sample)).outcome is Outcome.CANCELLED
@@ -176,7 +176,7 @@ async def test_a_result_is_awaited_through_a_pause_and_one_with_a_limit_names_it
     assert BY in limited.sentence
     assert "has not ended within 0.5 seconds. Unpause it" in limited.sentence
     meanwhile = asyncio.create_task(open_system.library.result(sample.order_id))
-    await do_as_told(limited.sentence, address_of(open_system.server))
+    await follow_instructions(limited.sentence, address_of(open_system.server))
     ended = await finish(open_system, sample)
     assert (await before, await meanwhile) == (ended, ended)
 
@@ -196,7 +196,7 @@ async def test_requests_and_messages_that_meet_a_paused_run_say_that_they_were_n
     assert again.decision is not None
     assert again.decision.verdict is Verdict.NEEDS_APPROVAL
 
-    await do_as_told(refused.sentence, address_of(open_system.server))
+    await follow_instructions(refused.sentence, address_of(open_system.server))
     joined = await starter(*other, "--json")
     assert '"joined":true' in joined.out
     approved = await starter("approve", sample.order_id, "--actor", f"{SUPERVISOR}", "--json")
@@ -326,7 +326,7 @@ async def test_a_paused_step_waits_for_operations_beside_what_the_run_says(
 
     await eventually(is_listed, "the list has the paused step")
     assert "(step" in (await starter("list")).out, "the cell is narrow"
-    await do_as_told(wait.reason, address_of(open_system.server))
+    await follow_instructions(wait.reason, address_of(open_system.server))
     submission = await asking
     assert submission.decision is not None
     assert submission.decision.verdict is Verdict.APPROVED

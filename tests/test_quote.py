@@ -13,7 +13,7 @@ from domain.outcome import Outcome
 from domain.plan import LeftOutReason
 from domain.policy import Rule, Verdict
 from domain.shipment import StopAction
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request, stored
 from starter import Cancellations, ExitCode, StarterError
@@ -39,7 +39,7 @@ async def everything_done(system: System, order_id: str) -> list[object]:
         await system.read_order(order_id),
         [await system.shop.gateway.effects(payment) for payment in system.shop.payments[order_id]],
         await system.carrier_effects(order_id),
-        await books.effects(system.engine),
+        await built_in.effects(system.engine),
         await books.cancellations(system.engine),
         await books.notices(system.engine),
     ]
@@ -63,8 +63,8 @@ async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_system
     ]
     assert [(p.shipment.shipment_id, p.action) for p in quote.plan.shipments] == [("S2", StopAction.VOID_LABEL)]
     assert [(left.quantity, left.reason) for left in quote.plan.left_out] == [(1, LeftOutReason.DELIVERED)]
-    for told in ("approved", "66.00 USD", "void label", "delivered: offer a return", "nothing was done"):
-        assert told in shown.out
+    for word in ("approved", "66.00 USD", "void label", "delivered: offer a return", "nothing was done"):
+        assert word in shown.out
 
     submission = Submission.model_validate_json((await starter(*by_customer("start", sample, "--json"))).out)
     assert (submission.decision, submission.plan, submission.request_id) == (
@@ -91,15 +91,15 @@ async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
     await starter("approve", sample.order_id, "--actor", "refund_department:supervisor-2")
     await open_system.end(handle)
     over = await starter(*other, "--json")
-    told = Quote.model_validate_json(over.out)
+    answered = Quote.model_validate_json(over.out)
     assert over.code == ExitCode.DONE
-    assert (told.existing, told.plan, told.decision.rule) == (
+    assert (answered.existing, answered.plan, answered.decision.rule) == (
         submission.cancellation_id,
         None,
         Rule.EXISTING_CANCELLATION,
     )
-    assert told.result is not None
-    assert told.result.outcome is Outcome.CANCELLED
+    assert answered.result is not None
+    assert answered.result.outcome is Outcome.CANCELLED
 
 
 async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_start(
@@ -122,7 +122,7 @@ async def test_an_order_that_cannot_be_verified_cannot_be_quoted(open_system: Sy
     placed = await open_system.shop.place(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
-    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
     asks = ("--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed")
     answer = await starter("quote", lost.order_id, *asks)
     assert answer.code == ExitCode.NOT_CANCELLED

@@ -14,7 +14,7 @@ from domain.outcome import CancellationResult, Outcome, Progress, State
 from domain.policy import Rule, Verdict
 from domain.request import workflow_id
 from domain.step import Owner, StepName, StepStatus
-from sandbox import books
+from sandbox import built_in
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
 from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
@@ -96,10 +96,10 @@ async def test_the_same_request_twice_is_one_cancellation_with_one_answer(
     await starter("result", sample.order_id)
     again = await starter(*command)
     assert (first.code, again.code) == (0, 0)
-    told = Submission.model_validate_json(again.out)
-    assert told.result is not None
-    assert (told.result.outcome, told.result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
-    assert told.cancellation_id == submission.cancellation_id
+    answered = Submission.model_validate_json(again.out)
+    assert answered.result is not None
+    assert (answered.result.outcome, answered.result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
+    assert answered.cancellation_id == submission.cancellation_id
     assert await open_system.refunds(sample.order_id) == [money("52.35 USD")]
 
 
@@ -114,7 +114,7 @@ async def test_two_at_once_get_the_same_answer(open_system: System, starter: Sta
     await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
     await starter("result", sample.order_id)
     again = await starter(*command)
-    assert again.code == ExitCode.NOT_CANCELLED, "it was withdrawn, and the repeated request is told so"
+    assert again.code == ExitCode.NOT_CANCELLED, "it was withdrawn, and the repeated request learns that"
     anew = await starter(*command, "--request-id", "anew")
     assert decision_in(anew).verdict is Verdict.NEEDS_APPROVAL
     await starter("withdraw", sample.order_id, "--actor", f"customer:{sample.customer_id}")
@@ -208,7 +208,7 @@ async def test_the_result_of_a_run_that_a_failure_rolled_back_tells_its_steps(
     placed = await open_system.shop.place(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
-    await books.add_order(open_system.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
     started = await starter(
         "start", lost.order_id, "--actor", f"customer:{lost.customer_id}", "--reason", "no_longer_needed"
     )

@@ -3,8 +3,8 @@
 from typing import Protocol
 
 from providers.books.cancellations import SqlRegister
+from providers.books.ledger import SqlLedger
 from providers.books.outbox import SqlOutbox
-from providers.books.paper import SqlLedger
 from providers.cancellations.port import Register
 from providers.ledger.port import Ledger
 from providers.outbox.port import Outbox

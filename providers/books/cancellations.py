@@ -8,20 +8,35 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import Decided, EffectEnded, EffectNoted, Entry, Fact, HolderSet, OrderClosed, Requested, Run
+from domain.facts import (
+    Decided,
+    EffectEnded,
+    EffectNoted,
+    Ended,
+    Entry,
+    Fact,
+    HolderSet,
+    OrderClosed,
+    RefundSeen,
+    Requested,
+    Run,
+)
 from domain.keys import EffectKey, id_of
 from domain.known_order import KnownOrder
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import CARRIED_OUT
 from domain.permissions import NotTheHolder
+from domain.plan import Plan
 from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
-from providers.books import lifecycle
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import watch
+from providers.books.inbox import repeat_for_others, watch
+from providers.books.ledger import post_settlements
+from providers.books.outbox import put_notices
 from providers.books.reading import known_order
 from providers.books.tables import CancellationRow, FactRow, VerificationRow
+from providers.books.transfers import collect, settle_rolled_back, take_settlement_back
 from providers.books.writing import (
     LockedRow,
     append,
@@ -29,6 +44,7 @@ from providers.books.writing import (
     case_of,
     check_may_make,
     check_verifying,
+    effect_facts,
     entries_of,
     find_open_row,
     find_row,
@@ -93,7 +109,7 @@ class SqlRegister(SqlAdapter):
         async with transaction(self._writes) as session:
             row = await find_row(session, cancellation_id)
             if row is not None and row.closed_at is None:
-                await _hold(session, row, run, from_elsewhere=from_elsewhere)
+                await _make_holder(session, row, run, from_elsewhere=from_elsewhere)
             return await entries_of(session, cancellation_id)
 
     async def write(
@@ -117,7 +133,7 @@ class SqlRegister(SqlAdapter):
                 case = await case_of(session, row.cancellation_id)
                 change(case)
                 return case.entries
-            await _hold(session, row, run, from_elsewhere=False)
+            await _make_holder(session, row, run, from_elsewhere=False)
             case = await case_of(session, row.cancellation_id)
             return (*case.entries, *await append(session, row, change(case)))
 
@@ -138,7 +154,23 @@ class SqlRegister(SqlAdapter):
 
     async def note_hold(self, requested: Requested, key: EffectKey, run: Run, *, until: datetime) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.note_hold(session, requested, key, run, until)
+            request, mine = requested.request, id_of(requested.request)
+            opened = await find_open_row(session, request.order_id)
+            if opened is not None and opened.cancellation_id != mine:
+                raise _held(request.order_id, opened, "Wait until that one has ended, or withdraw it, and ask again.")
+            own = opened or await find_row(session, mine)
+            if own is None:
+                await check_verifying(session, request.order_id, run)
+                return await open_row(session, requested, run, [EffectNoted(key=key)], quiet_after=until)
+            row = held_by(run, own)
+            case = await case_of(session, mine)
+            if case.roll_back_cause is not None or case.decided is not None:
+                return case.entries
+            row.quiet_after = max(until, row.quiet_after)
+            if case.is_noted(key):
+                await update_row(session, row)
+                return case.entries
+            return (*case.entries, *await append(session, row, [EffectNoted(key=key)]))
 
     async def decide(
         self,
@@ -151,7 +183,16 @@ class SqlRegister(SqlAdapter):
         known: Case | None = None,
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.decide(session, first_read, decided, notices, key=key, run=run, known=known)
+            row = await lock(session, key.cancellation_id, run)
+            case = await case_known(session, row, known)
+            if case.roll_back_cause is not None or case.decided is not None:
+                return case.entries
+            assert decided.plan is not None
+            kept = first_read.model_copy(update={"contact": None})
+            written = await append(session, row, effect_facts(case, key, [decided]), first_read=kept)
+            await watch(session, row.order_id, _named_by_providers(decided.plan))
+            await put_notices(session, key.cancellation_id, row.order_id, notices)
+            return (*case.entries, *written)
 
     async def note_effect(
         self, key: EffectKey, run: Run, *, amount: Money | None, until: datetime, known: Case | None = None
@@ -176,15 +217,46 @@ class SqlRegister(SqlAdapter):
         self, closed: OrderClosed, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
     ) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.close(session, closed, notices, ending, key=key, run=run)
+            row = await lock(session, key.cancellation_id, run)
+            case = await case_of(session, key.cancellation_id)
+            if case.order_closed:
+                return case.entries
+            await put_notices(session, key.cancellation_id, row.order_id, notices)
+            facts = effect_facts(case, key, [closed])
+            if ending is not None and ending.seen == case.last_seq:
+                facts += await _end(session, row, case, ending)
+            return (*case.entries, *await append(session, row, facts))
 
     async def end(self, ending: Ending, *, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.end(session, ending, run=run)
+            cancellation = ending.key.cancellation_id
+            found = await find_row(session, cancellation)
+            case = await case_of(session, cancellation)
+            if (
+                found is not None
+                and found.closed_at is not None
+                and found.holder == run
+                and case.outcome_of(ending.key)
+            ):
+                return case.entries  # by an earlier attempt of this run
+            row = held_by(run, found)
+            return (*case.entries, *await append(session, row, await _end(session, row, case, ending)))
 
     async def release(self, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
-            return await lifecycle.release(session, notices, key=key, run=run)
+            found = await find_row(session, key.cancellation_id)
+            case = await case_of(session, key.cancellation_id)
+            if found is None or found.closed_at is not None:
+                return case.entries
+            row = held_by(run, found)
+            cause = case.roll_back_cause
+            if cause is None:
+                raise ValueError(f"cancellation {key.cancellation_id} is released, and no fact says why")
+            await settle_rolled_back(session, case)
+            await collect(session, case)
+            await put_notices(session, key.cancellation_id, row.order_id, notices)
+            ended = Ended(outcome=cause.outcome, sentence=cause.sentence)
+            return (*case.entries, *await append(session, row, [*effect_facts(case, key), ended]))
 
     async def reopen(
         self,
@@ -197,14 +269,29 @@ class SqlRegister(SqlAdapter):
         run: Run,
     ) -> bool:
         async with transaction(self._writes) as session:
-            return await lifecycle.reopen(session, cancellation_id, facts, failed, notices, seen=seen, run=run)
+            row = await find_row(session, cancellation_id)
+            if row is None:
+                raise ValueError(f"there is no cancellation {cancellation_id} to open again")
+            if row.closed_at is None or row.facts != seen:
+                return False
+            other = await find_open_row(session, row.order_id)
+            if other is not None:
+                raise _held(row.order_id, other, f"{cancellation_id} is taken up again when that one has ended.")
+            await append(session, row, [*facts, HolderSet(run=run)])
+            for tender in failed:
+                await take_settlement_back(session, cancellation_id, tender)
+            for fact in facts:
+                if isinstance(fact, RefundSeen) and fact.refund.part_for and fact.refund.status.has_failed:
+                    await repeat_for_others(session, row.order_id, fact.refund)
+            await put_notices(session, cancellation_id, row.order_id, notices)
+            return True
 
     async def watch(self, order_id: str, references: Sequence[str]) -> None:
         async with transaction(self._writes) as session:
             await watch(session, order_id, references)
 
 
-async def _hold(session: AsyncSession, row: LockedRow, run: Run, *, from_elsewhere: bool) -> None:
+async def _make_holder(session: AsyncSession, row: LockedRow, run: Run, *, from_elsewhere: bool) -> None:
     """Make the run the holder, where it is not."""
     holder = row.holder
     if holder == run:
@@ -220,3 +307,24 @@ def _held_elsewhere(what: str, namespace: str) -> Refused:
         f"{what} is held by a run in the namespace {namespace}. Look there whether it is alive; if it is lost, retry "
         "this step to take over.",
     )
+
+
+def _named_by_providers(plan: Plan) -> list[str]:
+    """What events about this cancellation will name."""
+    named = [planned.tender.reference for planned in plan.tenders]
+    for planned in plan.shipments:
+        named += [planned.shipment.label_reference or "", planned.shipment.tracking_number or ""]
+    return [reference for reference in named if reference]
+
+
+async def _end(session: AsyncSession, row: LockedRow, case: Case, ending: Ending) -> list[Fact]:
+    """Post what there is to post; the facts of the end are returned, to be added."""
+    if ending.credit is not None:
+        await post_settlements(session, ending.credit)
+    await collect(session, case)
+    await put_notices(session, case.cancellation_id, row.order_id, ending.notices)
+    return [*effect_facts(case, ending.key), ending.ended]
+
+
+def _held(order_id: str, by: LockedRow, advice: str) -> Refused:
+    return Refused(ErrorCode.ORDER_HELD, f"Order {order_id} is held by cancellation {by.cancellation_id}. {advice}")

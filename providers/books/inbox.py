@@ -191,7 +191,7 @@ async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund
             WebhookEventRow(
                 provider=provider,
                 event_id=event_id,
-                kind="refund.failed",
+                kind="repeated",  # by us: Stripe has no such event
                 subject=failed.reference,
                 may_undo_outcome=True,
                 order_id=order_id,

@@ -1,227 +1,154 @@
-"""The ledger of a cancellation. It only grows: what was wrong is taken back by contra transfers.
+"""The ledger: credit notes and debit notes with gapless numbers. What was wrong is taken back by another document."""
 
-What we owe the customer is on `refunds_payable` and is never negative. What the customer got beyond it, because it was paid
-twice or because the credit note was taken back, is on `customer_receivable` until it is collected or has failed after all.
-"""
+from collections.abc import Mapping, Sequence
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Row, bindparam, case, func, insert, or_, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import SettledByHand
+from domain.facts import Credited, CreditRevoked, Entry, Run
+from domain.keys import EffectKey
 from domain.money import Money
-from domain.order import TenderKind
-from domain.step import StepName
+from providers.books.adapter import SqlAdapter
 from providers.books.clock import now
-from providers.books.tables import DocumentRow, LedgerAccount, TransferRow
+from providers.books.outbox import put_notices
+from providers.books.tables import DocumentCounterRow, DocumentKind, DocumentRow
+from providers.books.transfers import post_contra, post_credit, settle, take_settlement_back
+from providers.books.writing import append, case_of, effect_facts, lock
 from providers.database.columns import table_of
-from providers.ledger.port import CreditedTender
+from providers.database.engine import transaction
+from providers.ledger.port import Credit
+from providers.outbox.port import NewNotice
 
-_PAYABLE, _RECEIVABLE = LedgerAccount.REFUNDS_PAYABLE, LedgerAccount.CUSTOMER_RECEIVABLE
-_SETTLED_FROM = {
-    TenderKind.CARD: LedgerAccount.GATEWAY_CLEARING,
-    TenderKind.GIFT_CARD: LedgerAccount.GIFT_CARD_LIABILITY,
-    TenderKind.STORE_CREDIT: LedgerAccount.STORE_CREDIT_LIABILITY,
-    TenderKind.MARKETPLACE: LedgerAccount.MARKETPLACE_CLEARING,
-}
-_COLLECTED_BY = {StepName.CHECK_REFUND, StepName.RESTORE_PAYMENT}
-_BEYOND = "/beyond"
-"""Ends the key of the second part, where a transfer is split between the two accounts."""
+_Documents = Mapping[DocumentKind, DocumentRow]
 
-
-_TRANSFERS = table_of(TransferRow)
-_INSERT = insert(_TRANSFERS)
-_POSTED = (
-    select(_TRANSFERS)
-    .where(_TRANSFERS.c.key.in_((bindparam("first"), bindparam("second"))))
-    .order_by(_TRANSFERS.c.transfer_id)
+_FIND = select(DocumentRow).where(DocumentRow.cancellation_id == bindparam("cancellation"))
+_COUNTERS = table_of(DocumentCounterRow)
+_COUNT = (
+    update(_COUNTERS)
+    .where(_COUNTERS.c.kind == bindparam("counted"))
+    .values(last=_COUNTERS.c.last + 1)
+    .returning(_COUNTERS.c.last)
 )
-_OF_ACCOUNT = bindparam("account", type_=_TRANSFERS.c.credit_account.type)
-_BALANCE = select(
-    func.coalesce(
-        func.sum(case((_TRANSFERS.c.credit_account == _OF_ACCOUNT, _TRANSFERS.c.amount), else_=-_TRANSFERS.c.amount)), 0
-    )
-).where(
-    _TRANSFERS.c.cancellation_id == bindparam("cancellation"),
-    or_(_TRANSFERS.c.credit_account == _OF_ACCOUNT, _TRANSFERS.c.debit_account == _OF_ACCOUNT),
-)
+_PREFIX = {DocumentKind.CREDIT_NOTE: "CN", DocumentKind.DEBIT_NOTE: "DN"}
 
 
-@dataclass(frozen=True)
-class _Part:
-    debit: LedgerAccount
-    credit: LedgerAccount
-    amount: int
+class SqlLedger(SqlAdapter):
+    """See providers/ledger/port.py for what it promises."""
+
+    async def credit(
+        self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
+    ) -> tuple[Entry, ...]:
+        async with transaction(self._writes) as session:
+            currency = credit.total.currency
+            given = Money.total((tender.amount for tender in credit.tenders if not tender.failed), currency)
+            if credit.total.amount <= 0 or credit.total > given:
+                # Less than the sum: what the customer has got twice is credited once.
+                raise ValueError("a credit note is over what its tenders got back, and over more than zero")
+            row = await lock(session, key.cancellation_id, run)
+            case = await case_of(session, key.cancellation_id)
+            documents = await _documents(session, credit.cancellation_id)
+            note = documents.get(DocumentKind.CREDIT_NOTE)
+            if note is None:
+                note = await _issue(
+                    session,
+                    DocumentKind.CREDIT_NOTE,
+                    cancellation_id=credit.cancellation_id,
+                    order_id=credit.order_id,
+                    total=credit.total,
+                    tax=credit.tax,
+                )
+                await post_credit(session, note)
+            elif (note.total, note.tax, note.currency) != (credit.total.amount, credit.tax.amount, currency):
+                raise Refused(
+                    ErrorCode.IDEMPOTENCY_CONFLICT,
+                    f"Credit note {note.number} of order {credit.order_id} is over "
+                    f"{Money(amount=note.total, currency=note.currency)}; {credit.total} cannot be credited under the same "
+                    "cancellation. Compare the refunds with the credit note and correct by hand.",
+                )
+            await _post_settlements(session, credit, documents)
+            if case.outcome_of(key) is None:
+                more = [] if case.credit_note == note.number else [Credited(number=note.number, total=credit.total)]
+                facts = effect_facts(case, key, more, amount=credit.total, reference=note.number)
+                case.add(*await append(session, row, facts))
+            await put_notices(session, credit.cancellation_id, credit.order_id, notices)
+            return case.entries
+
+    async def skip_credit(self, currency: str, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
+        async with transaction(self._writes) as session:
+            row = await lock(session, key.cancellation_id, run)
+            case = await case_of(session, key.cancellation_id)
+            if case.credited is None:
+                nothing = Credited(number=None, total=Money.zero(currency))
+                case.add(*await append(session, row, effect_facts(case, key, [nothing])))
+            return case.entries
+
+    async def revoke_credit(self, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
+        async with transaction(self._writes) as session:
+            row = await lock(session, key.cancellation_id, run)
+            case = await case_of(session, key.cancellation_id)
+            if case.outcome_of(key) is not None:
+                return case.entries
+            documents = await _documents(session, key.cancellation_id)
+            note, debit_note = documents.get(DocumentKind.CREDIT_NOTE), documents.get(DocumentKind.DEBIT_NOTE)
+            if note is None:
+                nothing = effect_facts(case, key, detail="nothing was credited")
+                return (*case.entries, *await append(session, row, nothing))
+            if debit_note is None:
+                debit_note = await _issue(
+                    session,
+                    DocumentKind.DEBIT_NOTE,
+                    cancellation_id=key.cancellation_id,
+                    order_id=row.order_id,
+                    total=Money(amount=note.total, currency=note.currency),
+                    tax=Money(amount=note.tax, currency=note.currency),
+                )
+                await post_contra(session, note, debit_note)
+            number = debit_note.number
+            more = [] if case.credit_revoked else [CreditRevoked(number=number)]
+            return (*case.entries, *await append(session, row, effect_facts(case, key, more, reference=number)))
 
 
-async def payable(session: AsyncSession, cancellation_id: str, currency: str) -> Money:
-    """What we still owe the customer."""
-    return Money(amount=await _balance(session, cancellation_id, _PAYABLE), currency=currency)
+async def post_settlements(session: AsyncSession, credit: Credit) -> None:
+    """The money of a credit as it arrives, and what has failed of it. Refused once the credit note is taken back."""
+    await _post_settlements(session, credit, await _documents(session, credit.cancellation_id))
 
 
-async def post_credit(session: AsyncSession, note: DocumentRow) -> None:
-    for name, amount, account in _parts_of(note):
-        part = _Part(account, _PAYABLE, amount)
-        await _post(session, note.cancellation_id, note.number, note.currency, f"{note.number}/{name}", part)
-
-
-async def post_contra(session: AsyncSession, note: DocumentRow, debit_note: DocumentRow) -> None:
-    """The credit note is taken back. What has been paid out stands, and the customer owes it from now on."""
-    unpaid = await _balance(session, note.cancellation_id, _PAYABLE)
-    for name, amount, account in _parts_of(note):
-        owed = min(amount, unpaid)
-        unpaid -= owed
-        parts = [_Part(_PAYABLE, account, owed), _Part(_RECEIVABLE, account, amount - owed)]
-        number = debit_note.number
-        await _post(session, note.cancellation_id, number, note.currency, f"{number}/{name}", *parts)
-
-
-async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    """Money has gone to the customer, once for its reference."""
-    if tender.by_bank:
-        await _settle_by_bank(session, cancellation_id, tender)
-        return
-    key, amount = _settlement_key(cancellation_id, tender), tender.amount.amount
-    if not amount:
-        return
-    posted = await _posted(session, key)
-    if not posted:
-        account = LedgerAccount.MANUAL_CLEARING if tender.by_hand is not None else _SETTLED_FROM[tender.kind]
-        await _pay_out(session, cancellation_id, tender.reference, tender.amount, key=key, by=account)
-    elif (posted[0].cancellation_id, sum(part.amount for part in posted), posted[0].currency) != (
-        cancellation_id,
-        amount,
-        tender.amount.currency,
-    ):
+async def _post_settlements(session: AsyncSession, credit: Credit, documents: _Documents) -> None:
+    debit_note = documents.get(DocumentKind.DEBIT_NOTE)
+    if debit_note is not None:
         raise Refused(
             ErrorCode.IDEMPOTENCY_CONFLICT,
-            f"Refund {tender.reference} is in the ledger already with another amount or for another cancellation "
-            f"({posted[0].cancellation_id}). Compare the two and correct by hand.",
+            f"The credit note of order {credit.order_id} was taken back by debit note {debit_note.number}; nothing more can "
+            "be posted to it.",
         )
+    for tender in credit.tenders:
+        if tender.failed:
+            await take_settlement_back(session, credit.cancellation_id, tender)
+        elif tender.settled:
+            await settle(session, credit.cancellation_id, tender)
 
 
-async def _settle_by_bank(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    """What the bank has given, by one dispute for several cancellations perhaps, each of which posts its part. The part
-    changes: a person may name the dispute as their own payment, or declare it not due. The difference is posted then."""
-    key, account = (
-        f"settled/{cancellation_id}/{tender.tender_id}/by_bank/{tender.reference}",
-        _SETTLED_FROM[tender.kind],
+async def _documents(session: AsyncSession, cancellation_id: str) -> _Documents:
+    found = await session.scalars(_FIND, {"cancellation": cancellation_id})
+    return {document.kind: document for document in found}
+
+
+async def _issue(
+    session: AsyncSession, kind: DocumentKind, *, cancellation_id: str, order_id: str, total: Money, tax: Money
+) -> DocumentRow:
+    """The next number. The counter's row stays locked until the document is committed or given up together with it."""
+    number = await session.scalar(_COUNT, {"counted": kind})
+    document = DocumentRow(
+        number=f"{_PREFIX[kind]}-{number:06d}",
+        kind=kind,
+        cancellation_id=cancellation_id,
+        order_id=order_id,
+        total=total.amount,
+        tax=tax.amount,
+        currency=total.currency,
+        issued_at=now(),
     )
-    found = await session.scalars(select(TransferRow).where(TransferRow.key.startswith(f"{key}/", autoescape=True)))
-    posted = found.all()
-    given = sum(row.amount if row.credit_account == account else -row.amount for row in posted)
-    change = Money(amount=abs(tender.amount.amount - given), currency=tender.amount.currency)
-    key = f"{key}/{len(posted) + 1}"
-    if tender.amount.amount > given:
-        await _pay_out(session, cancellation_id, tender.reference, change, key=key, by=account)
-    else:
-        await _take_back(session, cancellation_id, tender.reference, change, key=key, to=account)
-
-
-async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund."""
-    settlement = _settlement_key(cancellation_id, tender)
-    settled = await _posted(session, settlement)
-    key = settlement.replace("settled/", "failed/", 1) if tender.by_hand is None else f"failed/{settlement}"
-    if settled and not await _posted(session, key):
-        amount = Money(amount=sum(part.amount for part in settled), currency=settled[0].currency)
-        await _take_back(session, cancellation_id, tender.reference, amount, key=key, to=settled[0].credit_account)
-
-
-async def collect(session: AsyncSession, case: Case) -> None:
-    """Post what people have collected from the customer, or given back of it, each once."""
-    for entry in case.entries:
-        fact = entry.fact
-        if isinstance(fact, SettledByHand) and fact.step in _COLLECTED_BY and fact.amount:
-            key = f"collected/{case.cancellation_id}/{fact.target}/{entry.seq}/{fact.reference}"
-            if await _posted(session, key):
-                continue
-            account = LedgerAccount.MANUAL_CLEARING
-            if fact.amount.amount > 0:
-                await _take_back(session, case.cancellation_id, fact.reference, fact.amount, key=key, to=account)
-            else:
-                await _pay_out(session, case.cancellation_id, fact.reference, -fact.amount, key=key, by=account)
-
-
-async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
-    """What the customer has got although everything was undone. Refunds of others are none of ours, unless a person has
-    collected them."""
-    for reversal in case.reversals:
-        counted = [r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected]
-        for tender in CreditedTender.of(reversal, counted):
-            if tender.failed:
-                await take_settlement_back(session, case.cancellation_id, tender)
-            else:
-                await settle(session, case.cancellation_id, tender)
-
-
-def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:
-    """One settlement per provider reference for ever; a refund that is shared out has one for each part. A person's own
-    reference may cover several payments (one bank transfer for all tenders, or for what failed later too), so it counts once
-    for each time that they said so."""
-    if tender.by_hand is not None:
-        return f"settled/{cancellation_id}/{tender.tender_id}/by_hand/{tender.by_hand}/{tender.reference}"
-    part = f"/{tender.part_for}" if tender.part_for else ""
-    return f"settled/{tender.kind.value}/{tender.reference}{part}"
-
-
-def _parts_of(note: DocumentRow) -> list[tuple[str, int, LedgerAccount]]:
-    return [
-        ("net", note.total - note.tax, LedgerAccount.SALES_RETURNS),
-        ("tax", note.tax, LedgerAccount.TAX_PAYABLE),
-    ]
-
-
-async def _balance(session: AsyncSession, cancellation_id: str, account: LedgerAccount) -> int:
-    """Credits less debits, for `customer_receivable` the other way round."""
-    found = await session.scalar(_BALANCE, {"cancellation": cancellation_id, "account": account})
-    balance = int(found or 0)
-    return -balance if account is _RECEIVABLE else balance
-
-
-async def _posted(session: AsyncSession, key: str) -> Sequence[Row[Any]]:
-    """The transfer of this key, in its one or two parts."""
-    return (await session.execute(_POSTED, {"first": key, "second": key + _BEYOND})).all()
-
-
-async def _pay_out(
-    session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, by: LedgerAccount
-) -> None:
-    """Money has gone to the customer. What we owe them comes off first; the rest they owe us."""
-    owed = min(amount.amount, await _balance(session, cancellation_id, _PAYABLE))
-    parts = [_Part(_PAYABLE, by, owed), _Part(_RECEIVABLE, by, amount.amount - owed)]
-    await _post(session, cancellation_id, reference, amount.currency, key, *parts)
-
-
-async def _take_back(
-    session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, to: LedgerAccount
-) -> None:
-    """Money has come back. What the customer had too much comes off first; the rest is owed to them again."""
-    too_much = min(amount.amount, max(await _balance(session, cancellation_id, _RECEIVABLE), 0))
-    parts = [_Part(to, _PAYABLE, amount.amount - too_much), _Part(to, _RECEIVABLE, too_much)]
-    await _post(session, cancellation_id, reference, amount.currency, key, *parts)
-
-
-async def _post(
-    session: AsyncSession, cancellation_id: str, reference: str, currency: str, key: str, *parts: _Part
-) -> None:
-    rows = [
-        {
-            "key": key + _BEYOND * number,
-            "cancellation_id": cancellation_id,
-            "debit_account": part.debit,
-            "credit_account": part.credit,
-            "amount": part.amount,
-            "currency": currency,
-            "reference": reference,
-            "at": now(),
-        }
-        for number, part in enumerate(part for part in parts if part.amount)
-    ]
-    if rows:
-        await session.execute(_INSERT, rows)
+    session.add(document)
+    await session.flush()
+    return document

@@ -24,6 +24,8 @@ from providers.outbox.port import DeferredRequest, DueNotice, NewNotice
 V = TypeVar("V", bound=Value)
 
 _CLAIM = timedelta(minutes=1)
+"""What is claimed is due again after it: when the claimant is lost, another one sends it. Two claimants at a time get
+different ones."""
 _UNREADABLE = timedelta(minutes=5)
 """What a newer version has written waits for the deploy, and is not claimed all the time meanwhile."""
 _NOTICES = table_of(NoticeRow)
@@ -74,39 +76,82 @@ class SqlOutbox(SqlAdapter):
 
     async def due_notices(self, now: datetime, limit: int) -> Sequence[DueNotice]:
         async with transaction(self._writes) as session:
-            return await claim_due(session, now, limit)
+            claims: list[dict[str, object]] = []
+            claimed: list[DueNotice] = []
+            for row in await session.execute(_DUE_NOTICES, {"at": now, "most": limit}):
+                content = _read(NewNotice, row.content)
+                due_at, attempts = now + (_CLAIM if content else _UNREADABLE), row.attempts + 1
+                claims.append({"claimed": row.notice_id, "due_at": due_at, "attempts": attempts})
+                if content is None:
+                    structlog.get_logger().error("notice_unreadable", notice_id=row.notice_id, order_id=row.order_id)
+                    continue
+                claimed.append(
+                    DueNotice(notice_id=row.notice_id, order_id=row.order_id, content=content, attempts=attempts)
+                )
+            if claims:
+                await session.execute(_CLAIM_NOTICE, claims)
+            return claimed
 
     async def notice_sent(self, notice_id: str, now: datetime) -> None:
         async with transaction(self._writes) as session:
-            await change_notice(session, notice_id, sent_at=now)
+            await _change_notice(session, notice_id, sent_at=now)
 
     async def notice_delayed(self, notice_id: str, until: datetime, why: str) -> None:
         async with transaction(self._writes) as session:
-            await change_notice(session, notice_id, due_at=until, delayed_why=why)
+            await _change_notice(session, notice_id, due_at=until, delayed_why=why)
 
     async def notice_refused(self, notice_id: str, why: str) -> None:
         async with transaction(self._writes) as session:
-            await change_notice(session, notice_id, refused_why=why)
+            await _change_notice(session, notice_id, refused_why=why)
 
     async def defer_request(self, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
         async with transaction(self._writes) as session:
-            await defer_request(session, deferred, notices)
+            request = deferred.request
+            row = {
+                "order_id": request.order_id,
+                "request_id": request.request_id,
+                "request": request,
+                "received_at": deferred.received_at,
+                "due_at": datetime.now(UTC),
+                "attempts": 0,
+            }
+            await session.execute(insert_once(session, DeferredRequestRow), row)
+            kept = await _find_deferred(session, request.order_id, request.request_id)
+            if kept is not None and kept.request.unsigned != request.unsigned:
+                raise Refused(ErrorCode.REQUEST_CONFLICT, request_conflict(request))
+            await put_notices(session, id_of(request), request.order_id, notices)
 
     async def find_deferred(self, order_id: str, request_id: str) -> DeferredRequest | None:
         async with transaction(self._looks) as session:
-            return await find_deferred(session, order_id, request_id)
+            return await _find_deferred(session, order_id, request_id)
 
     async def due_requests(self, now: datetime, limit: int) -> Sequence[DeferredRequest]:
         async with transaction(self._writes) as session:
-            return await claim_due_requests(session, now, limit)
+            claims: list[dict[str, object]] = []
+            claimed: list[DeferredRequest] = []
+            for row in await session.execute(_DUE_REQUESTS, {"at": now, "most": limit}):
+                request = _read(CancellationRequest, row.request)
+                due_at, attempts = now + (_CLAIM if request else _UNREADABLE), row.attempts + 1
+                this = {"order": row.order_id, "claimed": row.request_id}
+                claims.append({**this, "due_at": due_at, "attempts": attempts})
+                if request is None:
+                    log = structlog.get_logger().bind(order_id=row.order_id, request_id=row.request_id)
+                    log.error("deferred_request_unreadable")
+                    continue
+                claimed.append(DeferredRequest(request=request, received_at=row.received_at, attempts=attempts))
+            if claims:
+                await session.execute(_CLAIM_REQUEST, claims)
+            return claimed
 
     async def request_sent(self, request: CancellationRequest, now: datetime) -> None:
         async with transaction(self._writes) as session:
-            (await deferred_row(session, request)).sent_at = now
+            (await _deferred_row(session, request)).sent_at = now
 
     async def request_delayed(self, request: CancellationRequest, until: datetime) -> None:
         async with transaction(self._writes) as session:
-            await delay_request(session, request, until)
+            row = await _deferred_row(session, request)
+            if row.attempts:  # the cancellation that it waits for has not ended since it was claimed
+                row.due_at = until
 
 
 async def put_notices(session: AsyncSession, cancellation: str, order_id: str, notices: Sequence[NewNotice]) -> None:
@@ -128,24 +173,6 @@ async def put_notices(session: AsyncSession, cancellation: str, order_id: str, n
         await session.execute(insert_once(session, NoticeRow), rows)
 
 
-async def claim_due(session: AsyncSession, at: datetime, limit: int) -> list[DueNotice]:
-    """Claimed notices are due again in a minute: when the claimant is lost, another one sends them. Two claimants at a time
-    get different ones."""
-    claims: list[dict[str, object]] = []
-    claimed: list[DueNotice] = []
-    for row in await session.execute(_DUE_NOTICES, {"at": at, "most": limit}):
-        content = _read(NewNotice, row.content)
-        due_at, attempts = at + (_CLAIM if content else _UNREADABLE), row.attempts + 1
-        claims.append({"claimed": row.notice_id, "due_at": due_at, "attempts": attempts})
-        if content is None:
-            structlog.get_logger().error("notice_unreadable", notice_id=row.notice_id, order_id=row.order_id)
-            continue
-        claimed.append(DueNotice(notice_id=row.notice_id, order_id=row.order_id, content=content, attempts=attempts))
-    if claims:
-        await session.execute(_CLAIM_NOTICE, claims)
-    return claimed
-
-
 def _read(model: type[V], content: str) -> V | None:
     """None: it is of a newer version, which has words that this one does not know."""
     try:
@@ -154,28 +181,8 @@ def _read(model: type[V], content: str) -> V | None:
         return None
 
 
-async def change_notice(session: AsyncSession, notice_id: str, **changes: datetime | str) -> None:
+async def _change_notice(session: AsyncSession, notice_id: str, **changes: datetime | str) -> None:
     await session.execute(_CHANGE_NOTICE, {"changed": notice_id, **changes})
-
-
-# Requests that have to wait
-
-
-async def defer_request(session: AsyncSession, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
-    request = deferred.request
-    row = {
-        "order_id": request.order_id,
-        "request_id": request.request_id,
-        "request": request,
-        "received_at": deferred.received_at,
-        "due_at": datetime.now(UTC),
-        "attempts": 0,
-    }
-    await session.execute(insert_once(session, DeferredRequestRow), row)
-    kept = await find_deferred(session, request.order_id, request.request_id)
-    if kept is not None and kept.request.unsigned != request.unsigned:
-        raise Refused(ErrorCode.REQUEST_CONFLICT, request_conflict(request))
-    await put_notices(session, id_of(request), request.order_id, notices)
 
 
 async def wake_deferred(session: AsyncSession, order_id: str) -> None:
@@ -183,40 +190,14 @@ async def wake_deferred(session: AsyncSession, order_id: str) -> None:
     await session.execute(_WAKE, {"order": order_id, "due_at": datetime.now(UTC), "attempts": 0})
 
 
-async def find_deferred(session: AsyncSession, order_id: str, request_id: str) -> DeferredRequest | None:
+async def _find_deferred(session: AsyncSession, order_id: str, request_id: str) -> DeferredRequest | None:
     row = (await session.execute(_FIND_DEFERRED, {"order": order_id, "request": request_id})).first()
     return _deferred(row) if row is not None else None
-
-
-async def claim_due_requests(session: AsyncSession, at: datetime, limit: int) -> list[DeferredRequest]:
-    """Claimed as notices are."""
-    claims: list[dict[str, object]] = []
-    claimed: list[DeferredRequest] = []
-    for row in await session.execute(_DUE_REQUESTS, {"at": at, "most": limit}):
-        request = _read(CancellationRequest, row.request)
-        due_at, attempts = at + (_CLAIM if request else _UNREADABLE), row.attempts + 1
-        this = {"order": row.order_id, "claimed": row.request_id}
-        claims.append({**this, "due_at": due_at, "attempts": attempts})
-        if request is None:
-            log = structlog.get_logger().bind(order_id=row.order_id, request_id=row.request_id)
-            log.error("deferred_request_unreadable")
-            continue
-        claimed.append(DeferredRequest(request=request, received_at=row.received_at, attempts=attempts))
-    if claims:
-        await session.execute(_CLAIM_REQUEST, claims)
-    return claimed
 
 
 def _deferred(row: DeferredRequestRow | Row[Any]) -> DeferredRequest:
     return DeferredRequest(request=row.request, received_at=row.received_at, attempts=row.attempts)
 
 
-async def delay_request(session: AsyncSession, request: CancellationRequest, until: datetime) -> None:
-    """Not where the cancellation that it waits for has ended since it was claimed: then it is due."""
-    row = await deferred_row(session, request)
-    if row.attempts:
-        row.due_at = until
-
-
-async def deferred_row(session: AsyncSession, request: CancellationRequest) -> DeferredRequestRow:
+async def _deferred_row(session: AsyncSession, request: CancellationRequest) -> DeferredRequestRow:
     return await session.get_one(DeferredRequestRow, (request.order_id, request.request_id), with_for_update=True)

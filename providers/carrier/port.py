@@ -12,7 +12,7 @@ class NewLabel(Value):
 
 
 class Intercept(Value):
-    """A carrier's answer to a request to turn a parcel round. Accepted is not done: tracking tells the outcome.
+    """A carrier's answer to a request to return a parcel to its sender. Accepted is not done: tracking shows the outcome.
     `reference` is the carrier's transaction id, `detail` its words when it declined."""
 
     accepted: bool

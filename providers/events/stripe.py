@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import aiohttp
@@ -13,21 +14,25 @@ from domain.keys import EffectKey
 from providers.events.port import Id, Known, Text
 from providers.inbox.port import Provider, ProviderEvent
 
-KINDS = (
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.refunded",
-    "charge.refund.updated",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.closed",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "payment_intent.canceled",
-)
-"""What a cancellation waits for. Stripe filters its list by up to 20 names, in full."""
 
+class StripeEventKind(StrEnum):
+    """What a cancellation waits for."""
+
+    REFUND_CREATED = "refund.created"
+    REFUND_UPDATED = "refund.updated"
+    REFUND_FAILED = "refund.failed"
+    CHARGE_REFUNDED = "charge.refunded"
+    CHARGE_REFUND_UPDATED = "charge.refund.updated"
+    DISPUTE_CREATED = "charge.dispute.created"
+    DISPUTE_UPDATED = "charge.dispute.updated"
+    DISPUTE_CLOSED = "charge.dispute.closed"
+    DISPUTE_FUNDS_WITHDRAWN = "charge.dispute.funds_withdrawn"
+    DISPUTE_FUNDS_REINSTATED = "charge.dispute.funds_reinstated"
+    PAYMENT_CANCELED = "payment_intent.canceled"
+
+
+_KINDS = [kind.value for kind in StripeEventKind]
+"""Stripe filters its list by up to 20 names, in full."""
 _PAGE = 100
 _UNDONE = {"failed", "canceled"}
 """A refund can fail days after it had succeeded."""
@@ -65,7 +70,7 @@ class StripeEvent(BaseModel):
     def to_provider_event(self) -> ProviderEvent:
         about = self.data.object
         event = ProviderEvent(provider=Provider.STRIPE, event_id=self.id, kind=self.type)
-        if self.type not in KINDS:
+        if self.type not in _KINDS:
             return event
         payment = about.id if about.object == "payment_intent" else about.payment_intent
         return event.model_copy(
@@ -108,7 +113,7 @@ class StripeEvents:
 
     async def _listed(self, at: datetime) -> AsyncIterator[dict[str, Any]]:
         page = await self._stripe.events.list_async(
-            {"created": {"gte": int(at.timestamp())}, "types": [*KINDS], "limit": _PAGE}
+            {"created": {"gte": int(at.timestamp())}, "types": _KINDS, "limit": _PAGE}
         )
         async for event in page.auto_paging_iter():
             yield event.to_dict()

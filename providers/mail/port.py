@@ -7,7 +7,7 @@ from domain.base import Value
 
 
 class Mail(Value):
-    """One message. `message_id` is the same at every attempt, so that a mailbox can tell a repeat."""
+    """One message. `message_id` is the same at every attempt, so that a mailbox recognises a repeat."""
 
     message_id: str
     to: str

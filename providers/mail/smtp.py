@@ -74,7 +74,7 @@ class SmtpConnection:
                 "The mail server rejected the user name and password. Check them in the settings.",
             ) from None
         except aiosmtplib.SMTPRecipientsRefused as error:
-            # 450 and 550 come in this one wrapper; only the code inside tells a full mailbox from one that is not there.
+            # 450 and 550 come in this one wrapper; only its code distinguishes a full mailbox from one that is not there.
             raise _answered(mail, _code_of(error)) from None
         except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
             raise Unavailable("The mail server is not taking connections.") from None

@@ -3,7 +3,7 @@
 Mirakl calls the quantity of a cancelation and of a refund informative, so the amounts decide how many units are gone. Nor
 does it say what a line shows once units of it are cancelled: its own example has the amounts that it was sold for, and the
 authors of Stripe's connector for Mirakl have met those that are left (github.com/stripe/stripe-mirakl-connector, issue 51).
-The price of a unit, which a line always has, tells the two apart.
+The price of a unit, which a line always has, distinguishes the two.
 """
 
 from collections import defaultdict
@@ -101,7 +101,7 @@ class Total:
 
 
 class Cancelation(Amounts):
-    """Of either kind; only a refund has a state. `quantity` is what was told, and may be nothing."""
+    """Of either kind; only a refund has a state. `quantity` is what was reported, and may be nothing."""
 
     id: str
     created_date: datetime
@@ -216,13 +216,13 @@ class Order(Value):
     def covering(self, line: Line, before: int, target: int) -> list[Cancelation]:
         """The cancelations behind the units from `before` to `target`: those of which at least a half lies there, and those
         that have at least a half of what is there."""
-        found, paid, told = [], _ZERO, 0
+        found, paid, reported = [], _ZERO, 0
         for one in line.cancelled:
             if line.sold.amount:
                 begin, end = self._units(line, paid, exactly=True), self._units(line, paid + one.amount, exactly=True)
             else:
-                begin, end = Decimal(told), Decimal(told + one.quantity)
-            paid, told = paid + one.amount, told + one.quantity
+                begin, end = Decimal(reported), Decimal(reported + one.quantity)
+            paid, reported = paid + one.amount, reported + one.quantity
             inside = min(end, Decimal(target)) - max(begin, Decimal(before))
             if inside > 0 and 2 * inside >= min(end - begin, Decimal(target - before)):
                 found.append(one)

@@ -10,8 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 
-from sandbox.carrier import easypost, steering, ups, webhooks
-from sandbox.carrier.faults import Cuttable
+from sandbox.carrier import control, easypost, ups, webhooks
 from sandbox.carrier.network import Network
 from sandbox.serving import serve
 
@@ -40,7 +39,7 @@ def make_app(data: Path, *, webhook_url: str | None, scan_seconds: float) -> Fas
     app.state.network = network
     easypost.install(app)
     ups.install(app)
-    app.include_router(steering.router)
+    app.include_router(control.router)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -67,7 +66,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     app = make_app(given.data, webhook_url=given.webhook_url, scan_seconds=given.scan_seconds)
-    serve(Cuttable(app), host=given.host, port=given.port)
+    serve(app, host=given.host, port=given.port)
 
 
 if __name__ == "__main__":

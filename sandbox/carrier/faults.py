@@ -6,30 +6,10 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.carrier.model import FaultKind
 from sandbox.carrier.network import Network
-
-
-class Cuttable:
-    """Lets a handler really close its socket: hands the connection's transport down in the scope."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["sandbox.transport"] = send.__self__.transport  # type: ignore[attr-defined]  # uvicorn's request cycle
-        await self._app(scope, receive, send)
-
-
-async def cut(request: Request) -> Response:
-    """Returns when uvicorn has seen the end of the connection: what is returned then goes nowhere."""
-    request.scope["sandbox.transport"].abort()
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    return Response()
+from sandbox.serving import cut
 
 
 class FaultyRoute(APIRoute):

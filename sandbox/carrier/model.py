@@ -13,7 +13,7 @@ WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105
 
 
 class Script(StrEnum):
-    """What a parcel does without being told. An EasyPost shipment names its script in `options.sandbox_script`."""
+    """What a parcel does without being asked. An EasyPost shipment names its script in `options.sandbox_script`."""
 
     LABEL_ONLY = "label_only"
     PAY_ON_USE = "pay_on_use"
@@ -126,6 +126,11 @@ class Effect(BaseModel):
     object: str
     key: str | None
     at: datetime
+
+
+class EventKind(StrEnum):
+    TRACKER_UPDATED = "tracker.updated"
+    REFUND_SUCCESSFUL = "refund.successful"
 
 
 class Operation(StrEnum):

@@ -18,6 +18,7 @@ from uuid import uuid4
 from sandbox.carrier.model import (
     Effect,
     EffectKind,
+    EventKind,
     Fault,
     InterceptState,
     Parcel,
@@ -83,7 +84,7 @@ _AFTER_INTERCEPT: dict[Script, tuple[_Event, ...]] = {
     Script.INTERCEPT_SILENT: (),
     Script.INTERCEPT_IS_FINAL: (),
 }
-"""Scans that follow an accepted intercept; without an entry the parcel turns round."""
+"""Scans that follow an accepted intercept; without an entry the parcel is returned."""
 
 
 class Declined(Exception):
@@ -132,7 +133,7 @@ class Network:
         if parcel.refund_due is not None and parcel.refund_due <= now:
             parcel.refund_status, parcel.refund_due = RefundStatus.REFUNDED, None
             self._effect(EffectKind.VOIDED, parcel, parcel.reference)
-            self._announce("refund.successful", parcel, {"status": RefundStatus.SUBMITTED})
+            self._announce(EventKind.REFUND_SUCCESSFUL, parcel, {"status": RefundStatus.SUBMITTED})
         self._save(parcel)
 
     # Parcels
@@ -312,7 +313,7 @@ class Network:
             parcel.refund_status, parcel.refund_due = RefundStatus.REJECTED, None
         if scan.status is TrackerStatus.RETURN_TO_SENDER and parcel.intercept is InterceptState.STANDS:
             parcel.intercept = InterceptState.EXECUTED
-        self._announce("tracker.updated", parcel, {"status": previous})
+        self._announce(EventKind.TRACKER_UPDATED, parcel, {"status": previous})
 
     def _save(self, parcel: Parcel) -> None:
         parcel.updated_at = self.now()
@@ -347,7 +348,7 @@ class Network:
         effect = Effect(kind=kind, object=parcel.id, key=key, at=self.now())
         self._db.execute("INSERT INTO effects (document) VALUES (?)", (effect.model_dump_json(),))
 
-    def _announce(self, description: str, parcel: Parcel, previous: dict[str, str]) -> None:
+    def _announce(self, kind: EventKind, parcel: Parcel, previous: dict[str, str]) -> None:
         """Make an event, and with a webhook put it in the outbox. On purpose every second one is held back so long that its
         successor overtakes it, and every third one is delivered twice: a receiver must live with both."""
         (events,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
@@ -357,7 +358,7 @@ class Network:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 f"evt_{uuid4().hex}",
-                description,
+                kind,
                 json.dumps(previous),
                 parcel.model_dump_json(),
                 self.now().isoformat(),

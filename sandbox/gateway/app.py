@@ -5,12 +5,10 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from sandbox.gateway.calls import Call, Stored
 from sandbox.gateway.errors import ApiError, Json
@@ -18,6 +16,7 @@ from sandbox.gateway.expanding import read_expansion
 from sandbox.gateway.messages import Advance, Clock, DisputeChange, Effect, Failure, Fault, FaultKind
 from sandbox.gateway.state import State
 from sandbox.gateway.webhooks import Webhooks
+from sandbox.serving import cut
 
 TICK = 0.1
 """Seconds between two looks at the clock and at the webhooks that are due."""
@@ -79,17 +78,6 @@ def operations(state: State) -> list[Operation]:
         Operation("event.list", "GET", "/v1/events", {"created", "types"} | _LIST, state.store.list_events),
         Operation("dispute.list", "GET", "/v1/disputes", {"payment_intent"} | _LIST, state.disputes.list_),
     ]
-
-
-class Dropped(Response):
-    """No answer at all: the connection is really closed. ASGI has no word for that, so this reaches for the transport of
-    the server that called."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cycle: Any = getattr(receive, "__self__", None)
-        cycle.transport.abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 def answer(status: int, body: Json, **headers: str) -> Response:
@@ -154,7 +142,7 @@ class Api:
                 error = ApiError(429, "Too many requests.", code="rate_limit")
                 return answer(error.status, error.body, **{"Retry-After": f"{fault.retry_after:g}"})
             case FaultKind.DROP_BEFORE_COMMIT:
-                return Dropped()
+                return await cut(request)
             case FaultKind.SLOW if fault:
                 await self._hold(key, fault.seconds)
         if replay is not None:
@@ -163,7 +151,7 @@ class Api:
             call = Call(params, object_id, key, fault.fault if fault else None, fault.code if fault else None, expanded)
             done = self._commit(operation, call, fingerprint)
             response = answer(done.status, done.body)
-        return Dropped() if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response
+        return await cut(request) if fault and fault.fault is FaultKind.DROP_AFTER_COMMIT else response
 
     async def _hold(self, key: str | None, seconds: float) -> None:
         """Take time, with the key in use."""

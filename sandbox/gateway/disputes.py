@@ -3,7 +3,7 @@
 from sandbox.gateway.calls import Call, page_of
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind
-from sandbox.gateway.records import DISPUTE_STATUSES, Dispute, Payment
+from sandbox.gateway.records import DISPUTE_STATUSES, Dispute, EventKind, Payment
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
 
@@ -26,7 +26,7 @@ class Disputes:
         )
         self._store.save(dispute)
         self._store.add_effect(EffectKind.DISPUTE_CREATED, None, dispute, dispute.amount)
-        self._store.add_event("charge.dispute.created", self._rendering.dispute(dispute))
+        self._store.add_event(EventKind.DISPUTE_CREATED, self._rendering.dispute(dispute))
         return dispute
 
     def change(self, payment_id: str, status: str) -> Json:
@@ -51,7 +51,7 @@ class Disputes:
         self._store.save(dispute)
         closed = status in {"won", "lost", "warning_closed", "prevented"}
         self._store.add_event(
-            "charge.dispute.closed" if closed else "charge.dispute.updated", self._rendering.dispute(dispute)
+            EventKind.DISPUTE_CLOSED if closed else EventKind.DISPUTE_UPDATED, self._rendering.dispute(dispute)
         )
         return dispute
 

@@ -1,4 +1,4 @@
-"""What the gateway stand-in tells and is told outside Stripe's own API: effects and faults."""
+"""What the gateway stand-in shows and is sent outside Stripe's own API: effects and faults."""
 
 from enum import StrEnum
 

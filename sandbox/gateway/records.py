@@ -1,10 +1,22 @@
 """What the gateway stand-in keeps: customers, payment methods, payments, refunds, disputes and events, in Stripe's units."""
 
+from enum import StrEnum
 from typing import TypeVar
 
 from pydantic import BaseModel
 
 from sandbox.gateway.errors import Json
+
+
+class EventKind(StrEnum):
+    REFUND_CREATED = "refund.created"
+    REFUND_UPDATED = "refund.updated"
+    REFUND_FAILED = "refund.failed"
+    CHARGE_REFUNDED = "charge.refunded"
+    DISPUTE_CREATED = "charge.dispute.created"
+    DISPUTE_UPDATED = "charge.dispute.updated"
+    DISPUTE_CLOSED = "charge.dispute.closed"
+
 
 DECLINES = {
     "pm_card_chargeDeclined": ("card_declined", "generic_decline"),

@@ -5,7 +5,7 @@ from sandbox.gateway.disputes import Disputes
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway.payments import refuse_state
-from sandbox.gateway.records import Dispute, Payment, Refund
+from sandbox.gateway.records import Dispute, EventKind, Payment, Refund
 from sandbox.gateway.refusals import refuse
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
@@ -73,8 +73,8 @@ class Refunds:
         self._store.add_effect(EffectKind.REFUND_CREATED, call, refund, amount)
         if refund.status == "succeeded":
             self._store.add_effect(EffectKind.REFUND_SETTLED, call, refund, amount)
-        self._store.add_event("refund.created", self._rendering.refund(refund), call.key)
-        self._store.add_event("charge.refunded", self._rendering.charge(payment), call.key)
+        self._store.add_event(EventKind.REFUND_CREATED, self._rendering.refund(refund), call.key)
+        self._store.add_event(EventKind.CHARGE_REFUNDED, self._rendering.charge(payment), call.key)
         if amount == left:
             self._disputes.close_inquiry(payment)
         return self._rendering.refund(refund, call.expanded)
@@ -92,9 +92,9 @@ class Refunds:
             "canceled": EffectKind.REFUND_CANCELED,
         }[status]
         self._store.add_effect(effect, call, refund, refund.amount)
-        self._store.add_event("refund.updated", self._rendering.refund(refund), call.key if call else None)
+        self._store.add_event(EventKind.REFUND_UPDATED, self._rendering.refund(refund), call.key if call else None)
         if status == "failed":
-            self._store.add_event("refund.failed", self._rendering.refund(refund))
+            self._store.add_event(EventKind.REFUND_FAILED, self._rendering.refund(refund))
 
     def cancel(self, call: Call) -> Json:
         refund = self._store.get(Refund, call.object_id, "refund")

@@ -15,7 +15,7 @@ from pathlib import Path
 from sandbox.gateway.calls import Call, Stored, page_of, whole_number
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import Effect, EffectKind, Fault
-from sandbox.gateway.records import AnyRecord, Dispute, Event, Payment, Record, Refund
+from sandbox.gateway.records import AnyRecord, Dispute, Event, EventKind, Payment, Record, Refund
 
 KEY_RETENTION = 24 * 3600.0
 MOST_TYPES = 20
@@ -191,7 +191,7 @@ class Store:
             (effect.payment_id, effect.model_dump_json(exclude={"seq"})),
         )
 
-    def add_event(self, kind: str, subject: Json, key: str | None = None) -> None:
+    def add_event(self, kind: EventKind, subject: Json, key: str | None = None) -> None:
         """Record an event. With webhooks on, every second one is delivered twice and every third one late, so that they
         arrive repeated and out of order; the seed says which."""
         body = {

@@ -9,8 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 
-from sandbox.carrier.faults import Cuttable
-from sandbox.marketplace import mirakl, steering
+from sandbox.marketplace import control, mirakl
 from sandbox.marketplace.faults import problem
 from sandbox.marketplace.ledger import Ledger
 from sandbox.serving import serve
@@ -28,7 +27,7 @@ def make_app(data: Path, *, orders_every: float) -> FastAPI:
     app.state.ledger = ledger
     app.state.pace = mirakl.Pace(orders_every)
     mirakl.install(app)
-    app.include_router(steering.router)
+    app.include_router(control.router)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -48,7 +47,7 @@ def main() -> None:
         "--orders-every", type=float, default=60.0, help="seconds between two calls of the list of orders, at least"
     )
     given = parser.parse_args()
-    serve(Cuttable(make_app(given.data, orders_every=given.orders_every)), host=given.host, port=given.port)
+    serve(make_app(given.data, orders_every=given.orders_every), host=given.host, port=given.port)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from sandbox.carrier.faults import cut
 from sandbox.marketplace.ledger import Ledger
 from sandbox.marketplace.model import FaultKind
+from sandbox.serving import cut
 
 
 def problem(status: int, message: str, retry_after: int | None = None) -> Response:

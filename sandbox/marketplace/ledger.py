@@ -41,7 +41,7 @@ class Declined(Exception):
 
 
 class Demand(NamedTuple):
-    """What is asked for, of one line. `tax` None: not told."""
+    """What is asked for, of one line. `tax` None: not reported."""
 
     line_id: str
     quantity: int
@@ -140,7 +140,7 @@ class Ledger:
         )
         with self._db:
             made = self._take_back(sale, kind, demand, given.by)
-            if not given.tells_quantity:
+            if not given.reports_quantity:
                 made.quantity = 0
             self._save(sale)
         return made

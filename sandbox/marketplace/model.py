@@ -46,7 +46,7 @@ REASONS = {Kind.CANCELATION: {"34", "35"}, Kind.REFUND: {"14", "15", "16", "17",
 
 
 class Cancelation(BaseModel):
-    """Of so many `units`; `quantity` is what is told of them, 0 where nobody said. `state` is that of a refund."""
+    """Of so many `units`; `quantity` is what is reported of them, 0 where nobody said. `state` is that of a refund."""
 
     id: str
     kind: Kind
@@ -115,14 +115,14 @@ class Sale(BaseModel):
 
 
 class Withdrawal(BaseModel):
-    """What `by` takes back of a line, besides the seller: the price of so many units, or an `amount`. `tells_quantity`
+    """What `by` takes back of a line, besides the seller: the price of so many units, or an `amount`. `reports_quantity`
     False: Mirakl calls a quantity informative."""
 
     line_id: str
     quantity: Annotated[int, Field(ge=0)]
     amount: Annotated[int, Field(ge=1)] | None = None
     by: Actor = Actor.MARKETPLACE
-    tells_quantity: bool = True
+    reports_quantity: bool = True
 
 
 class EffectKind(StrEnum):

@@ -6,7 +6,7 @@ from activities.notices import NoticeDispatcher
 from providers.books.books import SqlBooks
 from providers.orders.built_in.orders import BuiltInOrders
 from providers.outbox.port import NewNotice
-from sandbox import books
+from sandbox import built_in
 from tests.fixtures.mail import Mailbox
 from tests.providers.merchant import Merchant, cancellation, order
 from tests.workflows.samples import an_id
@@ -20,6 +20,6 @@ async def put(database: AsyncEngine, *notices: NewNotice, email: str, language: 
     """An order with these notices in the outbox; the address and the language are the customer's."""
     order_id = an_id()
     placed = order(order_id).model_copy(update={"customer_id": f"C-{order_id}"})
-    await books.add_order(database, placed, email=email, language=language)
+    await built_in.add_order(database, placed, email=email, language=language)
     await Merchant.at(database).hold(cancellation(placed), notices)
     return order_id

@@ -21,7 +21,7 @@ from domain.shipment import Shipment
 from domain.step import StepName
 from providers.books.books import SqlBooks
 from providers.gateway.stripe import StripeGateway
-from sandbox import books
+from sandbox import built_in
 from tests.providers.merchant import RUN, Cancellation, Merchant, cancellation, line, order
 from tests.workflows.samples import an_id
 
@@ -82,10 +82,10 @@ class Begun:
 async def begin(
     database: AsyncEngine, tender: PlannedTender, *shipments: Shipment, balances: Mapping[str, Money] | None = None
 ) -> Begun:
-    """`balances` of gift cards, as `books.add_order` takes them."""
+    """`balances` of gift cards, as `built_in.add_order` takes them."""
     paid = tender.tender
     placed = order(an_id(), lines=(line(str(paid.amount)),), tenders=(paid,), shipments=shipments)
-    await books.add_order(database, placed, email="customer@example.test", balances=balances)
+    await built_in.add_order(database, placed, email="customer@example.test", balances=balances)
     asked = cancellation(placed)
     plan = asked.plan.model_copy(update={"tenders": (tender,)})
     begun = dataclasses.replace(asked, decided=asked.decided.model_copy(update={"plan": plan}))

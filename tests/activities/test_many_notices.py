@@ -12,7 +12,7 @@ from providers.mail.smtp import SmtpMailer
 from providers.orders.built_in.orders import BuiltInOrders
 from providers.outbox.port import NewNotice, NoticeKind
 from runtime.shutdown import cancel_and_wait
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import Merchant, cancellation, order
 from tests.system import eventually
 
@@ -57,7 +57,7 @@ def dispatcher(database: AsyncEngine, mailer: SmtpMailer) -> NoticeDispatcher:
 async def fill(database: AsyncEngine, count: int) -> None:
     """So many notices of one order."""
     placed = order()
-    await books.add_order(database, placed, email="buyer@shop.example")
+    await built_in.add_order(database, placed, email="buyer@shop.example")
     notices = [NewNotice(kind=NoticeKind.PARCEL_STOPPED, about=f"S{n}") for n in range(count)]
     await Merchant.at(database).hold(cancellation(placed), notices)
 

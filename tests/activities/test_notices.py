@@ -1,4 +1,4 @@
-"""What the customer and staff are told, in which words, and that they are written to."""
+"""What the customer and staff are notified of, in which words, and that they are written to."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -59,7 +59,7 @@ def subjects(mails: list[ReceivedMail]) -> list[str]:
 )
 @pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind not in TO_STAFF])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_kind_can_be_told_in_every_language(language: str, kind: NoticeKind, but: dict[str, object]) -> None:
+def test_every_kind_can_be_written_in_every_language(language: str, kind: NoticeKind, but: dict[str, object]) -> None:
     mail = write(notice(kind=kind, language=language, **but), "shop.example")
     assert "O-1" in mail.subject
     assert "\n" not in mail.subject
@@ -70,7 +70,7 @@ def test_every_kind_can_be_told_in_every_language(language: str, kind: NoticeKin
 
 
 @pytest.mark.parametrize("kind", TO_STAFF)
-def test_staff_is_told_what_to_decide_until_when_and_how(kind: NoticeKind) -> None:
+def test_staff_is_notified_what_to_decide_until_when_and_how(kind: NoticeKind) -> None:
     due = {"sentence": "640.00 USD is above the limit.", "due_at": datetime(2026, 3, 4, 9, 0, tzinfo=UTC)}
     mail = write(notice(kind=kind, **due), "shop.example")
     assert "O-1" in mail.subject
@@ -176,7 +176,7 @@ async def test_a_released_reservation_is_not_called_a_refund(system: System, mai
     assert not any("refund" in mail.subject + mail.body for mail in mails)
 
 
-async def test_the_customer_is_told_each_thing_once(system: System, mailbox: Mailbox) -> None:
+async def test_the_customer_is_notified_of_each_thing_once(system: System, mailbox: Mailbox) -> None:
     """B2: a captured payment is refunded; nothing is said of a reservation."""
     sample = captured()
     await system.shop.place(sample)
@@ -220,14 +220,14 @@ async def test_goods_that_the_carrier_did_not_stop_are_a_return_offer(system: Sy
     await system.shop.carrier.advance(timedelta(days=3).total_seconds())
     result = await system.end(handle)
     assert result.outcome is Outcome.REJECTED
-    [told] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
-    assert "could not be stopped" in told.body
-    assert "- 1 × Article L1\n" in told.body
-    assert "goes on as before" not in told.body
+    [notice] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
+    assert "could not be stopped" in notice.body
+    assert "- 1 × Article L1\n" in notice.body
+    assert "goes on as before" not in notice.body
 
 
-async def test_a_refund_that_fails_is_told_with_the_other_ways(system: System, mailbox: Mailbox) -> None:
-    """B23: the customer was told that the refund had started, and is not left with that."""
+async def test_the_mail_about_a_refund_that_fails_names_the_other_ways(system: System, mailbox: Mailbox) -> None:
+    """B23: the customer was notified that the refund had started, and is not left with that."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))

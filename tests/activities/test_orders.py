@@ -25,7 +25,7 @@ from domain.step import StepName
 from providers.carrier.easypost import EasyPostLabels
 from providers.gateway.stripe import StripeGateway
 from providers.orders.built_in.orders import BuiltInOrders
-from sandbox import books
+from sandbox import books, built_in
 from tests.activities.samples import attempt
 from tests.providers.merchant import OTHER_RUN, RUN, Cancellation, Merchant, cancellation, order
 from tests.system import POLICY
@@ -103,7 +103,7 @@ async def close_step(merchant: Merchant, one: Cancellation) -> StepInput:
 
 
 async def put_in(database: AsyncEngine) -> None:
-    await books.add_order(database, PLACED, email="customer@example.test")
+    await built_in.add_order(database, PLACED, email="customer@example.test")
 
 
 async def test_an_order_that_was_frozen_and_whose_answer_was_lost_is_decided_by_the_next_attempt(
@@ -164,9 +164,9 @@ async def test_an_order_that_was_closed_and_whose_answer_was_lost_is_found_close
 
     case = await merchant.case(ONE)
     assert [entry.fact for entry in case.entries if isinstance(entry.fact, OrderClosed)] == [OrderClosed()]
-    stock = await books.stock(database, "SKU-L1")
+    stock = await built_in.stock(database, "SKU-L1")
     assert (stock.on_hand, stock.reserved) == (3, 0)
-    assert [effect.kind for effect in await books.effects(database)] == ["close_order"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["close_order"]
 
 
 async def test_an_order_that_others_have_taken_units_out_of_is_not_closed(

@@ -16,8 +16,8 @@ from providers.books.inbox import SqlInbox
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
-from sandbox import books
-from sandbox.carrier.model import Script
+from sandbox import built_in
+from sandbox.carrier.model import EventKind, Script
 from sandbox.carrier_admin import CarrierAdmin
 from tests.activities.samples import Begun, attempt, begin, planned
 from tests.providers.merchant import OTHER_RUN, RUN, Merchant, parcel
@@ -74,7 +74,7 @@ async def test_a_pick_is_withdrawn_and_given_back(shipments: ShipmentActivities,
 
     assert not await is_stopped(begun)
     assert (await begun.case()).is_done(StepName.RESUME_SHIPMENT, "S1")
-    assert [effect.kind for effect in await books.effects(database)] == ["withdraw_pick", "resume_pick"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["withdraw_pick", "resume_pick"]
 
 
 async def test_no_pick_is_withdrawn_once_the_roll_back_is_ordered(
@@ -92,7 +92,7 @@ async def test_no_pick_is_withdrawn_once_the_roll_back_is_ordered(
     assert not await is_stopped(begun)
     assert (await begun.case()).entries == before
     await resume(shipments, begun)
-    assert await books.effects(database) == [], "what never happened is not undone"
+    assert await built_in.effects(database) == [], "what never happened is not undone"
 
 
 async def test_a_paused_attempt_stops_no_parcel_of_an_order_that_was_taken_over_or_released(
@@ -120,7 +120,7 @@ async def test_a_parcel_that_left_the_warehouse_meanwhile_is_refused_and_said_so
     shipments: ShipmentActivities, database: AsyncEngine
 ) -> None:
     begun = await begun_with(database, PICK)
-    await books.remove_shipment(database, begun.cancellation.order_id, "S1")
+    await built_in.remove_shipment(database, begun.cancellation.order_id, "S1")
     with pytest.raises(Refused) as gone:
         await stop(shipments, begun)
     assert gone.value.code is ErrorCode.SHIPMENT_NOT_STOPPABLE
@@ -133,7 +133,7 @@ async def test_an_unused_gift_card_is_deactivated_and_works_again_after_the_undo
     begun = await begun_with(database, GIFT)
     for _ in range(2):
         await stop(shipments, begun)
-    assert await books.balance(database, "GC-9") == money("0.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("0.00 USD")
     case = await begun.case()
     assert case.is_done(StepName.STOP_SHIPMENT, "S1")
     assert [(stop.status, stop.reference) for stop in case.stops] == [(StopStatus.STOPPED, "GC-9")]
@@ -142,7 +142,7 @@ async def test_an_unused_gift_card_is_deactivated_and_works_again_after_the_undo
     for _ in range(2):
         await resume(shipments, begun)
 
-    assert await books.balance(database, "GC-9") == money("50.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("50.00 USD")
     assert (await begun.case()).is_done(StepName.RESUME_SHIPMENT, "S1")
 
 
@@ -151,14 +151,14 @@ async def test_a_used_gift_card_is_an_answer_and_is_left_alone(
 ) -> None:
     """B15"""
     begun = await begun_with(database, GIFT)
-    await books.spend_balance(database, "GC-9", money("0.01 USD"), key="spent")
+    await built_in.spend_balance(database, "GC-9", money("0.01 USD"), key="spent")
 
     await stop(shipments, begun)
     assert [stop.status for stop in (await begun.case()).stops] == [StopStatus.DECLINED]
     await begun.merchant.write(begun.cancellation, ROLL_BACK)
     await resume(shipments, begun)
 
-    assert await books.balance(database, "GC-9") == money("49.99 USD")
+    assert await built_in.balance(database, "GC-9") == money("49.99 USD")
 
 
 async def test_after_the_end_nothing_is_stopped(shipments: ShipmentActivities, database: AsyncEngine) -> None:
@@ -166,7 +166,7 @@ async def test_after_the_end_nothing_is_stopped(shipments: ShipmentActivities, d
     await begun.merchant.write(begun.cancellation, Ended(outcome=Outcome.CANCELLED, sentence="It is over."))
     with pytest.raises(Refused):
         await stop(shipments, begun)
-    assert await books.balance(database, "GC-9") == money("50.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("50.00 USD")
 
 
 async def test_events_about_a_label_that_a_parcel_has_got_since_it_was_decided_are_about_its_order(
@@ -183,7 +183,7 @@ async def test_events_about_a_label_that_a_parcel_has_got_since_it_was_decided_a
     async def arrived(event_id: str) -> EventStatus:
         number = packed.tracking_number
         event = ProviderEvent(
-            provider=Provider.EASYPOST, event_id=event_id, kind="tracker.updated", tracking_number=number
+            provider=Provider.EASYPOST, event_id=event_id, kind=EventKind.TRACKER_UPDATED, tracking_number=number
         )
         return await inbox.receive(event)
 

@@ -16,7 +16,7 @@ from domain.permissions import NotTheHolder
 from domain.step import StepName
 from providers.gateway.stripe import StripeGateway
 from providers.stored_value.built_in import BuiltInStoredValue
-from sandbox import books
+from sandbox import built_in
 from tests.activities.samples import Begun, attempt, begin, payments_at, planned
 from tests.providers.merchant import OTHER_RUN
 
@@ -57,7 +57,7 @@ async def test_a_gift_card_gets_back_what_it_gave_and_the_books_say_so(
     [refund] = case.reversal("T1").refunds
     assert (refund.amount, refund.status) == (BACK, RefundStatus.SUCCEEDED)
     assert refund == await begun.merchant.stored_value.find(case.keys_noted(StepName.REVERSE_PAYMENT, target="T1")[0])
-    assert await books.balance(database, "GC-1") == money("12.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("12.50 USD")
 
 
 async def test_what_was_put_back_and_whose_answer_was_lost_is_found_by_the_next_attempt(
@@ -69,12 +69,12 @@ async def test_what_was_put_back_and_whose_answer_was_lost_is_found_by_the_next_
     with pytest.raises(Unavailable):
         await reverse(payments, begun)
     assert (await begun.case()).reversal("T1").refunds == ()
-    assert await books.balance(database, "GC-1") == money("12.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("12.50 USD")
 
     await reverse(payments, begun)
 
     assert len((await begun.case()).reversal("T1").refunds) == 1
-    assert await books.balance(database, "GC-1") == money("12.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("12.50 USD")
 
 
 def losing_once(call: Callable[..., Awaitable[Refund]]) -> Callable[..., Awaitable[Refund]]:
@@ -96,12 +96,12 @@ async def test_only_the_holder_moves_stored_value(
     step = await begun.step(StepName.REVERSE_PAYMENT)
     with pytest.raises(NotTheHolder):
         await attempt(payments.reverse_payment, step, OTHER_RUN)
-    assert await books.balance(database, "GC-1") == money("2.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("2.50 USD")
     await attempt(payments.reverse_payment, step)
     await begun.merchant.write(begun.cancellation, ROLL_BACK)
     with pytest.raises(NotTheHolder):
         await attempt(payments.restore_payment, await begun.step(StepName.RESTORE_PAYMENT), OTHER_RUN)
-    assert await books.balance(database, "GC-1") == money("12.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("12.50 USD")
 
 
 async def test_what_was_put_back_is_taken_back_once_and_a_late_attempt_puts_nothing_back(
@@ -122,7 +122,7 @@ async def test_what_was_put_back_is_taken_back_once_and_a_late_attempt_puts_noth
     with pytest.raises(Refused) as undone:
         await attempt(payments.reverse_payment, late)
     assert undone.value.code is ErrorCode.ROLLED_BACK
-    assert await books.balance(database, "GC-1") == money("2.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("2.50 USD")
 
 
 async def test_what_was_never_put_back_is_not_taken_back(
@@ -130,7 +130,7 @@ async def test_what_was_never_put_back_is_not_taken_back(
 ) -> None:
     await begun.merchant.write(begun.cancellation, ROLL_BACK)
     await restore(payments, begun)
-    assert await books.balance(database, "GC-1") == money("2.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("2.50 USD")
 
 
 async def test_what_was_spent_meanwhile_is_a_persons_to_collect(
@@ -138,14 +138,14 @@ async def test_what_was_spent_meanwhile_is_a_persons_to_collect(
 ) -> None:
     await reverse(payments, begun)
     await begun.merchant.write(begun.cancellation, ROLL_BACK)
-    await books.spend_balance(database, "GC-1", money("2.51 USD"), key="purchase")
+    await built_in.spend_balance(database, "GC-1", money("2.51 USD"), key="purchase")
 
     for _ in range(2):
         with pytest.raises(Refused, match="has been spent since") as spent:
             await restore(payments, begun)
         assert spent.value.code is ErrorCode.REFUND_NOT_CANCELLABLE
 
-    assert await books.balance(database, "GC-1") == money("9.99 USD")
+    assert await built_in.balance(database, "GC-1") == money("9.99 USD")
 
 
 async def test_what_earlier_puts_back_left_is_all_that_a_card_gets(
@@ -161,4 +161,4 @@ async def test_what_earlier_puts_back_left_is_all_that_a_card_gets(
     case = await begun.case()
     assert Money.total((refund.amount for refund in case.reversal("T1").refunds), "USD") == money("6.00 USD")
     assert case.reversal("T1").outstanding == money("0.00 USD")
-    assert await books.balance(database, "GC-1") == money("12.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("12.50 USD")

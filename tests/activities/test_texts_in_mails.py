@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.notices import Notice, write
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine
-from sandbox import books
+from sandbox import built_in
 from tests.activities.mailing import dispatcher
 from tests.fixtures.mail import Mailbox
 from tests.providers.merchant import Merchant, cancellation, line, order
@@ -74,7 +74,7 @@ async def test_no_text_of_an_order_keeps_the_mails_of_others_back(database: Asyn
     titles = {name: title for name, (title, _) in TITLES.items() if not {*title} & {"\x00", "\ud83d"}}
     for title in titles.values():
         placed = order(an_id(), lines=(line("10.00 USD").model_copy(update={"title": title}),))
-        await books.add_order(
+        await built_in.add_order(
             database, placed.model_copy(update={"customer_id": an_id()}), email=f"{an_id()}@c.example"
         )
         lines = (NoticeLine(line_id="L1", quantity=1),)

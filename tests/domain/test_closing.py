@@ -165,7 +165,7 @@ def test_at_a_later_attempt_units_at_their_target_may_be_ours(gone: dict[str, in
     assert closing(("L1", 2, 1), ("L2", 1, 0)).taken_by_others(gone, tried=True) == others
 
 
-def test_a_person_is_told_of_which_lines_how_much_is_missing() -> None:
+def test_a_person_learns_of_which_lines_how_much_is_missing() -> None:
     others = {"L2": 1, "L1": 2}
     for said in (changed_before("1001", others), changed_at_close("1001", others)):
         assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")

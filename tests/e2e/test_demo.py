@@ -81,7 +81,7 @@ async def test_a_worker_killed_in_the_middle_changes_no_outcome_and_no_effect(
     assert [order.seen for order in killed.orders] == [order.seen for order in undisturbed.orders]
     assert killed.proof.effects == undisturbed.proof.effects
     assert killed.proof.balances == undisturbed.proof.balances
-    # A refund that the gateway settles while no worker is there is "refunded" at once: nobody is told that it has begun.
+    # A refund that the gateway settles while no worker is there is "refunded" at once: nobody is notified that it has begun.
     begun = {**undisturbed.proof.mails, SETTLES_LATER: undisturbed.proof.mails[SETTLES_LATER] - 1}
     assert killed.proof.mails in (undisturbed.proof.mails, begun)
 

@@ -19,7 +19,7 @@ from domain.policy import Rule
 from domain.request import workflow_id
 from providers.books.tables import CancellationRow, NoticeRow
 from providers.database.engine import open_engine
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
@@ -77,7 +77,7 @@ async def without_its_payment(shop: Shop, like: Order, order_id: str) -> str:
     """An order that the gateway knows no payment of: it cannot be verified."""
     tender = like.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = like.model_copy(update={"order_id": order_id, "tenders": (tender,)})
-    await books.add_order(shop.engine, lost, email="buyer@shop.example")
+    await built_in.add_order(shop.engine, lost, email="buyer@shop.example")
     return order_id
 
 
@@ -133,11 +133,11 @@ async def test_each_order_is_cancelled_once_although_the_command_is_stopped_and_
 
     done = await run_starter(stack.address, "bulk", str(file), *AGENT, "--rate", "50", "--json")
     assert done.code == ExitCode.NOT_CANCELLED, done.err
-    told = summary(done)
-    assert (told.lines, told.wrong, told.unanswered) == (ORDERS + 4 * odd, odd, 0)
-    assert told.answers["failed: not_cancelled"] == odd
-    assert told.before + sum(told.answers.values()) + told.wrong == told.lines
-    assert told.before == decided + odd, "what was answered is not sent again"
+    report = summary(done)
+    assert (report.lines, report.wrong, report.unanswered) == (ORDERS + 4 * odd, odd, 0)
+    assert report.answers["failed: not_cancelled"] == odd
+    assert report.before + sum(report.answers.values()) + report.wrong == report.lines
+    assert report.before == decided + odd, "what was answered is not sent again"
 
     again = await run_starter(stack.address, "bulk", str(file), *AGENT, "--json")
     assert (summary(again).before, summary(again).answers) == (ORDERS + 2 * odd, {"failed: not_cancelled": odd})

@@ -10,7 +10,7 @@ from domain.order import Order
 from domain.outcome import State
 from domain.step import StepName
 from providers.books.tables import WebhookEventRow
-from sandbox import books
+from sandbox import built_in
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
 from tests.providers.merchant import Merchant, cancellation
@@ -28,7 +28,7 @@ def settles_later() -> SampleOrder:
 
 async def holding(engine: AsyncEngine, order: Order) -> None:
     """A database where a cancellation of the order is under way."""
-    await books.add_order(engine, order, email="buyer@shop.example")
+    await built_in.add_order(engine, order, email="buyer@shop.example")
     await Merchant.at(engine).hold(cancellation(order))
 
 

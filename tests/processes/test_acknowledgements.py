@@ -34,29 +34,29 @@ def withdrawal(sample: SampleOrder) -> CancellationRequest:
     return asked.model_copy(update={"note": NOTE})
 
 
-async def by_http(house: ApiSystem, asked: CancellationRequest, _: Path) -> None:
+async def by_http(system: ApiSystem, asked: CancellationRequest, _: Path) -> None:
     body = {
         "customer_id": asked.customer_id,
         "reason": asked.reason.value,
         "note": asked.note,
         "lines": [{"line_id": "L2", "quantity": 2}],
     }
-    answer = await house.api.start(asked.order_id, body, request_id=asked.request_id)
+    answer = await system.api.start(asked.order_id, body, request_id=asked.request_id)
     assert answer.status_code in {201, 202}, answer.text
 
 
-async def by_command(house: ApiSystem, asked: CancellationRequest, _: Path) -> None:
+async def by_command(system: ApiSystem, asked: CancellationRequest, _: Path) -> None:
     who = ("--actor", str(asked.actor), "--reason", asked.reason.value, "--request-id", asked.request_id)
     done = await run_starter(
-        house.temporal, "start", asked.order_id, *who, "--line", "L2=2", "--note", asked.note, "--channel", "web_shop"
+        system.temporal, "start", asked.order_id, *who, "--line", "L2=2", "--note", asked.note, "--channel", "web_shop"
     )
     assert done.code == ExitCode.DONE, done.err
 
 
-async def by_file(house: ApiSystem, asked: CancellationRequest, folder: Path) -> None:
+async def by_file(system: ApiSystem, asked: CancellationRequest, folder: Path) -> None:
     file = folder / "requests.jsonl"
     file.write_text(asked.model_dump_json() + "\n", encoding="utf-8")
-    done = await run_starter(house.temporal, "bulk", str(file))
+    done = await run_starter(system.temporal, "bulk", str(file))
     assert done.code == ExitCode.DONE, done.err
 
 

@@ -46,10 +46,14 @@ def expensive() -> SampleOrder:
 def problem(answer: httpx2.Response, status: int, code: str) -> str:
     """The sentence of a problem, which is one, and of this kind."""
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert (answer.status_code, told["status"], told["type"]) == (status, status, f"urn:order-cancellation:{code}")
-    assert told["title"]
-    return str(told["detail"])
+    answered = answer.json()
+    assert (answer.status_code, answered["status"], answered["type"]) == (
+        status,
+        status,
+        f"urn:order-cancellation:{code}",
+    )
+    assert answered["title"]
+    return str(answered["detail"])
 
 
 async def reached(api: Api, order_id: str, *states: State) -> Status:
@@ -96,9 +100,9 @@ async def test_the_same_request_gets_the_same_answer_and_its_result_once_it_is_o
     await reached(api, sample.order_id, State.CANCELLED)
     again = await api.start(sample.order_id, asked(sample))
     assert again.status_code == 200
-    told = Submission.model_validate_json(again.content)
-    assert told.result is not None
-    assert told.result.outcome is Outcome.CANCELLED
+    answered = Submission.model_validate_json(again.content)
+    assert answered.result is not None
+    assert answered.result.outcome is Outcome.CANCELLED
     assert await api_system.system.refunds(sample.order_id) == [money("600.00 USD")]
 
 
@@ -216,7 +220,7 @@ async def test_a_refused_approval_rolls_back(api: Api, api_system: ApiSystem) ->
 
 
 async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_system: ApiSystem) -> None:
-    """D1: and for nobody else; A1: who is told the same of an order that is unknown."""
+    """D1: and for nobody else; A1: who learns the same of an order that is unknown."""
     sample = expensive()
     await api_system.system.shop.place(sample)
     await api.start(sample.order_id, asked(sample))
@@ -385,10 +389,8 @@ async def test_every_answer_to_generated_requests_fits_the_published_description
 # When something is missing
 
 
-async def test_a_request_that_is_not_decided_in_time_is_told_where_to_look(
-    databases: Databases, tmp_path: Path
-) -> None:
-    """No worker runs. What was begun stays, and a message that nobody takes is told apart from one that was refused."""
+async def test_a_request_that_is_not_decided_in_time_learns_where_to_look(databases: Databases, tmp_path: Path) -> None:
+    """No worker runs. What was begun stays, and a message that nobody takes is distinguished from one that was refused."""
     async with await start_dev_server() as server:
         address = server.client.service_client.config.target_host
         env = {**environment(address, await databases.sqlite(tmp_path / "book.db")), "DECISION_WAIT": "PT0.5S"}

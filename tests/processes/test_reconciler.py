@@ -20,7 +20,7 @@ from providers.events.easypost import EasyPostEvents
 from providers.events.port import EventSource
 from providers.events.stripe import StripeEvents
 from providers.marketplace.mirakl import MiraklMarketplace
-from sandbox.carrier.model import EASYPOST_KEY, Script, TrackerStatus
+from sandbox.carrier.model import EASYPOST_KEY, EventKind, Script, TrackerStatus
 from sandbox.carrier_admin import CarrierAdmin, carrier_process
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.serving import Process
@@ -28,6 +28,7 @@ from sandbox.shop import request
 from tests.fixtures.api import Api, ApiSystem, environment, running_api, system_at_work
 from tests.fixtures.databases import Databases
 from tests.fixtures.gateway import GatewaySandbox, gateway_process
+from tests.fixtures.specifications import watched
 from tests.fixtures.temporal import start_dev_server
 from tests.processes.events import signals, waiting_for_settlement, was_delivered
 from tests.system import Handle, System, eventually
@@ -37,7 +38,7 @@ MORE_THAN_A_PAGE = 101
 
 
 @dataclass(frozen=True)
-class QuietHouse:
+class QuietSystem:
     """Everything but the API. The gateway sends no events, and the carrier's are refused where it sends them."""
 
     system: System
@@ -59,23 +60,25 @@ def reconciling(env: dict[str, str], gateway_url: str, easypost_url: str) -> dic
 @pytest.fixture(scope="module")
 async def quiet(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, marketplace: MiraklMarketplace
-) -> AsyncIterator[QuietHouse]:
+) -> AsyncIterator[QuietSystem]:
     folder = tmp_path_factory.mktemp("quiet")
     database_url = await databases.sqlite(folder / "books.db")
     async with await start_dev_server() as server:
         gateway = gateway_process(tmp_path_factory, "--settle-seconds", "432000").start()
-        carrier = carrier_process(folder, webhook_url=f"{gateway.url}/nobody-knows-this", scan_seconds=3600).start()
+        carrier = watched(
+            carrier_process(folder, webhook_url=f"{gateway.url}/sandbox/nobody-knows-this", scan_seconds=3600)
+        ).start()
         try:
             async with system_at_work(server, database_url, gateway.url, carrier.url, marketplace) as system:
                 env = environment(server.client.service_client.config.target_host, database_url)
-                yield QuietHouse(system, gateway, reconciling(env, gateway.url, system.shop.carrier.easypost_url))
+                yield QuietSystem(system, gateway, reconciling(env, gateway.url, system.shop.carrier.easypost_url))
         finally:
             gateway.stop()
             carrier.stop()
 
 
 @asynccontextmanager
-async def looking(quiet: QuietHouse, folder: Path, **env: str) -> AsyncIterator[Api]:
+async def looking(quiet: QuietSystem, folder: Path, **env: str) -> AsyncIterator[Api]:
     async with running_api(folder / "api.log", {**quiet.env, **env}) as api:
         yield api
 
@@ -99,7 +102,7 @@ async def rows_of(engine: AsyncEngine, subject: str) -> list[WebhookEventRow]:
 
 
 async def waiting_for_return(system: System) -> tuple[Handle, str]:
-    """A run whose parcel is to be turned round: with the label."""
+    """A run whose parcel is to be returned: with the label."""
     sample = in_network(Script.INTERCEPT_SILENT)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
@@ -107,8 +110,8 @@ async def waiting_for_return(system: System) -> tuple[Handle, str]:
     return handle, system.shop.labels[sample.order_id][0]
 
 
-async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: QuietHouse, tmp_path: Path) -> None:
-    """B22: each of its events is told once, however often the list is looked through."""
+async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: QuietSystem, tmp_path: Path) -> None:
+    """B22: each of its events is delivered once, however often the list is looked through."""
     system = quiet.system
     _, handle, _, refund = await waiting_for_settlement(system)
     await system.shop.gateway.settle(refund)
@@ -116,12 +119,12 @@ async def test_a_refund_that_settled_without_a_webhook_ends_the_wait(quiet: Quie
         result = await handle.result()
         assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
         await logged(api, "events_reconciled", provider="stripe", found=0)
-    told = await signals(handle)
-    assert told
-    assert sorted(set(told)) == sorted(told)
+    signalled = await signals(handle)
+    assert signalled
+    assert sorted(set(signalled)) == sorted(signalled)
 
 
-async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: QuietSystem, tmp_path: Path) -> None:
     """C6"""
     handle, label = await waiting_for_return(quiet.system)
     await quiet.system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
@@ -129,7 +132,7 @@ async def test_a_return_scan_whose_webhook_was_refused_ends_the_wait(quiet: Quie
         assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
-async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietSystem, tmp_path: Path) -> None:
     """B22, C6"""
     system = quiet.system
     _, refunded, _, refund = await waiting_for_settlement(system)
@@ -143,7 +146,7 @@ async def test_an_event_while_it_looks_is_found_at_a_later_turn(quiet: QuietHous
             assert (await handle.result()).outcome is Outcome.CANCELLED
 
 
-async def test_an_event_that_came_by_webhook_is_not_told_again(api_system: ApiSystem, tmp_path: Path) -> None:
+async def test_an_event_that_came_by_webhook_is_not_delivered_again(api_system: ApiSystem, tmp_path: Path) -> None:
     system = api_system.system
     sample, handle, _, refund = await waiting_for_settlement(system)
 
@@ -165,7 +168,7 @@ async def test_an_event_that_came_by_webhook_is_not_told_again(api_system: ApiSy
     await handle.terminate(f"the test of order {sample.order_id} is over")
 
 
-async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_events_about_nothing_of_ours_are_kept_and_not_delivered(quiet: QuietSystem, tmp_path: Path) -> None:
     shop = quiet.system.shop
     total = money("20.00 USD")
     refund = await shop.gateway.refund_elsewhere(await shop.gateway.create_payment(total, capture=total), total)
@@ -183,7 +186,7 @@ async def test_events_about_nothing_of_ours_are_kept_and_not_told(quiet: QuietHo
             assert (await logged(api, "event_found", event_id=row.event_id))["status"] == "unmatched"
 
 
-async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet: QuietSystem, tmp_path: Path) -> None:
     system = quiet.system
     _, handle, _, refund = await waiting_for_settlement(system)
     await system.shop.gateway.settle(refund)
@@ -196,7 +199,7 @@ async def test_the_oldest_of_more_refund_events_than_a_page_holds_is_found(quiet
         assert (await logged(api, "events_reconciled", provider="stripe"))["found"] > MORE_THAN_A_PAGE
 
 
-async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietSystem, tmp_path: Path) -> None:
     system = quiet.system
     handle, label = await waiting_for_return(system)
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
@@ -212,7 +215,7 @@ async def test_the_oldest_of_more_scans_than_a_page_holds_is_found(quiet: QuietH
         await eventually(all_found, "every scan is kept")
 
 
-async def test_a_provider_that_is_down_is_asked_again_and_holds_no_other_up(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_a_provider_that_is_down_is_asked_again_and_holds_no_other_up(quiet: QuietSystem, tmp_path: Path) -> None:
     system = quiet.system
     _, refunded, _, refund = await waiting_for_settlement(system)
     stopped, label = await waiting_for_return(system)
@@ -238,7 +241,7 @@ def again_at_the_same_address(process: Process) -> None:
     process.start()
 
 
-async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: QuietSystem, tmp_path: Path) -> None:
     """I8: and everything else goes on."""
     wrong = {"STRIPE_API_KEY": "sk_live_canary", "EASYPOST_API_KEY": "EZAK-canary"}
     async with looking(quiet, tmp_path, **wrong) as api:
@@ -251,7 +254,7 @@ async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: Qu
     assert api.lines()[-1]["event"] == "api_stopped"
 
 
-async def test_what_cannot_be_reconciled_is_said_once(quiet: QuietHouse, tmp_path: Path) -> None:
+async def test_what_cannot_be_reconciled_is_said_once(quiet: QuietSystem, tmp_path: Path) -> None:
     """No key; and at EasyPost no webhook, without which it does not tell what its events are about."""
     async with looking(quiet, tmp_path, STRIPE_API_KEY="", EASYPOST_WEBHOOK_SECRETS="") as api:
         assert (await api.http.get("/ready")).status_code == 200
@@ -272,7 +275,7 @@ async def test_an_event_of_the_carrier_that_was_not_sent_anywhere_is_left_out(ca
     await carrier_sandbox.scan(parcel.shipment_id, TrackerStatus.RETURN_TO_SENDER)
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {EASYPOST_KEY}"}) as http:
         listed = (await http.get(f"{carrier_sandbox.easypost_url}/events")).json()["events"]
-    assert listed[0]["description"] == "tracker.updated"
+    assert listed[0]["description"] == EventKind.TRACKER_UPDATED
     assert "result" not in listed[0]
     source = EasyPostEvents(EASYPOST_KEY, carrier_sandbox.easypost_url)
     ago = datetime.now(UTC) - timedelta(hours=1)
@@ -280,7 +283,7 @@ async def test_an_event_of_the_carrier_that_was_not_sent_anywhere_is_left_out(ca
     await source.aclose()
 
 
-@pytest.mark.parametrize("path", ["/nothing/here", "/sandbox/health?"])
+@pytest.mark.parametrize("path", ["/sandbox/nothing/here", "/sandbox/health?"])
 @pytest.mark.parametrize("kind", [StripeEvents, EasyPostEvents])
 async def test_an_address_where_something_else_answers_is_no_usable_answer(
     gateway_sandbox: GatewaySandbox, kind: type[StripeEvents] | type[EasyPostEvents], path: str

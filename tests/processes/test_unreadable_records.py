@@ -12,6 +12,7 @@ from domain.outcome import Outcome, State
 from providers.books.inbox import SqlInbox
 from providers.database.engine import open_engine, writing
 from providers.events.port import Known
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from runtime.api_settings import ApiSettings
 from sandbox.gateway.messages import EffectKind
@@ -79,7 +80,9 @@ async def test_an_event_that_this_version_does_not_know_is_left_to_the_one_that_
         events = SqlInbox(engine)
         for event_id in ("evt_new", "evt_old"):
             await events.receive(
-                ProviderEvent(provider=Provider.STRIPE, event_id=event_id, kind="refund.updated", payment="pi_1")
+                ProviderEvent(
+                    provider=Provider.STRIPE, event_id=event_id, kind=StripeEventKind.REFUND_UPDATED, payment="pi_1"
+                )
             )
         async with engine.connect() as connection:
             await connection.execute(text("PRAGMA ignore_check_constraints = ON"))
@@ -104,7 +107,9 @@ class List:
     async def since(self, at: datetime, known: Known) -> AsyncIterator[ProviderEvent]:
         for event_id in ("evt_bad", "evt_good"):
             if not await known(event_id):
-                yield ProviderEvent(provider=Provider.STRIPE, event_id=event_id, kind="refund.updated", payment="pi_1")
+                yield ProviderEvent(
+                    provider=Provider.STRIPE, event_id=event_id, kind=StripeEventKind.REFUND_UPDATED, payment="pi_1"
+                )
 
     async def aclose(self) -> None:
         pass

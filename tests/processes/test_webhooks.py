@@ -24,9 +24,10 @@ from domain.terms import RefundMethod
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WebhookEventRow
 from providers.database.engine import open_engine
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import DueEvent, Provider, ProviderEvent
-from sandbox import books
-from sandbox.carrier.model import WEBHOOK_SECRET, Script, TrackerStatus
+from sandbox import built_in
+from sandbox.carrier.model import WEBHOOK_SECRET, EventKind, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import SampleOrder, card, line, request
@@ -50,9 +51,9 @@ def event(kind: str, payment: str, **more: Any) -> dict[str, Any]:
 
 
 async def send(
-    api: Api, told: dict[str, Any] | bytes, *, secret: str = STRIPE_SECRET, age: float = 0
+    api: Api, sent: dict[str, Any] | bytes, *, secret: str = STRIPE_SECRET, age: float = 0
 ) -> httpx2.Response:
-    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     made_at = int(time.time() - age)
     header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, made_at)
     return await api.http.post(STRIPE, content=body, headers={"Stripe-Signature": header})
@@ -199,7 +200,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
     system = api_system.system
     sample = captured()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, first = await system.submit(request(sample))
     await system.waits_for(first, State.NEEDS_ATTENTION)
     [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
@@ -211,7 +212,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
         return bool(about) and all(row.delivered_at is None and row.due_at > later for row in about)
 
     await eventually(kept_for_later, "the event is kept until the end")
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
     await first.execute_update(CancellationWorkflow.retry_step, retry)
     await first.result()
@@ -227,7 +228,12 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
 # Sent by hand
 
 
-@pytest.mark.parametrize("order", list(permutations(["refund.created", "refund.updated", "charge.refunded"])))
+@pytest.mark.parametrize(
+    "order",
+    list(
+        permutations([StripeEventKind.REFUND_CREATED, StripeEventKind.REFUND_UPDATED, StripeEventKind.CHARGE_REFUNDED])
+    ),
+)
 async def test_events_in_any_order_and_repeated_come_to_the_same_end(
     api: Api, api_system: ApiSystem, order: tuple[str, ...]
 ) -> None:
@@ -248,11 +254,11 @@ async def test_events_in_any_order_and_repeated_come_to_the_same_end(
     assert await system.refunds(result.order_id) == [money("52.35 USD")]
 
 
-async def test_an_event_that_comes_twice_is_told_once(api: Api, api_system: ApiSystem) -> None:
+async def test_an_event_that_comes_twice_is_delivered_once(api: Api, api_system: ApiSystem) -> None:
     """Ten at the same time, and again."""
     system = api_system.system
     _, handle, payment, refund = await waiting_for_settlement(system)
-    mine = event("refund.updated", payment)
+    mine = event(StripeEventKind.REFUND_UPDATED, payment)
     answers = await asyncio.gather(*(send(api, mine) for _ in range(10)))
     assert sorted(answer.json()["status"] for answer in answers) == ["accepted", *["repeated"] * 9]
     await was_delivered(system.engine, mine["id"])
@@ -263,7 +269,7 @@ async def test_an_event_that_comes_twice_is_told_once(api: Api, api_system: ApiS
 
 
 async def test_a_forged_a_changed_and_a_stale_event_are_refused_and_not_kept(api: Api, api_system: ApiSystem) -> None:
-    mine = event("refund.updated", "pi_1")
+    mine = event(StripeEventKind.REFUND_UPDATED, "pi_1")
     body = json.dumps(mine)
     good = stripe.WebhookSignature.generate_signature_header(body, STRIPE_SECRET)
     answers = [
@@ -287,7 +293,7 @@ async def test_a_forged_a_changed_and_a_stale_event_are_refused_and_not_kept(api
 
 async def test_while_a_secret_is_replaced_both_are_good(api: Api) -> None:
     for secret in (STRIPE_SECRET, NEXT_STRIPE_SECRET):
-        assert (await send(api, event("refund.updated", "pi_unknown"), secret=secret)).status_code == 200
+        assert (await send(api, event(StripeEventKind.REFUND_UPDATED, "pi_unknown"), secret=secret)).status_code == 200
 
 
 async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, api_system: ApiSystem) -> None:
@@ -296,13 +302,13 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     sample = captured()
     await system.shop.place(sample)
     await system.cancel(request(sample))
-    unknown_payment = event("refund.updated", "pi_unknown")
+    unknown_payment = event(StripeEventKind.REFUND_UPDATED, "pi_unknown")
     unknown_kind = event("charge.updated", system.shop.payments[sample.order_id][0])
     for one in (unknown_payment, unknown_kind):
         assert (await send(api, one)).json() == {"event_id": one["id"], "status": "unmatched"}
     parcel = {
         "id": f"evt_{uuid4().hex}",
-        "description": "tracker.updated",
+        "description": EventKind.TRACKER_UPDATED,
         "result": {"shipment_id": "shp_unknown", "tracking_code": None},
     }
     body = json.dumps(parcel).encode()
@@ -320,26 +326,26 @@ async def test_a_signed_body_that_is_no_event_is_refused(api: Api, body: bytes) 
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:order-cancellation:not_an_event")
 
 
-async def test_an_event_of_an_order_without_a_run_has_nobody_to_be_told(api: Api, api_system: ApiSystem) -> None:
-    """Ended. Of an order that nobody has asked to cancel it is about nothing, and is never told."""
+async def test_an_event_of_an_order_without_a_run_has_nobody_to_go_to(api: Api, api_system: ApiSystem) -> None:
+    """Ended. Of an order that nobody has asked to cancel it is about nothing, and is never delivered."""
     system = api_system.system
     sample = captured(parcels=())
     await system.shop.place(sample)
     payment = system.shop.payments[sample.order_id][0]
-    early = event("refund.updated", payment)
+    early = event(StripeEventKind.REFUND_UPDATED, payment)
     assert (await send(api, early)).json()["status"] == "unmatched"
     await system.cancel(request(sample))
-    late = event("refund.updated", payment)
+    late = event(StripeEventKind.REFUND_UPDATED, payment)
     assert (await send(api, late)).json()["status"] == "accepted"
     await was_delivered(system.engine, late["id"])
-    told, untold = await kept(system.engine, late["id"]), await kept(system.engine, early["id"])
-    assert told is not None
-    assert told.attempts == 1
-    assert untold is not None
-    assert (untold.attempts, untold.delivered_at) == (0, None)
+    delivered, undelivered = await kept(system.engine, late["id"]), await kept(system.engine, early["id"])
+    assert delivered is not None
+    assert delivered.attempts == 1
+    assert undelivered is not None
+    assert (undelivered.attempts, undelivered.delivered_at) == (0, None)
 
 
-async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
+async def test_an_event_that_came_while_temporal_was_away_is_delivered_afterwards(
     api_system: ApiSystem, databases: Databases, tmp_path: Path
 ) -> None:
     """By another process of the API, out of the same inbox."""
@@ -350,7 +356,7 @@ async def test_an_event_that_came_while_temporal_was_away_is_told_afterwards(
     try:
         paid = samples.CARD.model_copy(update={"reference": payment})
         await holding(engine, samples.order(sample.order_id, tenders=(paid,)))
-        mine = event("refund.updated", payment)
+        mine = event(StripeEventKind.REFUND_UPDATED, payment)
         async with running_api(tmp_path / "away.log", environment("127.0.0.1:9", url)) as api:
             assert (await send(api, mine)).json()["status"] == "accepted"
 
@@ -376,7 +382,9 @@ async def test_an_event_that_could_not_be_delivered_for_long_is_kept_and_tried_a
     engine = open_engine(sqlite_url)
     try:
         await holding(engine, samples.order())
-        mine = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
+        mine = ProviderEvent(
+            provider=Provider.STRIPE, event_id="evt_1", kind=StripeEventKind.REFUND_UPDATED, payment="pi_1"
+        )
         await SqlInbox(engine).receive(mine)
         async with AsyncSession(engine) as session:
             await session.execute(update(WebhookEventRow).values(attempts=40))
@@ -406,7 +414,7 @@ async def test_a_fault_of_ours_is_a_problem_without_internals_and_its_log_withou
     await engine.dispose()
     env = {**environment("127.0.0.1:9", sqlite_url), "LOG_FORMAT": form}
     async with running_api(tmp_path / "api.log", env) as api:
-        answer = await send(api, event("refund.updated", "pi_canary"))
+        answer = await send(api, event(StripeEventKind.REFUND_UPDATED, "pi_canary"))
         assert (answer.status_code, answer.json()["type"]) == (500, "urn:order-cancellation:internal_error")
         assert "watched" not in answer.text
 

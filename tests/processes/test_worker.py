@@ -192,10 +192,10 @@ async def test_every_line_names_its_cancellation_and_comes_once_also_under_repla
     assert all(line["attempt"] >= 1 for line in steps)
     unnamed = [line for line in mine if line.get("cancellation_id") != submission.cancellation_id]
     assert unnamed == []
-    told = Counter((line["event"], line.get("step"), line.get("attempt")) for line in mine)
-    assert told["cancellation_started", None, None] == 1
-    assert told["cancellation_ended", None, None] == 1
-    assert told["step_attempt_succeeded", "verify_order", 1] == 1
+    logged = Counter((line["event"], line.get("step"), line.get("attempt")) for line in mine)
+    assert logged["cancellation_started", None, None] == 1
+    assert logged["cancellation_ended", None, None] == 1
+    assert logged["step_attempt_succeeded", "verify_order", 1] == 1
     assert {line["workflow_id"] for line in mine if line["event"].startswith("cancellation_")} == {
         workflow_id(sample.order_id)
     }

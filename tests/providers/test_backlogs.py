@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.request import ReasonCode
 from providers.books.books import SqlBooks
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import Provider, ProviderEvent
 from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind
-from sandbox import books
+from sandbox import built_in
 from tests.providers.merchant import Merchant, cancellation, order
 
 BACKLOG = 5000
@@ -37,11 +38,13 @@ async def claim_events(database: AsyncEngine, now: datetime) -> Sequence[object]
 async def one_of_each(database: AsyncEngine) -> None:
     book = SqlBooks(database)
     placed = order()
-    await books.add_order(database, placed, email="buyer@shop.example")
+    await built_in.add_order(database, placed, email="buyer@shop.example")
     await Merchant.at(database).hold(cancellation(placed), [NewNotice(kind=NoticeKind.RECEIVED)])
     waiting = cancellation(placed, request_id="R-2", reason=ReasonCode.STATUTORY_WITHDRAWAL).request
     await book.defer_request(DeferredRequest(request=waiting, received_at=datetime.now(UTC)), [])
-    arrived = ProviderEvent(provider=Provider.STRIPE, event_id="evt_1", kind="refund.updated", payment="pi_1")
+    arrived = ProviderEvent(
+        provider=Provider.STRIPE, event_id="evt_1", kind=StripeEventKind.REFUND_UPDATED, payment="pi_1"
+    )
     await SqlInbox(database).receive(arrived)
 
 

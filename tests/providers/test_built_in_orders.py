@@ -15,7 +15,7 @@ from domain.step import StepName
 from providers.orders.built_in.orders import BuiltInOrders
 from providers.orders.built_in.tables import GivenBackRow
 from providers.orders.port import GivenBack
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import CARD, Cancellation, cancellation, line, order, parcel
 
 EMAIL = "customer@example.test"
@@ -38,7 +38,7 @@ async def test_an_order_is_read_as_it_was_put_in(built_in_orders: BuiltInOrders,
         shipments=(parcel("S1", 2, label="shp_1"), parcel("S2", 1)),
         shipping="4.90 USD",
     ).model_copy(update={"shipping_tax": money("0.78 USD"), "discount": money("1.00 USD"), "country": "DE"})
-    await books.add_order(database, placed, email=EMAIL, language="de-AT")
+    await built_in.add_order(database, placed, email=EMAIL, language="de-AT")
 
     read = await built_in_orders.read("O-1")
 
@@ -55,7 +55,7 @@ async def test_amounts_keep_the_minor_units_of_their_currency(
     """B30."""
     worth = f"{amount} {currency}"
     tender = CARD.model_copy(update={"amount": money(worth)})
-    await books.add_order(database, order(lines=(line(worth, quantity=1),), tenders=(tender,)), email=EMAIL)
+    await built_in.add_order(database, order(lines=(line(worth, quantity=1),), tenders=(tender,)), email=EMAIL)
 
     read = await built_in_orders.read("O-1")
 
@@ -87,21 +87,21 @@ async def test_an_order_is_frozen_once_however_often_it_is_asked_for(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
     """A4, I5: also at the same time. The promise to the customer stands, and the order is read as before."""
-    await books.add_order(database, order(), email=EMAIL)
-    seen, stock = await built_in_orders.read("O-1"), await books.stock(database, "SKU-L1")
+    await built_in.add_order(database, order(), email=EMAIL)
+    seen, stock = await built_in_orders.read("O-1"), await built_in.stock(database, "SKU-L1")
 
     assert await asyncio.gather(*(built_in_orders.freeze(seen, key=verify()) for _ in range(10))) == [True] * 10
 
     assert await frozen_by(database) == ONE.cancellation_id
     assert await built_in_orders.read("O-1") == seen
-    assert await books.stock(database, "SKU-L1") == stock
-    assert await books.effects(database) == []
+    assert await built_in.stock(database, "SKU-L1") == stock
+    assert await built_in.effects(database) == []
 
 
 async def test_one_cancellation_at_a_time_freezes_an_order(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     seen = await built_in_orders.read("O-1")
     rivals = [cancellation(order(), request_id=f"R-{n}") for n in range(20)]
 
@@ -121,9 +121,9 @@ async def test_an_order_that_has_changed_since_it_was_read_is_not_frozen(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
     """I2: the plan knows nothing of a parcel that was packed meanwhile. The order is read and decided about again."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     seen = await built_in_orders.read("O-1")
-    await books.add_shipment(database, "O-1", parcel("S1", 3, label="shp_1"))
+    await built_in.add_shipment(database, "O-1", parcel("S1", 3, label="shp_1"))
 
     with pytest.raises(Unavailable, match="read and decided about again"):
         await built_in_orders.freeze(seen, key=verify())
@@ -136,11 +136,11 @@ async def test_an_order_that_has_changed_since_it_was_read_is_not_frozen(
 async def test_that_another_one_has_frozen_it_is_said_before_that_it_has_changed(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
-    """Reading it again would not help, so a person is told whom it is frozen for."""
-    await books.add_order(database, order(), email=EMAIL)
+    """Reading it again would not help, so a person learns whom it is frozen for."""
+    await built_in.add_order(database, order(), email=EMAIL)
     seen = await built_in_orders.read("O-1")
     await built_in_orders.freeze(seen, key=verify())
-    await books.add_shipment(database, "O-1", parcel("S1", 3))
+    await built_in.add_shipment(database, "O-1", parcel("S1", 3))
 
     with pytest.raises(Unavailable, match=f"is frozen for {ONE.cancellation_id}"):
         await built_in_orders.freeze(seen, key=verify(OTHER))
@@ -149,8 +149,8 @@ async def test_that_another_one_has_frozen_it_is_said_before_that_it_has_changed
 async def test_only_who_has_frozen_an_order_lets_it_go_on(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
-    stock = await books.stock(database, "SKU-L1")
+    await built_in.add_order(database, order(), email=EMAIL)
+    stock = await built_in.stock(database, "SKU-L1")
     seen = await built_in_orders.read("O-1")
     await built_in_orders.freeze(seen, key=verify())
 
@@ -160,7 +160,7 @@ async def test_only_who_has_frozen_an_order_lets_it_go_on(
     for _ in range(2):
         await built_in_orders.thaw("O-1", key=ONE.key(StepName.RELEASE_ORDER))
     assert await frozen_by(database) is None
-    assert (await built_in_orders.read("O-1"), await books.stock(database, "SKU-L1")) == (seen, stock)
+    assert (await built_in_orders.read("O-1"), await built_in.stock(database, "SKU-L1")) == (seen, stock)
     assert not await built_in_orders.freeze(seen, key=verify()), "late"
     assert not await built_in_orders.freeze(seen, key=verify(OTHER)), "it has let the order go already"
 
@@ -169,7 +169,7 @@ async def test_only_who_has_frozen_an_order_lets_it_go_on(
 
 
 async def test_a_pick_is_withdrawn_and_resumed(built_in_orders: BuiltInOrders, database: AsyncEngine) -> None:
-    await books.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
+    await built_in.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
     stop, resume = ONE.key(StepName.STOP_SHIPMENT, "S1"), ONE.key(StepName.RESUME_SHIPMENT, "S1")
 
     async def stopped() -> bool:
@@ -185,23 +185,23 @@ async def test_a_pick_is_withdrawn_and_resumed(built_in_orders: BuiltInOrders, d
 
     await built_in_orders.withdraw_pick("O-1", "S1", key=stop)  # late: its effect was, and has been undone
     assert not await stopped()
-    assert [effect.kind for effect in await books.effects(database)] == ["withdraw_pick", "resume_pick"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["withdraw_pick", "resume_pick"]
     await built_in_orders.withdraw_pick("O-1", "S1", key=stop.next)
     assert await stopped()
 
 
 async def test_attempts_at_the_same_time_have_one_effect(built_in_orders: BuiltInOrders, database: AsyncEngine) -> None:
     """I5: attempts with one key, at once."""
-    await books.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
+    await built_in.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
     key = ONE.key(StepName.STOP_SHIPMENT, "S1")
 
     await asyncio.gather(*(built_in_orders.withdraw_pick("O-1", "S1", key=key) for _ in range(10)))
 
-    assert [effect.kind for effect in await books.effects(database)] == ["withdraw_pick"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["withdraw_pick"]
 
 
 async def test_a_key_has_one_meaning(built_in_orders: BuiltInOrders, database: AsyncEngine) -> None:
-    await books.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
+    await built_in.add_order(database, order(shipments=(parcel("S1", 3),)), email=EMAIL)
     key = ONE.key(StepName.STOP_SHIPMENT, "S1")
     await built_in_orders.withdraw_pick("O-1", "S1", key=key)
 
@@ -217,13 +217,13 @@ async def test_a_parcel_with_a_label_or_gone_is_not_the_warehouses_to_stop(
     built_in_orders: BuiltInOrders, database: AsyncEngine, shipment_id: str
 ) -> None:
     placed = order(shipments=(parcel("S1", 2, label="shp_1"), parcel("S2", 1)))
-    await books.add_order(database, placed, email=EMAIL, handed_over={"S2"})
+    await built_in.add_order(database, placed, email=EMAIL, handed_over={"S2"})
 
     with pytest.raises(Refused, match=f"{shipment_id} of order O-1") as no:
         await built_in_orders.withdraw_pick("O-1", shipment_id, key=ONE.key(StepName.STOP_SHIPMENT, shipment_id))
 
     assert no.value.code is ErrorCode.SHIPMENT_NOT_STOPPABLE
-    assert await books.effects(database) == []
+    assert await built_in.effects(database) == []
 
 
 @pytest.mark.parametrize("shipment_id", ["S1", "S2", "S404"])
@@ -232,20 +232,20 @@ async def test_what_was_not_withdrawn_or_is_gone_is_not_resumed(
 ) -> None:
     gone = parcel("S2", 1).model_copy(update={"stopped": True})
     placed = order(shipments=(parcel("S1", 2), gone))
-    await books.add_order(database, placed, email=EMAIL, handed_over={"S2"})
+    await built_in.add_order(database, placed, email=EMAIL, handed_over={"S2"})
     before = await built_in_orders.read("O-1")
 
     await built_in_orders.resume_pick("O-1", shipment_id, key=ONE.key(StepName.RESUME_SHIPMENT, shipment_id))
 
     assert await built_in_orders.read("O-1") == before
-    assert await books.effects(database) == []
+    assert await built_in.effects(database) == []
 
 
 async def test_a_new_label_and_a_new_payment_replace_the_voided_ones(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
     """M19: each once for its key."""
-    await books.add_order(database, order(shipments=(parcel("S1", 3, label="shp_1"),)), email=EMAIL)
+    await built_in.add_order(database, order(shipments=(parcel("S1", 3, label="shp_1"),)), email=EMAIL)
     resume, restore = ONE.key(StepName.RESUME_SHIPMENT, "S1"), ONE.key(StepName.RESTORE_PAYMENT, "T-card")
 
     for n in (2, 3):
@@ -262,14 +262,14 @@ async def test_a_new_label_and_a_new_payment_replace_the_voided_ones(
     assert read.tenders[0].reference == "pi_2"
     assert no_tender.value.code is ErrorCode.PAYMENT_NOT_FOUND
     assert no_parcel.value.code is ErrorCode.STOP_NOT_UNDOABLE
-    assert [effect.kind for effect in await books.effects(database)] == ["relabel", "replace_payment"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["relabel", "replace_payment"]
 
 
 async def test_what_has_gone_back_is_recorded_once_by_its_reference(
     built_in_orders: BuiltInOrders, database: AsyncEngine
 ) -> None:
     """For whoever looks at the order; whichever step says so, and one transfer may stand for two tenders."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     refund = GivenBack(tender_id="T-card", reference="re_1", amount=money("52.35 USD"))
     transfer = GivenBack(tender_id="T-card", reference="bank 1", amount=money("4.00 USD"))
     for_another = transfer.model_copy(update={"tender_id": "T-gift"})

@@ -19,7 +19,7 @@ from domain.request import LineScope
 from domain.shipment import GoodsGroup, ShipmentLine, StopStatus
 from domain.step import StepName
 from providers.outbox.port import NewNotice, NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     Cancellation,
     Merchant,
@@ -39,7 +39,7 @@ EMAIL = "customer@example.test"
 async def test_closing_releases_the_promise_and_leaves_stock_on_hand(merchant: Merchant, database: AsyncEngine) -> None:
     """C1, C3: nothing has left the warehouse. B34: the shipping goes with the last line."""
     placed = order(shipments=(parcel("S1", 1), parcel("S2", 1, label="shp_2")), shipping="4.90 USD")
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
+    await built_in.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
     opened = cancellation(placed)
     await merchant.hold(opened)
     facts: list[Fact] = [
@@ -53,7 +53,7 @@ async def test_closing_releases_the_promise_and_leaves_stock_on_hand(merchant: M
     await merchant.close(opened, *facts, notices=[NewNotice(kind=NoticeKind.CANCELLED)])
     await merchant.close(opened)
 
-    stock = await books.stock(database, "SKU-L1")
+    stock = await built_in.stock(database, "SKU-L1")
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (10, 0, 0)
     read = await books.order(database, "O-1")
     assert (read.state, read.held_by, read.lines[0].cancelled) == (OrderState.CANCELLED, None, 3)
@@ -62,7 +62,7 @@ async def test_closing_releases_the_promise_and_leaves_stock_on_hand(merchant: M
     assert await books.given_back(database, "O-1") == [
         books.GivenBack(tender_id="T-card", refunded=money("300.00 USD"), released=money("4.90 USD"))
     ]
-    assert [effect.kind for effect in await books.effects(database)] == ["close_order"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["close_order"]
     case = Case(await books.facts(database, "O-1"))
     assert (case.order_closed, case.ended) == (True, None)
     assert len([entry for entry in case.entries if isinstance(entry.fact, OrderClosed)]) == 1
@@ -77,14 +77,14 @@ async def test_a_parcel_that_moves_all_the_same_does_not_count_as_stopped(
 ) -> None:
     """Its units have left the warehouse; once it is fetched they are expected back, and no longer when it is lost."""
     placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
+    await built_in.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10})
     opened = cancellation(placed)
     await merchant.hold(opened)
     await merchant.write(opened, *stops(opened), refunded("300.00 USD", "re_1"), by_hand("1.00 USD", "bank 1"))
     await merchant.close(opened, *stops(opened, StopStatus.DECLINED))
 
     async def counted() -> tuple[int, int, int]:
-        stock = await books.stock(database, "SKU-L1")
+        stock = await built_in.stock(database, "SKU-L1")
         return stock.on_hand, stock.reserved, stock.expected_back
 
     read = await books.order(database, "O-1")
@@ -103,26 +103,26 @@ async def test_a_parcel_that_moves_all_the_same_does_not_count_as_stopped(
 async def test_goods_on_their_way_back_are_expected_not_on_hand(merchant: Merchant, database: AsyncEngine) -> None:
     """C6. Two parcels have left; of one the warehouse has not booked it yet."""
     placed = order(shipments=(parcel("S1", 1, label="shp_1"), parcel("S2", 2, label="shp_2")))
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
+    await built_in.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
     opened = cancellation(placed, goods=GoodsGroup.IN_NETWORK)
     await merchant.hold(opened)
 
     await merchant.close(opened, *stops(opened, StopStatus.COMING_BACK))
 
-    stock = await books.stock(database, "SKU-L1")
+    stock = await built_in.stock(database, "SKU-L1")
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (8, 0, 3)
 
 
 async def test_a_lost_parcel_is_neither_released_nor_expected(merchant: Merchant, database: AsyncEngine) -> None:
     """C12: no restock."""
     placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
-    await books.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
+    await built_in.add_order(database, placed, email=EMAIL, on_hand={"SKU-L1": 10}, handed_over={"S1"})
     opened = cancellation(placed, goods=GoodsGroup.LOST)
     await merchant.hold(opened)
 
     await merchant.close(opened, *stops(opened))
 
-    stock = await books.stock(database, "SKU-L1")
+    stock = await built_in.stock(database, "SKU-L1")
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (10, 0, 0)
     assert (await books.order(database, "O-1")).state is OrderState.CANCELLED
 
@@ -130,7 +130,7 @@ async def test_a_lost_parcel_is_neither_released_nor_expected(merchant: Merchant
 async def test_partial_cancellations_add_up_to_the_whole_line(merchant: Merchant, database: AsyncEngine) -> None:
     """B32: 270.01 for three units after the discount: 180.00 and 90.01 by cumulative shares, nothing lost."""
     placed = order(lines=(line("270.01 USD"),), shipments=(parcel("S1", 3, label="shp_1"),))
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     first = cancellation(placed, lines=[LineScope(line_id="L1", quantity=2)])
     await merchant.hold(first)
     await merchant.close(first, *stops(first))
@@ -139,7 +139,7 @@ async def test_partial_cancellations_add_up_to_the_whole_line(merchant: Merchant
     rest = await books.order(database, "O-1")
     assert (rest.state, rest.lines[0].remaining) == (OrderState.PARTIALLY_CANCELLED, 1)
     assert rest.shipments[0].stopped
-    assert (await books.stock(database, "SKU-L1")).reserved == 1
+    assert (await built_in.stock(database, "SKU-L1")).reserved == 1
     second = cancellation(rest, request_id="R-2", lines=[LineScope(line_id="L1", quantity=1)])
     assert [planned.shipment_id for planned in second.plan.lines] == [None]  # the stopped parcel carries nothing
     await merchant.hold(second)
@@ -147,12 +147,12 @@ async def test_partial_cancellations_add_up_to_the_whole_line(merchant: Merchant
 
     assert [first.plan.value, second.plan.value] == [money("180.00 USD"), money("90.01 USD")]
     assert (await books.order(database, "O-1")).state is OrderState.CANCELLED
-    assert (await books.stock(database, "SKU-L1")).reserved == 0
+    assert (await built_in.stock(database, "SKU-L1")).reserved == 0
 
 
 async def test_a_parcel_that_travels_on_keeps_what_was_not_cancelled(merchant: Merchant, database: AsyncEngine) -> None:
     placed = order(shipments=(parcel("S1", 3),))
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     opened = cancellation(placed, lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(opened)
 
@@ -164,10 +164,10 @@ async def test_a_parcel_that_travels_on_keeps_what_was_not_cancelled(merchant: M
 
 async def test_an_order_whose_books_are_closed_is_not_changed(merchant: Merchant, database: AsyncEngine) -> None:
     """D6: refused with what to do; once unlocked, the same call goes through."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     opened = cancellation(order())
     await merchant.hold(opened)
-    await books.lock_order(database, "O-1", "the accounting period 2026-03 is closed")
+    await built_in.lock_order(database, "O-1", "the accounting period 2026-03 is closed")
 
     with pytest.raises(Refused, match=r"O-1 cannot be changed: the accounting period 2026-03 is closed\. Have") as no:
         await merchant.close(opened)
@@ -175,7 +175,7 @@ async def test_an_order_whose_books_are_closed_is_not_changed(merchant: Merchant
     assert no.value.code is ErrorCode.ORDER_LOCKED
     read = await books.order(database, "O-1")
     assert (read.held_by, read.lines[0].cancelled) == (opened.cancellation_id, 0)
-    await books.lock_order(database, "O-1", None)
+    await built_in.lock_order(database, "O-1", None)
     await merchant.close(opened)
     assert (await books.order(database, "O-1")).state is OrderState.CANCELLED
 
@@ -186,7 +186,7 @@ async def test_cancellations_of_many_orders_share_stock_without_losing_count(
     both = (line(), line("10.00 USD", line_id="L2", quantity=1))
     placed = [order(f"O-{n}", lines=both if n % 2 else both[::-1]) for n in range(12)]
     for one in placed:
-        await books.add_order(database, one, email=EMAIL)
+        await built_in.add_order(database, one, email=EMAIL)
 
     async def cancel(one: int) -> None:
         opened = cancellation(placed[one])
@@ -195,8 +195,8 @@ async def test_cancellations_of_many_orders_share_stock_without_losing_count(
 
     await asyncio.gather(*(cancel(n) for n in range(12)))
 
-    assert [(await books.stock(database, sku)).reserved for sku in ("SKU-L1", "SKU-L2")] == [0, 0]
-    assert [(await books.stock(database, sku)).on_hand for sku in ("SKU-L1", "SKU-L2")] == [36, 12]
+    assert [(await built_in.stock(database, sku)).reserved for sku in ("SKU-L1", "SKU-L2")] == [0, 0]
+    assert [(await built_in.stock(database, sku)).on_hand for sku in ("SKU-L1", "SKU-L2")] == [36, 12]
 
 
 # What a call finds done, and what others did
@@ -208,7 +208,7 @@ def key_of(one: Cancellation) -> EffectKey:
 
 async def frozen(merchant: Merchant, database: AsyncEngine) -> tuple[Cancellation, Closing]:
     """One unit of three is to be cancelled, out of no parcel."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     one = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(one)
     return one, Closing.of(await merchant.case(one))
@@ -216,7 +216,7 @@ async def frozen(merchant: Merchant, database: AsyncEngine) -> tuple[Cancellatio
 
 async def cancelled_and_reserved(database: AsyncEngine) -> tuple[int, int]:
     read = await books.order(database, "O-1")
-    return read.lines[0].cancelled, (await books.stock(database, "SKU-L1")).reserved
+    return read.lines[0].cancelled, (await built_in.stock(database, "SKU-L1")).reserved
 
 
 async def take_out(database: AsyncEngine, units: int) -> None:
@@ -236,7 +236,7 @@ async def test_units_leave_the_order_once_for_a_key(merchant: Merchant, database
     await asyncio.gather(*(merchant.orders.close("O-1", closing, None, key=key_of(one)) for _ in range(8)))
 
     assert await cancelled_and_reserved(database) == (1, 2)
-    assert [effect.kind for effect in await books.effects(database)] == ["close_order"]
+    assert [effect.kind for effect in await built_in.effects(database)] == ["close_order"]
     assert (await books.order(database, "O-1")).held_by is None
     other = cancellation(order(), request_id="R-2")
     seen = await merchant.orders.read("O-1")
@@ -276,7 +276,7 @@ async def test_an_order_that_others_have_taken_units_out_of_is_not_closed(
         assert await cancelled_and_reserved(database) == (units, 3 - units)
 
     assert (await books.order(database, "O-1")).held_by == one.cancellation_id
-    assert await books.effects(database) == []
+    assert await built_in.effects(database) == []
     await take_out(database, -units)
     await merchant.close(one)
     assert await cancelled_and_reserved(database) == (1, 2)
@@ -285,7 +285,7 @@ async def test_an_order_that_others_have_taken_units_out_of_is_not_closed(
 async def test_what_had_left_the_order_when_it_was_read_first_is_not_the_others(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await take_out(database, 1)
     rest = cancellation(await books.order(database, "O-1"), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(rest)
@@ -298,21 +298,21 @@ async def test_what_had_left_the_order_when_it_was_read_first_is_not_the_others(
 async def test_an_order_that_is_locked_by_then_is_not_closed_again(merchant: Merchant, database: AsyncEngine) -> None:
     """D6: what a parcel comes to is not booked, until the order is unlocked."""
     placed = order(shipments=(parcel("S1", 3, label="shp_1"),))
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     one = cancellation(placed, goods=GoodsGroup.IN_NETWORK)
     await merchant.hold(one)
     await merchant.close(one, *stops(one, StopStatus.REQUESTED))
-    await books.lock_order(database, "O-1", "the accounting period is closed")
+    await built_in.lock_order(database, "O-1", "the accounting period is closed")
 
     with pytest.raises(Refused) as no:
         await merchant.close(one, *stops(one, StopStatus.LOST))
 
     assert no.value.code is ErrorCode.ORDER_LOCKED
-    assert (await books.stock(database, "SKU-L1")).expected_back == 3
-    await books.lock_order(database, "O-1", None)
+    assert (await built_in.stock(database, "SKU-L1")).expected_back == 3
+    await built_in.lock_order(database, "O-1", None)
     for _ in range(2):
         await merchant.close(one)
-    assert (await books.stock(database, "SKU-L1")).expected_back == 0
+    assert (await built_in.stock(database, "SKU-L1")).expected_back == 0
     assert (await books.order(database, "O-1")).lines[0].cancelled == 3
 
 
@@ -323,7 +323,7 @@ async def test_an_order_that_is_closed_again_stays_frozen_for_another_cancellati
     placed = order(
         lines=(line(), line("10.00 USD", line_id="L2", quantity=1)), shipments=(parcel("S1", 3, label="shp_1"),)
     )
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     one = cancellation(placed, lines=[LineScope(line_id="L1", quantity=3)], goods=GoodsGroup.IN_NETWORK)
     await merchant.hold(one)
     await merchant.close(one, *stops(one, StopStatus.REQUESTED))
@@ -333,7 +333,7 @@ async def test_an_order_that_is_closed_again_stays_frozen_for_another_cancellati
     await merchant.close(one, *stops(one, StopStatus.LOST))
 
     assert (await books.order(database, "O-1")).held_by == other.cancellation_id
-    assert (await books.stock(database, "SKU-L1")).expected_back == 0
+    assert (await built_in.stock(database, "SKU-L1")).expected_back == 0
 
 
 async def test_a_parcel_that_was_packed_another_way_since_holds_nothing_up(
@@ -341,12 +341,12 @@ async def test_a_parcel_that_was_packed_another_way_since_holds_nothing_up(
 ) -> None:
     """F2's last line: what the warehouse does is no mistake of ours. The parcel moves all the same, without the line."""
     placed = order(shipments=(parcel("S1", 1, label="shp_1"),))
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     opened = cancellation(placed, lines=[LineScope(line_id="L1", quantity=3)])
     await merchant.hold(opened)
     await merchant.write(opened, *stops(opened, StopStatus.STOPPED), refunded("300.00 USD", "re_1"))
-    await books.remove_shipment(database, "O-1", "S1")
-    await books.add_shipment(database, "O-1", parcel("S1", 1, label="shp_1").model_copy(update={"lines": ()}))
+    await built_in.remove_shipment(database, "O-1", "S1")
+    await built_in.add_shipment(database, "O-1", parcel("S1", 1, label="shp_1").model_copy(update={"lines": ()}))
 
     await merchant.close(opened, *stops(opened, StopStatus.MOVING))
 

@@ -31,7 +31,7 @@ from domain.permissions import NotPossible, NotTheHolder
 from domain.request import Actor, ActorKind
 from domain.step import StepName
 from providers.books.books import SqlBooks
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     OTHER_RUN,
     RUN,
@@ -280,7 +280,7 @@ async def test_a_withdrawal_before_verification_opens_a_row_that_holds_nothing(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """M2: written before the order was even read."""
-    await books.add_order(database, order(), email="customer@example.test")
+    await built_in.add_order(database, order(), email="customer@example.test")
     one = cancellation(order())
 
     entries = await merchant.books.open(one.requested, RUN, adds(WithdrawalAsked(by=one.request.actor)))
@@ -342,7 +342,7 @@ async def test_a_request_finds_the_open_cancellation_then_its_own_then_the_last_
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """A3, M38"""
-    await books.add_order(database, order(), email="customer@example.test")
+    await built_in.add_order(database, order(), email="customer@example.test")
 
     async def found(request_id: str, *, carried_out: bool = False) -> str:
         known = await merchant.books.of_order("O-1")

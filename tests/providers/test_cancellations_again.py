@@ -18,7 +18,7 @@ from providers.books.inbox import SqlInbox
 from providers.inbox.port import DueEvent, Provider
 from providers.ledger.port import CreditedTender
 from providers.outbox.port import NewNotice, NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     OTHER_RUN,
     RUN,
@@ -47,7 +47,7 @@ def has_failed(reference: str) -> list[Fact]:
 
 async def ended(merchant: Merchant, database: AsyncEngine, placed: Order) -> Cancellation:
     """Refunded in full, credited, closed and ended."""
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     one = cancellation(placed)
     await merchant.hold(one)
     await merchant.write(one, *stops(one), refunded("300.00 USD", "re_1"))
@@ -95,7 +95,7 @@ async def test_the_second_end_books_what_has_changed_and_no_line_twice(
     assert (kept.held_by, kept.lines[0].cancelled) == (None, 3)
     [given] = await books.given_back(database, "O-1")
     assert given.refunded == money("300.00 USD")
-    stock = await books.stock(database, "SKU-L1")
+    stock = await built_in.stock(database, "SKU-L1")
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 3)
     assert len(await books.documents(database)) == 1
     assert await books.payable(database, one.cancellation_id) == money("0.00 USD")
@@ -110,7 +110,7 @@ async def test_nothing_is_opened_again_while_another_cancellation_is_under_way(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     placed = order()
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     first = cancellation(placed, lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(first)
     await merchant.close(first, refunded("100.00 USD", "re_1"))
@@ -139,7 +139,7 @@ async def test_nothing_is_opened_again_while_another_cancellation_is_under_way(
 async def test_carried_out_changes_of_mind_count_and_each_order_once(merchant: Merchant, database: AsyncEngine) -> None:
     async def cancelled(order_id: str, reason: ReasonCode, outcome: Outcome, request_id: str = "R-1") -> None:
         if request_id == "R-1":
-            await books.add_order(database, order(order_id), email=EMAIL)
+            await built_in.add_order(database, order(order_id), email=EMAIL)
         placed = await books.order(database, order_id)
         part = [LineScope(line_id="L1", quantity=1)]
         one = cancellation(placed, request_id=request_id, reason=reason, lines=part)

@@ -13,7 +13,7 @@ from domain.permissions import NotTheHolder
 from domain.request import LineScope
 from domain.step import StepName
 from providers.outbox.port import NewNotice, NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     OTHER_RUN,
     RUN,
@@ -42,7 +42,7 @@ async def frozen_by(database: AsyncEngine) -> str | None:
 
 async def test_only_the_holder_closes_an_order(merchant: Merchant, database: AsyncEngine) -> None:
     """M25, E19: neither another cancellation nor another run of this one, and neither ends it."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
 
     for one, run in ((OTHER, RUN), (ONE, OTHER_RUN)):
@@ -58,7 +58,7 @@ async def test_only_the_holder_closes_an_order(merchant: Merchant, database: Asy
 
 
 async def test_that_an_order_is_closed_is_written_once(merchant: Merchant, database: AsyncEngine) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
     key = ONE.key(StepName.CLOSE_ORDER)
 
@@ -76,7 +76,7 @@ async def test_a_cancellation_whose_money_has_settled_ends_with_its_order(
     merchant: Merchant, database: AsyncEngine, *, meanwhile: bool
 ) -> None:
     """By what was known when its end was worked out; otherwise it is worked out again."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
     given = credit(ONE, by_card("300.00 USD", "re_1"))
     await merchant.write(ONE, refunded("300.00 USD", "re_1"))
@@ -97,7 +97,7 @@ async def test_a_cancellation_whose_money_has_settled_ends_with_its_order(
 async def test_an_attempt_finds_that_an_earlier_one_of_its_run_has_ended_it(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
     await merchant.close(ONE)
 
@@ -112,7 +112,7 @@ async def test_the_rest_of_an_order_is_free_before_the_money_has_settled(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """E25: the hold is off, and the cancellation is still under way."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     opened = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(opened)
 

@@ -7,7 +7,7 @@ from domain.earlier import EarlierReversal
 from domain.facts import Fact, NothingDue
 from domain.request import LineScope
 from domain.step import StepName
-from sandbox import books
+from sandbox import books, built_in
 from tests.domain.build import earlier_reversal
 from tests.providers.merchant import (
     STAFF,
@@ -25,7 +25,7 @@ EMAIL = "customer@example.test"
 
 async def part_of(merchant: Merchant, database: AsyncEngine) -> Cancellation:
     """A unit of L1 for 100.00 is to be cancelled."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     opened = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(opened)
     return opened

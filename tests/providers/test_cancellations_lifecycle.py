@@ -19,7 +19,7 @@ from domain.policy import Verdict
 from domain.request import LineScope
 from domain.step import StepName
 from providers.outbox.port import NewNotice, NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     DECISION,
     LATER,
@@ -54,7 +54,7 @@ async def test_an_order_is_held_and_decided_once_however_often_it_is_asked_for(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """A4: the effect of a repeated call."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
 
     for _ in range(3):
         await merchant.hold(ONE, [RECEIVED])
@@ -69,7 +69,7 @@ async def test_an_order_is_held_and_decided_once_however_often_it_is_asked_for(
 
 async def test_attempts_at_the_same_time_decide_once(merchant: Merchant, database: AsyncEngine) -> None:
     """I5: attempts with one key, at once. Who comes second at the very first may have to try again."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
 
     await asyncio.gather(*(hold_at_last(merchant, ONE) for _ in range(10)))
 
@@ -87,7 +87,7 @@ async def hold_at_last(merchant: Merchant, one: Cancellation) -> None:
 
 
 async def test_one_cancellation_at_a_time_holds_an_order(merchant: Merchant, database: AsyncEngine) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     rivals = [cancellation(order(), request_id=f"R-{n}") for n in range(20)]
 
     answers = await asyncio.gather(*(hold_at_last(merchant, rival) for rival in rivals), return_exceptions=True)
@@ -103,7 +103,7 @@ async def test_one_cancellation_at_a_time_holds_an_order(merchant: Merchant, dat
 async def test_the_database_itself_refuses_a_second_open_cancellation(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
 
     with pytest.raises(IntegrityError):
@@ -154,7 +154,7 @@ async def test_an_order_that_has_changed_since_it_was_read_is_decided_about_agai
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """I2: nothing is decided until it is frozen as it was read; the cancellation stays open, and noted."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     seen = (await merchant.orders.read("O-1")).model_copy(update={"country": "DE"})
     await merchant.books.note_hold(ONE.requested, VERIFY, RUN, until=LATER)
 
@@ -171,7 +171,7 @@ async def test_a_decision_keeps_the_order_as_it_was_read_first_without_where_the
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """M4, I8: the oldest one is what the books go by, whatever the order looks like to later cancellations."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     assert (await merchant.books.of_order("O-1")).first_read is None
     first = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(first)
@@ -195,7 +195,7 @@ async def test_a_decision_keeps_the_order_as_it_was_read_first_without_where_the
 
 async def test_a_cancellation_that_was_never_decided_keeps_no_order(merchant: Merchant, database: AsyncEngine) -> None:
     """The first that was decided is the first read."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.books.note_hold(ONE.requested, VERIFY, RUN, until=LATER)
     await merchant.release(ONE)
     assert (await merchant.books.of_order("O-1")).first_read is None
@@ -227,7 +227,7 @@ async def test_a_decision_that_rejects_ends_the_requests_own_cancellation_and_no
 
 async def test_a_withdrawal_that_came_before_the_hold_wins(merchant: Merchant, database: AsyncEngine) -> None:
     """D1, M2: the customer withdrew while the order was being verified; and without an order there is nothing to release."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     for one in (ONE, cancellation(order("O-404"))):
         withdrawn = [WithdrawalAsked(by=one.request.actor)]
         await merchant.books.open(one.requested, RUN, lambda case, facts=withdrawn: facts)  # type: ignore[misc]
@@ -244,7 +244,7 @@ async def test_a_withdrawal_that_came_before_the_hold_wins(merchant: Merchant, d
 
 async def test_a_withdrawal_between_freezing_and_deciding_wins(merchant: Merchant, database: AsyncEngine) -> None:
     """D1: nothing is decided, and the order goes on."""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.books.note_hold(ONE.requested, VERIFY, RUN, until=LATER)
     seen = await merchant.orders.read("O-1")
     await merchant.orders.freeze(seen, key=VERIFY)
@@ -263,8 +263,8 @@ async def test_a_release_gives_the_order_back_and_ends_the_cancellation(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
     """D1: the hold is off, the promise stands, the facts say how it ended."""
-    await books.add_order(database, order(), email=EMAIL)
-    before = await books.stock(database, "SKU-L1")
+    await built_in.add_order(database, order(), email=EMAIL)
+    before = await built_in.stock(database, "SKU-L1")
     await merchant.hold(ONE)
 
     await merchant.release(ONE, [NewNotice(kind=NoticeKind.NOT_CANCELLED)])
@@ -272,7 +272,7 @@ async def test_a_release_gives_the_order_back_and_ends_the_cancellation(
 
     read = await books.order(database, "O-1")
     assert (read.held_by, read.state) == (None, OrderState.OPEN)
-    assert await books.stock(database, "SKU-L1") == before
+    assert await built_in.stock(database, "SKU-L1") == before
     ended = (await merchant.books.of_order("O-1")).case_for("R-1").ended
     assert ended == Ended(outcome=Outcome.WITHDRAWN, sentence="Withdrawn by customer:C-1.")
     assert again == await merchant.books.read(ONE.cancellation_id)
@@ -283,7 +283,7 @@ async def test_a_release_gives_the_order_back_and_ends_the_cancellation(
 
 
 async def test_a_release_without_a_hold_does_nothing(merchant: Merchant, database: AsyncEngine) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
 
     for one in (ONE, cancellation(order("O-404"))):
         assert await merchant.books.release([RECEIVED], key=one.key(StepName.RELEASE_ORDER), run=RUN) == ()
@@ -297,7 +297,7 @@ async def test_a_release_without_a_hold_does_nothing(merchant: Merchant, databas
 
 async def test_a_release_needs_a_cause_and_the_holder(merchant: Merchant, database: AsyncEngine) -> None:
     """M25"""
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
     key = ONE.key(StepName.RELEASE_ORDER)
 
@@ -313,7 +313,7 @@ async def test_a_release_needs_a_cause_and_the_holder(merchant: Merchant, databa
 async def test_a_late_repeat_of_the_hold_does_not_freeze_the_order_again(
     merchant: Merchant, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
     await merchant.release(ONE)
 

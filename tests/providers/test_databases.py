@@ -18,7 +18,7 @@ from providers.books.books import SqlBooks
 from providers.books.inbox import SqlInbox
 from providers.database.engine import open_engine, writing
 from providers.orders.built_in.orders import BuiltInOrders
-from sandbox import books
+from sandbox import books, built_in
 from tests.fixtures.databases import Databases
 from tests.providers.merchant import CARD, LATER, RUN, Merchant, cancellation, order
 
@@ -63,7 +63,7 @@ async def test_a_database_that_is_not_there_is_unavailable(kind: str, tmp_path: 
 async def test_a_locked_sqlite_file_is_unavailable_and_nothing_is_written(sqlite_url: str) -> None:
     engine = open_engine(f"{sqlite_url}?timeout=0.05")
     merchant = Merchant.at(engine)
-    await books.add_order(engine, order(), email=EMAIL)
+    await built_in.add_order(engine, order(), email=EMAIL)
 
     async with writing(engine).begin():
         with pytest.raises(Unavailable):
@@ -85,7 +85,7 @@ async def test_what_one_of_them_has_done_before_the_database_was_lost_is_found_b
     engine = open_engine(f"{sqlite_url}?timeout=0.05")
     merchant = Merchant.at(engine)
     placed = order()
-    await books.add_order(engine, placed, email=EMAIL)
+    await built_in.add_order(engine, placed, email=EMAIL)
     await merchant.books.note_hold(ONE.requested, KEY, RUN, until=LATER)
     await merchant.orders.freeze(await merchant.orders.read("O-1"), key=KEY)
     async with writing(engine).begin():
@@ -104,7 +104,7 @@ async def test_writers_of_one_process_queue_for_a_sqlite_file(sqlite_url: str) -
     engines = [open_engine(f"{sqlite_url}?timeout=0.05") for _ in range(3)]
     orders = [order(f"O-{n}") for n in range(60)]
     for placed in orders:
-        await books.add_order(engines[0], placed, email=EMAIL)
+        await built_in.add_order(engines[0], placed, email=EMAIL)
     seen = [await BuiltInOrders(engines[0]).read(placed.order_id) for placed in orders]
 
     async def take(n: int) -> None:
@@ -130,7 +130,7 @@ async def test_connections_that_postgresql_closed_are_opened_again(databases: Da
     engine = open_engine(url.render_as_string(hide_password=False))
     other = open_engine(url.render_as_string(hide_password=False))
     merchant = Merchant.at(engine)
-    await books.add_order(engine, order(), email=EMAIL)
+    await built_in.add_order(engine, order(), email=EMAIL)
 
     async with other.connect() as blocking:
         await blocking.execute(text("SELECT 1 FROM orders FOR UPDATE"))

@@ -154,7 +154,7 @@ async def test_void_of_an_unscanned_label_is_submitted_once_and_confirmed_by_tim
     parcel = await carrier_sandbox.parcel(Script.LABEL_ONLY)
     assert await labels.void(parcel.shipment_id) is LabelStatus.VOID_SUBMITTED
     # From here on a call would fail: the label is only looked at.
-    await carrier_sandbox.break_(Operation.SHIPMENT_REFUND, FaultKind.HTTP_500, times=9, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_REFUND, FaultKind.HTTP_500, times=9, parcel=parcel.shipment_id)
     assert await labels.void(parcel.shipment_id) is LabelStatus.VOID_SUBMITTED
     await carrier_sandbox.advance(VOID_TAKES.total_seconds())
     assert await labels.void(parcel.shipment_id) is LabelStatus.VOIDED
@@ -209,7 +209,7 @@ async def test_void_whose_answer_was_lost_is_found_and_not_repeated(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels, fault: FaultKind
 ) -> None:
     parcel = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_REFUND, fault, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_REFUND, fault, parcel=parcel.shipment_id)
     with pytest.raises(OutcomeUnknown):
         await labels.void(parcel.shipment_id)
     assert await labels.void(parcel.shipment_id) is LabelStatus.VOID_SUBMITTED
@@ -221,7 +221,7 @@ async def test_void_that_outlives_the_timeout_has_one_effect(
 ) -> None:
     parcel = await carrier_sandbox.parcel(Script.LABEL_ONLY)
     impatient = EasyPostLabels(EASYPOST_KEY, carrier_sandbox.easypost_url, timeout=0.3)
-    await carrier_sandbox.break_(Operation.SHIPMENT_REFUND, FaultKind.SLOW, parcel=parcel.shipment_id, seconds=1)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_REFUND, FaultKind.SLOW, parcel=parcel.shipment_id, seconds=1)
     with pytest.raises(OutcomeUnknown):
         await impatient.void(parcel.shipment_id)
     # This one may come first; then the slow one is refused as a repeat.
@@ -234,7 +234,7 @@ async def test_void_that_never_arrived_is_asked_again(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels, fault: FaultKind
 ) -> None:
     parcel = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_REFUND, fault, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_REFUND, fault, parcel=parcel.shipment_id)
     with pytest.raises(OutcomeUnknown):
         await labels.void(parcel.shipment_id)
     assert EffectKind.VOID_SUBMITTED not in await kinds(carrier_sandbox, parcel.shipment_id)
@@ -247,7 +247,7 @@ async def test_a_failed_read_is_unavailable_and_not_repeated_by_the_sdk(
 ) -> None:
     """C14: one fault, one failed call. Had the SDK asked again by itself, this would have succeeded."""
     parcel = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_READ, fault, parcel=parcel.shipment_id, seconds=7)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_READ, fault, parcel=parcel.shipment_id, seconds=7)
     with pytest.raises(Unavailable) as caught:
         await labels.track(parcel.shipment_id)
     assert caught.value.retry_after == (7 if fault is FaultKind.HTTP_429 else None)
@@ -258,7 +258,7 @@ async def test_rate_limit_on_a_void_says_when_to_come_back(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
 ) -> None:
     parcel = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_REFUND, FaultKind.HTTP_429, parcel=parcel.shipment_id, seconds=5)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_REFUND, FaultKind.HTTP_429, parcel=parcel.shipment_id, seconds=5)
     with pytest.raises(Unavailable) as caught:
         await labels.void(parcel.shipment_id)
     assert caught.value.retry_after == 5
@@ -303,7 +303,7 @@ async def test_a_label_whose_answer_was_lost_is_found_by_its_key(
 ) -> None:
     old = await carrier_sandbox.parcel(Script.LABEL_ONLY)
     key = f"cancel-order-2/{operation}/{old.shipment_id}/1"
-    await carrier_sandbox.break_(operation, FaultKind.DROP_AFTER_COMMIT)
+    await carrier_sandbox.add_fault(operation, FaultKind.DROP_AFTER_COMMIT)
     with pytest.raises(OutcomeUnknown):
         await labels.buy_again(old.shipment_id, key=key)
     new = await labels.buy_again(old.shipment_id, key=key)

@@ -5,14 +5,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
-from sandbox import books
+from sandbox import built_in
 from tests.providers.merchant import Merchant, cancellation, order
 
 FAILED = ProviderEvent(
     provider=Provider.STRIPE,
     event_id="evt_1",
-    kind="refund.failed",
+    kind=StripeEventKind.REFUND_FAILED,
     payment="pi_1",
     refund="re_1",
     may_undo_outcome=True,
@@ -22,7 +23,7 @@ FAILED = ProviderEvent(
 async def test_an_event_about_a_shared_payment_reaches_the_cancellation_of_each_order(database: AsyncEngine) -> None:
     """F3, E3: whose refund has failed is known from the facts of each; repeated, it is one event still."""
     for order_id in ("O-1", "O-2"):
-        await books.add_order(database, order(order_id), email="customer@example.test")
+        await built_in.add_order(database, order(order_id), email="customer@example.test")
         await Merchant.at(database).hold(cancellation(order(order_id)))
     events = SqlInbox(database)
     assert await events.receive(FAILED) is EventStatus.ACCEPTED

@@ -13,8 +13,10 @@ from domain.shipment import StopStatus
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WatchedRow, WebhookEventRow
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import DueEvent, EventStatus, Provider, ProviderEvent
-from sandbox import books
+from sandbox import books, built_in
+from sandbox.carrier.model import EventKind
 from tests.providers.merchant import LATER, RUN, Cancellation, Merchant, cancellation, order, parcel, refunded, stops
 
 EMAIL = "customer@example.test"
@@ -33,7 +35,7 @@ def of_payment(payment: str | None, event_id: str = "evt_1", *, may_undo: bool =
     return ProviderEvent(
         provider=Provider.STRIPE,
         event_id=event_id,
-        kind="refund.updated",
+        kind=StripeEventKind.REFUND_UPDATED,
         payment=payment,
         refund="re_1",
         may_undo_outcome=may_undo,
@@ -44,14 +46,14 @@ def of_parcel(shipment: str | None, tracking_number: str | None, event_id: str =
     return ProviderEvent(
         provider=Provider.EASYPOST,
         event_id=event_id,
-        kind="tracker.updated",
+        kind=EventKind.TRACKER_UPDATED,
         shipment=shipment,
         tracking_number=tracking_number,
     )
 
 
 async def placed(database: AsyncEngine) -> Cancellation:
-    await books.add_order(database, SENT, email=EMAIL)
+    await built_in.add_order(database, SENT, email=EMAIL)
     return cancellation(SENT)
 
 
@@ -230,7 +232,7 @@ async def test_it_is_ready_when_its_database_answers(inbox: SqlInbox) -> None:
 async def test_an_event_about_an_ended_cancellation_waits_while_another_one_is_under_way(
     merchant: Merchant, inbox: SqlInbox, database: AsyncEngine
 ) -> None:
-    await books.add_order(database, order(), email=EMAIL)
+    await built_in.add_order(database, order(), email=EMAIL)
     first = cancellation(order(), lines=[LineScope(line_id="L1", quantity=1)])
     await merchant.hold(first)
     assert await inbox.is_under_way("O-1")

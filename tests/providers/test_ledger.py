@@ -20,7 +20,7 @@ from domain.step import StepName
 from providers.books.tables import LedgerAccount as Account
 from providers.ledger.port import CreditedTender
 from providers.outbox.port import NewNotice, NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     CARD,
     OTHER_RUN,
@@ -40,7 +40,7 @@ GIFT_CARD = Tender(tender_id="T-gift", kind=TenderKind.GIFT_CARD, amount=money("
 
 async def held(merchant: Merchant, database: AsyncEngine, number: int = 1) -> Cancellation:
     placed = order(f"O-{number}")
-    await books.add_order(database, placed, email=EMAIL)
+    await built_in.add_order(database, placed, email=EMAIL)
     opened = cancellation(placed)
     await merchant.hold(opened)
     return opened
@@ -235,7 +235,7 @@ async def test_without_a_credit_note_there_is_nothing_to_revoke(merchant: Mercha
 async def test_the_books_only_grow(merchant: Merchant, database: AsyncEngine, table: str, change: str) -> None:
     """I4: whoever writes to the database, what was recorded stays."""
     split = order(tenders=(GIFT_CARD, CARD), shipments=(parcel("S1", 3),))
-    await books.add_order(database, split, email=EMAIL, balances={"GC-1": money("2.50 USD")})
+    await built_in.add_order(database, split, email=EMAIL, balances={"GC-1": money("2.50 USD")})
     opened = cancellation(split)
     await merchant.hold(opened)
     await merchant.orders.withdraw_pick("O-1", "S1", key=opened.key(StepName.STOP_SHIPMENT, "S1"))

@@ -15,7 +15,7 @@ from domain.payment import RefundStatus
 from domain.step import StepName
 from providers.books.tables import LedgerAccount as Account
 from providers.ledger.port import Credit, CreditedTender
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import (
     RUN,
     STAFF,
@@ -33,7 +33,7 @@ ROLL_BACK = RollBackOrdered(sentence="Rolled back because the goods are gone.", 
 
 
 async def held(merchant: Merchant, database: AsyncEngine) -> Cancellation:
-    await books.add_order(database, order(), email="customer@example.test")
+    await built_in.add_order(database, order(), email="customer@example.test")
     one = cancellation(order())
     await merchant.hold(one)
     return one

@@ -136,7 +136,7 @@ async def test_a_cancelation_whose_answer_was_lost_is_found_and_not_repeated(
     fault: FaultKind,
 ) -> None:
     order_id = await sold(marketplace_sandbox, charged=charged)
-    await marketplace_sandbox.break_(operation, fault, order_id=order_id)
+    await marketplace_sandbox.add_fault(operation, fault, order_id=order_id)
     with pytest.raises(OutcomeUnknown):
         await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     [refund] = await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
@@ -149,7 +149,7 @@ async def test_a_cancelation_that_never_happened_is_unknown_and_made_by_the_next
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace, fault: FaultKind
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    await marketplace_sandbox.break_(Operation.ORDERS_REFUND, fault, order_id=order_id)
+    await marketplace_sandbox.add_fault(Operation.ORDERS_REFUND, fault, order_id=order_id)
     with pytest.raises(OutcomeUnknown):
         await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     assert await effects(marketplace_sandbox, order_id) == []
@@ -162,7 +162,7 @@ async def test_what_cannot_be_read_after_the_call_is_unknown_and_found_by_the_ne
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace, fault: FaultKind
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    await marketplace_sandbox.break_(Operation.ORDERS_READ, fault, order_id=order_id, after=1)
+    await marketplace_sandbox.add_fault(Operation.ORDERS_READ, fault, order_id=order_id, after=1)
     with pytest.raises(OutcomeUnknown):
         await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
@@ -187,9 +187,9 @@ async def test_what_others_cancelled_is_adopted(
 async def test_a_whole_line_cancelled_by_others_without_a_quantity_is_adopted(
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace
 ) -> None:
-    """Mirakl calls the quantity of a cancelation informative; the amount tells that nothing is left."""
+    """Mirakl calls the quantity of a cancelation informative; the amount says that nothing is left."""
     order_id = await sold(marketplace_sandbox)
-    theirs = await marketplace_sandbox.withdraw(order_id, f"{order_id}-1", 2, tells_quantity=False)
+    theirs = await marketplace_sandbox.withdraw(order_id, f"{order_id}-1", 2, reports_quantity=False)
     refunds = await marketplace.cancel(order_id, [of(order_id, 1, 2)], REASON, key="k/1")
     assert [refund.reference for refund in refunds] == [theirs.id]
     assert len(await effects(marketplace_sandbox, order_id)) == 1
@@ -247,7 +247,7 @@ async def test_a_no_of_the_marketplace_is_refused_in_its_words(
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    await marketplace_sandbox.break_(Operation.ORDERS_REFUND, FaultKind.REFUSE, order_id=order_id)
+    await marketplace_sandbox.add_fault(Operation.ORDERS_REFUND, FaultKind.REFUSE, order_id=order_id)
     with pytest.raises(Refused, match="not allowed in the current state") as caught:
         await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     assert caught.value.code is ErrorCode.REFUND_REFUSED
@@ -276,7 +276,7 @@ async def test_a_rate_limit_says_when_to_ask_again(
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace, operation: Operation
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    await marketplace_sandbox.break_(operation, FaultKind.HTTP_429, order_id=order_id, seconds=9)
+    await marketplace_sandbox.add_fault(operation, FaultKind.HTTP_429, order_id=order_id, seconds=9)
     with pytest.raises(Unavailable) as caught:
         await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     assert caught.value.retry_after == 9
@@ -288,7 +288,7 @@ async def test_a_failed_look_is_unavailable_and_nothing_happened(
     marketplace_sandbox: MarketplaceAdmin, marketplace: MiraklMarketplace, fault: FaultKind
 ) -> None:
     order_id = await sold(marketplace_sandbox)
-    await marketplace_sandbox.break_(Operation.ORDERS_READ, fault, order_id=order_id)
+    await marketplace_sandbox.add_fault(Operation.ORDERS_READ, fault, order_id=order_id)
     with pytest.raises(Unavailable):
         await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     assert await effects(marketplace_sandbox, order_id) == []

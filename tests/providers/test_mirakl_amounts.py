@@ -41,7 +41,7 @@ async def test_a_unit_that_was_given_back_without_a_quantity_is_not_given_back_a
 ) -> None:
     """F15, E11: an operator's refund of one unit of two."""
     order_id = await sold(marketplace_sandbox, takes_off=takes_off)
-    theirs = await marketplace_sandbox.withdraw(order_id, f"{order_id}-1", 1, tells_quantity=False)
+    theirs = await marketplace_sandbox.withdraw(order_id, f"{order_id}-1", 1, reports_quantity=False)
     [first] = await marketplace.cancel(order_id, [of(order_id, 1, 1)], REASON, key="k/1")
     assert first.reference == theirs.id
     [second] = await marketplace.cancel(order_id, [of(order_id, 1, 1, before=1)], REASON, key="k/2")

@@ -104,7 +104,7 @@ async def test_an_order_that_the_list_refuses_keeps_nobody_else_from_being_read(
     """F27: a call that is refused names no order; fewer are asked for with the next one."""
     mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
     good, bad = await sold(once_a_second), await sold(once_a_second)
-    await once_a_second.break_(Operation.ORDERS_READ, FaultKind.REFUSE, times=9, order_id=bad)
+    await once_a_second.add_fault(Operation.ORDERS_READ, FaultKind.REFUSE, times=9, order_id=bad)
     read: dict[str, str] = {}
     for _ in range(4):
         waiting = [one for one in (bad, good) if read.get(one) in {None, "Unavailable"}]

@@ -68,7 +68,7 @@ def test_each_unit_is_cancelled_once_and_all_of_the_line_goes_back(
             sale = ledger.sale("M-1")
             assert sale is not None
             tells = data.draw(st.booleans())
-            ledger.withdraw(sale, Withdrawal(line_id="1", quantity=units, tells_quantity=tells))
+            ledger.withdraw(sale, Withdrawal(line_id="1", quantity=units, reports_quantity=tells))
         else:
             cancel(ledger, units)
         gone += units

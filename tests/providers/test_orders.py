@@ -11,7 +11,7 @@ from domain.shipment import Shipment
 from providers.database.engine import writing
 from providers.orders.built_in.orders import BuiltInOrders
 from providers.orders.built_in.tables import OrderLineRow
-from sandbox import books
+from sandbox import built_in
 from tests.providers.orders_contract import OrdersContract, ShopUnderTest
 
 
@@ -22,7 +22,7 @@ class BuiltInShop:
 
     async def place(self, order: Order) -> str:
         assert order.contact is not None
-        await books.add_order(self._engine, order, email=order.contact.email)
+        await built_in.add_order(self._engine, order, email=order.contact.email)
         return order.order_id
 
     async def take_out(self, order_id: str, line_id: str, units: int) -> None:
@@ -32,12 +32,12 @@ class BuiltInShop:
             await session.execute(update(OrderLineRow).where(*line).values(less))
 
     async def ship(self, order_id: str, parcel: Shipment) -> None:
-        await books.add_shipment(self._engine, order_id, parcel)
+        await built_in.add_shipment(self._engine, order_id, parcel)
 
     async def for_sale(self, order_id: str, line_id: str) -> int:
         line = (await self.orders.read(order_id)).line(line_id)
         assert line is not None
-        stock = await books.stock(self._engine, line.sku)
+        stock = await built_in.stock(self._engine, line.sku)
         return stock.on_hand - stock.reserved
 
 

@@ -13,7 +13,7 @@ from domain.money import money
 from domain.request import ReasonCode
 from domain.step import StepName
 from providers.outbox.port import DeferredRequest, DueNotice, NewNotice, NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from tests.providers.merchant import RUN, Merchant, by_card, cancellation, credit, order
 
 EMAIL = "customer@example.test"
@@ -23,7 +23,7 @@ async def notify(merchant: Merchant, database: AsyncEngine, orders: int = 1) -> 
     """Hold so many orders with a notice each; a time at which all are due."""
     for number in range(orders):
         placed = order(f"O-{number}")
-        await books.add_order(database, placed, email=EMAIL)
+        await built_in.add_order(database, placed, email=EMAIL)
         await merchant.hold(cancellation(placed), [NewNotice(kind=NoticeKind.RECEIVED)])
     return datetime.now(UTC)
 

@@ -14,7 +14,7 @@ from domain.payment import Refund, RefundStatus
 from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
 from providers.stored_value.built_in import BuiltInStoredValue
-from sandbox import books
+from sandbox import built_in
 from tests.providers.merchant import CARD, cancellation, line, order
 
 EMAIL = "customer@example.test"
@@ -25,7 +25,7 @@ ONE = cancellation(SPLIT)
 
 async def put_in(database: AsyncEngine, balance: str = "0.00 USD") -> None:
     """An order that a gift card has paid a part of, with what is left on it."""
-    await books.add_order(database, SPLIT, email=EMAIL, balances={"GC-1": money(balance)})
+    await built_in.add_order(database, SPLIT, email=EMAIL, balances={"GC-1": money(balance)})
 
 
 def back(n: int = 1, tender: str = "T-gift") -> EffectKey:
@@ -51,7 +51,7 @@ async def test_a_gift_card_gets_back_what_it_gave(stored_value: BuiltInStoredVal
     assert refunds[0].status is RefundStatus.SUCCEEDED
     assert refunds[1:] == [refunds[0], refunds[0]]
     assert await stored_value.find(back()) == refunds[0]
-    assert await books.balance(database, "GC-1") == money("12.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("12.50 USD")
     payment = await stored_value.read("O-1", GIFT_CARD)
     assert (payment.captured, payment.refunded, payment.refundable) == (
         money("10.00 USD"),
@@ -68,7 +68,7 @@ async def test_attempts_at_the_same_time_put_back_once(stored_value: BuiltInStor
     refunds = await asyncio.gather(*(restore(stored_value, "3.00 USD", back()) for _ in range(8)))
 
     assert len(set(refunds)) == 1
-    assert await books.balance(database, "GC-1") == money("3.00 USD")
+    assert await built_in.balance(database, "GC-1") == money("3.00 USD")
 
 
 async def test_a_gift_card_never_gets_back_more_than_it_gave(
@@ -85,7 +85,7 @@ async def test_a_gift_card_never_gets_back_more_than_it_gave(
     assert {refusal.code for refusal in refusals} == {ErrorCode.REFUND_EXCEEDS_CAPTURED}
     assert all("at most, not 3.00 USD" in refusal.message for refusal in refusals)
     assert len(refusals) == 7
-    assert await books.balance(database, "GC-1") == money("9.00 USD")
+    assert await built_in.balance(database, "GC-1") == money("9.00 USD")
 
 
 async def test_what_earlier_cancellations_put_back_takes_room_and_what_was_taken_back_gives_it(
@@ -127,7 +127,7 @@ async def test_a_key_puts_one_amount_back(stored_value: BuiltInStoredValue, data
             await restore(stored_value, amount, back(), tender)
         assert no.value.code is ErrorCode.IDEMPOTENCY_CONFLICT
 
-    assert await books.balance(database, "GC-1") == money("3.00 USD")
+    assert await built_in.balance(database, "GC-1") == money("3.00 USD")
 
 
 async def test_a_tender_whose_account_is_not_there_has_no_balance(
@@ -165,10 +165,10 @@ async def test_a_card_has_no_balance_here_and_its_money_goes_to_the_customers_st
 
     assert (read.value.code, more.value.code) == (ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.REFUND_EXCEEDS_CAPTURED)
     assert nobodys.value.code is ErrorCode.PAYMENT_NOT_FOUND
-    assert await books.balance(database, account) == money("1.00 USD")
+    assert await built_in.balance(database, account) == money("1.00 USD")
     canceled = await stored_value.take_back(undoes=given, key=undo(1, "T-card"))
     assert canceled.status is RefundStatus.CANCELED
-    assert await books.balance(database, account) == money("0.00 USD")
+    assert await built_in.balance(database, account) == money("0.00 USD")
 
 
 async def test_a_restored_balance_is_taken_back_once(stored_value: BuiltInStoredValue, database: AsyncEngine) -> None:
@@ -182,7 +182,7 @@ async def test_a_restored_balance_is_taken_back_once(stored_value: BuiltInStored
     assert undone == [canceled, canceled, canceled]
     assert await stored_value.find(back()) == canceled
     assert await restore(stored_value, "10.00 USD", back()) == canceled
-    assert await books.balance(database, "GC-1") == money("0.00 USD")
+    assert await built_in.balance(database, "GC-1") == money("0.00 USD")
     payment = await stored_value.read("O-1", GIFT_CARD)
     assert (payment.refunded, payment.refunds) == (money("0.00 USD"), (canceled,))
 
@@ -200,7 +200,7 @@ async def test_what_was_never_restored_is_not_found_and_not_taken_back(
     with pytest.raises(ValueError, match="nothing was put back"):
         await stored_value.take_back(undoes=back(), key=undo())
 
-    assert await books.balance(database, "GC-1") == money("2.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("2.50 USD")
 
 
 async def test_a_balance_that_was_spent_is_not_taken_back(
@@ -208,7 +208,7 @@ async def test_a_balance_that_was_spent_is_not_taken_back(
 ) -> None:
     await put_in(database)
     restored = await restore(stored_value, "10.00 USD", back())
-    await books.spend_balance(database, "GC-1", money("0.01 USD"), key="purchase")
+    await built_in.spend_balance(database, "GC-1", money("0.01 USD"), key="purchase")
 
     for _ in range(2):
         with pytest.raises(Refused, match="has been spent") as no:
@@ -216,16 +216,16 @@ async def test_a_balance_that_was_spent_is_not_taken_back(
 
     assert no.value.code is ErrorCode.REFUND_NOT_CANCELLABLE
     assert await stored_value.find(back()) == restored
-    assert await books.balance(database, "GC-1") == money("9.99 USD")
+    assert await built_in.balance(database, "GC-1") == money("9.99 USD")
 
 
 async def test_the_database_itself_refuses_a_negative_balance(database: AsyncEngine) -> None:
     await put_in(database, "2.50 USD")
 
     with pytest.raises(IntegrityError):
-        await books.spend_balance(database, "GC-1", money("2.51 USD"), key="purchase")
+        await built_in.spend_balance(database, "GC-1", money("2.51 USD"), key="purchase")
 
-    assert await books.balance(database, "GC-1") == money("2.50 USD")
+    assert await built_in.balance(database, "GC-1") == money("2.50 USD")
 
 
 # Gift cards that were bought
@@ -238,7 +238,7 @@ OFF, ON = ONE.key(StepName.STOP_SHIPMENT, "S1"), ONE.key(StepName.RESUME_SHIPMEN
 
 
 async def bought(database: AsyncEngine) -> None:
-    await books.add_order(database, BOUGHT, email=EMAIL, balances={"GC-9": money("50.00 USD")}, handed_over={"S1"})
+    await built_in.add_order(database, BOUGHT, email=EMAIL, balances={"GC-9": money("50.00 USD")}, handed_over={"S1"})
 
 
 async def test_an_unused_gift_card_is_deactivated_once_and_works_again_after_the_undo(
@@ -250,19 +250,19 @@ async def test_an_unused_gift_card_is_deactivated_once_and_works_again_after_the
 
     taken = [await stored_value.deactivate("GC-9", key=OFF) for _ in range(3)]
     assert taken == [money("50.00 USD")] * 3
-    assert await books.balance(database, "GC-9") == money("0.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("0.00 USD")
     assert not await stored_value.gift_card_used("GC-9")
 
     for _ in range(3):
         await stored_value.reactivate("GC-9", undoes=OFF, key=ON)
-    assert await books.balance(database, "GC-9") == money("50.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("50.00 USD")
     assert await stored_value.deactivate("GC-9", key=OFF) is None
-    assert await books.balance(database, "GC-9") == money("50.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("50.00 USD")
 
     assert await stored_value.deactivate("GC-9", key=OFF.next) == money("50.00 USD")
     await stored_value.reactivate("GC-9", undoes=OFF.next, key=ON.next)
     await stored_value.reactivate("GC-9", undoes=OFF, key=ON.next.next)  # that was undone before
-    assert await books.balance(database, "GC-9") == money("50.00 USD")
+    assert await built_in.balance(database, "GC-9") == money("50.00 USD")
 
 
 async def test_attempts_at_the_same_time_deactivate_once(
@@ -274,20 +274,20 @@ async def test_attempts_at_the_same_time_deactivate_once(
     taken: list[Money | None] = await asyncio.gather(*(stored_value.deactivate("GC-9", key=OFF) for _ in range(8)))
 
     assert taken == [money("50.00 USD")] * 8
-    assert len(await books.effects(database)) == 1
+    assert len(await built_in.effects(database)) == 1
 
 
 async def test_a_used_gift_card_is_left_alone(stored_value: BuiltInStoredValue, database: AsyncEngine) -> None:
     """B15"""
     await bought(database)
-    await books.spend_balance(database, "GC-9", money("0.01 USD"), key="spent")
+    await built_in.spend_balance(database, "GC-9", money("0.01 USD"), key="spent")
 
     assert await stored_value.gift_card_used("GC-9")
     for _ in range(2):
         assert await stored_value.deactivate("GC-9", key=OFF) is None
         await stored_value.reactivate("GC-9", undoes=OFF, key=ON)  # it never was
 
-    assert await books.balance(database, "GC-9") == money("49.99 USD")
+    assert await built_in.balance(database, "GC-9") == money("49.99 USD")
     with pytest.raises(Refused) as refused:
         await stored_value.gift_card_used("GC-unknown")
     assert refused.value.code is ErrorCode.PAYMENT_NOT_FOUND

@@ -10,7 +10,7 @@ from domain.order import Tender, TenderKind
 from providers.database.engine import writing
 from providers.stored_value.built_in import BuiltInStoredValue
 from providers.stored_value.tables import AccountEntryRow, AccountRow
-from sandbox import books
+from sandbox import built_in
 from tests.providers.stored_value_contract import StoredValueContract, VaultUnderTest
 
 
@@ -28,10 +28,10 @@ class BuiltInVault:
 
     async def spend(self, account_id: str, amount: Money) -> None:
         self._spent += 1
-        await books.spend_balance(self._engine, account_id, amount, key=f"spent-{self._spent}")
+        await built_in.spend_balance(self._engine, account_id, amount, key=f"spent-{self._spent}")
 
     async def balance(self, account_id: str) -> Money:
-        return await books.balance(self._engine, account_id)
+        return await built_in.balance(self._engine, account_id)
 
     async def _open(self, account_id: str, kind: TenderKind, balance: Money) -> None:
         async with async_sessionmaker(writing(self._engine)).begin() as session:

@@ -1,4 +1,4 @@
-"""The gateway's words for a no, each told apart: whose matter it is, and whether the same effect can still be made."""
+"""The gateway's words for a no, each distinguished: whose matter it is, and whether the same effect can still be made."""
 
 from uuid import uuid4
 
@@ -43,7 +43,7 @@ def key() -> str:
         ("no_code", ErrorCode.REFUND_UNCLEAR),
     ],
 )
-async def test_each_no_is_told_apart(
+async def test_each_no_is_distinguished(
     gateway: StripeGateway, admin: GatewayAdmin, key: str, word: str, code: ErrorCode
 ) -> None:
     """E6, F10a, F10b, F10c."""

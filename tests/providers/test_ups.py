@@ -35,7 +35,7 @@ async def intercept_effects(carrier: CarrierAdmin, parcel: LabelledParcel) -> li
 async def test_accepted_intercept_is_followed_by_the_return_scan(
     carrier_sandbox: CarrierAdmin, labels: EasyPostLabels, intercepts: UpsIntercepts
 ) -> None:
-    """C6. The answer is acceptance only; tracking tells the outcome."""
+    """C6. The answer is acceptance only; tracking shows the outcome."""
     parcel = await carrier_sandbox.parcel(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)
     answer = await intercepts.request(parcel.tracking_number, key=key_for(parcel))
     assert answer.accepted
@@ -97,7 +97,7 @@ async def test_intercept_whose_answer_was_lost_is_found_and_not_repeated(
     carrier_sandbox: CarrierAdmin, intercepts: UpsIntercepts, fault: FaultKind
 ) -> None:
     parcel = await carrier_sandbox.parcel(Script.INTERCEPT_SILENT)
-    await carrier_sandbox.break_(Operation.INTERCEPT_RETURN, fault, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.INTERCEPT_RETURN, fault, parcel=parcel.shipment_id)
     with pytest.raises(OutcomeUnknown):
         await intercepts.request(parcel.tracking_number, key=key_for(parcel))
     assert (await intercepts.request(parcel.tracking_number, key=key_for(parcel))).accepted
@@ -109,7 +109,7 @@ async def test_a_decline_after_a_lost_acceptance_is_explained_by_tracking(
 ) -> None:
     """UPS no longer shows an intercept that was carried out: a decline alone does not mean that the parcel goes on."""
     parcel = await carrier_sandbox.parcel(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)
-    await carrier_sandbox.break_(Operation.INTERCEPT_RETURN, FaultKind.DROP_AFTER_COMMIT, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.INTERCEPT_RETURN, FaultKind.DROP_AFTER_COMMIT, parcel=parcel.shipment_id)
     with pytest.raises(OutcomeUnknown):
         await intercepts.request(parcel.tracking_number, key=key_for(parcel))
     await carrier_sandbox.advance(1)
@@ -124,7 +124,7 @@ async def test_cancelling_the_intercept_lets_the_parcel_go_on(
     """D1: the real undo of an intercept, once, also when its own answer is lost."""
     parcel = await carrier_sandbox.parcel(Script.INTERCEPT_SILENT)
     await intercepts.request(parcel.tracking_number, key=key_for(parcel))
-    await carrier_sandbox.break_(Operation.INTERCEPT_CANCEL, FaultKind.DROP_AFTER_COMMIT, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.INTERCEPT_CANCEL, FaultKind.DROP_AFTER_COMMIT, parcel=parcel.shipment_id)
     with pytest.raises(OutcomeUnknown):
         await intercepts.cancel(parcel.tracking_number, key="undo/1")
     assert (await intercepts.cancel(parcel.tracking_number, key="undo/1")).accepted
@@ -165,7 +165,9 @@ async def test_a_parcel_on_its_way_back_cannot_be_sent_on(
 
 async def test_rate_limit_says_when_to_come_back(carrier_sandbox: CarrierAdmin, intercepts: UpsIntercepts) -> None:
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
-    await carrier_sandbox.break_(Operation.INTERCEPT_RETURN, FaultKind.HTTP_429, parcel=parcel.shipment_id, seconds=9)
+    await carrier_sandbox.add_fault(
+        Operation.INTERCEPT_RETURN, FaultKind.HTTP_429, parcel=parcel.shipment_id, seconds=9
+    )
     with pytest.raises(Unavailable) as caught:
         await intercepts.request(parcel.tracking_number, key=key_for(parcel))
     assert caught.value.retry_after == 9
@@ -177,7 +179,7 @@ async def test_a_failed_look_up_is_unavailable(
 ) -> None:
     """C14."""
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
-    await carrier_sandbox.break_(Operation.INTERCEPT_ELIGIBILITY, fault, parcel=parcel.shipment_id)
+    await carrier_sandbox.add_fault(Operation.INTERCEPT_ELIGIBILITY, fault, parcel=parcel.shipment_id)
     with pytest.raises(Unavailable):
         await intercepts.active(parcel.tracking_number)
     assert not await intercepts.active(parcel.tracking_number)
@@ -186,7 +188,7 @@ async def test_a_failed_look_up_is_unavailable(
 async def test_an_expired_token_is_replaced_within_the_call(
     carrier_sandbox: CarrierAdmin, intercepts: UpsIntercepts
 ) -> None:
-    """The stand-in's clock runs ahead of ours, so only its 401 tells that the token has ended."""
+    """The stand-in's clock runs ahead of ours, so only its 401 says that the token has ended."""
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
     assert not await intercepts.active(parcel.tracking_number)
     await carrier_sandbox.advance(TOKEN_LIFETIME.total_seconds() + 1)
@@ -205,7 +207,7 @@ async def test_a_wrong_secret_is_refused_without_showing_it(carrier_sandbox: Car
 async def test_a_failed_token_endpoint_is_unavailable_also_for_a_write(carrier_sandbox: CarrierAdmin) -> None:
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
     ups = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, carrier_sandbox.ups_url)
-    await carrier_sandbox.break_(Operation.OAUTH_TOKEN, FaultKind.HTTP_500)
+    await carrier_sandbox.add_fault(Operation.OAUTH_TOKEN, FaultKind.HTTP_500)
     with pytest.raises(Unavailable):
         await ups.request(parcel.tracking_number, key=key_for(parcel))
     await ups.aclose()

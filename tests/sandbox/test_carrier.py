@@ -21,6 +21,7 @@ from sandbox.carrier.model import (
     UPS_CLIENT_ID,
     UPS_CLIENT_SECRET,
     WEBHOOK_SECRET,
+    EventKind,
     FaultKind,
     Operation,
     Script,
@@ -121,7 +122,7 @@ async def test_ups_wants_a_1z_number_and_a_token(ups: httpx2.AsyncClient) -> Non
 
 async def test_a_drop_is_a_closed_socket(carrier_sandbox: CarrierAdmin, ups: httpx2.AsyncClient) -> None:
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
-    await carrier_sandbox.break_(
+    await carrier_sandbox.add_fault(
         Operation.INTERCEPT_ELIGIBILITY, FaultKind.DROP_BEFORE_COMMIT, parcel=parcel.shipment_id
     )
     with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
@@ -133,11 +134,11 @@ async def test_a_fault_is_for_its_parcel_and_can_be_taken_back(
 ) -> None:
     broken = await carrier_sandbox.parcel(Script.LABEL_ONLY)
     other = await carrier_sandbox.parcel(Script.LABEL_ONLY)
-    await carrier_sandbox.break_(Operation.SHIPMENT_READ, FaultKind.HTTP_500, times=1000, parcel=broken.shipment_id)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_READ, FaultKind.HTTP_500, times=1000, parcel=broken.shipment_id)
     with pytest.raises(Unavailable):
         await labels.track(broken.shipment_id)
     await labels.track(other.shipment_id)
-    await carrier_sandbox.mend()
+    await carrier_sandbox.clear_faults()
     assert (await labels.track(broken.shipment_id)).label is LabelStatus.ACTIVE
 
 
@@ -162,7 +163,7 @@ async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
         turned = await admin.parcel(Script.IN_NETWORK)
         await labels.void(voided.shipment_id)
         await intercepts.request(turned.tracking_number, key="k/1")
-        await admin.break_(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=voided.shipment_id)
+        await admin.add_fault(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=voided.shipment_id)
         ahead = await admin.advance(86400)
         effects = await admin.effects()
     first.kill()
@@ -248,8 +249,10 @@ async def test_events_are_signed_repeated_unordered_and_tried_again(tmp_path: Pa
     assert (listed["has_more"], next_page["has_more"], len(next_page["events"])) == (True, False, 2)
     assert {one["id"] for one in listed["events"] + next_page["events"]} == set(ids)
     assert len(set(ids)) == 5
-    statuses = [event["result"]["status"] for event in receiver.events if event["description"] == "tracker.updated"]
+    statuses = [
+        event["result"]["status"] for event in receiver.events if event["description"] == EventKind.TRACKER_UPDATED
+    ]
     assert set(statuses) == {*scans, TrackerStatus.DELIVERED}
     assert list(dict.fromkeys(statuses)) != [*scans, TrackerStatus.DELIVERED]
-    [refund] = [event["result"] for event in receiver.events if event["description"] == "refund.successful"]
+    [refund] = [event["result"] for event in receiver.events if event["description"] == EventKind.REFUND_SUCCESSFUL]
     assert (refund["shipment_id"], refund["status"]) == (voided.shipment_id, "refunded")

@@ -16,6 +16,7 @@ import stripe
 from domain.money import money
 from providers.gateway.stripe import StripeGateway
 from sandbox.gateway.messages import EffectKind, FaultKind
+from sandbox.gateway.records import EventKind
 from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin, TestCard
 from tests.fixtures.gateway import SETTLE_SECONDS, GatewaySandbox, gateway_process
 
@@ -207,7 +208,7 @@ async def test_events_are_listed_whole_newest_first_by_kind_and_time_also_withou
     http: httpx2.AsyncClient, admin: GatewayAdmin
 ) -> None:
     async def listed(**params: str | int) -> dict[str, Any]:
-        kinds = {"types[0]": "refund.created", "types[1]": "charge.refunded"}
+        kinds = {"types[0]": EventKind.REFUND_CREATED, "types[1]": EventKind.CHARGE_REFUNDED}
         return dict((await http.get("/v1/events", params={**kinds, **params})).json())
 
     payment = await admin.create_payment(TOTAL, capture=TOTAL)
@@ -215,13 +216,17 @@ async def test_events_are_listed_whole_newest_first_by_kind_and_time_also_withou
     await admin.fail(refunds[-1])
     first = await listed(limit=3)
     assert (first["object"], first["url"], first["has_more"]) == ("list", "/v1/events", True)
-    assert [event["type"] for event in first["data"]] == ["charge.refunded", "refund.created", "charge.refunded"]
+    assert [event["type"] for event in first["data"]] == [
+        EventKind.CHARGE_REFUNDED,
+        EventKind.REFUND_CREATED,
+        EventKind.CHARGE_REFUNDED,
+    ]
     assert first["data"][1]["data"]["object"]["id"] == refunds[1]
     rest = await listed(limit=1, starting_after=first["data"][-1]["id"])
     assert rest["data"][0]["data"]["object"]["id"] == refunds[0]
     later = {"created[gte]": first["data"][0]["created"] + 3600}
     assert (await listed(**later))["data"] == []
-    many = {f"types[{n}]": "refund.created" for n in range(21)}
+    many = {f"types[{n}]": EventKind.REFUND_CREATED for n in range(21)}
     assert error_of(await http.get("/v1/events", params=many)) == (400, "invalid_request_error", "types")
 
 
@@ -348,12 +353,17 @@ async def test_webhooks_are_signed_repeated_out_of_order_and_never_lost(
             stripe.WebhookSignature.verify_header(body, signature, "whsec_other", 300)
         events.append(json.loads(body))
     kinds = {event["type"] for event in events}
-    assert kinds >= {"refund.updated", "refund.failed", "charge.refunded", "charge.dispute.created"}
+    assert kinds >= {
+        EventKind.REFUND_UPDATED,
+        EventKind.REFUND_FAILED,
+        EventKind.CHARGE_REFUNDED,
+        EventKind.DISPUTE_CREATED,
+    }
     first_seen = list(dict.fromkeys(event["id"] for event in events))
     assert len(first_seen) == 7
     assert len(events) > len(first_seen)
     named = [event["type"] for event in events]
-    assert named.index("refund.failed") < named.index("refund.updated")
+    assert named.index(EventKind.REFUND_FAILED) < named.index(EventKind.REFUND_UPDATED)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ async def test_taxes_have_to_be_named(marketplace_sandbox: MarketplaceAdmin, mir
 
 
 async def test_a_drop_is_a_closed_socket(marketplace_sandbox: MarketplaceAdmin, mirakl: httpx2.AsyncClient) -> None:
-    await marketplace_sandbox.break_(Operation.ORDERS_READ, FaultKind.DROP_BEFORE_COMMIT, order_id="S-5")
+    await marketplace_sandbox.add_fault(Operation.ORDERS_READ, FaultKind.DROP_BEFORE_COMMIT, order_id="S-5")
     with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
         await mirakl.get("/orders", params={"order_ids": "S-5"})
 
@@ -113,11 +113,11 @@ async def test_a_fault_is_for_its_sale_and_can_be_taken_back(
 ) -> None:
     for order_id in ("S-6", "S-7"):
         await marketplace_sandbox.sell(order_id, [SoldLine(id=f"{order_id}-1", quantity=1, price=500)])
-    await marketplace_sandbox.break_(Operation.ORDERS_READ, FaultKind.HTTP_500, times=1000, order_id="S-6")
+    await marketplace_sandbox.add_fault(Operation.ORDERS_READ, FaultKind.HTTP_500, times=1000, order_id="S-6")
     with pytest.raises(Unavailable):
         await marketplace.read_sale("S-6")
     await marketplace.read_sale("S-7")
-    await marketplace_sandbox.mend()
+    await marketplace_sandbox.clear_faults()
     await marketplace.read_sale("S-6")
 
 
@@ -139,7 +139,7 @@ async def test_a_killed_process_has_forgotten_nothing(tmp_path: Path) -> None:
     async with MarketplaceAdmin(first.url) as admin:
         await admin.sell("S-8", [SoldLine(id="S-8-1", quantity=1, price=500, commission=50)])
         made = await marketplace.cancel("S-8", [SaleLine(line_id="S-8-1", quantity=1)], ReasonCode.OTHER, key="k/1")
-        await admin.break_(Operation.ORDERS_READ, FaultKind.HTTP_500, order_id="S-8")
+        await admin.add_fault(Operation.ORDERS_READ, FaultKind.HTTP_500, order_id="S-8")
         effects = await admin.effects()
     first.kill()
 

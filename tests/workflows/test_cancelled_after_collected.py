@@ -6,7 +6,7 @@ from domain.money import Money, money
 from domain.outcome import Outcome
 from domain.request import CancellationRequest
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, resolve, settled
 from tests.workflows.samples import captured
@@ -19,7 +19,7 @@ PRICE, REST = money("64.00 USD"), money("36.00 USD")
 async def rolled_back_and_collected(system: System, sample: SampleOrder, wanted: CancellationRequest) -> None:
     """The refund had gone out, and the customer paid it back."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(wanted)
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -27,7 +27,7 @@ async def rolled_back_and_collected(system: System, sample: SampleOrder, wanted:
     assert collect
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
 
 
 async def given_by_hand(system: System, handle: Handle, reference: str) -> Money:

@@ -9,7 +9,7 @@ from domain.request import LineScope
 from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.outbox.port import NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, customer_of, resolve, settled
 from tests.workflows.samples import an_id, captured
@@ -26,14 +26,14 @@ async def still_refunded(system: System, sample: SampleOrder) -> Money:
 
 async def test_nothing_is_due_because_the_bank_pays_and_the_unknown_refund_had_gone_out(system: System) -> None:
     """E23, rule 6: staff says that nothing is due, and the refund whose answer was lost turns up: the refund department is
-    told, and the paper says what went out."""
+    notified, and the paper says what went out."""
     sample = captured(parcels=(), fault="refund.create:drop_after_commit")
     handle, wait = await with_an_unknown_refund(system, sample)
     await system.resolve(handle, settled(wait, "nothing_due", "DISPUTE-7"))
     await system.skip(timedelta(days=1))
     asked = await system.asks_to_collect(handle, after=wait)
     assert await system.refunds(sample.order_id) == [PRICE]
-    assert asked or await books.documents(system.engine), "64.00 went out, nobody is told and no paper says so"
+    assert asked or await books.documents(system.engine), "64.00 went out, nobody is notified and no paper says so"
 
 
 async def test_a_larger_refund_that_others_made_meanwhile_is_not_followed_by_ours_in_silence(system: System) -> None:
@@ -51,7 +51,7 @@ async def test_a_larger_refund_that_others_made_meanwhile_is_not_followed_by_our
     await system.approve(handle)
     asked = await system.asks_to_collect(handle)
     total = Money.total(await system.refunds(sample.order_id), "USD")
-    assert asked or total == money("64.00 USD"), f"{total} for a line of 60.00, and nobody is told"
+    assert asked or total == money("64.00 USD"), f"{total} for a line of 60.00, and nobody is notified"
 
 
 async def test_what_the_customer_kept_of_a_cancellation_that_was_rolled_back_is_not_paid_again(system: System) -> None:
@@ -59,18 +59,18 @@ async def test_what_the_customer_kept_of_a_cancellation_that_was_rolled_back_is_
     cancellation does not give the card its 64.00 as well, or somebody is asked first."""
     sample = captured(parcels=(), fault="refund.create:refuse")
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-    await books.spend_balance(system.engine, f"store-credit-{sample.customer_id}-USD", PRICE, key="order-2")
+    await built_in.spend_balance(system.engine, f"store-credit-{sample.customer_id}-USD", PRICE, key="order-2")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL-1"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.submit(request(sample, request_id="once-more"))
     await system.finish(system.current(sample.order_id))
     assert await system.refunds(sample.order_id) == [], "64.00 of store credit and 64.00 by card"
@@ -81,7 +81,7 @@ async def test_whoever_collects_after_a_roll_back_hears_of_all_that_is_to_be_col
     collects 64.00, and not 128.00."""
     sample = captured(parcels=(), fault="refund.create:drop_after_commit")
     handle, wait = await with_an_unknown_refund(system, sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.shop.gateway.advance(1000)
@@ -97,14 +97,14 @@ async def test_whoever_collects_after_a_roll_back_hears_of_all_that_is_to_be_col
 
 async def test_what_was_released_is_reserved_again_beside_what_a_person_collected(system: System) -> None:
     """M19, rule 1: 50.00 of 106.00 were refunded and 56.00 released; after the roll-back the order is paid in full again, or
-    somebody is told that it is not."""
+    somebody is notified that it is not."""
     sample = SampleOrder(
         order_id=an_id(),
         lines=(line("L1", 1, "106.00 USD"),),
         tenders=(card("106.00 USD", "50.00 USD", mandate=True),),
     )
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -121,7 +121,7 @@ async def test_what_was_released_is_reserved_again_beside_what_a_person_collecte
 async def rolled_back_under_way(system: System, sample: SampleOrder) -> Handle:
     """The refund was under way when a person ordered the roll-back, and cannot be cancelled any more."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -162,7 +162,7 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
     back, and the order goes on as it was."""
     sample = captured(parcels=())
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -171,7 +171,7 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     await system.shop.gateway.fail(await refund_of(system, sample))
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     assert "64.00 USD" in asked.reason
@@ -210,7 +210,7 @@ async def test_a_collected_refund_that_fails_after_the_end_is_given_again(system
     sample = under_way()
     await collected_beside_ours(system, sample)
     await system.shop.gateway.fail(await refund_of(system, sample))
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     assert await system.payable() == PRICE.amount
@@ -266,7 +266,7 @@ async def test_what_was_collected_for_a_refund_of_others_that_fails_is_given_aga
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
     await system.shop.gateway.fail(theirs)
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "BANK-2"))

@@ -1,4 +1,4 @@
-"""What was achieved comes undone: voided labels that travel, refunds that fail after they had succeeded, disputes; while
+"""What was achieved no longer holds: voided labels that travel, refunds that fail after they had succeeded, disputes; while
 the run goes on, and after it has ended."""
 
 from datetime import timedelta
@@ -14,7 +14,7 @@ from domain.plan import LeftOutReason
 from domain.request import Actor, ActorKind, LineScope
 from domain.step import Owner, StepName
 from domain.terms import RefundIntercepted, RefundMethod, Terms
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line, parcel, request
@@ -95,19 +95,19 @@ async def test_a_parcel_that_reaches_a_refunded_customer_is_a_persons_to_fetch(s
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "RETURN-7"))
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
-    assert (await books.stock(system.engine, order.lines[0].sku)).expected_back == 1
+    assert (await built_in.stock(system.engine, order.lines[0].sku)).expected_back == 1
     await system.assert_books_balance()
 
 
 async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_and_is_turned_round(
     system: System,
 ) -> None:
-    """C4: the carrier tells of it days later. Nothing is refunded twice, and the stock is right."""
+    """C4: the carrier reports it days later. Nothing is refunded twice, and the stock is right."""
     sample = captured()
     order = await system.shop.place(sample)
     first = await system.cancel(request(sample))
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.IN_TRANSIT)
-    handle = await system.told_of_parcel(sample.order_id)
+    handle = await system.notified_of_parcel(sample.order_id)
     await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     assert [(c.cancellation_id, c.outcome) for c in await books.cancellations(system.engine)] == [
         (first.cancellation_id, None)
@@ -117,7 +117,7 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
     assert (result.cancellation_id, result.outcome) == (first.cancellation_id, Outcome.CANCELLED)
     assert result.goods is GoodsStatus.COMING_BACK
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
-    stock = await books.stock(system.engine, order.lines[0].sku)
+    stock = await built_in.stock(system.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 1)
     await system.assert_books_balance()
 
@@ -128,11 +128,11 @@ async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(system
     order = await system.shop.place(sample)
     await system.cancel(request(sample))
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
-    handle = await system.told_of_parcel(sample.order_id)
+    handle = await system.notified_of_parcel(sample.order_id)
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
     await system.end(handle)
-    stock = await books.stock(system.engine, order.lines[0].sku)
+    stock = await built_in.stock(system.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved, stock.expected_back) == (0, 0, 0)
 
 
@@ -140,7 +140,7 @@ async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_not
     sample = captured()
     await system.shop.place(sample)
     first = await system.cancel(request(sample))
-    handle = await system.told_of_parcel(sample.order_id)
+    handle = await system.notified_of_parcel(sample.order_id)
     result = await system.end(handle)
     assert result.existing
     assert result.cancellation_id == first.cancellation_id
@@ -157,18 +157,20 @@ async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_t
         first = await system.cancel(request(sample))
         assert first.outcome is Outcome.CANCELLED
         await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         with pytest.raises(WorkflowUpdateFailedError):  # it was closed: not rolled back any more
             await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "roll_back"))
         await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
         result = await system.end(handle)
         assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
-        assert (await system.end(await system.told_of_parcel(sample.order_id))).existing  # and is not opened once more
+        assert (
+            await system.end(await system.notified_of_parcel(sample.order_id))
+        ).existing  # and is not opened once more
 
 
 async def test_a_carrier_that_is_silent_about_an_intercept_needs_attention_and_a_person_decides(system: System) -> None:
-    """C7, C14: ten days of silence; nothing is refunded meanwhile, and the customer is told that it was not stopped."""
+    """C7, C14: ten days of silence; nothing is refunded meanwhile, and the customer is notified that it was not stopped."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
@@ -191,7 +193,7 @@ async def test_a_carrier_that_is_silent_about_an_intercept_needs_attention_and_a
         (Script.INTERCEPT_DECLINED, "parcel_not_stopped"),
     ],
 )
-async def test_the_customer_is_told_what_became_of_a_parcel_on_its_way(
+async def test_the_customer_is_notified_what_became_of_a_parcel_on_its_way(
     system: System, script: Script, kind: str
 ) -> None:
     """C6, C7: stopped or declined, once, with what is in it."""
@@ -281,13 +283,13 @@ async def test_a_refund_that_fails_after_it_had_succeeded_is_noticed_before_the_
 
 async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(system: System) -> None:
     """B23: succeeded can become failed days later. The customer chooses store credit; the books balance, and the customer
-    is told each time."""
+    is notified each time."""
     sample = captured()
     await system.shop.place(sample)
     ended = await system.cancel(request(sample))
     failed = await refund_of(system, sample)
     await system.shop.gateway.fail(failed)
-    handle = await system.told_of_refund(sample.order_id)
+    handle = await system.notified_of_refund(sample.order_id)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert (progress.cancellation_id, progress.waits[0].owner) == (ended.cancellation_id, Owner.REFUND_DEPARTMENT)
     assert (progress.goods, progress.paper, progress.credit_note) == (
@@ -309,7 +311,7 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(sy
         money("64.00 USD"),
         ended.credit_note,
     )
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
     [given] = await books.given_back(system.engine, sample.order_id)
     assert given.refunded == money("64.00 USD")
     kinds = [notice.kind.value for notice in await books.notices(system.engine)]
@@ -324,7 +326,7 @@ async def test_a_refund_made_again_after_the_end_has_the_next_key(system: System
     ended = await system.cancel(request(sample))
     for _ in range(2):
         await system.shop.gateway.fail(await refund_of(system, sample))
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
         await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -425,15 +427,15 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
     """B23, D6: the first try to close it was refused, so the second one had another key."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "64.00 USD"),), tenders=(card("64.00 USD"),))
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
     await system.waits_for(handle, State.NEEDS_ATTENTION)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     again = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
     await handle.execute_update(CancellationWorkflow.retry_step, again)
     await system.end(handle)
     await system.shop.gateway.fail(await refund_of(system, sample))
-    handle = await system.told_of_refund(sample.order_id)
+    handle = await system.notified_of_refund(sample.order_id)
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -527,7 +529,7 @@ async def test_of_a_tender_refunded_in_parts_each_part_that_fails_is_given_again
     await system.end(handle)
     for failed, reference in ((await refund_of(system, sample), "BANK-1"), (theirs, "BANK-2")):
         await system.shop.gateway.fail(failed)
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         if way == "by_hand":
             await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
@@ -557,7 +559,7 @@ async def test_what_others_refunded_is_not_owed_when_our_refund_is_refused(syste
     choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
     await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
     assert (await system.end(handle)).refunded == money("600.00 USD")
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("400.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("400.00 USD")
     await system.assert_books_balance()
 
 
@@ -602,7 +604,7 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
     failed = await refund_of(system, sample)
     await system.shop.gateway.refund_elsewhere(payment, money("5.00 USD"))
     await system.shop.gateway.fail(failed)
-    handle = await system.told_of_refund(sample.order_id)
+    handle = await system.notified_of_refund(sample.order_id)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert "of 44.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
@@ -624,10 +626,10 @@ async def test_store_credit_is_given_once_for_each_part_that_failed(system: Syst
     await system.end(first)
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
         await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
         assert (await system.end(handle)).refunded == money("600.00 USD")
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
     await system.assert_books_balance()

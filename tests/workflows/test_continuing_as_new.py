@@ -41,7 +41,7 @@ async def approved_and_continued(system: System, sample: SampleOrder, monkeypatc
     The carrier takes its time for that. Returns the other run."""
     await system.shop.place(sample)
     for label in system.shop.labels[sample.order_id]:
-        await system.shop.carrier.break_(Operation.SHIPMENT_REFUND, Breakage.SLOW, parcel=label, seconds=5)
+        await system.shop.carrier.add_fault(Operation.SHIPMENT_REFUND, Breakage.SLOW, parcel=label, seconds=5)
     _, first = await system.submit(request(sample))
     await system.waits_for(first, State.WAITING_FOR_APPROVAL)
     monkeypatch.setattr(continuing, "_LONGEST_HISTORY", await events_of(first))

@@ -15,7 +15,7 @@ from domain.money import money
 from domain.outcome import State
 from domain.step import StepName
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, request
 from tests.observing import Message
@@ -80,12 +80,12 @@ async def a_parcel_to_send_on(system: System) -> tuple[SampleOrder, Handle]:
 async def money_to_collect(system: System) -> tuple[SampleOrder, Handle]:
     sample = captured(parcels=())
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.waits_at(handle, StepName.RESTORE_PAYMENT)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     return sample, handle
 
 

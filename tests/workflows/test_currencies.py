@@ -7,7 +7,7 @@ from domain.money import Money, money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
 from domain.outcome import Outcome
 from domain.policy import Verdict
-from sandbox import books
+from sandbox import built_in
 from sandbox.marketplace.model import SoldLine
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System
@@ -77,4 +77,4 @@ async def add(
         shipping=zero,
         shipping_credited=zero,
     )
-    await books.add_order(system.engine, order, email="c@customer.example", balances=balances)
+    await built_in.add_order(system.engine, order, email="c@customer.example", balances=balances)

@@ -11,7 +11,7 @@ from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.request import Actor, ActorKind
 from domain.step import Owner, StepName, StepStatus
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -170,7 +170,7 @@ async def test_a_disputed_payment_is_not_refunded_before_a_person_decides(system
 # Settlement
 
 
-async def test_a_pending_refund_is_waited_for_and_the_customer_told_only_then(system: System) -> None:
+async def test_a_pending_refund_is_waited_for_and_the_customer_notified_only_then(system: System) -> None:
     """B22, D9: settled five days later; "refund started" before, "refunded" after."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
     await system.shop.place(sample)
@@ -229,7 +229,7 @@ async def test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer
         waits = (await handle.query(CancellationWorkflow.progress)).waits
         return bool(waits) and "bank transfer: transfer 64.00 USD" in waits[0].reason
 
-    await eventually(transfer_is_asked_for, "the refund department is told to transfer the money")
+    await eventually(transfer_is_asked_for, "the refund department is asked to transfer the money")
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "SEPA-4711")
     await handle.execute_update(CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)
@@ -260,7 +260,7 @@ async def test_a_tender_that_cannot_be_refunded_goes_to_store_credit_when_the_cu
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
     assert await system.refunds(sample.order_id) == []
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("64.00 USD")
     settled = [transfer for transfer in await books.ledger(system.engine) if transfer.debit == "refunds_payable"]
     assert [transfer.credit for transfer in settled] == ["store_credit_liability"]
     await system.assert_books_balance()
@@ -301,7 +301,7 @@ async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_th
     await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
     result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    assert await books.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
+    assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
 
 
 async def test_a_refund_that_does_not_settle_in_time_needs_attention_and_still_finishes(system: System) -> None:
@@ -327,14 +327,14 @@ async def test_an_order_that_the_oms_will_not_close_waits_with_both_references(s
     """D6: refunded, then refused; never refunded again."""
     sample = captured()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the accounting period is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, handle = await system.submit(request(sample))
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     references = {row.step: row.reference for row in progress.steps}
     assert references[StepName.REVERSE_PAYMENT] is not None
     assert references[StepName.CREDIT_REFUND] == progress.credit_note
     assert "accounting period" in progress.waits[0].reason
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.CLOSE_ORDER, sample.order_id))
     result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
@@ -394,7 +394,7 @@ async def test_no_refund_before_the_carrier_has_answered(system: System) -> None
     sample = captured()
     await system.shop.place(sample)
     label = system.shop.labels[sample.order_id][0]
-    await system.shop.carrier.break_(
+    await system.shop.carrier.add_fault(
         Operation.SHIPMENT_REFUND, CarrierFault.HTTP_429, times=8, parcel=label, seconds=60
     )
     _, handle = await system.submit(request(sample))
@@ -412,7 +412,7 @@ async def test_a_lost_answer_of_the_carrier_voids_the_label_once(system: System,
     sample = captured()
     await system.shop.place(sample)
     label = system.shop.labels[sample.order_id][0]
-    await system.shop.carrier.break_(Operation.SHIPMENT_REFUND, fault, parcel=label)
+    await system.shop.carrier.add_fault(Operation.SHIPMENT_REFUND, fault, parcel=label)
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.CANCELLED
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]

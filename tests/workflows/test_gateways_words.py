@@ -91,8 +91,8 @@ async def test_a_marketplace_that_refuses_leaves_the_customer_nothing_to_choose(
     sample = sold_there()
     await system.shop.place(sample)
     assert system.shop.marketplace is not None
-    await system.shop.marketplace.break_(Operation.ORDERS_CANCEL, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
-    await system.shop.marketplace.break_(Operation.ORDERS_REFUND, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
+    await system.shop.marketplace.add_fault(Operation.ORDERS_CANCEL, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
+    await system.shop.marketplace.add_fault(Operation.ORDERS_REFUND, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
     _, handle = await system.submit(request(sample))
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert wait

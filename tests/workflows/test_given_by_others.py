@@ -13,7 +13,7 @@ from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.books.inbox import SqlInbox
 from providers.inbox.port import DueEvent, Provider
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, customer_of, resolve, settled
 from tests.workflows.samples import captured
@@ -125,7 +125,7 @@ async def test_a_refund_of_others_after_the_end_besides_store_credit_is_seen(sys
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.store_credit(sample.customer_id) == PRICE
     await refunded_by_others(system, sample)
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "COLLECTED-1"))
@@ -143,7 +143,7 @@ async def test_a_refund_that_an_agent_made_up_for_before_the_event_came_is_not_g
     ours = await refund_of(system, sample)
     await system.shop.gateway.fail(ours)
     theirs = await refunded_by_others(system, sample)
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.waits_at(again, StepName.REVERSE_PAYMENT)
     if asked:
         await system.choose(again, customer_of(sample), RefundMethod.STORE_CREDIT)
@@ -160,19 +160,19 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
     back, and days later an agent gets 64.00 through by card."""
     sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L1", "L1"))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     account = f"store-credit-{sample.customer_id}-USD"
-    await books.spend_balance(system.engine, account, PRICE, key=f"spent-{sample.order_id}")
+    await built_in.spend_balance(system.engine, account, PRICE, key=f"spent-{sample.order_id}")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     assert (await system.cancel(request(sample, request_id="all"))).refunded == REST
     theirs = await refunded_by_others(system, sample)
     event = DueEvent(
@@ -184,7 +184,7 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
         attempts=1,
     )
     ended = await SqlInbox(system.engine).find_ended(event)
-    assert ended, "the customer has 164.00 for an order of 100.00, and nobody is told"
+    assert ended, "the customer has 164.00 for an order of 100.00, and nobody is notified"
     await system.library.look_again(ended.request, RefundEvent(event_id="evt_1"))
     again = system.current(sample.order_id)
     system.started.append(again)
@@ -240,5 +240,5 @@ async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_
         return found.model_copy(update={"charge_backs": backs})
 
     monkeypatch.setattr(system.gateway, "read_payment", disputed_for_the_rest)
-    assert await system.asks_to_collect(await system.told_of_refund(sample.order_id)) is None
+    assert await system.asks_to_collect(await system.notified_of_refund(sample.order_id)) is None
     await system.assert_books_balance()

@@ -9,7 +9,7 @@ from domain.order import OrderFlag
 from domain.outcome import GoodsStatus, Outcome, State
 from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind, Operation, Script, TrackerStatus
 from sandbox.gateway.messages import FaultKind as GatewayFault
 from sandbox.shop import SampleOrder, parcel, request
@@ -85,12 +85,12 @@ async def test_a_parcel_that_a_person_stopped_is_a_persons_to_send_on(system: Sy
     await system.shop.place(sample)
     label = label_of(system, sample)
     for operation in (Operation.INTERCEPT_ELIGIBILITY, Operation.INTERCEPT_RETURN):
-        await system.shop.carrier.break_(operation, FaultKind.HTTP_500, times=200, parcel=label)
+        await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=200, parcel=label)
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=3))
     await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "TELEPHONED-1"))
-    await system.shop.carrier.mend()
+    await system.shop.carrier.clear_faults()
     await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
     await system.withdraw(handle, customer_of(sample))
     asked = await system.waits_at(handle, StepName.RESUME_SHIPMENT)
@@ -152,12 +152,12 @@ async def test_a_lost_parcel_that_is_delivered_after_the_refund_is_a_persons_to_
     await system.shop.place(sample)
     assert (await system.cancel(request(sample))).goods is GoodsStatus.LOST
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.DELIVERED)
-    handle = await system.told_of_parcel(sample.order_id)
+    handle = await system.notified_of_parcel(sample.order_id)
     asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
     assert asked, "the customer has the goods and 64.00"
     await system.resolve(handle, settled(asked, "nothing_due", "WRITTEN-OFF-1"))
     await system.finish(handle)
-    assert (await system.finish(await system.told_of_parcel(sample.order_id))).existing
+    assert (await system.finish(await system.notified_of_parcel(sample.order_id))).existing
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
@@ -170,7 +170,7 @@ async def stopped_by_hand(system: System, sample: SampleOrder) -> Handle:
     await system.shop.place(sample)
     for operation in (Operation.INTERCEPT_ELIGIBILITY, Operation.INTERCEPT_RETURN):
         fault = FaultKind.HTTP_500
-        await system.shop.carrier.break_(operation, fault, times=200, parcel=label_of(system, sample))
+        await system.shop.carrier.add_fault(operation, fault, times=200, parcel=label_of(system, sample))
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=3))
     await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
@@ -204,7 +204,7 @@ async def test_a_parcel_that_a_person_stopped_is_refunded_although_the_carrier_s
     handle = await stopped_by_hand(system, sample)
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
         fault = FaultKind.HTTP_500
-        await system.shop.carrier.break_(operation, fault, times=1_000, parcel=label_of(system, sample))
+        await system.shop.carrier.add_fault(operation, fault, times=1_000, parcel=label_of(system, sample))
     await system.wake_by_carrier(handle)
     await system.approve(handle)
     result = await system.finish(handle)
@@ -237,7 +237,7 @@ async def test_a_parcel_that_a_person_stopped_and_the_customer_keeps_is_not_refu
     await system.approve(handle)
     asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
     assert asked
-    await system.shop.carrier.mend()
+    await system.shop.carrier.clear_faults()
     await system.resolve(handle, settled(asked, "nothing_due", "SIGNED-FOR"))
     assert (await system.finish(handle)).outcome is Outcome.REJECTED
     assert await system.refunds(sample.order_id) == []
@@ -262,7 +262,7 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
         label_reference=packed.shipment_id,
         tracking_number=packed.tracking_number,
     )
-    await books.add_shipment(system.engine, sample.order_id, made_up)
+    await built_in.add_shipment(system.engine, sample.order_id, made_up)
     await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(packed.shipment_id)]
     assert effects == ["label.bought", "intercept.requested"]
@@ -277,7 +277,7 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT if settling else State.WAITING_FOR_APPROVAL)
-    await books.remove_shipment(system.engine, sample.order_id, "S1")
+    await built_in.remove_shipment(system.engine, sample.order_id, "S1")
     await system.wake_by_carrier(handle)
     if settling:
         await settles(system, sample)

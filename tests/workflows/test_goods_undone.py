@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from domain.outcome import Outcome, State
 from domain.step import Owner, StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind, Operation, Script
 from sandbox.shop import request
 from tests.observing import eventually
@@ -51,7 +51,7 @@ async def test_a_stop_that_never_happened_is_not_undone(system: System) -> None:
     await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
-        await system.shop.carrier.break_(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
+        await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
     await system.approve(handle)
     await system.skip(timedelta(minutes=4))
 
@@ -60,8 +60,8 @@ async def test_a_stop_that_never_happened_is_not_undone(system: System) -> None:
         return [wait.step for wait in waits] == [StepName.STOP_SHIPMENT]
 
     await eventually(rests, "the stop waits for the carrier's answer")
-    await books.remove_shipment(system.engine, sample.order_id, "S1")
-    await system.shop.carrier.mend()
+    await built_in.remove_shipment(system.engine, sample.order_id, "S1")
+    await system.shop.carrier.clear_faults()
     await system.withdraw(handle, customer_of(sample))
 
     async def withdrawn() -> bool:

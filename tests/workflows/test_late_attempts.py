@@ -16,7 +16,7 @@ from domain.money import money
 from domain.order import OrderFlag, OrderState, TenderKind
 from domain.outcome import Outcome, State
 from domain.step import StepName, StepStatus
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request, stored
 from tests.observing import eventually
@@ -193,7 +193,7 @@ async def test_a_late_gift_card_is_not_deactivated(bare_system: System) -> None:
         handle = await run_to_pause(system, sample, worker)
         await withdrawn(system, sample, handle)
         await worker.wake()
-    assert await books.balance(system.engine, f"bought-{sample.order_id}-S1") == money("50.00 USD")
+    assert await built_in.balance(system.engine, f"bought-{sample.order_id}-S1") == money("50.00 USD")
 
 
 # Money and paper
@@ -231,7 +231,7 @@ async def test_a_late_balance_is_not_put_back(bare_system: System) -> None:
         handle = await run_to_pause(system, sample, worker)
         await rolled_back(system, sample, handle, StepName.REVERSE_PAYMENT, "T1")
         await worker.wake()
-    assert await books.balance(system.engine, f"gift_card-{sample.order_id}-T1") == money("0.00 USD")
+    assert await built_in.balance(system.engine, f"gift_card-{sample.order_id}-T1") == money("0.00 USD")
 
 
 async def test_a_late_credit_note_is_not_issued(bare_system: System) -> None:

@@ -139,7 +139,7 @@ async def test_a_request_that_joins_as_the_cancellation_ends_opens_nothing(real_
 
 @pytest.mark.parametrize("statutory", [False, True])
 async def test_a_request_does_not_join_what_is_being_rolled_back(system: System, *, statutory: bool) -> None:
-    """Rule 15, I10: it would be told that it is approved, while everything is undone."""
+    """Rule 15, I10: its sender would learn that it is approved, while everything is undone."""
     sample = in_network(Script.INTERCEPT_IS_FINAL).model_copy(update=CONSUMER)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample, request_id="first"))

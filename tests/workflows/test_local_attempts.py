@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 
 from domain.outcome import Outcome
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import request
 from tests.system import System
@@ -97,7 +97,7 @@ async def test_an_event_in_the_moment_of_a_roll_back_does_not_make_it_a_success(
     order = await system.shop.place(sample)
     tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
     broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
-    await books.add_order(system.engine, broken, email="c@customer.example")
+    await built_in.add_order(system.engine, broken, email="c@customer.example")
     release, woken = system.books.release, 0
 
     async def release_as_an_event_arrives(*args: Any, **kwargs: Any) -> Any:

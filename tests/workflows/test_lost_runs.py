@@ -15,7 +15,7 @@ from domain.outcome import Outcome, State
 from domain.request import Actor, CancellationRequest
 from domain.step import StepName
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, parcel, request
@@ -118,7 +118,7 @@ async def test_a_roll_back_asks_for_a_refund_that_a_lost_run_made_under_a_later_
     """M3: the gateway refused the first one; the second went through. What has settled is collected by a person."""
     sample = captured(parcels=(), fault="refund.create:refuse")
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, lost = await system.submit(request(sample))
     assert await system.waits_at(lost, StepName.REVERSE_PAYMENT)
     await system.retry(lost, StepName.REVERSE_PAYMENT, "T1")
@@ -147,7 +147,7 @@ async def test_a_closed_cancellation_whose_refund_failed_is_not_withdrawn(system
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(refund.object_id)
     await system.disturb_look(sample.order_id, FaultKind.SLOW)
-    handle = await system.told_of_refund(sample.order_id)
+    handle = await system.notified_of_refund(sample.order_id)
     await system.looks(handle, sample.order_id)
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
     if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
@@ -167,7 +167,7 @@ async def lost_before_the_close(
     """The gateway refused, somebody chose store credit or resolved the step, and the shop does not close the order.
     The gateway forgets its keys before the order is asked for again."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, lost = await system.submit(request(sample), lasts=LONGEST if how is Loss.TIMED_OUT else None)
     assert await system.waits_at(lost, StepName.REVERSE_PAYMENT)
     if isinstance(settlement, ResolveStep):
@@ -176,7 +176,7 @@ async def lost_before_the_close(
         await system.choose(lost, settlement, RefundMethod.STORE_CREDIT)
     assert await system.waits_at(lost, StepName.CLOSE_ORDER)
     await system.lose(lost, how)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.shop.gateway.advance(timedelta(days=2).total_seconds())
 
 
@@ -272,7 +272,7 @@ async def approval_still_counts(system: System, sample: SampleOrder, by: str) ->
     refused = await system.refusal(system.reject(handle))
     if refused:
         await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
-        await system.told_of_parcel(sample.order_id)
+        await system.notified_of_parcel(sample.order_id)
     await system.finish(handle)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
     assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED, (

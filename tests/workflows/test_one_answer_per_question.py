@@ -15,7 +15,7 @@ from domain.outcome import Outcome, State
 from domain.request import Actor, ActorKind, ReasonCode
 from domain.step import StepName
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind as CarrierFault
 from sandbox.carrier.model import Operation, Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind, FaultKind
@@ -235,7 +235,7 @@ async def test_a_roll_back_that_is_ordered_during_a_look_at_a_parcel_happens(sys
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     label = system.shop.labels[sample.order_id][0]
-    await system.shop.carrier.break_(Operation.SHIPMENT_READ, CarrierFault.SLOW, parcel=label, seconds=2)
+    await system.shop.carrier.add_fault(Operation.SHIPMENT_READ, CarrierFault.SLOW, parcel=label, seconds=2)
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     await system.wake_by_carrier(handle)
     await system.wait_for_attempt(handle)
@@ -369,7 +369,7 @@ async def test_a_roll_back_that_is_ordered_again_is_acknowledged(system: System)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", BANK))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     undone = resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back", "TICKET-1")
@@ -377,7 +377,7 @@ async def test_a_roll_back_that_is_ordered_again_is_acknowledged(system: System)
     collect = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
     assert collect
     assert await system.refusal(system.resolve(handle, undone)) is None
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     result = await system.finish(handle)
     assert "refund_department:supervisor-2 ordered it (TICKET-1)" in result.sentence
@@ -397,14 +397,14 @@ async def test_the_same_answer_to_the_next_look_at_a_parcel_is_taken(system: Sys
 
     async def silent() -> None:
         for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
-            await system.shop.carrier.break_(operation, CarrierFault.HTTP_500, times=500, parcel=label)
+            await system.shop.carrier.add_fault(operation, CarrierFault.HTTP_500, times=500, parcel=label)
         await system.wake_by_carrier(handle)
 
     async def vouch() -> None:
         await system.skip(timedelta(minutes=3))
         assert await system.wait_like(handle, lambda wait: wait.step is StepName.CHECK_SHIPMENT, "the look waits")
         assert await system.refusal(system.resolve(handle, vouched)) is None
-        await system.shop.carrier.mend()
+        await system.shop.carrier.clear_faults()
 
     await silent()
     await system.approve(handle)

@@ -9,7 +9,7 @@ from domain.outcome import MoneyStatus, Outcome
 from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.step import StepName
 from providers.outbox.port import NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import OpenPayment
 from sandbox.shop import SampleOrder, card, line, request
@@ -76,7 +76,7 @@ async def test_an_order_that_goes_on_after_its_payment_was_closed_needs_a_new_on
     """E1: a person orders the roll-back before the order is closed."""
     sample = unpaid(OpenPayment.METHOD)
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(expired(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))

@@ -10,7 +10,7 @@ from domain.order import OrderFlag, OrderState
 from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.carrier.model import FaultKind, Operation
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import POLICY, System
@@ -38,7 +38,7 @@ async def test_the_steps_are_listed_in_the_order_in_which_they_happened(
         await system.wake(handle)
         await system.end(handle)
         if looked_at_again:
-            await system.end(await system.told_of_refund(sample.order_id))
+            await system.end(await system.notified_of_refund(sample.order_id))
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
@@ -73,10 +73,10 @@ async def test_the_clocks_begin_with_the_request_and_not_with_its_verification(s
     await system.shop.place(sample)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
-        await system.shop.carrier.break_(operation, FaultKind.HTTP_429, times=100_000, parcel=label, seconds=3_600)
+        await system.shop.carrier.add_fault(operation, FaultKind.HTTP_429, times=100_000, parcel=label, seconds=3_600)
     handle = await system.start(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
     await system.skip(timedelta(days=3))
-    await system.shop.carrier.mend()
+    await system.shop.carrier.clear_faults()
     await system.end(handle)
     began = await system.began_at(handle)
     receipts = [n.received_at for n in await system.notices(sample.order_id) if n.kind == "withdrawal_acknowledged"]
@@ -110,7 +110,7 @@ async def test_the_rest_of_the_order_ships_while_the_refund_settles(system: Syst
     assert {line.line_id: line.cancelled for line in order.lines} == {"L1": 1, "L2": 0}
     assert order.state is OrderState.PARTIALLY_CANCELLED
     assert [shipment.stopped for shipment in order.shipments if shipment.shipment_id == "S2"] == [False]
-    stocks = [await books.stock(system.engine, f"SKU-{sample.order_id}-{name}") for name in ("L1", "L2")]
+    stocks = [await built_in.stock(system.engine, f"SKU-{sample.order_id}-{name}") for name in ("L1", "L2")]
     assert [(stock.on_hand, stock.reserved) for stock in stocks] == [(1, 0), (1, 1)]
     before = {notice.kind.value for notice in await system.notices(sample.order_id)}
     assert "cancelled" in before

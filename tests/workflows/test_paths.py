@@ -15,7 +15,7 @@ from domain.plan import LeftOutReason
 from domain.policy import Rule, Verdict
 from domain.request import LineScope
 from domain.terms import RefundIntercepted, Terms
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import POLICY, System
@@ -111,7 +111,7 @@ async def test_a_request_id_with_other_content_is_a_conflict_after_the_run_has_e
 # Money
 
 
-async def test_an_authorisation_is_voided_and_the_customer_told(system: System) -> None:
+async def test_an_authorisation_is_voided_and_the_customer_notified(system: System) -> None:
     """B1, C1: void, no refund; the promise is released, stock on hand stays."""
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD", "0.00 USD"),)
@@ -126,7 +126,7 @@ async def test_an_authorisation_is_voided_and_the_customer_told(system: System) 
     assert result.released == money("64.00 USD")
     assert await system.refunds(sample.order_id) == []
     assert await system.voids(sample.order_id) == 1
-    stock = await books.stock(system.engine, order.lines[0].sku)
+    stock = await built_in.stock(system.engine, order.lines[0].sku)
     assert (stock.on_hand, stock.reserved) == (2, 0)
     sent = Counter(notice.kind.value for notice in await books.notices(system.engine))
     assert sent == {"received": 1, "reservation_released": 1, "cancelled": 1}
@@ -210,7 +210,7 @@ async def test_each_tender_gets_back_what_it_gave(system: System) -> None:
     result = await system.cancel(request(sample))
     assert result.refunded == money("52.35 USD")
     assert await system.refunds(sample.order_id) == [money("42.35 USD")]
-    assert await books.balance(system.engine, order.tenders[0].reference) == money("10.00 USD")
+    assert await built_in.balance(system.engine, order.tenders[0].reference) == money("10.00 USD")
     await system.assert_books_balance()
 
 
@@ -274,7 +274,7 @@ async def test_an_intercepted_parcel_is_refunded_when_it_is_scanned_on_its_way_b
     result = await intercepted(system, sample)
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
-    assert (await books.stock(system.engine, order.lines[0].sku)).expected_back == 1
+    assert (await built_in.stock(system.engine, order.lines[0].sku)).expected_back == 1
 
 
 @pytest.mark.parametrize("when", [RefundIntercepted.ON_ACCEPTANCE, RefundIntercepted.ON_RECEIPT])
@@ -367,5 +367,5 @@ async def test_a_lost_parcel_is_refunded(system: System) -> None:
     order = await system.shop.place(sample)
     result = await system.cancel(request(sample))
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.LOST)
-    assert (await books.stock(system.engine, order.lines[0].sku)).expected_back == 0
+    assert (await built_in.stock(system.engine, order.lines[0].sku)).expected_back == 0
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]

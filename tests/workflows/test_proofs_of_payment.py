@@ -6,7 +6,7 @@ from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.outcome import Outcome, State, Wait
 from domain.step import Owner, StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, resolve, settled
@@ -121,7 +121,7 @@ async def test_a_refund_that_a_roll_back_left_with_the_customer_is_no_proof(syst
     await system.shop.place(sample)
     first = of_line(sample, "L1", "first")
     await system.cancel(first)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L2", "rest"))
     close = await system.waits_at(handle, StepName.CLOSE_ORDER)
     assert close

@@ -6,7 +6,7 @@ from datetime import timedelta
 from domain.money import money
 from domain.outcome import State
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, resolve, settled
 from tests.workflows.samples import captured
@@ -45,7 +45,7 @@ async def test_the_rest_is_refunded_after_a_named_refund_was_left_to_the_custome
     """I1, I11: the first cancellation is rolled back, and the customer keeps its 64.00. Then all of it is cancelled."""
     sample = refused()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     handle = await first_is_refunded_in_the_dashboard(system, sample, "64.00 USD")
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
@@ -53,7 +53,7 @@ async def test_the_rest_is_refunded_after_a_named_refund_was_left_to_the_custome
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     assert (await system.cancel(request(sample, request_id="all"))).refunded == REST
     assert await system.refunds(sample.order_id) == [FIRST, REST]
     await system.assert_books_balance()
@@ -65,7 +65,7 @@ async def test_a_named_refund_that_fails_after_the_end_is_given_again(system: Sy
     handle, _, theirs = await paid_by_a_refund(system, sample)
     await system.finish(handle)
     await system.shop.gateway.fail(theirs)
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     assert asked.step is StepName.REVERSE_PAYMENT

@@ -8,6 +8,7 @@ from domain.money import Money, money
 from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import Provider, ProviderEvent
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line
@@ -97,7 +98,7 @@ async def test_a_refund_for_two_that_fails_is_heard_of_by_both(system: System) -
     event = ProviderEvent(
         provider=Provider.STRIPE,
         event_id=f"evt_{theirs}",
-        kind="refund.failed",
+        kind=StripeEventKind.REFUND_FAILED,
         payment=payment,
         refund=theirs,
         may_undo_outcome=True,

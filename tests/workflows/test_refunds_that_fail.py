@@ -91,7 +91,7 @@ async def test_two_transfers_under_one_reference_are_both_in_the_ledger(system: 
     await system.end(handle)
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
         result = await system.finish(handle)

@@ -5,6 +5,7 @@ from domain.money import money
 from domain.outcome import Outcome
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System
@@ -49,13 +50,13 @@ async def test_a_refund_of_a_replaced_payment_that_fails_is_heard_of(system: Sys
     event = ProviderEvent(
         provider=Provider.STRIPE,
         event_id=f"evt_{sample.order_id}",
-        kind="refund.failed",
+        kind=StripeEventKind.REFUND_FAILED,
         payment=before,
         refund=ours,
         may_undo_outcome=True,
     )
     assert await SqlInbox(system.engine).receive(event) is EventStatus.ACCEPTED
-    again = await system.told_of_refund(sample.order_id)
+    again = await system.notified_of_refund(sample.order_id)
     asked = await system.waits_at(again, StepName.RESTORE_PAYMENT)
     assert asked
     assert "64.00 USD" in asked.reason

@@ -47,9 +47,9 @@ async def test_a_unit_that_staff_took_out_is_not_counted_as_the_one_that_has_com
         order, back, _ = await restocked_later(over_oscar, monkeypatch, sample)
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
         await system.shop.carrier.scan(back, TrackerStatus.DELIVERED)
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
-    assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody told"
+    assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody notified"
 
 
 async def test_what_comes_back_leaves_the_order_also_where_the_next_cancellation_was_closed_before(
@@ -126,7 +126,7 @@ async def test_what_was_expected_back_and_a_person_has_fetched_leaves_the_order(
     async with system.worker():
         sample, label = await expected_back(over_oscar, monkeypatch)
         await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "FETCHED-1"))
@@ -160,8 +160,8 @@ async def test_what_was_expected_back_and_is_lost_on_the_way_is_a_persons_to_tak
     async with system.worker():
         sample, label = await expected_back(over_oscar, monkeypatch)
         await lose_parcel(over_oscar, label)
-        handle = await system.told_of_parcel(sample.order_id)
+        handle = await system.notified_of_parcel(sample.order_id)
         await take_out_what_is_lost(over_oscar, handle, sample)
-        again = await system.told_of_parcel(sample.order_id)
+        again = await system.notified_of_parcel(sample.order_id)
         assert (await system.finish(again)).outcome is Outcome.CANCELLED
     assert await over_oscar.gone(sample.order_id) == [1]

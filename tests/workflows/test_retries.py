@@ -54,7 +54,7 @@ async def test_a_step_that_is_tried_again_is_still_seen_to_wait(system: System) 
     await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
-        await system.shop.carrier.break_(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
+        await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
     await system.approve(handle)
     await system.skip(timedelta(minutes=4))
     first = await system.waits_for(handle, State.WAITING_FOR_CARRIER)

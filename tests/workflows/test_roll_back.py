@@ -1,4 +1,4 @@
-"""Turning round before the pivot: everything that was done is undone, last step first, and nothing else happens."""
+"""Rolling back before the pivot: everything that was done is undone, last step first, and nothing else happens."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from domain.outcome import GoodsStatus, Outcome, State
 from domain.policy import order_not_found
 from domain.request import Actor, ActorKind
 from domain.step import StepName, StepStatus
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import AGENT, SUPERVISOR, Handle, System, resolve
@@ -207,7 +207,7 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
     order = await system.shop.place(sample)
     tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
     broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
-    await books.add_order(system.engine, broken, email="c@customer.example")
+    await built_in.add_order(system.engine, broken, email="c@customer.example")
     asked = request(sample).model_copy(update={"order_id": broken.order_id})
     async with system.worker():
         with pytest.raises(WorkflowUpdateFailedError) as refused:
@@ -222,7 +222,7 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
 
 
 async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_on(system: System) -> None:
-    """Rule 2: the parcel turned round before the intercept could be taken back."""
+    """Rule 2: the parcel was returned before the intercept could be taken back."""
     sample = in_network(Script.INTERCEPT_SILENT)
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))

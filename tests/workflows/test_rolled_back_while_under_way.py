@@ -6,7 +6,7 @@ from datetime import timedelta
 from domain.money import money
 from domain.outcome import Outcome
 from domain.step import StepName
-from sandbox import books
+from sandbox import built_in
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, settled
@@ -27,7 +27,7 @@ async def refund_is_refused(system: System, amount: str) -> tuple[Handle, str]:
     await system.shop.place(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=payment)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     return handle, await system.shop.gateway.refund_elsewhere(payment, money(amount))

@@ -10,7 +10,7 @@ from domain.plan import LeftOutReason
 from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.step import StepName
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.marketplace.model import Actor as Seller
 from sandbox.marketplace.model import FaultKind, Operation, SoldLine
 from sandbox.shop import SampleOrder, SampleTender, card, line, request
@@ -93,7 +93,7 @@ async def test_a_lost_answer_of_the_marketplace_is_looked_up(system: System) -> 
     sample = sold_there()
     await system.shop.place(sample)
     assert system.shop.marketplace is not None
-    await system.shop.marketplace.break_(
+    await system.shop.marketplace.add_fault(
         Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=f"M-{sample.order_id}"
     )
     _, handle = await system.submit(request(sample))
@@ -148,7 +148,7 @@ async def test_a_unit_that_the_marketplace_gave_back_without_a_quantity_is_not_g
     await system.shop.place(sample)
     assert system.shop.marketplace is not None
     sale, line_id = f"M-{sample.order_id}", f"{sample.order_id}-L1"
-    await system.shop.marketplace.withdraw(sale, line_id, 1, tells_quantity=False)
+    await system.shop.marketplace.withdraw(sale, line_id, 1, reports_quantity=False)
     _, handle = await system.submit(request(sample, LineScope(line_id=line_id, quantity=1)))
     await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.marketplace.settle(sale)
@@ -172,8 +172,8 @@ async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(sys
         GoodsStatus.STOPPED,
         money("50.00 USD"),
     )
-    assert await books.balance(system.engine, bought) == money("0.00 USD")
-    [deactivated] = [effect for effect in await books.effects(system.engine) if effect.kind == "taken_off"]
+    assert await built_in.balance(system.engine, bought) == money("0.00 USD")
+    [deactivated] = [effect for effect in await built_in.effects(system.engine) if effect.kind == "taken_off"]
     noted = [e.fact.key for e in await books.facts(system.engine, sample.order_id) if isinstance(e.fact, EffectNoted)]
     steps = [key.step for key in noted]
     assert deactivated.key in [str(key) for key in noted]
@@ -187,11 +187,11 @@ async def test_a_gift_card_that_was_used_is_not_taken_back(system: System) -> No
     order = await system.shop.place(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
-    await books.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    await built_in.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
     result = await system.cancel(request(sample))
     assert result.decision is not None
     assert (result.outcome, result.decision.rule) == (Outcome.REJECTED, Rule.GIFT_CARD_USED)
-    assert await books.balance(system.engine, bought) == money("45.00 USD")
+    assert await built_in.balance(system.engine, bought) == money("45.00 USD")
     assert await system.refunds(sample.order_id) == []
 
 
@@ -203,7 +203,7 @@ async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_
     assert bought is not None
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
-    await books.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
+    await built_in.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
     await system.approve(handle)
     result = await system.end(handle)
     assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("600.00 USD"))
@@ -218,11 +218,11 @@ async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(syst
     assert bought is not None
     _, handle = await system.submit(request(sample))
     await system.waits_for(handle, State.NEEDS_ATTENTION)
-    assert await books.balance(system.engine, bought) == money("0.00 USD")
+    assert await built_in.balance(system.engine, bought) == money("0.00 USD")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
     result = await system.failed(handle)
     assert result.outcome is Outcome.ROLLED_BACK
-    assert await books.balance(system.engine, bought) == money("50.00 USD")
+    assert await built_in.balance(system.engine, bought) == money("50.00 USD")
 
 
 async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_reported(system: System) -> None:
@@ -232,8 +232,8 @@ async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_r
     sales = system.shop.marketplace
     assert sales is not None
     sale = f"M-{sample.order_id}"
-    await sales.break_(Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=sale)
-    await sales.break_(Operation.ORDERS_READ, FaultKind.HTTP_500, times=400, after=2, order_id=sale)
+    await sales.add_fault(Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=sale)
+    await sales.add_fault(Operation.ORDERS_READ, FaultKind.HTTP_500, times=400, after=2, order_id=sale)
     _, handle = await system.submit(request(sample))
 
     async def committed() -> bool:
@@ -244,8 +244,8 @@ async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_r
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
-    await sales.mend()
+    await sales.clear_faults()
     await sales.settle(sale)
     await system.wake(handle)
     asked = await system.asks_to_collect(handle, after=wait)
-    assert asked, "the buyer has 64.00 from the marketplace and 64.00 by hand, and nobody is told"
+    assert asked, "the buyer has 64.00 from the marketplace and 64.00 by hand, and nobody is notified"

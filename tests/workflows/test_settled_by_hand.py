@@ -11,7 +11,7 @@ from domain.money import money
 from domain.order import OrderState
 from domain.outcome import Outcome, State, Wait
 from domain.step import StepName
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, eventually, resolve, settled
@@ -28,7 +28,7 @@ async def document_kinds(system: System) -> list[str]:
 async def at_the_close(system: System, sample: SampleOrder) -> Handle:
     """Settled by hand, because the gateway refuses for good; the order management system does not close the order."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-TRANSFER-9"))
@@ -68,7 +68,7 @@ async def test_a_cancellation_after_that_roll_back_pays_once(system: System) -> 
     if asked:
         await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.submit(request(sample, request_id="once-more"))
     await system.finish(system.current(sample.order_id))
     assert await system.refunds(sample.order_id) == [PRICE]
@@ -81,12 +81,12 @@ async def test_a_cancellation_after_that_roll_back_pays_once(system: System) -> 
 async def reserved_again(system: System, sample: SampleOrder) -> str:
     """Cancelled, rolled back by a person, and reserved again under the customer's mandate; returns the new payment."""
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     old = system.shop.payments[sample.order_id][0]
     authorised = await system.shop.gateway.effects(None, EffectKind.PAYMENT_AUTHORISED)
     [new] = [effect.payment_id for effect in authorised if old in effect.metadata.values()]
@@ -192,7 +192,7 @@ async def test_a_refund_that_was_unknown_when_a_person_paid_by_hand_is_reported(
     handle, wait = await with_an_unknown_refund(system, sample)
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     if event:
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
     else:
         await system.skip(timedelta(days=1))
     await collected(system, sample, handle, wait)
@@ -206,7 +206,7 @@ async def test_a_refund_that_settles_after_a_person_paid_by_hand_is_reported(sys
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     await settles(system, sample)
     if event:
-        handle = await system.told_of_refund(sample.order_id)
+        handle = await system.notified_of_refund(sample.order_id)
     else:
         await system.skip(timedelta(days=1))
     await collected(system, sample, handle, None)

@@ -7,7 +7,7 @@ from domain.outcome import Outcome, State
 from domain.request import CancellationRequest, LineScope
 from domain.step import StepName
 from domain.terms import RefundMethod
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, SampleTender, card, line, request
 from tests.system import Handle, System, customer_of, resolve, settled
@@ -128,12 +128,12 @@ async def test_after_a_new_reservation_the_rest_can_still_be_cancelled_in_parts(
     )
     await system.shop.place(sample)
     await system.cancel(of_line(sample, "L1", "first"))
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L2", "undone", units=2))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.finish(handle)
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     new = (await system.read_order(sample.order_id)).tenders[0].reference
     assert (await system.gateway.read_payment(new)).capturable == money("60.00 USD")
     half = await system.cancel(of_line(sample, "L2", "half"))

@@ -59,7 +59,7 @@ async def test_a_wait_for_the_carrier_is_its_owners_once_it_is_overdue(system: S
     sample = captured(parcels=(parcel(Script.LABEL_ONLY, L1=1),))
     await system.shop.place(sample)
     label = system.shop.labels[sample.order_id][0]
-    await system.shop.carrier.break_(
+    await system.shop.carrier.add_fault(
         Operation.SHIPMENT_REFUND, Breakage.HTTP_429, parcel=label, times=10_000, seconds=60
     )
     _, handle = await system.submit(request(sample))

@@ -13,7 +13,7 @@ from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
 from providers.orders.plain import PlainOrders
-from sandbox import books
+from sandbox import built_in
 from sandbox.shop import SampleOrder, card, line, request
 from tests.observing import eventually
 from tests.system import System, customer_of, resolve, settled
@@ -32,11 +32,11 @@ async def test_what_remains_of_an_order_that_was_closed_by_hand_is_not_frozen_fo
     """DESIGN 3 step 5: the hold comes off what remains; E25: the rest ships; E5: it can be cancelled afterwards."""
     sample = two_lines()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
     wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
     assert wait
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     await system.resolve(handle, settled(wait, resolution, "TICKET-1"))
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert (await system.read_order(sample.order_id)).held_by is None
@@ -89,11 +89,11 @@ async def test_what_was_collected_for_a_spent_gift_card_is_given_back_by_the_nex
     """I1, I11: rolled back; the customer paid the 10.00 that were spent; then all is cancelled after all."""
     sample = split_tender()
     await system.shop.place(sample)
-    await books.lock_order(system.engine, sample.order_id, "the month is closed")
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample, request_id="first"))
     assert await system.waits_at(handle, StepName.CLOSE_ORDER)
     order = await system.read_order(sample.order_id)
-    await books.spend_balance(system.engine, order.tenders[0].reference, money("10.00 USD"), key="spent-1")
+    await built_in.spend_balance(system.engine, order.tenders[0].reference, money("10.00 USD"), key="spent-1")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     for number in range(2):
         wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
@@ -101,7 +101,7 @@ async def test_what_was_collected_for_a_spent_gift_card_is_given_back_by_the_nex
             break
         await system.resolve(handle, settled(wait, "done_by_hand", f"COLLECTED-{number}"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
-    await books.lock_order(system.engine, sample.order_id, None)
+    await built_in.lock_order(system.engine, sample.order_id, None)
     submission, _ = await system.submit(request(sample, request_id="second"))
     assert submission.plan is not None
     assert [str(t.refund) for t in submission.plan.tenders] == ["10.00 USD", "42.35 USD"]
