@@ -7,7 +7,9 @@ from runtime import plugin
 
 settings.register_profile("faults", max_examples=2_000, deadline=None)
 
-pytest.register_assert_rewrite("tests.providers.orders_contract", "tests.providers.stored_value_contract")
+pytest.register_assert_rewrite(
+    "tests.providers.orders_contract", "tests.providers.closing_contract", "tests.providers.stored_value_contract"
+)
 
 pytest_plugins = [
     "tests.fixtures.specifications",
