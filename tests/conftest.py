@@ -9,7 +9,9 @@ settings.register_profile("tests", deadline=None)  # a busy machine is no failur
 settings.register_profile("faults", max_examples=2_000, deadline=None)
 settings.load_profile("tests")
 
-pytest.register_assert_rewrite("tests.providers.orders_contract", "tests.providers.stored_value_contract")
+pytest.register_assert_rewrite(
+    "tests.providers.orders_contract", "tests.providers.closing_contract", "tests.providers.stored_value_contract"
+)
 
 pytest_plugins = [
     "tests.fixtures.specifications",

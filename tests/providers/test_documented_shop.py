@@ -40,7 +40,15 @@ class MyShopUnderTest:
         self._file = file
         with closing(sqlite3.connect(file)) as shop, shop:
             shop.executescript(_TABLES)
-        self.orders = printed()(str(file))
+        self._adapter = printed()
+        self.orders = self.restarted()
+
+    def restarted(self) -> Orders:
+        return self._adapter(str(self._file))
+
+    async def set_reachable(self, reachable: bool) -> None:
+        away = self._file.with_suffix(".away")
+        (away if reachable else self._file).rename(self._file if reachable else away)
 
     async def place(self, order: Order) -> str:
         [tender] = order.tenders
@@ -64,7 +72,7 @@ class MyShopUnderTest:
                     "INSERT INTO lines (number, sku, title, quantity, total, tax) VALUES (?, ?, ?, ?, ?, ?)",
                     (order.order_id, line.sku, line.title, line.quantity, line.total.amount, line.tax.amount),
                 )
-                shop.execute("INSERT INTO stock VALUES (?, 10)", (line.sku,))
+                shop.execute("INSERT OR IGNORE INTO stock VALUES (?, 10)", (line.sku,))
         return order.order_id
 
     async def take_out(self, order_id: str, line_id: str, units: int) -> None:

@@ -1,16 +1,19 @@
-"""The port `orders` by its two implementations: the built-in one, and django-oscar as a shop that knows nothing of us."""
+"""The port `orders` by its two implementations: the built-in one, and django-oscar as a shop that knows nothing of us, once
+also as one that has for sale at once whatever leaves an order."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.order import Order
 from domain.shipment import Shipment
 from providers.database.engine import writing
 from providers.orders.built_in.orders import BuiltInOrders
-from providers.orders.built_in.tables import OrderLineRow
+from providers.orders.built_in.tables import OrderLineRow, OrderRow
 from sandbox import built_in
 from tests.providers.orders_contract import OrdersContract, ShopUnderTest
 
@@ -19,6 +22,26 @@ class BuiltInShop:
     def __init__(self, engine: AsyncEngine) -> None:
         self.orders = BuiltInOrders(engine)
         self._engine = engine
+        self._reachable = True
+        event.listen(engine.sync_engine, "checkout", self._check_out)
+        event.listen(engine.sync_engine, "do_connect", self._connect)
+
+    def restarted(self) -> BuiltInOrders:
+        return BuiltInOrders(self._engine)
+
+    async def set_reachable(self, reachable: bool) -> None:
+        self._reachable = reachable
+
+    def _check_out(self, *_: object) -> None:
+        if not self._reachable:
+            raise DisconnectionError  # it connects anew
+
+    def _connect(self, dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> None:
+        """The database is where nothing is: a file, or a server's socket."""
+        if not self._reachable and args:
+            args[0] = "/no-such-folder/shop.sqlite"
+        elif not self._reachable:
+            options["host"] = "/no-such-folder"
 
     async def place(self, order: Order) -> str:
         assert order.contact is not None
@@ -29,6 +52,7 @@ class BuiltInShop:
         line = (OrderLineRow.order_id == order_id, OrderLineRow.line_id == line_id)
         less = {"cancelled": OrderLineRow.cancelled + units, "reserved": OrderLineRow.reserved - units}
         async with async_sessionmaker(writing(self._engine)).begin() as session:
+            await session.get(OrderRow, order_id, with_for_update=True)
             await session.execute(update(OrderLineRow).where(*line).values(less))
 
     async def ship(self, order_id: str, parcel: Shipment) -> None:
@@ -57,3 +81,12 @@ class TestOscar(OrdersContract):
         from tests.providers.oscar.shop import OscarShop
 
         return OscarShop()
+
+
+class TestOscarThatRestocksAtOnce(OrdersContract):
+    @pytest.fixture
+    def shop(self, oscar: Path) -> ShopUnderTest:
+        from tests.providers.oscar.restocking import RestockingOscarOrders
+        from tests.providers.oscar.shop import OscarShop
+
+        return OscarShop(RestockingOscarOrders)

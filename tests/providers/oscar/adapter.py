@@ -1,14 +1,19 @@
 """django-oscar as an order management system: the worked example of docs/providers.md, and no part of the product.
 
-Oscar has no word for "so many units of this line are cancelled", so they are a shipping event of the type `Cancelled`; what
-the warehouse sends is one of the type `Shipped`, whose notes hold label and tracking number. It cannot freeze an order.
+Oscar has no word for "so many units of this line are cancelled", so they are a shipping event of the type `Cancelled`. A
+parcel is an event too, whose notes hold label and tracking number: `Shipped`, with its stock consumed; once a cancellation
+has stopped it `Stopped`, with its stock in the warehouse again, or `Coming back`. It cannot freeze an order.
 """
 
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, transaction
+from django.db.models import F
 from oscar.core.loading import get_class, get_model
 
 from domain.closing import Closing
@@ -20,9 +25,11 @@ from domain.shipment import Shipment, ShipmentLine
 from providers.orders.plain import PlainOrders
 
 OscarOrder = get_model("order", "Order")
+Line = get_model("order", "Line")
 ShippingEvent = get_model("order", "ShippingEvent")
 ShippingEventType = get_model("order", "ShippingEventType")
 Source = get_model("payment", "Source")
+StockRecord = get_model("partner", "StockRecord")
 EventHandler = get_class("order.processing", "EventHandler")
 
 
@@ -34,15 +41,10 @@ class OscarOrders(PlainOrders):
         await sync_to_async(self._close)(order_id, closing)
 
     def _read(self, order_id: str) -> Order:
-        try:
-            found = OscarOrder.objects.get(number=order_id)
-        except OscarOrder.DoesNotExist:
-            raise Refused(
-                ErrorCode.ORDER_NOT_FOUND, f"The shop has no order {order_id}. Check the order number and ask again."
-            ) from None
-        except OperationalError as error:
-            raise Unavailable("The shop's database is not reachable at the moment.") from error
+        with _transaction(order_id) as found:
+            return self._order(found)
 
+    def _order(self, found: Any) -> Order:
         def amount(price: Decimal) -> Money:
             return Money.parse(str(price), found.currency)
 
@@ -72,44 +74,104 @@ class OscarOrders(PlainOrders):
                 )
                 for source in Source.objects.filter(order=found).order_by("pk")
             ),
-            shipments=tuple(
-                _parcel(event)
-                for event in found.shipping_events.filter(event_type=event_type("Shipped")).order_by("pk")
-            ),
+            shipments=tuple(_parcel(event) for event in _parcels(found)),
             shipping=amount(found.shipping_incl_tax),
             shipping_tax=amount(found.shipping_incl_tax - found.shipping_excl_tax),
             contact=Contact(email=found.email),
         )
 
     def _close(self, order_id: str, closing: Closing) -> None:
-        with transaction.atomic():
-            order = OscarOrder.objects.select_for_update().get(number=order_id)
+        with _transaction(order_id) as order:
+            for parcel in _parcels(order):
+                self._move(parcel, closing)
+            elsewhere = Counter[str]()
+            for part in closing.lines:
+                elsewhere[part.line_id] += part.quantity if part.shipment_id in closing.gone else 0
             cancelled = event_type("Cancelled")
             event = None
             for line_id, target in closing.targets.items():
                 line = order.lines.get(pk=line_id)
-                missing = target - line.shipping_event_quantity(cancelled)
+                missing = min(target, line.quantity) - line.shipping_event_quantity(cancelled)
                 if missing <= 0:
                     continue  # an earlier attempt has taken them out
-                promised = min(missing, line.num_allocated)
-                if promised:
-                    EventHandler().cancel_stock_allocations(order, [line], [promised])
+                self._release(line, missing, elsewhere[line_id])
                 event = event or ShippingEvent.objects.create(order=order, event_type=cancelled)
                 event.line_quantities.create(line=line, quantity=missing)
+
+    def _release(self, line: Any, missing: int, elsewhere: int) -> None:
+        """So many of the units that leave the order have left the warehouse, and their allocation was consumed then."""
+        promised = min(missing - elsewhere, line.num_allocated)
+        if promised > 0:
+            EventHandler().cancel_stock_allocations(line.order, [line], [promised])
+
+    def _move(self, parcel: Any, closing: Closing) -> None:
+        """By what has become of a parcel. Its own type says what is done already."""
+        name, was = _name(parcel), parcel.event_type.name
+        if name in closing.stopped:
+            now = "Coming back" if name in closing.gone else "Stopped"
+        else:
+            now = "Shipped" if name in closing.gone else was
+        ours = Counter[str]()
+        for line in closing.lines:
+            ours[line.line_id] += line.quantity if line.shipment_id == name else 0
+        for part in parcel.line_quantities.all():
+            self._count(part, ours[str(part.line_id)], back=now == "Stopped" != was, left=was == "Stopped" != now)
+        parcel.event_type = event_type(now)
+        parcel.save()
+
+    def _count(self, part: Any, ours: int, *, back: bool, left: bool) -> None:
+        """Back in the warehouse, all of it is promised as it was before. Where it has left after all, ours is not promised
+        any more."""
+        if back:
+            add(part.line, in_stock=part.quantity, allocated=part.quantity)
+        if left:
+            add(part.line, in_stock=-part.quantity, allocated=ours - part.quantity)
+
+
+@contextlib.contextmanager
+def _transaction(order_id: str) -> Iterator[Any]:
+    """The order, locked."""
+    try:
+        with transaction.atomic():
+            yield OscarOrder.objects.select_for_update().get(number=order_id)
+    except OscarOrder.DoesNotExist:
+        raise Refused(
+            ErrorCode.ORDER_NOT_FOUND, f"The shop has no order {order_id}. Check the order number and ask again."
+        ) from None
+    except OperationalError as error:
+        raise Unavailable("The shop's database is not reachable at the moment.") from error
+
+
+def add(line: Any, *, in_stock: int, allocated: int) -> None:
+    """To what its stock record counts, and to the line's own promise."""
+    Line.objects.filter(pk=line.pk).update(num_allocated=F("num_allocated") + allocated, allocation_cancelled=False)
+    StockRecord.objects.filter(pk=line.stockrecord_id).update(
+        num_in_stock=F("num_in_stock") + in_stock, num_allocated=F("num_allocated") + allocated
+    )
 
 
 def event_type(name: str) -> Any:
     return ShippingEventType.objects.get_or_create(name=name)[0]
 
 
+def _parcels(order: Any) -> list[Any]:
+    kinds = ("Shipped", "Stopped", "Coming back")
+    return list(order.shipping_events.filter(event_type__name__in=kinds).select_related("event_type").order_by("pk"))
+
+
+def _name(parcel: Any) -> str:
+    return f"S{parcel.pk}"
+
+
 def _parcel(event: Any) -> Shipment:
     label, _, tracking = event.notes.partition(" ")
     return Shipment(
-        shipment_id=f"S{event.pk}",
+        shipment_id=_name(event),
         lines=tuple(
             ShipmentLine(line_id=str(part.line_id), quantity=part.quantity) for part in event.line_quantities.all()
         ),
         carrier="UPS",
         label_reference=label or None,
         tracking_number=tracking or None,
+        stopped=event.event_type.name != "Shipped",
     )

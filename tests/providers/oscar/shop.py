@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import connection
 from oscar.core.loading import get_model
 
 from domain.money import Money, exponent
@@ -27,8 +28,12 @@ def _price(amount: Money) -> Decimal:
 
 
 class OscarShop:
-    def __init__(self) -> None:
-        self.orders = OscarOrders()
+    def __init__(self, adapter: type[OscarOrders] = OscarOrders) -> None:
+        self.restarted = adapter
+        self.orders = adapter()
+
+    async def set_reachable(self, reachable: bool) -> None:
+        await sync_to_async(self._set_reachable)(reachable)
 
     async def place(self, order: Order) -> str:
         return await sync_to_async(self._place)(order)
@@ -43,10 +48,16 @@ class OscarShop:
     async def ship(self, order_id: str, parcel: Shipment) -> None:
         notes = f"{parcel.label_reference} {parcel.tracking_number}" if parcel.label_reference else ""
         units = {part.line_id: part.quantity for part in parcel.lines}
-        await sync_to_async(self._event)(order_id, "Shipped", units, notes)
+        await sync_to_async(self._ship)(order_id, units, notes)
 
     async def for_sale(self, order_id: str, line_id: str) -> int:
         return await sync_to_async(self._for_sale)(line_id)
+
+    def _set_reachable(self, reachable: bool) -> None:
+        here = connection.settings_dict
+        here.setdefault("FILE", here["NAME"])
+        here["NAME"] = here["FILE"] if reachable else "/no-such-folder/shop.sqlite"
+        connection.close()
 
     def _for_sale(self, line_id: str) -> int:
         return int(Line.objects.get(pk=line_id).stockrecord.net_stock_level)
@@ -68,21 +79,22 @@ class OscarShop:
             date_placed=order.placed_at,
         )
         for line in order.lines:
-            product = Product.objects.create(title=line.title, product_class=kind)
-            stock = StockRecord.objects.create(
-                product=product,
-                partner=partner,
-                partner_sku=line.sku,
-                num_in_stock=line.quantity + 10,
-                num_allocated=line.quantity,
-            )
+            stock = StockRecord.objects.filter(partner=partner, partner_sku=line.sku).first()
+            if stock is None:
+                product = Product.objects.create(title=line.title, product_class=kind)
+                stock = StockRecord.objects.create(
+                    product=product, partner=partner, partner_sku=line.sku, num_in_stock=10, num_allocated=0
+                )
+            stock.num_in_stock += line.quantity
+            stock.save()
+            stock.allocate(line.quantity)
             excl = _price(line.total) - _price(line.tax)
             Line.objects.create(
                 order=placed,
                 partner=partner,
                 partner_sku=line.sku,
                 stockrecord=stock,
-                product=product,
+                product=stock.product,
                 title=line.title,
                 quantity=line.quantity,
                 line_price_incl_tax=_price(line.total),
@@ -108,6 +120,11 @@ class OscarShop:
         event = ShippingEvent.objects.create(order=order, event_type=event_type(kind), notes=notes)
         for line_id, quantity in units.items():
             event.line_quantities.create(line=order.lines.get(pk=line_id), quantity=quantity)
+
+    def _ship(self, order_id: str, units: dict[str, int], notes: str) -> None:
+        self._event(order_id, "Shipped", units, notes)
+        for line in Line.objects.filter(pk__in=units):
+            line.consume_allocation(min(units[str(line.pk)], line.num_allocated))
 
     def _put_back(self, order_id: str) -> None:
         ShippingEvent.objects.filter(order__number=order_id, event_type=event_type("Cancelled")).delete()

@@ -1,0 +1,362 @@
+"""What closing an order has to do in every shop (docs/providers.md): a part of the suite in orders_contract.py."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+
+import pytest
+
+from domain.closing import Closing
+from domain.errors import ErrorCode, Refused, Unavailable
+from domain.keys import EffectKey
+from domain.order import Order, OrderState
+from domain.shipment import Shipment, ShipmentLine
+from domain.step import StepName
+from tests.providers.shop_under_test import ShopUnderTest, an_order, closing, key, leaving
+
+
+class ClosingContract:
+    can_freeze = False
+    """Nobody else changes an order that is frozen, and `freeze` sees whether it has changed."""
+    has_parcels = True
+    """Its orders show what has left. Without parcels an order is as if nothing ever left."""
+    has_picks = False
+    """A shipment without a label is in the warehouse's work, and can be withdrawn from it."""
+
+    @pytest.fixture
+    async def placed(self, shop: ShopUnderTest, request: pytest.FixtureRequest) -> Order:
+        """The order as the adapter reads it."""
+        order_id = await shop.place(an_order())
+        return await shop.orders.read(order_id)
+
+    @pytest.fixture
+    async def packed(self, shop: ShopUnderTest, placed: Order) -> Order:
+        """With two of its three chairs in a parcel."""
+        if not self.has_parcels:
+            pytest.skip("the shop has no parcels")
+        chairs = ShipmentLine(line_id=placed.lines[0].line_id, quantity=2)
+        await shop.ship(
+            placed.order_id,
+            Shipment(shipment_id="S1", lines=(chairs,), carrier="UPS", label_reference="shp_1", tracking_number="1Z1"),
+        )
+        return await shop.orders.read(placed.order_id)
+
+    # Lines
+
+    async def test_the_whole_order_is_closed(self, shop: ShopUnderTest, placed: Order) -> None:
+        before = [await shop.for_sale(placed.order_id, line.line_id) for line in placed.lines]
+        await shop.orders.close(placed.order_id, closing(placed, 3, 1), None, key=key(placed.order_id))
+        order = await shop.orders.read(placed.order_id)
+        assert order.state is OrderState.CANCELLED
+        after = [await shop.for_sale(placed.order_id, line.line_id) for line in placed.lines]
+        assert [b - a for a, b in zip(before, after, strict=True)] == [3, 1], "the promise is released"
+
+    async def test_one_unit_of_three_leaves_and_the_rest_stays(self, shop: ShopUnderTest, placed: Order) -> None:
+        await shop.orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
+        order = await shop.orders.read(placed.order_id)
+        assert [line.cancelled for line in order.lines] == [1, 0]
+        assert [line.quantity for line in order.lines] == [3, 1]
+        assert order.state is OrderState.PARTIALLY_CANCELLED
+
+    async def test_of_two_attempts_at_once_one_closes(self, shop: ShopUnderTest, placed: Order) -> None:
+        """An attempt that was held up goes on beside the next one, perhaps in another worker. Each of them returns."""
+        before = await shop.for_sale(placed.order_id, placed.lines[0].line_id)
+        close = closing(placed, 1, 0)
+        await asyncio.gather(
+            *(shop.orders.close(placed.order_id, close, None, key=key(placed.order_id)) for _ in range(4))
+        )
+        assert [line.cancelled for line in (await shop.orders.read(placed.order_id)).lines] == [1, 0]
+        assert await shop.for_sale(placed.order_id, placed.lines[0].line_id) == before + 1
+
+    async def test_a_second_cancellation_takes_out_what_the_first_left(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        await shop.orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
+        left = await shop.orders.read(placed.order_id)
+        second = key(placed.order_id, request_id="R-2")
+        await shop.orders.close(placed.order_id, closing(left, 2, 1), None, key=second)
+        assert (await shop.orders.read(placed.order_id)).state is OrderState.CANCELLED
+
+    async def test_units_that_staff_took_out_are_never_taken_out_twice(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        """The order is brought to its target or the difference refused, and no line has more gone than both."""
+        await shop.take_out(placed.order_id, placed.lines[0].line_id, 1)
+        code = None
+        try:
+            await shop.orders.close(placed.order_id, closing(placed, 2, 0), None, key=key(placed.order_id))
+        except Refused as refused:
+            code = refused.code
+        gone = tuple(line.cancelled for line in (await shop.orders.read(placed.order_id)).lines)
+        assert (code, gone) in {(None, (2, 0)), (ErrorCode.ORDER_CHANGED, (1, 0))}
+
+    async def test_a_closed_order_goes_on_with_what_remains(self, shop: ShopUnderTest, placed: Order) -> None:
+        await shop.orders.freeze(placed, key=key(placed.order_id, StepName.VERIFY_ORDER))
+        await shop.orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
+        left = await shop.orders.read(placed.order_id)
+        hold = key(placed.order_id, StepName.VERIFY_ORDER, request_id="R-2")
+        assert await shop.orders.freeze(left, key=hold) is self.can_freeze, "not frozen for the first any more"
+
+    async def test_units_that_had_left_before_are_not_counted_once_more(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        chairs = placed.lines[0].line_id
+        await shop.take_out(placed.order_id, chairs, 1)
+        left, before = await shop.orders.read(placed.order_id), await shop.for_sale(placed.order_id, chairs)
+        await shop.orders.close(placed.order_id, closing(left, 1, 0), None, key=key(placed.order_id))
+        assert await gone(shop, placed) == [2, 0], "the target is what had left before, and ours"
+        assert await shop.for_sale(placed.order_id, chairs) == before + 1
+
+    async def test_two_lines_of_one_product_are_two_lines(self, shop: ShopUnderTest) -> None:
+        sold = an_order()
+        twice = (sold.lines[0], sold.lines[1].model_copy(update={"sku": sold.lines[0].sku}))
+        order = await shop.orders.read(await shop.place(sold.model_copy(update={"lines": twice})))
+        before = await shop.for_sale(order.order_id, order.lines[0].line_id)
+        await shop.orders.close(order.order_id, closing(order, 2, 1), None, key=key(order.order_id))
+        assert await gone(shop, order) == [2, 1]
+        assert await shop.for_sale(order.order_id, order.lines[1].line_id) == before + 3
+
+    @pytest.mark.parametrize(("by_staff", "ours"), [(2, 3), (0, 5)])
+    async def test_no_line_loses_more_units_than_it_has(
+        self, shop: ShopUnderTest, placed: Order, by_staff: int, ours: int
+    ) -> None:
+        """Whatever is answered: a line may have become shorter since it was read."""
+        chairs = placed.lines[0].line_id
+        if by_staff:
+            await shop.take_out(placed.order_id, chairs, by_staff)
+        before = await shop.for_sale(placed.order_id, chairs)
+        with contextlib.suppress(Exception):
+            await shop.orders.close(placed.order_id, closing(placed, ours, 0), None, key=key(placed.order_id))
+        [taken, tables] = await gone(shop, placed)
+        assert by_staff <= taken <= 3
+        assert tables == 0
+        assert await shop.for_sale(placed.order_id, chairs) == before + taken - by_staff
+
+    # Lost answers, and others at the same time
+
+    async def test_closed_again_under_the_same_key_nothing_more_leaves(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        """The answer was lost, once also with the worker's memory."""
+        before = await shop.for_sale(placed.order_id, placed.lines[0].line_id)
+        for orders in (shop.orders, shop.orders, shop.restarted()):
+            await orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
+        assert await gone(shop, placed) == [1, 0]
+        assert await shop.for_sale(placed.order_id, placed.lines[0].line_id) == before + 1
+
+    async def test_closed_again_after_another_cancellation_nothing_leaves_or_comes_back(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        """The repetition comes so late that more units have left the order than it asks for."""
+        first, second = key(placed.order_id), key(placed.order_id, request_id="R-2")
+        before = await shop.for_sale(placed.order_id, placed.lines[0].line_id)
+        await shop.orders.close(placed.order_id, closing(placed, 1, 0), None, key=first)
+        left = await shop.orders.read(placed.order_id)
+        await shop.orders.close(placed.order_id, closing(left, 1, 1), None, key=second)
+        for orders in (shop.orders, shop.restarted()):
+            await orders.close(placed.order_id, closing(placed, 1, 0), None, key=first)
+            await orders.close(placed.order_id, closing(left, 1, 1), None, key=second)
+        assert await gone(shop, placed) == [2, 1]
+        assert await shop.for_sale(placed.order_id, placed.lines[0].line_id) == before + 2
+
+    async def test_an_attempt_that_is_cut_off_is_finished_by_the_next(self, shop: ShopUnderTest) -> None:
+        """A worker that stops ends its calls, wherever they are; the next one begins anew."""
+        for turns in range(12):
+            order = await shop.orders.read(await shop.place(an_order()))
+            close, chairs = closing(order, 1, 0), order.lines[0].line_id
+            before = await shop.for_sale(order.order_id, chairs)
+            attempt = asyncio.create_task(shop.orders.close(order.order_id, close, None, key=key(order.order_id)))
+            await later(turns)
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+            await shop.restarted().close(order.order_id, close, None, key=key(order.order_id))
+            assert await gone(shop, order) == [1, 0]
+            assert await shop.for_sale(order.order_id, chairs) == before + 1
+
+    async def test_a_shop_that_cannot_be_reached_is_unavailable_and_nothing_is_half_done(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        """Afterwards the same call under the same key does all of it."""
+        close, chairs = closing(placed, 1, 1), placed.lines[0].line_id
+        before = await shop.for_sale(placed.order_id, chairs)
+        await shop.set_reachable(False)
+        try:
+            with pytest.raises(Unavailable):
+                await shop.orders.read(placed.order_id)
+            with pytest.raises(Unavailable):
+                await shop.orders.close(placed.order_id, close, None, key=key(placed.order_id))
+        finally:
+            await shop.set_reachable(True)
+        assert await shop.orders.read(placed.order_id) == placed
+        assert await shop.for_sale(placed.order_id, chairs) == before
+        await shop.orders.close(placed.order_id, close, None, key=key(placed.order_id))
+        assert await gone(shop, placed) == [1, 1]
+        assert await shop.for_sale(placed.order_id, chairs) == before + 1
+
+    async def test_a_shop_that_goes_away_during_a_close_has_closed_or_is_unavailable(self, shop: ShopUnderTest) -> None:
+        for turns in range(1, 7):
+            order = await shop.orders.read(await shop.place(an_order()))
+            close, chairs = closing(order, 1, 1), order.lines[0].line_id
+            before = await shop.for_sale(order.order_id, chairs)
+            attempt = asyncio.create_task(shop.orders.close(order.order_id, close, None, key=key(order.order_id)))
+            await later(turns)
+            await shop.set_reachable(False)
+            try:
+                with contextlib.suppress(Unavailable):
+                    await attempt
+            finally:
+                await shop.set_reachable(True)
+            await shop.restarted().close(order.order_id, close, None, key=key(order.order_id))
+            assert await gone(shop, order) == [1, 1]
+            assert await shop.for_sale(order.order_id, chairs) == before + 1
+
+    async def test_what_staff_takes_out_at_the_same_time_is_not_lost(self, shop: ShopUnderTest) -> None:
+        """Of the two either comes first. Where it is staff, ours is found done or refused."""
+
+        async def sold() -> tuple[Order, str, int]:
+            order = await shop.orders.read(await shop.place(an_order()))
+            chairs = order.lines[0].line_id
+            return order, chairs, await shop.for_sale(order.order_id, chairs)
+
+        order, chairs, before = await sold()
+        await shop.take_out(order.order_id, chairs, 2)
+        by_staff = await shop.for_sale(order.order_id, chairs) - before
+        for turns in range(-6, 7):
+            order, chairs, before = await sold()
+            close = shop.orders.close(order.order_id, closing(order, 1, 0), None, key=key(order.order_id))
+            answer, done = await asyncio.gather(
+                later(-turns, close), later(turns, shop.take_out(order.order_id, chairs, 2)), return_exceptions=True
+            )
+            assert done is None
+            refused = answer.code if isinstance(answer, Refused) else answer
+            taken = (await gone(shop, order))[0]
+            assert (refused, taken) in {(None, 3), (None, 2), (ErrorCode.ORDER_CHANGED, 2)}
+            assert await shop.for_sale(order.order_id, chairs) == before + by_staff + taken - 2
+
+    # Parcels
+
+    @pytest.mark.parametrize("became", ["coming_back", "lost", "moving"])
+    async def test_goods_that_have_left_the_warehouse_are_not_for_sale(
+        self, shop: ShopUnderTest, packed: Order, became: str
+    ) -> None:
+        """Those in no parcel are. Where all are for sale at once, the others stay in the order until they have arrived."""
+        chairs = packed.lines[0]
+        [parcel] = {shipment.shipment_id for shipment in packed.shipments}
+        before = await shop.for_sale(packed.order_id, chairs.line_id)
+        close = Closing(lines=(leaving(chairs, 1), leaving(chairs, 2, parcel)), **what_became_of(parcel, became))
+        first = sent(shop, close)
+        for _ in range(2):
+            await shop.orders.close(packed.order_id, first, None, key=key(packed.order_id))
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 1, "the chair that was in no parcel"
+        if not shop.orders.restocks_at_once:
+            assert await gone(shop, packed) == [3, 0]
+            return
+        assert await gone(shop, packed) == [1, 0]
+        for _ in range(2):
+            await shop.orders.close(packed.order_id, close, first, key=again(packed))
+        assert await gone(shop, packed) == [3, 0]
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 3
+
+    async def test_goods_of_a_parcel_that_was_stopped_in_the_warehouse_are_for_sale(
+        self, shop: ShopUnderTest, packed: Order
+    ) -> None:
+        """And nobody sends it any more: it is read as stopped, or not any more, or without its lines."""
+        chairs = packed.lines[0]
+        [parcel] = {shipment.shipment_id for shipment in packed.shipments}
+        before = await shop.for_sale(packed.order_id, chairs.line_id)
+        close = Closing(lines=(leaving(chairs, 2, parcel),), stopped=frozenset({parcel}))
+        for _ in range(2):
+            await shop.orders.close(packed.order_id, close, None, key=key(packed.order_id))
+        order = await shop.orders.read(packed.order_id)
+        assert [line.cancelled for line in order.lines] == [2, 0]
+        assert not [shipment for shipment in order.shipments if shipment.lines and not shipment.stopped]
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 2
+
+    async def test_what_stays_of_a_stopped_parcel_stays_in_the_order_and_promised(
+        self, shop: ShopUnderTest, packed: Order
+    ) -> None:
+        chairs = packed.lines[0]
+        [parcel] = {shipment.shipment_id for shipment in packed.shipments}
+        before = await shop.for_sale(packed.order_id, chairs.line_id)
+        close = Closing(lines=(leaving(chairs, 1, parcel),), stopped=frozenset({parcel}))
+        await shop.orders.close(packed.order_id, close, None, key=key(packed.order_id))
+        assert await gone(shop, packed) == [1, 0]
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 1
+        left = await shop.orders.read(packed.order_id)
+        second = key(packed.order_id, request_id="R-2")
+        await shop.orders.close(packed.order_id, closing(left, 2, 0), None, key=second)
+        assert await gone(shop, packed) == [3, 0]
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 3, "they were in no parcel any more"
+
+    @pytest.mark.parametrize("became", ["coming_back", "lost", "moving"])
+    async def test_closed_again_because_a_parcel_had_left_after_all_its_goods_are_not_for_sale_any_more(
+        self, shop: ShopUnderTest, packed: Order, became: str
+    ) -> None:
+        """What is for sale at once cannot be called back."""
+        chairs = packed.lines[0]
+        [parcel] = {shipment.shipment_id for shipment in packed.shipments}
+        before = await shop.for_sale(packed.order_id, chairs.line_id)
+        lines = (leaving(chairs, 1), leaving(chairs, 2, parcel))
+        first = Closing(lines=lines, stopped=frozenset({parcel}))
+        await shop.orders.close(packed.order_id, first, None, key=key(packed.order_id))
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 3
+        close = sent(shop, Closing(lines=lines, **what_became_of(parcel, became)))
+        for _ in range(2):
+            await shop.orders.close(packed.order_id, close, first, key=again(packed))
+        assert await gone(shop, packed) == [3, 0]
+        still = 3 if shop.orders.restocks_at_once else 1
+        assert await shop.for_sale(packed.order_id, chairs.line_id) == before + still
+
+    @pytest.mark.parametrize("became", [("coming_back", "lost"), ("moving", "coming_back")])
+    async def test_closed_again_because_a_parcel_does_not_come_back_or_does_nothing_else_changes(
+        self, shop: ShopUnderTest, packed: Order, became: tuple[str, str]
+    ) -> None:
+        """Also where others have taken something out of the order since."""
+        chairs, tables = packed.lines
+        [parcel] = {shipment.shipment_id for shipment in packed.shipments}
+        first, second = (
+            sent(shop, Closing(lines=(leaving(chairs, 2, parcel),), **what_became_of(parcel, each))) for each in became
+        )
+        await shop.orders.close(packed.order_id, first, None, key=key(packed.order_id))
+        left = await shop.orders.read(packed.order_id)
+        others = Closing(lines=(leaving(left.lines[0], 1), leaving(tables, 1)))
+        await shop.orders.close(packed.order_id, others, None, key=key(packed.order_id, request_id="R-2"))
+        read = await shop.orders.read(packed.order_id)
+        before = [await shop.for_sale(packed.order_id, line.line_id) for line in packed.lines]
+        for _ in range(2):
+            await shop.orders.close(packed.order_id, second, first, key=again(packed))
+        assert await gone(shop, packed) == [line.cancelled for line in read.lines]
+        assert [await shop.for_sale(packed.order_id, line.line_id) for line in packed.lines] == before
+
+
+async def gone(shop: ShopUnderTest, order: Order) -> list[int]:
+    """By line, the units that have left the order."""
+    return [line.cancelled for line in (await shop.orders.read(order.order_id)).lines]
+
+
+async def later(turns: int, call: Awaitable[None] | None = None) -> None:
+    """After so many turns of the event loop, each at another point of what runs beside it."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if call is not None:
+        await call
+
+
+def again(order: Order) -> EffectKey:
+    """A close that follows another one of the same cancellation has a key of its own."""
+    return key(order.order_id).part_of("again1")
+
+
+def what_became_of(parcel: str, became: str) -> dict[str, frozenset[str]]:
+    """As the process says it of a parcel that has left the warehouse."""
+    this, none = frozenset({parcel}), frozenset[str]()
+    return {
+        "gone": this,
+        "stopped": none if became == "moving" else this,
+        "coming_back": this if became == "coming_back" else none,
+    }
+
+
+def sent(shop: ShopUnderTest, closing: Closing) -> Closing:
+    """What the process sends: without lines of parcels that have left where all that leaves an order is for sale at once."""
+    return closing.but_expected(closing.gone, {}) if shop.orders.restocks_at_once else closing
