@@ -1,34 +1,26 @@
 """The command line and the library behind it: a real process against the dev server, with a worker on the real parts."""
 
 import asyncio
-from datetime import timedelta
 
-import pytest
 from pydantic import TypeAdapter
 from temporalio.testing import WorkflowEnvironment
 
 from client.runs import handle_of
-from domain.messages import Acknowledgement, Approve, RefundEvent, Submission
+from domain.messages import Acknowledgement, RefundEvent, Submission
 from domain.money import money
 from domain.outcome import CancellationResult, Outcome, Progress, State
 from domain.policy import Rule, Verdict
-from domain.request import workflow_id
 from domain.step import Owner, StepName, StepStatus
 from sandbox import built_in
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line, request
-from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status, Summary
+from starter import Cancellations, ExitCode, Source, Status, Summary
 from tests.fixtures.starter import (
     Starter,
-    address_of,
-    begin_starter,
     by_customer,
     decision_in,
-    end_starter,
-    run_starter,
 )
-from tests.fixtures.temporal import start_dev_server
-from tests.system import AGENT, System, eventually, new_queue
+from tests.system import System, eventually
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -353,108 +345,3 @@ async def test_the_choice_is_made_with_the_command_that_is_shown(
     )
     assert chosen.code == ExitCode.DONE, chosen.err
     assert (await starter("result", sample.order_id)).code == ExitCode.DONE
-
-
-# When something is missing
-
-
-async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: WorkflowEnvironment) -> None:
-    cancellations = Cancellations(dev_server.client, task_queue=new_queue())
-    sample = captured()
-    with pytest.raises(StarterError) as undecided:
-        await cancellations.start(request(sample), timedelta(seconds=0.5))
-    assert undecided.value.code is ExitCode.UNDECIDED
-    assert f"starter.py status {sample.order_id}" in undecided.value.sentence
-    status = await cancellations.status(sample.order_id)
-    assert (status.source, status.state) == (Source.LAST_PUBLISHED, State.RUNNING)
-    assert status.cancellation_id.startswith(f"can-{sample.order_id}-")
-    assert "No worker answers" in status.sentence
-
-    await dev_server.client.get_workflow_handle(workflow_id(sample.order_id)).terminate()
-    with pytest.raises(StarterError) as lost:
-        await cancellations.result(sample.order_id)
-    assert lost.value.code is ExitCode.NOT_CANCELLED
-    assert (await cancellations.status(sample.order_id)).sentence == lost.value.sentence
-    with pytest.raises(StarterError) as refused:
-        await cancellations.approve(sample.order_id, Approve(actor=AGENT))
-    assert (refused.value.code, refused.value.sentence) == (ExitCode.REFUSED, lost.value.sentence)
-
-    async def listed() -> bool:
-        found = [one for one in await cancellations.list(limit=10_000) if one.order_id == sample.order_id]
-        return [one.execution for one in found] == [Execution.TERMINATED]
-
-    await eventually(listed, "the lost run is listed as terminated")
-
-
-async def test_the_cancel_of_a_caller_stays_a_cancel(dev_server: WorkflowEnvironment) -> None:
-    cancellations = Cancellations(dev_server.client, task_queue=new_queue())
-    asked = request(captured())
-    asking = asyncio.create_task(cancellations.start(asked))
-
-    async def begun() -> bool:
-        try:
-            await dev_server.client.get_workflow_handle(workflow_id(asked.order_id)).describe()
-        except Exception:  # noqa: BLE001 - not there yet
-            return False
-        return True
-
-    await eventually(begun, "the run has begun")
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    await dev_server.client.get_workflow_handle(workflow_id(asked.order_id)).terminate()
-
-
-@pytest.mark.parametrize("command", ["status", "watch", "result"])
-async def test_an_order_without_a_cancellation_is_one_sentence(starter: Starter, command: str) -> None:
-    answer = await starter(command, "O-none-yet")
-    assert answer.code == ExitCode.NOT_FOUND
-    assert answer.sentence.startswith("There is no cancellation of order O-none-yet; start one with")
-
-
-async def test_a_server_that_is_down_is_one_sentence() -> None:
-    answer = await run_starter("127.0.0.1:9", "status", "O-1")
-    assert answer.code == ExitCode.UNREACHABLE
-    assert answer.sentence == (
-        "Temporal does not answer at 127.0.0.1:9. Start it, or set TEMPORAL_ADDRESS to where it is."
-    )
-
-
-async def test_a_server_that_goes_down_under_a_watcher_is_one_sentence_beside_its_answers() -> None:
-    async with await start_dev_server() as server:
-        waiting = request(captured())
-        with pytest.raises(StarterError):
-            await Cancellations(server.client).start(waiting, timedelta(seconds=0.1))
-        watcher = await begin_starter(address_of(server), "watch", waiting.order_id, "--json")
-        assert watcher.stdout is not None
-        first = await watcher.stdout.readline()
-    answer = await end_starter(watcher)
-    assert answer.code == ExitCode.UNREACHABLE
-    assert Status.model_validate_json(first).order_id == waiting.order_id
-    assert answer.sentence.startswith("Temporal does not answer at ")
-
-
-@pytest.mark.parametrize(
-    ("args", "says"),
-    [
-        (("start", "O-1"), "ORDER_ID, --actor and --reason are needed"),
-        (("start", "O-1", "--actor", "bob", "--reason", "other"), "write it as KIND:ID"),
-        (("start", "Jo Doe", "--actor", "risk:R-1", "--reason", "other"), "an id is 1 to 64 letters"),
-        (("start", "O-1", "--actor", "risk:R-1", "--reason", "other"), "the reason 'other' needs a note"),
-        (("start", "O-1", "--actor", "risk:R-1", "--reason", "bored"), "is not one of"),
-        (
-            ("start", "O-1", "--actor", "customer:C-1", "--customer", "C-2", "--reason", "found_cheaper"),
-            "own orders only",
-        ),
-        (("start", "O-1", "--actor", "risk:R-1", "--reason", "other", "--line", "L1"), "LINE=QUANTITY"),
-        (("start", "--file", "no-such-file.json"), "cannot be read"),
-        (("start", "--file", "-"), "is not valid"),
-        (("approve", "O-1"), "Missing option '--actor'"),
-        (("fetch",), "No such command"),
-    ],
-)
-async def test_wrong_input_is_one_sentence(args: tuple[str, ...], says: str) -> None:
-    answer = await run_starter("127.0.0.1:9", *args, stdin='{"order_id": "Jo Doe <jo@doe.example>"}')
-    assert answer.code == ExitCode.WRONG_INPUT
-    assert says in answer.sentence
-    assert "jo@doe" not in answer.sentence

@@ -9,7 +9,7 @@ from domain.policy import Verdict
 from starter import ExitCode
 from tests.fixtures.api import AGENT, SERVICE, SUPERVISOR, Api, ApiSystem
 from tests.fixtures.starter import Starter, answers, run_starter
-from tests.processes.test_api import asked, problem
+from tests.processes.asking import asked, problem
 from tests.system import System
 from tests.workflows.samples import an_id, captured
 

@@ -137,7 +137,7 @@ async def test_a_refund_of_others_besides_store_credit_is_heard_of_after_the_end
     await again.terminate("the test is over")
 
 
-async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_turned_round(api_system: ApiSystem) -> None:
+async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_returned(api_system: ApiSystem) -> None:
     """C4: its label was voided and used all the same."""
     system = api_system.system
     sample = captured()

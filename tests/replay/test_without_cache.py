@@ -10,9 +10,6 @@ import pytest
 from temporalio.workflow import NondeterminismError
 
 from tests.system import System
-from tests.workflows.test_come_undone import (
-    test_a_refund_that_fails_after_the_end_opens_the_cancellation_again,
-)
 from tests.workflows.test_forward_only import (
     test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer_chooses_it,
     test_of_two_tenders_the_first_is_never_repeated_when_the_second_is_refused,
@@ -22,6 +19,9 @@ from tests.workflows.test_paths import (
     test_a_captured_payment_is_refunded,
     test_a_part_of_an_order_is_cancelled_and_later_the_rest,
     test_every_shipment_is_stopped,
+)
+from tests.workflows.test_refunds_that_fail_later import (
+    test_a_refund_that_fails_after_the_end_opens_the_cancellation_again,
 )
 from tests.workflows.test_roll_back import (
     test_a_cancel_request_is_the_roll_back,

@@ -9,8 +9,8 @@ from domain.step import StepName
 from sandbox import built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, resolve, settled
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import captured
-from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_several_cancellations import of_line, two_lines
 
 PRICE, REST = money("64.00 USD"), money("36.00 USD")

@@ -12,8 +12,8 @@ from providers.outbox.port import NoticeKind
 from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, customer_of, resolve, settled
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import an_id, captured
-from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_settled_by_hand import settles, under_way, with_an_unknown_refund
 
 PRICE = money("64.00 USD")

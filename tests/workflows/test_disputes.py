@@ -7,8 +7,8 @@ from providers.outbox.port import NoticeKind
 from sandbox import books
 from sandbox.shop import SampleOrder, request
 from tests.system import Handle, System, customer_of, resolve
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import captured
-from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_settled_by_hand import PRICE, under_way
 
 

@@ -16,8 +16,8 @@ from providers.inbox.port import DueEvent, Provider
 from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, customer_of, resolve, settled
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import captured
-from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_settled_by_hand import settles, under_way
 from tests.workflows.test_several_cancellations import REST, of_line, two_lines
 

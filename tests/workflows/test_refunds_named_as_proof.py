@@ -9,8 +9,8 @@ from domain.step import StepName
 from sandbox import built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, resolve, settled
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import captured
-from tests.workflows.test_come_undone import refund_of
 from tests.workflows.test_given_by_others import paid_by_a_refund
 from tests.workflows.test_settled_by_hand import answer_lost, settles, under_way, with_an_unknown_refund
 from tests.workflows.test_several_cancellations import FIRST, REST, of_line, two_lines

@@ -13,8 +13,8 @@ from providers.gateway.stripe import StripeGateway
 from sandbox.shop import SampleOrder, request
 from tests.observing import eventually
 from tests.system import System, customer_of, resolve
+from tests.workflows.refunds import refund_of, refunded_in_part_by_others
 from tests.workflows.samples import captured
-from tests.workflows.test_come_undone import refund_of, refunded_in_part_by_others
 from tests.workflows.test_settled_by_hand import under_way
 
 PRICE = money("64.00 USD")
