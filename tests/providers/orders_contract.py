@@ -13,7 +13,7 @@ from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
 from providers.orders.port import GivenBack
 from tests.providers.closing_contract import ClosingContract
-from tests.providers.shop_under_test import ShopUnderTest, an_order, key
+from tests.providers.shop_under_test import ShopUnderTest, an_order, closing, key
 
 __all__ = ["OrdersContract", "ShopUnderTest"]
 
