@@ -74,7 +74,7 @@ class ShipmentActivities:
             await self._watch(attempt, shipment)
             stop = await self._stop(attempt, shipment)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
-                await self._add_parcel_notice(step_input, shipment, stop)
+                await self._add_parcel_notice(attempt, stop)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
             return await attempt.answer()
 
@@ -201,14 +201,19 @@ class ShipmentActivities:
             return stop(StopStatus.COMING_BACK, "on its way back")
         return stop(StopStatus.DECLINED, ended.detail)
 
-    async def _add_parcel_notice(self, step_input: StepInput, shipment: Shipment, stop: Stop) -> None:
-        """The customer sees the parcel's tracking too, and hears why it goes back, or that it does not."""
+    async def _add_parcel_notice(self, attempt: Attempt, stop: Stop) -> None:
+        """The customer sees the parcel's tracking too, and hears why it goes back, or that it does not. What they keep may
+        be in it as well, and is not spoken of."""
+        step_input = attempt.step_input
         stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
         if stopped or stop.status is StopStatus.DECLINED:
             notice = NewNotice(
                 kind=NoticeKind.PARCEL_STOPPED if stopped else NoticeKind.PARCEL_NOT_STOPPED,
                 about=step_input.target,
-                lines=tuple(NoticeLine(line_id=part.line_id, quantity=part.quantity) for part in shipment.lines),
+                lines=tuple(
+                    NoticeLine(line_id=line_id, quantity=units)
+                    for line_id, units in attempt.case.units_in(step_input.target).items()
+                ),
             )
             await self._outbox.add_notices(step_input.cancellation_id, step_input.order_id, [notice])
 
@@ -233,7 +238,7 @@ class ShipmentActivities:
             if stop != known:
                 if stop.status is not StopStatus.MOVING:
                     # Before the fact is kept: the next attempt finds nothing new in it.
-                    await self._add_parcel_notice(step_input, shipment, stop)
+                    await self._add_parcel_notice(attempt, stop)
                 await attempt.write(StopSeen(stop=stop))
             return await attempt.answer_look(step_input)
 

@@ -4,7 +4,8 @@ The books keep the facts, a run carries them, and everything else is derived: wh
 key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from domain import closed, effects
@@ -152,14 +153,26 @@ class Case(FactList):
     @property
     def plan(self) -> Plan | None:
         """The plan without the lines of the shipments that were not stopped before the pivot."""
-        decided = self.decided
-        if self._plan is None and decided is not None and decided.plan is not None:
-            plan = decided.plan
-            for found in self._all(ParcelFound):
-                plan = with_parcel(plan, found.parcel, found.packed_before)
+        if self._plan is None and (plan := self._plan_with_every_parcel) is not None:
             plan = plan.without(self.declined_shipments)
             self._plan = plan.model_copy(update={"terms": self.terms})
         return self._plan
+
+    @property
+    def _plan_with_every_parcel(self) -> Plan | None:
+        decided = self.decided
+        plan = decided.plan if decided else None
+        for found in self._all(ParcelFound) if plan else ():
+            plan = with_parcel(plan, found.parcel, found.packed_before) if plan else None
+        return plan
+
+    def units_in(self, shipment_id: str) -> Mapping[str, int]:
+        """By line, the units that were to be cancelled with this parcel, whether it was stopped or not."""
+        plan, units = self._plan_with_every_parcel, Counter[str]()
+        for line in plan.lines if plan else ():
+            if line.shipment_id == shipment_id:
+                units[line.line_id] += line.quantity
+        return units
 
     @property
     def holder(self) -> Run | None:

@@ -29,7 +29,7 @@ from providers.orders.built_in.reading import read_order
 from providers.orders.built_in.tables import (
     OrderRow,
 )
-from providers.outbox.port import NoticeKind
+from providers.outbox.port import NoticeKind, NoticeLine
 
 
 class Transfer(Value):
@@ -55,6 +55,7 @@ class OutboxNotice(Value):
     kind: NoticeKind
     order_id: str
     amount: Money | None
+    lines: tuple[NoticeLine, ...]
     to: str | None
     received_at: datetime | None
     due_at: datetime
@@ -119,6 +120,7 @@ async def notices(engine: AsyncEngine) -> list[OutboxNotice]:
                 kind=row.kind,
                 order_id=row.order_id,
                 amount=row.content.amount,
+                lines=row.content.lines,
                 to=row.content.to,
                 received_at=row.content.received_at,
                 due_at=row.due_at,

@@ -12,6 +12,7 @@ from domain.outcome import Outcome, State
 from domain.request import CancellationRequest, LineScope
 from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
+from providers.outbox.port import NoticeKind
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, request
 from tests.observing import eventually
@@ -77,6 +78,8 @@ async def test_a_new_parcel_that_also_holds_goods_that_stay_is_not_sent_back(
     assert [kind for kind in effects if kind != "label.bought"] == [], "L2 is the customer's, and was sent back"
     if moment == "before_the_pivot":
         assert (ended, await system.refunds(sample.order_id)) == (Outcome.REJECTED, [])
+        [mail] = [m for m in await system.notices(sample.order_id) if m.kind is NoticeKind.PARCEL_NOT_STOPPED]
+        assert [part.line_id for part in mail.lines] == [order.lines[0].line_id], "what they keep is not spoken of"
 
 
 async def test_the_rest_that_ships_while_the_run_waits_is_left_alone_where_the_shop_counts_what_is_left(
