@@ -25,6 +25,8 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, Replayer, Worker
 
+from activities.closing import ClosingActivities
+from activities.deciding import Deciding
 from activities.failures import StepFailures
 from activities.notices import NoticeActivities, NoticeDispatcher
 from activities.orders import OrderActivities
@@ -108,15 +110,17 @@ def make_worker(
 ) -> Worker:
     """A worker on these counterparts. `options` are the Temporal worker's own."""
     tenders = Payments(books, stored_value, gateway, marketplace)
+    deciding = Deciding(register=books, stored_value=stored_value, payments=tenders, labels=labels, policy=policy)
     on_orders = OrderActivities(
         register=books,
         outbox=books,
         orders=orders,
-        stored_value=stored_value,
         payments=tenders,
         labels=labels,
         policy=policy,
+        deciding=deciding,
     )
+    closing = ClosingActivities(register=books, orders=orders, deciding=deciding)
     on_shipments = ShipmentActivities(
         register=books,
         outbox=books,
@@ -142,9 +146,9 @@ def make_worker(
             on_orders.verify_order,
             on_orders.quote_cancellation,
             on_orders.release_order,
-            on_orders.check_order,
-            on_orders.close_order,
-            on_orders.close_cancellation,
+            closing.check_order,
+            closing.close_order,
+            closing.close_cancellation,
             on_shipments.stop_shipment,
             on_shipments.check_shipment,
             on_shipments.resume_shipment,

@@ -12,12 +12,13 @@ from temporalio.service import RPCError
 from temporalio.workflow import UpdateMethodMultiParam
 
 from client.engine import Execution, Run
-from client.errors import ExitCode, OrderNotFound, StarterError, translate_errors, unreachable
+from client.errors import ExitCode, OrderNotFound, StarterError, UnderWay, translate_errors, unreachable
 from client.pauses import find_pause, waits_of
 from client.runs import find_run, handle_of, list_summaries, read_progress, read_result, seconds, wait_within
 from client.status import Source, Status, Summary, published_state
 from client.steering import Message, explain_closed, send_message, was_recorded
 from client.submitting import Submitter
+from domain.errors import ErrorCode
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -105,6 +106,7 @@ class Cancellations:
         """What `start` would answer now: decision and plan with the amounts. Nothing is done, and nothing is promised.
 
         StarterError: NOT_CANCELLED when the order cannot be verified as it is, UNDECIDED when there is no answer in time.
+        UnderWay: a cancellation of another scope has to end first.
         """
         order_id = request.order_id
         why = "no worker answered"
@@ -115,6 +117,8 @@ class Cancellations:
         except WorkflowFailureError as failure:
             cause = failure.cause
             if isinstance(cause, ApplicationError):
+                if cause.type == ErrorCode.UNDER_WAY:
+                    raise UnderWay(cause.message) from None
                 if cause.type in QUOTE_CANCELLATION.refusals:
                     raise StarterError(ExitCode.NOT_CANCELLED, cause.message) from None
                 why = cause.message.rstrip(".")

@@ -18,7 +18,7 @@ from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request, stored
 from starter import Cancellations, ExitCode, StarterError
 from tests.fixtures.starter import Starter, by_customer
-from tests.system import System, eventually, new_queue
+from tests.system import System, customer_of, eventually, new_queue
 from tests.workflows.samples import an_id, captured
 
 
@@ -100,6 +100,25 @@ async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
     )
     assert answered.result is not None
     assert answered.result.outcome is Outcome.CANCELLED
+
+
+async def test_a_quote_for_other_lines_than_those_that_are_being_cancelled_is_refused_like_its_start(
+    open_system: System, starter: Starter
+) -> None:
+    """A3: the plan of the one that is under way is no answer."""
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "600.00 USD"),), tenders=(card("600.00 USD"),))
+    await open_system.shop.place(sample)
+    submission, handle = await open_system.submit(request(sample))
+    other = ("--request-id", "another", "--line", "L1=1")
+    quoted = await starter(*by_customer("quote", sample, *other))
+    assert (quoted.code, quoted.out) == (ExitCode.REFUSED, "")
+    assert f"Another cancellation of order {sample.order_id} is under way ({submission.cancellation_id})" in quoted.err
+    assert (await starter(*by_customer("start", sample, *other))).code == quoted.code
+    await open_system.withdraw(handle, customer_of(sample))
+    await open_system.finish(handle)
+    again = Quote.model_validate_json((await starter(*by_customer("quote", sample, *other, "--json"))).out)
+    assert again.plan
+    assert again.plan.value == money("300.00 USD")
 
 
 async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_start(

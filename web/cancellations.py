@@ -137,7 +137,7 @@ async def start(
 @cancellations.post(
     "/orders/{order_id:path}/cancellation/quote",
     summary="What a cancellation would do",
-    responses=responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.NOT_ALLOWED_NOW),
+    responses=responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.UNDER_WAY, Code.NOT_ALLOWED_NOW),
 )
 async def quote(
     *,

@@ -230,7 +230,7 @@ QUOTE_CANCELLATION = Step(
     Role.LOOK,
     Owner.OPERATIONS,
     "Quote the cancellation of order",
-    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND}),
+    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.UNDER_WAY}),
     attempt=timedelta(seconds=10),
     round=timedelta(seconds=20),
 )

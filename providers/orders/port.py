@@ -4,8 +4,8 @@ What the process does to an order is an effect like any other: it is noted in ou
 its outcome afterwards. (A thaw of what a late attempt has frozen, and what has been given back, are not noted: repeating
 them changes nothing.) Every writing method may therefore be called again after a lost answer, with the same key, and then
 does nothing that is done already. Each kind of call has a key of its own, which may be used as an idempotency key where
-the OMS has such; where it has none, the method looks first. All methods raise `Unavailable` when the OMS cannot be
-reached.
+the OMS has such; where it has none, the method looks first. All methods raise `Unavailable` (nothing happened) when the OMS
+cannot be reached, and those that write `OutcomeUnknown` (it may have happened) when its answer was lost.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.closing import ClosingActivities
+from activities.deciding import Deciding
 from activities.orders import OrderActivities
 from activities.register import RegisterActivities
 from activities.signatures import ReceiveRequest, StepInput, VerifyOrder
@@ -67,16 +69,35 @@ def oms(database: AsyncEngine) -> LosingOrders:
 
 
 @pytest.fixture
-def orders(merchant: Merchant, oms: LosingOrders, gateway: StripeGateway, labels: EasyPostLabels) -> OrderActivities:
+def orders(
+    merchant: Merchant, oms: LosingOrders, gateway: StripeGateway, labels: EasyPostLabels, deciding: Deciding
+) -> OrderActivities:
+    payments = Payments(merchant.books, merchant.stored_value, gateway, None)
     return OrderActivities(
         register=merchant.books,
         outbox=merchant.books,
         orders=oms,
+        payments=payments,
+        labels=labels,
+        policy=POLICY,
+        deciding=deciding,
+    )
+
+
+@pytest.fixture
+def deciding(merchant: Merchant, gateway: StripeGateway, labels: EasyPostLabels) -> Deciding:
+    return Deciding(
+        register=merchant.books,
         stored_value=merchant.stored_value,
         payments=Payments(merchant.books, merchant.stored_value, gateway, None),
         labels=labels,
         policy=POLICY,
     )
+
+
+@pytest.fixture
+def closing(merchant: Merchant, oms: LosingOrders, deciding: Deciding) -> ClosingActivities:
+    return ClosingActivities(register=merchant.books, orders=oms, deciding=deciding)
 
 
 def verify(one: Cancellation) -> VerifyOrder:
@@ -148,19 +169,19 @@ async def test_an_order_that_somebody_else_has_frozen_is_looked_at_again(
 
 
 async def test_an_order_that_was_closed_and_whose_answer_was_lost_is_found_closed_by_the_next_attempt(
-    orders: OrderActivities, oms: LosingOrders, merchant: Merchant, database: AsyncEngine
+    orders: OrderActivities, closing: ClosingActivities, oms: LosingOrders, merchant: Merchant, database: AsyncEngine
 ) -> None:
     """E21: nothing leaves it twice, and what our books have of it is not lost."""
     await put_in(database)
     await attempt(orders.verify_order, verify(ONE))
     oms.lost = 1
     with pytest.raises(Unavailable):
-        await attempt(orders.close_order, await close_step(merchant, ONE))
+        await attempt(closing.close_order, await close_step(merchant, ONE))
     assert not (await merchant.case(ONE)).ever_closed
     assert (await merchant.orders.read("O-1")).lines[0].cancelled == 3
 
     for _ in range(2):
-        await attempt(orders.close_order, await close_step(merchant, ONE))
+        await attempt(closing.close_order, await close_step(merchant, ONE))
 
     case = await merchant.case(ONE)
     assert [entry.fact for entry in case.entries if isinstance(entry.fact, OrderClosed)] == [OrderClosed()]
@@ -170,7 +191,7 @@ async def test_an_order_that_was_closed_and_whose_answer_was_lost_is_found_close
 
 
 async def test_an_order_that_others_have_taken_units_out_of_is_not_closed(
-    orders: OrderActivities, merchant: Merchant, database: AsyncEngine
+    orders: OrderActivities, closing: ClosingActivities, merchant: Merchant, database: AsyncEngine
 ) -> None:
     """I2: also at the second attempt."""
     await put_in(database)
@@ -180,19 +201,21 @@ async def test_an_order_that_others_have_taken_units_out_of_is_not_closed(
 
     for _ in range(2):
         with pytest.raises(Refused, match="taken 3 of line L1 out of order O-1") as changed:
-            await attempt(orders.close_order, await close_step(merchant, ONE))
+            await attempt(closing.close_order, await close_step(merchant, ONE))
         assert changed.value.code is ErrorCode.ORDER_CHANGED
 
     assert not (await merchant.case(ONE)).ever_closed
 
 
-async def test_another_run_closes_nothing(orders: OrderActivities, merchant: Merchant, database: AsyncEngine) -> None:
+async def test_another_run_closes_nothing(
+    orders: OrderActivities, closing: ClosingActivities, merchant: Merchant, database: AsyncEngine
+) -> None:
     """M25"""
     await put_in(database)
     await attempt(orders.verify_order, verify(ONE))
     await merchant.books.take_up(ONE.cancellation_id, OTHER_RUN)
     with pytest.raises(NotTheHolder) as lost:
-        await attempt(orders.close_order, await close_step(merchant, ONE), RUN)
+        await attempt(closing.close_order, await close_step(merchant, ONE), RUN)
     assert lost.value.holder == OTHER_RUN
     assert (await merchant.orders.read("O-1")).lines[0].cancelled == 0
 

@@ -5,6 +5,7 @@ import typing
 import pytest
 
 from activities import signatures
+from activities.closing import ClosingActivities
 from activities.notices import NoticeActivities
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
@@ -16,6 +17,7 @@ from workflows.steps import ALL_STEPS, UNDO_OF, Role
 
 HOSTS = (
     OrderActivities,
+    ClosingActivities,
     ShipmentActivities,
     PaymentActivities,
     RefundActivities,

@@ -1,0 +1,167 @@
+"""Activities on the end of a cancellation: read the order once more, close it, and close its cancellation."""
+
+from collections.abc import Collection
+
+from temporalio import activity
+
+from activities.attempt import Attempt, begin_attempt, check_place
+from activities.deciding import Deciding
+from activities.known_orders import KnownOrders
+from activities.orders import THAW, notice_lines
+from activities.refunds import credit_of, refund_notice, reservation_notices
+from activities.signatures import Booked, StepInput
+from domain.case import Case
+from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
+from domain.errors import ErrorCode, Refused, Unavailable
+from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound
+from domain.keys import EffectKey
+from domain.order import Order
+from domain.plan import PlannedShipment
+from domain.shipment import Shipment
+from domain.standing import closing_outcome
+from domain.step import StepName
+from domain.stopping import planned_action
+from domain.unfrozen import is_shared, new_parcels, unpacked
+from providers.cancellations.port import Ending, Register
+from providers.orders.port import GivenBack, Orders
+from providers.outbox.port import NewNotice, NoticeKind
+
+_GIVEN_BACK = "given_back"
+"""The part of a step's key for a further call to the order management system."""
+
+
+class ClosingActivities:
+    def __init__(self, *, register: Register, orders: Orders, deciding: Deciding) -> None:
+        self._register = register
+        self._orders = orders
+        self._known = KnownOrders(orders, register)
+        self._deciding = deciding
+
+    @activity.defn
+    async def close_order(self, step_input: StepInput) -> Booked:
+        """Fulfilments first, then the lines; promise released or restock announced; what remains of the order goes on;
+        customer told. Where all the money has settled, the cancellation is closed too. Refused: ORDER_LOCKED,
+        ORDER_CHANGED, GOODS_LOST."""
+        check_place(self._orders)
+        async with begin_attempt(self._register, step_input) as attempt:
+            case = attempt.case
+            if case.order_closed:
+                return await attempt.answer()
+            expected = not_received(case) if self._orders.restocks_at_once else frozenset()
+            key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
+            if case.closed_by_hand:
+                await self._orders.thaw(step_input.order_id, key=key.part_of(THAW))
+            else:
+                await self._close_in_oms(attempt, key, expected)
+                if lost := lost_parcels(case) & expected:
+                    raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
+            closed = OrderClosed(expected_back=tuple(sorted(expected)))
+            after = attempt.case.with_facts([closed])
+            # Goods may have left an order that is not frozen: it is read once more before the end.
+            over = after.is_settled and after.is_frozen
+            entries = await self._register.close(
+                closed,
+                _closing_notices(case),
+                _ending(after, step_input.order_id) if over else None,
+                key=key,
+                run=attempt.run,
+            )
+            return await attempt.answer(entries)
+
+    async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Collection[str]) -> None:
+        order_id, case = attempt.step_input.order_id, attempt.case
+        closing, before = Closing.of(case), Closing.before(case)
+        # Each time that it is closed is an effect of its own.
+        key = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
+        tried, others_may_change = case.is_noted(key), self._orders.restocks_at_once or not case.is_frozen
+        if others_may_change:
+            seen = await self._known.read(order_id)
+            ahead = seen.known.ahead_of_oms(case.cancellation_id)
+            closing = closing.but_expected(expected, ahead)
+            already = before.but_expected((), ahead).targets if before else None
+            others = closing.taken_by_others(seen.gone_in_oms, tried=tried, already=already)
+            if others:
+                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
+        await attempt.note_effect(key)
+        try:
+            attempt.check_time()
+            await self._orders.close(order_id, closing, before, key=key)
+        except (Unavailable, Refused) as no:
+            if others_may_change and not tried:  # we took nothing out: what is missing at the next look is not ours
+                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
+            raise
+        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))
+
+    @activity.defn
+    async def check_order(self, step_input: StepInput) -> Booked:
+        """Read an order that is not frozen once more: goods of this cancellation that have left meanwhile are parcels to be
+        stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
+        check_place(self._orders)
+        async with begin_attempt(self._register, step_input) as attempt:
+            case = attempt.case
+            plan = case.plan
+            assert plan is not None
+            seen = await self._known.read(step_input.order_id)
+            for shipment in new_parcels(plan, seen.order):
+                await self._add_parcel(attempt, shipment, seen.order, unpacked(plan, seen.order))
+            # Once a close was noted, what is missing may be ours: the close itself looks.
+            if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
+                others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
+                if others and not case.is_done(StepName.CHECK_ORDER, step_input.target):
+                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
+            return await attempt.answer()
+
+    async def _add_parcel(self, attempt: Attempt, ours: Shipment, order: Order, packed_before: tuple[str, ...]) -> None:
+        """A parcel that has units of this cancellation in it: it joins the plan, to be stopped like the others."""
+        tracking = await self._deciding.tracking(ours)
+        action = planned_action(ours, tracking)
+        shared = is_shared(ours, order) or None
+        parcel = PlannedShipment(shipment=ours, group=tracking.group, action=action, shared=shared)
+        await attempt.write(ParcelFound(parcel=parcel, packed_before=packed_before))
+        named = [name for name in (ours.label_reference, ours.tracking_number) if name]
+        if named:
+            await self._register.watch(attempt.step_input.order_id, named)
+
+    @activity.defn
+    async def close_cancellation(self, step_input: StepInput) -> Booked:
+        """The money has settled: post it, write to the customer that it was refunded, and end the cancellation."""
+        check_place(self._orders)
+        async with begin_attempt(self._register, step_input) as attempt:
+            case = attempt.case
+            given_back = step_input.key.part_of(_GIVEN_BACK)
+            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
+            entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
+            return await attempt.answer(entries)
+
+
+def _closing_notices(case: Case) -> list[NewNotice]:
+    plan = case.plan
+    assert plan is not None
+    cancelled = NewNotice(
+        kind=NoticeKind.CANCELLED,
+        lines=() if plan.everything else notice_lines(plan.lines),
+        left_out=notice_lines(plan.left_out),
+    )
+    return [*([] if plan.shipping_alone else [cancelled]), *reservation_notices(case)]
+
+
+def _given_back(case: Case) -> list[GivenBack]:
+    """What the customer has, or will have, unless it fails."""
+    credit = credit_of(case)
+    parts = credit.tenders if credit else ()
+    return [
+        GivenBack(tender_id=part.tender_id, reference=part.reference, amount=part.amount)
+        for part in parts
+        if part.settled and not part.failed
+    ]
+
+
+def _ending(case: Case, order_id: str) -> Ending:
+    outcome, sentence = closing_outcome(case)
+    return Ending(
+        key=case.key_of(StepName.CLOSE_CANCELLATION, order_id),
+        ended=Ended(outcome=outcome, sentence=sentence),
+        credit=credit_of(case),
+        notices=tuple(refund_notice(case, NoticeKind.REFUNDED)),
+        seen=case.last_seq,
+    )
