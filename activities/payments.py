@@ -8,7 +8,8 @@ from temporalio import activity
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
-from activities.tenders import Payments, dispute_news, refund_news
+from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
+from activities.tenders import Payments
 from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
@@ -18,7 +19,7 @@ from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Sett
 from domain.order import Tender, TenderKind
 from domain.payment import DisputeState, Payment, Refund
 from domain.plan import PlannedTender
-from domain.reversal import KEPT_HERE, Reversal
+from domain.reversal import Reversal
 from domain.settlement import refunds_found
 from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
@@ -77,7 +78,7 @@ class PaymentActivities:
                 case Void(amount=amount):
                     payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount, released=released, found=found):
-                    await attempt.write(*_found(reversal, released, found))
+                    await attempt.write(*found_news(reversal, released, found))
                     after = await self._refund(attempt, planned, amount, others)
                     if after is None:
                         return
@@ -85,10 +86,10 @@ class PaymentActivities:
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
-                    await attempt.write(*_found(reversal, released, found))
+                    await attempt.write(*found_news(reversal, released, found))
                     raise _disputed(attempt, payment)
                 case ByHandAlone(amount=amount, released=released, found=found):
-                    await attempt.write(*_found(reversal, released, found))
+                    await attempt.write(*found_news(reversal, released, found))
                     raise _by_hand_alone(attempt, amount)
                 case Settled() as settled:
                     await self._settle(attempt, reversal, settled)
@@ -134,7 +135,7 @@ class PaymentActivities:
             reversal = case.reversal(attempt.step_input.target)
             match next_reversal(reversal, payment, key, others):
                 case Settled() as found:
-                    return _settlement_facts(reversal, found)
+                    return settlement_facts(reversal, found)
                 case _:
                     return ()
 
@@ -176,7 +177,7 @@ class PaymentActivities:
     async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
         if any(refund.failed_at_customer for refund in settled.refunds):
             await self._add_failure_notice(attempt)
-        await attempt.write(*_settlement_facts(reversal, settled))
+        await attempt.write(*settlement_facts(reversal, settled))
 
     async def _add_failure_notice(self, attempt: Attempt) -> None:
         """The customer may have the money another way, and is written to once, however many refunds fail; but not while
@@ -255,7 +256,7 @@ class PaymentActivities:
         is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED."""
         async with begin_attempt(self._register, step_input) as attempt:
             reversal = attempt.case.reversal(step_input.target)
-            if reversal.planned.tender.kind not in KEPT_HERE:
+            if not reversal.planned.tender.kind.is_stored_value:
                 await self._give_instead(attempt, reversal.planned)
             elif owed := reversal.outstanding:
                 await self._restore(attempt, reversal.planned.tender, owed)
@@ -278,15 +279,15 @@ class PaymentActivities:
                         "the step.",
                     )
                 case MakeRefund(amount=amount, released=released, found=found):
-                    await attempt.write(*_found(reversal, released, found))
+                    await attempt.write(*found_news(reversal, released, found))
                     await self._restore(attempt, planned.tender, amount)
                 case NotYet(sentence=sentence):
                     raise Unavailable(sentence)
                 case Disputed(released=released, found=found):
-                    await attempt.write(*_found(reversal, released, found))
+                    await attempt.write(*found_news(reversal, released, found))
                     return
                 case ByHandAlone(amount=amount, released=released, found=found):
-                    await attempt.write(*_found(reversal, released, found))
+                    await attempt.write(*found_news(reversal, released, found))
                     raise _by_hand_alone(attempt, amount)
                 case Settled() as settled:
                     await self._settle(attempt, reversal, settled)
@@ -299,7 +300,7 @@ class PaymentActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             reversal = attempt.case.reversal(step_input.target)
             tender = reversal.planned.tender
-            if tender.kind not in KEPT_HERE:
+            if not tender.kind.is_stored_value:
                 payment = await self._payments.read(step_input.order_id, tender)
                 made = await self._made_meanwhile(attempt, reversal.planned, payment)
                 others = await self._others(step_input, tender)
@@ -345,18 +346,6 @@ class PaymentActivities:
             return await attempt.answer()
 
 
-def _settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
-    detail = [_release_in_words(reversal, settled.released)] if settled.released else []
-    detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
-    seen = ReversalSeen(
-        target=reversal.tender_id,
-        released=settled.released,
-        covered=Money.zero(settled.released.currency),
-        detail="; ".join(detail),
-    )
-    return [*refund_news(reversal, settled.refunds), seen]
-
-
 def _outcome_of(refund: Refund | None) -> EffectOutcome:
     """A refund that was never made, or that failed at once, has had no effect."""
     failed = refund is None or refund.status.has_failed
@@ -387,25 +376,3 @@ def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
         "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
         "Transfer it and resolve the step with the transfer's reference.",
     )
-
-
-def _found(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
-    """What has come back already, where that is news: it counts, whatever becomes of the rest."""
-    facts = refund_news(reversal, refunds)
-    if released != reversal.released:
-        zero = Money.zero(released.currency)
-        facts.append(
-            ReversalSeen(
-                target=reversal.tender_id,
-                released=released,
-                covered=zero,
-                detail=_release_in_words(reversal, released),
-            )
-        )
-    return facts
-
-
-def _release_in_words(reversal: Reversal, released: Money) -> str:
-    if reversal.planned.unpaid:
-        return f"closed the payment of {released}"
-    return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"

@@ -1,12 +1,13 @@
 """Whether what an ended cancellation has achieved still holds; where it does not, it is opened again under its own id."""
 
-from activities.tenders import Payments, dispute_news, refund_news
+from activities.tender_news import dispute_news, refund_news
+from activities.tenders import Payments
 from domain.case import Case
 from domain.facts import Fact, ParcelReceived, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment
-from domain.reversal import KEPT_HERE, Reversal
+from domain.reversal import Reversal
 from domain.settlement import known_refunds, refunds_found_after_end, unclear_refunds
 from domain.shipment import GoodsGroup, StopStatus
 from domain.step import StepName
@@ -34,7 +35,7 @@ class Reopening:
         others: list[str] = []
         unclear: list[RefundSeen] = []
         for reversal in ended.reversals:
-            if reversal.planned.tender.kind in KEPT_HERE or not (carried_out or reversal.refunds):
+            if reversal.planned.tender.kind.is_stored_value or not (carried_out or reversal.refunds):
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from activities.attempt import Attempt, EffectAnswer, check_done
-from activities.tenders import Payments, refund_news
+from activities.tender_news import refund_news
+from activities.tenders import Payments
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, RefundSeen
 from domain.keys import EffectKey

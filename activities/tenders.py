@@ -1,13 +1,9 @@
 """Tenders of every kind in the terms of a payment, whoever keeps their money: gateway, stored value or marketplace."""
 
-from collections.abc import Sequence
-
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, Refused
-from domain.facts import DisputeSeen, Fact, RefundSeen
 from domain.order import Tender, TenderKind
-from domain.payment import Payment, Refund
-from domain.reversal import Reversal
+from domain.payment import Payment
 from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import Marketplace
@@ -53,20 +49,3 @@ class Payments:
         while this one is under way: an order has one at a time."""
         known = await self._register.of_order(order_id)
         return known.earlier_reversals(tender, but=cancellation_id)
-
-
-def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
-    """The refunds of a tender that are not known as they are now."""
-    before = {refund.reference: refund for refund in reversal.refunds}
-    return [
-        RefundSeen(target=reversal.tender_id, refund=refund)
-        for refund in refunds
-        if refund.reference not in before or before[refund.reference].status is not refund.status
-    ]
-
-
-def dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
-    """Whether the bank disputes the payment, and what it has given back, where that is news."""
-    if (payment.disputed, payment.charge_backs) == (reversal.disputed, reversal.charge_backs):
-        return []
-    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed, charge_backs=payment.charge_backs)]

@@ -40,6 +40,11 @@ class TenderKind(StrEnum):
     STORE_CREDIT = "store_credit"
     MARKETPLACE = "marketplace"
 
+    @property
+    def is_stored_value(self) -> bool:
+        """Its money is on an account of the merchant's own."""
+        return self in {self.GIFT_CARD, self.STORE_CREDIT}
+
 
 class Tender(Value):
     """What the customer paid a part of the order with. `reference` is the payment at the gateway for a card, the account

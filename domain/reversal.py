@@ -19,9 +19,6 @@ from domain.payment import ChargeBack, Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
 from domain.step import MONEY_STEPS, StepName
 
-KEPT_HERE = frozenset({TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT})
-"""Tenders whose money is on an account of the merchant's own."""
-
 
 class ByHand(Value):
     """Money that a person gave back outside; `reference` is their proof, and `fact` the number of the fact that says so:
@@ -270,7 +267,7 @@ class Reversal(Value):
         )
 
     def _went_elsewhere(self, refund: Refund) -> bool:
-        return self.is_store_credit(refund) and self.planned.tender.kind not in KEPT_HERE
+        return self.is_store_credit(refund) and not self.planned.tender.kind.is_stored_value
 
 
 def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:

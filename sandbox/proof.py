@@ -141,8 +141,8 @@ async def _balance(currency: str, at_gateway: Iterable[Effect], shop: Shop, orde
     failed = [effect for effect in at_gateway if effect.kind in {EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}]
     ledger = await books.ledger(shop.engine)
     documents = await books.documents(shop.engine)
-    kept_here = {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}
-    accounts = [t.reference for order in orders for t in order.tenders if t.kind in kept_here]
+
+    accounts = [t.reference for order in orders for t in order.tenders if t.kind.is_stored_value]
 
     def account(name: LedgerAccount) -> Money:
         """Credits less debits."""

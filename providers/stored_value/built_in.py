@@ -13,8 +13,6 @@ from domain.payment import Payment, Refund, RefundStatus
 from providers.database.engine import reading, transaction, writing
 from providers.stored_value.tables import AccountEntryRow, AccountRow
 
-_KEPT_HERE = {TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT}
-
 
 class BuiltInStoredValue:
     """Each method is one transaction; see providers/stored_value/port.py for what it promises. Whoever moves money of an
@@ -26,7 +24,7 @@ class BuiltInStoredValue:
 
     async def read(self, order_id: str, tender: Tender) -> Payment:
         async with transaction(self._reads) as session:
-            account = await session.get(AccountRow, tender.reference) if tender.kind in _KEPT_HERE else None
+            account = await session.get(AccountRow, tender.reference) if tender.kind.is_stored_value else None
             if account is None:
                 raise _no_account(order_id, tender)
             entries = (await _entries(session, order_id, tender)).all()
@@ -146,7 +144,7 @@ async def _spent(session: AsyncSession, account: AccountRow) -> bool:
 
 async def _account_for(session: AsyncSession, order_id: str, tender: Tender, customer_id: str | None) -> AccountRow:
     """The account that gets the money, locked. The customer's store credit is opened when there is none."""
-    if tender.kind in _KEPT_HERE:
+    if tender.kind.is_stored_value:
         account = await session.get(AccountRow, tender.reference, with_for_update=True)
         if account is None:
             raise _no_account(order_id, tender)

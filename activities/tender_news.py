@@ -1,0 +1,60 @@
+"""What a look at a tender's payment adds to the books: nothing that is known already."""
+
+from collections.abc import Sequence
+
+from domain.facts import DisputeSeen, Fact, RefundSeen, ReversalSeen
+from domain.money import Money
+from domain.next_reversal import Settled
+from domain.payment import Payment, Refund
+from domain.reversal import Reversal
+
+
+def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
+    """The refunds of a tender that are not known as they are now."""
+    before = {refund.reference: refund for refund in reversal.refunds}
+    return [
+        RefundSeen(target=reversal.tender_id, refund=refund)
+        for refund in refunds
+        if refund.reference not in before or before[refund.reference].status is not refund.status
+    ]
+
+
+def dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
+    """Whether the bank disputes the payment, and what it has given back, where that is news."""
+    if (payment.disputed, payment.charge_backs) == (reversal.disputed, reversal.charge_backs):
+        return []
+    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed, charge_backs=payment.charge_backs)]
+
+
+def settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
+    detail = [_release_in_words(reversal, settled.released)] if settled.released else []
+    detail += [f"refund {refund.status.replace('_', ' ')}" for refund in settled.refunds]
+    seen = ReversalSeen(
+        target=reversal.tender_id,
+        released=settled.released,
+        covered=Money.zero(settled.released.currency),
+        detail="; ".join(detail),
+    )
+    return [*refund_news(reversal, settled.refunds), seen]
+
+
+def found_news(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -> list[Fact]:
+    """What has come back already, where that is news: it counts, whatever becomes of the rest."""
+    facts = refund_news(reversal, refunds)
+    if released != reversal.released:
+        zero = Money.zero(released.currency)
+        facts.append(
+            ReversalSeen(
+                target=reversal.tender_id,
+                released=released,
+                covered=zero,
+                detail=_release_in_words(reversal, released),
+            )
+        )
+    return facts
+
+
+def _release_in_words(reversal: Reversal, released: Money) -> str:
+    if reversal.planned.unpaid:
+        return f"closed the payment of {released}"
+    return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"
