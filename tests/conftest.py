@@ -10,7 +10,10 @@ settings.register_profile("faults", max_examples=2_000, deadline=None)
 settings.load_profile("tests")
 
 pytest.register_assert_rewrite(
-    "tests.providers.orders_contract", "tests.providers.closing_contract", "tests.providers.stored_value_contract"
+    "tests.providers.orders_contract",
+    "tests.providers.closing_contract",
+    "tests.providers.parcels_contract",
+    "tests.providers.stored_value_contract",
 )
 
 pytest_plugins = [

@@ -18,9 +18,7 @@ TEXT_METHODS = {"split", "rsplit", "partition", "rpartition", "startswith", "end
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 
 
-REGISTER = tuple(
-    f"providers/books/{name}.py" for name in ("adapter", "cancellations", "lifecycle", "reading", "writing")
-)
+REGISTER = tuple(f"providers/books/{name}.py" for name in ("adapter", "cancellations", "reading", "writing"))
 """The ledger and the inbox have keys of their own, which are those of no effect."""
 
 

@@ -1,7 +1,8 @@
 """What every implementation of the port `orders` has to do (providers/orders/port.py). Whoever connects a shop subclasses
 `OrdersContract`, says in `shop` how an order gets into it, and runs the tests.
 
-What a system cannot do it has to say: `can_freeze`, `has_picks` and `has_parcels` are what is expected of the answers.
+What a system cannot do it has to say: `can_freeze` and `has_picks` are what is expected of the answers. One that keeps
+parcels passes parcels_contract.py too.
 """
 
 import pytest
@@ -56,20 +57,6 @@ class OrdersContract(ClosingContract):
         with pytest.raises(Refused, match="O-404") as refused:
             await shop.orders.read("O-404")
         assert refused.value.code is ErrorCode.ORDER_NOT_FOUND
-
-    async def test_a_parcel_that_has_left_is_seen(self, shop: ShopUnderTest, placed: Order) -> None:
-        if not self.has_parcels:
-            assert placed.shipments == ()
-            return
-        part = ShipmentLine(line_id=placed.lines[0].line_id, quantity=2)
-        parcel = Shipment(
-            shipment_id="S1", lines=(part,), carrier="UPS", label_reference="shp_1", tracking_number="1Z1"
-        )
-        await shop.ship(placed.order_id, parcel)
-        shipments = (await shop.orders.read(placed.order_id)).shipments
-        assert len(shipments) == 1, "no parcel is seen after `ship`: has_parcels = False where the shop has none"
-        [seen] = shipments
-        assert (seen.lines, seen.label_reference, seen.tracking_number) == ((part,), "shp_1", "1Z1")
 
     # Freezing
 

@@ -89,8 +89,6 @@ class MyShopUnderTest:
 
 
 class TestMyShop(OrdersContract):
-    has_parcels = False
-
     @pytest.fixture
     def shop(self, tmp_path: Path) -> ShopUnderTest:
         return MyShopUnderTest(tmp_path / "shop.sqlite")

@@ -16,6 +16,7 @@ from providers.orders.built_in.orders import BuiltInOrders
 from providers.orders.built_in.tables import OrderLineRow, OrderRow
 from sandbox import built_in
 from tests.providers.orders_contract import OrdersContract, ShopUnderTest
+from tests.providers.parcels_contract import ParcelsContract
 
 
 class BuiltInShop:
@@ -65,7 +66,7 @@ class BuiltInShop:
         return stock.on_hand - stock.reserved
 
 
-class TestBuiltIn(OrdersContract):
+class TestBuiltIn(ParcelsContract, OrdersContract):
     """On SQLite and on PostgreSQL."""
 
     can_freeze = has_picks = True
@@ -75,7 +76,7 @@ class TestBuiltIn(OrdersContract):
         return BuiltInShop(database)
 
 
-class TestOscar(OrdersContract):
+class TestOscar(ParcelsContract, OrdersContract):
     @pytest.fixture
     def shop(self, oscar: Path) -> ShopUnderTest:
         from tests.providers.oscar.shop import OscarShop
@@ -83,7 +84,7 @@ class TestOscar(OrdersContract):
         return OscarShop()
 
 
-class TestOscarThatRestocksAtOnce(OrdersContract):
+class TestOscarThatRestocksAtOnce(ParcelsContract, OrdersContract):
     @pytest.fixture
     def shop(self, oscar: Path) -> ShopUnderTest:
         from tests.providers.oscar.restocking import RestockingOscarOrders
