@@ -68,32 +68,41 @@ class PaymentActivities:
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
-        key = attempt.step_input.key
         payment = await self._read(attempt, planned.tender)
         others = await self._others(attempt.step_input, planned.tender)
-        while True:
-            reversal = attempt.case.reversal(attempt.step_input.target)
-            await attempt.write(*dispute_news(reversal, payment))
-            match next_reversal(reversal, payment, key, others):
+        while to_do := await self._next(attempt, payment, others):
+            match to_do:
                 case Void(amount=amount):
                     payment = await self._void(attempt, planned, payment, amount)
-                case MakeRefund(amount=amount, released=released, found=found):
-                    await attempt.write(*found_news(reversal, released, found))
+                case MakeRefund(amount=amount):
                     after = await self._refund(attempt, planned, amount, others)
                     if after is None:
                         return
                     payment = after
-                case NotYet(sentence=sentence):
-                    raise Unavailable(sentence)
-                case Disputed(released=released, found=found):
-                    await attempt.write(*found_news(reversal, released, found))
+                case Disputed():
                     raise _disputed(attempt, payment)
-                case ByHandAlone(amount=amount, released=released, found=found):
-                    await attempt.write(*found_news(reversal, released, found))
-                    raise _by_hand_alone(attempt, amount)
-                case Settled() as settled:
-                    await self._settle(attempt, reversal, settled)
-                    return
+
+    async def _next(
+        self, attempt: Attempt, payment: Payment, others: Sequence[EarlierReversal]
+    ) -> Void | MakeRefund | Disputed | None:
+        """What is to be done next, and None once nothing is; what has come back so far is written. Raises Unavailable.
+        Refused: REFUND_EXCEEDS_CAPTURED."""
+        reversal = attempt.case.reversal(attempt.step_input.target)
+        await attempt.write(*dispute_news(reversal, payment))
+        to_do = next_reversal(reversal, payment, attempt.step_input.key, others)
+        match to_do:
+            case Void():
+                return to_do
+            case NotYet(sentence=sentence):
+                raise Unavailable(sentence)
+            case Settled():
+                await self._settle(attempt, reversal, to_do)
+                return None
+            case MakeRefund() | Disputed() | ByHandAlone():
+                await attempt.write(*found_news(reversal, to_do.released, to_do.found))
+        if isinstance(to_do, ByHandAlone):
+            raise _by_hand_alone(attempt, to_do.amount)
+        return to_do
 
     async def _read(self, attempt: Attempt, tender: Tender) -> Payment:
         """The provider's own count. While it does not answer, what was done by an attempt whose answer was lost is
@@ -264,33 +273,22 @@ class PaymentActivities:
 
     async def _give_instead(self, attempt: Attempt, planned: PlannedTender) -> None:
         """As with a refund: look, decide, give once, and decide again. What is given here changes nothing at the gateway."""
-        if not attempt.case.reversal(attempt.step_input.target).outstanding:
+        target = attempt.step_input.target
+        if not attempt.case.reversal(target).outstanding:
             return
         payment = await self._read(attempt, planned.tender)
         others = await self._others(attempt.step_input, planned.tender)
-        while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
-            await attempt.write(*dispute_news(reversal, payment))
-            match next_reversal(reversal, payment, attempt.step_input.key, others):
+        while attempt.case.reversal(target).outstanding and (to_do := await self._next(attempt, payment, others)):
+            match to_do:
                 case Void(amount=amount):
                     raise Refused(
                         ErrorCode.REFUND_EXCEEDS_CAPTURED,
-                        f"{amount} of tender {planned.tender.tender_id} of order {attempt.step_input.order_id} is reserved "
-                        "and was never taken, so no store credit is given for it. Release it at the gateway, then retry "
-                        "the step.",
+                        f"{amount} of tender {target} of order {attempt.step_input.order_id} is reserved and was never "
+                        "taken, so no store credit is given for it. Release it at the gateway, then retry the step.",
                     )
-                case MakeRefund(amount=amount, released=released, found=found):
-                    await attempt.write(*found_news(reversal, released, found))
+                case MakeRefund(amount=amount):
                     await self._restore(attempt, planned.tender, amount)
-                case NotYet(sentence=sentence):
-                    raise Unavailable(sentence)
-                case Disputed(released=released, found=found):
-                    await attempt.write(*found_news(reversal, released, found))
-                    return
-                case ByHandAlone(amount=amount, released=released, found=found):
-                    await attempt.write(*found_news(reversal, released, found))
-                    raise _by_hand_alone(attempt, amount)
-                case Settled() as settled:
-                    await self._settle(attempt, reversal, settled)
+                case Disputed():
                     return
 
     @activity.defn
