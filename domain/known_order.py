@@ -65,7 +65,7 @@ class KnownOrder:
                 "shipments": tuple(self._without_stopped(shipment) for shipment in as_sold.shipments),
                 "shipping_credited": credited,
                 "held_by": under_way.cancellation_id if under_way and held else None,
-                "tenders": tuple(self._with_earlier(tender) for tender in order.tenders),
+                "tenders": tuple(self._with_earlier(tender) for tender in order.by_payment().tenders),
             }
         )
 

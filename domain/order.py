@@ -57,6 +57,11 @@ class Tender(Value):
     reference: str
     earlier_reversals: tuple[EarlierReversal, ...] = ()
 
+    def is_paid_with(self, other: "Tender") -> bool:
+        """Whether both are parts of one card payment."""
+        cards = self.kind is TenderKind.CARD is other.kind and self.reference == other.reference
+        return cards and self.tender_id != other.tender_id and self.amount.currency == other.amount.currency
+
 
 class OrderLine(Value):
     """`total` is what the customer owes for all `quantity` units, with tax (`tax` is the part of it that is tax) and before
@@ -150,6 +155,18 @@ class Order(Value):
         shipping = self.shipping - of_shipping
         tax = _tax_after(self.shipping_tax, self.shipping, shipping) if self.shipping_tax is not None else None
         return self.model_copy(update={"lines": lines, "shipping": shipping, "shipping_tax": tax, "discount": None})
+
+    def by_payment(self) -> "Order":
+        """The order with one tender for each payment: what a shop keeps as several tenders on one payment, under the first
+        one's id, is one sum at the gateway, which captures, releases and refunds it together."""
+        tenders: list[Tender] = []
+        for tender in self.tenders:
+            at = next((at for at, first in enumerate(tenders) if tender.is_paid_with(first)), None)
+            if at is None:
+                tenders.append(tender)
+            else:
+                tenders[at] = tenders[at].model_copy(update={"amount": tenders[at].amount + tender.amount})
+        return self.model_copy(update={"tenders": tuple(tenders)})
 
     def line(self, line_id: str) -> OrderLine | None:
         return next((line for line in self.lines if line.line_id == line_id), None)

@@ -1,6 +1,6 @@
 """The plan: what will be stopped, released, refunded and restocked, with amounts, before anything is done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 from pydantic import computed_field
@@ -46,8 +46,7 @@ class PlannedTender(Value):
     makes another one meanwhile gives back what is planned here. `share`: the payment is shared, with other orders perhaps,
     and this is what of it is this order's still; without it, all of it is. `step`: its provider takes amounts that are
     divisible by so many minor units; None where that is one. `unpaid` is the part of `release` that the customer has not
-    paid and still could: with the whole order its payment is closed. `beside`: all of the payment is this order's, by more
-    than one tender, and this is what the others release of it."""
+    paid and still could: with the whole order its payment is closed."""
 
     tender: Tender
     refund: Money
@@ -60,17 +59,13 @@ class PlannedTender(Value):
     step: Rare[int] = None
     unpaid: Rare[Money] = None
     share: Rare[Money] = None
-    beside: Rare[Money] = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def released_by_capture(self) -> bool:
         """What is released is only a part of what is reserved, or may be. So it is not captured, and the process releases
         nothing at the gateway: the capture of the rest does that, or the end of the reservation."""
-        if self.share is not None and self.beside is None:
-            return bool(self.release)
-        released = self.release + self.beside if self.beside else self.release
-        return bool(self.release) and released < self.capturable
+        return bool(self.release) and (self.share is not None or self.release < self.capturable)
 
     @property
     def at_most(self) -> Money:
@@ -253,11 +248,4 @@ def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool
         part = planned.giving(planned.at_most if everything else min(rest, planned.at_most))
         rest -= min(rest, part.refund + part.release)
         given[planned.tender.tender_id] = part.closing() if everything else part.model_copy(update={"unpaid": None})
-    return tuple(_beside_others(given[planned.tender.tender_id], given.values()) for planned in tenders)
-
-
-def _beside_others(planned: PlannedTender, tenders: Iterable[PlannedTender]) -> PlannedTender:
-    if planned.beside is None:
-        return planned
-    others = (t for t in tenders if t is not planned and t.tender.reference == planned.tender.reference)
-    return planned.model_copy(update={"beside": Money.total((t.release for t in others), planned.release.currency)})
+    return tuple(given[planned.tender.tender_id] for planned in tenders)

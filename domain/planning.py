@@ -112,7 +112,7 @@ def make_plan(
     lines, shipping = _with_shipping(order, request, units, everything=everything)
     if request.shipping_alone:
         _check_shipping_alone(order, shipping)
-    tenders = [_planned_tender(order, tender, payments[tender.tender_id]) for tender in order.tenders]
+    tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.at_most for t in tenders), order.currency)
     ahead = min(_given_ahead(order, tenders, available), value)
@@ -206,7 +206,7 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
     )
 
 
-def _planned_tender(order: Order, tender: Tender, payment: Payment) -> PlannedTender:
+def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
     """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
     refundable, or as reserved where it was settled before it was captured."""
     zero = Money.zero(payment.captured.currency)
@@ -214,13 +214,7 @@ def _planned_tender(order: Order, tender: Tender, payment: Payment) -> PlannedTe
     left = captured - payment.refunded
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
-    together = [t for t in order.tenders if t.kind is TenderKind.CARD and t.reference == tender.reference]
-    ours = Money.total((t.amount for t in together), zero.currency)
-    closes = payment.unpaid is not None and payment.unpaid <= ours and tender is together[0]
-    joint = len(together) > 1 and payment.whole <= ours
-    released = Money.total(
-        (e.released for t in (together if joint else [tender]) for e in t.earlier_reversals), zero.currency
-    )
+    released = Money.total((e.released for e in earlier), zero.currency)
     return PlannedTender(
         tender=tender,
         refund=zero,
@@ -232,10 +226,13 @@ def _planned_tender(order: Order, tender: Tender, payment: Payment) -> PlannedTe
         refunded=payment.refunded,
         share=_share(tender, payment),
         step=payment.step if payment.step > 1 else None,
-        # A payment that pays for other orders too stays open.
-        unpaid=payment.unpaid if closes else None,
-        beside=zero if joint else None,
+        unpaid=_closable(tender, payment),
     )
+
+
+def _closable(tender: Tender, payment: Payment) -> Money | None:
+    """A payment that pays for other orders too stays open."""
+    return payment.unpaid if payment.unpaid is not None and payment.unpaid <= tender.amount else None
 
 
 def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:

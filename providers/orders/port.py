@@ -65,8 +65,8 @@ class Orders(Protocol):
         ...
 
     async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
-        """The order is paid by another payment from now on: its old authorisation was released, and reserved again. Refused:
-        PAYMENT_NOT_FOUND when the order has no such tender."""
+        """The order is paid by another payment from now on: its old authorisation was released, and reserved again. It pays
+        for every tender that was on the old one. Refused: PAYMENT_NOT_FOUND when the order has no such tender."""
         ...
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:

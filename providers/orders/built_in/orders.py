@@ -29,6 +29,14 @@ _HOLD = (
 """Not for a cancellation that has let the order go: the call was on its way for long, and nobody would thaw it again."""
 
 
+_TENDERS = table_of(TenderRow)
+_PAY_BY = (
+    update(_TENDERS)
+    .where(_TENDERS.c.order_id == bindparam("of"), _TENDERS.c.reference == bindparam("before"))
+    .values(reference=bindparam("by"))
+)
+
+
 class BuiltInOrders:
     """Each method is one transaction; see providers/orders/port.py for what it promises."""
 
@@ -126,7 +134,7 @@ class BuiltInOrders:
                     f"Order {order_id} has no tender {tender_id} that the payment {reference} could replace. "
                     "Check the order's tenders.",
                 )
-            tender.reference = reference
+            await session.execute(_PAY_BY, {"of": order_id, "before": tender.reference, "by": reference})
             await record_effect(session, key, EffectKind.REPLACE_PAYMENT, order_id=order_id, reference=reference)
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
