@@ -24,7 +24,8 @@ from domain.step import Owner, StepName
 
 class Role(StrEnum):
     """What a refusal means. Compensatable: roll back. Pivot and retriable: forward only. Compensation: a person is asked. A
-    look changes nothing at its counterpart; it writes a notice at most, and has no row in the step table."""
+    look changes nothing at its counterpart; it writes a notice at most, and has a row in the step table only once a person
+    has resolved it."""
 
     COMPENSATABLE = "compensatable"
     PIVOT = "pivot"
