@@ -70,16 +70,16 @@ class PaymentActivities:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
         key = attempt.step_input.key
         payment = await self._read(attempt, planned.tender)
-        others = await self._others(attempt.step_input, planned.tender)
+        other_reversals = await self._read_other_reversals(attempt.step_input, planned.tender)
         while True:
             reversal = attempt.case.reversal(attempt.step_input.target)
             await attempt.write(*dispute_news(reversal, payment))
-            match next_reversal(reversal, payment, key, others):
+            match next_reversal(reversal, payment, key, other_reversals):
                 case Void(amount=amount):
                     payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount, released=released, found=found):
                     await attempt.write(*found_news(reversal, released, found))
-                    after = await self._refund(attempt, planned, amount, others)
+                    after = await self._refund(attempt, planned, amount, other_reversals)
                     if after is None:
                         return
                     payment = after
@@ -110,8 +110,8 @@ class PaymentActivities:
                 retry_after=busy.retry_after,
             ) from None
 
-    async def _others(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
-        return await self._payments.reversals_besides(step_input.order_id, step_input.cancellation_id, tender)
+    async def _read_other_reversals(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
+        return await self._payments.read_other_reversals(step_input.order_id, step_input.cancellation_id, tender)
 
     async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
         """Returns the payment after it."""
@@ -125,7 +125,7 @@ class PaymentActivities:
         return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
 
     async def _refund(
-        self, attempt: Attempt, planned: PlannedTender, amount: Money, others: Sequence[EarlierReversal]
+        self, attempt: Attempt, planned: PlannedTender, amount: Money, other_reversals: Sequence[EarlierReversal]
     ) -> Payment | None:
         """Returns the payment after it. None: somebody else's refund came first, and the gateway has said no to this key.
         What is left goes back under the next one."""
@@ -133,7 +133,7 @@ class PaymentActivities:
 
         def facts_when_settled(case: Case, payment: Payment) -> Sequence[Fact]:
             reversal = case.reversal(attempt.step_input.target)
-            match next_reversal(reversal, payment, key, others):
+            match next_reversal(reversal, payment, key, other_reversals):
                 case Settled() as found:
                     return settlement_facts(reversal, found)
                 case _:
@@ -267,10 +267,10 @@ class PaymentActivities:
         if not attempt.case.reversal(attempt.step_input.target).outstanding:
             return
         payment = await self._read(attempt, planned.tender)
-        others = await self._others(attempt.step_input, planned.tender)
+        other_reversals = await self._read_other_reversals(attempt.step_input, planned.tender)
         while (reversal := attempt.case.reversal(attempt.step_input.target)).outstanding:
             await attempt.write(*dispute_news(reversal, payment))
-            match next_reversal(reversal, payment, attempt.step_input.key, others):
+            match next_reversal(reversal, payment, attempt.step_input.key, other_reversals):
                 case Void(amount=amount):
                     raise Refused(
                         ErrorCode.REFUND_EXCEEDS_CAPTURED,
@@ -303,8 +303,8 @@ class PaymentActivities:
             if not tender.kind.is_stored_value:
                 payment = await self._payments.read(step_input.order_id, tender)
                 made = await self._made_meanwhile(attempt, reversal.planned, payment)
-                others = await self._others(step_input, tender)
-                refunds = (*refunds_found(reversal, payment, step_input.key, others), *made)
+                other_reversals = await self._read_other_reversals(step_input, tender)
+                refunds = (*refunds_found(reversal, payment, step_input.key, other_reversals), *made)
                 found = {refund.reference: refund for refund in refunds}
                 facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
                 facts += self._lookups(attempt, payment, made)

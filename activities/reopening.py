@@ -32,27 +32,27 @@ class Reopening:
         received = any(isinstance(fact, ParcelReceived) for fact in facts)
         gone = any(isinstance(fact, StopSeen) and fact.stop.status is StopStatus.LOST for fact in facts)
         failed: list[CreditedTender] = []
-        others: list[str] = []
+        refunds_of_others: list[str] = []
         unclear: list[RefundSeen] = []
         for reversal in ended.reversals:
             if reversal.planned.tender.kind.is_stored_value or not (carried_out or reversal.refunds):
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            besides = await self._payments.reversals_besides(
+            other_reversals = await self._payments.read_other_reversals(
                 order.order_id, ended.cancellation_id, reversal.planned.tender
             )
             found = (
-                refunds_found_after_end(reversal, payment, key, besides)
+                refunds_found_after_end(reversal, payment, key, other_reversals)
                 if carried_out
                 else known_refunds(reversal, payment, key)
             )
             facts += [*refund_news(reversal, found), *dispute_news(reversal, payment)]
             failed += _failed(reversal, payment)
             counted = {refund.reference for refund in (*reversal.refunds, *found)}
-            others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
+            refunds_of_others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
             if carried_out and reversal.with_refunds(payment, found).outstanding:
-                not_counted = unclear_refunds(reversal, payment, found, besides)
+                not_counted = unclear_refunds(reversal, payment, found, other_reversals)
                 unclear += [RefundSeen(target=reversal.tender_id, refund=refund) for refund in not_counted]
         now = ended.with_facts(facts)
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
@@ -63,7 +63,7 @@ class Reopening:
         why = _why(failed=bool(failed), moving=moving, received=received, gone=gone)
         return await self._register.reopen(
             ended.cancellation_id,
-            [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
+            [Reopened(why=why, others=tuple(refunds_of_others), unclear=tuple(unclear)), *facts],
             failed,
             _failure_notices(now, may_choose=not unclear) if failed and owed else [],
             seen=ended.last_seq,
