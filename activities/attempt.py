@@ -69,6 +69,11 @@ class Attempt:
         self._looked_up: set[EffectKey] = set()
         self._written_with_effect: list[Fact] = []
 
+    @property
+    def tender_in_words(self) -> str:
+        """The tender that the step is about, for a sentence."""
+        return f"tender {self.step_input.target} of order {self.step_input.order_id}"
+
     async def write(self, *facts: Fact) -> None:
         """Add facts to the books, but for those that were written with an effect's answer. Raises NotTheHolder."""
         if new := self._not_written(facts):

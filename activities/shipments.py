@@ -21,8 +21,9 @@ from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
 
-_PICK, _GIFT_CARD, _LABEL, _RELABEL = "pick", "gift_card", "label", "relabel"
-"""The parts of a step's key for its calls to the order management system and to the stored value."""
+_PICK, _GIFT_CARD, _VOID, _INTERCEPT, _LABEL, _RELABEL = "pick", "gift_card", "void", "intercept", "label", "relabel"
+"""The parts of a step's key, one for each kind of call. A carrier is given the step's key without its part: no two of these
+calls can be taken for each other there."""
 
 
 class ShipmentActivities:
@@ -137,7 +138,7 @@ class ShipmentActivities:
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
         label = shipment.label_reference
         assert label is not None
-        key = attempt.step_input.key.part_of("void")
+        key = attempt.step_input.key.part_of(_VOID)
 
         def stop(detail: str) -> Stop:
             return Stop(
@@ -172,7 +173,7 @@ class ShipmentActivities:
         number, label = shipment.tracking_number, shipment.label_reference
         assert number is not None
         assert label is not None
-        key = attempt.step_input.key.part_of("intercept")
+        key = attempt.step_input.key.part_of(_INTERCEPT)
 
         def describe(answer: Intercept) -> EffectAnswer:
             if answer.accepted:
@@ -286,7 +287,7 @@ class ShipmentActivities:
             raise _comes_back(step_input)
         number = shipment.tracking_number
         if number and await self._intercepts.active(number):
-            key = step_input.key.part_of("intercept")
+            key = step_input.key.part_of(_INTERCEPT)
             answer = await attempt.make_effect(
                 key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _taken_back
             )
