@@ -102,7 +102,7 @@ class Attempt:
         right, did nothing and stays noted. An effect that has ended, by whichever attempt, is not made again: its end is
         returned then."""
         await self.note_effect(key, amount)
-        if self._is_settled(key):
+        if self._is_outcome_known(key):
             return await self._known_end(key)
         self.check_time()
         try:
@@ -139,7 +139,7 @@ class Attempt:
     async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
         """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises
         Unavailable until it cannot be any more."""
-        if all(self._is_settled(key) for key in undone):
+        if all(self._is_outcome_known(key) for key in undone):
             return
         left = await self._register.quiet_after(self.step_input.cancellation_id) - now()
         if left > timedelta(0):
@@ -149,7 +149,7 @@ class Attempt:
                 retry_after=left.total_seconds(),
             )
 
-    def _is_settled(self, key: EffectKey) -> bool:
+    def _is_outcome_known(self, key: EffectKey) -> bool:
         """What became of it is known. A lost answer is not: the provider may still be at work."""
         ended = self.case.outcome_of(key)
         return ended is not None and ended.outcome is not EffectOutcome.UNKNOWN

@@ -72,14 +72,14 @@ class ShipmentActivities:
         """
         async with begin_attempt(self._register, step_input) as attempt:
             shipment = await self._shipment(step_input)
-            await self._watch(attempt, shipment)
+            await self._watch_new_label(attempt, shipment)
             stop = await self._stop(attempt, shipment)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(attempt, stop)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
             return await attempt.answer()
 
-    async def _watch(self, attempt: Attempt, shipment: Shipment) -> None:
+    async def _watch_new_label(self, attempt: Attempt, shipment: Shipment) -> None:
         """The carrier's events are about the label that the parcel has got since it was decided, too."""
         planned = _planned(attempt.case, shipment.shipment_id)
         known = {planned.shipment.label_reference, planned.shipment.tracking_number} if planned else set()
