@@ -28,7 +28,7 @@ from domain.permissions import NotTheHolder
 from domain.plan import LeftOut, PlannedLine
 from domain.policy import Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.second_request import by_right, joining, same_scope
+from domain.second_request import Meeting, by_right, joining, meet
 from domain.standing import result_of
 from domain.step import StepName
 from providers.cancellations.port import Register
@@ -173,17 +173,14 @@ class OrderActivities:
         no = self._policy.may_ask(order, request) if case.decided and not case.has(request) else None
         if no is not None:
             return quote(no)
+        requested = Requested(request=request, at=datetime.now(UTC))
         if case.decided:
-            same = case.has(request) or not case.ended
-            if not case.has(request) and not case.ended and not same_scope(order, case, request):
-                raise Refused(
-                    ErrorCode.UNDER_WAY,
-                    f"Another cancellation of order {order.order_id} is under way ({case.cancellation_id}). Ask again when "
-                    "it has ended.",
-                )
-            decision = case.decided.decision if same else existing_decision(case.decided.decision, order.order_id)
-            return quote(decision, case, case.decided if same else None)
-        decided = await self._deciding.decide(order, Requested(request=request, at=datetime.now(UTC)))
+            if not case.has(request) and case.ended:
+                return quote(existing_decision(case.decided.decision, order.order_id), case)
+            if not case.has(request) and (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
+                raise _under_way(case, request, meeting)
+            return quote(case.decided.decision, case, case.decided)
+        decided = await self._deciding.decide(order, requested)
         return quote(decided.decision, case, decided)
 
     @activity.defn
@@ -211,6 +208,16 @@ async def acknowledge(outbox: Outbox, requested: Requested) -> None:
     request = requested.request
     if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
         await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
+
+
+def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Refused:
+    """Why nothing can be quoted while another cancellation of the order is under way."""
+    deferred = meeting is Meeting.DEFERRED
+    then = "A start is kept, and decided when that one has ended." if deferred else "Ask again when it has ended."
+    return Refused(
+        ErrorCode.UNDER_WAY,
+        f"Another cancellation of order {request.order_id} is under way ({case.cancellation_id}). {then}",
+    )
 
 
 def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
