@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_place, this_run
+from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders, SeenOrder
 from activities.reopening import Reopening
@@ -66,9 +66,9 @@ class OrderActivities:
         policy, plan, and freeze the order when there is something to do. An order that has changed meanwhile is read and
         decided about again.
 
-        Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
+        Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A refusal by policy is a decision, not a failure.
         """
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         request = step_input.request
         seen = await self._known.read_owned(request)
         if seen is None:
@@ -96,7 +96,7 @@ class OrderActivities:
         return Verified(entries=await self._decide_and_freeze(seen, requested, case))
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
-        """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
+        """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
         if step_input.look_again and await self._reopening.reopen_from(case, order, this_run()):
             return Verified(entries=await self._register.read(case.cancellation_id))
         # An earlier attempt of this run may have ended it, and its answer was lost.
@@ -119,7 +119,7 @@ class OrderActivities:
         decided = by_right(order, await self._deciding.decide(order, requested), *case.requests)
         key = EffectKey(id_of(request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is None:
-            # Before the refusal is kept: an attempt that finds it kept looks no further.
+            # Acknowledged before the refusal is kept: an attempt that finds the refusal kept does nothing more.
             await acknowledge(self._outbox, requested)
             if case.is_noted(key):  # an earlier attempt may have frozen it
                 await self._orders.thaw(order.order_id, key=key.part_of(THAW))
@@ -186,7 +186,7 @@ class OrderActivities:
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
         """Compensation of verify_order: the order goes on, and the cancellation is closed in the books."""
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             cause = attempt.case.roll_back_cause
             assert cause is not None
@@ -194,7 +194,8 @@ class OrderActivities:
                 await attempt.note_effect(step_input.key)
                 attempt.check_time()
                 await self._orders.thaw(step_input.order_id, key=step_input.key)
-            # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
+            # A cancellation is rejected here because its goods could not be stopped: the mail names them. After any other
+            # roll-back the order goes on as a whole.
             plan = attempt.case.plan
             rejected = cause.outcome is Outcome.REJECTED and plan is not None
             left_out = notice_lines(plan.left_out) if rejected and plan else ()
@@ -226,7 +227,7 @@ def conflicts(request: CancellationRequest, case: Case, deferred: DeferredReques
 
 
 def received_notice(requested: Requested) -> NewNotice:
-    """A note that staff wrote is not for the customer's eyes."""
+    """The mail repeats a note of the customer's own: what staff wrote is not for them to read."""
     request = requested.request
     statutory = request.reason is ReasonCode.STATUTORY_WITHDRAWAL
     return NewNotice(
@@ -238,7 +239,7 @@ def received_notice(requested: Requested) -> NewNotice:
 
 
 def notice_lines(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[NoticeLine, ...]:
-    """Units of one line in several parcels are one line to the customer."""
+    """One for each order line, whatever the number of its parcels: the customer bought one line."""
     units: Counter[str] = Counter()
     for part in parts:
         units[part.line_id] += part.quantity
