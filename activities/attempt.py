@@ -46,9 +46,9 @@ def check_deadline(target: str, deadline: datetime) -> None:
 
 @dataclass(frozen=True)
 class EffectAnswer:
-    """What a provider's answer comes to: its own reference, a detail, and what it says besides. `outcome` is failed where
-    the answer itself says that nothing will come of it. `following` gives the facts that follow from the answer, by the
-    case that includes it. They are written in the same transaction, and `write` and `end` leave them out later."""
+    """What a provider's answer means: its own reference, a detail, and other `facts` that it states. `outcome` is failed
+    where the answer itself says that nothing will come of it. `following` derives further facts from the case that includes
+    the answer. All are written in one transaction, and `write` and `end` do not write them again."""
 
     reference: str | None = None
     detail: str = ""
@@ -68,6 +68,11 @@ class Attempt:
         self._deadline = attempt_deadline()
         self._looked_up: set[EffectKey] = set()
         self._written_with_effect: list[Fact] = []
+
+    @property
+    def tender_in_words(self) -> str:
+        """The tender that the step is about, for a sentence."""
+        return f"tender {self.step_input.target} of order {self.step_input.order_id}"
 
     async def write(self, *facts: Fact) -> None:
         """Add facts to the books, but for those that were written with an effect's answer. Raises NotTheHolder."""
@@ -97,7 +102,7 @@ class Attempt:
         right, did nothing and stays noted. An effect that has ended, by whichever attempt, is not made again: its end is
         returned then."""
         await self.note_effect(key, amount)
-        if self._is_settled(key):
+        if self._is_outcome_known(key):
             return await self._known_end(key)
         self.check_time()
         try:
@@ -134,7 +139,7 @@ class Attempt:
     async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
         """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises
         Unavailable until it cannot be any more."""
-        if all(self._is_settled(key) for key in undone):
+        if all(self._is_outcome_known(key) for key in undone):
             return
         left = await self._register.quiet_after(self.step_input.cancellation_id) - now()
         if left > timedelta(0):
@@ -144,7 +149,7 @@ class Attempt:
                 retry_after=left.total_seconds(),
             )
 
-    def _is_settled(self, key: EffectKey) -> bool:
+    def _is_outcome_known(self, key: EffectKey) -> bool:
         """What became of it is known. A lost answer is not: the provider may still be at work."""
         ended = self.case.outcome_of(key)
         return ended is not None and ended.outcome is not EffectOutcome.UNKNOWN
@@ -167,8 +172,8 @@ class Attempt:
         return EffectEnded(key=self.step_input.key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
 
     async def answer(self, entries: Sequence[Entry] = ()) -> Booked:
-        """What the run does not know yet, from what this attempt has read and written, with these `entries`; the books are
-        read again only where somebody else has written in between."""
+        """The entries that the run does not know yet: those that this attempt has read and written, and these `entries`. The
+        books are read again only where somebody else has written in between."""
         self.case.add(*entries)
         new = [entry for entry in self.case.entries if entry.seq > self.step_input.last_seq]
         if self.case.has_all_entries:
@@ -176,21 +181,22 @@ class Attempt:
         return await self.read_answer()
 
     async def read_answer(self) -> Booked:
-        """The same from the books as they are now, whoever has written."""
+        """The same, read from the books as they are now, whoever has written them."""
         last_seq = self.step_input.last_seq
         return Booked(entries=await self._register.read(self.step_input.cancellation_id, after=last_seq))
 
     async def answer_look(self, look: Look) -> Booked:
-        """What the look has found. Raises NothingNew where only news are an answer."""
+        """What the look has found. Raises NothingNew when it has found nothing, and the look is to be repeated until it
+        does."""
         answer = await self.read_answer()
         if look.poll is not None and not answer.entries:
             raise NothingNew(f"Nothing new about {look.target}; it is looked at again.", look.poll.total_seconds())
         return answer
 
 
-def check_place(orders: Orders) -> None:
-    """Whoever is asked over a network is not called within the workflow's own task, which would stay open as long. Raises
-    Unavailable: an ordinary attempt follows at once."""
+def check_local_attempt(orders: Orders) -> None:
+    """A local attempt does not call an order management system over a network: the workflow's own task would stay open for
+    as long. Raises Unavailable: an ordinary attempt follows at once."""
     if activity.info().is_local and not orders.is_local:
         raise Unavailable("The order management system is asked by an ordinary attempt.")
 

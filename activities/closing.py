@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from temporalio import activity
 
-from activities.attempt import Attempt, begin_attempt, check_place
+from activities.attempt import Attempt, begin_attempt, check_local_attempt
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders
 from activities.orders import THAW, notice_lines
@@ -39,10 +39,10 @@ class ClosingActivities:
 
     @activity.defn
     async def close_order(self, step_input: StepInput) -> Booked:
-        """Fulfilments first, then the lines; promise released or restock announced; what remains of the order goes on;
-        customer told. Where all the money has settled, the cancellation is closed too. Refused: ORDER_LOCKED,
+        """Cancel the fulfilments, then the lines; release the promise or announce the restock; let what remains of the order
+        go on; inform the customer. Where all the money has settled, end the cancellation too. Refused: ORDER_LOCKED,
         ORDER_CHANGED, GOODS_LOST."""
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             if case.order_closed:
@@ -58,11 +58,11 @@ class ClosingActivities:
             closed = OrderClosed(expected_back=tuple(sorted(expected)))
             after = attempt.case.with_facts([closed])
             # Goods may have left an order that is not frozen: it is read once more before the end.
-            over = after.is_settled and after.is_frozen
+            may_end = after.is_settled and after.is_frozen
             entries = await self._register.close(
                 closed,
                 _closing_notices(case),
-                _ending(after, step_input.order_id) if over else None,
+                _ending(after, step_input.order_id) if may_end else None,
                 key=key,
                 run=attempt.run,
             )
@@ -73,13 +73,14 @@ class ClosingActivities:
         closing, before = Closing.of(case), Closing.before(case)
         # Each time that it is closed is an effect of its own.
         key = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
-        tried, others_may_change = case.is_noted(key), self._orders.restocks_at_once or not case.is_frozen
+        tried = case.is_noted(key)
+        others_may_change = self._orders.restocks_at_once or not case.is_frozen
         if others_may_change:
             seen = await self._known.read(order_id)
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
             closing = closing.but_expected(expected, ahead)
-            already = before.but_expected((), ahead).targets if before else None
-            others = closing.taken_by_others(seen.gone_in_oms, tried=tried, already=already)
+            gone_at_last_close = before.but_expected((), ahead).targets if before else None
+            others = closing.taken_by_others(seen.gone_in_oms, tried=tried, already=gone_at_last_close)
             if others:
                 raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
         await attempt.note_effect(key)
@@ -96,7 +97,7 @@ class ClosingActivities:
     async def check_order(self, step_input: StepInput) -> Booked:
         """Read an order that is not frozen once more: goods of this cancellation that have left meanwhile are parcels to be
         stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             plan = case.plan
@@ -111,21 +112,23 @@ class ClosingActivities:
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             return await attempt.answer()
 
-    async def _add_parcel(self, attempt: Attempt, ours: Shipment, order: Order, packed_before: tuple[str, ...]) -> None:
-        """A parcel that has units of this cancellation in it: it joins the plan, to be stopped like the others."""
-        tracking = await self._deciding.tracking(ours)
-        action = planned_action(ours, tracking)
-        shared = is_shared(ours, order) or None
-        parcel = PlannedShipment(shipment=ours, group=tracking.group, action=action, shared=shared)
+    async def _add_parcel(
+        self, attempt: Attempt, shipment: Shipment, order: Order, packed_before: tuple[str, ...]
+    ) -> None:
+        """Add a parcel to the plan, to be stopped like the others. `shipment` has only the units of this cancellation."""
+        tracking = await self._deciding.read_tracking(shipment)
+        action = planned_action(shipment, tracking)
+        shared = is_shared(shipment, order) or None
+        parcel = PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared)
         await attempt.write(ParcelFound(parcel=parcel, packed_before=packed_before))
-        named = [name for name in (ours.label_reference, ours.tracking_number) if name]
-        if named:
-            await self._register.watch(attempt.step_input.order_id, named)
+        references = [name for name in (shipment.label_reference, shipment.tracking_number) if name]
+        if references:
+            await self._register.watch(attempt.step_input.order_id, references)
 
     @activity.defn
     async def close_cancellation(self, step_input: StepInput) -> Booked:
         """The money has settled: post it, write to the customer that it was refunded, and end the cancellation."""
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             given_back = step_input.key.part_of(_GIVEN_BACK)

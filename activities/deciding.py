@@ -28,11 +28,11 @@ class Deciding:
         self._policy = policy
 
     async def decide(self, order: Order, requested: Requested) -> Decided:
-        """Decision and plan by policy, on the live truth; what is refused by its own data is looked at no further."""
+        """Decision and plan by policy, on the live truth. Providers are not asked about a request that the order's own data
+        rules out."""
         if no := self._policy.admits(order, requested.request):
             return Decided(decision=no, customer_id=order.customer_id)
-        at = datetime.now(UTC)  # the clock by which the shop has set `placed_at`
-        abuse = self._policy.abuse
+        now = datetime.now(UTC)  # the clock by which the shop has set `placed_at`
         payments, trackings = await asyncio.gather(self._read_payments(order), self._read_trackings(order))
         decision, plan = self._policy.decide(
             cancellation_id=id_of(requested.request),
@@ -40,25 +40,33 @@ class Deciding:
             request=requested.request,
             payments=payments,
             trackings=trackings,
-            history=await self._register.history(order.customer_id, at - abuse.within, but=order.order_id)
-            if abuse
-            else CustomerHistory(),
-            now=at,
+            history=await self._read_history(order, now),
+            now=now,
             learnt_at=requested.at,
         )
         return Decided(decision=decision, plan=plan, customer_id=order.customer_id)
 
+    async def _read_history(self, order: Order, now: datetime) -> CustomerHistory:
+        abuse = self._policy.abuse
+        if abuse is None:
+            return CustomerHistory()
+        return await self._register.history(order.customer_id, now - abuse.within, but=order.order_id)
+
     async def _read_payments(self, order: Order) -> dict[str, Payment]:
         return await read_together(
-            {t.tender_id: partial(self._payments.read, order.order_id, t, fresh=False) for t in order.tenders}
+            {
+                tender.tender_id: partial(self._payments.read, order.order_id, tender, fresh=False)
+                for tender in order.tenders
+            }
         )
 
     async def _read_trackings(self, order: Order) -> dict[str, Tracking]:
         return await read_together(
-            {shipment.shipment_id: partial(self.tracking, shipment) for shipment in order.shipments}
+            {shipment.shipment_id: partial(self.read_tracking, shipment) for shipment in order.shipments}
         )
 
-    async def tracking(self, shipment: Shipment) -> Tracking:
+    async def read_tracking(self, shipment: Shipment) -> Tracking:
+        """Where the shipment's goods are: by its carrier, or by the account of a gift card."""
         if shipment.gift_card and shipment.lines:
             used = await self._stored_value.gift_card_used(shipment.gift_card)
             return Tracking(group=GoodsGroup.DELIVERED if used else GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)

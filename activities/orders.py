@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_place, this_run
+from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders, SeenOrder
 from activities.reopening import Reopening
@@ -28,7 +28,7 @@ from domain.permissions import NotTheHolder
 from domain.plan import LeftOut, PlannedLine
 from domain.policy import Decision, Policy, existing_decision
 from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.second_request import by_right, joining, same_scope
+from domain.second_request import Meeting, by_right, joining, meet
 from domain.standing import result_of
 from domain.step import StepName
 from providers.cancellations.port import Register
@@ -66,9 +66,9 @@ class OrderActivities:
         policy, plan, and freeze the order when there is something to do. An order that has changed meanwhile is read and
         decided about again.
 
-        Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A no by policy is a decision, not a failure.
+        Refused: ORDER_HELD, PAYMENT_NOT_FOUND, HELD_ELSEWHERE. A refusal by policy is a decision, not a failure.
         """
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         request = step_input.request
         seen = await self._known.read_owned(request)
         if seen is None:
@@ -96,7 +96,7 @@ class OrderActivities:
         return Verified(entries=await self._decide_and_freeze(seen, requested, case))
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
-        """It is over. An event may say that its outcome does not hold any more: then it is opened again."""
+        """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
         if step_input.look_again and await self._reopening.reopen_from(case, order, this_run()):
             return Verified(entries=await self._register.read(case.cancellation_id))
         # An earlier attempt of this run may have ended it, and its answer was lost.
@@ -119,7 +119,7 @@ class OrderActivities:
         decided = by_right(order, await self._deciding.decide(order, requested), *case.requests)
         key = EffectKey(id_of(request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is None:
-            # Before the refusal is kept: an attempt that finds it kept looks no further.
+            # Acknowledged before the refusal is kept: an attempt that finds the refusal kept does nothing more.
             await acknowledge(self._outbox, requested)
             if case.is_noted(key):  # an earlier attempt may have frozen it
                 await self._orders.thaw(order.order_id, key=key.part_of(THAW))
@@ -173,23 +173,20 @@ class OrderActivities:
         no = self._policy.may_ask(order, request) if case.decided and not case.has(request) else None
         if no is not None:
             return quote(no)
+        requested = Requested(request=request, at=datetime.now(UTC))
         if case.decided:
-            same = case.has(request) or not case.ended
-            if not case.has(request) and not case.ended and not same_scope(order, case, request):
-                raise Refused(
-                    ErrorCode.UNDER_WAY,
-                    f"Another cancellation of order {order.order_id} is under way ({case.cancellation_id}). Ask again when "
-                    "it has ended.",
-                )
-            decision = case.decided.decision if same else existing_decision(case.decided.decision, order.order_id)
-            return quote(decision, case, case.decided if same else None)
-        decided = await self._deciding.decide(order, Requested(request=request, at=datetime.now(UTC)))
+            if not case.has(request) and case.ended:
+                return quote(existing_decision(case.decided.decision, order.order_id), case)
+            if not case.has(request) and (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
+                raise _under_way(case, request, meeting)
+            return quote(case.decided.decision, case, case.decided)
+        decided = await self._deciding.decide(order, requested)
         return quote(decided.decision, case, decided)
 
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
         """Compensation of verify_order: the order goes on, and the cancellation is closed in the books."""
-        check_place(self._orders)
+        check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             cause = attempt.case.roll_back_cause
             assert cause is not None
@@ -197,7 +194,8 @@ class OrderActivities:
                 await attempt.note_effect(step_input.key)
                 attempt.check_time()
                 await self._orders.thaw(step_input.order_id, key=step_input.key)
-            # Goods that could not be stopped are what ended a rejected one; in the others the order goes on as a whole.
+            # A cancellation is rejected here because its goods could not be stopped: the mail names them. After any other
+            # roll-back the order goes on as a whole.
             plan = attempt.case.plan
             rejected = cause.outcome is Outcome.REJECTED and plan is not None
             left_out = notice_lines(plan.left_out) if rejected and plan else ()
@@ -213,13 +211,23 @@ async def acknowledge(outbox: Outbox, requested: Requested) -> None:
         await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
 
 
+def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Refused:
+    """Why nothing can be quoted while another cancellation of the order is under way."""
+    deferred = meeting is Meeting.DEFERRED
+    then = "A start is kept, and decided when that one has ended." if deferred else "Ask again when it has ended."
+    return Refused(
+        ErrorCode.UNDER_WAY,
+        f"Another cancellation of order {request.order_id} is under way ({case.cancellation_id}). {then}",
+    )
+
+
 def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
     """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
     return case.conflicts_with(request) or (deferred is not None and deferred.request.unsigned != request.unsigned)
 
 
 def received_notice(requested: Requested) -> NewNotice:
-    """A note that staff wrote is not for the customer's eyes."""
+    """The mail repeats a note of the customer's own: what staff wrote is not for them to read."""
     request = requested.request
     statutory = request.reason is ReasonCode.STATUTORY_WITHDRAWAL
     return NewNotice(
@@ -231,7 +239,7 @@ def received_notice(requested: Requested) -> NewNotice:
 
 
 def notice_lines(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[NoticeLine, ...]:
-    """Units of one line in several parcels are one line to the customer."""
+    """One for each order line, whatever the number of its parcels: the customer bought one line."""
     units: Counter[str] = Counter()
     for part in parts:
         units[part.line_id] += part.quantity

@@ -14,6 +14,7 @@ from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
+from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
@@ -27,6 +28,9 @@ from providers.marketplace.port import SaleLine
 from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, Outbox
 from providers.stored_value.port import StoredValue
+
+_VOID = "void"
+"""The part of a step's key for the void: a step may void what is reserved and refund what was captured."""
 
 
 class PaymentActivities:
@@ -69,13 +73,13 @@ class PaymentActivities:
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
         payment = await self._read(attempt, planned.tender)
-        others = await self._others(attempt.step_input, planned.tender)
-        while to_do := await self._next(attempt, payment, others):
+        other_reversals = await self._read_other_reversals(attempt.step_input, planned.tender)
+        while to_do := await self._next(attempt, payment, other_reversals):
             match to_do:
                 case Void(amount=amount):
                     payment = await self._void(attempt, planned, payment, amount)
                 case MakeRefund(amount=amount):
-                    after = await self._refund(attempt, planned, amount, others)
+                    after = await self._refund(attempt, planned, amount, other_reversals)
                     if after is None:
                         return
                     payment = after
@@ -83,13 +87,13 @@ class PaymentActivities:
                     raise _disputed(attempt, payment)
 
     async def _next(
-        self, attempt: Attempt, payment: Payment, others: Sequence[EarlierReversal]
+        self, attempt: Attempt, payment: Payment, other_reversals: Sequence[EarlierReversal]
     ) -> Void | MakeRefund | Disputed | None:
         """What is to be done next, and None once nothing is; what has come back so far is written. Raises Unavailable.
         Refused: REFUND_EXCEEDS_CAPTURED."""
         reversal = attempt.case.reversal(attempt.step_input.target)
         await attempt.write(*dispute_news(reversal, payment))
-        to_do = next_reversal(reversal, payment, attempt.step_input.key, others)
+        to_do = next_reversal(reversal, payment, attempt.step_input.key, other_reversals)
         match to_do:
             case Void():
                 return to_do
@@ -119,12 +123,12 @@ class PaymentActivities:
                 retry_after=busy.retry_after,
             ) from None
 
-    async def _others(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
-        return await self._payments.reversals_besides(step_input.order_id, step_input.cancellation_id, tender)
+    async def _read_other_reversals(self, step_input: StepInput, tender: Tender) -> tuple[EarlierReversal, ...]:
+        return await self._payments.read_other_reversals(step_input.order_id, step_input.cancellation_id, tender)
 
     async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
         """Returns the payment after it."""
-        key = attempt.step_input.key.part_of("void")
+        key = attempt.step_input.key.part_of(_VOID)
         after = await attempt.make_effect(
             key,
             lambda: self._gateway.void(payment, key=str(key)),
@@ -134,7 +138,7 @@ class PaymentActivities:
         return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
 
     async def _refund(
-        self, attempt: Attempt, planned: PlannedTender, amount: Money, others: Sequence[EarlierReversal]
+        self, attempt: Attempt, planned: PlannedTender, amount: Money, other_reversals: Sequence[EarlierReversal]
     ) -> Payment | None:
         """Returns the payment after it. None: somebody else's refund came first, and the gateway has said no to this key.
         What is left goes back under the next one."""
@@ -142,7 +146,7 @@ class PaymentActivities:
 
         def facts_when_settled(case: Case, payment: Payment) -> Sequence[Fact]:
             reversal = case.reversal(attempt.step_input.target)
-            match next_reversal(reversal, payment, key, others):
+            match next_reversal(reversal, payment, key, other_reversals):
                 case Settled() as found:
                     return settlement_facts(reversal, found)
                 case _:
@@ -175,10 +179,9 @@ class PaymentActivities:
         """Whether somebody refunded between our look and our call. Refused: AMOUNT_REFUSED, where nothing has changed."""
         left = (await self._read(attempt, planned.tender)).refundable
         if left >= amount:
-            of = attempt.step_input
             raise Refused(
                 ErrorCode.AMOUNT_REFUSED,
-                f"The gateway refused to give {amount} of tender {of.target} of order {of.order_id} back, although {left} "
+                f"The gateway refused to give {amount} of {attempt.tender_in_words} back, although {left} "
                 "is left by its own count. Look at the payment there, then retry the step, or give it back another way and "
                 "resolve the step with its reference.",
             )
@@ -277,8 +280,10 @@ class PaymentActivities:
         if not attempt.case.reversal(target).outstanding:
             return
         payment = await self._read(attempt, planned.tender)
-        others = await self._others(attempt.step_input, planned.tender)
-        while attempt.case.reversal(target).outstanding and (to_do := await self._next(attempt, payment, others)):
+        other_reversals = await self._read_other_reversals(attempt.step_input, planned.tender)
+        while attempt.case.reversal(target).outstanding and (
+            to_do := await self._next(attempt, payment, other_reversals)
+        ):
             match to_do:
                 case Void(amount=amount):
                     raise Refused(
@@ -299,39 +304,20 @@ class PaymentActivities:
             reversal = attempt.case.reversal(step_input.target)
             tender = reversal.planned.tender
             if not tender.kind.is_stored_value:
+                unknown = attempt.case.unknown_effects(step_input.target)
+                if unknown:  # an attempt that may still act would make what is read here out of date
+                    await attempt.wait_for_quiet(unknown)
                 payment = await self._payments.read(step_input.order_id, tender)
-                made = await self._made_meanwhile(attempt, reversal.planned, payment)
-                others = await self._others(step_input, tender)
-                refunds = (*refunds_found(reversal, payment, step_input.key, others), *made)
+                made = _made_without_key(reversal.planned, payment) if unknown else ()
+                other_reversals = await self._read_other_reversals(step_input, tender)
+                refunds = (*refunds_found(reversal, payment, step_input.key, other_reversals), *made)
                 found = {refund.reference: refund for refund in refunds}
                 facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
-                facts += self._lookups(attempt, payment, made)
+                facts += [_looked_up(key, payment, made) for key in unknown]
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt)
             return await attempt.answer_look(step_input)
-
-    async def _made_meanwhile(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> tuple[Refund, ...]:
-        """What effects of unknown outcome may have made where the provider knows no keys: a marketplace's refunds since
-        the plan."""
-        unknown = attempt.case.unknown_effects(attempt.step_input.target)
-        if not unknown:
-            return ()
-        await attempt.wait_for_quiet(unknown)
-        if planned.tender.kind is not TenderKind.MARKETPLACE:
-            return ()
-        return tuple(refund for refund in payment.refunds if refund.reference not in planned.earlier)
-
-    def _lookups(self, attempt: Attempt, payment: Payment, made: Sequence[Refund]) -> list[Fact]:
-        """What became of effects whose outcome nobody knows: found at the provider, or never made."""
-        facts: list[Fact] = []
-        for key in attempt.case.unknown_effects(attempt.step_input.target):
-            found = payment.made_under(str(key)) or next(iter(made), None)
-            voided = key.part == "void" and not payment.revocable
-            outcome = _outcome_of(found) if found or not voided else EffectOutcome.DONE
-            reference = found.reference if found else None
-            facts.append(EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards"))
-        return facts
 
     @activity.defn
     async def restore_payment(self, step_input: StepInput) -> Booked:
@@ -344,6 +330,23 @@ class PaymentActivities:
             return await attempt.answer()
 
 
+def _made_without_key(planned: PlannedTender, payment: Payment) -> tuple[Refund, ...]:
+    """What effects of unknown outcome may have made where the provider knows no keys: a marketplace's refunds since the
+    plan."""
+    if planned.tender.kind is not TenderKind.MARKETPLACE:
+        return ()
+    return tuple(refund for refund in payment.refunds if refund.reference not in planned.earlier)
+
+
+def _looked_up(key: EffectKey, payment: Payment, made_without_key: Sequence[Refund]) -> EffectEnded:
+    """What became of an effect whose outcome nobody knows: found at the provider, or never made."""
+    found = payment.made_under(str(key)) or next(iter(made_without_key), None)
+    is_voided = found is None and key.part == _VOID and not payment.revocable
+    outcome = EffectOutcome.DONE if is_voided else _outcome_of(found)
+    reference = found.reference if found else None
+    return EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards")
+
+
 def _outcome_of(refund: Refund | None) -> EffectOutcome:
     """A refund that was never made, or that failed at once, has had no effect."""
     failed = refund is None or refund.status.has_failed
@@ -351,26 +354,24 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
 
 
 def _disputed(attempt: Attempt, payment: Payment) -> Refused:
-    of = attempt.step_input
     if payment.charge_backs and payment.dispute is not DisputeState.OPEN:
         given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in payment.charge_backs)
         return Refused(
             ErrorCode.PAYMENT_DISPUTED,
-            f"The customer has the money already: of the payment of tender {of.target} of order {of.order_id} the bank "
+            f"The customer has the money already: of the payment of {attempt.tender_in_words} the bank "
             f"gave back {given}. Resolve the step with the dispute's number.",
         )
     return Refused(
         ErrorCode.PAYMENT_DISPUTED,
-        f"The payment of tender {of.target} of order {of.order_id} is disputed at the bank; refunding now could pay twice. "
+        f"The payment of {attempt.tender_in_words} is disputed at the bank; refunding now could pay twice. "
         "Answer the dispute, then resolve the step with the dispute's number.",
     )
 
 
 def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
-    of = attempt.step_input
     return Refused(
         ErrorCode.REFUND_EXCEEDS_CAPTURED,
-        f"{amount} of tender {of.target} of order {of.order_id} is owed, and the gateway does not have it: it went to the "
+        f"{amount} of {attempt.tender_in_words} is owed, and the gateway does not have it: it went to the "
         "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
         "Transfer it and resolve the step with the transfer's reference.",
     )

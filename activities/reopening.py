@@ -25,52 +25,54 @@ class Reopening:
         self._labels = labels
 
     async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
-        """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. Of one that was
-        rolled back only a refund that has failed is of interest: the order goes on, and others may refund it."""
+        """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. After a roll-back
+        only a refund that has failed matters, because the order goes on and others may refund it."""
         carried_out = ended.ever_closed
-        facts: list[Fact] = [*await self._moving(ended, order), *await self._expected(ended)] if carried_out else []
-        received = any(isinstance(fact, ParcelReceived) for fact in facts)
-        gone = any(isinstance(fact, StopSeen) and fact.stop.status is StopStatus.LOST for fact in facts)
+        facts: list[Fact] = (
+            [*await self._read_moving(ended, order), *await self._read_expected(ended)] if carried_out else []
+        )
+        has_arrived = any(isinstance(fact, ParcelReceived) for fact in facts)
+        is_lost = any(isinstance(fact, StopSeen) and fact.stop.status is StopStatus.LOST for fact in facts)
         failed: list[CreditedTender] = []
-        others: list[str] = []
+        refunds_of_others: list[str] = []
         unclear: list[RefundSeen] = []
         for reversal in ended.reversals:
             if reversal.planned.tender.kind.is_stored_value or not (carried_out or reversal.refunds):
                 continue
             payment = await self._payments.read(order.order_id, reversal.planned.tender)
             key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            besides = await self._payments.reversals_besides(
+            other_reversals = await self._payments.read_other_reversals(
                 order.order_id, ended.cancellation_id, reversal.planned.tender
             )
             found = (
-                refunds_found_after_end(reversal, payment, key, besides)
+                refunds_found_after_end(reversal, payment, key, other_reversals)
                 if carried_out
                 else known_refunds(reversal, payment, key)
             )
             facts += [*refund_news(reversal, found), *dispute_news(reversal, payment)]
-            failed += _failed(reversal, payment)
+            failed += _failed_since_end(reversal, payment)
             counted = {refund.reference for refund in (*reversal.refunds, *found)}
-            others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
+            refunds_of_others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
             if carried_out and reversal.with_refunds(payment, found).outstanding:
-                not_counted = unclear_refunds(reversal, payment, found, besides)
+                not_counted = unclear_refunds(reversal, payment, found, other_reversals)
                 unclear += [RefundSeen(target=reversal.tender_id, refund=refund) for refund in not_counted]
         now = ended.with_facts(facts)
         moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
         owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
         overpaid = carried_out and any(reversal.overpaid for reversal in now.reversals)
-        if not (moving or received or gone or failed or owed or overpaid):
+        if not (moving or has_arrived or is_lost or failed or owed or overpaid):
             return False
-        why = _why(failed=bool(failed), moving=moving, received=received, gone=gone)
+        why = _why(failed=bool(failed), has_arrived=has_arrived, is_lost=is_lost, moving=moving)
         return await self._register.reopen(
             ended.cancellation_id,
-            [Reopened(why=why, others=tuple(others), unclear=tuple(unclear)), *facts],
+            [Reopened(why=why, others=tuple(refunds_of_others), unclear=tuple(unclear)), *facts],
             failed,
             _failure_notices(now, may_choose=not unclear) if failed and owed else [],
             seen=ended.last_seq,
             run=run,
         )
 
-    async def _expected(self, ended: Case) -> list[ParcelReceived | StopSeen]:
+    async def _read_expected(self, ended: Case) -> list[ParcelReceived | StopSeen]:
         """What became of parcels that were expected back: they have arrived, or are lost."""
         plan, found = ended.plan, list[ParcelReceived | StopSeen]()
         for planned in plan.shipments if plan else ():
@@ -84,7 +86,8 @@ class Reopening:
                     found.append(StopSeen(stop=lost(stop)))
         return found
 
-    async def _moving(self, ended: Case, order: Order) -> list[StopSeen]:
+    async def _read_moving(self, ended: Case, order: Order) -> list[StopSeen]:
+        """Parcels that counted as stopped, and are on their way to the customer all the same."""
         shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
         found = []
         for stop in ended.stops:
@@ -97,15 +100,15 @@ class Reopening:
 
 
 def _failure_notices(case: Case, *, may_choose: bool) -> list[NewNotice]:
-    """Where others may have paid the customer, no other way is offered; where the bank may, or the failure is no matter of
-    theirs, they are not written to."""
+    """No other way is offered where others may have paid the customer. The customer is not written to where the bank may pay
+    them, or where their card did not cause the failure."""
     owed = [reversal for reversal in case.reversals if reversal.outstanding and not reversal.disputed]
     if not any(refund.failed_at_customer for reversal in owed for refund in reversal.refunds):
         return []
     return [NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())]
 
 
-def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
+def _failed_since_end(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
     """Refunds that counted when the cancellation ended, and have failed since."""
     failed = {refund.reference: refund.status for refund in payment.refunds if refund.status.has_failed}
     return [
@@ -115,12 +118,12 @@ def _failed(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
     ]
 
 
-def _why(*, failed: bool, moving: bool, received: bool, gone: bool) -> str:
+def _why(*, failed: bool, has_arrived: bool, is_lost: bool, moving: bool) -> str:
     if failed:
         return "A refund has failed."
-    if received:
+    if has_arrived:
         return "A parcel that was expected back has arrived: its lines leave the order now."
-    if gone:
+    if is_lost:
         return "A parcel that was expected back is lost."
     if moving:
         return "A parcel that had been stopped is on its way to the customer."

@@ -20,6 +20,9 @@ from providers.gateway.port import PaymentGateway
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
 
+_AUTHORISE, _PAYMENT = "authorise", "payment"
+"""The parts of a step's key for reserving again, and for naming the new payment in the order."""
+
 
 class Restoring:
     def __init__(self, orders: Orders, stored_value: StoredValue, gateway: PaymentGateway, payments: Payments) -> None:
@@ -118,8 +121,7 @@ class Restoring:
     async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
         """False: the gateway does not cancel it any more. It is not asked again after it has said so."""
         step_input, part = attempt.step_input, f"cancel{n}"
-        answers = [_answer(attempt, key) for key in _parts(attempt, part)]
-        if EffectOutcome.REFUSED in answers:
+        if any(_outcome_of(attempt, key) is EffectOutcome.REFUSED for key in _keys_of_part(attempt, part)):
             return False
         key = step_input.key.part_of(part)
         try:
@@ -141,15 +143,16 @@ class Restoring:
         """What was released of a payment, as it is now, once, whatever becomes of the rest; the order names the new payment
         from then on."""
         step_input, reference = attempt.step_input, planned.tender.reference
-        before = [key for key in _parts(attempt, "authorise") if _answer(attempt, key) is not EffectOutcome.REFUSED]
-        key = before[-1] if before else step_input.key.part_of("authorise")
+        noted = _keys_of_part(attempt, _AUTHORISE)
+        not_refused = [key for key in noted if _outcome_of(attempt, key) is not EffectOutcome.REFUSED]
+        key = not_refused[-1] if not_refused else step_input.key.part_of(_AUTHORISE)
         done = attempt.case.outcome_of(key)
         new = done.reference if done and done.outcome is EffectOutcome.DONE else None
         if new is None and payment.refundable:
             return [
                 Refused(
                     ErrorCode.NO_MANDATE,
-                    f"{planned.release} of tender {step_input.target} of order {step_input.order_id} is reserved no more, "
+                    f"{planned.release} of {attempt.tender_in_words} is reserved no more, "
                     f"and payment {reference} still holds {payment.refundable}: ask the customer for a new "
                     f"payment of {planned.release}.",
                 )
@@ -165,14 +168,14 @@ class Restoring:
             except Refused as no:
                 if no.code is not ErrorCode.NO_MANDATE:
                     raise
-                what = f"{planned.release} of tender {step_input.target} of order {step_input.order_id} is reserved no more."
+                what = f"{planned.release} of {attempt.tender_in_words} is reserved no more."
                 return [Refused(no.code, f"{what} {no.message}")]
             if made.reference is None:
                 raise Unavailable(
                     f"Another attempt has asked to reserve {planned.release} again; it is looked at again."
                 )
             new = made.reference
-        payment_key = step_input.key.part_of("payment")
+        payment_key = step_input.key.part_of(_PAYMENT)
         answer = await attempt.make_effect(
             payment_key,
             lambda: self._orders.replace_payment(step_input.order_id, step_input.target, new, key=payment_key),
@@ -182,13 +185,13 @@ class Restoring:
         return []
 
 
-def _parts(attempt: Attempt, part: str) -> list[EffectKey]:
-    """The keys of these further calls, of earlier rounds too."""
+def _keys_of_part(attempt: Attempt, part: str) -> list[EffectKey]:
+    """The keys under which this further call of the step was noted, in earlier rounds too."""
     noted = attempt.case.all_keys_noted(StepName.RESTORE_PAYMENT, target=attempt.step_input.target)
     return [key for key in noted if key.part == part]
 
 
-def _answer(attempt: Attempt, key: EffectKey) -> EffectOutcome | None:
+def _outcome_of(attempt: Attempt, key: EffectKey) -> EffectOutcome | None:
     ended: EffectEnded | None = attempt.case.outcome_of(key)
     return ended.outcome if ended else None
 
@@ -204,11 +207,10 @@ def _under_way(attempt: Attempt, refunds: Sequence[Refund], why: str) -> Unavail
 
 
 def _to_pay(attempt: Attempt, unpaid: Money) -> Refused:
-    of = attempt.step_input
     return Refused(
         ErrorCode.NO_MANDATE,
-        f"Tender {of.target} of order {of.order_id} was never paid, and its payment is closed: ask the customer for a new "
-        f"payment of {unpaid}.",
+        f"The payment of {attempt.tender_in_words} was never completed and is closed: ask the customer for a new payment of "
+        f"{unpaid}.",
     )
 
 
@@ -216,8 +218,7 @@ def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     """The very amount that is booked when a person says that they have collected it."""
     gave = [f"{refund.amount} by refund {refund.reference}" for refund in reversal.live_refunds]
     gave += [f"{hand.amount} by hand ({hand.reference})" for hand in reversal.by_hand]
-    of = attempt.step_input
-    gone = f"{reversal.to_collect} of tender {of.target} of order {of.order_id} went back to the customer"
+    gone = f"{reversal.to_collect} of {attempt.tender_in_words} went back to the customer"
     how = "collect it from the customer and resolve the step with the proof, such as the new payment's number"
     if reversal.planned.tender.kind is TenderKind.MARKETPLACE and not reversal.by_hand:
         how = "the new order has to make up for it"
@@ -230,9 +231,8 @@ def _check_collected(attempt: Attempt, reversal: Reversal) -> None:
     if reversal.to_collect >= zero:
         return
     failed = ", ".join(refund.reference for refund in reversal.refunds if refund.status.has_failed)
-    of = attempt.step_input
     raise Refused(
         ErrorCode.REFUND_NOT_CANCELLABLE,
-        f"{-reversal.to_collect} of tender {of.target} of order {of.order_id} was collected from the customer, and the "
+        f"{-reversal.to_collect} of {attempt.tender_in_words} was collected from the customer, and the "
         f"refund ({failed}) has failed since: they never had it. Give it back and resolve the step with the reference.",
     )

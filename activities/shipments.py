@@ -21,8 +21,9 @@ from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
 
-_PICK, _GIFT_CARD, _LABEL, _RELABEL = "pick", "gift_card", "label", "relabel"
-"""The parts of a step's key for its calls to the order management system and to the stored value."""
+_PICK, _GIFT_CARD, _VOID, _INTERCEPT, _LABEL, _RELABEL = "pick", "gift_card", "void", "intercept", "label", "relabel"
+"""The parts of a step's key, one for each kind of call. A carrier is given the step's key without its part: no two of these
+calls can be taken for each other there."""
 
 
 class ShipmentActivities:
@@ -71,15 +72,15 @@ class ShipmentActivities:
         """
         async with begin_attempt(self._register, step_input) as attempt:
             shipment = await self._shipment(step_input)
-            await self._watch(attempt, shipment)
+            await self._watch_new_label(attempt, shipment)
             stop = await self._stop(attempt, shipment)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
                 await self._add_parcel_notice(attempt, stop)
             await attempt.end(StopSeen(stop=stop), reference=stop.reference, detail=stop.detail)
             return await attempt.answer()
 
-    async def _watch(self, attempt: Attempt, shipment: Shipment) -> None:
-        """The carrier's events are about the label that the parcel has got since it was decided, too."""
+    async def _watch_new_label(self, attempt: Attempt, shipment: Shipment) -> None:
+        """The parcel may have got its label since it was decided: the carrier's events about it are to reach this order."""
         planned = _planned(attempt.case, shipment.shipment_id)
         known = {planned.shipment.label_reference, planned.shipment.tracking_number} if planned else set()
         new = [name for name in (shipment.label_reference, shipment.tracking_number) if name and name not in known]
@@ -137,7 +138,7 @@ class ShipmentActivities:
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
         label = shipment.label_reference
         assert label is not None
-        key = attempt.step_input.key.part_of("void")
+        key = attempt.step_input.key.part_of(_VOID)
 
         def stop(detail: str) -> Stop:
             return Stop(
@@ -161,7 +162,7 @@ class ShipmentActivities:
         return stop(ended.detail)
 
     async def _intercept_or_look(self, attempt: Attempt, shipment: Shipment) -> Stop:
-        """After a rejected void, whatever the tracking says of the label."""
+        """After a rejected void, which tracking may not show yet."""
         assert shipment.label_reference is not None
         tracking = await self._labels.track(shipment.label_reference)
         seen = Tracking(group=tracking.group, label=LabelStatus.VOID_REJECTED)
@@ -172,7 +173,7 @@ class ShipmentActivities:
         number, label = shipment.tracking_number, shipment.label_reference
         assert number is not None
         assert label is not None
-        key = attempt.step_input.key.part_of("intercept")
+        key = attempt.step_input.key.part_of(_INTERCEPT)
 
         def describe(answer: Intercept) -> EffectAnswer:
             if answer.accepted:
@@ -202,8 +203,8 @@ class ShipmentActivities:
         return stop(StopStatus.DECLINED, ended.detail)
 
     async def _add_parcel_notice(self, attempt: Attempt, stop: Stop) -> None:
-        """The customer sees the parcel's tracking too, and hears why it goes back, or that it does not. What they keep may
-        be in it as well, and is not spoken of."""
+        """The customer sees the parcel's tracking too, so they are told why it goes back, or that it does not. The mail does
+        not name what else is in the parcel: they keep that."""
         step_input = attempt.step_input
         stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
         if stopped or stop.status is StopStatus.DECLINED:
@@ -220,7 +221,7 @@ class ShipmentActivities:
     @activity.defn
     async def check_shipment(self, step_input: Look) -> Booked:
         """Read where a parcel is that counts as stopped: how its intercept ended, or whether it goes to the customer all the
-        same. Nothing is added as long as tracking says nothing new, nor without a label, which is what nobody tracks."""
+        same. Nothing is added as long as tracking says nothing new. A parcel without a label is not tracked."""
         async with begin_attempt(self._register, step_input) as attempt:
             known = attempt.case.stop_of(step_input.target)
             assert known is not None
@@ -286,7 +287,7 @@ class ShipmentActivities:
             raise _comes_back(step_input)
         number = shipment.tracking_number
         if number and await self._intercepts.active(number):
-            key = step_input.key.part_of("intercept")
+            key = step_input.key.part_of(_INTERCEPT)
             answer = await attempt.make_effect(
                 key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _taken_back
             )
@@ -295,8 +296,8 @@ class ShipmentActivities:
                 raise _comes_back(step_input)
 
     async def _replace_label(self, attempt: Attempt, voided: str) -> None:
-        """Buy another label and put it on the shipment: two effects, so that what was bought is not bought again where only
-        the shipment could not be changed, whatever the number of the retry."""
+        """Buy another label and put it on the shipment. These are two effects: when only the shipment could not be changed,
+        a retry does not buy a label again, whatever its number."""
         step_input = attempt.step_input
         bought = _bought_under(attempt.case, step_input)
         buy_again = partial(self._labels.buy_again, voided, key=str(bought.part_of("")))
@@ -318,12 +319,13 @@ class ShipmentActivities:
         )
 
     async def _reactivate(self, attempt: Attempt, account: str) -> None:
-        """Under whichever key it was deactivated: of those that did nothing there is nothing to undo."""
-        step_input = attempt.step_input
-        noted = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
+        """Undo the deactivation under the key under which it may have been made. The undo is made once: under a key that
+        is known to have done nothing it would undo nothing."""
+        step_input, case = attempt.step_input, attempt.case
+        noted = case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
         key = step_input.key.part_of(_GIFT_CARD)
         for undoes in noted:
-            if undoes.part == _GIFT_CARD:
+            if undoes.part == _GIFT_CARD and _may_have_happened(case, undoes):
                 await attempt.make_effect(
                     key,
                     partial(self._stored_value.reactivate, account, undoes=undoes, key=key),
@@ -333,12 +335,15 @@ class ShipmentActivities:
 
 def _bought_under(case: Case, step_input: StepInput) -> EffectKey:
     """The key under which a label may have been bought already; else this attempt's."""
-    nothing_happened = {EffectOutcome.REFUSED, EffectOutcome.FAILED}
     for key in case.all_keys_noted(StepName.RESUME_SHIPMENT, target=step_input.target):
-        ended = case.outcome_of(key)
-        if key.part == _LABEL and not (ended and ended.outcome in nothing_happened):
+        if key.part == _LABEL and _may_have_happened(case, key):
             return key
     return step_input.key.part_of(_LABEL)
+
+
+def _may_have_happened(case: Case, key: EffectKey) -> bool:
+    ended = case.outcome_of(key)
+    return ended is None or ended.outcome not in {EffectOutcome.REFUSED, EffectOutcome.FAILED}
 
 
 def _bought(new: NewLabel) -> EffectAnswer:

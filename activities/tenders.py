@@ -42,7 +42,7 @@ class Payments:
             case _:
                 return await self._stored_value.read(order_id, tender)
 
-    async def reversals_besides(
+    async def read_other_reversals(
         self, order_id: str, cancellation_id: str, tender: Tender
     ) -> tuple[EarlierReversal, ...]:
         """What the order's other cancellations did to the payment of this tender, by the books of now. It stays as it is

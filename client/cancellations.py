@@ -106,7 +106,7 @@ class Cancellations:
         """What `start` would answer now: decision and plan with the amounts. Nothing is done, and nothing is promised.
 
         StarterError: NOT_CANCELLED when the order cannot be verified as it is, UNDECIDED when there is no answer in time.
-        UnderWay: a cancellation of another scope has to end first.
+        UnderWay: another cancellation of the order, which the request would not join, has to end first.
         """
         order_id = request.order_id
         why = "no worker answered"

@@ -12,13 +12,14 @@ def is_closed(entries: Sequence[Entry]) -> bool:
     closed = _last_close(entries)
     news = (entry.fact for entry in entries[closed + 1 :])
     return closed >= 0 and not any(
-        isinstance(fact, StopSeen | ParcelReceived) or is_settled(fact, StepName.STOP_SHIPMENT) for fact in news
+        isinstance(fact, StopSeen | ParcelReceived) or is_settled_by_person(fact, StepName.STOP_SHIPMENT)
+        for fact in news
     )
 
 
 def is_closed_by_hand(entries: Sequence[Entry]) -> bool:
     """A person has taken the lines out of the order, or says that nothing is to be taken out, since it was closed last."""
-    return any(is_settled(entry.fact, StepName.CLOSE_ORDER) for entry in entries[_last_close(entries) + 1 :])
+    return any(is_settled_by_person(entry.fact, StepName.CLOSE_ORDER) for entry in entries[_last_close(entries) + 1 :])
 
 
 def expected_back(entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -41,6 +42,6 @@ def _last_close(entries: Sequence[Entry]) -> int:
     return max((at for at, entry in enumerate(entries) if isinstance(entry.fact, OrderClosed)), default=-1)
 
 
-def is_settled(fact: object, step: StepName) -> bool:
-    """By a person."""
+def is_settled_by_person(fact: object, step: StepName) -> bool:
+    """Whether the fact says that a person has settled the step."""
     return isinstance(fact, SettledByHand | NothingDue) and fact.step is step

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from domain.base import Value
 from domain.case import Case
-from domain.closed import is_settled
+from domain.closed import is_settled_by_person
 from domain.facts import OrderClosed, ParcelReceived
 from domain.order import Order
 from domain.shipment import Stop, StopStatus
@@ -127,7 +127,7 @@ def lost_parcels(case: Case) -> frozenset[str]:
 
 def _taken_out_by_hand(case: Case) -> frozenset[str]:
     """Lost parcels whose lines a person has dealt with in the order: they were lost when its close was settled."""
-    settled = [at for at, entry in enumerate(case.entries) if is_settled(entry.fact, StepName.CLOSE_ORDER)]
+    settled = [at for at, entry in enumerate(case.entries) if is_settled_by_person(entry.fact, StepName.CLOSE_ORDER)]
     return lost_parcels(Case(case.entries[: settled[-1]])) & lost_parcels(case) if settled else frozenset()
 
 

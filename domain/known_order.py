@@ -77,14 +77,15 @@ class KnownOrder:
         return units
 
     def ahead_of_oms(self, cancellation_id: str) -> Counter[str]:
-        """By line, how many units more had left the order by our books when this cancellation was decided than have left it
-        where it is kept now: earlier cancellations' that are on their way back. Below zero, what later ones have taken
-        out."""
-        ahead, of = Counter[str](), [case.cancellation_id for case in self.cases].index(cancellation_id)
+        """By line, how many units our books, as they were when this cancellation was decided, are ahead of the order
+        management system now. Units of earlier cancellations that are on their way back have left the order in our books
+        only. Units that later cancellations have taken out count below zero."""
+        ahead = Counter[str]()
+        position = [case.cancellation_id for case in self.cases].index(cancellation_id)
         for at, case in enumerate(self.cases):
-            if at < of:
+            if at < position:
                 ahead.update(_units(case, expected=True))
-            elif at > of and case.ever_closed:
+            elif at > position and case.ever_closed:
                 ahead.subtract(_units(case, expected=False))
         return ahead
 

@@ -69,12 +69,12 @@ NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
 
 
 def next_reversal(
-    reversal: Reversal, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal] = ()
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal] = ()
 ) -> NextReversal:
     """What is to be done next about a card's payment, never more than planned and never more than the gateway still has.
 
     `key` is the effect's, a refund or store credit in its place: what was made under it counts, and so does every refund of
-    ours, by an earlier attempt or a run that was lost. The `others` are the order's other cancellations.
+    ours, by an earlier attempt or a run that was lost. `other_reversals` are those of the order's other cancellations.
     """
     planned = reversal.planned
     released = _released(reversal, payment)
@@ -88,8 +88,8 @@ def next_reversal(
     counted = _counted(reversal, payment, key)
     now = reversal.with_refunds(payment, counted).model_copy(update={"released": released})
     owed = now.outstanding
-    zero = owed - owed
-    theirs = made_by_others(now, payment, key, owed, others)
+    zero = Money.zero(owed.currency)
+    theirs = made_by_others(now, payment, key, owed, other_reversals)
     owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
     amount = min(owed, payment.refundable).in_steps(payment.step)
     mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)

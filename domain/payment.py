@@ -121,7 +121,7 @@ class Payment(Value):
     @property
     def revocable(self) -> Money:
         """What is not the merchant's yet: it is reserved, or can still be paid."""
-        return self.capturable + (self.unpaid or self.capturable - self.capturable)
+        return self.capturable + (self.unpaid or Money.zero(self.capturable.currency))
 
     @property
     def disputed(self) -> bool:

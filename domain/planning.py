@@ -240,7 +240,7 @@ def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Mone
     so much less is in the tenders than the rest of the order is worth."""
     step = max((tender.step or 1 for tender in tenders), default=1)
     worth = Money.total((line.value_of(line.remaining) for line in order.lines), order.currency)
-    missing = max(worth + _shipping_left(order) - available, available - available)
+    missing = max(worth + _shipping_left(order) - available, Money.zero(order.currency))
     return Money(amount=missing.amount % step, currency=order.currency)
 
 

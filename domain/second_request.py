@@ -26,8 +26,7 @@ def meet(order: Order, under_way: Case, opened: Requested, request: Cancellation
     # A run whose own request is refused without the books opens nothing in its name.
     refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
     case = under_way if under_way.request else Case.opened_by(opened)
-    goes_on = not under_way.ended and under_way.roll_back_cause is None
-    if not refused and goes_on and same_scope(order, case, request):
+    if not refused and _takes_requests(under_way) and same_scope(order, case, request):
         return Meeting.JOINS
     return waiting(request)
 
@@ -39,11 +38,14 @@ def waiting(request: CancellationRequest) -> Meeting:
 
 def joining(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
     """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
-    goes_on = not case.ended and case.roll_back_cause is None
-    if case.has(request) or not goes_on or not same_scope(order, case, request):
+    if case.has(request) or not _takes_requests(case) or not same_scope(order, case, request):
         return []
     decided = by_right(order, case.decided, request) if case.decided and not case.approved else case.decided
     return [Joined(request=request), *([decided] if decided and decided != case.decided else [])]
+
+
+def _takes_requests(case: Case) -> bool:
+    return not case.ended and case.roll_back_cause is None
 
 
 def by_right(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:

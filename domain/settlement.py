@@ -15,39 +15,41 @@ from domain.step import StepName
 
 
 def refunds_found(
-    reversal: Reversal, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal] = ()
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal] = ()
 ) -> tuple[Refund, ...]:
     """While the cancellation is under way: what others have refunded since the plan gives back what is owed, or once more
     what went another way."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
     twice = now.elsewhere - now.overpaid - now.collected
-    owed = now.outstanding + max(twice, twice - twice)
-    return (*counted, *made_by_others(now, payment, key, owed, others))
+    owed = now.outstanding + max(twice, Money.zero(twice.currency))
+    return (*counted, *made_by_others(now, payment, key, owed, other_reversals))
 
 
 def refunds_found_after_end(
-    reversal: Reversal, payment: Payment, key: EffectKey, others: Sequence[EarlierReversal]
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
     """What others refund after the end may be for something else, such as goods that were sent back. It counts where it is
     just as much as is missing since a refund has failed, and otherwise as far as the customer would have more than was taken
     from them: by what they have, from all cancellations of the order, and what they are owed."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
-    another_way = now.elsewhere + Money.total((other.another_way for other in others), payment.captured.currency)
+    another_way = now.elsewhere + Money.total(
+        (other.another_way for other in other_reversals), payment.captured.currency
+    )
     given = payment.refunded + another_way + now.outstanding
     beyond = given - payment.captured - now.overpaid - now.collected
-    mine = _claim(now, missing=now.outstanding, at_most=max(beyond, beyond - beyond))
-    return (*counted, *_shares(now, mine, payment, key, others))
+    mine = _claim(now, missing=now.outstanding, at_most=max(beyond, Money.zero(beyond.currency)))
+    return (*counted, *_shares(now, mine, payment, key, other_reversals))
 
 
 def unclear_refunds(
-    reversal: Reversal, payment: Payment, counted: Sequence[Refund], others: Sequence[EarlierReversal]
+    reversal: Reversal, payment: Payment, counted: Sequence[Refund], other_reversals: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
     """After the end: refunds of others since the plan that nobody counts. They may have been for what is missing since a
     refund has failed, or for something else; nobody knows but a person."""
     known = {refund.reference for refund in counted}.union(
-        reversal.planned.earlier, *(other.refunds for other in others)
+        reversal.planned.earlier, *(other.refunds for other in other_reversals)
     )
     return tuple(
         refund
@@ -73,13 +75,13 @@ def is_ours(refund: Refund, key: EffectKey) -> bool:
 
 
 def made_by_others(
-    reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, others: Sequence[EarlierReversal]
+    reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, other_reversals: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
-    planned here, as far as they do not make up for what the `others` lack, and are credited under their own references. One
-    that comes to more than all of that counts here with the excess: a person hears of it."""
+    planned here, as far as they do not make up for what the order's other cancellations lack, and are credited under their
+    own references. One that comes to more than all of that counts here with the excess: a person is notified of it."""
     mine = _claim(reversal, missing=owed, at_most=owed)
-    return _shares(reversal, mine, payment, key, others, excess=True)
+    return _shares(reversal, mine, payment, key, other_reversals, excess=True)
 
 
 def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
@@ -102,8 +104,8 @@ def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tu
         and refund.reference not in known
         and not is_ours(refund, key)
     }
-    nothing = planned.share - planned.share
-    theirs = max(planned.refundable - planned.share - Money.total(counted.values(), nothing.currency), nothing)
+    zero = Money.zero(planned.share.currency)
+    theirs = max(planned.refundable - planned.share - Money.total(counted.values(), zero.currency), zero)
     return (Claim(theirs, theirs, counted, frozenset(planned.earlier)),)
 
 
@@ -112,11 +114,11 @@ def _shares(
     mine: Claim,
     payment: Payment,
     key: EffectKey,
-    others: Sequence[EarlierReversal],
+    other_reversals: Sequence[EarlierReversal],
     *,
     excess: bool = False,
 ) -> tuple[Refund, ...]:
-    claims = [*(other.claim(payment) for other in others), *_of_other_orders(reversal, payment, key), mine]
+    claims = [*(other.claim(payment) for other in other_reversals), *_of_other_orders(reversal, payment, key), mine]
     *theirs, share = share_out(payment, claims)
     found = []
     for refund in payment.refunds:

@@ -212,7 +212,7 @@ class _Table:
 
 
 def step_table(case: Case) -> tuple[StepRow, ...]:
-    """The steps in the order of what happened. A look changes nothing and has no row."""
+    """The steps in the order in which they began. A look has a row only once a person has resolved it."""
     return _Table(case).rows
 
 

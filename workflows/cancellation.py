@@ -59,11 +59,11 @@ class CancellationWorkflow:
         carried = start if isinstance(start, Carried) else None
         began = workflow.info().start_time
         self.requested = start.requested if isinstance(start, Carried) else Requested(request=start, at=began)
-        self.goes_on = carried is not None
+        self.continues = carried is not None
         self.request = request = self.requested.request
         self.case = Case(carried.entries) if carried else Case.opened_by(self.requested)
-        self.journal = Journal(self.case, request, goes_on=self.goes_on)
-        self.decisions = Decisions(self.case, self.requested, goes_on=self.goes_on)
+        self.journal = Journal(self.case, request, continues=self.continues)
+        self.decisions = Decisions(self.case, self.requested, continues=self.continues)
         self.requests = Requests(self.case, self.requested, self.journal)
         seen, looks = (carried.seen, carried.looks) if carried else ((), ())
         order_id = request.order_id
@@ -107,7 +107,7 @@ class CancellationWorkflow:
 
     async def carry_out(self) -> CancellationResult:
         try:
-            await self.go_on()
+            await self.hold_again()
             await self.verify_order()
             if self.case.ended:
                 return self.end()
@@ -131,8 +131,8 @@ class CancellationWorkflow:
             return await self.roll_back()
 
     async def verify_order(self) -> None:
-        """The decision and the plan are in the books, and the order is held; or it is over: refused, or known to have
-        ended."""
+        """Afterwards the decision and the plan are in the books and the order is on hold, or the cancellation has ended: it
+        was refused, or had ended before."""
         if self.case.decided and self.case.last_seq:
             return  # an earlier run has decided already
         order_id = self.request.order_id
@@ -147,15 +147,15 @@ class CancellationWorkflow:
         self.journal.show_details()
         self.journal.publish_cancellation_id()
 
-    async def go_on(self) -> None:
-        """A run that goes on for an earlier one is the holder from now on; it has what that one knew."""
-        if self.goes_on and self.case.last_seq:
-            await self.runner.go_on()
-        self.goes_on = False
+    async def hold_again(self) -> None:
+        """A run that continues an earlier one becomes the holder in its place. What that one knew it has already."""
+        if self.continues and self.case.last_seq:
+            await self.runner.hold_again()
+        self.continues = False
 
     def continue_as_new(self) -> NoReturn:
-        """Nothing is under way: another run of the same id goes on with what this one knows. The memo says when the first of
-        them began."""
+        """Nothing is under way: another run of the same id continues with what this one knows. The memo says when the first
+        of them began."""
         carried = Carried(
             requested=self.requested,
             entries=self.case.entries,
@@ -173,7 +173,8 @@ class CancellationWorkflow:
             await self.runner.run_step(steps.CLOSE_ORDER, self.request.order_id)
 
     async def close_cancellation(self) -> None:
-        """Where something has changed while the money settled, the order is closed for it first; that may end it as well."""
+        """Close the order once more first, where a parcel's state has changed while the money settled. That may end the
+        cancellation as well."""
         while not self.case.ended:
             await self.close_order()
             if not self.case.ended:
@@ -294,8 +295,8 @@ class CancellationWorkflow:
         await self.decisions.accept(message)
         return Acknowledgement(state=self.journal.state, sentence=sentence)
 
-    # Signals only wake the run up: it reads carrier and gateway itself before it believes anything. So any argument will do,
-    # and none, and several.
+    # Signals only wake the run up: it reads carrier and gateway itself before it believes anything. So it does not matter
+    # which arguments they have, or how many.
 
     @workflow.signal
     def shipment_event(self, event: Any = None, *_: Any) -> None:

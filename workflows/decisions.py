@@ -72,10 +72,10 @@ class Question:
 
 
 class Decisions:
-    """`case` is the run's own; `requested` opens the cancellation in the books where they know none yet. `goes_on`: the run
-    continues another one, and asks nothing yet of what that one was asking."""
+    """`case` is the run's own; `requested` opens the cancellation in the books where they know none yet. `continues`: the
+    run continues another one, and has not reached the questions that one was asking."""
 
-    def __init__(self, case: Case, requested: Requested, *, goes_on: bool) -> None:
+    def __init__(self, case: Case, requested: Requested, *, continues: bool) -> None:
         self._case = case
         self._requested = requested
         self._order_id = requested.request.order_id
@@ -83,12 +83,12 @@ class Decisions:
         self._accepted: list[Written] = []
         self._waits_for_approval = False
         self._tried: set[tuple[StepName, str]] = set()
-        self.has_arrived = not goes_on
+        self.has_arrived = not continues
 
     # Questions
 
     def arrive(self) -> None:
-        """The run waits where the one waited that it continues, or is over."""
+        """The run waits where the one that it continues waited, or has ended."""
         self.has_arrived = True
 
     def open_question(

@@ -28,12 +28,12 @@ _DETAILS_LIMIT = 18_000  # bytes; the server takes 20 kB
 class Journal:
     """A view of the case and of the waits. Every change brings the current details up to date, which costs no event in the
     history. Search attributes do cost one, so they change only when the run starts or stops to wait, and at its end.
-    `goes_on`: the run continues another one."""
+    `continues`: the run continues another one."""
 
-    def __init__(self, case: Case, request: CancellationRequest, *, goes_on: bool) -> None:
+    def __init__(self, case: Case, request: CancellationRequest, *, continues: bool) -> None:
         self._case = case
         self._request = request
-        self._goes_on = goes_on
+        self._continues = continues
         self._waits: list[Wait] = []
         self._is_scheduled = False
 
@@ -149,6 +149,6 @@ class Journal:
         self._is_scheduled = False
         cause, ended = self._case.roll_back_cause, self._case.ended
         page = describe(self.progress(), cause.sentence if cause else "", ended.sentence if ended else "")
-        if self._goes_on:  # the summary and details that the first run was started with are gone
+        if self._continues:  # the summary and details that the first run was started with are gone
             page = f"**{summary_of(self._request)}**\n\n{page}\n\n---\n\n{how_to_steer(self._request.order_id)}"
         workflow.set_current_details(page.encode()[:_DETAILS_LIMIT].decode(errors="ignore"))

@@ -130,7 +130,7 @@ class MoneySteps:
         while True:
             reversal = case.reversal(tender_id)
             if case.awaits_settlement(tender_id):
-                if isinstance(await self._watch(tender_id), SettledByHand):
+                if isinstance(await self._wait_for_settlement(tender_id), SettledByHand):
                     await self._runner.run_step(steps.CREDIT_REFUND, self._order_id)  # in the ledger at once
             elif reversal.outstanding:
                 await self._reverse(tender_id)
@@ -139,7 +139,7 @@ class MoneySteps:
             else:
                 return
 
-    async def _watch(self, tender_id: str) -> Answer | None:
+    async def _wait_for_settlement(self, tender_id: str) -> Answer | None:
         case, terms = self._case, self._case.terms
 
         def is_open() -> bool:

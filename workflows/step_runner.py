@@ -88,7 +88,9 @@ class StepRunner:
         while True:
             rest = self._resting.get(place)
             if rest is None or has_rested:
-                if not is_ordered:  # what was ordered is done by this run: the next would not know of it
+                if (
+                    not is_ordered
+                ):  # a person's order to retry is carried out by this run: the next would not know of it
                     await self._waiting.before_round()
                 with self._still_waiting(step, target, rest):
                     obstacle = await self.try_round(step, target, **more)
@@ -102,7 +104,7 @@ class StepRunner:
                 rounds, now = (rest.rounds + 1 if rest else 1), workflow.now()
                 rest = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=now)
                 self._resting[place] = rest
-            answer = await self._waiting.ask(step, target, rest.obstacle, self._waiting.end_of_rest(rest))
+            answer = await self._waiting.wait_for_answer(step, target, rest.obstacle, self._waiting.end_of_rest(rest))
             has_rested, is_ordered = answer is None, answer is not None
             if answer is not None:
                 del self._resting[place]
@@ -204,9 +206,9 @@ class StepRunner:
             choice=failed.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
         )
 
-    async def go_on(self) -> None:
-        """This run goes on for one that continued as new: it becomes the holder. Raises Superseded when a run of another
-        namespace is by now."""
+    async def hold_again(self) -> None:
+        """This run continues another one: it becomes the holder in its place. Raises Superseded when a run of another
+        namespace holds the cancellation by now."""
         self.case.add(*(await self._become_holder()).entries)
 
     async def _take_up(self, namespace: str | None) -> NoReturn:

@@ -24,7 +24,8 @@ from domain.step import Owner, StepName
 
 class Role(StrEnum):
     """What a refusal means. Compensatable: roll back. Pivot and retriable: forward only. Compensation: a person is asked. A
-    look changes nothing at its counterpart; it writes a notice at most, and has no row in the step table."""
+    look changes nothing at its counterpart; it writes a notice at most, and has a row in the step table only once a person
+    has resolved it."""
 
     COMPENSATABLE = "compensatable"
     PIVOT = "pivot"
@@ -71,7 +72,7 @@ class Step(Generic[In, Out]):
         return f"{self.label} {target}"[:200]
 
     @property
-    def finals(self) -> frozenset[ErrorCode]:
+    def final_codes(self) -> frozenset[ErrorCode]:
         """The failures after which no further attempt is made in this round."""
         return self.refusals | OUR_FAULTS | OURS_TO_PUT_RIGHT | _NOT_OURS_TO_DO
 
@@ -81,13 +82,13 @@ class Step(Generic[In, Out]):
             initial_interval=timedelta(seconds=1),
             backoff_coefficient=2,
             maximum_interval=_LONGEST_PAUSE,
-            non_retryable_error_types=sorted(self.finals - OURS_TO_PUT_RIGHT),  # these say so themselves
+            non_retryable_error_types=sorted(self.final_codes - OURS_TO_PUT_RIGHT),  # these say so themselves
         )
 
 
 def owner_of_wait(step: Step[Any, Any], *, in_time: bool = False, our_fault: bool = False) -> Owner:
-    """Whose turn it is while the step waits: its counterpart's as long as that is `in_time`, then its owner's. What is
-    wrong with ourselves is for operations to put right, whosever step it is."""
+    """Whose turn it is while the step waits: its counterpart's as long as that is `in_time`, then its owner's. `our_fault`:
+    operations puts it right, whoever owns the step."""
     if our_fault:
         return Owner.OPERATIONS
     return step.counterpart if in_time and step.counterpart else step.owner
@@ -102,8 +103,8 @@ _NOT_OURS_TO_DO = frozenset(
         ErrorCode.HAS_ENDED,
     }
 )
-"""Another run has come first: this one looks again what there is, or waits for a person to say who goes on. Or the step is
-being undone, or everything is over, so it is not carried out any more."""
+"""Another run has come first: this one reads the books again, or waits for a person to say which of the two continues. Or
+the step is being undone, or the cancellation has ended, so it is not carried out any more."""
 
 OUR_FAULTS = frozenset(
     {
@@ -126,13 +127,13 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
             return await _attempt_locally(step, step_input)
         except FailureError as error:
             failed = _failure_of(step, target, error)
-        if failed.non_retryable or failed.type in step.finals:
+        if failed.non_retryable or failed.type in step.final_codes:
             raise failed
-        named = failed.next_retry_delay  # a counterpart that named a time is not asked before it
-        if named and step.round and named >= step.round:
+        retry_after = failed.next_retry_delay  # a counterpart that named a time is not asked before it
+        if retry_after and step.round and retry_after >= step.round:
             raise failed
-        if named and named > timedelta(0):
-            await workflow.sleep(named, summary=f"{step.summary(target)}, again"[:200])
+        if retry_after and retry_after > timedelta(0):
+            await workflow.sleep(retry_after, summary=f"{step.summary(target)}, again"[:200])
     try:
         result: Out = await workflow.execute_activity(
             step.name,
@@ -162,8 +163,8 @@ async def _attempt_locally(step: Step[In, Out], step_input: In) -> Out:
 
 
 async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: timedelta) -> Out:
-    """A look whose attempts go on until they find something new, `pause` apart at most while nobody answers. It writes no
-    event until then. Raises ApplicationError when it is cut short, or cannot go on."""
+    """A look whose attempts are repeated until they find something new, at most `pause` apart while nobody answers. It
+    writes no event until then. Raises ApplicationError when it is cut short, or cannot continue."""
     try:
         result: Out = await workflow.execute_activity(
             step.name,
@@ -180,16 +181,18 @@ async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: tim
 
 
 def _failure_of(step: Step[Any, Any], target: str, error: FailureError) -> ApplicationError:
-    """What has stopped an activity, in the words of a refusal. An ordinary one's failure arrives inside an ActivityError, a
-    local one's bare; a local one's time-out inside one as it happens, and bare when the run is replayed."""
+    """What has stopped an activity, as the failure that its attempt raised. Temporal wraps the failure of an ordinary
+    activity in an ActivityError, and of a local one does not. It wraps a local one's time-out when it happens, and does not
+    when the run is replayed."""
     cause = error.cause if isinstance(error, ActivityError) else error
     if isinstance(cause, ApplicationError):
         return cause
     return ApplicationError(f"{step.summary(target)}: no answer within {step.round}.", type=ErrorCode.UNAVAILABLE)
 
 
-_UNTIL_ANSWERED = frozenset(set(ErrorCode) - {ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
-"""Somebody waits for the books' answer: whatever they say is one, and only while they are away they are asked again."""
+_ANY_ANSWER = frozenset(set(ErrorCode) - {ErrorCode.UNAVAILABLE, ErrorCode.OUTCOME_UNKNOWN})
+"""For steps whose sender waits for an answer: whatever the books say is final. They are asked again only while they do not
+answer."""
 
 VERIFY_ORDER = Step(
     signatures.VERIFY_ORDER,
@@ -212,7 +215,7 @@ RECORD_DECISION = Step(
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Keep a decision about",
-    refusals=_UNTIL_ANSWERED,
+    refusals=_ANY_ANSWER,
     local_first=True,
     round=None,
 )
@@ -221,7 +224,7 @@ RECEIVE_REQUEST = Step(
     Role.RETRIABLE,
     Owner.OPERATIONS,
     "Receive a request for",
-    refusals=_UNTIL_ANSWERED,
+    refusals=_ANY_ANSWER,
     local_first=True,
     round=None,
 )

@@ -39,7 +39,7 @@ class Superseded(Exception):
 
 
 class Waiting:
-    """`seen` are the steps that an earlier run has seen to wait."""
+    """`seen` are the steps that were waiting in the run that this one continues."""
 
     def __init__(
         self, case: Case, order_id: str, decisions: Decisions, journal: Journal, seen: tuple[Seen, ...] = ()
@@ -48,7 +48,7 @@ class Waiting:
         self._order_id = order_id
         self._decisions = decisions
         self._journal = journal
-        self._first_seen = {(one.step, one.target): one.at for one in seen}
+        self._first_seen = {(first.step, first.target): first.at for first in seen}
         self.continuing = Continuing(lambda: self._cancel_requested and case.roll_back_cause is None)
 
     @property
@@ -59,7 +59,7 @@ class Waiting:
         """Wait for a person's decision about a step, or for its rest to pass (None is returned then). Raises RollBack,
         ContinuesAsNew."""
         until = None if obstacle.until_answered else workflow.now() + self._rest_after(rounds=1)
-        answer = await self.ask(step, target, obstacle, until)
+        answer = await self.wait_for_answer(step, target, obstacle, until)
         self._journal.publish_unless_waiting()
         return answer
 
@@ -79,9 +79,11 @@ class Waiting:
             choices=self.case.terms.fallbacks if obstacle.choice and planned and planned.is_ours_to_give else (),
         )
 
-    async def ask(self, step: Step[Any, Any], target: str, obstacle: Obstacle, until: datetime | None) -> Answer | None:
-        """Wait for a person's decision, or for the rest to be over: None. What is overdue meanwhile is seen to be. Raises
-        RollBack, ContinuesAsNew."""
+    async def wait_for_answer(
+        self, step: Step[Any, Any], target: str, obstacle: Obstacle, until: datetime | None
+    ) -> Answer | None:
+        """Wait for a person's decision, or until `until`: None. A wait that becomes overdue meanwhile is shown as overdue.
+        Raises RollBack, ContinuesAsNew."""
         undoing = step.role is Role.COMPENSATION
         question = self._decisions.open_question(
             step.name,
@@ -117,14 +119,14 @@ class Waiting:
         return None if rest.obstacle.until_answered else rest.since + self._rest_after(rest.rounds)
 
     def _rest_after(self, rounds: int) -> timedelta:
-        """The rests grow: who has been silent for hours is not asked every few minutes."""
+        """The rests grow: a counterpart that has been silent for hours is not asked every few minutes."""
         shortest = self.case.terms.next_round
         grown: timedelta = shortest * 2 ** min(rounds - 1, 16)
         return min(grown, max(shortest, _LONGEST_REST))
 
     async def before_round(self) -> None:
-        """No new round begins once it is time to continue as new; but a run that goes on for another one comes as far as
-        that one was, because what people say meanwhile is answered there. Raises ContinuesAsNew."""
+        """No new round begins once it is time to continue as new. A run that continues another one first gets as far as that
+        one was, because only there can it answer what people say meanwhile. Raises ContinuesAsNew."""
         if self._decisions.has_arrived:
             await self.continuing.before_round()
 
@@ -144,8 +146,8 @@ class Waiting:
         return True
 
     def due_at(self, step: Step[Any, Any], target: str, patience: timedelta) -> datetime:
-        """Some time after the books last learnt something of the step; further rounds do not put it off. What holds the
-        customer's money up is due no later than the law wants it."""
+        """Some time after the books last learnt something of the step; further rounds do not put it off. A wait that delays
+        the customer's money is due no later than the law wants it back."""
         changed = self.case.last_change(step.name, target)
         seen = self._first_seen.setdefault((step.name, target), workflow.now())
         due_at = (changed or seen) + patience

@@ -42,6 +42,7 @@ from providers.books.writing import (
     append,
     case_known,
     case_of,
+    check_held_by,
     check_may_make,
     check_verifying,
     effect_facts,
@@ -49,7 +50,6 @@ from providers.books.writing import (
     find_open_row,
     find_row,
     find_verification,
-    held_by,
     lock,
     open_row,
     update_row,
@@ -148,7 +148,7 @@ class SqlRegister(SqlAdapter):
                 if await find_row(session, mine) is not None:
                     return await entries_of(session, mine)  # an earlier attempt has kept it
                 return await open_row(session, requested, run, facts)
-            row = held_by(run, opened)
+            row = check_held_by(run, opened)
             case = await case_of(session, mine)
             return (*case.entries, *await append(session, row, [] if case.roll_back_cause else facts))
 
@@ -162,7 +162,7 @@ class SqlRegister(SqlAdapter):
             if own is None:
                 await check_verifying(session, request.order_id, run)
                 return await open_row(session, requested, run, [EffectNoted(key=key)], quiet_after=until)
-            row = held_by(run, own)
+            row = check_held_by(run, own)
             case = await case_of(session, mine)
             if case.roll_back_cause is not None or case.decided is not None:
                 return case.entries
@@ -239,7 +239,7 @@ class SqlRegister(SqlAdapter):
                 and case.outcome_of(ending.key)
             ):
                 return case.entries  # by an earlier attempt of this run
-            row = held_by(run, found)
+            row = check_held_by(run, found)
             return (*case.entries, *await append(session, row, await _end(session, row, case, ending)))
 
     async def release(self, notices: Sequence[NewNotice], *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
@@ -248,7 +248,7 @@ class SqlRegister(SqlAdapter):
             case = await case_of(session, key.cancellation_id)
             if found is None or found.closed_at is not None:
                 return case.entries
-            row = held_by(run, found)
+            row = check_held_by(run, found)
             cause = case.roll_back_cause
             if cause is None:
                 raise ValueError(f"cancellation {key.cancellation_id} is released, and no fact says why")

@@ -75,23 +75,23 @@ class LockedRow:
 
 
 async def find_row(session: AsyncSession, cancellation: str) -> LockedRow | None:
-    """Locked."""
+    """The cancellation's row, locked; None: there is none."""
     found = (await session.execute(_FIND, {"id": cancellation})).mappings().first()
     return LockedRow(**found) if found else None
 
 
 async def find_open_row(session: AsyncSession, order_id: str) -> LockedRow | None:
-    """Of the order's open cancellation, locked."""
+    """The row of the order's open cancellation, locked; None: none is open."""
     found = (await session.execute(_FIND_OPEN, {"order": order_id})).mappings().first()
     return LockedRow(**found) if found else None
 
 
 async def lock(session: AsyncSession, cancellation: str, run: Run) -> LockedRow:
     """The cancellation's row, for the run that holds it. Raises NotTheHolder."""
-    return held_by(run, await find_row(session, cancellation))
+    return check_held_by(run, await find_row(session, cancellation))
 
 
-def held_by(run: Run, row: LockedRow | None) -> LockedRow:
+def check_held_by(run: Run, row: LockedRow | None) -> LockedRow:
     """The row, where the run holds the cancellation. Raises NotTheHolder."""
     if row is None or row.closed_at is not None:
         raise NotTheHolder(None)
@@ -102,20 +102,20 @@ def held_by(run: Run, row: LockedRow | None) -> LockedRow:
 
 @dataclass(frozen=True)
 class Verification:
-    """The run that began last to verify an order."""
+    """The run that was the last to begin to verify an order."""
 
     run: Run
     at: datetime
 
 
 async def find_verification(session: AsyncSession, order_id: str) -> Verification | None:
-    """Its row is locked."""
+    """The order's verification, its row locked; None: no run has begun one."""
     found = (await session.execute(_FIND_VERIFICATION, {"order": order_id})).first()
     return Verification(Run(namespace=found.namespace, run_id=found.run_id), found.at) if found else None
 
 
 async def check_verifying(session: AsyncSession, order_id: str, run: Run) -> None:
-    """No other run has begun to verify the order since. Raises NotTheHolder."""
+    """Raises NotTheHolder when another run has begun to verify the order since."""
     found = await find_verification(session, order_id)
     if found is not None and found.run != run:
         raise NotTheHolder(found.run)

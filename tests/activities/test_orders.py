@@ -11,12 +11,12 @@ from activities.closing import ClosingActivities
 from activities.deciding import Deciding
 from activities.orders import OrderActivities
 from activities.register import RegisterActivities
-from activities.signatures import ReceiveRequest, StepInput, VerifyOrder
+from activities.signatures import QuoteCancellation, ReceiveRequest, StepInput, VerifyOrder
 from activities.tenders import Payments
 from domain.case import Case
 from domain.closing import Closing
 from domain.errors import ErrorCode, Refused, Unavailable
-from domain.facts import OrderClosed, Requested
+from domain.facts import OrderClosed, Requested, WithdrawalAsked
 from domain.keys import EffectKey, id_of
 from domain.money import money
 from domain.order import Order, Tender, TenderKind
@@ -205,6 +205,30 @@ async def test_an_order_that_others_have_taken_units_out_of_is_not_closed(
         assert changed.value.code is ErrorCode.ORDER_CHANGED
 
     assert not (await merchant.case(ONE)).ever_closed
+
+
+async def test_a_quote_does_not_promise_the_plan_of_a_cancellation_that_is_being_rolled_back(
+    orders: OrderActivities, merchant: Merchant, database: AsyncEngine
+) -> None:
+    """A3: a start is refused as under way then, too."""
+    await put_in(database)
+    await attempt(orders.verify_order, verify(ONE))
+    asked = cancellation(PLACED, request_id="R-2").request
+    step = QuoteCancellation(
+        cancellation_id=id_of(asked),
+        order_id="O-1",
+        target="O-1",
+        key=ONE.key(StepName.QUOTE_CANCELLATION),
+        request=asked,
+    )
+    assert (await attempt(orders.quote_cancellation, step)).existing == ONE.cancellation_id
+    withdrawn = WithdrawalAsked(by=ONE.request.actor)
+    await merchant.books.write(ONE.cancellation_id, RUN, lambda _: [withdrawn])
+
+    with pytest.raises(Refused, match=f"under way .{ONE.cancellation_id}.. Ask again when it has ended") as refused:
+        await attempt(orders.quote_cancellation, step)
+
+    assert refused.value.code is ErrorCode.UNDER_WAY
 
 
 async def test_another_run_closes_nothing(

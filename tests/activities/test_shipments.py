@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.shipments import ShipmentActivities
 from domain.errors import ErrorCode, Refused
-from domain.facts import Ended, RollBackOrdered
+from domain.facts import EffectEnded, EffectNoted, EffectOutcome, Ended, RollBackOrdered
 from domain.money import money
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
@@ -159,6 +159,23 @@ async def test_a_used_gift_card_is_an_answer_and_is_left_alone(
     await resume(shipments, begun)
 
     assert await built_in.balance(database, "GC-9") == money("49.99 USD")
+
+
+async def test_a_gift_card_that_was_deactivated_at_the_second_try_works_again_after_the_undo(
+    shipments: ShipmentActivities, database: AsyncEngine
+) -> None:
+    """B15: the first try did nothing, so there is nothing of it to undo."""
+    begun = await begun_with(database, GIFT)
+    first = (await begun.step(StepName.STOP_SHIPMENT, "S1")).key.part_of("gift_card")
+    refused = EffectEnded(key=first, outcome=EffectOutcome.REFUSED, detail="used since it was bought")
+    await begun.merchant.write(begun.cancellation, EffectNoted(key=first), refused)
+    await stop(shipments, begun)
+    assert await built_in.balance(database, "GC-9") == money("0.00 USD")
+
+    await begun.merchant.write(begun.cancellation, ROLL_BACK)
+    await resume(shipments, begun)
+
+    assert await built_in.balance(database, "GC-9") == money("50.00 USD")
 
 
 async def test_after_the_end_nothing_is_stopped(shipments: ShipmentActivities, database: AsyncEngine) -> None:

@@ -63,7 +63,7 @@ class ClosingContract:
     async def test_units_that_staff_took_out_are_never_taken_out_twice(
         self, shop: ShopUnderTest, placed: Order
     ) -> None:
-        """The order is brought to its target or the difference refused, and no line has more gone than both."""
+        """The order is brought to its target, or the difference is refused. Staff's unit and ours are not added up."""
         await shop.take_out(placed.order_id, placed.lines[0].line_id, 1)
         code = None
         try:
@@ -87,7 +87,7 @@ class ClosingContract:
         await shop.take_out(placed.order_id, chairs, 1)
         left, before = await shop.orders.read(placed.order_id), await shop.for_sale(placed.order_id, chairs)
         await shop.orders.close(placed.order_id, closing(left, 1, 0), None, key=key(placed.order_id))
-        assert await gone(shop, placed) == [2, 0], "the target is what had left before, and ours"
+        assert await units_gone(shop, placed) == [2, 0], "the target is what had left before, and ours"
         assert await shop.for_sale(placed.order_id, chairs) == before + 1
 
     async def test_two_lines_of_one_product_are_two_lines(self, shop: ShopUnderTest) -> None:
@@ -96,7 +96,7 @@ class ClosingContract:
         order = await shop.orders.read(await shop.place(sold.model_copy(update={"lines": twice})))
         before = await shop.for_sale(order.order_id, order.lines[0].line_id)
         await shop.orders.close(order.order_id, closing(order, 2, 1), None, key=key(order.order_id))
-        assert await gone(shop, order) == [2, 1]
+        assert await units_gone(shop, order) == [2, 1]
         assert await shop.for_sale(order.order_id, order.lines[1].line_id) == before + 3
 
     @pytest.mark.parametrize(("by_staff", "ours"), [(2, 3), (0, 5)])
@@ -110,7 +110,7 @@ class ClosingContract:
         before = await shop.for_sale(placed.order_id, chairs)
         with contextlib.suppress(Exception):
             await shop.orders.close(placed.order_id, closing(placed, ours, 0), None, key=key(placed.order_id))
-        [taken, tables] = await gone(shop, placed)
+        [taken, tables] = await units_gone(shop, placed)
         assert by_staff <= taken <= 3
         assert tables == 0
         assert await shop.for_sale(placed.order_id, chairs) == before + taken - by_staff
@@ -124,7 +124,7 @@ class ClosingContract:
         before = await shop.for_sale(placed.order_id, placed.lines[0].line_id)
         for orders in (shop.orders, shop.orders, shop.restarted()):
             await orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
-        assert await gone(shop, placed) == [1, 0]
+        assert await units_gone(shop, placed) == [1, 0]
         assert await shop.for_sale(placed.order_id, placed.lines[0].line_id) == before + 1
 
     async def test_closed_again_after_another_cancellation_nothing_leaves_or_comes_back(
@@ -139,7 +139,7 @@ class ClosingContract:
         for orders in (shop.orders, shop.restarted()):
             await orders.close(placed.order_id, closing(placed, 1, 0), None, key=first)
             await orders.close(placed.order_id, closing(left, 1, 1), None, key=second)
-        assert await gone(shop, placed) == [2, 1]
+        assert await units_gone(shop, placed) == [2, 1]
         assert await shop.for_sale(placed.order_id, placed.lines[0].line_id) == before + 2
 
     async def test_an_attempt_that_is_cut_off_is_finished_by_the_next(self, shop: ShopUnderTest) -> None:
@@ -149,11 +149,11 @@ class ClosingContract:
             close, chairs = closing(order, 1, 0), order.lines[0].line_id
             before = await shop.for_sale(order.order_id, chairs)
             attempt = asyncio.create_task(shop.orders.close(order.order_id, close, None, key=key(order.order_id)))
-            await later(turns)
+            await after_turns(turns)
             attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
             await shop.restarted().close(order.order_id, close, None, key=key(order.order_id))
-            assert await gone(shop, order) == [1, 0]
+            assert await units_gone(shop, order) == [1, 0]
             assert await shop.for_sale(order.order_id, chairs) == before + 1
 
     async def test_a_shop_that_cannot_be_reached_is_unavailable_and_nothing_is_half_done(
@@ -173,7 +173,7 @@ class ClosingContract:
         assert await shop.orders.read(placed.order_id) == placed
         assert await shop.for_sale(placed.order_id, chairs) == before
         await shop.orders.close(placed.order_id, close, None, key=key(placed.order_id))
-        assert await gone(shop, placed) == [1, 1]
+        assert await units_gone(shop, placed) == [1, 1]
         assert await shop.for_sale(placed.order_id, chairs) == before + 1
 
     async def test_a_shop_that_goes_away_during_a_close_has_closed_or_is_unavailable(self, shop: ShopUnderTest) -> None:
@@ -182,7 +182,7 @@ class ClosingContract:
             close, chairs = closing(order, 1, 1), order.lines[0].line_id
             before = await shop.for_sale(order.order_id, chairs)
             attempt = asyncio.create_task(shop.orders.close(order.order_id, close, None, key=key(order.order_id)))
-            await later(turns)
+            await after_turns(turns)
             await shop.set_reachable(False)
             try:
                 with contextlib.suppress(Unavailable):
@@ -190,11 +190,12 @@ class ClosingContract:
             finally:
                 await shop.set_reachable(True)
             await shop.restarted().close(order.order_id, close, None, key=key(order.order_id))
-            assert await gone(shop, order) == [1, 1]
+            assert await units_gone(shop, order) == [1, 1]
             assert await shop.for_sale(order.order_id, chairs) == before + 1
 
     async def test_what_staff_takes_out_at_the_same_time_is_not_lost(self, shop: ShopUnderTest) -> None:
-        """Of the two either comes first. Where it is staff, ours is found done or refused."""
+        """Either of the two comes first. Where staff comes first, our units are found to have left already, or the close is
+        refused."""
 
         async def sold() -> tuple[Order, str, int]:
             order = await shop.orders.read(await shop.place(an_order()))
@@ -208,22 +209,25 @@ class ClosingContract:
             order, chairs, before = await sold()
             close = shop.orders.close(order.order_id, closing(order, 1, 0), None, key=key(order.order_id))
             answer, done = await asyncio.gather(
-                later(-turns, close), later(turns, shop.take_out(order.order_id, chairs, 2)), return_exceptions=True
+                after_turns(-turns, close),
+                after_turns(turns, shop.take_out(order.order_id, chairs, 2)),
+                return_exceptions=True,
             )
             assert done is None
             refused = answer.code if isinstance(answer, Refused) else answer
-            taken = (await gone(shop, order))[0]
+            taken = (await units_gone(shop, order))[0]
             assert (refused, taken) in {(None, 3), (None, 2), (ErrorCode.ORDER_CHANGED, 2)}
             assert await shop.for_sale(order.order_id, chairs) == before + by_staff + taken - 2
 
 
-async def gone(shop: ShopUnderTest, order: Order) -> list[int]:
+async def units_gone(shop: ShopUnderTest, order: Order) -> list[int]:
     """By line, the units that have left the order."""
     return [line.cancelled for line in (await shop.orders.read(order.order_id)).lines]
 
 
-async def later(turns: int, call: Awaitable[None] | None = None) -> None:
-    """After so many turns of the event loop, each at another point of what runs beside it."""
+async def after_turns(turns: int, call: Awaitable[None] | None = None) -> None:
+    """Make the call after so many turns of the event loop, so that it meets what runs beside it at another point each
+    time."""
     for _ in range(turns):
         await asyncio.sleep(0)
     if call is not None:

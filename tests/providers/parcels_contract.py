@@ -7,7 +7,7 @@ from domain.closing import Closing
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.shipment import Shipment, ShipmentLine
-from tests.providers.closing_contract import gone
+from tests.providers.closing_contract import units_gone
 from tests.providers.shop_under_test import ShopUnderTest, closing, key, leaving
 
 
@@ -44,17 +44,17 @@ class ParcelsContract:
         [parcel] = {shipment.shipment_id for shipment in packed.shipments}
         before = await shop.for_sale(packed.order_id, chairs.line_id)
         close = Closing(lines=(leaving(chairs, 1), leaving(chairs, 2, parcel)), **what_became_of(parcel, became))
-        first = sent(shop, close)
+        first = as_sent(shop, close)
         for _ in range(2):
             await shop.orders.close(packed.order_id, first, None, key=key(packed.order_id))
         assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 1, "the chair that was in no parcel"
         if not shop.orders.restocks_at_once:
-            assert await gone(shop, packed) == [3, 0]
+            assert await units_gone(shop, packed) == [3, 0]
             return
-        assert await gone(shop, packed) == [1, 0]
+        assert await units_gone(shop, packed) == [1, 0]
         for _ in range(2):
-            await shop.orders.close(packed.order_id, close, first, key=again(packed))
-        assert await gone(shop, packed) == [3, 0]
+            await shop.orders.close(packed.order_id, close, first, key=key_of_next_close(packed))
+        assert await units_gone(shop, packed) == [3, 0]
         assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 3
 
     async def test_goods_of_a_parcel_that_was_stopped_in_the_warehouse_are_for_sale(
@@ -80,12 +80,12 @@ class ParcelsContract:
         before = await shop.for_sale(packed.order_id, chairs.line_id)
         close = Closing(lines=(leaving(chairs, 1, parcel),), stopped=frozenset({parcel}))
         await shop.orders.close(packed.order_id, close, None, key=key(packed.order_id))
-        assert await gone(shop, packed) == [1, 0]
+        assert await units_gone(shop, packed) == [1, 0]
         assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 1
         left = await shop.orders.read(packed.order_id)
         second = key(packed.order_id, request_id="R-2")
         await shop.orders.close(packed.order_id, closing(left, 2, 0), None, key=second)
-        assert await gone(shop, packed) == [3, 0]
+        assert await units_gone(shop, packed) == [3, 0]
         assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 3, "they were in no parcel any more"
 
     @pytest.mark.parametrize("became", ["coming_back", "lost", "moving"])
@@ -100,10 +100,10 @@ class ParcelsContract:
         first = Closing(lines=lines, stopped=frozenset({parcel}))
         await shop.orders.close(packed.order_id, first, None, key=key(packed.order_id))
         assert await shop.for_sale(packed.order_id, chairs.line_id) == before + 3
-        close = sent(shop, Closing(lines=lines, **what_became_of(parcel, became)))
+        close = as_sent(shop, Closing(lines=lines, **what_became_of(parcel, became)))
         for _ in range(2):
-            await shop.orders.close(packed.order_id, close, first, key=again(packed))
-        assert await gone(shop, packed) == [3, 0]
+            await shop.orders.close(packed.order_id, close, first, key=key_of_next_close(packed))
+        assert await units_gone(shop, packed) == [3, 0]
         still = 3 if shop.orders.restocks_at_once else 1
         assert await shop.for_sale(packed.order_id, chairs.line_id) == before + still
 
@@ -115,7 +115,8 @@ class ParcelsContract:
         chairs, tables = packed.lines
         [parcel] = {shipment.shipment_id for shipment in packed.shipments}
         first, second = (
-            sent(shop, Closing(lines=(leaving(chairs, 2, parcel),), **what_became_of(parcel, each))) for each in became
+            as_sent(shop, Closing(lines=(leaving(chairs, 2, parcel),), **what_became_of(parcel, each)))
+            for each in became
         )
         await shop.orders.close(packed.order_id, first, None, key=key(packed.order_id))
         left = await shop.orders.read(packed.order_id)
@@ -124,13 +125,13 @@ class ParcelsContract:
         read = await shop.orders.read(packed.order_id)
         before = [await shop.for_sale(packed.order_id, line.line_id) for line in packed.lines]
         for _ in range(2):
-            await shop.orders.close(packed.order_id, second, first, key=again(packed))
-        assert await gone(shop, packed) == [line.cancelled for line in read.lines]
+            await shop.orders.close(packed.order_id, second, first, key=key_of_next_close(packed))
+        assert await units_gone(shop, packed) == [line.cancelled for line in read.lines]
         assert [await shop.for_sale(packed.order_id, line.line_id) for line in packed.lines] == before
 
 
-def again(order: Order) -> EffectKey:
-    """A close that follows another one of the same cancellation has a key of its own."""
+def key_of_next_close(order: Order) -> EffectKey:
+    """The key of a close that follows another one of the same cancellation."""
     return key(order.order_id).part_of("again1")
 
 
@@ -144,6 +145,6 @@ def what_became_of(parcel: str, became: str) -> dict[str, frozenset[str]]:
     }
 
 
-def sent(shop: ShopUnderTest, closing: Closing) -> Closing:
+def as_sent(shop: ShopUnderTest, closing: Closing) -> Closing:
     """What the process sends: without lines of parcels that have left where all that leaves an order is for sale at once."""
     return closing.but_expected(closing.gone, {}) if shop.orders.restocks_at_once else closing

@@ -26,16 +26,16 @@ class ShopUnderTest(Protocol):
         ...
 
     async def place(self, order: Order) -> str:
-        """An order with these lines, tenders and contact: its number. Line ids may be the shop's own. Lines with the same
-        SKU are of one product, with one stock."""
+        """Place an order with these lines, tenders and contact; returns its number. Line ids may be the shop's own. Lines
+        with the same SKU are of one product, with one stock."""
         ...
 
     async def take_out(self, order_id: str, line_id: str, units: int) -> None:
-        """Staff takes units out of a line."""
+        """Take units out of a line, as staff does."""
         ...
 
     async def ship(self, order_id: str, parcel: Shipment) -> None:
-        """The warehouse packs a parcel; with a label it is ready for the carrier, or there already."""
+        """Pack a parcel, as the warehouse does. With a label it is ready for the carrier, or there already."""
         ...
 
     async def for_sale(self, order_id: str, line_id: str) -> int:
@@ -43,12 +43,12 @@ class ShopUnderTest(Protocol):
         ...
 
     async def set_reachable(self, reachable: bool) -> None:
-        """Whether the adapters reach the shop from now on. False: no server at its address, or no network."""
+        """Say whether the adapters reach the shop from now on. False: no server at its address, or no network."""
         ...
 
 
 def an_order() -> Order:
-    """Three of one thing and one of another, paid by card. Its number is new also where the shop is older than the test."""
+    """Three chairs and a table, paid by card. Its number is new, so that a shop may be kept between test runs."""
     order_id = f"O-{uuid4().hex[:12]}"
     return Order(
         order_id=order_id,
@@ -87,7 +87,7 @@ def key(
 
 
 def closing(order: Order, *units: int) -> Closing:
-    """So many units of each line leave the order, out of no parcel."""
+    """So many units of each line leave the order; they are in no parcel."""
     return Closing(lines=tuple(leaving(line, n) for line, n in zip(order.lines, units, strict=True) if n))
 
 
