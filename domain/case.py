@@ -252,7 +252,7 @@ class Case(FactList):
         return tuple(key for key in self.all_keys_noted(*steps, target=target) if not key.part)
 
     def all_keys_noted(self, *steps: StepName, target: str) -> tuple[EffectKey, ...]:
-        """The same with every further call."""
+        """Every key under which these steps have acted for this target, those of further calls included."""
         noted = (fact.key for fact in self._all(EffectNoted))
         return tuple(key for key in noted if key.step in steps and key.target == target)
 
@@ -261,7 +261,7 @@ class Case(FactList):
         return any(fact.key == key for fact in self._all(EffectNoted))
 
     def outcome_of(self, key: EffectKey) -> EffectEnded | None:
-        """The last word of the books on an effect; None: it was noted at most."""
+        """How the effect ended, by the last fact about it; None: it was noted at most."""
         return next((fact for fact in reversed([*self._all(EffectEnded)]) if fact.key == key), None)
 
     def is_done(self, step: StepName, target: str) -> bool:

@@ -1,11 +1,10 @@
-"""The cancellations port, always ours: the register of cancellations and their facts. What is noted here before a provider
-or the order management system is called, and after, is what a run that takes up a lost one goes by.
+"""The cancellations port, always ours: the register of cancellations and their facts. What is noted here before a
+provider or the order management system is called, and after, is what a run that takes up a lost one goes by.
 
-All methods are one transaction and raise `Unavailable` when the database cannot be reached; what was to be written may be
-there all the same.
-Writing methods raise `NotTheHolder` unless `run` holds the cancellation: a run that was lost, reset or superseded, and an
-attempt that was paused meanwhile, write nothing. Those that return entries return all that the books have of the
-cancellation by then, unless they say otherwise.
+Each method is one transaction and raises `Unavailable` when the database cannot be reached; what was to be written may
+be there all the same. Writing methods raise `NotTheHolder` unless `run` holds the cancellation: a run that was lost,
+reset or superseded, and an attempt that was paused meanwhile, write nothing. Those that return entries return all that
+the books have of the cancellation by then, unless they say otherwise.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,11 +1,12 @@
 """The orders port: the merchant's order management system (OMS).
 
 What the process does to an order is an effect like any other: it is noted in our register before the OMS is called, and
-its outcome afterwards. (A thaw of what a late attempt has frozen, and what has been given back, are not noted: repeating
-them changes nothing.) Every writing method may therefore be called again after a lost answer, with the same key, and then
-does nothing that is done already. Each kind of call has a key of its own, which may be used as an idempotency key where
-the OMS has such; where it has none, the method looks first. All methods raise `Unavailable` (nothing happened) when the OMS
-cannot be reached, and those that write `OutcomeUnknown` (it may have happened) when its answer was lost.
+its outcome afterwards. (Two calls are not noted, because repeating them changes nothing: the thaw after a late attempt
+has frozen the order, and `note_given_back`.) Every writing method may therefore be called again after a lost answer,
+with the same key, and then does nothing that is done already. Each kind of call has a key of its own, which may be used
+as an idempotency key where the OMS has such; where it has none, the method looks first. All methods raise `Unavailable`
+(nothing happened) when the OMS cannot be reached, and those that write `OutcomeUnknown` (it may have happened) when its
+answer was lost.
 """
 
 from collections.abc import Sequence
@@ -28,25 +29,25 @@ class GivenBack(Value):
 
 class Orders(Protocol):
     is_local: bool
-    """It answers within milliseconds, without a network. Only then it is called within the workflow's own task."""
+    """It answers within milliseconds, without a network. Only such a system is called within the workflow's own task."""
     restocks_at_once: bool
-    """What leaves an order counts as on hand at that moment, also where it is on its way back: such lines are left in the
-    order until they are received."""
+    """What leaves an order counts as on hand at once, even while it is on its way back. Lines that are on their way back are
+    therefore left in the order until they are received."""
 
     async def read(self, order_id: str) -> Order:
-        """The order as it is now, with where its customer is written to. What our own cancellations did to it and the OMS
-        does not know (`earlier_reversals`, `shipping_credited`, `held_by`) is left out. Refused: ORDER_NOT_FOUND."""
+        """The order as it is now, with the contact of its customer. What our own cancellations did to it and the OMS does
+        not know (`earlier_reversals`, `shipping_credited`, `held_by`) is left out. Refused: ORDER_NOT_FOUND."""
         ...
 
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
         """From now on nobody picks, packs, labels, captures or changes the order. `seen` is the order by which it was
-        decided. False: this OMS cannot do that, or this cancellation has thawed or closed the order: a call that was on its
-        way for long comes too late. Raises Unavailable when the order is not as it was `seen`: it is read and decided about
-        again. Raises Unavailable also when somebody else has frozen it."""
+        decided. False: this OMS cannot freeze an order, or this cancellation has thawed or closed the order before, so that
+        the call comes too late. Raises Unavailable when the order is not as it was `seen`, so that it is read and decided
+        about again, and when somebody else has frozen it."""
         ...
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
-        """The order goes on, and this cancellation freezes it no more. Nothing when the order is gone."""
+        """Let the order go on. This cancellation cannot freeze it again. Does nothing when the order is gone."""
         ...
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
@@ -54,7 +55,7 @@ class Orders(Protocol):
         ...
 
     async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        """Give a withdrawn shipment back to the warehouse; nothing when it was not withdrawn, or is gone."""
+        """Give a withdrawn shipment back to the warehouse. Does nothing when it was not withdrawn, or is gone."""
         ...
 
     async def relabel(
@@ -71,9 +72,9 @@ class Orders(Protocol):
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
         """Cancel the fulfilments, then the lines: bring each to its target in `closing`. Release the promise or announce the
-        restock, and let what remains of the order go on. `before` is how it was closed last, where it is closed again:
-        what a parcel comes to may have changed since. Refused: ORDER_LOCKED; ORDER_CHANGED when others have taken units
-        out of a line meanwhile."""
+        restock, and let what remains of the order go on. `before` is how the order was closed last; None: it is closed for
+        the first time. It is closed again when a parcel has turned out otherwise. Refused: ORDER_LOCKED; ORDER_CHANGED when
+        others have taken units out of a line meanwhile."""
         ...
 
     async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
