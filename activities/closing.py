@@ -13,11 +13,11 @@ from activities.signatures import Booked, StepInput
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
 from domain.errors import ErrorCode, Refused, Unavailable
-from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound
+from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.plan import PlannedShipment
-from domain.shipment import Shipment
+from domain.shipment import GoodsGroup, Shipment
 from domain.standing import closing_outcome
 from domain.step import StepName
 from domain.stopping import planned_action
@@ -47,7 +47,7 @@ class ClosingActivities:
             case = attempt.case
             if case.order_closed:
                 return await attempt.answer()
-            expected = not_received(case) if self._orders.restocks_at_once else frozenset()
+            expected = await self._expected(attempt) if self._orders.restocks_at_once else frozenset()
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
                 await self._orders.thaw(step_input.order_id, key=key.part_of(THAW))
@@ -67,6 +67,15 @@ class ClosingActivities:
                 run=attempt.run,
             )
             return await attempt.answer(entries)
+
+    async def _expected(self, attempt: Attempt) -> frozenset[str]:
+        """Parcels whose goods are not in the warehouse yet. What the carrier has brought back already is noted."""
+        for planned in attempt.case.plan.shipments if attempt.case.plan else ():
+            if planned.shipment.shipment_id in not_received(attempt.case):
+                tracking = await self._deciding.read_tracking(planned.shipment)
+                if tracking.group is GoodsGroup.RETURNED:
+                    await attempt.write(ParcelReceived(shipment_id=planned.shipment.shipment_id))
+        return not_received(attempt.case)
 
     async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Collection[str]) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
@@ -88,7 +97,8 @@ class ClosingActivities:
             attempt.check_time()
             await self._orders.close(order_id, closing, before, key=key)
         except (Unavailable, Refused) as no:
-            if others_may_change and not tried:  # we took nothing out: what is missing at the next look is not ours
+            # We took nothing out. Of an order that others may change, what is missing at the next look is not ours then.
+            if not tried and (others_may_change or isinstance(no, Refused)):
                 await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
         await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))

@@ -166,19 +166,22 @@ class OrderActivities:
         if seen is None:
             return quote(self._policy.not_found(request.order_id))
         order = seen.order
-        case = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
+        own = seen.known.of_request(request.request_id)
+        others = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
+        case = own if own and own.ended else others
         deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
         if conflicts(request, case, deferred):
             return quote(self._policy.conflict(request))
-        no = self._policy.may_ask(order, request) if case.decided and not case.has(request) else None
-        if no is not None:
-            return quote(no)
         requested = Requested(request=request, at=datetime.now(UTC))
-        if case.decided:
-            if not case.has(request) and case.ended:
+        if case.decided and not case.has(request):
+            if case.ended:
                 return quote(existing_decision(case.decided.decision, order.order_id), case)
-            if not case.has(request) and (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
+            if no := self._policy.may_ask(order, request):
+                return quote(no)
+            if (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
                 raise _under_way(case, request, meeting)
+            case = case.with_facts(joining(order, case, request))
+        if case.decided:
             return quote(case.decided.decision, case, case.decided)
         decided = await self._deciding.decide(order, requested)
         return quote(decided.decision, case, decided)

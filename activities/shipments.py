@@ -89,7 +89,7 @@ class ShipmentActivities:
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
         tracking = await self._labels.track(shipment.label_reference) if shipment.label_reference else None
-        match next_stop(shipment, tracking, shared=_is_shared(attempt)):
+        match next_stop(shipment, tracking, shared=_is_shared(attempt, shipment)):
             case NextStop.DEACTIVATE_GIFT_CARD:
                 return await self._deactivate(attempt, shipment)
             case NextStop.WITHDRAW_PICK:
@@ -166,7 +166,7 @@ class ShipmentActivities:
         assert shipment.label_reference is not None
         tracking = await self._labels.track(shipment.label_reference)
         seen = Tracking(group=tracking.group, label=LabelStatus.VOID_REJECTED)
-        answer = next_stop(shipment, seen, shared=_is_shared(attempt))
+        answer = next_stop(shipment, seen, shared=_is_shared(attempt, shipment))
         return answer if isinstance(answer, Stop) else await self._intercept(attempt, shipment)
 
     async def _intercept(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -207,7 +207,8 @@ class ShipmentActivities:
         not name what else is in the parcel: they keep that."""
         step_input = attempt.step_input
         stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
-        if stopped or stop.status is StopStatus.DECLINED:
+        # What is not stopped after the pivot is fetched by a person, and its money is on its way.
+        if stopped or (stop.status is StopStatus.DECLINED and not attempt.case.past_pivot):
             notice = NewNotice(
                 kind=NoticeKind.PARCEL_STOPPED if stopped else NoticeKind.PARCEL_NOT_STOPPED,
                 about=step_input.target,
@@ -366,9 +367,11 @@ def _planned(case: Case, shipment_id: str) -> PlannedShipment | None:
     return next((planned for planned in shipments if planned.shipment.shipment_id == shipment_id), None)
 
 
-def _is_shared(attempt: Attempt) -> bool:
-    planned = _planned(attempt.case, attempt.step_input.target)
-    return bool(planned and planned.shared)
+def _is_shared(attempt: Attempt, shipment: Shipment) -> bool:
+    """Goods that stay in the order are in it too; of an order that is not frozen, also since it was decided."""
+    planned, units = _planned(attempt.case, shipment.shipment_id), attempt.case.units_in(shipment.shipment_id)
+    added = any(part.quantity > units.get(part.line_id, 0) for part in shipment.lines)
+    return bool(planned and planned.shared) or added
 
 
 def _comes_back(step_input: StepInput) -> Refused:

@@ -45,8 +45,9 @@ class ClosingContract:
         """An attempt that was held up goes on beside the next one, perhaps in another worker. Each of them returns."""
         before = await shop.for_sale(placed.order_id, placed.lines[0].line_id)
         close = closing(placed, 1, 0)
+        workers = [shop.restarted() for _ in range(4)]
         await asyncio.gather(
-            *(shop.orders.close(placed.order_id, close, None, key=key(placed.order_id)) for _ in range(4))
+            *(orders.close(placed.order_id, close, None, key=key(placed.order_id)) for orders in workers)
         )
         assert [line.cancelled for line in (await shop.orders.read(placed.order_id)).lines] == [1, 0]
         assert await shop.for_sale(placed.order_id, placed.lines[0].line_id) == before + 1

@@ -43,7 +43,7 @@ class OrdersContract(ClosingContract):
 
     async def test_amounts_are_in_the_minor_units_of_their_currency(self, shop: ShopUnderTest) -> None:
         """A yen has none."""
-        yen = Money(amount=9899, currency="JPY")
+        yen = Money(amount=9900, currency="JPY")
         sold = an_order()
         line = sold.lines[0].model_copy(update={"total": yen, "tax": Money.zero("JPY")})
         card = sold.tenders[0].model_copy(update={"amount": yen})
