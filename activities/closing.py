@@ -113,7 +113,7 @@ class ClosingActivities:
             plan = case.plan
             assert plan is not None
             seen = await self._known.read(step_input.order_id)
-            for shipment in new_parcels(plan, seen.order):
+            for shipment in await self._new_parcels(case, seen.order):
                 await self._add_parcel(attempt, shipment, seen.order, unpacked(plan, seen.order))
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
@@ -122,13 +122,24 @@ class ClosingActivities:
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             return await attempt.answer()
 
+    async def _new_parcels(self, case: Case, order: Order) -> tuple[Shipment, ...]:
+        plan, decided = case.plan, case.decided
+        assert plan is not None
+        assert decided is not None
+        found = new_parcels(plan, decided.parcels, order, {})
+        if not found:
+            return ()  # the usual case: no carrier is asked
+        return new_parcels(plan, decided.parcels, order, await self._deciding.read_trackings(order))
+
     async def _add_parcel(
         self, attempt: Attempt, shipment: Shipment, order: Order, packed_before: tuple[str, ...]
     ) -> None:
         """Add a parcel to the plan, to be stopped like the others. `shipment` has only the units of this cancellation."""
         tracking = await self._deciding.read_tracking(shipment)
         action = planned_action(shipment, tracking)
-        shared = is_shared(shipment, order) or None
+        plan = attempt.case.plan
+        assert plan is not None
+        shared = is_shared(plan, shipment, order) or None
         parcel = PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared)
         await attempt.write(ParcelFound(parcel=parcel, packed_before=packed_before))
         references = [name for name in (shipment.label_reference, shipment.tracking_number) if name]

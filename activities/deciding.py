@@ -33,7 +33,7 @@ class Deciding:
         if no := self._policy.admits(order, requested.request):
             return Decided(decision=no, customer_id=order.customer_id)
         now = datetime.now(UTC)  # the clock by which the shop has set `placed_at`
-        payments, trackings = await asyncio.gather(self._read_payments(order), self._read_trackings(order))
+        payments, trackings = await asyncio.gather(self._read_payments(order), self.read_trackings(order))
         decision, plan = self._policy.decide(
             cancellation_id=id_of(requested.request),
             order=order,
@@ -60,7 +60,7 @@ class Deciding:
             }
         )
 
-    async def _read_trackings(self, order: Order) -> dict[str, Tracking]:
+    async def read_trackings(self, order: Order) -> dict[str, Tracking]:
         return await read_together(
             {shipment.shipment_id: partial(self.read_tracking, shipment) for shipment in order.shipments}
         )

@@ -131,7 +131,7 @@ class OrderActivities:
         check_deadline(order.order_id, attempt_deadline())
         frozen = await self._orders.freeze(seen.in_oms, key=key)
         notices = [] if decided.plan.shipping_alone else [received_notice(requested)]
-        decided = decided.model_copy(update={"frozen": frozen})
+        decided = decided.model_copy(update={"frozen": frozen, "parcels": () if frozen else order.shipments})
         try:
             kept = Case(await self._register.decide(seen.in_oms, decided, notices, key=key, run=run, known=noted))
         except NotTheHolder:

@@ -18,7 +18,7 @@ from domain.payment import ChargeBack, Refund
 from domain.plan import Plan, PlannedShipment
 from domain.policy import Decision
 from domain.request import Actor, CancellationRequest
-from domain.shipment import Stop
+from domain.shipment import Shipment, Stop
 from domain.step import StepName
 from domain.terms import RefundMethod
 
@@ -47,13 +47,15 @@ class Joined(Value):
 
 class Decided(Value):
     """`plan` is there unless the decision rejects. `customer_id` is the order's owner; None when there is no such order.
-    `frozen` False: the order management system cannot freeze an order, so that goods may leave meanwhile."""
+    `frozen` False: the order management system cannot freeze an order, so that goods may leave meanwhile; `parcels` are
+    those that there were then."""
 
     kind: Literal["decided"] = "decided"
     decision: Decision
     plan: Plan | None = None
     customer_id: str | None = None
     frozen: bool = True
+    parcels: tuple[Shipment, ...] = ()
 
 
 class HolderSet(Value):

@@ -86,9 +86,7 @@ def make_plan(
     for line_id, quantity in list(wanted.items()):
         units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
 
-    # Units still in the warehouse go first: they cost nothing to stop.
-    order_of_groups = (*_STOPPABLE, *_ALREADY_STOPPED, GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED)
-    for shipment in sorted(order.shipments, key=lambda s: order_of_groups.index(trackings[s.shipment_id].group)):
+    for shipment in sorted(order.shipments, key=lambda s: by_group(trackings[s.shipment_id])):
         tracking = trackings[shipment.shipment_id]
         asked = {part.line_id: min(part.quantity, wanted.get(part.line_id, 0)) for part in shipment.lines}
         if not any(asked.values()):
@@ -139,6 +137,12 @@ def make_plan(
     if below := next((amount for amount in plan.amounts if amount.amount < 0), None):
         raise NotCancellable("invalid_order", negative_amount(order, below))
     return plan
+
+
+def by_group(tracking: Tracking | None) -> int:
+    """Units still in the warehouse go first: they cost nothing to stop."""
+    groups = (*_STOPPABLE, *_ALREADY_STOPPED, GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED)
+    return groups.index(tracking.group) if tracking else len(groups)
 
 
 class _Units:

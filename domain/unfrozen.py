@@ -2,41 +2,44 @@
 take units out. Pure: what a look at the order shows that was not planned."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from domain.order import Order
 from domain.plan import Plan, PlannedLine, PlannedShipment
-from domain.shipment import Shipment, ShipmentLine
+from domain.planning import by_group
+from domain.shipment import Shipment, ShipmentLine, Tracking
 
 
-def new_parcels(plan: Plan, order: Order) -> tuple[Shipment, ...]:
-    """Parcels that were not there when it was decided, each with the units of this cancellation that are in it. Every unit
-    of a line had left before, is ours, is in another parcel or lies in the warehouse: what is more than the line has, is
-    ours and has left."""
-    known = {p.shipment.shipment_id for p in plan.shipments} | {out.shipment_id for out in plan.left_out}
-    planned = _planned(plan)
+def new_parcels(
+    plan: Plan, then: Sequence[Shipment], order: Order, trackings: Mapping[str, Tracking]
+) -> tuple[Shipment, ...]:
+    """Parcels that hold units of this cancellation which were not in them when it was decided, each with just these. `then`
+    are the order's parcels of that moment. Every unit of a line had left before, is ours, is in another parcel or lies in
+    the warehouse: what is more than the line has, is ours and has left. Which of several parcels holds ours nobody says:
+    what can be stopped comes first, as in the plan."""
+    planned, accounted = _planned(plan), _units_in(then)
+    for (line_id, shipment_id), units in (_planned(plan) + _left_out(plan)).items():
+        accounted[line_id, shipment_id] = max(accounted[line_id, shipment_id], units)
     before = {line.line_id: line.cancelled_before for line in plan.lines}
     ours = Counter[str]()
     for (line_id, _), units in planned.items():
         ours[line_id] += units
-    unpacked_units = _unpacked(plan, order)
     packed = Counter[str]()
-    for shipment in order.shipments:
-        for part in shipment.lines:
-            packed[part.line_id] += max(part.quantity - planned[part.line_id, shipment.shipment_id], 0)
+    for (line_id, shipment_id), units in _units_in(order.shipments).items():
+        packed[line_id] += max(units - planned[line_id, shipment_id], 0)
     quantities = {line.line_id: line.quantity for line in order.lines}
+    unpacked_units = _unpacked(plan, order)
     left, loose = Counter[str](), Counter[str]()
     for line_id, units in ours.items():
         left[line_id] = max(before[line_id] + units + packed[line_id] - quantities.get(line_id, 0), 0)
         again = sum(units for (line, _), units in unpacked_units.items() if line == line_id)
         loose[line_id] = planned[line_id, None] + again
     found = []
-    for shipment in order.shipments:
-        if shipment.shipment_id in known:
-            continue
+    for shipment in sorted(order.shipments, key=lambda s: by_group(trackings.get(s.shipment_id))):
         parts = []
         for part in shipment.lines:
-            units = min(part.quantity, left[part.line_id], loose[part.line_id])
+            added = max(part.quantity - accounted[part.line_id, shipment.shipment_id], 0)
+            units = min(added, left[part.line_id], loose[part.line_id])
             if units:
                 left[part.line_id] -= units
                 loose[part.line_id] -= units
@@ -61,10 +64,7 @@ def _planned(plan: Plan) -> Counter[tuple[str, str | None]]:
 
 def _unpacked(plan: Plan, order: Order) -> Mapping[tuple[str, str], int]:
     """By line and parcel of the plan, the units of this cancellation that are not in it any more."""
-    packed = Counter[tuple[str, str]]()
-    for shipment in order.shipments:
-        for part in shipment.lines:
-            packed[part.line_id, shipment.shipment_id] += part.quantity
+    packed = _units_in(order.shipments)
     return {
         (line_id, shipment_id): units - packed[line_id, shipment_id]
         for (line_id, shipment_id), units in _planned(plan).items()
@@ -72,11 +72,26 @@ def _unpacked(plan: Plan, order: Order) -> Mapping[tuple[str, str], int]:
     }
 
 
-def is_shared(ours: Shipment, order: Order) -> bool:
-    """Whether more is in the parcel than the units of this cancellation."""
-    units = Counter({part.line_id: part.quantity for part in ours.lines})
-    [parcel] = [shipment for shipment in order.shipments if shipment.shipment_id == ours.shipment_id]
-    return any(part.quantity > units[part.line_id] for part in parcel.lines)
+def _left_out(plan: Plan) -> Counter[tuple[str, str | None]]:
+    units = Counter[tuple[str, str | None]]()
+    for out in plan.left_out:
+        units[out.line_id, out.shipment_id] += out.quantity
+    return units
+
+
+def _units_in(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | None]]:
+    units = Counter[tuple[str, str | None]]()
+    for shipment in shipments:
+        for part in shipment.lines:
+            units[part.line_id, shipment.shipment_id] += part.quantity
+    return units
+
+
+def is_shared(plan: Plan, ours: Shipment, order: Order) -> bool:
+    """Whether more is in the parcel than units of this cancellation, these included."""
+    units = _planned(plan) + _left_out(plan) + Counter({(p.line_id, ours.shipment_id): p.quantity for p in ours.lines})
+    of_parcel = _units_in(shipment for shipment in order.shipments if shipment.shipment_id == ours.shipment_id)
+    return any(quantity > units[key] for key, quantity in of_parcel.items())
 
 
 def with_parcel(plan: Plan, parcel: PlannedShipment, packed_before: Collection[str] = ()) -> Plan:
@@ -92,7 +107,8 @@ def with_parcel(plan: Plan, parcel: PlannedShipment, packed_before: Collection[s
             lines += _divided(line, taken, parcel.shipment.shipment_id)
         else:
             lines.append(line)
-    return plan.model_copy(update={"lines": tuple(lines), "shipments": (*plan.shipments, parcel)})
+    others = (planned for planned in plan.shipments if planned.shipment.shipment_id != parcel.shipment.shipment_id)
+    return plan.model_copy(update={"lines": tuple(lines), "shipments": (*others, parcel)})
 
 
 def _divided(line: PlannedLine, taken: int, shipment_id: str) -> Sequence[PlannedLine]:
