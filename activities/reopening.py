@@ -88,13 +88,13 @@ class Reopening:
 
     async def _read_moving(self, ended: Case, order: Order) -> list[StopSeen]:
         """Parcels that counted as stopped, and are on their way to the customer all the same."""
-        shipments = {shipment.shipment_id: shipment for shipment in order.shipments}
+        planned = [planned.shipment for planned in ended.plan.shipments] if ended.plan else []
+        # The OMS may have let the parcel go, or its label; that may be used all the same.
+        labels = {s.shipment_id: s.label_reference for s in (*planned, *order.shipments) if s.label_reference}
         found = []
         for stop in ended.stops:
-            shipment = shipments.get(stop.shipment_id)
-            if shipment is None or not shipment.label_reference:
-                continue
-            if moves_again(stop, await self._labels.track(shipment.label_reference)):
+            label = labels.get(stop.shipment_id)
+            if label and moves_again(stop, await self._labels.track(label)):
                 found.append(StopSeen(stop=stop.model_copy(update={"status": StopStatus.MOVING})))
         return found
 

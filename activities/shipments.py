@@ -8,7 +8,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import EffectEnded, EffectOutcome, Fact, StopSeen
+from domain.facts import EffectEnded, EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.plan import PlannedShipment
@@ -55,12 +55,16 @@ class ShipmentActivities:
             return None
         return next((found for found in order.shipments if found.shipment_id == step_input.target), None)
 
-    async def _shipment(self, step_input: StepInput) -> Shipment:
-        found = await self._find(step_input)
+    async def _shipment(self, attempt: Attempt) -> Shipment:
+        """As it is now. Where others may change the order, one that is gone was packed anew; its label may still be used."""
+        of = attempt.step_input
+        planned = _planned(attempt.case, of.target)
+        unpacked = planned.shipment if planned and not attempt.case.is_frozen else None
+        found = await self._find(of) or (unpacked if unpacked and unpacked.label_reference else None)
         if found is None:
             raise Refused(
                 ErrorCode.SHIPMENT_NOT_STOPPABLE,
-                f"Order {step_input.order_id} has no shipment {step_input.target} any more; look at the order in the OMS.",
+                f"Order {of.order_id} has no shipment {of.target} any more; look at the order in the OMS.",
             )
         return found
 
@@ -71,7 +75,7 @@ class ShipmentActivities:
         A parcel that the carrier will not stop any more is an answer (`declined`), not a failure.
         """
         async with begin_attempt(self._register, step_input) as attempt:
-            shipment = await self._shipment(step_input)
+            shipment = await self._shipment(attempt)
             await self._watch_new_label(attempt, shipment)
             stop = await self._stop(attempt, shipment)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
@@ -84,7 +88,9 @@ class ShipmentActivities:
         planned = _planned(attempt.case, shipment.shipment_id)
         known = {planned.shipment.label_reference, planned.shipment.tracking_number} if planned else set()
         new = [name for name in (shipment.label_reference, shipment.tracking_number) if name and name not in known]
-        if new:
+        if new and planned:
+            relabelled = planned.model_copy(update={"shipment": shipment.model_copy(update={"lines": ()})})
+            await attempt.write(ParcelFound(parcel=relabelled))
             await self._register.watch(attempt.step_input.order_id, new)
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -226,12 +232,15 @@ class ShipmentActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             known = attempt.case.stop_of(step_input.target)
             assert known is not None
-            # The OMS may have dropped a shipment that was stopped; its label may be used all the same.
+            # The OMS may have let a shipment that was stopped go, or its label; that may be used all the same.
             planned = _planned(attempt.case, step_input.target)
-            shipment = await self._find(step_input) or (planned.shipment if planned else None)
-            if shipment is None or shipment.label_reference is None:
+            shipment = await self._find(step_input)
+            label = (shipment.label_reference if shipment else None) or (
+                planned.shipment.label_reference if planned else None
+            )
+            if label is None:
                 return await attempt.answer_look(step_input)
-            tracking = await self._labels.track(shipment.label_reference)
+            tracking = await self._labels.track(label)
             if known.status is StopStatus.REQUESTED:
                 stop = intercepted(known, tracking, attempt.case.terms.refund_intercepted)
             else:

@@ -107,7 +107,11 @@ def with_parcel(plan: Plan, parcel: PlannedShipment, packed_before: Collection[s
             lines += _divided(line, taken, parcel.shipment.shipment_id)
         else:
             lines.append(line)
-    others = (planned for planned in plan.shipments if planned.shipment.shipment_id != parcel.shipment.shipment_id)
+    others = [planned for planned in plan.shipments if planned.shipment.shipment_id != parcel.shipment.shipment_id]
+    for planned in plan.shipments:
+        if planned not in others:
+            both = (*planned.shipment.lines, *parcel.shipment.lines)
+            parcel = parcel.model_copy(update={"shipment": parcel.shipment.model_copy(update={"lines": both})})
     return plan.model_copy(update={"lines": tuple(lines), "shipments": (*others, parcel)})
 
 
