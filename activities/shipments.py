@@ -14,7 +14,7 @@ from domain.money import Money
 from domain.plan import PlannedShipment
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
-from domain.stopping import BACK, VOID, NextStop, intercepted, moves_again, next_stop
+from domain.stopping import BACK, NOT_SEEN, VOID, NextStop, intercepted, moves_again, next_stop
 from providers.cancellations.port import Register
 from providers.carrier.port import Intercept, Intercepts, Labels, NewLabel
 from providers.orders.port import Orders
@@ -56,16 +56,21 @@ class ShipmentActivities:
         return next((found for found in order.shipments if found.shipment_id == step_input.target), None)
 
     async def _shipment(self, attempt: Attempt) -> Shipment:
-        """As it is now. Where others may change the order, one that is gone was packed anew; its label may still be used."""
+        """As it is now. Where others may change the order, one that is gone was packed anew; its label may still be used. A
+        label that was taken off the shipment, and that the carrier has seen all the same, is its own."""
         of = attempt.step_input
-        planned = _planned(attempt.case, of.target)
-        unpacked = planned.shipment if planned and not attempt.case.is_frozen else None
-        found = await self._find(of) or (unpacked if unpacked and unpacked.label_reference else None)
-        if found is None:
+        planned, found = _planned(attempt.case, of.target), await self._find(of)
+        before = planned.shipment if planned and planned.shipment.label_reference else None
+        if found is None and (before is None or attempt.case.is_frozen):
             raise Refused(
                 ErrorCode.SHIPMENT_NOT_STOPPABLE,
                 f"Order {of.order_id} has no shipment {of.target} any more; look at the order in the OMS.",
             )
+        if before is None or before.label_reference is None or (found and found.label_reference):
+            assert found is not None
+            return found
+        if found is None or (await self._labels.track(before.label_reference)).group not in NOT_SEEN:
+            return before
         return found
 
     @activity.defn

@@ -7,7 +7,7 @@ from domain.terms import RefundIntercepted
 
 BACK = frozenset({GoodsGroup.COMING_BACK, GoodsGroup.RETURNED})
 VOID = frozenset({LabelStatus.VOID_SUBMITTED, LabelStatus.VOIDED})
-_NOT_SEEN = frozenset({GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN})
+NOT_SEEN = frozenset({GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN})
 _ON_ITS_WAY = frozenset({GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED})
 
 
@@ -26,7 +26,7 @@ def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = F
         return NextStop.DEACTIVATE_GIFT_CARD
     if tracking is None or shipment.label_reference is None:
         return NextStop.WITHDRAW_PICK
-    if tracking.group in _NOT_SEEN and tracking.label is not LabelStatus.VOID_REJECTED:
+    if tracking.group in NOT_SEEN and tracking.label is not LabelStatus.VOID_REJECTED:
         return NextStop.VOID_LABEL
 
     def stop(status: StopStatus, detail: str) -> Stop:

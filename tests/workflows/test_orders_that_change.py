@@ -330,16 +330,7 @@ async def test_what_had_come_back_before_it_was_cancelled_leaves_an_order_that_r
     assert await over_oscar.gone(sample.order_id) == [1]
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "dropped",
-        pytest.param(
-            "without_its_label",
-            marks=pytest.mark.xfail(strict=True, reason="nobody is asked: the OMS has no label of it"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("how", ["dropped", "without_its_label"])
 async def test_a_voided_label_that_is_used_after_the_end_is_seen_although_the_oms_has_let_it_go(
     system: System, how: str
 ) -> None:
@@ -357,7 +348,6 @@ async def test_a_voided_label_that_is_used_after_the_end_is_seen_although_the_om
     assert await system.waits_at(handle, StepName.STOP_SHIPMENT), "it goes to the customer, who has the money"
 
 
-@pytest.mark.xfail(strict=True, reason="cancelled and refunded, and the parcel reaches the customer")
 async def test_a_voided_label_that_is_used_before_the_refund_is_seen_although_the_oms_has_taken_it_off(
     system: System,
 ) -> None:
