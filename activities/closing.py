@@ -82,7 +82,7 @@ class ClosingActivities:
         closing, before = Closing.of(case), Closing.before(case)
         # Each time that it is closed is an effect of its own.
         key = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
-        tried = case.is_noted(key)
+        tried = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
         others_may_change = self._orders.restocks_at_once or not case.is_frozen
         if others_may_change:
             seen = await self._known.read(order_id)
@@ -97,9 +97,10 @@ class ClosingActivities:
             attempt.check_time()
             await self._orders.close(order_id, closing, before, key=key)
         except (Unavailable, Refused) as no:
-            # We took nothing out. Of an order that others may change, what is missing at the next look is not ours then.
-            if not tried and (others_may_change or isinstance(no, Refused)):
-                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
+            if not tried:  # else an earlier attempt may have
+                await attempt.note_not_closed()
+                if isinstance(no, Refused):
+                    await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
         await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))
 

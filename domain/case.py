@@ -17,7 +17,6 @@ from domain.facts import (
     Decided,
     EffectEnded,
     EffectNoted,
-    EffectOutcome,
     Ended,
     Entry,
     Fact,
@@ -210,14 +209,6 @@ class Case(FactList):
     def ever_closed(self) -> bool:
         """The order was closed once: nothing is rolled back any more."""
         return self.times_closed > 0
-
-    @property
-    def may_be_closed(self) -> bool:
-        """It was closed, or the order management system may have closed it: that was noted, and no failure is known."""
-        last = {fact.key: fact for fact in self._all(EffectEnded)}
-        noted = (fact.key for fact in self._all(EffectNoted) if fact.key.step is StepName.CLOSE_ORDER)
-        failed = {EffectOutcome.FAILED, EffectOutcome.REFUSED}
-        return self.ever_closed or any(key not in last or last[key].outcome not in failed for key in noted)
 
     @property
     def times_closed(self) -> int:

@@ -232,12 +232,16 @@ def _check_roll_back(case: Case, said: RollBackOrdered, order_id: str) -> None:
             f"Order {order_id} was cancelled and closed before, which is not rolled back any more. Resolve the step "
             "by hand, or place a new order."
         )
-    if case.may_be_closed:
-        raise NotPossible(
-            f"The order management system may have closed order {order_id} already, and its answer is not known. Retry the "
-            "step, or take the lines out there and resolve it."
-        )
     _check_not_rolling_back(case, order_id)
+
+
+def closed_perhaps(order_id: str) -> NotPossible:
+    """Why a roll-back is refused while an attempt to close the order is under way, or its answer was lost. The books alone
+    know."""
+    return NotPossible(
+        f"The order management system may have closed order {order_id} already, and its answer is not known. Retry the "
+        "step, or take the lines out there and resolve it."
+    )
 
 
 def _check_by_hand(case: Case, said: SettledByHand | NothingDue, order_id: str) -> None:

@@ -74,11 +74,9 @@ class PlannedTender(Value):
         return both if self.share is None else min(self.share, both)
 
     def giving(self, amount: Money) -> "PlannedTender":
-        """So much of it. What is only reserved is released before what was captured is refunded. Nobody says whose the
-        captured part of a shared payment is; where that alone is just this order's share, it is taken for it."""
-        captured_is_ours = self.share == self.refundable != self.capturable
+        """So much of it. What is only reserved is released before what was captured is refunded."""
         zero = Money.zero(amount.currency)
-        reserved = zero if captured_is_ours else min(self.capturable, self.at_most)
+        reserved = min(self.capturable, self.at_most)
         release = self.sendable(min(amount, reserved), reserved)
         refund = self.sendable(max(amount - release, zero), min(self.refundable, self.at_most - release))
         return self.model_copy(update={"release": release, "refund": refund})

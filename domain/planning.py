@@ -12,7 +12,7 @@ from domain.payment import Payment
 from domain.plan import LeftOut, LeftOutReason, Plan, PlannedLine, PlannedShipment, PlannedTender, allocate
 from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup, Shipment, Tracking
-from domain.stopping import planned_action
+from domain.stopping import NOT_SEEN, planned_action
 from domain.terms import Terms
 
 _STOPPABLE = (GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN, GoodsGroup.IN_NETWORK, GoodsGroup.LOST)
@@ -110,7 +110,8 @@ def make_plan(
     lines, shipping = _with_shipping(order, request, units, everything=everything)
     if request.shipping_alone:
         _check_shipping_alone(order, shipping)
-    tenders = [_planned_tender(tender, payments[tender.tender_id]) for tender in order.tenders]
+    shipped = any(trackings[shipment.shipment_id].group not in NOT_SEEN for shipment in order.shipments)
+    tenders = [_planned_tender(tender, payments[tender.tender_id], shipped=shipped) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.at_most for t in tenders), order.currency)
     ahead = min(_given_ahead(order, tenders, available), value)
@@ -210,25 +211,29 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
     )
 
 
-def _planned_tender(tender: Tender, payment: Payment) -> PlannedTender:
+def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> PlannedTender:
     """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
-    refundable, or as reserved where it was settled before it was captured."""
+    refundable, or as reserved where it was settled before it was captured. `shipped`: goods of the order have left."""
     zero = Money.zero(payment.captured.currency)
     captured = payment.taken
     left = captured - payment.refunded
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
     released = Money.total((e.released for e in earlier), zero.currency)
+    refundable = max(left - kept, zero)
+    reserved = max(payment.capturable - released - max(kept - left, zero), zero)
+    share = _share(tender, payment, shipped=shipped)
+    captured_is_ours = share == refundable and (shipped or refundable != reserved)
     return PlannedTender(
         tender=tender,
         refund=zero,
         release=zero,
-        refundable=max(left - kept, zero),
-        capturable=max(payment.capturable - released - max(kept - left, zero), zero),
+        refundable=refundable,
+        capturable=zero if captured_is_ours else reserved,
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
-        share=_share(tender, payment),
+        share=share,
         step=payment.step if payment.step > 1 else None,
         unpaid=_closable(tender, payment),
     )
@@ -248,14 +253,16 @@ def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Mone
     return Money(amount=missing.amount % step, currency=order.currency)
 
 
-def _share(tender: Tender, payment: Payment) -> Money | None:
+def _share(tender: Tender, payment: Payment, *, shipped: bool) -> Money | None:
     """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
-    all of it is."""
+    all of it is. Nobody says for whom a part of it was captured: it was for whoever paid just as much, and of two that paid
+    alike for the one whose goods have left, because that is when a card is charged."""
     if tender.kind is not TenderKind.CARD or payment.whole <= tender.amount:
         return None
     zero = Money.zero(tender.amount.currency)
-    if payment.released and payment.taken == payment.whole - tender.amount:
-        return zero  # just what the others paid was captured, and the reservation of the rest has ended with it
+    of_others = payment.whole - tender.amount
+    if payment.released and payment.taken == of_others and not (shipped and of_others == tender.amount):
+        return zero  # the reservation of the rest has ended with the capture
     given = (max(earlier.due, zero) + earlier.released for earlier in tender.earlier_reversals)
     return max(tender.amount - Money.total(given, zero.currency), zero)
 

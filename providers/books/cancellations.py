@@ -30,6 +30,7 @@ from domain.permissions import NotTheHolder
 from domain.plan import Plan
 from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
+from domain.step import StepName
 from providers.books.adapter import SqlAdapter
 from providers.books.inbox import repeat_for_others, watch
 from providers.books.ledger import post_settlements
@@ -202,6 +203,8 @@ class SqlRegister(SqlAdapter):
             case = await case_known(session, row, known)
             check_may_make(case, key)
             row.quiet_after = max(until, row.quiet_after)
+            if key.step is StepName.CLOSE_ORDER:
+                row.close_in_flight = until
             if case.is_noted(key):
                 await update_row(session, row)
                 return tuple(
@@ -212,6 +215,17 @@ class SqlRegister(SqlAdapter):
     async def quiet_after(self, cancellation_id: str) -> datetime:
         async with transaction(self._looks) as session:
             return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
+
+    async def close_in_flight(self, cancellation_id: str) -> bool:
+        async with transaction(self._looks) as session:
+            return (await session.get_one(CancellationRow, cancellation_id)).close_in_flight is not None
+
+    async def note_not_closed(self, cancellation_id: str, run: Run, *, until: datetime) -> None:
+        async with transaction(self._writes) as session:
+            row = await lock(session, cancellation_id, run)
+            if row.close_in_flight == until:
+                row.close_in_flight = None
+                await update_row(session, row)
 
     async def close(
         self, closed: OrderClosed, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run

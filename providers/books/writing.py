@@ -20,15 +20,17 @@ from domain.facts import (
     Fact,
     HolderSet,
     Joined,
+    OrderClosed,
     Reopened,
     Requested,
+    RollBackOrdered,
     Run,
 )
 from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder
+from domain.permissions import NotTheHolder, closed_perhaps
 from providers.books.clock import now
 from providers.books.outbox import wake_deferred
 from providers.books.tables import CancellationRow, FactRow, VerificationRow
@@ -65,6 +67,7 @@ class LockedRow:
     facts: int
     quiet_after: datetime
     opened_at: datetime
+    close_in_flight: datetime | None = None
     closed_at: datetime | None = None
     outcome: Outcome | None = None
     customer_id: str | None = None
@@ -147,7 +150,7 @@ async def append(
     session: AsyncSession, row: LockedRow, facts: Iterable[Fact], *, first_read: Order | None = None
 ) -> tuple[Entry, ...]:
     """Add facts to a cancellation whose row is locked, and keep what has changed of the row, and the order as it was read
-    first."""
+    first. Raises NotPossible: a roll-back where the order may have been closed."""
     entries = []
     for fact in facts:
         row.facts += 1
@@ -163,6 +166,10 @@ async def append(
                 await wake_deferred(session, row.order_id)
             case Reopened():
                 row.outcome = row.closed_at = None
+            case OrderClosed():
+                row.close_in_flight = None
+            case RollBackOrdered() if row.close_in_flight:
+                raise closed_perhaps(row.order_id)
             case _:
                 pass
     if entries:

@@ -120,6 +120,16 @@ class Register(Protocol):
         """When no attempt that has noted an effect calls a provider any more."""
         ...
 
+    async def close_in_flight(self, cancellation_id: str) -> bool:
+        """The close of the order was noted, and nobody has said what came of the last attempt: no roll-back is written
+        (NotPossible), and what is missing from the order may be ours."""
+        ...
+
+    async def note_not_closed(self, cancellation_id: str, run: Run, *, until: datetime) -> None:
+        """The attempt that may call no later than `until` has closed nothing. No fact: it is tried again under the same
+        key. Nothing when another attempt has begun since."""
+        ...
+
     async def close(
         self, closed: OrderClosed, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run
     ) -> tuple[Entry, ...]:
