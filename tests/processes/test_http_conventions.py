@@ -1,0 +1,186 @@
+"""What callers expect of any HTTP API: methods, addresses, parameters, the idempotency key and its description."""
+
+import re
+
+import pytest
+
+from domain.messages import Submission
+from domain.outcome import State
+from tests.fixtures.api import SERVICE, SUPERVISOR, Api, ApiSystem
+from tests.processes.asking import asked, expensive, problem, reached
+from tests.workflows.samples import captured
+
+_KEY = {"Authorization": f"Bearer {SERVICE}"}
+
+
+# Methods and addresses
+
+
+@pytest.mark.xfail(strict=True, reason="405")
+@pytest.mark.parametrize("path", ["/health", "/ready", "/cancellations"])
+async def test_head_answers_like_get_without_a_body(api: Api, path: str) -> None:
+    """F19"""
+    got = await api.http.get(path, headers=_KEY)
+    head = await api.http.head(path, headers=_KEY)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        pytest.param(
+            "/orders/O-1/cancellation",
+            {"GET", "HEAD", "POST"},
+            marks=pytest.mark.xfail(strict=True, reason="Allow: POST"),
+        ),
+        pytest.param(
+            "/cancellations",
+            {"GET", "HEAD"},
+            marks=pytest.mark.xfail(strict=True, reason="Allow: GET, HEAD is missing"),
+        ),
+        ("/orders/O-1/cancellation/approve", {"POST"}),
+    ],
+)
+async def test_a_method_that_is_not_allowed_is_answered_with_all_that_are(
+    api: Api, path: str, allowed: set[str]
+) -> None:
+    """F19"""
+    answer = await api.http.delete(path, headers=_KEY)
+    problem(answer, 405, "method_not_allowed")
+    assert {method.strip() for method in answer.headers["allow"].split(",")} == allowed
+
+
+@pytest.mark.xfail(strict=True, reason="307 to http://elsewhere.example/health")
+async def test_nothing_is_redirected_to_the_host_that_the_caller_names(api: Api) -> None:
+    """M33"""
+    answer = await api.http.get("/health/", headers={"Host": "elsewhere.example"})
+    problem(answer, 404, "no_such_address")
+    assert "location" not in answer.headers
+
+
+# Parameters
+
+
+@pytest.mark.xfail(strict=True, reason="200, with the unfiltered list")
+async def test_a_parameter_that_is_unknown_is_refused(api: Api) -> None:
+    """P6: what was meant as a filter is not to list everything."""
+    answer = await api.get("/cancellations", order="O-1")
+    assert "query.order: " in problem(answer, 422, "invalid_request")
+
+
+@pytest.mark.xfail(strict=True, reason="200, whoever is named")
+async def test_a_status_is_somebody_elses_for_the_customer_who_is_named(api: Api, api_system: ApiSystem) -> None:
+    """P6, A1: the same answer as for an order that is unknown."""
+    sample = expensive()
+    await api_system.system.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    where = f"/orders/{sample.order_id}/cancellation"
+    others = problem(await api.get(where, customer_id="C-other"), 404, "order_not_found")
+    unknown = problem(await api.get("/orders/O-never/cancellation", customer_id="C-other"), 404, "order_not_found")
+    assert others == unknown.replace("O-never", sample.order_id)
+    assert (await api.get(where, customer_id=sample.customer_id)).status_code == 200
+    await api.steer(sample.order_id, "approve", {})
+    await reached(api, sample.order_id, State.CANCELLED)
+    problem(await api.get(where, customer_id="C-other"), 404, "order_not_found")
+
+
+@pytest.mark.xfail(strict=True, reason="422, body: Field required")
+@pytest.mark.parametrize(("verb", "end"), [("approve", State.CANCELLED), ("reject", State.ROLLED_BACK)])
+async def test_what_needs_no_words_needs_no_body(api: Api, api_system: ApiSystem, verb: str, end: State) -> None:
+    """P9"""
+    sample = expensive()
+    await api_system.system.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    answer = await api.http.post(
+        f"/orders/{sample.order_id}/cancellation/{verb}", headers={"Authorization": f"Bearer {SUPERVISOR}"}
+    )
+    assert answer.status_code == 200, answer.text
+    await reached(api, sample.order_id, end)
+
+
+# The idempotency key, as draft-ietf-httpapi-idempotency-key-header-07 has it
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param('"8e03978e-40d5-43dd-bc93-6894a57f9324"', id="in quotes"),
+        pytest.param("k" * 200, id="long"),
+        pytest.param('"with blanks and \\"quotes\\""', id="with blanks"),
+    ],
+)
+@pytest.mark.xfail(strict=True, reason="422, or another request than without the quotes")
+async def test_a_key_is_a_text_in_quotes_or_without(api: Api, api_system: ApiSystem, key: str) -> None:
+    """P9: `"abc"` and `abc` are the same key."""
+    sample = expensive()
+    await api_system.system.shop.place(sample)
+    first = await api.start(sample.order_id, asked(sample), request_id=key)
+    assert first.status_code == 201, first.text
+    bare = key if not key.startswith('"') or " " in key else key.strip('"')
+    again = await api.start(sample.order_id, asked(sample), request_id=bare)
+    assert again.text == first.text
+    problem(await api.start(sample.order_id, asked(sample, note="blue"), request_id=key), 422, "request_conflict")
+
+
+@pytest.mark.xfail(strict=True, reason="422, and 409 for other content")
+async def test_a_key_that_is_missing_and_one_with_other_content_are_told_apart(api: Api, api_system: ApiSystem) -> None:
+    sample = captured()
+    await api_system.system.shop.place(sample)
+    missing = await api.post(f"/orders/{sample.order_id}/cancellation", asked(sample))
+    assert "Idempotency-Key" in problem(missing, 400, "idempotency_key_missing")
+    empty = await api.start(sample.order_id, asked(sample), request_id='""')
+    assert "Idempotency-Key" in problem(empty, 400, "idempotency_key_missing")
+    started = await api.start(sample.order_id, asked(sample))
+    assert Submission.model_validate_json(started.content).decision
+    problem(await api.start(sample.order_id, asked(sample, note="blue")), 422, "request_conflict")
+
+
+# The description
+
+
+@pytest.mark.xfail(strict=True, reason="404")
+async def test_the_documentation_is_a_page_that_loads_nothing_from_elsewhere(api: Api) -> None:
+    """P9"""
+    page = await api.http.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) >= 2
+    for address in loaded:
+        assert address.startswith("/"), address
+        assert (await api.http.get(address)).status_code == 200
+
+
+@pytest.mark.xfail(strict=True, reason="status_orders__order_id__cancellation_get, …")
+async def test_operations_have_names_that_a_generated_client_can_live_with(api: Api) -> None:
+    """P9: they are part of the contract."""
+    document = (await api.http.get("/openapi.json")).json()
+    names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
+    assert names == {
+        "list_cancellations",
+        "start_cancellation",
+        "quote_cancellation",
+        "get_cancellation",
+        "withdraw_cancellation",
+        "approve_cancellation",
+        "reject_cancellation",
+        "retry_step",
+        "resolve_step",
+        "choose_refund_method",
+        "receive_stripe_event",
+        "receive_easypost_event",
+        "check_health",
+        "check_readiness",
+    }
+
+
+@pytest.mark.xfail(strict=True, reason="no success has an example")
+async def test_every_success_has_an_example(api: Api) -> None:
+    """P9"""
+    document = (await api.http.get("/openapi.json")).json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                if int(status) < 300:
+                    [media] = response["content"].values()
+                    assert media.get("example") or media.get("examples"), (method, path, status)
