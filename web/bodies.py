@@ -63,6 +63,10 @@ class NoteBody(Body):
     note: Note = ""
 
 
+NO_NOTE = NoteBody()
+"""What needs no words needs no body."""
+
+
 class RetryStepBody(Body):
     """`step` and `target` as the status names them in its waits."""
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from client.errors import ExitCode, RunPaused, StarterError, UnderWay
-from client.status import Status, Summary
+from client.errors import ExitCode, OrderNotFound, RunPaused, StarterError, UnderWay
+from client.status import Source, Status, Summary
 from client.submitting import deferred_sentence
 from domain.messages import (
     Acknowledgement,
@@ -23,10 +23,11 @@ from domain.messages import (
 )
 from domain.outcome import State
 from domain.policy import Decision, Rule, Verdict
-from domain.request import ActorKind, BusinessId, CancellationRequest
+from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
 from domain.step import Owner
 from runtime.api_settings import ApiKey
 from web.bodies import (
+    NO_NOTE,
     CancellationBody,
     ChooseRefundMethodBody,
     NoteBody,
@@ -36,6 +37,8 @@ from web.bodies import (
     WithdrawBody,
 )
 from web.callers import Caller, Person, actor_of
+from web.idempotency import OptionalRequestId, RequestId
+from web.parameters import refuse_unknown_parameters
 from web.parts import Services
 from web.problems import (
     RETRY_AFTER,
@@ -68,7 +71,7 @@ _STEERING_FOR_A_CUSTOMER = responses_of(*_ANSWERS, Code.ORDER_NOT_FOUND)
 
 OrderId = Annotated[BusinessId, Path(description="The order's number.", examples=["O-1001"])]
 
-cancellations = APIRouter(tags=["cancellations"])
+cancellations = APIRouter(tags=["cancellations"], dependencies=[Depends(refuse_unknown_parameters)])
 
 
 @cancellations.post(
@@ -88,17 +91,21 @@ cancellations = APIRouter(tags=["cancellations"])
             "description": "Received, and not decided yet. It goes on; look at Location. A statutory withdrawal is "
             "`deferred` while another cancellation of the order is under way.",
         },
-        **responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.UNDER_WAY, Code.ROLLED_BACK),
+        **responses_of(
+            *_COMMON,
+            Code.IDEMPOTENCY_KEY_MISSING,
+            Code.ORDER_NOT_FOUND,
+            Code.REQUEST_CONFLICT,
+            Code.UNDER_WAY,
+            Code.ROLLED_BACK,
+        ),
     },
 )
-async def start(
+async def start_cancellation(
     *,
     order_id: OrderId,
     body: CancellationBody,
-    idempotency_key: Annotated[
-        BusinessId,
-        Header(description="The id of the request. Sent again with the same content it is the same request."),
-    ],
+    request_id: RequestId,
     caller: Caller,
     parts: Services,
     response: Response,
@@ -106,7 +113,7 @@ async def start(
     """Safe to repeat after a lost answer: the same key with the same content is the same request and gets the same answer,
     and its result once it is over; with other content it is a conflict. A request that the policy rejects is an answer: look
     at `decision.verdict`."""
-    request = _request_of(order_id, body, idempotency_key, caller)
+    request = _request_of(order_id, body, request_id, caller)
     library = await parts.temporal.cancellations()
     try:
         submission = await library.start(request, parts.settings.decision_wait)
@@ -137,21 +144,25 @@ async def start(
 @cancellations.post(
     "/orders/{order_id:path}/cancellation/quote",
     summary="What a cancellation would do",
-    responses=responses_of(*_COMMON, Code.ORDER_NOT_FOUND, Code.REQUEST_CONFLICT, Code.UNDER_WAY, Code.NOT_ALLOWED_NOW),
+    responses=responses_of(
+        *_COMMON,
+        Code.IDEMPOTENCY_KEY_MISSING,
+        Code.ORDER_NOT_FOUND,
+        Code.REQUEST_CONFLICT,
+        Code.UNDER_WAY,
+        Code.NOT_ALLOWED_NOW,
+    ),
 )
-async def quote(
+async def quote_cancellation(
     *,
     order_id: OrderId,
     body: CancellationBody,
-    idempotency_key: Annotated[
-        BusinessId | None,
-        Header(description="The id of a request that was sent before, or will be; to learn what that one would meet."),
-    ] = None,
+    request_id: OptionalRequestId,
     caller: Caller,
     parts: Services,
 ) -> Quote:
     """Decision and plan with the amounts, as they would be answered now. Nothing is done, and nothing is promised."""
-    request = _request_of(order_id, body, idempotency_key or f"quote-{uuid4().hex[:12]}", caller)
+    request = _request_of(order_id, body, request_id or f"quote-{uuid4().hex[:12]}", caller)
     library = await parts.temporal.cancellations()
     try:
         answer = await library.quote(request, parts.settings.decision_wait)
@@ -193,11 +204,34 @@ def _raise_if_problem(decision: Decision) -> None:
         raise HttpProblem(Code.REQUEST_CONFLICT, decision.sentence)
 
 
-@cancellations.get("/orders/{order_id:path}/cancellation", summary="Where it stands", responses=_READING)
-async def status(order_id: OrderId, _: Caller, parts: Services) -> Status:
+@cancellations.get(
+    "/orders/{order_id:path}/cancellation",
+    summary="Where it stands",
+    responses=responses_of(*_COMMON, Code.NO_CANCELLATION, Code.ORDER_NOT_FOUND),
+)
+async def get_cancellation(
+    order_id: OrderId,
+    _: Caller,
+    parts: Services,
+    customer_id: Annotated[BusinessId | None, Query(description="Who must own the order.")] = None,
+) -> Status:
     """The order's latest cancellation: goods, money and paper, what it waits for, and each step. When it is over, its
-    outcome."""
-    return await (await parts.temporal.cancellations()).status(order_id)
+    outcome. With `customer_id` the answer is the same for an order that is unknown and for somebody else's."""
+    library = await parts.temporal.cancellations()
+    if customer_id is None:
+        return await library.status(order_id)
+    customer = Actor(kind=ActorKind.CUSTOMER, id=customer_id)
+    with hide_existence_from(customer, order_id):
+        found = await library.status(order_id)
+        if found.customer_id is None and found.source is not Source.RESULT:
+            raise HttpProblem(
+                Code.UNAVAILABLE,
+                f"Whose order {order_id} is cannot be read at the moment; ask again.",
+                {"Retry-After": str(RETRY_AFTER)},
+            )
+        if found.customer_id != customer_id:
+            raise OrderNotFound(f"Order {order_id} is not of this customer.")
+    return found
 
 
 @cancellations.get(
@@ -205,7 +239,7 @@ async def status(order_id: OrderId, _: Caller, parts: Services) -> Status:
     summary="List cancellations",
     responses=responses_of(*_COMMON),
 )
-async def list_all(
+async def list_cancellations(
     _: Caller,
     parts: Services,
     state: Annotated[State | None, Query(description="Those in this state only.")] = None,
@@ -221,7 +255,9 @@ async def list_all(
     summary="Take the request back",
     responses=_STEERING_FOR_A_CUSTOMER,
 )
-async def withdraw(order_id: OrderId, body: WithdrawBody, caller: Caller, parts: Services) -> Acknowledgement:
+async def withdraw_cancellation(
+    order_id: OrderId, body: WithdrawBody, caller: Caller, parts: Services
+) -> Acknowledgement:
     """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
     customer that it names."""
     actor = actor_of(caller, body.customer_id)
@@ -231,13 +267,17 @@ async def withdraw(order_id: OrderId, body: WithdrawBody, caller: Caller, parts:
 
 
 @cancellations.post("/orders/{order_id:path}/cancellation/approve", summary="Approve", responses=_STEERING)
-async def approve(order_id: OrderId, body: NoteBody, person: Person, parts: Services) -> Acknowledgement:
+async def approve_cancellation(
+    order_id: OrderId, person: Person, parts: Services, body: NoteBody = NO_NOTE
+) -> Acknowledgement:
     """A second person lets it go on. Whoever asked for the cancellation cannot."""
     return await (await parts.temporal.cancellations()).approve(order_id, Approve(actor=person, note=body.note))
 
 
 @cancellations.post("/orders/{order_id:path}/cancellation/reject", summary="Refuse the approval", responses=_STEERING)
-async def reject(order_id: OrderId, body: NoteBody, person: Person, parts: Services) -> Acknowledgement:
+async def reject_cancellation(
+    order_id: OrderId, person: Person, parts: Services, body: NoteBody = NO_NOTE
+) -> Acknowledgement:
     """What was done is rolled back."""
     return await (await parts.temporal.cancellations()).reject(order_id, Reject(actor=person, note=body.note))
 

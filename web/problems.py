@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
 
 from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from domain.base import BAD_ID
@@ -26,6 +27,7 @@ class Code(StrEnum):
     """The end of a problem's `type`. It never changes its meaning; the sentences may."""
 
     INVALID_REQUEST = "invalid_request"
+    IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
     KEY_MISSING = "key_missing"
     NOT_PERMITTED = "not_permitted"
     NO_SUCH_ADDRESS = "no_such_address"
@@ -46,13 +48,14 @@ class Code(StrEnum):
 
 _PROBLEMS: dict[Code, tuple[int, str]] = {
     Code.INVALID_REQUEST: (422, "The request is not valid"),
+    Code.IDEMPOTENCY_KEY_MISSING: (400, "An Idempotency-Key is needed"),
     Code.KEY_MISSING: (401, "A valid key is needed"),
     Code.NOT_PERMITTED: (403, "This key does not permit that"),
     Code.NO_SUCH_ADDRESS: (404, "No such endpoint"),
     Code.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
     Code.ORDER_NOT_FOUND: (404, "The order was not found"),
     Code.NO_CANCELLATION: (404, "The order has no cancellation"),
-    Code.REQUEST_CONFLICT: (409, "The key was used for another request"),
+    Code.REQUEST_CONFLICT: (422, "The key was used for another request"),
     Code.UNDER_WAY: (409, "Another cancellation of the order is under way"),
     Code.NOT_ALLOWED_NOW: (409, "The cancellation does not allow that now"),
     Code.ROLLED_BACK: (409, "The cancellation was rolled back"),
@@ -112,7 +115,7 @@ async def _refused(_: Request, error: Exception) -> Response:
         return _problem(error.code, error.detail, headers)
     code = _BY_STATUS.get(error.status_code, Code.INVALID_REQUEST)
     sentences = {
-        Code.NO_SUCH_ADDRESS: "Nothing is at this address; /openapi.json lists what there is.",
+        Code.NO_SUCH_ADDRESS: "Nothing is at this address; /docs lists what there is.",
         Code.METHOD_NOT_ALLOWED: "This address does not take the method; the header Allow says what it takes.",
         Code.INVALID_REQUEST: "The body could not be read; send JSON in UTF-8.",
     }
@@ -202,6 +205,14 @@ def location_of(order_id: str) -> str:
     return f"/orders/{quote(order_id, safe='')}/cancellation"
 
 
+def _methods_at(request: Request, routes: Sequence[BaseRoute]) -> list[str]:
+    matching = [
+        route for route in routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    methods = {method for route in matching for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
 def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
     """The problems of an endpoint, for its description. api.py puts them under their own media type."""
     described: dict[int | str, dict[str, Any]] = {}
@@ -223,9 +234,17 @@ def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-def add_problems(app: FastAPI) -> None:
-    """Every exception that leaves an endpoint is answered with its problem."""
-    app.add_exception_handler(HTTPException, _refused)
+def add_problems(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Every exception that leaves an endpoint is answered with its problem. `routes` are all that there are."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        """The framework names the methods of one endpoint where the address has several."""
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_methods_at(request, routes))}
+        return await _refused(request, error)
+
+    app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarterError, _library_problem)
     app.add_exception_handler(Unavailable, _database_away)

@@ -95,7 +95,7 @@ webhooks = APIRouter(tags=["webhooks"])
     responses=_WEBHOOK,
     openapi_extra=_signed("Stripe-Signature"),
 )
-async def stripe_webhook(request: Request, parts: Services) -> EventReceipt:
+async def receive_stripe_event(request: Request, parts: Services) -> EventReceipt:
     body = await request.body()
     signature = request.headers.get("Stripe-Signature", "")
 
@@ -112,7 +112,7 @@ async def stripe_webhook(request: Request, parts: Services) -> EventReceipt:
     responses=_WEBHOOK,
     openapi_extra=_signed("X-Hmac-Signature"),
 )
-async def easypost_webhook(request: Request, parts: Services) -> EventReceipt:
+async def receive_easypost_event(request: Request, parts: Services) -> EventReceipt:
     body = await request.body()
     signature = request.headers.get("X-Hmac-Signature", "")
 

@@ -73,11 +73,11 @@ async def test_another_request_joins_and_other_content_under_the_same_key_is_a_c
     joined = await api.start(sample.order_id, asked(sample), request_id="req-2")
     assert (joined.status_code, Submission.model_validate_json(joined.content).joined) == (200, True)
     other = await api.start(sample.order_id, asked(sample, note="in blue"))
-    assert "under a new request id" in problem(other, 409, "request_conflict")
+    assert "under a new request id" in problem(other, 422, "request_conflict")
     await api.steer(sample.order_id, "approve", {})
     await reached(api, sample.order_id, State.CANCELLED)
     late = await api.start(sample.order_id, asked(sample, note="in blue"))
-    assert problem(late, 409, "request_conflict") == problem(other, 409, "request_conflict")
+    assert problem(late, 422, "request_conflict") == problem(other, 422, "request_conflict")
 
 
 async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_system: ApiSystem) -> None:
@@ -112,7 +112,7 @@ async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_system: 
     assert begun.plan is not None
     assert (begun.decision, begun.plan.value) == (quoted.decision, quoted.plan.value)
     other = {"Idempotency-Key": "req-1"}
-    problem(await api.post(f"{where}/quote", asked(sample, note="something else"), **other), 409, "request_conflict")
+    problem(await api.post(f"{where}/quote", asked(sample, note="something else"), **other), 422, "request_conflict")
 
 
 async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_system: ApiSystem) -> None:
@@ -291,7 +291,7 @@ async def test_a_body_that_is_no_json_a_missing_id_and_a_wrong_address_are_probl
         answer = await api.http.post(place, content=body, headers={**authorised, "Idempotency-Key": "r"})
         problem(answer, 422, "invalid_request")
     no_id = await api.http.post(place, json={"reason": "found_cheaper"}, headers=authorised)
-    assert "idempotency-key" in problem(no_id, 422, "invalid_request")
+    assert "Idempotency-Key" in problem(no_id, 400, "idempotency_key_missing")
     problem(await api.get("/orders/Jo%20Doe/cancellation"), 422, "invalid_request")
     problem(await api.http.get("/nothing"), 404, "no_such_address")
     problem(await api.http.delete(place), 405, "method_not_allowed")
