@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError
 
 from domain.errors import Unavailable
+from providers.books.cancellations import SqlRegister
 from providers.books.inbox import SqlInbox
 from providers.database.engine import open_engine
 from providers.database.migrate import WrongTables, check_tables
@@ -67,7 +68,7 @@ async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
             await check_tables(engine)
         except Unavailable:
             structlog.get_logger().warning("database_unavailable")  # /ready says so as long as it is
-        yield Parts(settings, Temporal(), SqlInbox(engine), asyncio.Event())
+        yield Parts(settings, Temporal(), SqlInbox(engine), SqlRegister(engine), asyncio.Event())
     finally:
         await engine.dispose()
 

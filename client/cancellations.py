@@ -1,7 +1,7 @@
 """The library: start, watch and steer cancellations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from typing import TypeVar
 from uuid import uuid4
@@ -13,9 +13,10 @@ from temporalio.workflow import UpdateMethodMultiParam
 
 from client.engine import Execution, Run
 from client.errors import ExitCode, OrderNotFound, StarterError, UnderWay, translate_errors, unreachable
+from client.listing import EVERYTHING, Filter, SummaryPage, list_page
 from client.pauses import find_pause, waits_of
-from client.runs import find_run, handle_of, list_summaries, read_progress, read_result, seconds, wait_within
-from client.status import Source, Status, Summary, published_state
+from client.runs import find_run, handle_of, read_progress, read_result, seconds, wait_within
+from client.status import Source, Status, published_state
 from client.steering import Message, explain_closed, send_message, was_recorded
 from client.submitting import Submitter
 from domain.errors import ErrorCode
@@ -32,9 +33,8 @@ from domain.messages import (
     Submission,
     Withdraw,
 )
-from domain.outcome import CancellationResult, State
+from domain.outcome import CancellationResult
 from domain.request import CancellationRequest
-from domain.step import Owner
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import connection
 from workflows.cancellation import CancellationWorkflow
@@ -215,12 +215,13 @@ class Cancellations:
             if not run.is_open or (await find_run(self._client, order_id)).run_id == run.run_id:
                 return result
 
-    async def list(
-        self, *, state: State | None = None, owner: Owner | None = None, limit: int = 50
-    ) -> Sequence[Summary]:
-        """The latest cancellations, running ones first; those in one state, or those that wait for one owner. One row for
-        each, whatever the number of its runs. The list lags a moment behind the runs."""
-        return await self._call(None, list_summaries(self._client, state=state, owner=owner, limit=limit))
+    async def list(self, which: Filter = EVERYTHING, *, limit: int = 50, cursor: str | None = None) -> SummaryPage:
+        """The latest cancellations, running ones first. One row for each, whatever the number of its runs. The list lags a
+        moment behind the runs.
+
+        StarterError: WRONG_INPUT when the cursor is none of this list.
+        """
+        return await self._call(None, list_page(self._client, which, limit=limit, cursor=cursor))
 
     # Steering
 

@@ -1,7 +1,7 @@
 """Runs as the engine has them, read by its raw calls: the SDK (1.35) does not know that a run can be paused, and fails on
 each list with such a run in it. This is the only place where the library reads what the engine says of a run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -102,19 +102,32 @@ async def read_run(
     return await _run_of(client, found.workflow_execution_info, _pauses_of(found))
 
 
+@dataclass(frozen=True)
+class RunPage:
+    """Some runs of a list. `next_token` is empty on the last page."""
+
+    runs: Sequence[Run]
+    next_token: bytes
+
+
+async def read_page(client: Client, query: str, size: int, token: bytes) -> RunPage:
+    """At most `size` of the runs that a list filter finds: open ones first, then the latest that were closed. Raises
+    RPCError."""
+    page = await client.workflow_service.list_workflow_executions(
+        ListWorkflowExecutionsRequest(namespace=client.namespace, page_size=size, next_page_token=token, query=query),
+        retry=True,
+    )
+    return RunPage([await _run_of(client, info) for info in page.executions], page.next_page_token)
+
+
 async def list_runs(client: Client, query: str) -> AsyncIterator[Run]:
-    """The runs that a list filter finds: open ones first, then the latest that were closed."""
+    """All that a list filter finds, in the same order."""
     token = b""
     while True:
-        page = await client.workflow_service.list_workflow_executions(
-            ListWorkflowExecutionsRequest(
-                namespace=client.namespace, page_size=_PAGE, next_page_token=token, query=query
-            ),
-            retry=True,
-        )
-        for info in page.executions:
-            yield await _run_of(client, info)
-        token = page.next_page_token
+        page = await read_page(client, query, _PAGE, token)
+        for run in page.runs:
+            yield run
+        token = page.next_token
         if not token:
             return
 

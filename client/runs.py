@@ -1,9 +1,8 @@
-"""The runs of a cancellation: which one to read, its result, and the list of all."""
+"""The runs of a cancellation: which one to read, and its result."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,20 +13,15 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
 )
-from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from client import pauses
-from client.engine import IS_NOT_PAUSED, IS_PAUSED, Execution, Run, list_runs, read_run
+from client.engine import Execution, Run, list_runs, read_run
 from client.errors import ExitCode, RunSuperseded, StarterError
-from client.status import Summary
 from domain.errors import ErrorCode
-from domain.outcome import CancellationResult, Progress, State
+from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
 from domain.request import workflow_id
-from domain.step import Owner
-from runtime import search_attributes as attributes
 from workflows.cancellation import CancellationWorkflow
 
 T = TypeVar("T")
@@ -35,9 +29,8 @@ Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
 
 QUERY_WAIT = timedelta(seconds=5)
 # A run that another one continues is no cancellation of its own.
-_CANCELLATIONS = f"WorkflowType = '{CancellationWorkflow.__name__}' AND ExecutionStatus != 'ContinuedAsNew'"
+CANCELLATIONS = f"WorkflowType = '{CancellationWorkflow.__name__}' AND ExecutionStatus != 'ContinuedAsNew'"
 _EARLIER_RUNS = 50
-_PAGE = 100
 
 # The answers to a query when no worker polls, or none in time, or the one that does cannot go on with the run.
 _NO_WORKER = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
@@ -54,7 +47,7 @@ async def find_run(client: Client, order_id: str) -> Run:
     latest = await read_run(client, order_id)
     if not _knows_nothing(latest):
         return latest
-    ours = list_runs(client, f"{_CANCELLATIONS} AND WorkflowId = {_quoted(latest.workflow_id)}")
+    ours = list_runs(client, f"{CANCELLATIONS} AND WorkflowId = {quoted(latest.workflow_id)}")
     for run in await _next(ours, _EARLIER_RUNS):
         if run.run_id != latest.run_id and not _knows_nothing(run):
             return run
@@ -134,29 +127,6 @@ async def _query(query: Coroutine[Any, Any, T]) -> T | None:
         raise NoWorkerAnswers from error
 
 
-async def list_summaries(client: Client, *, state: State | None, owner: Owner | None, limit: int) -> Sequence[Summary]:
-    """One for each cancellation, by the latest run that knows it; those with an open run first."""
-    wanted = [_CANCELLATIONS]
-    wanted += [_published(attributes.STATE, state, of_paused=pauses.STATE)] if state else []
-    wanted += [_published(attributes.OWNER, owner, of_paused=pauses.OWNER)] if owner else []
-    runs = list_runs(client, " AND ".join(wanted))
-    shown: dict[tuple[str, str | None], Summary] = {}
-    while len(shown) < limit and (page := await _next(runs, _PAGE)):
-        # Open runs come first, then the latest that were closed: the first of a cancellation is its latest.
-        summaries = [Summary.of(run) for run in page]
-        newest = await _newest_runs(client, summaries) if len(wanted) > 1 else {}
-        for summary in summaries:
-            if newest.get(summary.key, summary.run_id) == summary.run_id:
-                shown.setdefault(summary.key, summary)
-    return list(shown.values())[:limit]
-
-
-def _published(attribute: SearchAttributeKey[str], word: StrEnum, *, of_paused: StrEnum) -> str:
-    """The filter for what a run has published. A paused one is found by what a pause means instead."""
-    published = f"{attribute.name} = '{word.value}'"
-    return f"({published} OR {IS_PAUSED})" if word is of_paused else f"({published} AND {IS_NOT_PAUSED})"
-
-
 async def _next(runs: AsyncIterator[Run], count: int) -> list[Run]:
     page: list[Run] = []
     async for run in runs:
@@ -166,20 +136,8 @@ async def _next(runs: AsyncIterator[Run], count: int) -> list[Run]:
     return page
 
 
-async def _newest_runs(client: Client, summaries: Sequence[Summary]) -> dict[tuple[str, str | None], str]:
-    """The latest run of each cancellation that has ended: what an earlier one has published does not hold any more."""
-    orders = {summary.order_id for summary in summaries if summary.ended_at is not None}
-    if not orders:
-        return {}
-    ids = ", ".join(_quoted(workflow_id(order_id)) for order_id in sorted(orders))
-    newest: dict[tuple[str, str | None], str] = {}
-    async for run in list_runs(client, f"{_CANCELLATIONS} AND WorkflowId IN ({ids})"):
-        found = Summary.of(run)
-        newest.setdefault(found.key, found.run_id)
-    return newest
-
-
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """For a list filter."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 
 from client.deferred import DeferredRequestDispatcher
 from client.engine import execution_of
+from client.listing import Filter
 from domain.messages import Acknowledgement, Approve
 from domain.outcome import CancellationResult, Outcome, State
 from domain.policy import Verdict
@@ -66,7 +67,8 @@ async def finish(system: System, sample: SampleOrder) -> CancellationResult:
 
 
 async def listed(system: System, *, state: State | None = None, owner: Owner | None = None) -> dict[str, Summary]:
-    return {found.order_id: found for found in await system.library.list(state=state, owner=owner, limit=10_000)}
+    page = await system.library.list(Filter(state=state, owner=owner), limit=10_000)
+    return {found.order_id: found for found in page.cancellations}
 
 
 # A run
@@ -264,7 +266,7 @@ async def test_over_http_a_paused_run_is_not_available_at_the_moment(api_system:
 
     async def there() -> bool:
         answer = await api.get("/cancellations", owner="operations", limit="1000")
-        return sample.order_id in {found["order_id"] for found in answer.json()}
+        return sample.order_id in {found["order_id"] for found in answer.json()["cancellations"]}
 
     await eventually(there, "the list has it as waiting for operations")
     await unpause(system.client, workflow_id(sample.order_id))

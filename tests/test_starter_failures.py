@@ -45,7 +45,9 @@ async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: Work
     assert (refused.value.code, refused.value.sentence) == (ExitCode.REFUSED, lost.value.sentence)
 
     async def listed() -> bool:
-        found = [one for one in await cancellations.list(limit=10_000) if one.order_id == sample.order_id]
+        found = [
+            one for one in (await cancellations.list(limit=10_000)).cancellations if one.order_id == sample.order_id
+        ]
         return [one.execution for one in found] == [Execution.TERMINATED]
 
     await eventually(listed, "the lost run is listed as terminated")

@@ -1,14 +1,17 @@
 """The endpoints of cancellations: ask for one, read it, steer it."""
 
-from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime
 
 from client.errors import ExitCode, OrderNotFound, RunPaused, StarterError, UnderWay
-from client.status import Source, Status, Summary
+from client.listing import Filter, SummaryPage
+from client.status import Source, Status
 from client.submitting import deferred_sentence
 from domain.messages import (
     Acknowledgement,
@@ -234,20 +237,45 @@ async def get_cancellation(
     return found
 
 
-@cancellations.get(
-    "/cancellations",
-    summary="List cancellations",
-    responses=responses_of(*_COMMON),
-)
+@cancellations.get("/cancellations", summary="List cancellations", responses=responses_of(*_COMMON))
 async def list_cancellations(
+    *,
     _: Caller,
     parts: Services,
+    order_id: Annotated[BusinessId | None, Query(description="Those of this order only.")] = None,
+    customer_id: Annotated[BusinessId | None, Query(description="Those of this customer's orders only.")] = None,
     state: Annotated[State | None, Query(description="Those in this state only.")] = None,
     owner: Annotated[Owner | None, Query(description="Those that wait for this owner only.")] = None,
+    overdue: Annotated[bool, Query(description="Those only whose wait is overdue.")] = False,
+    since: Annotated[
+        AwareDatetime | None, Query(description="Those only whose run began then or later; ISO 8601 with the offset.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-) -> Sequence[Summary]:
+    cursor: Annotated[
+        str | None, Query(max_length=2000, description="`next_cursor` of the page before, with the same filters.")
+    ] = None,
+) -> SummaryPage:
     """The latest, running ones first. The list lags a moment behind the cancellations."""
-    return await (await parts.temporal.cancellations()).list(state=state, owner=owner, limit=limit)
+    orders = None if order_id is None else {order_id}
+    if customer_id is not None:
+        theirs = set(await parts.register.orders_of(customer_id))
+        orders = theirs if orders is None else orders & theirs
+    which = Filter(
+        order_ids=None if orders is None else tuple(sorted(orders)),
+        state=state,
+        owner=owner,
+        overdue=datetime.now(UTC) if overdue else None,
+        since=since,
+    )
+    library = await parts.temporal.cancellations()
+    try:
+        return await library.list(which, limit=limit, cursor=cursor)
+    except StarterError as error:
+        if error.code is not ExitCode.WRONG_INPUT:
+            raise
+        raise RequestValidationError(
+            [{"type": "value_error", "loc": ("query", "cursor"), "msg": error.sentence.rstrip(".")}]
+        ) from None
 
 
 @cancellations.post(

@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 from client.cancellations import Cancellations
 from client.engine import read_run
 from client.errors import ExitCode, StarterError
+from providers.cancellations.port import Register
 from providers.inbox.port import Inbox
 from runtime.api_settings import ApiSettings
 from runtime.plugin import plugin
@@ -56,6 +57,7 @@ class Parts:
     settings: ApiSettings
     temporal: Temporal
     events: Inbox
+    register: Register
     arrived: asyncio.Event
     """Set when an event was stored, so that it is sent at once."""
 

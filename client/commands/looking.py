@@ -12,6 +12,7 @@ from client import views
 from client.cancellations import Cancellations
 from client.commands.options import Json, OrderId, out, print_json, run_command
 from client.errors import ExitCode
+from client.listing import Filter
 from client.status import Summary
 from domain.outcome import CancellationResult, State
 from domain.step import Owner
@@ -89,11 +90,11 @@ def list_(
     """List cancellations, the latest first."""
 
     async def work(cancellations: Cancellations) -> int:
-        found = await cancellations.list(state=state, owner=owner, limit=limit)
+        page = await cancellations.list(Filter(state=state, owner=owner), limit=limit)
         if json:
-            print(TypeAdapter(list[Summary]).dump_json([*found]).decode())
+            print(TypeAdapter(list[Summary]).dump_json([*page.cancellations]).decode())
         else:
-            out.print(views.list_view(found))
+            out.print(views.list_view(page.cancellations))
         return ExitCode.DONE
 
     run_command(work)

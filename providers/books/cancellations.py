@@ -73,6 +73,7 @@ _CARRIED_OUT_FOR = (
         _FACTS.c.kind == "requested",
     )
 )
+_ORDERS_OF = select(_CANCELLATIONS.c.order_id).where(_CANCELLATIONS.c.customer_id == bindparam("customer")).distinct()
 
 
 class SqlRegister(SqlAdapter):
@@ -81,6 +82,10 @@ class SqlRegister(SqlAdapter):
     async def of_order(self, order_id: str) -> KnownOrder:
         async with transaction(self._reads) as session:
             return await known_order(session, order_id)
+
+    async def orders_of(self, customer_id: str) -> Sequence[str]:
+        async with transaction(self._looks) as session:
+            return (await session.scalars(_ORDERS_OF, {"customer": customer_id})).all()
 
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
         async with transaction(self._looks) as session:

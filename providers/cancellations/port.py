@@ -42,6 +42,10 @@ class Register(Protocol):
         """All that the books know of an order."""
         ...
 
+    async def orders_of(self, customer_id: str) -> Sequence[str]:
+        """The customer's orders of which the books know a decided cancellation."""
+        ...
+
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
         """The cancellation's entries with a number above `after`."""
         ...

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from pydantic import TypeAdapter
 
-from client.status import Status, Summary
+from client.listing import SummaryPage
+from client.status import Status
 from domain.messages import Acknowledgement, Quote, Submission
 from domain.money import money
 from domain.outcome import Outcome, State
@@ -150,8 +150,8 @@ async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: 
 
     async def listed() -> bool:
         answer = await api.get("/cancellations", AGENT, state="waiting_for_approval", owner="second_person")
-        found = TypeAdapter(list[Summary]).validate_json(answer.content)
-        return sample.order_id in {one.order_id for one in found}
+        found = SummaryPage.model_validate_json(answer.content)
+        return sample.order_id in {row.order_id for row in found.cancellations}
 
     await eventually(listed, "the cancellation is listed as waiting for approval")
     assert "service" in problem(await api.steer(sample.order_id, "approve", {}, SERVICE), 403, "not_permitted")

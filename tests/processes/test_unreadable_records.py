@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.outcome import Outcome, State
+from providers.books.cancellations import SqlRegister
 from providers.books.inbox import SqlInbox
 from providers.database.engine import open_engine, writing
 from providers.events.port import Known
@@ -133,7 +134,8 @@ async def test_an_event_in_a_list_that_the_books_fail_at_holds_up_no_other(sqlit
         settings = ApiSettings(
             database_url=sqlite_url, api_keys="service:x:" + "0" * 64, reconcile_every=timedelta(seconds=0.05)
         )
-        reconciler = asyncio.create_task(Reconciler(Parts(settings, Temporal(), events, asyncio.Event()), List()).run())
+        parts = Parts(settings, Temporal(), events, SqlRegister(engine), asyncio.Event())
+        reconciler = asyncio.create_task(Reconciler(parts, List()).run())
 
         async def good() -> bool:
             return await kept(engine, "evt_good") is not None
