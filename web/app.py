@@ -1,6 +1,8 @@
 """The application: the endpoints together, what guards every request, and the description of all."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,6 +19,8 @@ from web.cancellations import cancellations
 from web.parts import TEMPORAL_WAIT, Parts, Services
 from web.problems import Code, HttpProblem, add_problems, responses_of
 from web.webhooks import webhooks
+
+_EXAMPLES = Path(__file__).with_name("examples.json")
 
 LARGEST_BODY = 512 * 1024
 """Bytes. The largest request of 200 lines has a twentieth of it; EasyPost's longest tracking history fits as well."""
@@ -92,15 +96,18 @@ class RequestGuard:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with problems under their own media type."""
+    """The OpenAPI document, with problems under their own media type, and an example of each success."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
+        examples = json.loads(_EXAMPLES.read_text())
         for path in document["paths"].values():
             for operation in path.values():
                 for code, response in operation["responses"].items():
-                    if int(code) >= 400:
+                    if int(code) < 400:
+                        response["content"]["application/json"]["example"] = examples[operation["operationId"]][code]
+                    else:
                         response["content"] = {"application/problem+json": response["content"]["application/json"]}
         app.openapi_schema = document
     return app.openapi_schema

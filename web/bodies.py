@@ -59,6 +59,9 @@ class WithdrawBody(Body):
     note: Note = ""
 
 
+NO_CUSTOMER = WithdrawBody()
+
+
 class NoteBody(Body):
     note: Note = ""
 
@@ -68,15 +71,19 @@ NO_NOTE = NoteBody()
 
 
 class RetryStepBody(Body):
-    """`step` and `target` as the status names them in its waits."""
+    """`step` and `target` as the status names them in its waits; not needed where only one step waits."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"step": "reverse_payment", "target": "T1", "note": "The bank is back."}]}
     )
 
-    step: StepName
-    target: Target
+    step: StepName | None = None
+    target: Target | None = None
     note: Note = ""
+
+
+ONLY_STEP = RetryStepBody()
+"""The one that waits."""
 
 
 class ResolveStepBody(RetryStepBody):

@@ -30,7 +30,9 @@ from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
 from domain.step import Owner
 from runtime.api_settings import ApiKey
 from web.bodies import (
+    NO_CUSTOMER,
     NO_NOTE,
+    ONLY_STEP,
     CancellationBody,
     ChooseRefundMethodBody,
     NoteBody,
@@ -284,7 +286,7 @@ async def list_cancellations(
     responses=_STEERING_FOR_A_CUSTOMER,
 )
 async def withdraw_cancellation(
-    order_id: OrderId, body: WithdrawBody, caller: Caller, parts: Services
+    order_id: OrderId, caller: Caller, parts: Services, body: WithdrawBody = NO_CUSTOMER
 ) -> Acknowledgement:
     """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
     customer that it names."""
@@ -311,7 +313,9 @@ async def reject_cancellation(
 
 
 @cancellations.post("/orders/{order_id:path}/cancellation/retry-step", summary="Try a step again", responses=_STEERING)
-async def retry_step(order_id: OrderId, body: RetryStepBody, person: Person, parts: Services) -> Acknowledgement:
+async def retry_step(
+    order_id: OrderId, person: Person, parts: Services, body: RetryStepBody = ONLY_STEP
+) -> Acknowledgement:
     """Now, instead of when it is due."""
     message = RetryStep(actor=person, step=body.step, target=body.target, note=body.note)
     return await (await parts.temporal.cancellations()).retry_step(order_id, message)
