@@ -9,7 +9,7 @@ from domain.clocks import RefundDue
 from domain.money import Money
 from domain.plan import LeftOut
 from domain.policy import Decision
-from domain.request import Actor
+from domain.request import Actor, ReasonCode
 from domain.step import Owner, StepName, StepRow
 from domain.terms import RefundMethod
 
@@ -116,8 +116,10 @@ class ActionRow(Value):
 
 
 class Progress(Value):
-    """Answer of the `progress` query. `customer_id` is the order's owner, once verified. `refund_due`: by when the law wants
-    the money back, where one applies."""
+    """Answer of the `progress` query. `customer_id` is the order's owner, once verified. The first request has opened it:
+    `requested_by`, for `reason`, at `requested_at`. `planned_refund` and `planned_release` are what is to go back, all
+    tenders together; `refunded` and `released` what has, or is on its way. `refund_due`: by when the law wants the money
+    back, where one applies."""
 
     cancellation_id: str
     order_id: str
@@ -132,6 +134,13 @@ class Progress(Value):
     actions: tuple[ActionRow, ...] = ()
     credit_note: str | None = None
     customer_id: str | None = None
+    requested_by: Actor | None = None
+    requested_at: datetime | None = None
+    reason: ReasonCode | None = None
+    planned_refund: Money | None = None
+    planned_release: Money | None = None
+    refunded: Money | None = None
+    released: Money | None = None
     refund_due: RefundDue | None = None
 
     @property
@@ -155,6 +164,9 @@ class CancellationResult(Value):
     cancellation_id: str
     order_id: str
     customer_id: str | None = None
+    requested_by: Actor | None = None
+    requested_at: datetime | None = None
+    reason: ReasonCode | None = None
     outcome: Outcome
     sentence: str
     decision: Decision | None

@@ -269,23 +269,36 @@ def closing_outcome(case: Case) -> tuple[Outcome, str]:
     return Outcome.CANCELLED, f"Order {plan.order_id} is cancelled as requested."
 
 
+def given_back_of(case: Case) -> tuple[Money | None, Money | None]:
+    """What was refunded and what was released of all tenders, or is on its way; None: nothing is planned."""
+    plan = case.plan
+    if plan is None:
+        return None, None
+    refunded = Money.total((reversal.refunded for reversal in case.reversals), plan.currency)
+    return refunded, Money.total((reversal.reservation_released for reversal in case.reversals), plan.currency)
+
+
 def result_of(
     case: Case, order_id: str, outcome: Outcome, sentence: str, *, existing: bool = False
 ) -> CancellationResult:
     """The result as it would be with this outcome."""
     plan = case.plan
+    refunded, released = given_back_of(case)
     return CancellationResult(
         cancellation_id=case.cancellation_id,
         order_id=order_id,
         customer_id=case.customer_id,
+        requested_by=case.request.actor if case.request else None,
+        requested_at=case.requested_at,
+        reason=case.request.reason if case.request else None,
         outcome=outcome,
         sentence=sentence,
         decision=case.decision,
         goods=goods_of(case),
         money=money_of(case),
         paper=paper_of(case),
-        refunded=Money.total((r.refunded for r in case.reversals), plan.currency) if plan else None,
-        released=Money.total((r.reservation_released for r in case.reversals), plan.currency) if plan else None,
+        refunded=refunded,
+        released=released,
         credit_note=case.credit_note,
         left_out=plan.left_out if plan else (),
         past_pivot=case.past_pivot,

@@ -10,7 +10,7 @@ from temporalio import workflow
 from domain.case import Case
 from domain.outcome import Progress, State, Wait
 from domain.request import CancellationRequest
-from domain.standing import actions_of, goods_of, money_of, paper_of, step_table
+from domain.standing import actions_of, given_back_of, goods_of, money_of, paper_of, step_table
 from domain.step import StepRow, StepStatus
 from runtime import search_attributes as attributes
 from workflows.run_page import describe, how_to_steer, summary_of
@@ -55,7 +55,8 @@ class Journal:
 
     def progress(self) -> Progress:
         case = self._case
-        plan = case.plan
+        plan, opened = case.plan, case.request
+        refunded, released = given_back_of(case)
         return Progress(
             cancellation_id=case.cancellation_id,
             order_id=self._request.order_id,
@@ -70,6 +71,13 @@ class Journal:
             actions=actions_of(case),
             credit_note=case.credit_note,
             customer_id=case.customer_id,
+            requested_by=opened.actor if opened else None,
+            requested_at=case.requested_at,
+            reason=opened.reason if opened else None,
+            planned_refund=plan.refund if plan else None,
+            planned_release=plan.release if plan else None,
+            refunded=refunded,
+            released=released,
             refund_due=plan.refund_due if plan else None,
         )
 

@@ -7,7 +7,9 @@ import pytest
 
 from client.status import Status
 from domain.messages import Submission
+from domain.money import money
 from domain.outcome import State
+from domain.request import Actor, ActorKind, ReasonCode
 from domain.step import StepName
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line
@@ -76,6 +78,21 @@ async def test_a_status_is_somebody_elses_for_the_customer_who_is_named(api: Api
     await api.steer(sample.order_id, "approve", {})
     await reached(api, sample.order_id, State.CANCELLED)
     problem(await api.get(where, customer_id="C-other"), 404, "order_not_found")
+
+
+async def test_a_status_has_who_asked_for_what_and_the_amounts(api: Api, api_system: ApiSystem) -> None:
+    """P7: while it waits, and when it is over."""
+    sample = expensive()
+    await api_system.system.shop.place(sample)
+    await api.start(sample.order_id, asked(sample))
+    shown = await reached(api, sample.order_id, State.WAITING_FOR_APPROVAL)
+    customer = Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id)
+    assert (shown.requested_by, shown.reason) == (customer, ReasonCode.NO_LONGER_NEEDED)
+    assert (shown.planned_refund, shown.refunded) == (money("600.00 USD"), money("0.00 USD"))
+    await api.steer(sample.order_id, "approve", {})
+    ended = await reached(api, sample.order_id, State.CANCELLED)
+    assert (ended.requested_by, ended.reason, ended.requested_at) == (customer, shown.reason, shown.requested_at)
+    assert ended.refunded == money("600.00 USD")
 
 
 @pytest.mark.parametrize(("verb", "end"), [("approve", State.CANCELLED), ("reject", State.ROLLED_BACK)])
