@@ -5,10 +5,11 @@ from collections.abc import Collection
 from temporalio import activity
 
 from activities.attempt import Attempt, begin_attempt, check_local_attempt
+from activities.credit import credit_of
+from activities.customer_notices import notice_lines, refund_notice, reservation_notices
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders
-from activities.orders import THAW, notice_lines
-from activities.refunds import credit_of, refund_notice, reservation_notices
+from activities.orders import THAW
 from activities.signatures import Booked, StepInput
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received

@@ -1,12 +1,11 @@
 """Activities at the beginning: verify the order and freeze it, release it, or only quote what would be done."""
 
-from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
+from activities.customer_notices import acknowledge, notice_lines, received_notice
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders, SeenOrder
 from activities.reopening import Reopening
@@ -25,16 +24,15 @@ from domain.messages import Quote
 from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
-from domain.plan import LeftOut, PlannedLine
 from domain.policy import Decision, Policy, existing_decision
-from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
+from domain.request import CancellationRequest
 from domain.second_request import Meeting, by_right, joining, meet
 from domain.standing import result_of
 from domain.step import StepName
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.orders.port import Orders
-from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, NoticeLine, Outbox
+from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, Outbox
 
 THAW = "thaw"
 """The part of a step's key for a further call to the order management system."""
@@ -207,13 +205,6 @@ class OrderActivities:
             return await attempt.answer(await self._register.release(notices, key=step_input.key, run=attempt.run))
 
 
-async def acknowledge(outbox: Outbox, requested: Requested) -> None:
-    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order."""
-    request = requested.request
-    if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
-        await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
-
-
 def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Refused:
     """Why nothing can be quoted while another cancellation of the order is under way."""
     deferred = meeting is Meeting.DEFERRED
@@ -227,23 +218,3 @@ def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Re
 def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
     """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
     return case.conflicts_with(request) or (deferred is not None and deferred.request.unsigned != request.unsigned)
-
-
-def received_notice(requested: Requested) -> NewNotice:
-    """The mail repeats a note of the customer's own: what staff wrote is not for them to read."""
-    request = requested.request
-    statutory = request.reason is ReasonCode.STATUTORY_WITHDRAWAL
-    return NewNotice(
-        kind=NoticeKind.WITHDRAWAL_ACKNOWLEDGED if statutory else NoticeKind.RECEIVED,
-        lines=notice_lines(request.lines),
-        received_at=requested.at,
-        note=request.note if request.actor.kind is ActorKind.CUSTOMER else "",
-    )
-
-
-def notice_lines(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[NoticeLine, ...]:
-    """One for each order line, whatever the number of its parcels: the customer bought one line."""
-    units: Counter[str] = Counter()
-    for part in parts:
-        units[part.line_id] += part.quantity
-    return tuple(NoticeLine(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())

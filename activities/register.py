@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
+from activities.customer_notices import acknowledge, received_notice
 from activities.known_orders import KnownOrders
-from activities.orders import acknowledge, conflicts, received_notice
+from activities.orders import conflicts
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
