@@ -9,8 +9,8 @@ from activities.credit import credit_of
 from activities.customer_notices import notice_lines, refund_notice, reservation_notices
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders
-from activities.orders import THAW
 from activities.signatures import Booked, StepInput
+from domain import key_parts
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
 from domain.errors import ErrorCode, Refused, Unavailable
@@ -26,9 +26,6 @@ from domain.unfrozen import is_shared, new_parcels, unpacked
 from providers.cancellations.port import Ending, Register
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import NewNotice, NoticeKind
-
-_GIVEN_BACK = "given_back"
-"""The part of a step's key for a further call to the order management system."""
 
 
 class ClosingActivities:
@@ -51,7 +48,7 @@ class ClosingActivities:
             expected = await self._expected(attempt) if self._orders.restocks_at_once else frozenset()
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
-                await self._orders.thaw(step_input.order_id, key=key.part_of(THAW))
+                await self._orders.thaw(step_input.order_id, key=key.part_of(key_parts.THAW))
             else:
                 await self._close_in_oms(attempt, key, expected)
                 if lost := lost_parcels(case) & expected:
@@ -81,8 +78,7 @@ class ClosingActivities:
     async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Collection[str]) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
         closing, before = Closing.of(case), Closing.before(case)
-        # Each time that it is closed is an effect of its own.
-        key = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
+        key = key.part_of(key_parts.close_again(case.times_closed))
         tried = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
         others_may_change = self._orders.restocks_at_once or not case.is_frozen
         if others_may_change:
@@ -103,7 +99,7 @@ class ClosingActivities:
                 if isinstance(no, Refused):
                     await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
-        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))
+        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(key_parts.GIVEN_BACK))
 
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
@@ -154,7 +150,7 @@ class ClosingActivities:
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
-            given_back = step_input.key.part_of(_GIVEN_BACK)
+            given_back = step_input.key.part_of(key_parts.GIVEN_BACK)
             await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
             entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
             return await attempt.answer(entries)

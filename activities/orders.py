@@ -11,6 +11,7 @@ from activities.known_orders import KnownOrders, SeenOrder
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
+from domain import key_parts
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import (
@@ -33,9 +34,6 @@ from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.orders.port import Orders
 from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, Outbox
-
-THAW = "thaw"
-"""The part of a step's key for a further call to the order management system."""
 
 
 class OrderActivities:
@@ -120,7 +118,7 @@ class OrderActivities:
             # Acknowledged before the refusal is kept: an attempt that finds the refusal kept does nothing more.
             await acknowledge(self._outbox, requested)
             if case.is_noted(key):  # an earlier attempt may have frozen it
-                await self._orders.thaw(order.order_id, key=key.part_of(THAW))
+                await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
             return await self._register.refuse(requested, run, [decided, ended])
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
@@ -135,10 +133,10 @@ class OrderActivities:
         except NotTheHolder:
             # This attempt was held up, and the cancellation may be over since: then nobody else thaws what it has frozen.
             if Case(await self._register.read(key.cancellation_id)).ended:
-                await self._orders.thaw(order.order_id, key=key.part_of(THAW))
+                await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
             raise
         if kept.roll_back_cause or kept.ended:
-            await self._orders.thaw(order.order_id, key=key.part_of(THAW))
+            await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
         return kept.entries
 
     @activity.defn

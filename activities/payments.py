@@ -10,6 +10,7 @@ from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
 from activities.tenders import Payments
+from domain import key_parts
 from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
@@ -28,9 +29,6 @@ from providers.marketplace.port import SaleLine
 from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, Outbox
 from providers.stored_value.port import StoredValue
-
-_VOID = "void"
-"""The part of a step's key for the void: a step may void what is reserved and refund what was captured."""
 
 
 class PaymentActivities:
@@ -128,7 +126,7 @@ class PaymentActivities:
 
     async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
         """Returns the payment after it."""
-        key = attempt.step_input.key.part_of(_VOID)
+        key = attempt.step_input.key.part_of(key_parts.VOID)
         after = await attempt.make_effect(
             key,
             lambda: self._gateway.void(payment, key=str(key)),
@@ -341,7 +339,7 @@ def _made_without_key(planned: PlannedTender, payment: Payment) -> tuple[Refund,
 def _looked_up(key: EffectKey, payment: Payment, made_without_key: Sequence[Refund]) -> EffectEnded:
     """What became of an effect whose outcome nobody knows: found at the provider, or never made."""
     found = payment.made_under(str(key)) or next(iter(made_without_key), None)
-    is_voided = found is None and key.part == _VOID and not payment.revocable
+    is_voided = found is None and key.part == key_parts.VOID and not payment.revocable
     outcome = EffectOutcome.DONE if is_voided else _outcome_of(found)
     reference = found.reference if found else None
     return EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards")

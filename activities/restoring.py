@@ -6,6 +6,7 @@ from functools import partial
 from activities.attempt import Attempt, EffectAnswer, check_done
 from activities.tender_news import refund_news
 from activities.tenders import Payments
+from domain import key_parts
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, RefundSeen
 from domain.keys import EffectKey
@@ -19,9 +20,6 @@ from domain.step import StepName
 from providers.gateway.port import PaymentGateway
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
-
-_AUTHORISE, _PAYMENT = "authorise", "payment"
-"""The parts of a step's key for reserving again, and for naming the new payment in the order."""
 
 
 class Restoring:
@@ -67,7 +65,7 @@ class Restoring:
             restored = await self._stored_value.find(undoes)
             if restored is None:
                 continue
-            part = step_input.key.part_of(f"balance{n}")
+            part = step_input.key.part_of(key_parts.take_back_balance(n))
             try:
                 answer = await attempt.make_effect(
                     part,
@@ -120,7 +118,7 @@ class Restoring:
 
     async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
         """False: the gateway does not cancel it any more. It is not asked again after it has said so."""
-        step_input, part = attempt.step_input, f"cancel{n}"
+        step_input, part = attempt.step_input, key_parts.cancel_refund(n)
         if any(_outcome_of(attempt, key) is EffectOutcome.REFUSED for key in _keys_of_part(attempt, part)):
             return False
         key = step_input.key.part_of(part)
@@ -143,9 +141,9 @@ class Restoring:
         """What was released of a payment, as it is now, once, whatever becomes of the rest; the order names the new payment
         from then on."""
         step_input, reference = attempt.step_input, planned.tender.reference
-        noted = _keys_of_part(attempt, _AUTHORISE)
+        noted = _keys_of_part(attempt, key_parts.AUTHORISE)
         not_refused = [key for key in noted if _outcome_of(attempt, key) is not EffectOutcome.REFUSED]
-        key = not_refused[-1] if not_refused else step_input.key.part_of(_AUTHORISE)
+        key = not_refused[-1] if not_refused else step_input.key.part_of(key_parts.AUTHORISE)
         done = attempt.case.outcome_of(key)
         new = done.reference if done and done.outcome is EffectOutcome.DONE else None
         if new is None and payment.refundable:
@@ -175,7 +173,7 @@ class Restoring:
                     f"Another attempt has asked to reserve {planned.release} again; it is looked at again."
                 )
             new = made.reference
-        payment_key = step_input.key.part_of(_PAYMENT)
+        payment_key = step_input.key.part_of(key_parts.PAYMENT)
         answer = await attempt.make_effect(
             payment_key,
             lambda: self._orders.replace_payment(step_input.order_id, step_input.target, new, key=payment_key),

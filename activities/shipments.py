@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
 from activities.signatures import Booked, Look, StepInput
+from domain import key_parts
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, ParcelFound, StopSeen
@@ -20,10 +21,6 @@ from providers.carrier.port import Intercept, Intercepts, Labels, NewLabel
 from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
-
-_PICK, _GIFT_CARD, _VOID, _INTERCEPT, _LABEL, _RELABEL = "pick", "gift_card", "void", "intercept", "label", "relabel"
-"""The parts of a step's key, one for each kind of call. A carrier is given the step's key without its part: no two of these
-calls can be taken for each other there."""
 
 
 class ShipmentActivities:
@@ -113,7 +110,7 @@ class ShipmentActivities:
                 return stop
 
     async def _withdraw_pick(self, attempt: Attempt) -> Stop:
-        step_input, key = attempt.step_input, attempt.step_input.key.part_of(_PICK)
+        step_input, key = attempt.step_input, attempt.step_input.key.part_of(key_parts.PICK)
         stop = Stop(shipment_id=step_input.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
         answer = await attempt.make_effect(
             key,
@@ -124,7 +121,7 @@ class ShipmentActivities:
         return stop
 
     async def _deactivate(self, attempt: Attempt, shipment: Shipment) -> Stop:
-        account, key = shipment.gift_card, attempt.step_input.key.part_of(_GIFT_CARD)
+        account, key = shipment.gift_card, attempt.step_input.key.part_of(key_parts.GIFT_CARD)
         assert account is not None
 
         def stop(*, unused: bool) -> Stop:
@@ -149,7 +146,7 @@ class ShipmentActivities:
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
         label = shipment.label_reference
         assert label is not None
-        key = attempt.step_input.key.part_of(_VOID)
+        key = attempt.step_input.key.part_of(key_parts.VOID_LABEL)
 
         def stop(detail: str) -> Stop:
             return Stop(
@@ -184,7 +181,7 @@ class ShipmentActivities:
         number, label = shipment.tracking_number, shipment.label_reference
         assert number is not None
         assert label is not None
-        key = attempt.step_input.key.part_of(_INTERCEPT)
+        key = attempt.step_input.key.part_of(key_parts.INTERCEPT)
 
         def describe(answer: Intercept) -> EffectAnswer:
             if answer.accepted:
@@ -286,7 +283,7 @@ class ShipmentActivities:
             await self._reactivate(attempt, shipment.gift_card)
             return
         if shipment.label_reference is None:
-            key = step_input.key.part_of(_PICK)
+            key = step_input.key.part_of(key_parts.PICK)
             await attempt.make_effect(
                 key,
                 lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
@@ -302,7 +299,7 @@ class ShipmentActivities:
             raise _comes_back(step_input)
         number = shipment.tracking_number
         if number and await self._intercepts.active(number):
-            key = step_input.key.part_of(_INTERCEPT)
+            key = step_input.key.part_of(key_parts.INTERCEPT)
             answer = await attempt.make_effect(
                 key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _taken_back
             )
@@ -319,7 +316,7 @@ class ShipmentActivities:
         new = await attempt.make_effect(bought, buy_again, _bought)
         if isinstance(new, EffectEnded):
             new = await buy_again()  # found by its key
-        relabel = step_input.key.part_of(_RELABEL)
+        relabel = step_input.key.part_of(key_parts.RELABEL)
         await attempt.make_effect(
             relabel,
             partial(
@@ -338,9 +335,9 @@ class ShipmentActivities:
         is known to have done nothing it would undo nothing."""
         step_input, case = attempt.step_input, attempt.case
         noted = case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
-        key = step_input.key.part_of(_GIFT_CARD)
+        key = step_input.key.part_of(key_parts.GIFT_CARD)
         for undoes in noted:
-            if undoes.part == _GIFT_CARD and _may_have_happened(case, undoes):
+            if undoes.part == key_parts.GIFT_CARD and _may_have_happened(case, undoes):
                 await attempt.make_effect(
                     key,
                     partial(self._stored_value.reactivate, account, undoes=undoes, key=key),
@@ -351,9 +348,9 @@ class ShipmentActivities:
 def _bought_under(case: Case, step_input: StepInput) -> EffectKey:
     """The key under which a label may have been bought already; else this attempt's."""
     for key in case.all_keys_noted(StepName.RESUME_SHIPMENT, target=step_input.target):
-        if key.part == _LABEL and _may_have_happened(case, key):
+        if key.part == key_parts.NEW_LABEL and _may_have_happened(case, key):
             return key
-    return step_input.key.part_of(_LABEL)
+    return step_input.key.part_of(key_parts.NEW_LABEL)
 
 
 def _may_have_happened(case: Case, key: EffectKey) -> bool:
