@@ -7,7 +7,8 @@ from temporalio import activity
 from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
 from activities.customer_notices import acknowledge, notice_lines, received_notice
 from activities.deciding import Deciding
-from activities.known_orders import KnownOrders, SeenOrder
+from activities.incoming import IncomingRequests
+from activities.known_orders import SeenOrder
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
@@ -22,7 +23,7 @@ from domain.facts import (
 )
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.order import Order, OrderState
+from domain.order import Order
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
 from domain.policy import Decision, Policy, existing_decision
@@ -33,7 +34,7 @@ from domain.step import StepName
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.orders.port import Orders
-from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, Outbox
+from providers.outbox.port import NewNotice, NoticeKind, Outbox
 
 
 class OrderActivities:
@@ -51,7 +52,7 @@ class OrderActivities:
         self._register = register
         self._outbox = outbox
         self._orders = orders
-        self._known = KnownOrders(orders, register)
+        self._incoming = IncomingRequests(orders, register, outbox)
         self._policy = policy
         self._deciding = deciding
         self._reopening = Reopening(register, payments, labels)
@@ -66,13 +67,11 @@ class OrderActivities:
         """
         check_local_attempt(self._orders)
         request = step_input.request
-        seen = await self._known.read_owned(request)
-        if seen is None:
+        incoming = await self._incoming.read(request)
+        if incoming is None:
             return Verified(entries=(), decision=self._policy.not_found(request.order_id))
-        order = seen.order
-        case = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
-        deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
-        if conflicts(request, case, deferred):
+        order, case, deferred = incoming.order, incoming.case, incoming.deferred
+        if incoming.conflicts_with(case):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
         if case.ended:
             return await self._look_again(step_input, order, case)
@@ -89,7 +88,7 @@ class OrderActivities:
             step_input.at or activity.info().scheduled_time,
             from_elsewhere=step_input.from_elsewhere,
         )
-        return Verified(entries=await self._decide_and_freeze(seen, requested, case))
+        return Verified(entries=await self._decide_and_freeze(incoming.seen, requested, case))
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
@@ -143,7 +142,7 @@ class OrderActivities:
     async def quote_cancellation(self, step_input: QuoteCancellation) -> Quote:
         """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND, UNDER_WAY."""
         request = step_input.request
-        seen = await self._known.read_owned(request)
+        incoming = await self._incoming.read(request)
 
         def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
             ended = case.ended if case else None
@@ -159,14 +158,11 @@ class OrderActivities:
                 else None,
             )
 
-        if seen is None:
+        if incoming is None:
             return quote(self._policy.not_found(request.order_id))
-        order = seen.order
-        own = seen.known.of_request(request.request_id)
-        others = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
-        case = own if own and own.ended else others
-        deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
-        if conflicts(request, case, deferred):
+        order, own = incoming.order, incoming.own_case
+        case = own if own and own.ended else incoming.case
+        if incoming.conflicts_with(case):
             return quote(self._policy.conflict(request))
         requested = Requested(request=request, at=datetime.now(UTC))
         if case.decided and not case.has(request):
@@ -211,8 +207,3 @@ def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Re
         ErrorCode.UNDER_WAY,
         f"Another cancellation of order {request.order_id} is under way ({case.cancellation_id}). {then}",
     )
-
-
-def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
-    """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
-    return case.conflicts_with(request) or (deferred is not None and deferred.request.unsigned != request.unsigned)

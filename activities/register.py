@@ -6,8 +6,8 @@ from temporalio import activity
 
 from activities.attempt import this_run
 from activities.customer_notices import acknowledge, received_notice
+from activities.incoming import IncomingRequests
 from activities.known_orders import KnownOrders
-from activities.orders import conflicts
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
@@ -28,6 +28,7 @@ class RegisterActivities:
         self._register = register
         self._outbox = outbox
         self._known = KnownOrders(orders, register)
+        self._incoming = IncomingRequests(orders, register, outbox)
         self._policy = policy
 
     @activity.defn
@@ -84,19 +85,17 @@ class RegisterActivities:
         way: UNDER_WAY; the same id with other content: REQUEST_CONFLICT. A statutory withdrawal is kept, and carried
         out afterwards."""
         request = step_input.request
-        seen = await self._known.read_owned(request)
-        if seen is None:
+        incoming = await self._incoming.read(request)
+        if incoming is None:
             return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
-        order = seen.order
-        case = seen.known.of_request(request.request_id) or Case()
-        deferred = await self._outbox.find_deferred(request.order_id, request.request_id)
-        if conflicts(request, case, deferred):
+        order, own = incoming.order, incoming.own_case or Case()
+        if incoming.conflicts_with(own):
             conflict = self._policy.conflict(request)
             raise Refused(ErrorCode.REQUEST_CONFLICT, conflict.sentence)
-        if case.ended:
-            return _ended(case, request)
+        if own.ended:
+            return _ended(own, request)
         opened = step_input.requested
-        under_way = seen.known.case_for(opened.request.request_id)
+        under_way = incoming.seen.known.case_for(opened.request.request_id)
         if no := self._policy.may_ask(order, request):
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
