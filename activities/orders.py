@@ -28,7 +28,7 @@ from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
 from domain.policy import Decision, Policy, existing_decision
 from domain.request import CancellationRequest
-from domain.second_request import Meeting, by_right, joining, meet
+from domain.second_request import Meeting, by_right, joining, meet, under_way_sentence
 from domain.standing import result_of
 from domain.step import StepName
 from providers.cancellations.port import Register
@@ -143,40 +143,25 @@ class OrderActivities:
         """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND, UNDER_WAY."""
         request = step_input.request
         incoming = await self._incoming.read(request)
-
-        def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
-            ended = case.ended if case else None
-            existing = case.cancellation_id if case and case.request else None
-            return Quote(
-                order_id=request.order_id,
-                request_id=request.request_id,
-                decision=decision,
-                plan=decided.plan if decided else None,
-                existing=existing,
-                result=result_of(case, request.order_id, ended.outcome, ended.sentence, existing=True)
-                if case and ended
-                else None,
-            )
-
         if incoming is None:
-            return quote(self._policy.not_found(request.order_id))
+            return _quote(request, self._policy.not_found(request.order_id))
         order, own = incoming.order, incoming.own_case
         case = own if own and own.ended else incoming.case
         if incoming.conflicts_with(case):
-            return quote(self._policy.conflict(request))
+            return _quote(request, self._policy.conflict(request))
         requested = Requested(request=request, at=datetime.now(UTC))
         if case.decided and not case.has(request):
             if case.ended:
-                return quote(existing_decision(case.decided.decision, order.order_id), case)
+                return _quote(request, existing_decision(case.decided.decision, order.order_id), case)
             if no := self._policy.may_ask(order, request):
-                return quote(no)
+                return _quote(request, no)
             if (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
                 raise _under_way(case, request, meeting)
             case = case.with_facts(joining(order, case, request))
         if case.decided:
-            return quote(case.decided.decision, case, case.decided)
+            return _quote(request, case.decided.decision, case, case.decided)
         decided = await self._deciding.decide(order, requested)
-        return quote(decided.decision, case, decided)
+        return _quote(request, decided.decision, case, decided)
 
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
@@ -199,11 +184,24 @@ class OrderActivities:
             return await attempt.answer(await self._register.release(notices, key=step_input.key, run=attempt.run))
 
 
+def _quote(
+    request: CancellationRequest, decision: Decision, case: Case | None = None, decided: Decided | None = None
+) -> Quote:
+    """`case` is the cancellation that the request meets, `decided` what the plan is from."""
+    ended = case.ended if case else None
+    result = result_of(case, request.order_id, ended.outcome, ended.sentence, existing=True) if case and ended else None
+    return Quote(
+        order_id=request.order_id,
+        request_id=request.request_id,
+        decision=decision,
+        plan=decided.plan if decided else None,
+        existing=case.cancellation_id if case and case.request else None,
+        result=result,
+    )
+
+
 def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Refused:
     """Why nothing can be quoted while another cancellation of the order is under way."""
-    deferred = meeting is Meeting.DEFERRED
-    then = "A start is kept, and decided when that one has ended." if deferred else "Ask again when it has ended."
-    return Refused(
-        ErrorCode.UNDER_WAY,
-        f"Another cancellation of order {request.order_id} is under way ({case.cancellation_id}). {then}",
-    )
+    kept = "A start is kept, and decided when that one has ended."
+    advice = kept if meeting is Meeting.DEFERRED else "Ask again when it has ended."
+    return Refused(ErrorCode.UNDER_WAY, under_way_sentence(request.order_id, case.cancellation_id, advice))

@@ -16,7 +16,7 @@ from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
 from domain.request import CancellationRequest
-from domain.second_request import Meeting, joining, meet, waiting
+from domain.second_request import Meeting, joining, meet, under_way_sentence, waiting
 from domain.standing import result_of
 from providers.cancellations.port import Register
 from providers.orders.port import Orders
@@ -114,8 +114,11 @@ class RegisterActivities:
         if waiting(request) is Meeting.UNDER_WAY:
             raise Refused(
                 ErrorCode.UNDER_WAY,
-                f"Another cancellation of order {step_input.order_id} is under way ({step_input.cancellation_id}). Ask "
-                f"again after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+                under_way_sentence(
+                    step_input.order_id,
+                    step_input.cancellation_id,
+                    f"Ask again after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+                ),
             )
         received = Requested(request=request, at=step_input.received_at)
         deferred = DeferredRequest(request=request, received_at=step_input.received_at)

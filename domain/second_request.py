@@ -36,6 +36,11 @@ def waiting(request: CancellationRequest) -> Meeting:
     return Meeting.DEFERRED if request.reason is ReasonCode.STATUTORY_WITHDRAWAL else Meeting.UNDER_WAY
 
 
+def under_way_sentence(order_id: str, cancellation_id: str, advice: str) -> str:
+    """What the sender of a request hears that does not join. `advice`: when to ask again, or that it is kept."""
+    return f"Another cancellation of order {order_id} is under way ({cancellation_id}). {advice}"
+
+
 def joining(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
     """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
     if case.has(request) or not _takes_requests(case) or not same_scope(order, case, request):
