@@ -4,6 +4,8 @@ Asked twice by the same rules: by the run, before it accepts a message, and by t
 more than the other: the run what it has ordered just now, the books how far an earlier run has come. Both have to agree.
 """
 
+from typing import Protocol
+
 from domain.case import Case
 from domain.errors import ErrorCode
 from domain.facts import (
@@ -50,7 +52,17 @@ class NotTheHolder(Exception):
         self.holder = holder
 
 
-def check_holder(case: Case, run: Run) -> None:
+class Held(Protocol):
+    """A cancellation as its holder is asked about: its case, or its row in the books."""
+
+    @property
+    def ended(self) -> object: ...
+
+    @property
+    def holder(self) -> Run | None: ...
+
+
+def check_holder(case: Held, run: Run) -> None:
     """Only the run that holds the cancellation adds to it. Raises NotTheHolder."""
     if case.ended or case.holder != run:
         raise NotTheHolder(None if case.ended else case.holder)
