@@ -1,6 +1,5 @@
 """What the customer is told: each notice as it is put in the outbox. Sending is activities/notices.py."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 from activities.credit import credit_of
@@ -8,8 +7,8 @@ from domain.case import Case
 from domain.facts import Requested
 from domain.keys import id_of
 from domain.money import Money
-from domain.plan import LeftOut, PlannedLine
-from domain.request import ActorKind, LineScope, ReasonCode
+from domain.request import ActorKind, ReasonCode
+from domain.units import LinePart, units_by_line
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 
 
@@ -58,9 +57,6 @@ def reservation_notices(case: Case) -> list[NewNotice]:
     return notices
 
 
-def notice_lines(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[NoticeLine, ...]:
+def notice_lines(parts: Iterable[LinePart]) -> tuple[NoticeLine, ...]:
     """One for each order line, whatever the number of its parcels: the customer bought one line."""
-    units: Counter[str] = Counter()
-    for part in parts:
-        units[part.line_id] += part.quantity
-    return tuple(NoticeLine(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())
+    return tuple(NoticeLine(line_id=line_id, quantity=quantity) for line_id, quantity in units_by_line(parts).items())

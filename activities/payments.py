@@ -1,6 +1,5 @@
 """Activities on a tender: reverse it, look at its refund, restore it."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from temporalio import activity
@@ -23,6 +22,7 @@ from domain.payment import DisputeState, Payment, Refund
 from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.settlement import refunds_found
+from domain.units import units_by_line
 from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
@@ -229,13 +229,10 @@ class PaymentActivities:
         plan, request = attempt.case.plan, attempt.case.request
         assert plan is not None
         assert request is not None
-        units: Counter[str] = Counter()
-        for line in plan.lines:
-            units[line.line_id] += line.quantity
         before = {line.line_id: line.cancelled_before for line in plan.lines}
         sold = [
             SaleLine(line_id=line_id, quantity=quantity, cancelled_before=before[line_id])
-            for line_id, quantity in units.items()
+            for line_id, quantity in units_by_line(plan.lines).items()
         ]
         reversal = attempt.case.reversal(step_input.target)
 

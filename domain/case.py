@@ -4,7 +4,6 @@ The books keep the facts, a run carries them, and everything else is derived: wh
 key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -49,6 +48,7 @@ from domain.stopping import is_watched
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 from domain.unfrozen import with_parcel
+from domain.units import units_by_line
 
 
 class Case(FactList):
@@ -168,11 +168,8 @@ class Case(FactList):
 
     def units_in(self, shipment_id: str) -> Mapping[str, int]:
         """By line, the units that were to be cancelled with this parcel, whether it was stopped or not."""
-        plan, units = self._plan_with_every_parcel, Counter[str]()
-        for line in plan.lines if plan else ():
-            if line.shipment_id == shipment_id:
-                units[line.line_id] += line.quantity
-        return units
+        plan = self._plan_with_every_parcel
+        return units_by_line(line for line in (plan.lines if plan else ()) if line.shipment_id == shipment_id)
 
     @property
     def holder(self) -> Run | None:

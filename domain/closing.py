@@ -1,6 +1,5 @@
 """What leaves an order when it is closed, by a cancellation's facts."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from domain.base import Value
@@ -10,6 +9,7 @@ from domain.facts import OrderClosed, ParcelReceived
 from domain.order import Order
 from domain.shipment import Stop, StopStatus
 from domain.step import StepName
+from domain.units import units_by_line
 
 _STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
 _COMING_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
@@ -91,10 +91,8 @@ class Closing(Value):
     def targets(self) -> Mapping[str, int]:
         """By line, the units that have left the order when it is closed: those that had before, and ours. Bringing an order
         to them once more changes nothing."""
-        ours: Counter[str] = Counter(self.gone_before)
-        for line in self.lines:
-            ours[line.line_id] += line.quantity
-        return ours
+        ours = units_by_line(self.lines)
+        return {line_id: before + ours[line_id] for line_id, before in self.gone_before.items()}
 
     def taken_by_others(
         self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None

@@ -13,6 +13,7 @@ from domain.money import Money
 from domain.order import Order, OrderLine, Tender
 from domain.outcome import CARRIED_OUT
 from domain.shipment import Shipment
+from domain.units import units_by_line
 
 
 class KnownOrder:
@@ -153,8 +154,5 @@ def _ended_at(case: Case) -> datetime:
 
 def _units(case: Case, *, expected: bool) -> Counter[str]:
     """Of this cancellation, by line: those that are on their way back and still in the order, or all the others."""
-    units = Counter[str]()
-    for line in case.plan.lines if case.plan else ():
-        if (line.shipment_id in case.expected_back) is expected:
-            units[line.line_id] += line.quantity
-    return units
+    lines = case.plan.lines if case.plan else ()
+    return units_by_line(line for line in lines if (line.shipment_id in case.expected_back) is expected)

@@ -14,6 +14,7 @@ from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup, Shipment, Tracking
 from domain.stopping import NOT_SEEN, planned_action
 from domain.terms import Terms
+from domain.units import units_by_line
 
 _STOPPABLE = (GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN, GoodsGroup.IN_NETWORK, GoodsGroup.LOST)
 _ALREADY_STOPPED = (GoodsGroup.COMING_BACK, GoodsGroup.RETURNED)
@@ -186,12 +187,9 @@ class _Units:
     @property
     def value_left_out(self) -> int:
         """In minor units."""
-        quantities = Counter[str]()
-        for out in self.left_out:
-            quantities[out.line_id] += out.quantity
         return sum(
             self._after(line_id, self.taken[line_id]).value_of(quantity).amount
-            for line_id, quantity in quantities.items()
+            for line_id, quantity in units_by_line(self.left_out).items()
         )
 
     def _after(self, line_id: str, taken: int) -> OrderLine:

@@ -1,7 +1,6 @@
 """What becomes of a request that meets a cancellation of its order. Requests that cover the same are one cancellation,
 however they are written; any other one has to wait for its end."""
 
-from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -10,6 +9,7 @@ from domain.facts import Decided, Fact, Joined, Requested
 from domain.order import Order
 from domain.policy import NOT_AGAINST_A_RIGHT, Gate, Rule, Verdict, is_statutory
 from domain.request import CancellationRequest, ReasonCode
+from domain.units import units_by_line
 
 
 class Meeting(StrEnum):
@@ -72,9 +72,7 @@ def same_scope(order: Order, case: Case, request: CancellationRequest) -> bool:
     opened = case.request
     remaining = {line.line_id: line.remaining for line in order.lines}
     if case.ever_closed and case.plan is not None:
-        taken_out: Counter[str] = Counter()
-        for line in case.plan.lines:
-            taken_out[line.line_id] += line.quantity
+        taken_out = units_by_line(case.plan.lines)
         remaining = {line_id: units + taken_out[line_id] for line_id, units in remaining.items()}
     everything = {line_id: units for line_id, units in remaining.items() if units}
     return opened is not None and _normalised(everything, opened) == _normalised(everything, request)

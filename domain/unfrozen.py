@@ -8,6 +8,7 @@ from domain.order import Order
 from domain.plan import Plan, PlannedLine, PlannedShipment
 from domain.planning import by_group
 from domain.shipment import Shipment, ShipmentLine, Tracking
+from domain.units import units_by_line
 
 
 def new_parcels(
@@ -21,9 +22,7 @@ def new_parcels(
     for (line_id, shipment_id), units in (_planned(plan) + _left_out(plan)).items():
         accounted[line_id, shipment_id] = max(accounted[line_id, shipment_id], units)
     before = {line.line_id: line.cancelled_before for line in plan.lines}
-    ours = Counter[str]()
-    for (line_id, _), units in planned.items():
-        ours[line_id] += units
+    ours = units_by_line(plan.lines)
     packed = Counter[str]()
     for (line_id, shipment_id), units in _units_in(order.shipments).items():
         packed[line_id] += max(units - planned[line_id, shipment_id], 0)
