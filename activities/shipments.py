@@ -379,10 +379,10 @@ def _planned(case: Case, shipment_id: str) -> PlannedShipment | None:
 
 
 def _is_shared(attempt: Attempt, shipment: Shipment) -> bool:
-    """Goods that stay in the order are in it too; of an order that is not frozen, also since it was decided."""
-    planned, units = _planned(attempt.case, shipment.shipment_id), attempt.case.units_in(shipment.shipment_id)
-    added = any(part.quantity > units.get(part.line_id, 0) for part in shipment.lines)
-    return bool(planned and planned.shared) or added
+    """Shared since it was decided, or, in an order that is not frozen, since others have added to it."""
+    planned = _planned(attempt.case, shipment.shipment_id)
+    cancelled = attempt.case.units_in(shipment.shipment_id)
+    return bool(planned and planned.shared) or shipment.holds_more_than(cancelled)
 
 
 def _comes_back(step_input: StepInput) -> Refused:

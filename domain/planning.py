@@ -83,16 +83,17 @@ def make_plan(
 
     in_parcels: Counter[str] = Counter()
     for shipment in order.shipments:
-        in_parcels.update({part.line_id: part.quantity for part in shipment.lines})
+        in_parcels.update(units_by_line(shipment.lines))
     for line_id, quantity in list(wanted.items()):
         units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
 
     for shipment in sorted(order.shipments, key=lambda s: by_group(trackings[s.shipment_id])):
         tracking = trackings[shipment.shipment_id]
-        asked = {part.line_id: min(part.quantity, wanted.get(part.line_id, 0)) for part in shipment.lines}
+        packed = units_by_line(shipment.lines)
+        asked = {line_id: min(units_packed, wanted.get(line_id, 0)) for line_id, units_packed in packed.items()}
         if not any(asked.values()):
             continue
-        shared = any(asked[part.line_id] < part.quantity for part in shipment.lines)
+        shared = shipment.holds_more_than(asked)
         reason = _left_out_reason(shipment, tracking.group, shared=shared)
         for line_id, quantity in asked.items():
             if reason:
