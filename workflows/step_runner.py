@@ -88,22 +88,9 @@ class StepRunner:
         while True:
             rest = self._resting.get(place)
             if rest is None or has_rested:
-                if (
-                    not is_ordered
-                ):  # a person's order to retry is carried out by this run: the next would not know of it
-                    await self._waiting.before_round()
-                with self._still_waiting(step, target, rest):
-                    obstacle = await self.try_round(step, target, **more)
-                if obstacle is None:
-                    if self._resting.pop(place, None) is not None:
-                        self._journal.publish_unless_waiting()
+                rest = await self._run_round(step, target, rest, more, is_ordered=is_ordered)
+                if rest is None:
                     return None
-                if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
-                    ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
-                    await self._waiting.order_roll_back(ordered)
-                rounds, now = (rest.rounds + 1 if rest else 1), workflow.now()
-                rest = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=now)
-                self._resting[place] = rest
             answer = await self._waiting.wait_for_answer(step, target, rest.obstacle, self._waiting.end_of_rest(rest))
             has_rested, is_ordered = answer is None, answer is not None
             if answer is not None:
@@ -118,6 +105,28 @@ class StepRunner:
                     pass
                 case _:
                     return answer
+
+    async def _run_round(
+        self, step: Step[Any, Any], target: str, rest: Resting | None, more: Mapping[str, object], *, is_ordered: bool
+    ) -> Resting | None:
+        """Try the step for one round after `rest`. None: it was carried out; otherwise how it rests now. `is_ordered`: by a
+        person. Raises RollBack where a refusal rolls back."""
+        place = step.name, target
+        if not is_ordered:  # a person's order is carried out by this run: the next one would not know of it
+            await self._waiting.before_round()
+        with self._still_waiting(step, target, rest):
+            obstacle = await self.try_round(step, target, **more)
+        if obstacle is None:
+            if self._resting.pop(place, None) is not None:
+                self._journal.publish_unless_waiting()
+            return None
+        if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
+            ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
+            await self._waiting.order_roll_back(ordered)
+        rounds = rest.rounds + 1 if rest else 1
+        now_resting = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=workflow.now())
+        self._resting[place] = now_resting
+        return now_resting
 
     async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> Obstacle | None:
         """One round of attempts; None: it was carried out. Either way the case has what the books have learnt."""
