@@ -69,9 +69,9 @@ class Closing(Value):
         return cls.of(Case(case.entries[:at])).but_expected(last.expected_back, {})
 
     def but_expected(self, parcels: Collection[str], ahead: Mapping[str, int]) -> "Closing":
-        """For a system that restocks what leaves an order at once: without the lines of these parcels, which are on their
-        way back. By line, so many units of other cancellations are `ahead`: they have left the order by our books
-        alone."""
+        """The same for a system that restocks at once what leaves an order: without the lines of these parcels, which are on
+        their way back and stay in the order until they arrive. `ahead`: by line, the units of other cancellations that have
+        left the order by our books and are still in it there (KnownOrder.ahead_of_oms)."""
         return self.model_copy(
             update={
                 "lines": tuple(
@@ -98,9 +98,12 @@ class Closing(Value):
         self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None
     ) -> Mapping[str, int]:
         """By line, the units that others have taken out of the order since it was read first, where that is some. `gone`
-        have left by now. `tried`: an earlier attempt may have taken ours out. They are never counted as ours: both may have
-        been paid back. `already`: the order was closed before, and so many had left then; of lines that lose nothing more,
-        what others do later is theirs."""
+        have left by now. `tried`: an earlier attempt may have taken ours out. `already`: the order was closed before, and so
+        many had left then; of lines that lose nothing more, what others do later is theirs.
+
+        Of a line, one unit had left before and one is ours, so its target is 2. While 1 is gone, nobody has taken any. When
+        2 are gone, others have taken one, unless it was tried: units are not counted as ours, because both may have been
+        paid back. When 3 are gone, others have taken some in any case."""
         found = {}
         for line_id, first in self.gone_before.items():
             before = first if already is None else already.get(line_id, first)

@@ -35,12 +35,14 @@ class Claim:
 class EarlierReversal(Value):
     """What another cancellation of the order did to a tender.
 
-    `released` is the part of a reservation that it gave up and that will not be captured: the gateway may still reserve it.
-    `due` is its part of what was captured, of which `of_provider` is the tender's provider's to give back: by `refunds`, by
-    others where one of these has failed, or later. The rest went another way, or a person declared it not due. `parts`: what
-    counts of those refunds that are divided. `paid_back` is what the customer has paid back of these refunds, which the
-    provider does not have. `another_way` is what the customer has got another way, less all that they have paid back or may
-    keep. `before`: the refunds that there were when it was planned.
+    - `released`: the part of a reservation that it gave up. It will not be captured; the gateway may still reserve it.
+    - `due`: its part of what was captured.
+    - `of_provider`: what of `due` the tender's provider gives back: by `refunds`, by others' refunds where one of these has
+      failed, or later. The rest went another way, or a person declared it not due.
+    - `parts`: what counts of those refunds that are divided among several cancellations.
+    - `paid_back`: what the customer has paid back of these refunds. The provider does not have it.
+    - `another_way`: what the customer has got another way, less all that they have paid back or may keep.
+    - `before`: the refunds that existed when it was planned.
     """
 
     cancellation_id: str

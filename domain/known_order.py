@@ -78,9 +78,12 @@ class KnownOrder:
         return units
 
     def ahead_of_oms(self, cancellation_id: str) -> Counter[str]:
-        """By line, how many units our books, as they were when this cancellation was decided, are ahead of the order
-        management system now. Units of earlier cancellations that are on their way back have left the order in our books
-        only. Units that later cancellations have taken out count below zero."""
+        """By line, how many more units have left the order by our books, as they were when this cancellation was decided,
+        than by the order management system now.
+
+        The first cancellation expects a unit back, so the unit is still in the order there: seen from the second
+        cancellation, our books are 1 ahead. When that parcel arrives, the first one is closed again. Seen from it, a unit
+        that the second one has taken out meanwhile counts -1."""
         ahead = Counter[str]()
         position = [case.cancellation_id for case in self.cases].index(cancellation_id)
         for at, case in enumerate(self.cases):
