@@ -1,7 +1,7 @@
 """Planning a cancellation: which units leave the order, by which parcels, and how much goes back to which tender."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain.clocks import RefundDue
 from domain.defects import foreign_payment, negative_amount
@@ -79,32 +79,7 @@ def make_plan(
     if not wanted and not request.shipping_alone:
         raise NotCancellable("already_cancelled", f"Every line of order {order.order_id} is cancelled already.")
     units = _Units(order, wanted)
-    stopping: list[PlannedShipment] = []
-
-    in_parcels: Counter[str] = Counter()
-    for shipment in order.shipments:
-        in_parcels.update(units_by_line(shipment.lines))
-    for line_id, quantity in list(wanted.items()):
-        units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
-
-    for shipment in sorted(order.shipments, key=lambda s: by_group(trackings[s.shipment_id])):
-        tracking = trackings[shipment.shipment_id]
-        packed = units_by_line(shipment.lines)
-        asked = {line_id: min(units_packed, wanted.get(line_id, 0)) for line_id, units_packed in packed.items()}
-        if not any(asked.values()):
-            continue
-        shared = shipment.holds_more_than(asked)
-        reason = _left_out_reason(shipment, tracking.group, shared=shared)
-        for line_id, quantity in asked.items():
-            if reason:
-                units.leave(line_id, quantity, shipment.shipment_id, reason)
-            else:
-                units.take(line_id, quantity, shipment.shipment_id)
-        if not reason:
-            action = planned_action(shipment, tracking)
-            stopping.append(
-                PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared or None)
-            )
+    stopping = _take_units(order, units, wanted, trackings)
     if not units.lines and not request.shipping_alone:
         raise _nothing_left_to_cancel(order, units.left_out)
 
@@ -131,7 +106,7 @@ def make_plan(
         lines=lines,
         shipping=shipping,
         shipping_tax=_shipping_tax(order, shipping),
-        shipments=tuple(stopping),
+        shipments=stopping,
         tenders=allocate(value - ahead, tenders, everything=everything),
         left_out=tuple(units.left_out),
         terms=terms,
@@ -142,6 +117,36 @@ def make_plan(
     return plan
 
 
+def _take_units(
+    order: Order, units: "_Units", wanted: dict[str, int], trackings: Mapping[str, Tracking]
+) -> tuple[PlannedShipment, ...]:
+    """Take the wanted units out of the order: first those that are in no parcel, then parcel by parcel, the easiest to stop
+    first. Returns the parcels that are to be stopped; what is in the others is left out. `wanted` is counted down."""
+    in_parcels = units_by_line(part for shipment in order.shipments for part in shipment.lines)
+    for line_id, quantity in list(wanted.items()):
+        units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
+    stopping: list[PlannedShipment] = []
+    for shipment in sorted(order.shipments, key=lambda s: by_group(trackings[s.shipment_id])):
+        tracking = trackings[shipment.shipment_id]
+        packed = units_by_line(shipment.lines)
+        asked = {line_id: min(units_packed, wanted.get(line_id, 0)) for line_id, units_packed in packed.items()}
+        if not any(asked.values()):
+            continue
+        shared = shipment.holds_more_than(asked)
+        reason = _left_out_reason(shipment, tracking.group, shared=shared)
+        for line_id, quantity in asked.items():
+            if reason:
+                units.leave(line_id, quantity, shipment.shipment_id, reason)
+            else:
+                units.take(line_id, quantity, shipment.shipment_id)
+        if not reason:
+            action = planned_action(shipment, tracking)
+            stopping.append(
+                PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared or None)
+            )
+    return tuple(stopping)
+
+
 def by_group(tracking: Tracking | None) -> int:
     """Units still in the warehouse go first: they cost nothing to stop."""
     groups = (*_STOPPABLE, *_ALREADY_STOPPED, GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED)
@@ -149,7 +154,8 @@ def by_group(tracking: Tracking | None) -> int:
 
 
 class _Units:
-    """The units that a request asks for, as they are taken out of the order or have to stay in it."""
+    """The units that a request asks for, as they are taken out of the order or have to stay in it. What is still `wanted` is
+    counted down, so that no unit is taken twice."""
 
     def __init__(self, order: Order, wanted: dict[str, int]) -> None:
         self._lines = {line.line_id: line for line in order.lines}
