@@ -1,10 +1,13 @@
 """Found by trying: each is a case of its own kind."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -12,12 +15,17 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.money import Money, money
 from domain.outcome import MoneyStatus, Outcome, State
 from domain.request import LineScope
+from domain.shipment import ShipmentLine
 from domain.step import StepName
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import EventStatus, Provider, ProviderEvent
+from providers.orders.built_in.tables import GivenBackRow
 from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import AGENT, POLICY, System, customer_of, resolve, settled
 from tests.observing import eventually
+from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id, captured, in_network
 from tests.workflows.test_shared_payments import OURS, THEIRS, two_orders
 from tests.workflows.test_shops_that_cannot_freeze import Oscar, over_oscar
@@ -206,3 +214,79 @@ async def test_a_shop_that_refuses_our_credentials_adds_no_facts_with_each_attem
         await system.skip(timedelta(days=5))
         after = len(await books.facts(system.engine, sample.order_id))
     assert after == before, f"{after - before} facts of attempts that came to nothing"
+
+
+@pytest.mark.xfail(strict=True, reason="refund_failed is kept once for a cancellation: the customer's last word is: refunded")
+async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_written_of(system: System) -> None:
+    """B23, rule 8: it fails while it is pending, staff has it made again, it settles and the customer reads "refunded"; then
+    it fails after the end, and the customer is to choose another way."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.wake(handle)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.settle(await refund_of(system, sample))
+    await system.wake(handle)
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    handle = await system.notified_of_refund(sample.order_id)
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    assert wait.choices
+    kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
+    assert kinds.count("refund_failed") == 2, f"the customer's last word is: {kinds[-1]}"
+
+
+def keep_label_alone(order_id: str, label: str) -> None:
+    from tests.providers.oscar.adapter import ShippingEvent
+
+    ShippingEvent.objects.filter(order__number=order_id).update(notes=label)
+
+
+@pytest.mark.xfail(strict=True, reason="the event is looked for by its tracking number alone, and dropped")
+async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the_ended_cancellation(
+    over_oscar: Oscar,
+) -> None:
+    """C4, rule 14: the shop keeps the label, and its tracking number nowhere; the label is used after the end."""
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    order = await over_oscar.place(sample)
+    [label] = (await system.shop.place(in_network(Script.LABEL_ONLY))).shipments
+    parts = (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)
+    await over_oscar.shop.ship(sample.order_id, label.model_copy(update={"lines": parts}))
+    await sync_to_async(keep_label_alone)(sample.order_id, label.label_reference or "")
+    assert [parcel.tracking_number for parcel in (await over_oscar.read(sample.order_id)).shipments] == [None]
+    async with system.worker():
+        assert (await system.cancel(request(sample))).outcome is Outcome.CANCELLED
+    at, inbox = datetime.now(UTC), SqlInbox(system.engine)
+    event = ProviderEvent(
+        provider=Provider.EASYPOST,
+        event_id=f"evt_{an_id()}",
+        kind="tracker.updated",
+        tracking_number=label.tracking_number,
+        shipment=label.label_reference,
+        may_undo_outcome=True,
+    )
+    assert await inbox.receive(event) is EventStatus.ACCEPTED
+    [due] = [due for due in await inbox.claim_due(at + timedelta(minutes=1), 50) if due.order_id == sample.order_id]
+    assert await inbox.find_ended(due), "it goes to the customer, who has the money, and nobody looks"
+
+
+@pytest.mark.xfail(strict=True, reason="the order has no record of what went back")
+async def test_what_went_back_of_an_order_that_was_closed_by_hand_is_in_the_order(system: System) -> None:
+    """I3, DESIGN 6: "note the money"; the refund had settled when the person resolved the close."""
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(request(sample))
+    wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", "TICKET-1"))
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    async with async_sessionmaker(system.engine)() as session:
+        rows = await session.scalars(select(GivenBackRow).where(GivenBackRow.order_id == sample.order_id))
+        assert [row.amount for row in rows] == [6400]
