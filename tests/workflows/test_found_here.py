@@ -23,7 +23,7 @@ from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from providers.orders.built_in.tables import GivenBackRow
 from sandbox import books, built_in
 from sandbox.carrier.model import Script, TrackerStatus
-from sandbox.shop import SampleOrder, card, line, request
+from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import AGENT, POLICY, System, customer_of, resolve, settled
 from tests.observing import eventually
 from tests.workflows.refunds import PENDING, refund_of
@@ -354,3 +354,52 @@ async def test_what_the_bank_has_not_given_back_of_a_lost_dispute_is_still_owed(
     await system.resolve(handle, settled(wait, "done_by_hand", back.reference))
     rest = await system.wait_like(handle, lambda w: "44.00" in w.reason, "44.00 are owed")
     assert rest or Money.total(await system.refunds(sample.order_id), "USD") == money("44.00 USD")
+
+
+@pytest.mark.xfail(strict=True, reason="nothing goes back: the 40.00 are taken for the other order's")
+async def test_the_rest_of_an_order_that_has_shipped_gets_back_what_was_captured_for_just_that_rest(
+    system: System,
+) -> None:
+    """E3, decision 0077: one payment for orders of 60.00 and 40.00. Of the first, 20.00 are cancelled before anything is
+    captured, so its share is 40.00 as well; its rest ships, 40.00 are captured by the last capture, and it is sent back."""
+    payment = await system.shop.gateway.create_payment(WHOLE, capture=None)
+    ours = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD")),
+        tenders=(card("60.00 USD", payment=payment),),
+        parcels=(parcel(Script.INTERCEPT_ACCEPTED_THEN_RETURNS, L2=1),),
+    )
+    await system.shop.place(ours)
+    first = await system.cancel(request(ours, LineScope(line_id="L1", quantity=1)))
+    assert first.released == money("20.00 USD")
+    await system.shop.gateway.capture(payment, money("40.00 USD"), final=True)
+    rest = await system.cancel(request(ours, request_id="the-rest"))
+    assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("40.00 USD"))
+
+
+async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_the_order_too(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3, C12, DESIGN 6: of three units one was in the warehouse, one is lost and one comes back. A person is asked to take out
+    the lost one alone, and does; the other parcel arrives before they say so."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
+    order = await over_oscar.place(sample)
+    await over_oscar.send(order, Script.LOST, 0)
+    back = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert wait
+        assert "without putting it on sale" in wait.reason
+        assert await over_oscar.gone(sample.order_id) == [1]
+        await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
+        await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.DELIVERED)
+        await system.resolve(handle, settled(wait, "done_by_hand", "TAKEN-OUT-1"))
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+        await system.finish(await system.notified_of_parcel(sample.order_id))
+    assert await over_oscar.gone(sample.order_id) == [3]
