@@ -377,6 +377,7 @@ async def test_the_rest_of_an_order_that_has_shipped_gets_back_what_was_captured
     assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("40.00 USD"))
 
 
+@pytest.mark.xfail(strict=True, reason="cancelled, and the unit that came back is in the order for ever: [2]")
 async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_the_order_too(
     over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
