@@ -13,7 +13,7 @@ from activities.signatures import Booked, StepInput
 from domain import key_parts
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
-from domain.errors import ErrorCode, Refused, Unavailable
+from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived
 from domain.keys import EffectKey
 from domain.order import Order
@@ -94,10 +94,10 @@ class ClosingActivities:
             attempt.check_time()
             await self._orders.close(order_id, closing, before, key=key)
         except (Unavailable, Refused) as no:
-            if not tried:  # else an earlier attempt may have
-                await attempt.note_not_closed()
-                if isinstance(no, Refused):
-                    await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
+            # The next attempt after a refusal of the order itself is an effect of its own.
+            closed_by_nobody = await attempt.note_not_closed()
+            if closed_by_nobody and isinstance(no, Refused) and no.code not in OURS_TO_PUT_RIGHT:
+                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
         await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(key_parts.GIVEN_BACK))
 

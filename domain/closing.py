@@ -97,9 +97,10 @@ class Closing(Value):
     def taken_by_others(
         self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None
     ) -> Mapping[str, int]:
-        """By line, the units that others have taken out of the order since it was read first, where that is some. `gone`
-        have left by now. `tried`: an earlier attempt may have taken ours out. `already`: the order was closed before, and so
-        many had left then; of lines that lose nothing more, what others do later is theirs.
+        """By line, the units that others have taken out of the order since it was read first, where that is some; below
+        zero: that they have put back. `gone` have left by now. `tried`: an earlier attempt may have taken ours out.
+        `already`: the order was closed before, and so many had left then; of lines that lose nothing more, what others do
+        later is theirs.
 
         Of a line, one unit had left before and one is ours, so its target is 2. While 1 is gone, nobody has taken any. When
         2 are gone, others have taken one, unless it was tried: units are not counted as ours, because both may have been
@@ -135,15 +136,15 @@ def _taken_out_by_hand(case: Case) -> frozenset[str]:
 def changed_before(order_id: str, others: Mapping[str, int]) -> str:
     """What a person has to put right before the money moves."""
     return (
-        f"Somebody else has {_taken(order_id, others)}. No money has moved: put them back and retry the step, roll back, or "
-        "resolve the step with a reference when they are this cancellation's."
+        f"Somebody else has {_changed(order_id, others)}. No money has moved: undo that and retry the step, roll back, or "
+        "resolve the step with a reference when it is this cancellation's."
     )
 
 
 def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
     """What a person has to put right when the money is on its way back."""
     return (
-        f"Somebody else has {_taken(order_id, others)}, and the money is on its way back. Take out of the order what is "
+        f"Somebody else has {_changed(order_id, others)}, and the money is on its way back. Take out of the order what is "
         "still missing of this cancellation, then resolve the step with a reference."
     )
 
@@ -157,9 +158,11 @@ def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     )
 
 
-def _taken(order_id: str, others: Mapping[str, int]) -> str:
-    lines = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()))
-    return f"taken {lines} out of order {order_id} since its cancellation was decided"
+def _changed(order_id: str, others: Mapping[str, int]) -> str:
+    taken = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()) if units > 0)
+    back = ", ".join(f"{-units} of line {line_id}" for line_id, units in sorted(others.items()) if units < 0)
+    done = (f"taken {taken} out of" if taken else "", f"put {back} back into" if back else "")
+    return f"{' and '.join(filter(None, done))} order {order_id} since its cancellation was decided"
 
 
 def gone_of(order: Order) -> Mapping[str, int]:

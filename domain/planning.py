@@ -224,21 +224,19 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
     left = captured - payment.refunded
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
-    released = Money.total((e.released for e in earlier), zero.currency)
+    released = _released_before(tender)
     refundable = max(left - kept, zero)
     reserved = max(payment.capturable - released - max(kept - left, zero), zero)
-    share = _share(tender, payment, shipped=shipped)
-    captured_is_ours = share == refundable and (shipped or refundable != reserved)
     return PlannedTender(
         tender=tender,
         refund=zero,
         release=zero,
         refundable=refundable,
-        capturable=zero if captured_is_ours else reserved,
+        capturable=zero if _is_captured_for(tender, payment, shipped=shipped) else reserved,
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
-        share=share,
+        share=_share(tender, payment, shipped=shipped),
         step=payment.step if payment.step > 1 else None,
         unpaid=_closable(tender, payment),
     )
@@ -260,16 +258,34 @@ def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Mone
 
 def _share(tender: Tender, payment: Payment, *, shipped: bool) -> Money | None:
     """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
-    all of it is. Nobody says for whom a part of it was captured: it was for whoever paid just as much, and of two that paid
-    alike for the one whose goods have left, because that is when a card is charged."""
-    if tender.kind is not TenderKind.CARD or payment.whole <= tender.amount:
+    all of it is."""
+    others = _paid_by_others(tender, payment)
+    if not others:
         return None
-    zero = Money.zero(tender.amount.currency)
-    of_others = payment.whole - tender.amount
-    if payment.released and payment.taken == of_others and not (shipped and of_others == tender.amount):
-        return zero  # the reservation of the rest has ended with the capture
-    given = (max(earlier.due, zero) + earlier.released for earlier in tender.earlier_reversals)
-    return max(tender.amount - Money.total(given, zero.currency), zero)
+    if payment.released and payment.taken == others and not _is_captured_for(tender, payment, shipped=shipped):
+        return Money.zero(others.currency)  # the reservation of the rest has ended with the capture
+    zero = Money.zero(others.currency)
+    due = Money.total((max(earlier.due, zero) for earlier in tender.earlier_reversals), zero.currency)
+    return max(tender.amount - _released_before(tender) - due, zero)
+
+
+def _is_captured_for(tender: Tender, payment: Payment, *, shipped: bool) -> bool:
+    """Whether what was captured of a shared payment is this order's. Nobody says so: it was captured for whoever paid just
+    as much, and of two that paid alike for the one whose goods have left, because that is when a card is charged."""
+    others = _paid_by_others(tender, payment)
+    ours = tender.amount - _released_before(tender)
+    return bool(others) and payment.taken == ours and (shipped or ours != others)
+
+
+def _paid_by_others(tender: Tender, payment: Payment) -> Money | None:
+    """None: the payment is all the order's."""
+    others = payment.whole - tender.amount
+    return others if tender.kind is TenderKind.CARD and others.amount > 0 else None
+
+
+def _released_before(tender: Tender) -> Money:
+    """What earlier cancellations gave up of a reservation."""
+    return Money.total((earlier.released for earlier in tender.earlier_reversals), tender.amount.currency)
 
 
 def _with_shipping(

@@ -97,7 +97,7 @@ def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
 
 
 def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Claim, ...]:
-    """What of a shared payment was theirs when it was planned, less what their own cancellations have refunded since."""
+    """What was captured of a shared payment for them, by now, less what their own cancellations have refunded since."""
     planned = reversal.planned
     if planned.share is None:
         return ()
@@ -111,7 +111,8 @@ def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tu
         and not is_ours(refund, key)
     }
     zero = Money.zero(planned.share.currency)
-    theirs = max(planned.refundable - planned.share - Money.total(counted.values(), zero.currency), zero)
+    taken = planned.refundable + planned.captured_since(payment)
+    theirs = max(taken - planned.share - Money.total(counted.values(), zero.currency), zero)
     return (Claim(theirs, theirs, counted, frozenset(planned.earlier)),)
 
 
