@@ -43,24 +43,26 @@ class RegisterActivities:
         owner: then nothing is written, and nothing of the order reaches the run."""
         request, said = step_input.requested.request, step_input.said
         known = step_input.cancellation_id if step_input.last_seq else None
-        besides = await self._refunds_besides(step_input) if isinstance(said, SettledByHand) else frozenset()
+        refunds_of_others = (
+            await self._refunds_of_others(step_input) if isinstance(said, SettledByHand) else frozenset()
+        )
 
-        def keep(case: Case) -> Sequence[Fact]:
-            kept = permit(case, said, step_input.order_id, besides)
+        def change(case: Case) -> Sequence[Fact]:
+            kept = permit(case, said, step_input.order_id, refunds_of_others)
             return [] if kept is None else [kept]
 
         try:
             # A run that knows entries has them from the books, which give them to the order's owner only.
             if known is None:
                 await self._check_opens(request, said)
-            entries = await self._register.open(step_input.requested, this_run(), keep, known=known)
+            entries = await self._register.open(step_input.requested, this_run(), change, known=known)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
             of_order = await self._register.of_order(step_input.order_id)
             raise _refused(no, Booked(entries=of_order.case_for(request.request_id).entries)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    async def _refunds_besides(self, step_input: RecordDecision) -> frozenset[str]:
+    async def _refunds_of_others(self, step_input: RecordDecision) -> frozenset[str]:
         """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
         known = await self._register.of_order(step_input.order_id)
         others = [case for case in known.cases if case.cancellation_id != step_input.cancellation_id]
