@@ -51,9 +51,9 @@ def reservation_notices(case: Case) -> list[NewNotice]:
     notices = []
     for by_capture in (False, True):
         released = [
-            r.reservation_released
-            for r in case.reversals
-            if r.planned.released_by_capture is by_capture and r.reservation_released
+            reversal.reservation_released
+            for reversal in case.reversals
+            if reversal.planned.released_by_capture is by_capture and reversal.reservation_released
         ]
         if released:
             amount = Money.total(released, released[0].currency)

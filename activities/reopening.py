@@ -99,7 +99,8 @@ class Reopening:
         """Parcels that counted as stopped, and are on their way to the customer all the same."""
         planned = [planned.shipment for planned in ended.plan.shipments] if ended.plan else []
         # The OMS may have let the parcel go, or its label; that may be used all the same.
-        labels = {s.shipment_id: s.label_reference for s in (*planned, *order.shipments) if s.label_reference}
+        labelled = (shipment for shipment in (*planned, *order.shipments) if shipment.label_reference)
+        labels = {shipment.shipment_id: shipment.label_reference for shipment in labelled}
         found = []
         for stop in ended.stops:
             label = labels.get(stop.shipment_id)

@@ -310,7 +310,9 @@ def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_othe
     if said.step not in MONEY_STEPS or plan is None:
         return
     others = (reversal for reversal in case.reversals if reversal.tender_id != said.target)
-    of_other = next((o for o in others if any(refund.reference == said.reference for refund in o.refunds)), None)
+    of_other = next(
+        (other for other in others if said.reference in {refund.reference for refund in other.refunds}), None
+    )
     if any(said.reference in planned.earlier for planned in plan.tenders):
         what = f"was made before this cancellation of order {order_id} was planned"
     elif of_other is not None:
