@@ -40,15 +40,20 @@ def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
     return [NewNotice(kind=kind, amount=credit.total, about=str(failures) if failures else "")]
 
 
+def failure_notice(case: Case, *, may_choose: bool = True) -> NewNotice:
+    """A refund has failed. `may_choose`: the customer is offered the other ways to have the money."""
+    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())
+
+
 def reservation_notices(case: Case) -> list[NewNotice]:
     """What the customer hears of what was only reserved: that it is released, and apart from that, what is not captured and
     stays reserved for a while."""
     notices = []
     for by_capture in (False, True):
         released = [
-            r.reservation_released
-            for r in case.reversals
-            if r.planned.released_by_capture is by_capture and r.reservation_released
+            reversal.reservation_released
+            for reversal in case.reversals
+            if reversal.planned.released_by_capture is by_capture and reversal.reservation_released
         ]
         if released:
             amount = Money.total(released, released[0].currency)

@@ -28,7 +28,7 @@ from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
 from domain.policy import Decision, Policy, existing_decision
 from domain.request import CancellationRequest
-from domain.second_request import Meeting, by_right, joining, meet, under_way_sentence
+from domain.second_request import Meeting, joining_facts, meet, under_way_sentence, with_rights
 from domain.standing import result_of
 from domain.step import StepName
 from providers.cancellations.port import Register
@@ -103,15 +103,17 @@ class OrderActivities:
             case.cancellation_id, this_run(), from_elsewhere=step_input.from_elsewhere
         )
         request = step_input.request
-        if not Case(entries).has(request) and self._policy.may_ask(order, request) is None:
+        if not Case(entries).has(request) and self._policy.reject_actor(order, request) is None:
             await acknowledge(self._outbox, Requested(request=request, at=step_input.requested_at))
-            await self._register.write(case.cancellation_id, this_run(), lambda case: joining(order, case, request))
+            await self._register.write(
+                case.cancellation_id, this_run(), lambda case: joining_facts(order, case, request)
+            )
         return Case(await self._register.read(case.cancellation_id))
 
     async def _decide_and_freeze(self, seen: SeenOrder, requested: Requested, case: Case) -> tuple[Entry, ...]:
         """`case` is what the books know of the request's cancellation, if it is open."""
         request, run, order = requested.request, this_run(), seen.order
-        decided = by_right(order, await self._deciding.decide(order, requested), *case.requests)
+        decided = with_rights(order, await self._deciding.decide(order, requested), *case.requests)
         key = EffectKey(id_of(request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is None:
             # Acknowledged before the refusal is kept: an attempt that finds the refusal kept does nothing more.
@@ -153,11 +155,11 @@ class OrderActivities:
         if case.decided and not case.has(request):
             if case.ended:
                 return _quote(request, existing_decision(case.decided.decision, order.order_id), case)
-            if no := self._policy.may_ask(order, request):
+            if no := self._policy.reject_actor(order, request):
                 return _quote(request, no)
             if (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
                 raise _under_way(case, request, meeting)
-            case = case.with_facts(joining(order, case, request))
+            case = case.with_facts(joining_facts(order, case, request))
         if case.decided:
             return _quote(request, case.decided.decision, case, case.decided)
         decided = await self._deciding.decide(order, requested)

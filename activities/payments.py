@@ -6,6 +6,7 @@ from functools import partial
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.customer_notices import failure_notice
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
@@ -27,7 +28,7 @@ from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
 from providers.orders.port import Orders
-from providers.outbox.port import NewNotice, NoticeKind, Outbox
+from providers.outbox.port import Outbox
 from providers.stored_value.port import StoredValue
 
 
@@ -185,7 +186,7 @@ class PaymentActivities:
         the bank may pay it."""
         if attempt.case.reversal(attempt.step_input.target).disputed:
             return
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
+        failed = failure_notice(attempt.case)
         await self._outbox.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt, planned: PlannedTender) -> None:

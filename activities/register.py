@@ -16,7 +16,7 @@ from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
 from domain.request import CancellationRequest
-from domain.second_request import Meeting, joining, meet, under_way_sentence, waiting
+from domain.second_request import Meeting, joining_facts, meet, meet_without_joining, under_way_sentence
 from domain.standing import result_of
 from providers.cancellations.port import Register
 from providers.orders.port import Orders
@@ -43,24 +43,26 @@ class RegisterActivities:
         owner: then nothing is written, and nothing of the order reaches the run."""
         request, said = step_input.requested.request, step_input.said
         known = step_input.cancellation_id if step_input.last_seq else None
-        besides = await self._refunds_besides(step_input) if isinstance(said, SettledByHand) else frozenset()
+        refunds_of_others = (
+            await self._refunds_of_others(step_input) if isinstance(said, SettledByHand) else frozenset()
+        )
 
-        def keep(case: Case) -> Sequence[Fact]:
-            kept = permit(case, said, step_input.order_id, besides)
+        def change(case: Case) -> Sequence[Fact]:
+            kept = permit(case, said, step_input.order_id, refunds_of_others)
             return [] if kept is None else [kept]
 
         try:
             # A run that knows entries has them from the books, which give them to the order's owner only.
             if known is None:
                 await self._check_opens(request, said)
-            entries = await self._register.open(step_input.requested, this_run(), keep, known=known)
+            entries = await self._register.open(step_input.requested, this_run(), change, known=known)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
             of_order = await self._register.of_order(step_input.order_id)
             raise _refused(no, Booked(entries=of_order.case_for(request.request_id).entries)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    async def _refunds_besides(self, step_input: RecordDecision) -> frozenset[str]:
+    async def _refunds_of_others(self, step_input: RecordDecision) -> frozenset[str]:
         """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
         known = await self._register.of_order(step_input.order_id)
         others = [case for case in known.cases if case.cancellation_id != step_input.cancellation_id]
@@ -96,13 +98,15 @@ class RegisterActivities:
             return _ended(own, request)
         opened = step_input.requested
         under_way = incoming.seen.known.case_for(opened.request.request_id)
-        if no := self._policy.may_ask(order, request):
+        if no := self._policy.reject_actor(order, request):
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
             return await self._wait_for_end(step_input)
         await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at))
         known = step_input.cancellation_id if step_input.last_seq else None
-        entries = await self._register.open(opened, this_run(), lambda case: joining(order, case, request), known=known)
+        entries = await self._register.open(
+            opened, this_run(), lambda case: joining_facts(order, case, request), known=known
+        )
         if not Case(entries).has(request):  # it has ended, or is rolled back, since it was looked at
             return await self._wait_for_end(step_input)
         return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
@@ -111,7 +115,7 @@ class RegisterActivities:
         """Refused: UNDER_WAY, to be sent again by its sender; a statutory withdrawal is kept, acknowledged at once with its
         time, and sent again by the product."""
         request = step_input.request
-        if waiting(request) is Meeting.UNDER_WAY:
+        if meet_without_joining(request) is Meeting.UNDER_WAY:
             raise Refused(
                 ErrorCode.UNDER_WAY,
                 under_way_sentence(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from activities.customer_notices import failure_notice
 from activities.tender_news import dispute_news, refund_news
 from activities.tenders import Payments
 from domain.case import Case
@@ -17,7 +18,7 @@ from domain.stopping import lost, moves_again
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.ledger.port import CreditedTender
-from providers.outbox.port import NewNotice, NoticeKind
+from providers.outbox.port import NewNotice
 
 
 @dataclass
@@ -98,7 +99,8 @@ class Reopening:
         """Parcels that counted as stopped, and are on their way to the customer all the same."""
         planned = [planned.shipment for planned in ended.plan.shipments] if ended.plan else []
         # The OMS may have let the parcel go, or its label; that may be used all the same.
-        labels = {s.shipment_id: s.label_reference for s in (*planned, *order.shipments) if s.label_reference}
+        labelled = (shipment for shipment in (*planned, *order.shipments) if shipment.label_reference)
+        labels = {shipment.shipment_id: shipment.label_reference for shipment in labelled}
         found = []
         for stop in ended.stops:
             label = labels.get(stop.shipment_id)
@@ -113,7 +115,7 @@ def _failure_notices(case: Case, *, may_choose: bool) -> list[NewNotice]:
     owed = [reversal for reversal in case.reversals if reversal.outstanding and not reversal.disputed]
     if not any(refund.failed_at_customer for reversal in owed for refund in reversal.refunds):
         return []
-    return [NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())]
+    return [failure_notice(case, may_choose=may_choose)]
 
 
 def _failed_since_end(reversal: Reversal, payment: Payment) -> list[CreditedTender]:

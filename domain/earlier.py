@@ -88,8 +88,8 @@ def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Mone
     fits into the first claim. One of 40.00 fits into neither: 30.00 of it is for the first claim, 10.00 for the second. Of
     60.00, 10.00 is left over."""
     currency = payment.captured.currency
-    theirs = [r.reference for r in payment.refunds if r.key is None and not r.status.has_failed]
-    left = {r.reference: r.amount - _counted_of(r, claims) for r in payment.refunds}
+    theirs = [refund.reference for refund in payment.refunds if refund.key is None and not refund.status.has_failed]
+    left = {refund.reference: refund.amount - _counted_of(refund, claims) for refund in payment.refunds}
     missing, at_most = [claim.missing for claim in claims], [claim.at_most for claim in claims]
     shares: tuple[dict[str, Money], ...] = tuple({} for _ in claims)
 

@@ -176,7 +176,7 @@ class Plan(Value):
     @property
     def not_captured(self) -> Money:
         """The part of `release` that the process does not release at a gateway."""
-        return Money.total((t.release for t in self.tenders if t.released_by_capture), self.currency)
+        return Money.total((tender.release for tender in self.tenders if tender.released_by_capture), self.currency)
 
     @property
     def amounts(self) -> tuple[Money, ...]:
@@ -230,7 +230,9 @@ class Plan(Value):
                 "shipping_tax": self.shipping_tax.share(shipping.amount, self.shipping.amount)
                 if self.shipping_tax and self.shipping
                 else None,
-                "shipments": tuple(s for s in self.shipments if s.shipment.shipment_id not in declined),
+                "shipments": tuple(
+                    planned for planned in self.shipments if planned.shipment.shipment_id not in declined
+                ),
                 "tenders": allocate(kept + shipping, self.tenders, everything=False),
                 "left_out": self.left_out + left_out,
             }

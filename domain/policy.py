@@ -190,7 +190,7 @@ class Policy(Value):
         """The request id was used before, for something else."""
         return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
-    def may_ask(self, order: Order, request: CancellationRequest) -> Decision | None:
+    def reject_actor(self, order: Order, request: CancellationRequest) -> Decision | None:
         """What this actor may not ask, whether the request opens a cancellation or joins one. None: they may."""
         allowed = self.reasons.get(request.actor.kind, ())
         if request.reason not in allowed:
@@ -210,10 +210,10 @@ class Policy(Value):
             )
         return None
 
-    def admits(self, order: Order, request: CancellationRequest) -> Decision | None:
+    def reject_by_order(self, order: Order, request: CancellationRequest) -> Decision | None:
         """The rules that need nothing but the OMS's order, of its own customer. None: go on and look at the payments and the
         parcels."""
-        if no := self.may_ask(order, request):
+        if no := self.reject_actor(order, request):
             return no
         if order.state is OrderState.CANCELLED:
             return self.reject(Rule.ALREADY_CANCELLED, f"Order {order.order_id} is cancelled already.")

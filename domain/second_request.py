@@ -28,10 +28,10 @@ def meet(order: Order, under_way: Case, opened: Requested, request: Cancellation
     case = under_way if under_way.request else Case.opened_by(opened)
     if not refused and _takes_requests(under_way) and same_scope(order, case, request):
         return Meeting.JOINS
-    return waiting(request)
+    return meet_without_joining(request)
 
 
-def waiting(request: CancellationRequest) -> Meeting:
+def meet_without_joining(request: CancellationRequest) -> Meeting:
     """What becomes of one that does not join: the law does not let a statutory withdrawal be sent again by its sender."""
     return Meeting.DEFERRED if request.reason is ReasonCode.STATUTORY_WITHDRAWAL else Meeting.UNDER_WAY
 
@@ -41,11 +41,11 @@ def under_way_sentence(order_id: str, cancellation_id: str, advice: str) -> str:
     return f"Another cancellation of order {order_id} is under way ({cancellation_id}). {advice}"
 
 
-def joining(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
+def joining_facts(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
     """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
     if case.has(request) or not _takes_requests(case) or not same_scope(order, case, request):
         return []
-    decided = by_right(order, case.decided, request) if case.decided and not case.approved else case.decided
+    decided = with_rights(order, case.decided, request) if case.decided and not case.approved else case.decided
     return [Joined(request=request), *([decided] if decided and decided != case.decided else [])]
 
 
@@ -53,7 +53,7 @@ def _takes_requests(case: Case) -> bool:
     return not case.ended and case.roll_back_cause is None
 
 
-def by_right(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:
+def with_rights(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:
     """The decision when these have asked as well: a statutory withdrawal makes an approval needless that does not stand
     against it."""
     rights = [request for request in requests if is_statutory(order, request)]

@@ -1,4 +1,4 @@
-"""What a look at the refunds of a tender finds once it was reversed: ours as they are now, and what others gave besides.
+"""What a look at the refunds of a tender finds once it was reversed: ours as they are now, and those that others made.
 
 What others refund at the gateway is known only there. They may do so although the money went another way (by hand, as store
 credit): then the customer has it twice, and a person is asked to collect it.

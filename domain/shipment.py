@@ -52,7 +52,7 @@ class Shipment(Value):
     stopped: bool = False
 
     def holds_more_than(self, units: Mapping[str, int]) -> bool:
-        """Whether it is shared: besides these units, by line, there are goods in it that stay in the order."""
+        """Whether it is shared: it holds more than these units, by line, so goods that stay in the order are in it too."""
         return any(packed > units.get(line_id, 0) for line_id, packed in units_by_line(self.lines).items())
 
 

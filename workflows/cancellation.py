@@ -121,7 +121,7 @@ class CancellationWorkflow:
             await self.money_steps.credit_refund()
             await self.goods_steps.recheck_parcels()
             await self.close_order()
-            if not self.case.ended:  # closing the order ends the cancellation too where the money had settled
+            if not self.case.ended:  # the close of a frozen order ends the cancellation too where the money has settled
                 await self.goods_steps.recheck_order()
                 await self.money_steps.settle()
                 await self.goods_steps.recheck_parcels()
