@@ -66,7 +66,7 @@ class KnownOrder:
                 "shipments": tuple(self._without_stopped(shipment) for shipment in as_sold.shipments),
                 "shipping_credited": credited,
                 "held_by": under_way.cancellation_id if under_way and held else None,
-                "tenders": tuple(self._with_earlier(tender) for tender in order.by_payment().tenders),
+                "tenders": tuple(self._with_earlier(tender) for tender in as_sold.by_payment().tenders),
             }
         )
 
@@ -109,7 +109,8 @@ class KnownOrder:
         now = {line.line_id: line for line in order.lines}
         lines = [_line_as_sold(sold, now.pop(sold.line_id, None)) for sold in first.lines]
         amounts = {"shipping": first.shipping, "shipping_tax": first.shipping_tax, "discount": first.discount}
-        return order.model_copy(update={"lines": (*lines, *now.values()), **amounts})
+        tenders = tuple(_tender_as_paid(first, tender) for tender in order.tenders)
+        return order.model_copy(update={"lines": (*lines, *now.values()), "tenders": tenders, **amounts})
 
     def _with_earlier(self, tender: Tender) -> Tender:
         return tender.model_copy(update={"earlier_reversals": self._reversals_of(tender)})
@@ -149,6 +150,16 @@ def _line_as_sold(sold: OrderLine, now: OrderLine | None) -> OrderLine:
             "cancelled": min(now.cancelled + missing, sold.quantity),
         }
     )
+
+
+def _tender_as_paid(first: Order, now: Tender) -> Tender:
+    """Money that has gone back is not paid by it any less. A payment in its place is another one."""
+    paid = [
+        tender.amount
+        for tender in first.tenders
+        if (tender.tender_id, tender.reference) == (now.tender_id, now.reference)
+    ]
+    return now.model_copy(update={"amount": max(now.amount, *paid)}) if paid else now
 
 
 def _ended_at(case: Case) -> datetime:

@@ -12,7 +12,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
-from domain.settlement import is_ours, made_by_others
+from domain.settlement import is_ours, left_to_other_orders, made_by_others
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ def next_reversal(
     owed = now.outstanding
     zero = Money.zero(owed.currency)
     of_others = made_by_others(now, payment, key, owed, other_reversals)
+    ours = max(payment.refundable - left_to_other_orders(now, payment, key, owed, other_reversals), zero)
     owed = max(owed - Money.total((refund.amount for refund in of_others), zero.currency), zero)
-    amount = min(owed, payment.refundable).in_steps(payment.step)
+    amount = min(owed, ours).in_steps(payment.step)
     of_this_key = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or of_this_key is not None:
         # A key has one refund. What it does not cover is owed under the next key, once the failure that left it is known.

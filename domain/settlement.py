@@ -96,6 +96,20 @@ def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
     return Claim(missing, at_most, counted, frozenset(reversal.planned.earlier) | reversal.references)
 
 
+def left_to_other_orders(
+    reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, other_reversals: Sequence[EarlierReversal]
+) -> Money:
+    """What the gateway has of a shared payment that is theirs. What our customer has paid back is not at the gateway any
+    more: it does not make up for that."""
+    theirs = _of_other_orders(reversal, payment, key)
+    mine = _claim(reversal, missing=owed, at_most=owed)
+    before = [other.claim(payment) for other in other_reversals]
+    shares = share_out(payment, [*before, *theirs, mine])[len(before) : -1]
+    refunded = (part for share in shares for part in share.values())
+    missing = Money.total((claim.missing for claim in theirs), owed.currency)
+    return max(missing - Money.total(refunded, owed.currency), Money.zero(owed.currency))
+
+
 def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Claim, ...]:
     """What was captured of a shared payment for them, by now, less what their own cancellations have refunded since."""
     planned = reversal.planned

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from domain.keys import EffectKey
@@ -12,12 +12,11 @@ from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.orders.built_in.tables import GivenBackRow, TenderRow
-from sandbox import built_in
+from providers.orders.built_in.tables import GivenBackRow
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway_admin import OpenPayment
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import System, customer_of, resolve, settled
+from tests.system import System, customer_of, settled
 from tests.workflows.refunds import refund_of
 from tests.workflows.samples import an_id, captured
 from tests.workflows.test_shared_payments import THEIRS, two_orders
@@ -86,23 +85,6 @@ async def test_of_an_open_payment_for_two_orders_it_is_said_what_is_not_to_be_ta
     assert "60.00 USD" in submission.decision.sentence, submission.decision.sentence
 
 
-@pytest.mark.xfail(
-    strict=True, reason="taken for a payment of several orders: 20.00 of the 60.00 that are left go back"
-)
-async def test_a_shop_that_counts_what_is_left_of_what_was_paid_gets_no_share_taken_off(system: System) -> None:
-    """DESIGN 6, I1: like the amounts of its lines, a shop may lower what a tender has paid, once a part of it went back.
-    The payment is of this order alone."""
-    lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "60.00 USD"))
-    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("100.00 USD"),))
-    await system.shop.place(sample)
-    first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
-    assert first.refunded == money("40.00 USD")
-    async with system.engine.begin() as shop:
-        await shop.execute(update(TenderRow).where(TenderRow.order_id == sample.order_id).values(amount=6000))
-    rest = await system.cancel(request(sample, request_id="rest"))
-    assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("60.00 USD"))
-
-
 @pytest.mark.xfail(strict=True, reason="the second: already cancelled; 30.00 of what comes back are not refunded")
 async def test_what_a_person_takes_out_by_hand_is_not_expected_back_as_well(
     over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
@@ -138,29 +120,6 @@ async def test_what_a_person_takes_out_by_hand_is_not_expected_back_as_well(
         await system.shop.carrier.scan(other.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.cancel(request(sample, request_id="second"))
     assert await system.refunds(sample.order_id) == [money("60.00 USD"), money("30.00 USD")]
-
-
-@pytest.mark.xfail(
-    strict=True, reason="40.00 of it are taken, and the other order is cancelled without getting anything back"
-)
-async def test_what_an_order_has_paid_back_is_not_given_out_of_the_other_orders_share(system: System) -> None:
-    """E3, rule 9: 60.00 of 100.00 are refunded and collected from the customer again by a roll-back. What the gateway has
-    left is the other order's 40.00; the 60.00 were paid back to somebody, and a person gives them."""
-    ours, theirs, _ = await two_orders(system, captured=WHOLE)
-    await built_in.lock_order(system.engine, ours.order_id, "the month is closed")
-    _, handle = await system.submit(request(ours, request_id="first"))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, ours.order_id, "roll_back"))
-    wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
-    assert wait
-    await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
-    await built_in.lock_order(system.engine, ours.order_id, None)
-    _, handle = await system.submit(request(ours, request_id="second"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
-    other = await system.cancel(request(theirs))
-    assert (other.outcome, other.refunded) == (Outcome.CANCELLED, THEIRS)
 
 
 @pytest.mark.xfail(strict=True, reason="accepted; it waits for ever to be closed: the refund is in the ledger already")

@@ -2,16 +2,19 @@
 back what its own order paid, and no more."""
 
 import pytest
+from sqlalchemy import update
 
 from domain.money import Money, money
 from domain.outcome import MoneyStatus, Outcome, State
 from domain.policy import Verdict
 from domain.request import LineScope
+from domain.step import StepName
+from providers.orders.built_in.tables import TenderRow
 from providers.outbox.port import NoticeKind
-from sandbox import books
+from sandbox import books, built_in
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
-from tests.system import AGENT, POLICY, System
+from tests.system import AGENT, POLICY, System, resolve, settled
 from tests.workflows.samples import an_id, in_network
 
 WHOLE, OURS, THEIRS = money("100.00 USD"), money("60.00 USD"), money("40.00 USD")
@@ -275,3 +278,37 @@ async def test_what_is_captured_and_refunded_for_the_other_order_while_the_run_w
     result = await system.finish(handle)
     assert result.refunded == money("600.00 USD")
     assert (await system.gateway.read_payment(payment)).refunded == money("1000.00 USD")
+
+
+async def test_a_shop_that_counts_what_is_left_of_what_was_paid_gets_no_share_taken_off(system: System) -> None:
+    """DESIGN 6, I1: like the amounts of its lines, a shop may lower what a tender has paid, once a part of it went back.
+    The payment is of this order alone."""
+    lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "60.00 USD"))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("100.00 USD"),))
+    await system.shop.place(sample)
+    first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
+    assert first.refunded == money("40.00 USD")
+    async with system.engine.begin() as shop:
+        await shop.execute(update(TenderRow).where(TenderRow.order_id == sample.order_id).values(amount=6000))
+    rest = await system.cancel(request(sample, request_id="rest"))
+    assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("60.00 USD"))
+
+
+async def test_what_an_order_has_paid_back_is_not_given_out_of_the_other_orders_share(system: System) -> None:
+    """E3, rule 9: 60.00 of 100.00 are refunded and collected from the customer again by a roll-back. What the gateway has
+    left is the other order's 40.00; the 60.00 were paid back to somebody, and a person gives them."""
+    ours, theirs, _ = await two_orders(system, captured=WHOLE)
+    await built_in.lock_order(system.engine, ours.order_id, "the month is closed")
+    _, handle = await system.submit(request(ours, request_id="first"))
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, ours.order_id, "roll_back"))
+    wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
+    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
+    await built_in.lock_order(system.engine, ours.order_id, None)
+    _, handle = await system.submit(request(ours, request_id="second"))
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    other = await system.cancel(request(theirs))
+    assert (other.outcome, other.refunded) == (Outcome.CANCELLED, THEIRS)
