@@ -79,7 +79,10 @@ class ClosingActivities:
         order_id, case = attempt.step_input.order_id, attempt.case
         closing, before = Closing.of(case), Closing.before(case)
         key = key.part_of(key_parts.close_again(case.times_closed))
-        tried = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
+        # Or a person has said of what was missing before the close that it was this cancellation's.
+        tried = case.is_done(StepName.CHECK_ORDER, order_id) or (
+            case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
+        )
         others_may_change = self._orders.restocks_at_once or not case.is_frozen
         if others_may_change:
             seen = await self._known.read(order_id)
