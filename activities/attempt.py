@@ -90,9 +90,9 @@ class Attempt:
         noted = await self._register.note_effect(key, self.run, amount=amount, until=self._deadline, known=self.case)
         self.case.add(*noted)
 
-    async def note_not_closed(self) -> None:
-        """This attempt has closed nothing."""
-        await self._register.note_not_closed(self.step_input.cancellation_id, self.run, until=self._deadline)
+    async def note_not_closed(self) -> bool:
+        """This attempt has closed nothing. Whether no other one may have, either."""
+        return await self._register.note_not_closed(self.step_input.cancellation_id, self.run, until=self._deadline)
 
     async def make_effect(
         self,

@@ -5,14 +5,15 @@ from collections.abc import Collection
 from temporalio import activity
 
 from activities.attempt import Attempt, begin_attempt, check_local_attempt
+from activities.credit import credit_of
+from activities.customer_notices import notice_lines, refund_notice, reservation_notices
 from activities.deciding import Deciding
 from activities.known_orders import KnownOrders
-from activities.orders import THAW, notice_lines
-from activities.refunds import credit_of, refund_notice, reservation_notices
 from activities.signatures import Booked, StepInput
+from domain import key_parts
 from domain.case import Case
 from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
-from domain.errors import ErrorCode, Refused, Unavailable
+from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived
 from domain.keys import EffectKey
 from domain.order import Order
@@ -25,9 +26,6 @@ from domain.unfrozen import is_shared, new_parcels, unpacked
 from providers.cancellations.port import Ending, Register
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import NewNotice, NoticeKind
-
-_GIVEN_BACK = "given_back"
-"""The part of a step's key for a further call to the order management system."""
 
 
 class ClosingActivities:
@@ -50,7 +48,7 @@ class ClosingActivities:
             expected = await self._expected(attempt) if self._orders.restocks_at_once else frozenset()
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
-                await self._orders.thaw(step_input.order_id, key=key.part_of(THAW))
+                await self._orders.thaw(step_input.order_id, key=key.part_of(key_parts.THAW))
             else:
                 await self._close_in_oms(attempt, key, expected)
                 if lost := lost_parcels(case) & expected:
@@ -80,9 +78,11 @@ class ClosingActivities:
     async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Collection[str]) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
         closing, before = Closing.of(case), Closing.before(case)
-        # Each time that it is closed is an effect of its own.
-        key = key.part_of(f"again{case.times_closed}" if case.times_closed else "")
-        tried = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
+        key = key.part_of(key_parts.close_again(case.times_closed))
+        # Or a person has said of what was missing before the close that it was this cancellation's.
+        tried = case.is_done(StepName.CHECK_ORDER, order_id) or (
+            case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
+        )
         others_may_change = self._orders.restocks_at_once or not case.is_frozen
         if others_may_change:
             seen = await self._known.read(order_id)
@@ -97,12 +97,12 @@ class ClosingActivities:
             attempt.check_time()
             await self._orders.close(order_id, closing, before, key=key)
         except (Unavailable, Refused) as no:
-            if not tried:  # else an earlier attempt may have
-                await attempt.note_not_closed()
-                if isinstance(no, Refused):
-                    await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
+            # The next attempt after a refusal of the order itself is an effect of its own.
+            closed_by_nobody = await attempt.note_not_closed()
+            if closed_by_nobody and isinstance(no, Refused) and no.code not in OURS_TO_PUT_RIGHT:
+                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
-        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(_GIVEN_BACK))
+        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(key_parts.GIVEN_BACK))
 
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
@@ -153,7 +153,7 @@ class ClosingActivities:
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
-            given_back = step_input.key.part_of(_GIVEN_BACK)
+            given_back = step_input.key.part_of(key_parts.GIVEN_BACK)
             await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
             entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
             return await attempt.answer(entries)

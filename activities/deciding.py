@@ -30,7 +30,7 @@ class Deciding:
     async def decide(self, order: Order, requested: Requested) -> Decided:
         """Decision and plan by policy, on the live truth. Providers are not asked about a request that the order's own data
         rules out."""
-        if no := self._policy.admits(order, requested.request):
+        if no := self._policy.reject_by_order(order, requested.request):
             return Decided(decision=no, customer_id=order.customer_id)
         now = datetime.now(UTC)  # the clock by which the shop has set `placed_at`
         payments, trackings = await asyncio.gather(self._read_payments(order), self.read_trackings(order))

@@ -1,17 +1,18 @@
 """Activities at the beginning: verify the order and freeze it, release it, or only quote what would be done."""
 
-from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
+from activities.customer_notices import acknowledge, notice_lines, received_notice
 from activities.deciding import Deciding
-from activities.known_orders import KnownOrders, SeenOrder
+from activities.incoming import IncomingRequests
+from activities.known_orders import SeenOrder
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
 from activities.tenders import Payments
+from domain import key_parts
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import (
@@ -22,22 +23,18 @@ from domain.facts import (
 )
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
-from domain.order import Order, OrderState
+from domain.order import Order
 from domain.outcome import Outcome
 from domain.permissions import NotTheHolder
-from domain.plan import LeftOut, PlannedLine
 from domain.policy import Decision, Policy, existing_decision
-from domain.request import ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.second_request import Meeting, by_right, joining, meet
+from domain.request import CancellationRequest
+from domain.second_request import Meeting, joining_facts, meet, under_way_sentence, with_rights
 from domain.standing import result_of
 from domain.step import StepName
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.orders.port import Orders
-from providers.outbox.port import DeferredRequest, NewNotice, NoticeKind, NoticeLine, Outbox
-
-THAW = "thaw"
-"""The part of a step's key for a further call to the order management system."""
+from providers.outbox.port import NewNotice, NoticeKind, Outbox
 
 
 class OrderActivities:
@@ -55,7 +52,7 @@ class OrderActivities:
         self._register = register
         self._outbox = outbox
         self._orders = orders
-        self._known = KnownOrders(orders, register)
+        self._incoming = IncomingRequests(orders, register, outbox)
         self._policy = policy
         self._deciding = deciding
         self._reopening = Reopening(register, payments, labels)
@@ -70,13 +67,11 @@ class OrderActivities:
         """
         check_local_attempt(self._orders)
         request = step_input.request
-        seen = await self._known.read_owned(request)
-        if seen is None:
+        incoming = await self._incoming.read(request)
+        if incoming is None:
             return Verified(entries=(), decision=self._policy.not_found(request.order_id))
-        order = seen.order
-        case = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
-        deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
-        if conflicts(request, case, deferred):
+        order, case, deferred = incoming.order, incoming.case, incoming.deferred
+        if incoming.conflicts_with(case):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
         if case.ended:
             return await self._look_again(step_input, order, case)
@@ -93,7 +88,7 @@ class OrderActivities:
             step_input.at or activity.info().scheduled_time,
             from_elsewhere=step_input.from_elsewhere,
         )
-        return Verified(entries=await self._decide_and_freeze(seen, requested, case))
+        return Verified(entries=await self._decide_and_freeze(incoming.seen, requested, case))
 
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
@@ -108,21 +103,23 @@ class OrderActivities:
             case.cancellation_id, this_run(), from_elsewhere=step_input.from_elsewhere
         )
         request = step_input.request
-        if not Case(entries).has(request) and self._policy.may_ask(order, request) is None:
+        if not Case(entries).has(request) and self._policy.reject_actor(order, request) is None:
             await acknowledge(self._outbox, Requested(request=request, at=step_input.requested_at))
-            await self._register.write(case.cancellation_id, this_run(), lambda case: joining(order, case, request))
+            await self._register.write(
+                case.cancellation_id, this_run(), lambda case: joining_facts(order, case, request)
+            )
         return Case(await self._register.read(case.cancellation_id))
 
     async def _decide_and_freeze(self, seen: SeenOrder, requested: Requested, case: Case) -> tuple[Entry, ...]:
         """`case` is what the books know of the request's cancellation, if it is open."""
         request, run, order = requested.request, this_run(), seen.order
-        decided = by_right(order, await self._deciding.decide(order, requested), *case.requests)
+        decided = with_rights(order, await self._deciding.decide(order, requested), *case.requests)
         key = EffectKey(id_of(request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is None:
             # Acknowledged before the refusal is kept: an attempt that finds the refusal kept does nothing more.
             await acknowledge(self._outbox, requested)
             if case.is_noted(key):  # an earlier attempt may have frozen it
-                await self._orders.thaw(order.order_id, key=key.part_of(THAW))
+                await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
             return await self._register.refuse(requested, run, [decided, ended])
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
@@ -137,54 +134,36 @@ class OrderActivities:
         except NotTheHolder:
             # This attempt was held up, and the cancellation may be over since: then nobody else thaws what it has frozen.
             if Case(await self._register.read(key.cancellation_id)).ended:
-                await self._orders.thaw(order.order_id, key=key.part_of(THAW))
+                await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
             raise
         if kept.roll_back_cause or kept.ended:
-            await self._orders.thaw(order.order_id, key=key.part_of(THAW))
+            await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
         return kept.entries
 
     @activity.defn
     async def quote_cancellation(self, step_input: QuoteCancellation) -> Quote:
         """What verify_order would answer now; nothing is written. Refused: PAYMENT_NOT_FOUND, UNDER_WAY."""
         request = step_input.request
-        seen = await self._known.read_owned(request)
-
-        def quote(decision: Decision, case: Case | None = None, decided: Decided | None = None) -> Quote:
-            ended = case.ended if case else None
-            existing = case.cancellation_id if case and case.request else None
-            return Quote(
-                order_id=request.order_id,
-                request_id=request.request_id,
-                decision=decision,
-                plan=decided.plan if decided else None,
-                existing=existing,
-                result=result_of(case, request.order_id, ended.outcome, ended.sentence, existing=True)
-                if case and ended
-                else None,
-            )
-
-        if seen is None:
-            return quote(self._policy.not_found(request.order_id))
-        order = seen.order
-        own = seen.known.of_request(request.request_id)
-        others = seen.known.case_for(request.request_id, carried_out=order.state is OrderState.CANCELLED)
-        case = own if own and own.ended else others
-        deferred = await self._outbox.find_deferred(order.order_id, request.request_id)
-        if conflicts(request, case, deferred):
-            return quote(self._policy.conflict(request))
+        incoming = await self._incoming.read(request)
+        if incoming is None:
+            return _quote(request, self._policy.not_found(request.order_id))
+        order, own = incoming.order, incoming.own_case
+        case = own if own and own.ended else incoming.case
+        if incoming.conflicts_with(case):
+            return _quote(request, self._policy.conflict(request))
         requested = Requested(request=request, at=datetime.now(UTC))
         if case.decided and not case.has(request):
             if case.ended:
-                return quote(existing_decision(case.decided.decision, order.order_id), case)
-            if no := self._policy.may_ask(order, request):
-                return quote(no)
+                return _quote(request, existing_decision(case.decided.decision, order.order_id), case)
+            if no := self._policy.reject_actor(order, request):
+                return _quote(request, no)
             if (meeting := meet(order, case, requested, request)) is not Meeting.JOINS:
                 raise _under_way(case, request, meeting)
-            case = case.with_facts(joining(order, case, request))
+            case = case.with_facts(joining_facts(order, case, request))
         if case.decided:
-            return quote(case.decided.decision, case, case.decided)
+            return _quote(request, case.decided.decision, case, case.decided)
         decided = await self._deciding.decide(order, requested)
-        return quote(decided.decision, case, decided)
+        return _quote(request, decided.decision, case, decided)
 
     @activity.defn
     async def release_order(self, step_input: StepInput) -> Booked:
@@ -207,43 +186,24 @@ class OrderActivities:
             return await attempt.answer(await self._register.release(notices, key=step_input.key, run=attempt.run))
 
 
-async def acknowledge(outbox: Outbox, requested: Requested) -> None:
-    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order."""
-    request = requested.request
-    if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
-        await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
+def _quote(
+    request: CancellationRequest, decision: Decision, case: Case | None = None, decided: Decided | None = None
+) -> Quote:
+    """`case` is the cancellation that the request meets, `decided` what the plan is from."""
+    ended = case.ended if case else None
+    result = result_of(case, request.order_id, ended.outcome, ended.sentence, existing=True) if case and ended else None
+    return Quote(
+        order_id=request.order_id,
+        request_id=request.request_id,
+        decision=decision,
+        plan=decided.plan if decided else None,
+        existing=case.cancellation_id if case and case.request else None,
+        result=result,
+    )
 
 
 def _under_way(case: Case, request: CancellationRequest, meeting: Meeting) -> Refused:
     """Why nothing can be quoted while another cancellation of the order is under way."""
-    deferred = meeting is Meeting.DEFERRED
-    then = "A start is kept, and decided when that one has ended." if deferred else "Ask again when it has ended."
-    return Refused(
-        ErrorCode.UNDER_WAY,
-        f"Another cancellation of order {request.order_id} is under way ({case.cancellation_id}). {then}",
-    )
-
-
-def conflicts(request: CancellationRequest, case: Case, deferred: DeferredRequest | None) -> bool:
-    """Whether its id was used before with other content: in a cancellation, or by a request that waits or has waited."""
-    return case.conflicts_with(request) or (deferred is not None and deferred.request.unsigned != request.unsigned)
-
-
-def received_notice(requested: Requested) -> NewNotice:
-    """The mail repeats a note of the customer's own: what staff wrote is not for them to read."""
-    request = requested.request
-    statutory = request.reason is ReasonCode.STATUTORY_WITHDRAWAL
-    return NewNotice(
-        kind=NoticeKind.WITHDRAWAL_ACKNOWLEDGED if statutory else NoticeKind.RECEIVED,
-        lines=notice_lines(request.lines),
-        received_at=requested.at,
-        note=request.note if request.actor.kind is ActorKind.CUSTOMER else "",
-    )
-
-
-def notice_lines(parts: Iterable[LineScope | PlannedLine | LeftOut]) -> tuple[NoticeLine, ...]:
-    """One for each order line, whatever the number of its parcels: the customer bought one line."""
-    units: Counter[str] = Counter()
-    for part in parts:
-        units[part.line_id] += part.quantity
-    return tuple(NoticeLine(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())
+    kept = "A start is kept, and decided when that one has ended."
+    advice = kept if meeting is Meeting.DEFERRED else "Ask again when it has ended."
+    return Refused(ErrorCode.UNDER_WAY, under_way_sentence(request.order_id, case.cancellation_id, advice))

@@ -1,16 +1,17 @@
 """Activities on a tender: reverse it, look at its refund, restore it."""
 
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.customer_notices import failure_notice
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
 from activities.tenders import Payments
-from domain.case import Case
+from domain import key_parts
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
@@ -18,19 +19,17 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
 from domain.order import Tender, TenderKind
-from domain.payment import DisputeState, Payment, Refund
+from domain.payment import DisputeState, Payment, Refund, Refunded
 from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.settlement import refunds_found
+from domain.units import units_by_line
 from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
 from providers.orders.port import Orders
-from providers.outbox.port import NewNotice, NoticeKind, Outbox
+from providers.outbox.port import Outbox
 from providers.stored_value.port import StoredValue
-
-_VOID = "void"
-"""The part of a step's key for the void: a step may void what is reserved and refund what was captured."""
 
 
 class PaymentActivities:
@@ -72,9 +71,9 @@ class PaymentActivities:
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
-        payment = await self._read(attempt, planned.tender)
+        payment = await self._read_payment(attempt, planned.tender)
         other_reversals = await self._read_other_reversals(attempt.step_input, planned.tender)
-        while to_do := await self._next(attempt, payment, other_reversals):
+        while to_do := await self._next_reversal(attempt, payment, other_reversals):
             match to_do:
                 case Void(amount=amount):
                     payment = await self._void(attempt, planned, payment, amount)
@@ -86,7 +85,7 @@ class PaymentActivities:
                 case Disputed():
                     raise _disputed(attempt, payment)
 
-    async def _next(
+    async def _next_reversal(
         self, attempt: Attempt, payment: Payment, other_reversals: Sequence[EarlierReversal]
     ) -> Void | MakeRefund | Disputed | None:
         """What is to be done next, and None once nothing is; what has come back so far is written. Raises Unavailable.
@@ -100,7 +99,7 @@ class PaymentActivities:
             case NotYet(sentence=sentence):
                 raise Unavailable(sentence)
             case Settled():
-                await self._settle(attempt, reversal, to_do)
+                await self._write_settlement(attempt, reversal, to_do)
                 return None
             case MakeRefund() | Disputed() | ByHandAlone():
                 await attempt.write(*found_news(reversal, to_do.released, to_do.found))
@@ -108,7 +107,7 @@ class PaymentActivities:
             raise _by_hand_alone(attempt, to_do.amount)
         return to_do
 
-    async def _read(self, attempt: Attempt, tender: Tender) -> Payment:
+    async def _read_payment(self, attempt: Attempt, tender: Tender) -> Payment:
         """The provider's own count. While it does not answer, what was done by an attempt whose answer was lost is
         unknown, and that is said."""
         try:
@@ -128,42 +127,33 @@ class PaymentActivities:
 
     async def _void(self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money) -> Payment:
         """Returns the payment after it."""
-        key = attempt.step_input.key.part_of(_VOID)
+        key = attempt.step_input.key.part_of(key_parts.VOID)
         after = await attempt.make_effect(
             key,
             lambda: self._gateway.void(payment, key=str(key)),
             lambda voided: EffectAnswer(voided.reference, "closed" if planned.unpaid else "released"),
             amount=amount,
         )
-        return await self._read(attempt, planned.tender) if isinstance(after, EffectEnded) else after
+        return await self._read_payment(attempt, planned.tender) if isinstance(after, EffectEnded) else after
 
     async def _refund(
         self, attempt: Attempt, planned: PlannedTender, amount: Money, other_reversals: Sequence[EarlierReversal]
     ) -> Payment | None:
         """Returns the payment after it. None: somebody else's refund came first, and the gateway has said no to this key.
         What is left goes back under the next one."""
-        key = attempt.step_input.key
+        key, target = attempt.step_input.key, attempt.step_input.target
 
-        def facts_when_settled(case: Case, payment: Payment) -> Sequence[Fact]:
-            reversal = case.reversal(attempt.step_input.target)
-            match next_reversal(reversal, payment, key, other_reversals):
-                case Settled() as found:
-                    return settlement_facts(reversal, found)
-                case _:
-                    return ()
-
-        try:
-            made = await attempt.make_effect(
-                key,
-                lambda: self._gateway.refund(planned.tender.reference, amount, key=str(key)),
-                lambda answer: EffectAnswer(
-                    answer.refund.reference,
-                    facts=(RefundSeen(target=attempt.step_input.target, refund=answer.refund),),
-                    outcome=_outcome_of(answer.refund),
-                    following=lambda case: facts_when_settled(case, answer.payment),
-                ),
-                amount=amount,
+        def describe(answer: Refunded) -> EffectAnswer:
+            return EffectAnswer(
+                answer.refund.reference,
+                facts=(RefundSeen(target=target, refund=answer.refund),),
+                outcome=_outcome_of(answer.refund),
+                following=lambda case: _facts_when_settled(case.reversal(target), answer.payment, key, other_reversals),
             )
+
+        refund = partial(self._gateway.refund, planned.tender.reference, amount, key=str(key))
+        try:
+            made = await attempt.make_effect(key, refund, describe, amount=amount)
         except Refused as refused:
             if refused.code is ErrorCode.REFUND_REFUSED:
                 await self._add_failure_notice(attempt)
@@ -173,11 +163,11 @@ class PaymentActivities:
             return None
         if not isinstance(made, EffectEnded):
             return made.payment
-        return None if made.outcome is EffectOutcome.REFUSED else await self._read(attempt, planned.tender)
+        return None if made.outcome is EffectOutcome.REFUSED else await self._read_payment(attempt, planned.tender)
 
     async def _check_race(self, attempt: Attempt, planned: PlannedTender, amount: Money) -> None:
         """Whether somebody refunded between our look and our call. Refused: AMOUNT_REFUSED, where nothing has changed."""
-        left = (await self._read(attempt, planned.tender)).refundable
+        left = (await self._read_payment(attempt, planned.tender)).refundable
         if left >= amount:
             raise Refused(
                 ErrorCode.AMOUNT_REFUSED,
@@ -186,7 +176,7 @@ class PaymentActivities:
                 "resolve the step with its reference.",
             )
 
-    async def _settle(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
+    async def _write_settlement(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
         if any(refund.failed_at_customer for refund in settled.refunds):
             await self._add_failure_notice(attempt)
         await attempt.write(*settlement_facts(reversal, settled))
@@ -196,17 +186,17 @@ class PaymentActivities:
         the bank may pay it."""
         if attempt.case.reversal(attempt.step_input.target).disputed:
             return
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
+        failed = failure_notice(attempt.case)
         await self._outbox.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt, planned: PlannedTender) -> None:
         step_input = attempt.step_input
         reversal = attempt.case.reversal(step_input.target)
-        balance = await self._read(attempt, planned.tender)
+        balance = await self._read_payment(attempt, planned.tender)
         made = balance.made_under(str(step_input.key))  # by an earlier attempt, which may not have noted it
         amount = made.amount if made else min(reversal.outstanding, balance.refundable)
         if amount:
-            await self._restore(attempt, planned.tender, amount)
+            await self._put_on_balance(attempt, planned.tender, amount)
             reversal = attempt.case.reversal(step_input.target)
         zero = Money.zero(reversal.planned_total.currency)
         detail = "put back on its balance" if reversal.refunds else "given back earlier by others"
@@ -214,7 +204,7 @@ class PaymentActivities:
             ReversalSeen(target=step_input.target, released=zero, covered=reversal.outstanding, detail=detail)
         )
 
-    async def _restore(self, attempt: Attempt, tender: Tender, amount: Money) -> None:
+    async def _put_on_balance(self, attempt: Attempt, tender: Tender, amount: Money) -> None:
         step_input, customer = attempt.step_input, attempt.case.customer_id
         await attempt.make_effect(
             step_input.key,
@@ -231,13 +221,10 @@ class PaymentActivities:
         plan, request = attempt.case.plan, attempt.case.request
         assert plan is not None
         assert request is not None
-        units: Counter[str] = Counter()
-        for line in plan.lines:
-            units[line.line_id] += line.quantity
         before = {line.line_id: line.cancelled_before for line in plan.lines}
         sold = [
             SaleLine(line_id=line_id, quantity=quantity, cancelled_before=before[line_id])
-            for line_id, quantity in units.items()
+            for line_id, quantity in units_by_line(plan.lines).items()
         ]
         reversal = attempt.case.reversal(step_input.target)
 
@@ -271,7 +258,7 @@ class PaymentActivities:
             if not reversal.planned.tender.kind.is_stored_value:
                 await self._give_instead(attempt, reversal.planned)
             elif owed := reversal.outstanding:
-                await self._restore(attempt, reversal.planned.tender, owed)
+                await self._put_on_balance(attempt, reversal.planned.tender, owed)
             return await attempt.answer()
 
     async def _give_instead(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -279,10 +266,10 @@ class PaymentActivities:
         target = attempt.step_input.target
         if not attempt.case.reversal(target).outstanding:
             return
-        payment = await self._read(attempt, planned.tender)
+        payment = await self._read_payment(attempt, planned.tender)
         other_reversals = await self._read_other_reversals(attempt.step_input, planned.tender)
         while attempt.case.reversal(target).outstanding and (
-            to_do := await self._next(attempt, payment, other_reversals)
+            to_do := await self._next_reversal(attempt, payment, other_reversals)
         ):
             match to_do:
                 case Void(amount=amount):
@@ -292,7 +279,7 @@ class PaymentActivities:
                         "taken, so no store credit is given for it. Release it at the gateway, then retry the step.",
                     )
                 case MakeRefund(amount=amount):
-                    await self._restore(attempt, planned.tender, amount)
+                    await self._put_on_balance(attempt, planned.tender, amount)
                 case Disputed():
                     return
 
@@ -330,6 +317,14 @@ class PaymentActivities:
             return await attempt.answer()
 
 
+def _facts_when_settled(
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal]
+) -> Sequence[Fact]:
+    """What is written with a refund's own answer, where nothing is left to do after it."""
+    settled = next_reversal(reversal, payment, key, other_reversals)
+    return settlement_facts(reversal, settled) if isinstance(settled, Settled) else ()
+
+
 def _made_without_key(planned: PlannedTender, payment: Payment) -> tuple[Refund, ...]:
     """What effects of unknown outcome may have made where the provider knows no keys: a marketplace's refunds since the
     plan."""
@@ -341,7 +336,7 @@ def _made_without_key(planned: PlannedTender, payment: Payment) -> tuple[Refund,
 def _looked_up(key: EffectKey, payment: Payment, made_without_key: Sequence[Refund]) -> EffectEnded:
     """What became of an effect whose outcome nobody knows: found at the provider, or never made."""
     found = payment.made_under(str(key)) or next(iter(made_without_key), None)
-    is_voided = found is None and key.part == _VOID and not payment.revocable
+    is_voided = found is None and key.part == key_parts.VOID and not payment.revocable
     outcome = EffectOutcome.DONE if is_voided else _outcome_of(found)
     reference = found.reference if found else None
     return EffectEnded(key=key, outcome=outcome, reference=reference, detail="looked up afterwards")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
+from activities.customer_notices import acknowledge, received_notice
+from activities.incoming import IncomingRequests
 from activities.known_orders import KnownOrders
-from activities.orders import acknowledge, conflicts, received_notice
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
@@ -15,7 +16,7 @@ from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
 from domain.request import CancellationRequest
-from domain.second_request import Meeting, joining, meet, waiting
+from domain.second_request import Meeting, joining_facts, meet, meet_without_joining, under_way_sentence
 from domain.standing import result_of
 from providers.cancellations.port import Register
 from providers.orders.port import Orders
@@ -27,6 +28,7 @@ class RegisterActivities:
         self._register = register
         self._outbox = outbox
         self._known = KnownOrders(orders, register)
+        self._incoming = IncomingRequests(orders, register, outbox)
         self._policy = policy
 
     @activity.defn
@@ -41,24 +43,26 @@ class RegisterActivities:
         owner: then nothing is written, and nothing of the order reaches the run."""
         request, said = step_input.requested.request, step_input.said
         known = step_input.cancellation_id if step_input.last_seq else None
-        besides = await self._refunds_besides(step_input) if isinstance(said, SettledByHand) else frozenset()
+        refunds_of_others = (
+            await self._refunds_of_others(step_input) if isinstance(said, SettledByHand) else frozenset()
+        )
 
-        def keep(case: Case) -> Sequence[Fact]:
-            kept = permit(case, said, step_input.order_id, besides)
+        def change(case: Case) -> Sequence[Fact]:
+            kept = permit(case, said, step_input.order_id, refunds_of_others)
             return [] if kept is None else [kept]
 
         try:
             # A run that knows entries has them from the books, which give them to the order's owner only.
             if known is None:
                 await self._check_opens(request, said)
-            entries = await self._register.open(step_input.requested, this_run(), keep, known=known)
+            entries = await self._register.open(step_input.requested, this_run(), change, known=known)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
             of_order = await self._register.of_order(step_input.order_id)
             raise _refused(no, Booked(entries=of_order.case_for(request.request_id).entries)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    async def _refunds_besides(self, step_input: RecordDecision) -> frozenset[str]:
+    async def _refunds_of_others(self, step_input: RecordDecision) -> frozenset[str]:
         """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
         known = await self._register.of_order(step_input.order_id)
         others = [case for case in known.cases if case.cancellation_id != step_input.cancellation_id]
@@ -83,26 +87,26 @@ class RegisterActivities:
         way: UNDER_WAY; the same id with other content: REQUEST_CONFLICT. A statutory withdrawal is kept, and carried
         out afterwards."""
         request = step_input.request
-        seen = await self._known.read_owned(request)
-        if seen is None:
+        incoming = await self._incoming.read(request)
+        if incoming is None:
             return ReceivedRequest(entries=(), decision=self._policy.not_found(request.order_id))
-        order = seen.order
-        case = seen.known.of_request(request.request_id) or Case()
-        deferred = await self._outbox.find_deferred(request.order_id, request.request_id)
-        if conflicts(request, case, deferred):
+        order, own = incoming.order, incoming.own_case or Case()
+        if incoming.conflicts_with(own):
             conflict = self._policy.conflict(request)
             raise Refused(ErrorCode.REQUEST_CONFLICT, conflict.sentence)
-        if case.ended:
-            return _ended(case, request)
+        if own.ended:
+            return _ended(own, request)
         opened = step_input.requested
-        under_way = seen.known.case_for(opened.request.request_id)
-        if no := self._policy.may_ask(order, request):
+        under_way = incoming.seen.known.case_for(opened.request.request_id)
+        if no := self._policy.reject_actor(order, request):
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
             return await self._wait_for_end(step_input)
         await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at))
         known = step_input.cancellation_id if step_input.last_seq else None
-        entries = await self._register.open(opened, this_run(), lambda case: joining(order, case, request), known=known)
+        entries = await self._register.open(
+            opened, this_run(), lambda case: joining_facts(order, case, request), known=known
+        )
         if not Case(entries).has(request):  # it has ended, or is rolled back, since it was looked at
             return await self._wait_for_end(step_input)
         return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
@@ -111,11 +115,14 @@ class RegisterActivities:
         """Refused: UNDER_WAY, to be sent again by its sender; a statutory withdrawal is kept, acknowledged at once with its
         time, and sent again by the product."""
         request = step_input.request
-        if waiting(request) is Meeting.UNDER_WAY:
+        if meet_without_joining(request) is Meeting.UNDER_WAY:
             raise Refused(
                 ErrorCode.UNDER_WAY,
-                f"Another cancellation of order {step_input.order_id} is under way ({step_input.cancellation_id}). Ask "
-                f"again after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+                under_way_sentence(
+                    step_input.order_id,
+                    step_input.cancellation_id,
+                    f"Ask again after {step_input.ask_again_at:%Y-%m-%d %H:%M} UTC, when it may have ended.",
+                ),
             )
         received = Requested(request=request, at=step_input.received_at)
         deferred = DeferredRequest(request=request, received_at=step_input.received_at)

@@ -1,5 +1,8 @@
 """Whether what an ended cancellation has achieved still holds; where it does not, it is opened again under its own id."""
 
+from dataclasses import dataclass, field
+
+from activities.customer_notices import failure_notice
 from activities.tender_news import dispute_news, refund_news
 from activities.tenders import Payments
 from domain.case import Case
@@ -15,7 +18,19 @@ from domain.stopping import lost, moves_again
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.ledger.port import CreditedTender
-from providers.outbox.port import NewNotice, NoticeKind
+from providers.outbox.port import NewNotice
+
+
+@dataclass
+class _Found:
+    """What a look at an ended cancellation has found. `failed`: refunds that counted at the end, and have failed since.
+    `of_others`: refunds at the provider that count for nothing here. `unclear`: those of them that may make up for what is
+    missing now."""
+
+    facts: list[Fact]
+    failed: list[CreditedTender] = field(default_factory=list)
+    of_others: list[str] = field(default_factory=list)
+    unclear: list[RefundSeen] = field(default_factory=list)
 
 
 class Reopening:
@@ -27,50 +42,44 @@ class Reopening:
     async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
         """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. After a roll-back
         only a refund that has failed matters, because the order goes on and others may refund it."""
-        carried_out = ended.ever_closed
-        facts: list[Fact] = (
-            [*await self._read_moving(ended, order), *await self._read_expected(ended)] if carried_out else []
-        )
-        has_arrived = any(isinstance(fact, ParcelReceived) for fact in facts)
-        is_lost = any(isinstance(fact, StopSeen) and fact.stop.status is StopStatus.LOST for fact in facts)
-        failed: list[CreditedTender] = []
-        refunds_of_others: list[str] = []
-        unclear: list[RefundSeen] = []
+        found = _Found([])
+        if ended.ever_closed:
+            found.facts += [*await self._read_moving(ended, order), *await self._read_expected(ended)]
         for reversal in ended.reversals:
-            if reversal.planned.tender.kind.is_stored_value or not (carried_out or reversal.refunds):
-                continue
-            payment = await self._payments.read(order.order_id, reversal.planned.tender)
-            key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
-            other_reversals = await self._payments.read_other_reversals(
-                order.order_id, ended.cancellation_id, reversal.planned.tender
-            )
-            found = (
-                refunds_found_after_end(reversal, payment, key, other_reversals)
-                if carried_out
-                else known_refunds(reversal, payment, key)
-            )
-            facts += [*refund_news(reversal, found), *dispute_news(reversal, payment)]
-            failed += _failed_since_end(reversal, payment)
-            counted = {refund.reference for refund in (*reversal.refunds, *found)}
-            refunds_of_others += [refund.reference for refund in payment.refunds if refund.reference not in counted]
-            if carried_out and reversal.with_refunds(payment, found).outstanding:
-                not_counted = unclear_refunds(reversal, payment, found, other_reversals)
-                unclear += [RefundSeen(target=reversal.tender_id, refund=refund) for refund in not_counted]
-        now = ended.with_facts(facts)
-        moving = any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops)
-        owed = carried_out and any(reversal.outstanding for reversal in now.reversals)
-        overpaid = carried_out and any(reversal.overpaid for reversal in now.reversals)
-        if not (moving or has_arrived or is_lost or failed or owed or overpaid):
+            may_change = ended.ever_closed or reversal.refunds
+            if may_change and not reversal.planned.tender.kind.is_stored_value:
+                await self._read_refunds(ended, order, reversal, found)
+        now = ended.with_facts(found.facts)
+        why = _why(ended, now, found)
+        if why is None:
             return False
-        why = _why(failed=bool(failed), has_arrived=has_arrived, is_lost=is_lost, moving=moving)
+        owed = ended.ever_closed and any(reversal.outstanding for reversal in now.reversals)
         return await self._register.reopen(
             ended.cancellation_id,
-            [Reopened(why=why, others=tuple(refunds_of_others), unclear=tuple(unclear)), *facts],
-            failed,
-            _failure_notices(now, may_choose=not unclear) if failed and owed else [],
+            [Reopened(why=why, others=tuple(found.of_others), unclear=tuple(found.unclear)), *found.facts],
+            found.failed,
+            _failure_notices(now, may_choose=not found.unclear) if found.failed and owed else [],
             seen=ended.last_seq,
             run=run,
         )
+
+    async def _read_refunds(self, ended: Case, order: Order, reversal: Reversal, found: _Found) -> None:
+        tender = reversal.planned.tender
+        payment = await self._payments.read(order.order_id, tender)
+        key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
+        other_reversals = await self._payments.read_other_reversals(order.order_id, ended.cancellation_id, tender)
+        counted = (
+            refunds_found_after_end(reversal, payment, key, other_reversals)
+            if ended.ever_closed
+            else known_refunds(reversal, payment, key)
+        )
+        found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment)]
+        found.failed += _failed_since_end(reversal, payment)
+        known = {refund.reference for refund in (*reversal.refunds, *counted)}
+        found.of_others += [refund.reference for refund in payment.refunds if refund.reference not in known]
+        if ended.ever_closed and reversal.with_refunds(payment, counted).outstanding:
+            unclear = unclear_refunds(reversal, payment, counted, other_reversals)
+            found.unclear += [RefundSeen(target=reversal.tender_id, refund=refund) for refund in unclear]
 
     async def _read_expected(self, ended: Case) -> list[ParcelReceived | StopSeen]:
         """What became of parcels that were expected back: they have arrived, or are lost."""
@@ -90,7 +99,8 @@ class Reopening:
         """Parcels that counted as stopped, and are on their way to the customer all the same."""
         planned = [planned.shipment for planned in ended.plan.shipments] if ended.plan else []
         # The OMS may have let the parcel go, or its label; that may be used all the same.
-        labels = {s.shipment_id: s.label_reference for s in (*planned, *order.shipments) if s.label_reference}
+        labelled = (shipment for shipment in (*planned, *order.shipments) if shipment.label_reference)
+        labels = {shipment.shipment_id: shipment.label_reference for shipment in labelled}
         found = []
         for stop in ended.stops:
             label = labels.get(stop.shipment_id)
@@ -105,7 +115,7 @@ def _failure_notices(case: Case, *, may_choose: bool) -> list[NewNotice]:
     owed = [reversal for reversal in case.reversals if reversal.outstanding and not reversal.disputed]
     if not any(refund.failed_at_customer for reversal in owed for refund in reversal.refunds):
         return []
-    return [NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())]
+    return [failure_notice(case, may_choose=may_choose)]
 
 
 def _failed_since_end(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
@@ -118,13 +128,16 @@ def _failed_since_end(reversal: Reversal, payment: Payment) -> list[CreditedTend
     ]
 
 
-def _why(*, failed: bool, has_arrived: bool, is_lost: bool, moving: bool) -> str:
-    if failed:
+def _why(ended: Case, now: Case, found: _Found) -> str | None:
+    """Why the outcome does not hold; None: it does. `now` is the case with what was found."""
+    if found.failed:
         return "A refund has failed."
-    if has_arrived:
+    if any(isinstance(fact, ParcelReceived) for fact in found.facts):
         return "A parcel that was expected back has arrived: its lines leave the order now."
-    if is_lost:
+    if any(isinstance(fact, StopSeen) and fact.stop.status is StopStatus.LOST for fact in found.facts):
         return "A parcel that was expected back is lost."
-    if moving:
+    if any(stop.status is StopStatus.MOVING for stop in now.stops if stop not in ended.stops):
         return "A parcel that had been stopped is on its way to the customer."
-    return "What the customer has got is not what was planned."
+    if ended.ever_closed and any(reversal.outstanding or reversal.overpaid for reversal in now.reversals):
+        return "What the customer has got is not what was planned."
+    return None

@@ -6,6 +6,7 @@ from functools import partial
 from activities.attempt import Attempt, EffectAnswer, check_done
 from activities.tender_news import refund_news
 from activities.tenders import Payments
+from domain import key_parts
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, RefundSeen
 from domain.keys import EffectKey
@@ -19,9 +20,6 @@ from domain.step import StepName
 from providers.gateway.port import PaymentGateway
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
-
-_AUTHORISE, _PAYMENT = "authorise", "payment"
-"""The parts of a step's key for reserving again, and for naming the new payment in the order."""
 
 
 class Restoring:
@@ -67,7 +65,7 @@ class Restoring:
             restored = await self._stored_value.find(undoes)
             if restored is None:
                 continue
-            part = step_input.key.part_of(f"balance{n}")
+            part = step_input.key.part_of(key_parts.take_back_balance(n))
             try:
                 answer = await attempt.make_effect(
                     part,
@@ -120,7 +118,7 @@ class Restoring:
 
     async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
         """False: the gateway does not cancel it any more. It is not asked again after it has said so."""
-        step_input, part = attempt.step_input, f"cancel{n}"
+        step_input, part = attempt.step_input, key_parts.cancel_refund(n)
         if any(_outcome_of(attempt, key) is EffectOutcome.REFUSED for key in _keys_of_part(attempt, part)):
             return False
         key = step_input.key.part_of(part)
@@ -140,49 +138,50 @@ class Restoring:
         return not isinstance(answer, EffectEnded) or answer.outcome is EffectOutcome.DONE
 
     async def _reserve_again(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> list[Refused]:
-        """What was released of a payment, as it is now, once, whatever becomes of the rest; the order names the new payment
-        from then on."""
-        step_input, reference = attempt.step_input, planned.tender.reference
-        noted = _keys_of_part(attempt, _AUTHORISE)
-        not_refused = [key for key in noted if _outcome_of(attempt, key) is not EffectOutcome.REFUSED]
-        key = not_refused[-1] if not_refused else step_input.key.part_of(_AUTHORISE)
-        done = attempt.case.outcome_of(key)
-        new = done.reference if done and done.outcome is EffectOutcome.DONE else None
-        if new is None and payment.refundable:
-            return [
-                Refused(
-                    ErrorCode.NO_MANDATE,
-                    f"{planned.release} of {attempt.tender_in_words} is reserved no more, "
-                    f"and payment {reference} still holds {payment.refundable}: ask the customer for a new "
-                    f"payment of {planned.release}.",
-                )
-            ]
-        if new is None:
-            try:
-                made = await attempt.make_effect(
-                    key,
-                    lambda: self._gateway.authorise_again(reference, planned.release, key=str(key)),
-                    lambda after: EffectAnswer(after.reference, "reserved again"),
-                    amount=planned.release,
-                )
-            except Refused as no:
-                if no.code is not ErrorCode.NO_MANDATE:
-                    raise
-                what = f"{planned.release} of {attempt.tender_in_words} is reserved no more."
-                return [Refused(no.code, f"{what} {no.message}")]
-            if made.reference is None:
-                raise Unavailable(
-                    f"Another attempt has asked to reserve {planned.release} again; it is looked at again."
-                )
-            new = made.reference
-        payment_key = step_input.key.part_of(_PAYMENT)
+        """Reserve again what was released of a payment, as it is now; the order names the new payment from then on."""
+        new = await self._authorise_again(attempt, planned, payment)
+        if isinstance(new, Refused):
+            return [new]
+        step_input, key = attempt.step_input, attempt.step_input.key.part_of(key_parts.PAYMENT)
         answer = await attempt.make_effect(
-            payment_key,
-            lambda: self._orders.replace_payment(step_input.order_id, step_input.target, new, key=payment_key),
+            key,
+            lambda: self._orders.replace_payment(step_input.order_id, step_input.target, new, key=key),
             lambda _: EffectAnswer(new, "the order names the new payment"),
         )
         check_done(answer, ErrorCode.PAYMENT_NOT_FOUND)
         return []
+
+    async def _authorise_again(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> str | Refused:
+        """The new payment, which is made once, whatever becomes of the rest. NO_MANDATE is returned, so that the rest is
+        undone all the same. Raises Unavailable."""
+        reference = planned.tender.reference
+        noted = _keys_of_part(attempt, key_parts.AUTHORISE)
+        not_refused = [key for key in noted if _outcome_of(attempt, key) is not EffectOutcome.REFUSED]
+        key = not_refused[-1] if not_refused else attempt.step_input.key.part_of(key_parts.AUTHORISE)
+        done = attempt.case.outcome_of(key)
+        if done and done.outcome is EffectOutcome.DONE and done.reference is not None:
+            return done.reference
+        released = f"{planned.release} of {attempt.tender_in_words} is reserved no more"
+        if payment.refundable:
+            return Refused(
+                ErrorCode.NO_MANDATE,
+                f"{released}, and payment {reference} still holds {payment.refundable}: ask the customer for a new "
+                f"payment of {planned.release}.",
+            )
+        try:
+            made = await attempt.make_effect(
+                key,
+                lambda: self._gateway.authorise_again(reference, planned.release, key=str(key)),
+                lambda after: EffectAnswer(after.reference, "reserved again"),
+                amount=planned.release,
+            )
+        except Refused as no:
+            if no.code is not ErrorCode.NO_MANDATE:
+                raise
+            return Refused(no.code, f"{released}. {no.message}")
+        if made.reference is None:
+            raise Unavailable(f"Another attempt has asked to reserve {planned.release} again; it is looked at again.")
+        return made.reference
 
 
 def _keys_of_part(attempt: Attempt, part: str) -> list[EffectKey]:

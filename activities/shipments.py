@@ -1,11 +1,14 @@
 """Activities on a shipment: stop it, look where it is, let it go on."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
 from activities.signatures import Booked, Look, StepInput
+from domain import key_parts
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, ParcelFound, StopSeen
@@ -21,9 +24,7 @@ from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
 
-_PICK, _GIFT_CARD, _VOID, _INTERCEPT, _LABEL, _RELABEL = "pick", "gift_card", "void", "intercept", "label", "relabel"
-"""The parts of a step's key, one for each kind of call. A carrier is given the step's key without its part: no two of these
-calls can be taken for each other there."""
+T = TypeVar("T")
 
 
 class ShipmentActivities:
@@ -44,7 +45,7 @@ class ShipmentActivities:
         self._labels = labels
         self._intercepts = intercepts
 
-    async def _find(self, step_input: StepInput) -> Shipment | None:
+    async def _find_shipment(self, step_input: StepInput) -> Shipment | None:
         """The shipment as it is now: the warehouse may have bought a label since the plan was made. None: it is gone, or its
         order is."""
         try:
@@ -55,23 +56,22 @@ class ShipmentActivities:
             return None
         return next((found for found in order.shipments if found.shipment_id == step_input.target), None)
 
-    async def _shipment(self, attempt: Attempt) -> Shipment:
-        """As it is now. Where others may change the order, one that is gone was packed anew; its label may still be used. A
-        label that was taken off the shipment, and that the carrier has seen all the same, is its own."""
-        of = attempt.step_input
-        planned, found = _planned(attempt.case, of.target), await self._find(of)
-        before = planned.shipment if planned and planned.shipment.label_reference else None
-        if found is None and (before is None or attempt.case.is_frozen):
+    async def _shipment_to_stop(self, attempt: Attempt) -> Shipment:
+        """As it is now, or as it was planned where its label may be used although the OMS does not show it any more: others
+        may have packed the shipment anew, or taken the label off. Refused: SHIPMENT_NOT_STOPPABLE."""
+        step_input = attempt.step_input
+        planned, found = _planned(attempt.case, step_input.target), await self._find_shipment(step_input)
+        old_label = (planned and planned.shipment.label_reference) or None
+        if found is not None and (found.label_reference or old_label is None):
+            return found
+        if planned is None or old_label is None or (found is None and attempt.case.is_frozen):
             raise Refused(
                 ErrorCode.SHIPMENT_NOT_STOPPABLE,
-                f"Order {of.order_id} has no shipment {of.target} any more; look at the order in the OMS.",
+                f"Order {step_input.order_id} has no shipment {step_input.target} any more; look at the order in the OMS.",
             )
-        if before is None or before.label_reference is None or (found and found.label_reference):
-            assert found is not None
-            return found
-        if found is None or (await self._labels.track(before.label_reference)).group not in NOT_SEEN:
-            return before
-        return found
+        if found is not None and (await self._labels.track(old_label)).group in NOT_SEEN:
+            return found  # nobody has used the label that was taken off
+        return planned.shipment
 
     @activity.defn
     async def stop_shipment(self, step_input: StepInput) -> Booked:
@@ -80,7 +80,7 @@ class ShipmentActivities:
         A parcel that the carrier will not stop any more is an answer (`declined`), not a failure.
         """
         async with begin_attempt(self._register, step_input) as attempt:
-            shipment = await self._shipment(attempt)
+            shipment = await self._shipment_to_stop(attempt)
             await self._watch_new_label(attempt, shipment)
             stop = await self._stop(attempt, shipment)
             if stop.action is StopAction.INTERCEPT and stop.status is not StopStatus.REQUESTED:
@@ -113,18 +113,18 @@ class ShipmentActivities:
                 return stop
 
     async def _withdraw_pick(self, attempt: Attempt) -> Stop:
-        step_input, key = attempt.step_input, attempt.step_input.key.part_of(_PICK)
+        step_input, key = attempt.step_input, attempt.step_input.key.part_of(key_parts.PICK)
         stop = Stop(shipment_id=step_input.target, action=StopAction.WITHDRAW_PICK, status=StopStatus.STOPPED)
         answer = await attempt.make_effect(
             key,
             lambda: self._orders.withdraw_pick(step_input.order_id, step_input.target, key=key),
-            lambda _: EffectAnswer(following=lambda _: _stopped(attempt, stop)),
+            lambda _: EffectAnswer(following=lambda _: _facts_when_stopped(attempt, stop)),
         )
         check_done(answer, ErrorCode.SHIPMENT_NOT_STOPPABLE)
         return stop
 
     async def _deactivate(self, attempt: Attempt, shipment: Shipment) -> Stop:
-        account, key = shipment.gift_card, attempt.step_input.key.part_of(_GIFT_CARD)
+        account, key = shipment.gift_card, attempt.step_input.key.part_of(key_parts.GIFT_CARD)
         assert account is not None
 
         def stop(*, unused: bool) -> Stop:
@@ -140,16 +140,16 @@ class ShipmentActivities:
             if amount is None:
                 return EffectAnswer(account, "used since it was bought", outcome=EffectOutcome.REFUSED)
             deactivated = stop(unused=True)
-            return EffectAnswer(account, "deactivated", following=lambda _: _stopped(attempt, deactivated))
+            return EffectAnswer(account, "deactivated", following=lambda _: _facts_when_stopped(attempt, deactivated))
 
         answer = await attempt.make_effect(key, lambda: self._stored_value.deactivate(account, key=key), describe)
-        ended = answer if isinstance(answer, EffectEnded) else describe(answer)
+        ended = _end_of(answer, describe)
         return stop(unused=ended.outcome is EffectOutcome.DONE)
 
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
         label = shipment.label_reference
         assert label is not None
-        key = attempt.step_input.key.part_of(_VOID)
+        key = attempt.step_input.key.part_of(key_parts.VOID_LABEL)
 
         def stop(detail: str) -> Stop:
             return Stop(
@@ -164,10 +164,10 @@ class ShipmentActivities:
             detail = status.replace("_", " ")
             if status not in VOID:
                 return EffectAnswer(label, detail, outcome=EffectOutcome.REFUSED)
-            return EffectAnswer(label, detail, following=lambda _: _stopped(attempt, stop(detail)))
+            return EffectAnswer(label, detail, following=lambda _: _facts_when_stopped(attempt, stop(detail)))
 
         answer = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
-        ended = answer if isinstance(answer, EffectEnded) else describe(answer)
+        ended = _end_of(answer, describe)
         if ended.outcome is not EffectOutcome.DONE:
             return await self._intercept_or_look(attempt, shipment)
         return stop(ended.detail)
@@ -184,7 +184,7 @@ class ShipmentActivities:
         number, label = shipment.tracking_number, shipment.label_reference
         assert number is not None
         assert label is not None
-        key = attempt.step_input.key.part_of(_INTERCEPT)
+        key = attempt.step_input.key.part_of(key_parts.INTERCEPT)
 
         def describe(answer: Intercept) -> EffectAnswer:
             if answer.accepted:
@@ -195,7 +195,7 @@ class ShipmentActivities:
         answer = await attempt.make_effect(
             key, lambda: self._intercepts.request(number, key=str(attempt.step_input.key)), describe
         )
-        ended = answer if isinstance(answer, EffectEnded) else describe(answer)
+        ended = _end_of(answer, describe)
 
         def stop(status: StopStatus, detail: str) -> Stop:
             return Stop(
@@ -239,7 +239,7 @@ class ShipmentActivities:
             assert known is not None
             # The OMS may have let a shipment that was stopped go, or its label; that may be used all the same.
             planned = _planned(attempt.case, step_input.target)
-            shipment = await self._find(step_input)
+            shipment = await self._find_shipment(step_input)
             label = (shipment.label_reference if shipment else None) or (
                 planned.shipment.label_reference if planned else None
             )
@@ -267,7 +267,7 @@ class ShipmentActivities:
             undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
             if undone:  # what never happened is not undone
                 await attempt.wait_for_quiet(undone)
-                shipment = await self._find(step_input)
+                shipment = await self._find_shipment(step_input)
                 if shipment is not None:
                     await self._resume(attempt, shipment)
             if by_hand := attempt.case.stopped_by_hand(step_input.target):
@@ -286,7 +286,7 @@ class ShipmentActivities:
             await self._reactivate(attempt, shipment.gift_card)
             return
         if shipment.label_reference is None:
-            key = step_input.key.part_of(_PICK)
+            key = step_input.key.part_of(key_parts.PICK)
             await attempt.make_effect(
                 key,
                 lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
@@ -302,11 +302,11 @@ class ShipmentActivities:
             raise _comes_back(step_input)
         number = shipment.tracking_number
         if number and await self._intercepts.active(number):
-            key = step_input.key.part_of(_INTERCEPT)
+            key = step_input.key.part_of(key_parts.INTERCEPT)
             answer = await attempt.make_effect(
-                key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _taken_back
+                key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _describe_cancel
             )
-            ended = answer if isinstance(answer, EffectEnded) else _taken_back(answer)
+            ended = _end_of(answer, _describe_cancel)
             if ended.outcome is not EffectOutcome.DONE:
                 raise _comes_back(step_input)
 
@@ -314,12 +314,12 @@ class ShipmentActivities:
         """Buy another label and put it on the shipment. These are two effects: when only the shipment could not be changed,
         a retry does not buy a label again, whatever its number."""
         step_input = attempt.step_input
-        bought = _bought_under(attempt.case, step_input)
-        buy_again = partial(self._labels.buy_again, voided, key=str(bought.part_of("")))
-        new = await attempt.make_effect(bought, buy_again, _bought)
+        label_key = _key_of_new_label(attempt.case, step_input)
+        buy_again = partial(self._labels.buy_again, voided, key=str(label_key.part_of("")))
+        new = await attempt.make_effect(label_key, buy_again, _describe_label)
         if isinstance(new, EffectEnded):
             new = await buy_again()  # found by its key
-        relabel = step_input.key.part_of(_RELABEL)
+        relabel = step_input.key.part_of(key_parts.RELABEL)
         await attempt.make_effect(
             relabel,
             partial(
@@ -338,9 +338,9 @@ class ShipmentActivities:
         is known to have done nothing it would undo nothing."""
         step_input, case = attempt.step_input, attempt.case
         noted = case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
-        key = step_input.key.part_of(_GIFT_CARD)
+        key = step_input.key.part_of(key_parts.GIFT_CARD)
         for undoes in noted:
-            if undoes.part == _GIFT_CARD and _may_have_happened(case, undoes):
+            if undoes.part == key_parts.GIFT_CARD and _may_have_happened(case, undoes):
                 await attempt.make_effect(
                     key,
                     partial(self._stored_value.reactivate, account, undoes=undoes, key=key),
@@ -348,12 +348,17 @@ class ShipmentActivities:
                 )
 
 
-def _bought_under(case: Case, step_input: StepInput) -> EffectKey:
+def _key_of_new_label(case: Case, step_input: StepInput) -> EffectKey:
     """The key under which a label may have been bought already; else this attempt's."""
     for key in case.all_keys_noted(StepName.RESUME_SHIPMENT, target=step_input.target):
-        if key.part == _LABEL and _may_have_happened(case, key):
+        if key.part == key_parts.NEW_LABEL and _may_have_happened(case, key):
             return key
-    return step_input.key.part_of(_LABEL)
+    return step_input.key.part_of(key_parts.NEW_LABEL)
+
+
+def _end_of(answer: T | EffectEnded, describe: Callable[[T], EffectAnswer]) -> EffectEnded | EffectAnswer:
+    """How an effect ended: as an earlier attempt has noted, or by the answer to this one."""
+    return answer if isinstance(answer, EffectEnded) else describe(answer)
 
 
 def _may_have_happened(case: Case, key: EffectKey) -> bool:
@@ -361,17 +366,17 @@ def _may_have_happened(case: Case, key: EffectKey) -> bool:
     return ended is None or ended.outcome not in {EffectOutcome.REFUSED, EffectOutcome.FAILED}
 
 
-def _bought(new: NewLabel) -> EffectAnswer:
+def _describe_label(new: NewLabel) -> EffectAnswer:
     return EffectAnswer(new.label_reference, "new label")
 
 
-def _taken_back(answer: Intercept) -> EffectAnswer:
+def _describe_cancel(answer: Intercept) -> EffectAnswer:
     if answer.accepted:
         return EffectAnswer(answer.reference, "taken back")
     return EffectAnswer(answer.reference, f"declined: {answer.detail}", outcome=EffectOutcome.REFUSED)
 
 
-def _stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
+def _facts_when_stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
     return StopSeen(stop=stop), attempt.ended(reference=stop.reference, detail=stop.detail)
 
 
@@ -382,10 +387,10 @@ def _planned(case: Case, shipment_id: str) -> PlannedShipment | None:
 
 
 def _is_shared(attempt: Attempt, shipment: Shipment) -> bool:
-    """Goods that stay in the order are in it too; of an order that is not frozen, also since it was decided."""
-    planned, units = _planned(attempt.case, shipment.shipment_id), attempt.case.units_in(shipment.shipment_id)
-    added = any(part.quantity > units.get(part.line_id, 0) for part in shipment.lines)
-    return bool(planned and planned.shared) or added
+    """Shared since it was decided, or, in an order that is not frozen, since others have added to it."""
+    planned = _planned(attempt.case, shipment.shipment_id)
+    cancelled = attempt.case.units_in(shipment.shipment_id)
+    return bool(planned and planned.shared) or shipment.holds_more_than(cancelled)
 
 
 def _comes_back(step_input: StepInput) -> Refused:

@@ -24,7 +24,9 @@ Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 
 def describe_validation_error(error: ValidationError) -> str:
     """What is wrong with a message or a value: each field with the reason, never the value."""
-    return "; ".join(_problem(".".join(map(str, one["loc"])), one["type"], one["msg"]) for one in error.errors())
+    return "; ".join(
+        _problem(".".join(map(str, problem["loc"])), problem["type"], problem["msg"]) for problem in error.errors()
+    )
 
 
 def _problem(place: str, kind: str, message: str) -> str:

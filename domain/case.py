@@ -4,7 +4,6 @@ The books keep the facts, a run carries them, and everything else is derived: wh
 key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -49,6 +48,7 @@ from domain.stopping import is_watched
 from domain.stops import stops_of
 from domain.terms import RefundMethod, Terms
 from domain.unfrozen import with_parcel
+from domain.units import units_by_line
 
 
 class Case(FactList):
@@ -168,11 +168,8 @@ class Case(FactList):
 
     def units_in(self, shipment_id: str) -> Mapping[str, int]:
         """By line, the units that were to be cancelled with this parcel, whether it was stopped or not."""
-        plan, units = self._plan_with_every_parcel, Counter[str]()
-        for line in plan.lines if plan else ():
-            if line.shipment_id == shipment_id:
-                units[line.line_id] += line.quantity
-        return units
+        plan = self._plan_with_every_parcel
+        return units_by_line(line for line in (plan.lines if plan else ()) if line.shipment_id == shipment_id)
 
     @property
     def holder(self) -> Run | None:
@@ -314,12 +311,18 @@ class Case(FactList):
         step = StepName.STOP_SHIPMENT
         declined = self.declined_shipments
         given_up = dict.fromkeys(fact.target for fact in self._all(NothingDue) if fact.step is step)
-        return tuple(s for s in given_up if s in declined and not self.is_done(StepName.RESUME_SHIPMENT, s))
+        return tuple(
+            shipment_id
+            for shipment_id in given_up
+            if shipment_id in declined and not self.is_done(StepName.RESUME_SHIPMENT, shipment_id)
+        )
 
     def stopped_by_hand(self, shipment_id: str) -> str | None:
         """The reference under which a person stopped or fetched a shipment; None: nobody did, or it was given up since."""
-        said = (e.fact for e in reversed(self._entries) if isinstance(e.fact, SettledByHand | NothingDue))
-        last = next((f for f in said if f.step is StepName.STOP_SHIPMENT and f.target == shipment_id), None)
+        facts = (entry.fact for entry in reversed(self._entries))
+        said = (fact for fact in facts if isinstance(fact, SettledByHand | NothingDue))
+        about_stop = (fact for fact in said if (fact.step, fact.target) == (StepName.STOP_SHIPMENT, shipment_id))
+        last = next(about_stop, None)
         return last.reference if isinstance(last, SettledByHand) else None
 
     def stop_of(self, shipment_id: str) -> Stop | None:
@@ -331,7 +334,8 @@ class Case(FactList):
         """What the plan gives back to a tender. Refunds that others made before the cancellation was opened again are
         earlier ones: they do not make up for what has failed since."""
         plan = self.plan
-        found = next((t for t in plan.tenders if t.tender.tender_id == tender_id), None) if plan else None
+        tenders = plan.tenders if plan else ()
+        found = next((planned for planned in tenders if planned.tender.tender_id == tender_id), None)
         reopened = self._last(Reopened)
         if found is None or reopened is None or not reopened.others:
             return found
@@ -347,7 +351,7 @@ class Case(FactList):
     def tenders(self) -> tuple[PlannedTender, ...]:
         """The tenders that get something back."""
         plan = self.plan
-        return tuple(t for t in plan.tenders if t.refund or t.release) if plan else ()
+        return tuple(planned for planned in plan.tenders if planned.refund or planned.release) if plan else ()
 
     @property
     def reversals(self) -> tuple[Reversal, ...]:
@@ -361,7 +365,10 @@ class Case(FactList):
     @property
     def is_settled(self) -> bool:
         """Nothing is on its way, owed, given twice or unknown any more."""
-        return not any(r.outstanding or r.overpaid or self.awaits_settlement(r.tender_id) for r in self.reversals)
+        return not any(
+            reversal.outstanding or reversal.overpaid or self.awaits_settlement(reversal.tender_id)
+            for reversal in self.reversals
+        )
 
     def outstanding(self, tender_id: str) -> Money:
         """What the customer is still owed on a tender: planned, less all that has not failed, by every way."""

@@ -59,7 +59,9 @@ class RefundClock(Value):
 
 def refund_due(clocks: Sequence[RefundClock], order: Order, learnt_at: datetime) -> RefundDue | None:
     """The strictest of the laws that apply to an order; None when none does."""
-    dues = [RefundDue(law=one.law, at=one.due(learnt_at, order.country)) for one in clocks if one.applies_to(order)]
+    dues = [
+        RefundDue(law=clock.law, at=clock.due(learnt_at, order.country)) for clock in clocks if clock.applies_to(order)
+    ]
     return min(dues, key=lambda due: due.at, default=None)
 
 

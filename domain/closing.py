@@ -1,6 +1,5 @@
 """What leaves an order when it is closed, by a cancellation's facts."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from domain.base import Value
@@ -10,6 +9,7 @@ from domain.facts import OrderClosed, ParcelReceived
 from domain.order import Order
 from domain.shipment import Stop, StopStatus
 from domain.step import StepName
+from domain.units import units_by_line
 
 _STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
 _COMING_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
@@ -69,9 +69,9 @@ class Closing(Value):
         return cls.of(Case(case.entries[:at])).but_expected(last.expected_back, {})
 
     def but_expected(self, parcels: Collection[str], ahead: Mapping[str, int]) -> "Closing":
-        """For a system that restocks what leaves an order at once: without the lines of these parcels, which are on their
-        way back. By line, so many units of other cancellations are `ahead`: they have left the order by our books
-        alone."""
+        """The same for a system that restocks at once what leaves an order: without the lines of these parcels, which are on
+        their way back and stay in the order until they arrive. `ahead`: by line, the units of other cancellations that have
+        left the order by our books and are still in it there (KnownOrder.ahead_of_oms)."""
         return self.model_copy(
             update={
                 "lines": tuple(
@@ -91,18 +91,20 @@ class Closing(Value):
     def targets(self) -> Mapping[str, int]:
         """By line, the units that have left the order when it is closed: those that had before, and ours. Bringing an order
         to them once more changes nothing."""
-        ours: Counter[str] = Counter(self.gone_before)
-        for line in self.lines:
-            ours[line.line_id] += line.quantity
-        return ours
+        ours = units_by_line(self.lines)
+        return {line_id: before + ours[line_id] for line_id, before in self.gone_before.items()}
 
     def taken_by_others(
         self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None
     ) -> Mapping[str, int]:
-        """By line, the units that others have taken out of the order since it was read first, where that is some. `gone`
-        have left by now. `tried`: an earlier attempt may have taken ours out. They are never counted as ours: both may have
-        been paid back. `already`: the order was closed before, and so many had left then; of lines that lose nothing more,
-        what others do later is theirs."""
+        """By line, the units that others have taken out of the order since it was read first, where that is some; below
+        zero: that they have put back. `gone` have left by now. `tried`: an earlier attempt may have taken ours out.
+        `already`: the order was closed before, and so many had left then; of lines that lose nothing more, what others do
+        later is theirs.
+
+        Of a line, one unit had left before and one is ours, so its target is 2. While 1 is gone, nobody has taken any. When
+        2 are gone, others have taken one, unless it was tried: units are not counted as ours, because both may have been
+        paid back. When 3 are gone, others have taken some in any case."""
         found = {}
         for line_id, first in self.gone_before.items():
             before = first if already is None else already.get(line_id, first)
@@ -134,15 +136,15 @@ def _taken_out_by_hand(case: Case) -> frozenset[str]:
 def changed_before(order_id: str, others: Mapping[str, int]) -> str:
     """What a person has to put right before the money moves."""
     return (
-        f"Somebody else has {_taken(order_id, others)}. No money has moved: put them back and retry the step, roll back, or "
-        "resolve the step with a reference when they are this cancellation's."
+        f"Somebody else has {_changed(order_id, others)}. No money has moved: undo that and retry the step, roll back, or "
+        "resolve the step with a reference when it is this cancellation's."
     )
 
 
 def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
     """What a person has to put right when the money is on its way back."""
     return (
-        f"Somebody else has {_taken(order_id, others)}, and the money is on its way back. Take out of the order what is "
+        f"Somebody else has {_changed(order_id, others)}, and the money is on its way back. Take out of the order what is "
         "still missing of this cancellation, then resolve the step with a reference."
     )
 
@@ -156,9 +158,11 @@ def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     )
 
 
-def _taken(order_id: str, others: Mapping[str, int]) -> str:
-    lines = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()))
-    return f"taken {lines} out of order {order_id} since its cancellation was decided"
+def _changed(order_id: str, others: Mapping[str, int]) -> str:
+    taken = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()) if units > 0)
+    back = ", ".join(f"{-units} of line {line_id}" for line_id, units in sorted(others.items()) if units < 0)
+    done = (f"taken {taken} out of" if taken else "", f"put {back} back into" if back else "")
+    return f"{' and '.join(filter(None, done))} order {order_id} since its cancellation was decided"
 
 
 def gone_of(order: Order) -> Mapping[str, int]:

@@ -22,8 +22,9 @@ class RefundPart(Value):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a cancellation lacks at a payment. A refund that is not just as much makes up for `at_most` of it. `counted` is
-    what it counts of refunds already. `before`: the refunds that make up for nothing of it."""
+    """What a cancellation lacks at a payment. A refund of exactly `missing` makes up for all of it, any other for `at_most`
+    in all: after its end a cancellation takes less of a refund that may be for something else. `counted` is what it counts
+    of refunds already. `before`: the refunds that make up for nothing of it."""
 
     missing: Money
     at_most: Money
@@ -34,12 +35,14 @@ class Claim:
 class EarlierReversal(Value):
     """What another cancellation of the order did to a tender.
 
-    `released` is the part of a reservation that it gave up and that will not be captured: the gateway may still reserve it.
-    `due` is its part of what was captured, of which `of_provider` is the tender's provider's to give back: by `refunds`, by
-    others where one of these has failed, or later. The rest went another way, or a person declared it not due. `parts`: what
-    counts of those refunds that are divided. `paid_back` is what the customer has paid back of these refunds, which the
-    provider does not have. `another_way` is what the customer has got another way, less all that they have paid back or may
-    keep. `before`: the refunds that there were when it was planned.
+    - `released`: the part of a reservation that it gave up. It will not be captured; the gateway may still reserve it.
+    - `due`: its part of what was captured.
+    - `of_provider`: what of `due` the tender's provider gives back: by `refunds`, by others' refunds where one of these has
+      failed, or later. The rest went another way, or a person declared it not due.
+    - `parts`: what counts of those refunds that are divided among several cancellations.
+    - `paid_back`: what the customer has paid back of these refunds. The provider does not have it.
+    - `another_way`: what the customer has got another way, less all that they have paid back or may keep.
+    - `before`: the refunds that existed when it was planned.
     """
 
     cancellation_id: str
@@ -79,10 +82,14 @@ class EarlierReversal(Value):
 def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Money], ...]:
     """For each claim, what others' refunds make up for that nobody counts yet, by their references. A refund that is just as
     much as one claim lacks, or as all of them lack together, is for these. Then those that fit into a claim count, and what
-    is larger is divided, the first claim first."""
+    is larger is divided, the first claim first.
+
+    Two claims lack 30.00 and 20.00. A refund of 20.00 is for the second one, and a refund of 50.00 is for both. One of 25.00
+    fits into the first claim. One of 40.00 fits into neither: 30.00 of it is for the first claim, 10.00 for the second. Of
+    60.00, 10.00 is left over."""
     currency = payment.captured.currency
-    theirs = [r.reference for r in payment.refunds if r.key is None and not r.status.has_failed]
-    left = {r.reference: r.amount - _counted_of(r, claims) for r in payment.refunds}
+    theirs = [refund.reference for refund in payment.refunds if refund.key is None and not refund.status.has_failed]
+    left = {refund.reference: refund.amount - _counted_of(refund, claims) for refund in payment.refunds}
     missing, at_most = [claim.missing for claim in claims], [claim.at_most for claim in claims]
     shares: tuple[dict[str, Money], ...] = tuple({} for _ in claims)
 
@@ -98,13 +105,13 @@ def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Mone
 
     for reference in theirs:
         lacking = [n for n, amount in enumerate(missing) if amount and may_have(n, reference)]
-        for group in (*([n] for n in lacking), lacking):
+        for group in (*([n] for n in lacking), lacking):  # each claim alone, then all of them together
             if Money.total((missing[n] for n in group), currency) == left[reference]:
                 for n in group:
                     give(n, reference, missing[n])
                 break
-    for fits, reference, n in product((True, False), theirs, range(len(claims))):
-        if at_most[n] and may_have(n, reference) and (left[reference] <= at_most[n] or not fits):
+    for must_fit, reference, n in product((True, False), theirs, range(len(claims))):
+        if at_most[n] and may_have(n, reference) and (left[reference] <= at_most[n] or not must_fit):
             give(n, reference, min(left[reference], at_most[n]))
     return shares
 

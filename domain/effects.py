@@ -25,7 +25,11 @@ from domain.step import MONEY_STEPS, UNDOABLE, StepName
 def next_key(entries: Sequence[Entry], first: EffectKey) -> EffectKey:
     """The key under which the step of `first` acts next for its target: the highest that was noted, or the one after
     it, where a failure is confirmed since: of that effect, of a refund of the tender that is to be made up for, or of the
-    stop of a parcel that goes on."""
+    stop of a parcel that goes on.
+
+    Number 1 was noted, and its answer was lost: it is number 1 again, because it may have been made. It was refused, or the
+    refund that it made has failed: number 2. Somebody else's refund that was taken over has failed: number 2 as well, but
+    only once it is known what became of number 1."""
     key = first
     noted = 0
     known = refused = gone = others_gone = False

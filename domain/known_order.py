@@ -13,6 +13,7 @@ from domain.money import Money
 from domain.order import Order, OrderLine, Tender
 from domain.outcome import CARRIED_OUT
 from domain.shipment import Shipment
+from domain.units import units_by_line
 
 
 class KnownOrder:
@@ -65,7 +66,7 @@ class KnownOrder:
                 "shipments": tuple(self._without_stopped(shipment) for shipment in as_sold.shipments),
                 "shipping_credited": credited,
                 "held_by": under_way.cancellation_id if under_way and held else None,
-                "tenders": tuple(self._with_earlier(tender) for tender in order.by_payment().tenders),
+                "tenders": tuple(self._with_earlier(tender) for tender in as_sold.by_payment().tenders),
             }
         )
 
@@ -77,9 +78,12 @@ class KnownOrder:
         return units
 
     def ahead_of_oms(self, cancellation_id: str) -> Counter[str]:
-        """By line, how many units our books, as they were when this cancellation was decided, are ahead of the order
-        management system now. Units of earlier cancellations that are on their way back have left the order in our books
-        only. Units that later cancellations have taken out count below zero."""
+        """By line, how many more units have left the order by our books, as they were when this cancellation was decided,
+        than by the order management system now.
+
+        The first cancellation expects a unit back, so the unit is still in the order there: seen from the second
+        cancellation, our books are 1 ahead. When that parcel arrives, the first one is closed again. Seen from it, a unit
+        that the second one has taken out meanwhile counts -1."""
         ahead = Counter[str]()
         position = [case.cancellation_id for case in self.cases].index(cancellation_id)
         for at, case in enumerate(self.cases):
@@ -105,7 +109,8 @@ class KnownOrder:
         now = {line.line_id: line for line in order.lines}
         lines = [_line_as_sold(sold, now.pop(sold.line_id, None)) for sold in first.lines]
         amounts = {"shipping": first.shipping, "shipping_tax": first.shipping_tax, "discount": first.discount}
-        return order.model_copy(update={"lines": (*lines, *now.values()), **amounts})
+        tenders = tuple(_tender_as_paid(first, tender) for tender in order.tenders)
+        return order.model_copy(update={"lines": (*lines, *now.values()), "tenders": tenders, **amounts})
 
     def _with_earlier(self, tender: Tender) -> Tender:
         return tender.model_copy(update={"earlier_reversals": self._reversals_of(tender)})
@@ -147,14 +152,21 @@ def _line_as_sold(sold: OrderLine, now: OrderLine | None) -> OrderLine:
     )
 
 
+def _tender_as_paid(first: Order, now: Tender) -> Tender:
+    """Money that has gone back is not paid by it any less. A payment in its place is another one."""
+    paid = [
+        tender.amount
+        for tender in first.tenders
+        if (tender.tender_id, tender.reference) == (now.tender_id, now.reference)
+    ]
+    return now.model_copy(update={"amount": max(now.amount, *paid)}) if paid else now
+
+
 def _ended_at(case: Case) -> datetime:
     return case.entries[-1].at
 
 
 def _units(case: Case, *, expected: bool) -> Counter[str]:
     """Of this cancellation, by line: those that are on their way back and still in the order, or all the others."""
-    units = Counter[str]()
-    for line in case.plan.lines if case.plan else ():
-        if (line.shipment_id in case.expected_back) is expected:
-            units[line.line_id] += line.quantity
-    return units
+    lines = case.plan.lines if case.plan else ()
+    return units_by_line(line for line in lines if (line.shipment_id in case.expected_back) is expected)

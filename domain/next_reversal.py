@@ -12,7 +12,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
-from domain.settlement import is_ours, made_by_others
+from domain.settlement import is_ours, left_to_other_orders, made_by_others
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,20 @@ def next_reversal(
     now = reversal.with_refunds(payment, counted).model_copy(update={"released": released})
     owed = now.outstanding
     zero = Money.zero(owed.currency)
-    theirs = made_by_others(now, payment, key, owed, other_reversals)
-    owed = max(owed - Money.total((refund.amount for refund in theirs), zero.currency), zero)
-    amount = min(owed, payment.refundable).in_steps(payment.step)
-    mine = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
-    if amount.amount <= 0 or mine is not None:
-        # What is left beside a refund that holds is owed under the next key, once the failure that left it is known.
-        failed = _failed_since(reversal, payment, mine) if mine is not None else ()
+    of_others = made_by_others(now, payment, key, owed, other_reversals)
+    ours = max(payment.refundable - left_to_other_orders(now, payment, key, owed, other_reversals), zero)
+    owed = max(owed - Money.total((refund.amount for refund in of_others), zero.currency), zero)
+    amount = min(owed, ours).in_steps(payment.step)
+    of_this_key = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
+    if amount.amount <= 0 or of_this_key is not None:
+        # A key has one refund. What it does not cover is owed under the next key, once the failure that left it is known.
+        failed = _failed_since(reversal, payment, of_this_key) if of_this_key is not None else ()
         if owed and not failed:
             decided_by_person = Disputed if payment.disputed else ByHandAlone
-            return decided_by_person(amount=owed, released=released, found=(*theirs, *counted))
-        return Settled(released=released, refunds=(*theirs, *counted, *failed))
+            return decided_by_person(amount=owed, released=released, found=(*of_others, *counted))
+        return Settled(released=released, refunds=(*of_others, *counted, *failed))
     action = Disputed if payment.disputed else MakeRefund
-    return action(amount=amount, released=released, found=(*theirs, *counted))
+    return action(amount=amount, released=released, found=(*of_others, *counted))
 
 
 def _released(reversal: Reversal, payment: Payment) -> Money | Void:

@@ -4,6 +4,8 @@ Asked twice by the same rules: by the run, before it accepts a message, and by t
 more than the other: the run what it has ordered just now, the books how far an earlier run has come. Both have to agree.
 """
 
+from typing import Protocol
+
 from domain.case import Case
 from domain.errors import ErrorCode
 from domain.facts import (
@@ -50,15 +52,25 @@ class NotTheHolder(Exception):
         self.holder = holder
 
 
-def check_holder(case: Case, run: Run) -> None:
+class Held(Protocol):
+    """A cancellation as its holder is asked about: its case, or its row in the books."""
+
+    @property
+    def ended(self) -> object: ...
+
+    @property
+    def holder(self) -> Run | None: ...
+
+
+def check_holder(case: Held, run: Run) -> None:
     """Only the run that holds the cancellation adds to it. Raises NotTheHolder."""
     if case.ended or case.holder != run:
         raise NotTheHolder(None if case.ended else case.holder)
 
 
-def permit(case: Case, said: Written, order_id: str, refunds_besides: frozenset[str] = frozenset()) -> Written | None:
+def permit(case: Case, said: Written, order_id: str, refunds_of_others: frozenset[str] = frozenset()) -> Written | None:
     """What is to be kept of what was said; None: the same was said before by the same person, and is kept already.
-    `refunds_besides`: those of the order's other cancellations, which the books know and a run does not.
+    `refunds_of_others`: those of the order's other cancellations, which the books know and a run does not.
 
     Raises NotPossible.
     """
@@ -83,7 +95,7 @@ def permit(case: Case, said: Written, order_id: str, refunds_besides: frozenset[
             _check_goes_on(case, said.step, order_id)
         case SettledByHand():
             amount = _amount_by_hand(case, said, order_id)
-            _check_proof(case, said, order_id, refunds_besides)
+            _check_proof(case, said, order_id, refunds_of_others)
             return said.model_copy(update={"amount": amount})
         case NothingDue():
             _check_nothing_due(case, said, order_id)
@@ -292,18 +304,20 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     )
 
 
-def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_besides: frozenset[str]) -> None:
+def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_others: frozenset[str]) -> None:
     """A refund that pays something else is no proof of what a person has paid here."""
     plan = case.plan
     if said.step not in MONEY_STEPS or plan is None:
         return
     others = (reversal for reversal in case.reversals if reversal.tender_id != said.target)
-    of_other = next((o for o in others if any(refund.reference == said.reference for refund in o.refunds)), None)
+    of_other = next(
+        (other for other in others if said.reference in {refund.reference for refund in other.refunds}), None
+    )
     if any(said.reference in planned.earlier for planned in plan.tenders):
         what = f"was made before this cancellation of order {order_id} was planned"
     elif of_other is not None:
         what = f"is the refund of {of_other.tender_id} of order {order_id}"
-    elif said.reference in refunds_besides:
+    elif said.reference in refunds_of_others:
         what = f"is the refund of another cancellation of order {order_id}"
     else:
         return

@@ -40,13 +40,18 @@ class PlannedShipment(Value):
 
 
 class PlannedTender(Value):
-    """What one tender gets back: `refund` of what was captured, `release` of what is only reserved. `refundable` and
-    `capturable` are the bounds of the two: what the gateway had at planning time, less what others give back. `captured` and
-    `refunded` are the gateway's own count then. `earlier` are the refunds that there were then, by their references: whoever
-    makes another one meanwhile gives back what is planned here. `share`: the payment is shared, with other orders perhaps,
-    and this is what of it is this order's still; without it, all of it is. `step`: its provider takes amounts that are
-    divisible by so many minor units; None where that is one. `unpaid` is the part of `release` that the customer has not
-    paid and still could: with the whole order its payment is closed."""
+    """What one tender gets back.
+
+    - `refund` of what was captured, `release` of what is only reserved.
+    - `refundable` and `capturable`: the bounds of the two, as the gateway had them at planning time, less what
+      others give back.
+    - `captured` and `refunded`: the gateway's own count then.
+    - `earlier`: the refunds that existed then, by their references. A refund that others make after that gives back what is
+      planned here.
+    - `share`: what of the payment is still this order's, where it pays for more than the order. None: all of it.
+    - `step`: its provider takes amounts that are divisible by so many minor units. None: any amount.
+    - `unpaid`: the part of `release` that the customer has not paid yet. With the whole order its payment is closed.
+    """
 
     tender: Tender
     refund: Money
@@ -171,7 +176,7 @@ class Plan(Value):
     @property
     def not_captured(self) -> Money:
         """The part of `release` that the process does not release at a gateway."""
-        return Money.total((t.release for t in self.tenders if t.released_by_capture), self.currency)
+        return Money.total((tender.release for tender in self.tenders if tender.released_by_capture), self.currency)
 
     @property
     def amounts(self) -> tuple[Money, ...]:
@@ -225,7 +230,9 @@ class Plan(Value):
                 "shipping_tax": self.shipping_tax.share(shipping.amount, self.shipping.amount)
                 if self.shipping_tax and self.shipping
                 else None,
-                "shipments": tuple(s for s in self.shipments if s.shipment.shipment_id not in declined),
+                "shipments": tuple(
+                    planned for planned in self.shipments if planned.shipment.shipment_id not in declined
+                ),
                 "tenders": allocate(kept + shipping, self.tenders, everything=False),
                 "left_out": self.left_out + left_out,
             }
@@ -239,7 +246,10 @@ def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. With
     `everything`, all that is in each tender goes back, whatever the goods are worth. A provider that takes amounts in steps
     gets the next one above, so that the customer is not short; what one part of the order gives back ahead, the next gives
-    back less."""
+    back less.
+
+    30.00 are divided among a gift card with 40.00 in it and a card with 25.00: 25.00 for the card, 5.00 for the gift
+    card. With `everything` it is 25.00 and 40.00."""
     rest = value
     given: dict[str, PlannedTender] = {}
     for planned in sorted(tenders, key=lambda t: _TENDER_ORDER.index(t.tender.kind)):

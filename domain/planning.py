@@ -1,7 +1,7 @@
 """Planning a cancellation: which units leave the order, by which parcels, and how much goes back to which tender."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain.clocks import RefundDue
 from domain.defects import foreign_payment, negative_amount
@@ -14,6 +14,7 @@ from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup, Shipment, Tracking
 from domain.stopping import NOT_SEEN, planned_action
 from domain.terms import Terms
+from domain.units import units_by_line
 
 _STOPPABLE = (GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN, GoodsGroup.IN_NETWORK, GoodsGroup.LOST)
 _ALREADY_STOPPED = (GoodsGroup.COMING_BACK, GoodsGroup.RETURNED)
@@ -78,31 +79,7 @@ def make_plan(
     if not wanted and not request.shipping_alone:
         raise NotCancellable("already_cancelled", f"Every line of order {order.order_id} is cancelled already.")
     units = _Units(order, wanted)
-    stopping: list[PlannedShipment] = []
-
-    in_parcels: Counter[str] = Counter()
-    for shipment in order.shipments:
-        in_parcels.update({part.line_id: part.quantity for part in shipment.lines})
-    for line_id, quantity in list(wanted.items()):
-        units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
-
-    for shipment in sorted(order.shipments, key=lambda s: by_group(trackings[s.shipment_id])):
-        tracking = trackings[shipment.shipment_id]
-        asked = {part.line_id: min(part.quantity, wanted.get(part.line_id, 0)) for part in shipment.lines}
-        if not any(asked.values()):
-            continue
-        shared = any(asked[part.line_id] < part.quantity for part in shipment.lines)
-        reason = _left_out_reason(shipment, tracking.group, shared=shared)
-        for line_id, quantity in asked.items():
-            if reason:
-                units.leave(line_id, quantity, shipment.shipment_id, reason)
-            else:
-                units.take(line_id, quantity, shipment.shipment_id)
-        if not reason:
-            action = planned_action(shipment, tracking)
-            stopping.append(
-                PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared or None)
-            )
+    stopping = _take_units(order, units, wanted, trackings)
     if not units.lines and not request.shipping_alone:
         raise _nothing_left_to_cancel(order, units.left_out)
 
@@ -129,7 +106,7 @@ def make_plan(
         lines=lines,
         shipping=shipping,
         shipping_tax=_shipping_tax(order, shipping),
-        shipments=tuple(stopping),
+        shipments=stopping,
         tenders=allocate(value - ahead, tenders, everything=everything),
         left_out=tuple(units.left_out),
         terms=terms,
@@ -140,6 +117,36 @@ def make_plan(
     return plan
 
 
+def _take_units(
+    order: Order, units: "_Units", wanted: dict[str, int], trackings: Mapping[str, Tracking]
+) -> tuple[PlannedShipment, ...]:
+    """Take the wanted units out of the order: first those that are in no parcel, then parcel by parcel, the easiest to stop
+    first. Returns the parcels that are to be stopped; what is in the others is left out. `wanted` is counted down."""
+    in_parcels = units_by_line(part for shipment in order.shipments for part in shipment.lines)
+    for line_id, quantity in list(wanted.items()):
+        units.take(line_id, min(quantity, max(0, units.line(line_id).remaining - in_parcels[line_id])), None)
+    stopping: list[PlannedShipment] = []
+    for shipment in sorted(order.shipments, key=lambda s: by_group(trackings[s.shipment_id])):
+        tracking = trackings[shipment.shipment_id]
+        packed = units_by_line(shipment.lines)
+        asked = {line_id: min(units_packed, wanted.get(line_id, 0)) for line_id, units_packed in packed.items()}
+        if not any(asked.values()):
+            continue
+        shared = shipment.holds_more_than(asked)
+        reason = _left_out_reason(shipment, tracking.group, shared=shared)
+        for line_id, quantity in asked.items():
+            if reason:
+                units.leave(line_id, quantity, shipment.shipment_id, reason)
+            else:
+                units.take(line_id, quantity, shipment.shipment_id)
+        if not reason:
+            action = planned_action(shipment, tracking)
+            stopping.append(
+                PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared or None)
+            )
+    return tuple(stopping)
+
+
 def by_group(tracking: Tracking | None) -> int:
     """Units still in the warehouse go first: they cost nothing to stop."""
     groups = (*_STOPPABLE, *_ALREADY_STOPPED, GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED)
@@ -147,7 +154,8 @@ def by_group(tracking: Tracking | None) -> int:
 
 
 class _Units:
-    """The units that a request asks for, as they are taken out of the order or have to stay in it."""
+    """The units that a request asks for, as they are taken out of the order or have to stay in it. What is still `wanted` is
+    counted down, so that no unit is taken twice."""
 
     def __init__(self, order: Order, wanted: dict[str, int]) -> None:
         self._lines = {line.line_id: line for line in order.lines}
@@ -186,12 +194,9 @@ class _Units:
     @property
     def value_left_out(self) -> int:
         """In minor units."""
-        quantities = Counter[str]()
-        for out in self.left_out:
-            quantities[out.line_id] += out.quantity
         return sum(
             self._after(line_id, self.taken[line_id]).value_of(quantity).amount
-            for line_id, quantity in quantities.items()
+            for line_id, quantity in units_by_line(self.left_out).items()
         )
 
     def _after(self, line_id: str, taken: int) -> OrderLine:
@@ -219,21 +224,19 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
     left = captured - payment.refunded
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
-    released = Money.total((e.released for e in earlier), zero.currency)
+    released = _released_before(tender)
     refundable = max(left - kept, zero)
     reserved = max(payment.capturable - released - max(kept - left, zero), zero)
-    share = _share(tender, payment, shipped=shipped)
-    captured_is_ours = share == refundable and (shipped or refundable != reserved)
     return PlannedTender(
         tender=tender,
         refund=zero,
         release=zero,
         refundable=refundable,
-        capturable=zero if captured_is_ours else reserved,
+        capturable=zero if _is_captured_for(tender, payment, shipped=shipped) else reserved,
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
-        share=share,
+        share=_share(tender, payment, shipped=shipped),
         step=payment.step if payment.step > 1 else None,
         unpaid=_closable(tender, payment),
     )
@@ -255,16 +258,34 @@ def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Mone
 
 def _share(tender: Tender, payment: Payment, *, shipped: bool) -> Money | None:
     """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
-    all of it is. Nobody says for whom a part of it was captured: it was for whoever paid just as much, and of two that paid
-    alike for the one whose goods have left, because that is when a card is charged."""
-    if tender.kind is not TenderKind.CARD or payment.whole <= tender.amount:
+    all of it is."""
+    others = _paid_by_others(tender, payment)
+    if not others:
         return None
-    zero = Money.zero(tender.amount.currency)
-    of_others = payment.whole - tender.amount
-    if payment.released and payment.taken == of_others and not (shipped and of_others == tender.amount):
-        return zero  # the reservation of the rest has ended with the capture
-    given = (max(earlier.due, zero) + earlier.released for earlier in tender.earlier_reversals)
-    return max(tender.amount - Money.total(given, zero.currency), zero)
+    if payment.released and payment.taken == others and not _is_captured_for(tender, payment, shipped=shipped):
+        return Money.zero(others.currency)  # the reservation of the rest has ended with the capture
+    zero = Money.zero(others.currency)
+    due = Money.total((max(earlier.due, zero) for earlier in tender.earlier_reversals), zero.currency)
+    return max(tender.amount - _released_before(tender) - due, zero)
+
+
+def _is_captured_for(tender: Tender, payment: Payment, *, shipped: bool) -> bool:
+    """Whether what was captured of a shared payment is this order's. Nobody says so: it was captured for whoever paid just
+    as much, and of two that paid alike for the one whose goods have left, because that is when a card is charged."""
+    others = _paid_by_others(tender, payment)
+    ours = tender.amount - _released_before(tender)
+    return bool(others) and payment.taken == ours and (shipped or ours != others)
+
+
+def _paid_by_others(tender: Tender, payment: Payment) -> Money | None:
+    """None: the payment is all the order's."""
+    others = payment.whole - tender.amount
+    return others if tender.kind is TenderKind.CARD and others.amount > 0 else None
+
+
+def _released_before(tender: Tender) -> Money:
+    """What earlier cancellations gave up of a reservation."""
+    return Money.total((earlier.released for earlier in tender.earlier_reversals), tender.amount.currency)
 
 
 def _with_shipping(

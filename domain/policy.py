@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydantic import model_validator
 
@@ -127,6 +128,22 @@ class Mailboxes(Value):
     escalations: str | None = None
 
 
+class _Bound(NamedTuple):
+    """The condition of sale that binds a request, what the policy does then, and the lines in words."""
+
+    rule: Rule
+    action: OnCondition
+    lines: str
+
+
+class _Approval(NamedTuple):
+    """Why a second person has to approve, and before which step."""
+
+    rule: Rule
+    why: str
+    gate: Gate = Gate.BEFORE_STOPPING
+
+
 class Policy(Value):
     """A version of the merchant's rules (`policy.toml`)."""
 
@@ -173,7 +190,7 @@ class Policy(Value):
         """The request id was used before, for something else."""
         return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
-    def may_ask(self, order: Order, request: CancellationRequest) -> Decision | None:
+    def reject_actor(self, order: Order, request: CancellationRequest) -> Decision | None:
         """What this actor may not ask, whether the request opens a cancellation or joins one. None: they may."""
         allowed = self.reasons.get(request.actor.kind, ())
         if request.reason not in allowed:
@@ -193,10 +210,10 @@ class Policy(Value):
             )
         return None
 
-    def admits(self, order: Order, request: CancellationRequest) -> Decision | None:
+    def reject_by_order(self, order: Order, request: CancellationRequest) -> Decision | None:
         """The rules that need nothing but the OMS's order, of its own customer. None: go on and look at the payments and the
         parcels."""
-        if no := self.may_ask(order, request):
+        if no := self.reject_actor(order, request):
             return no
         if order.state is OrderState.CANCELLED:
             return self.reject(Rule.ALREADY_CANCELLED, f"Order {order.order_id} is cancelled already.")
@@ -217,8 +234,8 @@ class Policy(Value):
         learnt_at: datetime,
     ) -> tuple[Decision, Plan | None]:
         """The decision and, unless it rejects, the plan. `payments` by tender id and `trackings` by shipment id are the
-        live truth, read a moment ago; `history` covers the time of the abuse limit. The legal
-        clocks begin with `learnt_at`, when the request arrived."""
+        live truth, read a moment ago; `history` covers the time of the abuse limit. The legal clocks begin with `learnt_at`,
+        when the request arrived."""
         try:
             plan = make_plan(
                 cancellation_id=cancellation_id,
@@ -233,59 +250,44 @@ class Policy(Value):
             return self.reject(Rule(no.reason), no.message, maximum=no.maximum), None
         suspect = OrderFlag.FRAUD_REVIEW in order.flags
         bound = None if suspect else self._bound(order, request, plan)
-        if bound and bound[1] is OnCondition.REFUSED:
-            rule, _, lines = bound
-            # By the order's own line ids, which nobody may be able to name in a request.
-            others = tuple(
-                LineScope.model_construct(line_id=line.line_id, quantity=line.remaining)
-                for line in order.lines
-                if line.remaining and line.condition is not SaleCondition.CUSTOMISED
-            )
-            if others and request.whole_order and is_statutory(order, request):
-                # The right to withdraw holds for the other goods, and is not to be declared twice for them.
-                decision, for_others = self.decide(
-                    cancellation_id=cancellation_id,
-                    order=order,
-                    request=request.model_copy(update={"lines": others}),
-                    payments=payments,
-                    trackings=trackings,
-                    history=history,
-                    now=now,
-                    learnt_at=learnt_at,
-                )
-                kept = f"Not cancelled: {lines}; the right to withdraw does not cover it."
-                return decision.model_copy(update={"sentence": f"{decision.sentence} {kept}"}), for_others
-            return (
-                self.reject(
-                    rule,
-                    f"{lines} cannot be cancelled by the customer. Ask for the other lines, or for staff to decide.",
-                ),
-                None,
-            )
-        asks = self._second_person(order, request, plan, history, now)
-        if asks is None:
-            return (
-                Decision(
-                    verdict=Verdict.APPROVED,
-                    rule=Rule.FRAUD_REVIEW if suspect else Rule.WITHIN_POLICY,
-                    policy_version=self.version,
-                    sentence=_summary(plan, payments),
-                ),
-                plan,
-            )
-        rule, why, gate = asks
-        return (
-            Decision(
-                verdict=Verdict.NEEDS_APPROVAL,
-                rule=rule,
+        if bound is None or bound.action is not OnCondition.REFUSED:
+            approval = self._second_person(order, request, plan, history, now)
+            return self._accept(approval, _summary(plan, payments), suspect=suspect), plan
+        others = _other_goods(order, request)
+        if others is None:
+            how_to_go_on = "Ask for the other lines, or for staff to decide."
+            return self.reject(bound.rule, f"{bound.lines} cannot be cancelled by the customer. {how_to_go_on}"), None
+        decision, plan_for_others = self.decide(
+            cancellation_id=cancellation_id,
+            order=order,
+            request=others,
+            payments=payments,
+            trackings=trackings,
+            history=history,
+            now=now,
+            learnt_at=learnt_at,
+        )
+        sentence = f"{decision.sentence} Not cancelled: {bound.lines}; the right to withdraw does not cover it."
+        return decision.model_copy(update={"sentence": sentence}), plan_for_others
+
+    def _accept(self, approval: _Approval | None, summary: str, *, suspect: bool) -> Decision:
+        """The decision on a request that nothing rejects. `summary` says what its plan does."""
+        if approval is None:
+            return Decision(
+                verdict=Verdict.APPROVED,
+                rule=Rule.FRAUD_REVIEW if suspect else Rule.WITHIN_POLICY,
                 policy_version=self.version,
-                sentence=f"{why} A second person has to approve. {_summary(plan, payments)}",
-                gate=gate,
-            ),
-            plan,
+                sentence=summary,
+            )
+        return Decision(
+            verdict=Verdict.NEEDS_APPROVAL,
+            rule=approval.rule,
+            policy_version=self.version,
+            sentence=f"{approval.why} A second person has to approve. {summary}",
+            gate=approval.gate,
         )
 
-    def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> tuple[Rule, OnCondition, str] | None:
+    def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> _Bound | None:
         """The strictest condition of sale among the planned lines that binds this request. It binds only a customer who
         changes their mind. The statutory right of an EU consumer stands above a final sale, but does not exist for goods
         made to the customer's own specification (Directive 2011/83/EU, art. 16 (c))."""
@@ -300,46 +302,39 @@ class Policy(Value):
             if rule is Rule.FINAL_SALE and is_statutory(order, request):
                 continue
             lines = [line.line_id for line in order.lines if line.condition is condition and line.line_id in planned]
-            does = self.conditions.get(condition, OnCondition.NEEDS_APPROVAL)
-            if lines and does is not OnCondition.ALLOWED:
+            action = self.conditions.get(condition, OnCondition.NEEDS_APPROVAL)
+            if lines and action is not OnCondition.ALLOWED:
                 many = "s" if len(lines) > 1 else ""
                 what = f"Line{many} {', '.join(lines)} of order {order.order_id} ({condition.replace('_', ' ')})"
-                found.append((rule, does, what))
-        return max(found, key=lambda one: one[1] is OnCondition.REFUSED, default=None)
+                found.append(_Bound(rule, action, what))
+        return max(found, key=lambda bound: bound.action is OnCondition.REFUSED, default=None)
 
     def _second_person(
         self, order: Order, request: CancellationRequest, plan: Plan, history: CustomerHistory, now: datetime
-    ) -> tuple[Rule, str, Gate] | None:
+    ) -> _Approval | None:
+        """Why a second person has to approve; None: nobody has to."""
         if OrderFlag.FRAUD_REVIEW in order.flags:
             # The parcel of a suspect must not leave while somebody looks, whatever else the policy says; only money that was
             # taken waits for them.
-            review = Rule.FRAUD_REVIEW, f"Order {order.order_id} is under fraud review.", Gate.BEFORE_REVERSING
-            return review if plan.refund else None
+            why = f"Order {order.order_id} is under fraud review."
+            return _Approval(Rule.FRAUD_REVIEW, why, Gate.BEFORE_REVERSING) if plan.refund else None
         bound = self._bound(order, request, plan)
         if bound:
-            rule, _, lines = bound
-            return rule, f"{lines} can only be cancelled with approval.", Gate.BEFORE_STOPPING
+            return _Approval(bound.rule, f"{bound.lines} can only be cancelled with approval.")
         if is_statutory(order, request):
             # A right, not a favour: Directive 2011/83/EU, art. 9, gives 14 days from the receipt of the goods, and these
             # have not been received. No window, limit or count of ours stands against it.
             return None
         if now - order.placed_at > self.window:
-            return (
-                Rule.OUTSIDE_WINDOW,
-                f"Order {order.order_id} was placed more than {_span(self.window)} ago.",
-                Gate.BEFORE_STOPPING,
+            return _Approval(
+                Rule.OUTSIDE_WINDOW, f"Order {order.order_id} was placed more than {_span(self.window)} ago."
             )
         if self.above_limit(plan.given_back):
-            return (
-                Rule.ABOVE_LIMIT,
-                f"{plan.given_back} is above the limit that one person may decide on.",
-                Gate.BEFORE_STOPPING,
-            )
+            return _Approval(Rule.ABOVE_LIMIT, f"{plan.given_back} is above the limit that one person may decide on.")
         if self.abuse and request.reason in CHANGES_OF_MIND and history.cancellations >= self.abuse.cancellations:
-            return (
+            return _Approval(
                 Rule.FREQUENT_CANCELLATIONS,
                 f"The customer has cancelled {history.cancellations} other orders in {_span(self.abuse.within)}.",
-                Gate.BEFORE_STOPPING,
             )
         return None
 
@@ -351,6 +346,20 @@ NOT_AGAINST_A_RIGHT = frozenset({Rule.OUTSIDE_WINDOW, Rule.ABOVE_LIMIT, Rule.FRE
 def is_statutory(order: Order, request: CancellationRequest) -> bool:
     """An EU consumer withdraws by right."""
     return request.reason is ReasonCode.STATUTORY_WITHDRAWAL and OrderFlag.EU_CONSUMER in order.flags
+
+
+def _other_goods(order: Order, request: CancellationRequest) -> CancellationRequest | None:
+    """The same request without the goods made to the customer's specification: the right to withdraw holds for the others,
+    and is not to be declared twice for them. None: it is no withdrawal from the whole order, or there are no others."""
+    # By the order's own line ids, which nobody may be able to name in a request.
+    others = tuple(
+        LineScope.model_construct(line_id=line.line_id, quantity=line.remaining)
+        for line in order.lines
+        if line.remaining and line.condition is not SaleCondition.CUSTOMISED
+    )
+    if not (others and request.whole_order and is_statutory(order, request)):
+        return None
+    return request.model_copy(update={"lines": others})
 
 
 def _span(span: timedelta) -> str:

@@ -155,9 +155,12 @@ class Reversal(Value):
 
     @property
     def bank_parts(self) -> tuple[ChargeBack, ...]:
-        """Of each lost dispute, what the bank has given back of this plan, besides what a person has declared not due or
+        """Of each lost dispute, what the bank has given back of this plan, without what a person has declared not due or
         settled with the dispute's number. What stays in the order is given back first: the customer disputes what they have
-        not got back."""
+        not got back.
+
+        Of a payment of 50.00, 20.00 were refunded, so 30.00 stay in the order. Of a lost dispute of 40.00, 30.00 are for
+        what stays, and 10.00 were given back twice."""
         named = {hand.reference for hand in self.by_hand}
         back = -max(self.planned.refundable - self.planned.refund, self._total())
         parts: list[ChargeBack] = []

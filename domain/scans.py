@@ -48,4 +48,4 @@ def _by_time(scans: Iterable[Scan]) -> list[Scan]:
     for scan in scans:
         before = scan.at.timestamp() if scan.at else before
         timed.append((before, scan))
-    return [scan for _, scan in sorted(timed, key=lambda one: one[0])]
+    return [scan for _, scan in sorted(timed, key=lambda timed_scan: timed_scan[0])]

@@ -1,7 +1,6 @@
 """What becomes of a request that meets a cancellation of its order. Requests that cover the same are one cancellation,
 however they are written; any other one has to wait for its end."""
 
-from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -10,6 +9,7 @@ from domain.facts import Decided, Fact, Joined, Requested
 from domain.order import Order
 from domain.policy import NOT_AGAINST_A_RIGHT, Gate, Rule, Verdict, is_statutory
 from domain.request import CancellationRequest, ReasonCode
+from domain.units import units_by_line
 
 
 class Meeting(StrEnum):
@@ -28,19 +28,24 @@ def meet(order: Order, under_way: Case, opened: Requested, request: Cancellation
     case = under_way if under_way.request else Case.opened_by(opened)
     if not refused and _takes_requests(under_way) and same_scope(order, case, request):
         return Meeting.JOINS
-    return waiting(request)
+    return meet_without_joining(request)
 
 
-def waiting(request: CancellationRequest) -> Meeting:
+def meet_without_joining(request: CancellationRequest) -> Meeting:
     """What becomes of one that does not join: the law does not let a statutory withdrawal be sent again by its sender."""
     return Meeting.DEFERRED if request.reason is ReasonCode.STATUTORY_WITHDRAWAL else Meeting.UNDER_WAY
 
 
-def joining(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
+def under_way_sentence(order_id: str, cancellation_id: str, advice: str) -> str:
+    """What the sender of a request hears that does not join. `advice`: when to ask again, or that it is kept."""
+    return f"Another cancellation of order {order_id} is under way ({cancellation_id}). {advice}"
+
+
+def joining_facts(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
     """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
     if case.has(request) or not _takes_requests(case) or not same_scope(order, case, request):
         return []
-    decided = by_right(order, case.decided, request) if case.decided and not case.approved else case.decided
+    decided = with_rights(order, case.decided, request) if case.decided and not case.approved else case.decided
     return [Joined(request=request), *([decided] if decided and decided != case.decided else [])]
 
 
@@ -48,7 +53,7 @@ def _takes_requests(case: Case) -> bool:
     return not case.ended and case.roll_back_cause is None
 
 
-def by_right(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:
+def with_rights(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:
     """The decision when these have asked as well: a statutory withdrawal makes an approval needless that does not stand
     against it."""
     rights = [request for request in requests if is_statutory(order, request)]
@@ -67,9 +72,7 @@ def same_scope(order: Order, case: Case, request: CancellationRequest) -> bool:
     opened = case.request
     remaining = {line.line_id: line.remaining for line in order.lines}
     if case.ever_closed and case.plan is not None:
-        taken_out: Counter[str] = Counter()
-        for line in case.plan.lines:
-            taken_out[line.line_id] += line.quantity
+        taken_out = units_by_line(case.plan.lines)
         remaining = {line_id: units + taken_out[line_id] for line_id, units in remaining.items()}
     everything = {line_id: units for line_id, units in remaining.items() if units}
     return opened is not None and _normalised(everything, opened) == _normalised(everything, request)

@@ -1,4 +1,4 @@
-"""What a look at the refunds of a tender finds once it was reversed: ours as they are now, and what others gave besides.
+"""What a look at the refunds of a tender finds once it was reversed: ours as they are now, and those that others made.
 
 What others refund at the gateway is known only there. They may do so although the money went another way (by hand, as store
 credit): then the customer has it twice, and a person is asked to collect it.
@@ -31,7 +31,10 @@ def refunds_found_after_end(
 ) -> tuple[Refund, ...]:
     """What others refund after the end may be for something else, such as goods that were sent back. It counts where it is
     just as much as is missing since a refund has failed, and otherwise as far as the customer would have more than was taken
-    from them: by what they have, from all cancellations of the order, and what they are owed."""
+    from them: by what they have, from all cancellations of the order, and what they are owed.
+
+    50.00 were taken, and a person gave 30.00 back by hand. If others refund 10.00 after the end, nothing of it counts. Of
+    25.00, 5.00 counts, because with the rest the customer has all that was taken."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
     another_way = now.elsewhere + Money.total(
@@ -40,7 +43,7 @@ def refunds_found_after_end(
     given = payment.refunded + another_way + now.outstanding
     beyond = given - payment.captured - now.overpaid - now.collected
     mine = _claim(now, missing=now.outstanding, at_most=max(beyond, Money.zero(beyond.currency)))
-    return (*counted, *_shares(now, mine, payment, key, other_reversals))
+    return (*counted, *_shared_out(now, mine, payment, key, other_reversals))
 
 
 def unclear_refunds(
@@ -79,9 +82,12 @@ def made_by_others(
 ) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
     planned here, as far as they do not make up for what the order's other cancellations lack, and are credited under their
-    own references. One that comes to more than all of that counts here with the excess: a person is notified of it."""
+    own references. One that comes to more than all of that counts here with the excess: a person is notified of it.
+
+    Another cancellation lacks 10.00, and this one owes 30.00. If somebody refunds 45.00 in one sum, 10.00 of it is for the
+    other one and 35.00 counts here, which is 5.00 too much."""
     mine = _claim(reversal, missing=owed, at_most=owed)
-    return _shares(reversal, mine, payment, key, other_reversals, excess=True)
+    return _shared_out(reversal, mine, payment, key, other_reversals, excess=True)
 
 
 def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
@@ -90,8 +96,22 @@ def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
     return Claim(missing, at_most, counted, frozenset(reversal.planned.earlier) | reversal.references)
 
 
+def left_to_other_orders(
+    reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, other_reversals: Sequence[EarlierReversal]
+) -> Money:
+    """What the gateway has of a shared payment that is theirs. What our customer has paid back is not at the gateway any
+    more: it does not make up for that."""
+    theirs = _of_other_orders(reversal, payment, key)
+    mine = _claim(reversal, missing=owed, at_most=owed)
+    before = [other.claim(payment) for other in other_reversals]
+    shares = share_out(payment, [*before, *theirs, mine])[len(before) : -1]
+    refunded = (part for share in shares for part in share.values())
+    missing = Money.total((claim.missing for claim in theirs), owed.currency)
+    return max(missing - Money.total(refunded, owed.currency), Money.zero(owed.currency))
+
+
 def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Claim, ...]:
-    """What of a shared payment was theirs when it was planned, less what their own cancellations have refunded since."""
+    """What was captured of a shared payment for them, by now, less what their own cancellations have refunded since."""
     planned = reversal.planned
     if planned.share is None:
         return ()
@@ -105,11 +125,12 @@ def _of_other_orders(reversal: Reversal, payment: Payment, key: EffectKey) -> tu
         and not is_ours(refund, key)
     }
     zero = Money.zero(planned.share.currency)
-    theirs = max(planned.refundable - planned.share - Money.total(counted.values(), zero.currency), zero)
+    taken = planned.refundable + planned.captured_since(payment)
+    theirs = max(taken - planned.share - Money.total(counted.values(), zero.currency), zero)
     return (Claim(theirs, theirs, counted, frozenset(planned.earlier)),)
 
 
-def _shares(
+def _shared_out(
     reversal: Reversal,
     mine: Claim,
     payment: Payment,
@@ -118,17 +139,18 @@ def _shares(
     *,
     excess: bool = False,
 ) -> tuple[Refund, ...]:
+    """The refunds of others that count here, each with the part that does. `excess`: also the rest of such a refund that
+    makes up for nothing."""
     claims = [*(other.claim(payment) for other in other_reversals), *_of_other_orders(reversal, payment, key), mine]
-    *theirs, share = share_out(payment, claims)
+    *shares_of_others, my_share = share_out(payment, claims)
+    of_others = [*(claim.counted for claim in claims), *shares_of_others]
     found = []
     for refund in payment.refunds:
-        if refund.reference not in share:
+        if refund.reference not in my_share:
             continue
-        parts = [claim.counted.get(refund.reference) for claim in claims] + [
-            part.get(refund.reference) for part in theirs
-        ]
-        rest = refund.amount - Money.total((part for part in parts if part), refund.amount.currency)
-        amount = rest if excess else share[refund.reference]
+        parts = (part[refund.reference] for part in of_others if refund.reference in part)
+        rest = refund.amount - Money.total(parts, refund.amount.currency)
+        amount = rest if excess else my_share[refund.reference]
         part_for = None if amount == refund.amount else key.cancellation_id
         found.append(refund.model_copy(update={"amount": amount, "part_for": part_for}))
     return tuple(found)

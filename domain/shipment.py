@@ -1,5 +1,6 @@
 """Goods: where a shipment is, and what the carrier answered."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from domain.base import Value
+from domain.units import units_by_line
 
 
 class GoodsGroup(StrEnum):
@@ -48,6 +50,10 @@ class Shipment(Value):
     tracking_number: str | None = None
     gift_card: str | None = None
     stopped: bool = False
+
+    def holds_more_than(self, units: Mapping[str, int]) -> bool:
+        """Whether it is shared: it holds more than these units, by line, so goods that stay in the order are in it too."""
+        return any(packed > units.get(line_id, 0) for line_id, packed in units_by_line(self.lines).items())
 
 
 class Tracking(Value):

@@ -45,20 +45,15 @@ _ON_THE_WAY_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
 
 def goods_of(case: Case) -> GoodsStatus:
     """One word for where the goods of the cancellation are."""
-    resumed = {(step, target) for step, target in case.steps_to_undo() if step is StepName.STOP_SHIPMENT} and any(
-        case.is_done(StepName.RESUME_SHIPMENT, stop.shipment_id) for stop in case.stops
-    )
-    if resumed and case.roll_back_cause:
+    was_stopped = any(step is StepName.STOP_SHIPMENT for step, _ in case.steps_to_undo())
+    goes_on = any(case.is_done(StepName.RESUME_SHIPMENT, stop.shipment_id) for stop in case.stops)
+    if was_stopped and goes_on and case.roll_back_cause:
         return GoodsStatus.MOVING_AGAIN
     plan = case.plan
     if plan is None or plan.shipping_alone:
         return GoodsStatus.UNTOUCHED
     stops = case.stops
-    if not stops and plan.shipments:
-        return GoodsStatus.UNTOUCHED
-    if not stops and case.roll_back_cause:
-        return GoodsStatus.UNTOUCHED
-    if not stops and not case.past_pivot:
+    if not stops and (plan.shipments or case.roll_back_cause or not case.past_pivot):
         return GoodsStatus.UNTOUCHED
     seen = {stop.shipment_id for stop in stops}
     if any(planned.shipment.shipment_id not in seen for planned in plan.shipments):

@@ -5,40 +5,29 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from domain.order import Order
-from domain.plan import Plan, PlannedLine, PlannedShipment
+from domain.plan import LeftOut, Plan, PlannedLine, PlannedShipment
 from domain.planning import by_group
 from domain.shipment import Shipment, ShipmentLine, Tracking
+from domain.units import units_by_line
 
 
 def new_parcels(
     plan: Plan, then: Sequence[Shipment], order: Order, trackings: Mapping[str, Tracking]
 ) -> tuple[Shipment, ...]:
     """Parcels that hold units of this cancellation which were not in them when it was decided, each with just these. `then`
-    are the order's parcels of that moment. Every unit of a line had left before, is ours, is in another parcel or lies in
-    the warehouse: what is more than the line has, is ours and has left. Which of several parcels holds ours nobody says:
-    what can be stopped comes first, as in the plan."""
-    planned, accounted = _planned(plan), _units_in(then)
-    for (line_id, shipment_id), units in (_planned(plan) + _left_out(plan)).items():
-        accounted[line_id, shipment_id] = max(accounted[line_id, shipment_id], units)
-    before = {line.line_id: line.cancelled_before for line in plan.lines}
-    ours = Counter[str]()
-    for (line_id, _), units in planned.items():
-        ours[line_id] += units
-    packed = Counter[str]()
-    for (line_id, shipment_id), units in _units_in(order.shipments).items():
-        packed[line_id] += max(units - planned[line_id, shipment_id], 0)
-    quantities = {line.line_id: line.quantity for line in order.lines}
-    unpacked_units = _unpacked(plan, order)
-    left, loose = Counter[str](), Counter[str]()
-    for line_id, units in ours.items():
-        left[line_id] = max(before[line_id] + units + packed[line_id] - quantities.get(line_id, 0), 0)
-        again = sum(units for (line, _), units in unpacked_units.items() if line == line_id)
-        loose[line_id] = planned[line_id, None] + again
+    are the order's parcels of that moment.
+
+    Nobody says whose units are in a parcel, so they are counted. Of a line of 3 units, one is cancelled that was in no
+    parcel. A new parcel with 2 of them may hold just the two that stay, so nothing is found. Once 3 are packed, one of them
+    is ours. Which of several new parcels holds it nobody says either: the one that can be stopped comes first, as in the
+    plan."""
+    known = _packed(then) | _by_parcel((*plan.lines, *plan.left_out))
+    left, loose = _units_that_left(plan, order), _loose_units(plan, order)
     found = []
     for shipment in sorted(order.shipments, key=lambda s: by_group(trackings.get(s.shipment_id))):
         parts = []
         for part in shipment.lines:
-            added = max(part.quantity - accounted[part.line_id, shipment.shipment_id], 0)
+            added = max(part.quantity - known[part.line_id, shipment.shipment_id], 0)
             units = min(added, left[part.line_id], loose[part.line_id])
             if units:
                 left[part.line_id] -= units
@@ -54,32 +43,51 @@ def unpacked(plan: Plan, order: Order) -> tuple[str, ...]:
     return tuple(sorted({shipment_id for _, shipment_id in _unpacked(plan, order)}))
 
 
-def _planned(plan: Plan) -> Counter[tuple[str, str | None]]:
-    """Units of this cancellation, by line and parcel."""
-    units = Counter[tuple[str, str | None]]()
-    for line in plan.lines:
-        units[line.line_id, line.shipment_id] += line.quantity
-    return units
+def _units_that_left(plan: Plan, order: Order) -> Counter[str]:
+    """By line, the units of this cancellation that have left the warehouse for certain. A unit of a line had left before, is
+    ours, is packed although the plan has it in no such parcel, or lies in the warehouse. Where these come to more than the
+    line has, units were counted twice: they are ours, and packed."""
+    planned, others = _by_parcel(plan.lines), Counter[str]()
+    for (line_id, shipment_id), units in _packed(order.shipments).items():
+        others[line_id] += max(units - planned[line_id, shipment_id], 0)
+    before = {line.line_id: line.cancelled_before for line in plan.lines}
+    quantities = {line.line_id: line.quantity for line in order.lines}
+    return Counter(
+        {
+            line_id: max(before[line_id] + ours + others[line_id] - quantities.get(line_id, 0), 0)
+            for line_id, ours in units_by_line(plan.lines).items()
+        }
+    )
+
+
+def _loose_units(plan: Plan, order: Order) -> Counter[str]:
+    """By line, the units of this cancellation that are in none of the plan's parcels, or in it no more."""
+    loose = units_by_line(line for line in plan.lines if line.shipment_id is None)
+    for (line_id, _), units in _unpacked(plan, order).items():
+        loose[line_id] += units
+    return loose
 
 
 def _unpacked(plan: Plan, order: Order) -> Mapping[tuple[str, str], int]:
     """By line and parcel of the plan, the units of this cancellation that are not in it any more."""
-    packed = _units_in(order.shipments)
+    packed = _packed(order.shipments)
     return {
         (line_id, shipment_id): units - packed[line_id, shipment_id]
-        for (line_id, shipment_id), units in _planned(plan).items()
+        for (line_id, shipment_id), units in _by_parcel(plan.lines).items()
         if shipment_id is not None and units > packed[line_id, shipment_id]
     }
 
 
-def _left_out(plan: Plan) -> Counter[tuple[str, str | None]]:
+def _by_parcel(parts: Iterable[PlannedLine | LeftOut]) -> Counter[tuple[str, str | None]]:
+    """Units by line and parcel; None: they are in none."""
     units = Counter[tuple[str, str | None]]()
-    for out in plan.left_out:
-        units[out.line_id, out.shipment_id] += out.quantity
+    for part in parts:
+        units[part.line_id, part.shipment_id] += part.quantity
     return units
 
 
-def _units_in(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | None]]:
+def _packed(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | None]]:
+    """By line and parcel, all that is in the parcels, whoever's it is."""
     units = Counter[tuple[str, str | None]]()
     for shipment in shipments:
         for part in shipment.lines:
@@ -88,10 +96,12 @@ def _units_in(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | None]]:
 
 
 def is_shared(plan: Plan, ours: Shipment, order: Order) -> bool:
-    """Whether more is in the parcel than units of this cancellation, these included."""
-    units = _planned(plan) + _left_out(plan) + Counter({(p.line_id, ours.shipment_id): p.quantity for p in ours.lines})
-    of_parcel = _units_in(shipment for shipment in order.shipments if shipment.shipment_id == ours.shipment_id)
-    return any(quantity > units[key] for key, quantity in of_parcel.items())
+    """Whether the parcel is shared. `ours` has the units of this cancellation that were found in it just now."""
+    parcel_id = ours.shipment_id
+    parts: Iterable[PlannedLine | LeftOut] = (*plan.lines, *plan.left_out)
+    known = (part for part in parts if part.shipment_id == parcel_id)
+    cancelled = units_by_line((*known, *ours.lines))
+    return any(packed.holds_more_than(cancelled) for packed in order.shipments if packed.shipment_id == parcel_id)
 
 
 def with_parcel(plan: Plan, parcel: PlannedShipment, packed_before: Collection[str] = ()) -> Plan:
@@ -107,12 +117,12 @@ def with_parcel(plan: Plan, parcel: PlannedShipment, packed_before: Collection[s
             lines += _divided(line, taken, parcel.shipment.shipment_id)
         else:
             lines.append(line)
-    others = [planned for planned in plan.shipments if planned.shipment.shipment_id != parcel.shipment.shipment_id]
-    for planned in plan.shipments:
-        if planned not in others:
-            both = (*planned.shipment.lines, *parcel.shipment.lines)
-            parcel = parcel.model_copy(update={"shipment": parcel.shipment.model_copy(update={"lines": both})})
-    return plan.model_copy(update={"lines": tuple(lines), "shipments": (*others, parcel)})
+    parcel_id = parcel.shipment.shipment_id
+    known = (planned.shipment for planned in plan.shipments if planned.shipment.shipment_id == parcel_id)
+    parts = (*(part for shipment in known for part in shipment.lines), *parcel.shipment.lines)
+    added = parcel.model_copy(update={"shipment": parcel.shipment.model_copy(update={"lines": parts})})
+    others = (planned for planned in plan.shipments if planned.shipment.shipment_id != parcel_id)
+    return plan.model_copy(update={"lines": tuple(lines), "shipments": (*others, added)})
 
 
 def _divided(line: PlannedLine, taken: int, shipment_id: str) -> Sequence[PlannedLine]:

@@ -93,7 +93,7 @@ class CancellationWorkflow:
     async def cancel_order(self) -> CancellationResult:
         while True:
             try:
-                return await self.carry_out()
+                return await self.run_steps()
             except TakenOver:
                 continue  # the books knew more: start over from their facts
             except ContinuesAsNew:
@@ -105,9 +105,9 @@ class CancellationWorkflow:
                     non_retryable=True,
                 ) from None
 
-    async def carry_out(self) -> CancellationResult:
+    async def run_steps(self) -> CancellationResult:
         try:
-            await self.hold_again()
+            await self.continue_holding()
             await self.verify_order()
             if self.case.ended:
                 return self.end()
@@ -121,7 +121,7 @@ class CancellationWorkflow:
             await self.money_steps.credit_refund()
             await self.goods_steps.recheck_parcels()
             await self.close_order()
-            if not self.case.ended:  # closing the order ends the cancellation too where the money had settled
+            if not self.case.ended:  # the close of a frozen order ends the cancellation too where the money has settled
                 await self.goods_steps.recheck_order()
                 await self.money_steps.settle()
                 await self.goods_steps.recheck_parcels()
@@ -147,10 +147,10 @@ class CancellationWorkflow:
         self.journal.show_details()
         self.journal.publish_cancellation_id()
 
-    async def hold_again(self) -> None:
+    async def continue_holding(self) -> None:
         """A run that continues an earlier one becomes the holder in its place. What that one knew it has already."""
         if self.continues and self.case.last_seq:
-            await self.runner.hold_again()
+            await self.runner.continue_holding()
         self.continues = False
 
     def continue_as_new(self) -> NoReturn:

@@ -103,7 +103,7 @@ class GoodsSteps:
 
     async def _stop(self, shipments: Iterable[str]) -> None:
         """Stop these parcels; the lines of those that the carrier did not stop leave the plan as a return offer."""
-        wanted = [s for s in shipments if _needs_stop(self._case.stop_of(s))]
+        wanted = [shipment_id for shipment_id in shipments if _needs_stop(self._case.stop_of(shipment_id))]
         await self._runner.run_all([self._stop_shipment(shipment_id) for shipment_id in wanted])
         await self._runner.run_all([self._let_go_on(shipment_id) for shipment_id in self._case.given_up_stops])
         await self._waiting.raise_if_rolling_back()

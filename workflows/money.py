@@ -61,26 +61,7 @@ class MoneySteps:
                     if case.outstanding(tender_id) == owed and not case.reversal(tender_id).disputed:
                         await self._ask_for_transfer(tender_id, owed)
                 case _ if failed is not None:
-                    reason = failed.reason or "no reason given"
-                    what = (
-                        f"Refund {failed.reference} of {failed.amount} to tender {tender_id} of order {self._order_id}"
-                    )
-                    why = f"{what} failed: {reason}."
-                    unclear = unclear_since_reopening(case.entries, tender_id)
-                    if unclear:
-                        why += _what_others_refunded(unclear)
-                    elif not failed.failed_at_customer:
-                        why += (
-                            " The customer's card is not the cause: put it right at the gateway, then retry the step."
-                        )
-                    else:
-                        why += (
-                            " Ask the customer how they want the money and choose that, or pay it and resolve the step."
-                        )
-                    choice = failed.failed_at_customer and not unclear
-                    await self._waiting.wait_for_person(
-                        steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=choice)
-                    )
+                    await self._ask_about_failure(tender_id, failed)
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)
         if case.reversal(tender_id).by_hand and not case.awaits_settlement(tender_id):
@@ -88,8 +69,26 @@ class MoneySteps:
             if case.outstanding(tender_id):  # they named a refund that gave back less
                 await self._reverse(tender_id)
 
+    async def _ask_about_failure(self, tender_id: str, failed: Refund) -> None:
+        """The customer chooses another way only where their own account refused the money, and where no refund of others may
+        have paid them."""
+        why = (
+            f"Refund {failed.reference} of {failed.amount} to tender {tender_id} of order {self._order_id} failed: "
+            f"{failed.reason or 'no reason given'}."
+        )
+        unclear = unclear_since_reopening(self._case.entries, tender_id)
+        if unclear:
+            why += _what_others_refunded(unclear)
+        elif not failed.failed_at_customer:
+            why += " The customer's card is not the cause: put it right at the gateway, then retry the step."
+        else:
+            why += " Ask the customer how they want the money and choose that, or pay it and resolve the step."
+        choice = failed.failed_at_customer and not unclear
+        obstacle = Obstacle(sentence=why, final=True, choice=choice)
+        await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, obstacle)
+
     async def _ask_about_dispute(self, tender_id: str, owed: Money) -> None:
-        """The bank may pay the customer itself: another way besides would pay twice, so none is offered."""
+        """The bank may pay the customer itself: a second way would pay twice, so none is offered."""
         why = (
             f"The refund of {owed} on tender {tender_id} has failed, and the bank disputes the payment: the bank may pay "
             "it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once the "
@@ -121,7 +120,7 @@ class MoneySteps:
         """Wait until all money has settled. A refund can still fail days after the gateway took it, also one that had
         settled while another tender was waited for."""
         while not self._case.is_settled:
-            await self._runner.run_all([self._settle(p.tender.tender_id) for p in self._case.tenders])
+            await self._runner.run_all([self._settle(planned.tender.tender_id) for planned in self._case.tenders])
             for planned in self._case.tenders:
                 await self._runner.run_look(steps.CHECK_REFUND, planned.tender.tender_id)
 

@@ -75,8 +75,9 @@ class StepRunner:
 
     # Steps
 
-    async def run_step(self, step: Step[Any, Any], target: str, **more: object) -> Answer | None:
-        """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide.
+    async def run_step(self, step: Step[Any, Any], target: str, **fields: object) -> Answer | None:
+        """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide. `fields`
+        go into its input, besides those that every step has.
 
         Returns None when it was carried out, otherwise how a person settled it. Raises RollBack when the process rolls back
         instead, TakenOver and Superseded when this run does not hold the cancellation.
@@ -88,29 +89,16 @@ class StepRunner:
         while True:
             rest = self._resting.get(place)
             if rest is None or has_rested:
-                if (
-                    not is_ordered
-                ):  # a person's order to retry is carried out by this run: the next would not know of it
-                    await self._waiting.before_round()
-                with self._still_waiting(step, target, rest):
-                    obstacle = await self.try_round(step, target, **more)
-                if obstacle is None:
-                    if self._resting.pop(place, None) is not None:
-                        self._journal.publish_unless_waiting()
+                rest = await self._rest_after_round(step, target, rest, fields, is_ordered=is_ordered)
+                if rest is None:
                     return None
-                if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
-                    ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
-                    await self._waiting.order_roll_back(ordered)
-                rounds, now = (rest.rounds + 1 if rest else 1), workflow.now()
-                rest = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=now)
-                self._resting[place] = rest
             answer = await self._waiting.wait_for_answer(step, target, rest.obstacle, self._waiting.end_of_rest(rest))
             has_rested, is_ordered = answer is None, answer is not None
             if answer is not None:
                 del self._resting[place]
             match answer:
                 case RetryOrdered() if rest.obstacle.held_elsewhere:
-                    more = {**more, "from_elsewhere": True}
+                    fields = {**fields, "from_elsewhere": True}
                 case RollBackOrdered() if rest.obstacle.held_elsewhere:
                     self.case.add_unrecorded(answer, workflow.now())  # this run has written nothing, so it just ends
                     raise RollBack
@@ -119,7 +107,29 @@ class StepRunner:
                 case _:
                     return answer
 
-    async def try_round(self, step: Step[Any, Any], target: str, **more: object) -> Obstacle | None:
+    async def _rest_after_round(
+        self, step: Step[Any, Any], target: str, rest: Resting | None, fields: Mapping[str, object], *, is_ordered: bool
+    ) -> Resting | None:
+        """Try the step for one round after `rest`. None: it was carried out; otherwise how it rests now. `is_ordered`: by a
+        person. Raises RollBack where a refusal rolls back."""
+        place = step.name, target
+        if not is_ordered:  # a person's order is carried out by this run: the next one would not know of it
+            await self._waiting.before_round()
+        with self._still_waiting(step, target, rest):
+            obstacle = await self._try_round(step, target, **fields)
+        if obstacle is None:
+            if self._resting.pop(place, None) is not None:
+                self._journal.publish_unless_waiting()
+            return None
+        if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
+            ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
+            await self._waiting.order_roll_back(ordered)
+        rounds = rest.rounds + 1 if rest else 1
+        now_resting = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=workflow.now())
+        self._resting[place] = now_resting
+        return now_resting
+
+    async def _try_round(self, step: Step[Any, Any], target: str, **fields: object) -> Obstacle | None:
         """One round of attempts; None: it was carried out. Either way the case has what the books have learnt."""
         if step.role is not Role.LOOK:
             self.case.order_step(step.name, target, workflow.now())
@@ -127,18 +137,18 @@ class StepRunner:
         obstacle = None
         try:
             with self._waiting.continuing.working():
-                await self._attempt(step, target, more)
+                await self._attempt(step, target, fields)
         except ApplicationError as error:
             obstacle = await self._obstacle_of(step, error)
         self._journal.show_details()  # not in `finally`: a run that is dropped from the cache may not be shown
         return obstacle
 
-    async def run_look(self, step: Step[Any, Any], target: str, **more: object) -> bool:
+    async def run_look(self, step: Step[Any, Any], target: str, **fields: object) -> bool:
         """Look something up, or write to staff. It moves neither goods nor money, so nobody is bothered when nobody answers:
         then it is False."""
         try:
             with self._waiting.continuing.working():
-                await self._attempt(step, target, more)
+                await self._attempt(step, target, fields)
         except ApplicationError as error:
             await self._obstacle_of(step, error)
             return False
@@ -157,7 +167,7 @@ class StepRunner:
         self._journal.show_details()
         return True
 
-    def _input(self, step: Step[Any, Any], target: str, **more: object) -> Any:
+    def _input(self, step: Step[Any, Any], target: str, **fields: object) -> Any:
         case = self.case
         return step.signature.input(
             cancellation_id=case.cancellation_id,
@@ -165,13 +175,13 @@ class StepRunner:
             target=target,
             key=case.key_of(step.name, target),
             last_seq=case.last_seq,
-            **more,
+            **fields,
         )
 
-    async def _attempt(self, step: Step[Any, Any], target: str, more: Mapping[str, object]) -> None:
+    async def _attempt(self, step: Step[Any, Any], target: str, fields: Mapping[str, object]) -> None:
         case = self.case
         self._events_at_look[step.name, target] = self._events
-        answer = await attempt_step(step, target, self._input(step, target, **more))
+        answer = await attempt_step(step, target, self._input(step, target, **fields))
         if isinstance(answer, Verified):
             self._take_verified(answer)
         else:
@@ -206,7 +216,7 @@ class StepRunner:
             choice=failed.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
         )
 
-    async def hold_again(self) -> None:
+    async def continue_holding(self) -> None:
         """This run continues another one: it becomes the holder in its place. Raises Superseded when a run of another
         namespace holds the cancellation by now."""
         self.case.add(*(await self._become_holder()).entries)

@@ -209,7 +209,7 @@ class SqlRegister(SqlAdapter):
             check_may_make(case, key)
             row.quiet_after = max(until, row.quiet_after)
             if key.step is StepName.CLOSE_ORDER:
-                row.close_in_flight = until
+                row.close_in_flight = row.close_in_flight or until
             if case.is_noted(key):
                 await update_row(session, row)
                 return tuple(
@@ -225,12 +225,13 @@ class SqlRegister(SqlAdapter):
         async with transaction(self._looks) as session:
             return (await session.get_one(CancellationRow, cancellation_id)).close_in_flight is not None
 
-    async def note_not_closed(self, cancellation_id: str, run: Run, *, until: datetime) -> None:
+    async def note_not_closed(self, cancellation_id: str, run: Run, *, until: datetime) -> bool:
         async with transaction(self._writes) as session:
             row = await lock(session, cancellation_id, run)
             if row.close_in_flight == until:
                 row.close_in_flight = None
                 await update_row(session, row)
+            return row.close_in_flight is None
 
     async def close(
         self, closed: OrderClosed, notices: Sequence[NewNotice], ending: Ending | None, *, key: EffectKey, run: Run

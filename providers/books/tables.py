@@ -60,7 +60,7 @@ class CancellationRow(Base):
     """The register: one row for each cancellation, which every writer locks before it adds a fact. `facts` counts them.
 
     The holder is the run that writes. From `quiet_after` on, no attempt that has noted an effect calls its provider.
-    `close_in_flight` is the deadline of the last attempt to close the order, until it is known what came of it: attempts
+    `close_in_flight` is the deadline of the first attempt to close the order of which nobody knows what came: attempts
     that came to nothing are no news, however many there are.
     `outcome` and `closed_at` are those of the last `ended` fact, and `customer_id` that of the decision, kept here for the
     unique index and for searching. `first_read` is the order by which it was decided.

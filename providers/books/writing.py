@@ -30,7 +30,7 @@ from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder, closed_perhaps
+from domain.permissions import NotTheHolder, check_holder, closed_perhaps
 from providers.books.clock import now
 from providers.books.outbox import wake_deferred
 from providers.books.tables import CancellationRow, FactRow, VerificationRow
@@ -76,6 +76,10 @@ class LockedRow:
     def holder(self) -> Run:
         return Run(namespace=self.holder_namespace, run_id=self.holder_run)
 
+    @property
+    def ended(self) -> bool:
+        return self.closed_at is not None
+
 
 async def find_row(session: AsyncSession, cancellation: str) -> LockedRow | None:
     """The cancellation's row, locked; None: there is none."""
@@ -96,10 +100,9 @@ async def lock(session: AsyncSession, cancellation: str, run: Run) -> LockedRow:
 
 def check_held_by(run: Run, row: LockedRow | None) -> LockedRow:
     """The row, where the run holds the cancellation. Raises NotTheHolder."""
-    if row is None or row.closed_at is not None:
+    if row is None:
         raise NotTheHolder(None)
-    if row.holder != run:
-        raise NotTheHolder(row.holder)
+    check_holder(row, run)
     return row
 
 

@@ -125,13 +125,13 @@ class Register(Protocol):
         ...
 
     async def close_in_flight(self, cancellation_id: str) -> bool:
-        """The close of the order was noted, and nobody has said what came of the last attempt: no roll-back is written
+        """The close of the order was noted, and nobody has said what came of an attempt: no roll-back is written
         (NotPossible), and what is missing from the order may be ours."""
         ...
 
-    async def note_not_closed(self, cancellation_id: str, run: Run, *, until: datetime) -> None:
+    async def note_not_closed(self, cancellation_id: str, run: Run, *, until: datetime) -> bool:
         """The attempt that may call no later than `until` has closed nothing. No fact: it is tried again under the same
-        key. Nothing when another attempt has begun since."""
+        key. False when it stays in flight, because of an earlier attempt of which nobody knows what came."""
         ...
 
     async def close(

@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from domain.errors import Unavailable
+from domain.errors import OutcomeUnknown, Unavailable
 from providers.database import sqlite as sqlite_in_loop
 from providers.database.columns import table_of
 
@@ -110,26 +110,31 @@ def reading(engine: AsyncEngine) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def transaction(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+async def transaction(
+    sessions: async_sessionmaker[AsyncSession], *, lost: type[Unavailable | OutcomeUnknown] = Unavailable
+) -> AsyncIterator[AsyncSession]:
     """One transaction. Raises Unavailable when the database cannot be reached or did not finish in time.
 
-    When the connection breaks while PostgreSQL commits, the effect may be there although Unavailable is raised. The
-    caller need not know: the same call with the same key then returns what was committed.
+    When the connection breaks while PostgreSQL commits, what was written may be there. In our own books the caller need not
+    know, because the same call with the same key then returns what was committed. Where the caller has to know, `lost` is
+    raised instead.
     """
+    failure: type[Unavailable | OutcomeUnknown] = Unavailable
     try:
         async with _turn_to_write(sessions):
             session = sessions()
             try:
                 yield session
+                failure = lost
                 await session.commit()
             finally:
                 await asyncio.shield(session.close())  # also where whoever asked is cancelled
     except DBAPIError as error:
         if _transient(error):
-            raise Unavailable("The database is not reachable at the moment.") from error
+            raise failure("The database is not reachable at the moment.") from error
         raise
     except (OSError, NoConnectionFree) as error:
-        raise Unavailable("The database is not reachable at the moment.") from error
+        raise failure("The database is not reachable at the moment.") from error
 
 
 def _turn_to_write(sessions: async_sessionmaker[AsyncSession]) -> AbstractAsyncContextManager[None]:

@@ -62,7 +62,7 @@ def test_a_sound_order_has_no_defect() -> None:
 )
 def test_what_cannot_be_right_is_said_and_refused(of: Order, words: tuple[str, ...]) -> None:
     """F2, F5, F22, E2, E4: by the policy, before a payment or a parcel is looked at; a person can act on the sentence."""
-    decision = POLICY.admits(of, request())
+    decision = POLICY.reject_by_order(of, request())
     assert decision is not None
     assert decision.rule.value == "invalid_order"
     for word in ("1001", *words, "Correct it", "new request id"):
@@ -90,6 +90,6 @@ def test_payments_in_the_orders_currency_are_no_defect() -> None:
 def test_who_may_not_ask_learns_nothing_of_a_defect() -> None:
     """A8: what the reason is worth is said first."""
     asked = request().model_copy(update={"actor": Actor(kind=ActorKind.MERCHANT, id="M-1")})
-    decision = POLICY.admits(with_line(total=money("1.00 EUR")), asked)
+    decision = POLICY.reject_by_order(with_line(total=money("1.00 EUR")), asked)
     assert decision is not None
     assert decision.rule.value == "reason_not_allowed"

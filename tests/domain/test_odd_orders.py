@@ -125,7 +125,7 @@ def test_a_decision_comes_of_any_order(order: Order, data: st.DataObject) -> Non
     """F2, F5, F22, rules 9 and 14: no amount of a plan is below zero or in another currency, and no card gives back more
     than the order paid by it, or than its gateway has."""
     wanted = asked(data, order)
-    if no := POLICY.admits(order, wanted):
+    if no := POLICY.reject_by_order(order, wanted):
         assert no.verdict is Verdict.REJECTED
         assert no.sentence
         return

@@ -218,6 +218,14 @@ def test_a_parcel_on_its_way_is_not_turned_round_for_one_of_its_lines() -> None:
         )
 
 
+def test_a_parcel_that_names_a_line_twice_holds_the_units_of_both() -> None:
+    twice = parcel("S1", L1=1).model_copy(update={"lines": parcel("S1", L1=1).lines * 2})
+    of = order(line("L1", 2, "20.00 USD"), shipments=(twice,))
+    plan = plan_of(of, paid={"T1": payment("20.00 USD")}, where={"S1": tracked(GoodsGroup.IN_NETWORK)})
+    assert [(part.shipment_id, part.quantity) for part in plan.lines] == [("S1", 2)]
+    assert [planned.shared for planned in plan.shipments] == [None]
+
+
 def test_the_lines_of_a_parcel_that_was_not_stopped_leave_the_plan() -> None:
     of = order(line("L1", 2, "100.00 USD"), shipments=(parcel("S1", L1=1), parcel("S2", L1=1)), shipping="5.00 USD")
     in_network = tracked(GoodsGroup.IN_NETWORK)

@@ -53,7 +53,7 @@ def test_within_the_policy_is_approved_and_the_amounts_are_said() -> None:
 
 def test_a_reason_that_the_actor_may_not_give_is_rejected_with_the_list() -> None:
     """A8"""
-    decision = POLICY.admits(order(line("L1", 1, "50.00 USD")), request(reason=ReasonCode.OUT_OF_STOCK))
+    decision = POLICY.reject_by_order(order(line("L1", 1, "50.00 USD")), request(reason=ReasonCode.OUT_OF_STOCK))
     assert decision is not None
     assert decision.rule is Rule.REASON_NOT_ALLOWED
     assert ReasonCode.NO_LONGER_NEEDED in decision.allowed_reasons
@@ -226,11 +226,11 @@ def test_that_the_merchant_cannot_deliver_is_not_held_against_the_customer() -> 
 def test_only_staff_gives_back_the_shipping_charge_of_an_order_that_remains() -> None:
     of = order(line("L1", 2, "50.00 USD"), shipping="5.00 USD")
     asked = request(LineScope(line_id="L1", quantity=1)).model_copy(update={"shipping": True})
-    decision = POLICY.admits(of, asked)
+    decision = POLICY.reject_by_order(of, asked)
     assert decision is not None
     assert decision.rule is Rule.INVALID_SCOPE
     staff = asked.model_copy(update={"actor": Actor(kind=ActorKind.CUSTOMER_SERVICE, id="A-1")})
-    assert POLICY.admits(of, staff) is None
+    assert POLICY.reject_by_order(of, staff) is None
 
 
 def test_a_dispute_is_named_in_the_decision() -> None:
@@ -239,7 +239,7 @@ def test_a_dispute_is_named_in_the_decision() -> None:
 
 
 def test_a_cancelled_order_is_not_cancelled_again() -> None:
-    decision = POLICY.admits(order(line("L1", 1, "5.00 USD", cancelled=1)), request())
+    decision = POLICY.reject_by_order(order(line("L1", 1, "5.00 USD", cancelled=1)), request())
     assert decision is not None
     assert decision.rule is Rule.ALREADY_CANCELLED
 

@@ -6,7 +6,7 @@ from domain.case import Case
 from domain.facts import Ended, Fact, HolderSet, Joined, Requested
 from domain.outcome import Outcome
 from domain.request import Actor, ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.second_request import Meeting, joining, meet
+from domain.second_request import Meeting, joining_facts, meet
 from tests.domain.build import NOW, line, order, request
 from tests.domain.cases import RUN, decided, entries, plan_of, planned_tender
 
@@ -33,8 +33,8 @@ def test_the_same_scope_joins_once(lines: tuple[LineScope, ...], books: Case) ->
     asked = second(*lines)
     assert meet(ORDER, books, OPENED, asked) is Meeting.JOINS
     if books.request:
-        assert joining(ORDER, books, asked) == [Joined(request=asked)]
-        assert joining(ORDER, Case(entries([*FACTS, Joined(request=asked)])), asked) == []
+        assert joining_facts(ORDER, books, asked) == [Joined(request=asked)]
+        assert joining_facts(ORDER, Case(entries([*FACTS, Joined(request=asked)])), asked) == []
 
 
 @pytest.mark.parametrize(("statutory", "becomes"), [(False, Meeting.UNDER_WAY), (True, Meeting.DEFERRED)])
@@ -44,5 +44,5 @@ def test_whatever_does_not_join_waits(statutory: bool, becomes: Meeting) -> None
     strangers = Requested(request=request().model_copy(update={"customer_id": "C-2", "actor": stranger}), at=NOW)
     for books, opened, lines in ((UNDER_WAY, OPENED, PART), (OVER, OPENED, ()), (Case(), strangers, ())):
         assert meet(ORDER, books, opened, second(*lines, statutory=statutory)) is becomes
-    assert joining(ORDER, UNDER_WAY, second(*PART)) == []
-    assert joining(ORDER, OVER, second()) == []
+    assert joining_facts(ORDER, UNDER_WAY, second(*PART)) == []
+    assert joining_facts(ORDER, OVER, second()) == []

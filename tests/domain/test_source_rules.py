@@ -169,6 +169,35 @@ def test_a_key_that_is_built_or_read_by_hand_would_be_found(text: str) -> None:
     assert any(builds_a_key(node) or reads_a_key(node) for node in ast.walk(expression))
 
 
+def is_spelt_part(node: ast.AST) -> bool:
+    """`key.part_of("void")`, instead of a name of domain/key_parts.py. Without a part: `key.part_of("")`."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="part_of"), args=[ast.Constant(value=""), *_]):
+            return False
+        case ast.Call(func=ast.Attribute(attr="part_of"), args=[ast.Constant() | ast.JoinedStr(), *_]):
+            return True
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("path", sources("domain", "workflows", "activities", *REGISTER), ids=name_of)
+def test_the_parts_of_keys_are_named_in_one_place(path: Path) -> None:
+    assert not [place(path, node) for node in nodes(path) if is_spelt_part(node)], "domain/key_parts.py names them"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('key.part_of("void")', True),
+        ('key.part_of(f"cancel{n}")', True),
+        ('key.part_of("")', False),
+        ("key.part_of(key_parts.VOID)", False),
+    ],
+)
+def test_a_part_that_is_spelt_at_its_call_would_be_found(text: str, found: bool) -> None:
+    assert is_spelt_part(ast.parse(text, mode="eval").body) is found
+
+
 # The clock
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any
 
 import pytest
 
-from domain.errors import ErrorCode, Refused, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.order import Order, OrderState
 from domain.step import StepName
 from tests.providers.shop_under_test import ShopUnderTest, an_order, closing, key
@@ -178,19 +180,31 @@ class ClosingContract:
         assert await shop.for_sale(placed.order_id, chairs) == before + 1
 
     async def test_a_shop_that_goes_away_during_a_close_has_closed_or_is_unavailable(self, shop: ShopUnderTest) -> None:
-        for turns in range(1, 7):
+        """Unavailable says that nothing has left the order, OutcomeUnknown that something may have."""
+
+        async def sold() -> tuple[Order, Coroutine[Any, Any, None]]:
             order = await shop.orders.read(await shop.place(an_order()))
-            close, chairs = closing(order, 1, 1), order.lines[0].line_id
+            return order, shop.orders.close(order.order_id, closing(order, 1, 1), None, key=key(order.order_id))
+
+        _, close = await sold()
+        began = time.perf_counter()
+        await close
+        whole = time.perf_counter() - began
+        for wait in (*range(1, 7), *(whole * part / 10 for part in range(1, 10))):
+            order, close = await sold()
+            chairs = order.lines[0].line_id
             before = await shop.for_sale(order.order_id, chairs)
-            attempt = asyncio.create_task(shop.orders.close(order.order_id, close, None, key=key(order.order_id)))
-            await after_turns(turns)
+            attempt = asyncio.create_task(close)
+            await (after_turns(wait) if isinstance(wait, int) else asyncio.sleep(wait))
             await shop.set_reachable(False)
             try:
-                with contextlib.suppress(Unavailable):
-                    await attempt
+                [answer] = await asyncio.gather(attempt, return_exceptions=True)
             finally:
                 await shop.set_reachable(True)
-            await shop.restarted().close(order.order_id, close, None, key=key(order.order_id))
+            assert answer is None or isinstance(answer, Unavailable | OutcomeUnknown), repr(answer)
+            if isinstance(answer, Unavailable):
+                assert await units_gone(shop, order) == [0, 0], "raise OutcomeUnknown once something has left the order"
+            await shop.restarted().close(order.order_id, closing(order, 1, 1), None, key=key(order.order_id))
             assert await units_gone(shop, order) == [1, 1]
             assert await shop.for_sale(order.order_id, chairs) == before + 1
 

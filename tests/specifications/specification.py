@@ -14,7 +14,8 @@ HERE = Path(__file__).parent
 Json = dict[str, Any]
 
 _OF_SDK = "Stripe/v1 PythonBindings"
-"""Everything that the gateway adapter sends has to be valid, also what is refused; all else, where it is taken."""
+"""What the gateway adapter sends has to be valid, also where it is refused. Other calls have to be valid where they are
+accepted."""
 
 
 @dataclass(frozen=True)

@@ -275,3 +275,41 @@ async def test_goods_that_are_packed_again_after_their_label_was_voided_are_seen
         Outcome.PARTIALLY_CANCELLED,
         [money("200.00 USD")],
     )
+
+
+async def test_a_unit_that_staff_puts_back_is_not_said_to_be_taken(over_oscar: Oscar) -> None:
+    """E26, rule 14: one of three units was taken out by staff, who put it back while the run waits for approval."""
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "1800.00 USD"),), tenders=(card("1800.00 USD"),))
+    order = await over_oscar.place(sample)
+    await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
+    async with system.worker():
+        one = LineScope(line_id=order.lines[0].line_id, quantity=1)
+        _, handle = await system.submit(request(sample, one))
+        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await over_oscar.shop.put_back(sample.order_id)
+        await system.approve(handle)
+        wait = await system.waits_at(handle, StepName.CHECK_ORDER)
+    assert wait is None or "taken -1" not in wait.reason, wait.reason
+
+
+async def test_units_that_a_person_has_said_are_this_cancellations_are_not_asked_about_again(
+    over_oscar: Oscar,
+) -> None:
+    """Rule 12, E26: staff takes the unit out itself while the run waits, and says so where the run asks: "resolve the step
+    with a reference when they are this cancellation's"."""
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "1200.00 USD"),), tenders=(card("1200.00 USD"),))
+    order = await over_oscar.place(sample)
+    async with system.worker():
+        one = LineScope(line_id=order.lines[0].line_id, quantity=1)
+        _, handle = await system.submit(request(sample, one))
+        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
+        await system.approve(handle)
+        wait = await system.waits_at(handle, StepName.CHECK_ORDER)
+        assert wait
+        await system.resolve(handle, settled(wait, "done_by_hand", "OURS-1"))
+        again = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert again is None, again.reason
+    assert await over_oscar.gone(sample.order_id) == [1]

@@ -7,7 +7,6 @@ import pytest
 from asgiref.sync import sync_to_async
 from sqlalchemy import update
 
-from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.money import money
 from domain.order import OrderFlag
 from domain.outcome import Outcome, State
@@ -19,10 +18,10 @@ from providers.books.inbox import SqlInbox
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from providers.orders.built_in.tables import ShipmentRow
 from providers.outbox.port import NoticeKind
-from sandbox import books, built_in
+from sandbox import built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import POLICY, System, resolve, settled
+from tests.system import POLICY, System
 from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id, captured, in_network
 from tests.workflows.test_orders_left_open import unpack
@@ -163,124 +162,6 @@ async def test_a_parcel_of_the_plan_to_which_goods_that_stay_were_added_is_not_i
         await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.REJECTED, State.CANCELLED)
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(parcel.label_reference or "")]
     assert [kind for kind in effects if kind != "label.bought"] == []
-
-
-async def test_a_roll_back_after_a_close_whose_answer_was_lost_leaves_no_line_taken_out_unseen(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """E21, I2, rule 6: the shop has taken the units out, its answer was lost, and it is away since; a person rolls back."""
-    system = over_oscar.system
-    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await over_oscar.place(sample)
-    close, tried = over_oscar.shop.orders.close, list[int]()
-
-    async def lose_and_go_away(*args: Any, **more: Any) -> None:
-        tried.append(1)
-        if len(tried) > 1:
-            raise Refused(ErrorCode.ORDER_LOCKED, f"Order {sample.order_id} is locked.")
-        await close(*args, **more)
-        raise OutcomeUnknown("The shop's answer was lost.")
-
-    monkeypatch.setattr(over_oscar.shop.orders, "close", lose_and_go_away)
-    async with system.worker():
-        _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-        refusal = await system.refusal(
-            system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-        )
-        seen = list[str]()
-        if refusal is None:
-            for number in range(3):
-                wait = await system.wait_like(handle, lambda w: w.step is not StepName.CLOSE_ORDER, "a person is asked")
-                if wait is None:
-                    break
-                seen.append(f"{wait.step} {wait.reason}")
-                await system.resolve(handle, settled(wait, "done_by_hand", f"DONE-{number}"))
-    asked = [reason for reason in seen if "lines" in reason or "taken out" in reason]
-    assert refusal or asked or await over_oscar.gone(sample.order_id) == [0], seen
-
-
-async def test_a_roll_back_of_what_the_shop_has_closed_already_leaves_no_line_taken_out_unseen(
-    bare_system: System, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """I2, I3: the built-in shop has closed the order, our books could not keep it, and a person orders the roll-back."""
-    system, sample = bare_system, captured(parcels=())
-    await system.shop.place(sample)
-
-    async def away(*_: Any, **__: Any) -> Any:
-        raise Unavailable("The books are not reachable at the moment.")
-
-    monkeypatch.setattr(system.books, "close", away)
-    async with system.worker():
-        _, handle = await system.submit(request(sample))
-        await system.skip(timedelta(minutes=4))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-        refusal = await system.refusal(
-            system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-        )
-        seen = list[str]()
-        if refusal is None:
-            wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
-            assert wait
-            await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-            other = await system.wait_like(
-                handle, lambda w: w.step is not StepName.RESTORE_PAYMENT, "somebody is asked"
-            )
-            seen = [other.reason] if other else []
-    [ordered] = (await system.read_order(sample.order_id)).lines
-    assert refusal or seen or ordered.cancelled == 0, "rolled back, the customer has paid, and the order is cancelled"
-
-
-async def test_a_roll_back_where_a_lost_parcel_is_to_be_taken_out_leaves_no_line_taken_out_unseen(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """C12, I2: what was in the warehouse has left the order when the person is asked; they order the roll-back."""
-    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
-    system = over_oscar.system
-    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
-    order = await over_oscar.place(sample)
-    await over_oscar.send(order, Script.LOST, 0, units=2)
-    async with system.worker():
-        _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-        refusal = await system.refusal(
-            system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-        )
-        seen = list[str]()
-        if refusal is None:
-            wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
-            assert wait
-            await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-            other = await system.wait_like(
-                handle, lambda w: w.step is not StepName.RESTORE_PAYMENT, "somebody is asked"
-            )
-            seen = [other.reason] if other else []
-    assert refusal or seen or await over_oscar.gone(sample.order_id) == [0]
-
-
-async def test_a_shop_that_can_be_read_and_not_written_adds_no_facts_with_each_attempt(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rule 13: what says nothing new is not appended, however long the shop refuses to write; a person may roll back."""
-    system = over_oscar.system
-    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await over_oscar.place(sample)
-
-    async def away(*_: Any, **__: Any) -> None:
-        raise Unavailable("The shop's database is read only at the moment.")
-
-    monkeypatch.setattr(over_oscar.shop.orders, "close", away)
-    async with system.worker():
-        _, handle = await system.submit(request(sample))
-        await system.skip(timedelta(minutes=5))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
-        before = len(await books.facts(system.engine, sample.order_id))
-        await system.skip(timedelta(days=5))
-        after = len(await books.facts(system.engine, sample.order_id))
-        assert after == before, "each attempt that came to nothing was noted"
-        await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-        wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
-    assert wait, "it is known that the shop has closed nothing"
 
 
 async def test_a_parcel_that_is_packed_anew_while_the_run_waits_is_stopped_as_it_is_now(over_oscar: Oscar) -> None:

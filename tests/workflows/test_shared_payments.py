@@ -1,15 +1,21 @@
 """One payment that pays several orders, because an order was split or goes to several addresses: of it, a cancellation gives
 back what its own order paid, and no more."""
 
+import pytest
+from sqlalchemy import update
+
 from domain.money import Money, money
-from domain.outcome import MoneyStatus, Outcome
+from domain.outcome import MoneyStatus, Outcome, State
 from domain.policy import Verdict
 from domain.request import LineScope
+from domain.step import StepName
+from providers.orders.built_in.tables import TenderRow
 from providers.outbox.port import NoticeKind
-from sandbox import books
-from sandbox.shop import SampleOrder, card, line, request
-from tests.system import AGENT, POLICY, System
-from tests.workflows.samples import an_id
+from sandbox import books, built_in
+from sandbox.carrier.model import Script
+from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.system import AGENT, POLICY, System, resolve, settled
+from tests.workflows.samples import an_id, in_network
 
 WHOLE, OURS, THEIRS = money("100.00 USD"), money("60.00 USD"), money("40.00 USD")
 NOTHING = money("0.00 USD")
@@ -169,3 +175,140 @@ async def test_two_tenders_on_one_payment_get_back_their_own_shares(system: Syst
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, str(WHOLE)),), tenders=tenders)
     await system.shop.place(sample)
     assert (await system.cancel(request(sample))).refunded == WHOLE
+
+
+@pytest.mark.parametrize("final", [True, False], ids=["the rest released", "the rest reserved"])
+@pytest.mark.parametrize("shipped", [True, False], ids=["shipped", "in the warehouse"])
+async def test_of_two_orders_that_paid_half_each_the_one_that_has_shipped_gets_back_what_was_captured(
+    system: System, shipped: bool, final: bool
+) -> None:
+    """E3, I1: one payment for two orders of 50.00, of which 50.00 were captured: a card is charged for what is shipped."""
+    payment = await system.shop.gateway.create_payment(WHOLE, multicapture=True)
+    half = {"lines": (line("L1", 1, "50.00 USD"),), "tenders": (card("50.00 USD", payment=payment),)}
+    moving = in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)
+    ours = moving.model_copy(update=half) if shipped else SampleOrder(order_id=an_id(), **half)
+    for sample in (ours, SampleOrder(order_id=an_id(), **half)):
+        await system.shop.place(sample)
+    await system.shop.gateway.capture(payment, money("50.00 USD"), final=final)
+    result = await system.cancel(request(ours))
+    assert result.outcome is Outcome.CANCELLED
+    refunded = (await system.gateway.read_payment(payment)).refunded
+    assert refunded == result.refunded == money("50.00 USD" if shipped else "0.00 USD")
+
+
+async def test_the_rest_of_an_order_gets_back_what_was_captured_for_it_where_the_other_order_is_reserved_as_much(
+    system: System,
+) -> None:
+    """E3, I1: 60.00 captured for this order, 40.00 reserved for the other; 20.00 were refunded by an earlier cancellation,
+    so that as much is left of what was captured as is reserved for the other order."""
+    ours, _, _ = await two_orders(system, captured=OURS)
+    first = await system.cancel(request(ours, LineScope(line_id="L1", quantity=1)))
+    assert first.refunded == money("20.00 USD")
+    rest = await system.cancel(request(ours, request_id="the-rest"))
+    assert (rest.refunded, rest.released) == (money("40.00 USD"), money("0.00 USD"))
+
+
+async def test_the_rest_after_a_release_leaves_what_was_captured_for_the_other_order(system: System) -> None:
+    """E3: the mirror of it."""
+    ours, _, _ = await two_orders(system, captured=THEIRS)
+    first = await system.cancel(request(ours, LineScope(line_id="L1", quantity=1)))
+    assert first.released == money("20.00 USD")
+    rest = await system.cancel(request(ours, request_id="the-rest"))
+    assert (rest.refunded, rest.released) == (money("0.00 USD"), money("40.00 USD"))
+
+
+async def test_what_was_captured_for_another_order_is_not_refunded_because_a_part_of_it_was(system: System) -> None:
+    """E3: one payment for orders of 60.00, 40.00 and 40.00, of which the first one's 60.00 were captured. 20.00 of these
+    went back; the 40.00 that are left of them are not the second order's, which was only reserved."""
+    payment = await system.shop.gateway.create_payment(money("140.00 USD"), capture=OURS)
+    first = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD")),
+        tenders=(card("60.00 USD", payment=payment),),
+    )
+    second = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1, "40.00 USD"),), tenders=(card("40.00 USD", payment=payment),)
+    )
+    for sample in (first, second):
+        await system.shop.place(sample)
+    part = await system.cancel(request(first, LineScope(line_id="L1", quantity=1)))
+    assert part.refunded == money("20.00 USD")
+    result = await system.cancel(request(second))
+    assert (result.refunded, result.released) == (money("0.00 USD"), money("40.00 USD"))
+
+
+async def test_the_rest_of_an_order_that_has_shipped_gets_back_what_was_captured_for_just_that_rest(
+    system: System,
+) -> None:
+    """E3, decision 0077: one payment for orders of 60.00 and 40.00. Of the first, 20.00 are cancelled before anything is
+    captured, so its share is 40.00 as well; its rest ships, 40.00 are captured by the last capture, and it is sent back."""
+    payment = await system.shop.gateway.create_payment(WHOLE, capture=None)
+    ours = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD")),
+        tenders=(card("60.00 USD", payment=payment),),
+        parcels=(parcel(Script.INTERCEPT_ACCEPTED_THEN_RETURNS, L2=1),),
+    )
+    await system.shop.place(ours)
+    first = await system.cancel(request(ours, LineScope(line_id="L1", quantity=1)))
+    assert first.released == money("20.00 USD")
+    await system.shop.gateway.capture(payment, money("40.00 USD"), final=True)
+    rest = await system.cancel(request(ours, request_id="the-rest"))
+    assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("40.00 USD"))
+
+
+@pytest.mark.parametrize("taken", ["600.00 USD", None], ids=["ours captured", "all reserved"])
+async def test_what_is_captured_and_refunded_for_the_other_order_while_the_run_waits_is_not_this_ones(
+    system: System, taken: str | None
+) -> None:
+    """E3, decision 0077: what others have refunded of a shared payment counts against the other orders first. The other
+    order's 400.00 are captured and refunded by an agent while this one waits for approval."""
+    payment = await system.shop.gateway.create_payment(money("1000.00 USD"), multicapture=True)
+    if taken:
+        await system.shop.gateway.capture(payment, money(taken), final=False)
+    tenders = (card("600.00 USD", payment=payment),)
+    ours = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "600.00 USD"),), tenders=tenders)
+    await system.shop.place(ours)
+    _, handle = await system.submit(request(ours))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    rest = money("400.00 USD") if taken else money("1000.00 USD")
+    await system.shop.gateway.capture(payment, rest, final=True)
+    await system.shop.gateway.refund_elsewhere(payment, money("400.00 USD"))
+    await system.approve(handle)
+    result = await system.finish(handle)
+    assert result.refunded == money("600.00 USD")
+    assert (await system.gateway.read_payment(payment)).refunded == money("1000.00 USD")
+
+
+async def test_a_shop_that_counts_what_is_left_of_what_was_paid_gets_no_share_taken_off(system: System) -> None:
+    """DESIGN 6, I1: like the amounts of its lines, a shop may lower what a tender has paid, once a part of it went back.
+    The payment is of this order alone."""
+    lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "60.00 USD"))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("100.00 USD"),))
+    await system.shop.place(sample)
+    first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
+    assert first.refunded == money("40.00 USD")
+    async with system.engine.begin() as shop:
+        await shop.execute(update(TenderRow).where(TenderRow.order_id == sample.order_id).values(amount=6000))
+    rest = await system.cancel(request(sample, request_id="rest"))
+    assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("60.00 USD"))
+
+
+async def test_what_an_order_has_paid_back_is_not_given_out_of_the_other_orders_share(system: System) -> None:
+    """E3, rule 9: 60.00 of 100.00 are refunded and collected from the customer again by a roll-back. What the gateway has
+    left is the other order's 40.00; the 60.00 were paid back to somebody, and a person gives them."""
+    ours, theirs, _ = await two_orders(system, captured=WHOLE)
+    await built_in.lock_order(system.engine, ours.order_id, "the month is closed")
+    _, handle = await system.submit(request(ours, request_id="first"))
+    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.resolve(handle, resolve(StepName.CLOSE_ORDER, ours.order_id, "roll_back"))
+    wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
+    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
+    await built_in.lock_order(system.engine, ours.order_id, None)
+    _, handle = await system.submit(request(ours, request_id="second"))
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    other = await system.cancel(request(theirs))
+    assert (other.outcome, other.refunded) == (Outcome.CANCELLED, THEIRS)

@@ -8,11 +8,10 @@ from domain.request import LineScope
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox import built_in
-from sandbox.carrier.model import Script
 from sandbox.gateway_admin import OpenPayment
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System, customer_of, resolve
-from tests.workflows.samples import an_id, in_network
+from tests.workflows.samples import an_id
 from tests.workflows.test_shops_that_cannot_freeze import over_oscar
 
 __all__ = ["over_oscar"]
@@ -93,25 +92,6 @@ async def test_two_tenders_of_an_order_on_a_payment_of_two_orders_get_back_what_
     _, handle = await system.submit(request(sample))
     result = await system.finish(handle)
     assert (result.refunded, result.released) == (WHOLE, money("0.00 USD"))
-
-
-@pytest.mark.parametrize("final", [True, False], ids=["the rest released", "the rest reserved"])
-@pytest.mark.parametrize("shipped", [True, False], ids=["shipped", "in the warehouse"])
-async def test_of_two_orders_that_paid_half_each_the_one_that_has_shipped_gets_back_what_was_captured(
-    system: System, shipped: bool, final: bool
-) -> None:
-    """E3, I1: one payment for two orders of 50.00, of which 50.00 were captured: a card is charged for what is shipped."""
-    payment = await system.shop.gateway.create_payment(WHOLE, multicapture=True)
-    half = {"lines": (line("L1", 1, "50.00 USD"),), "tenders": (card("50.00 USD", payment=payment),)}
-    parcel = in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)
-    ours = parcel.model_copy(update=half) if shipped else SampleOrder(order_id=an_id(), **half)
-    for sample in (ours, SampleOrder(order_id=an_id(), **half)):
-        await system.shop.place(sample)
-    await system.shop.gateway.capture(payment, money("50.00 USD"), final=final)
-    result = await system.cancel(request(ours))
-    assert result.outcome is Outcome.CANCELLED
-    refunded = (await system.gateway.read_payment(payment)).refunded
-    assert refunded == result.refunded == money("50.00 USD" if shipped else "0.00 USD")
 
 
 async def test_a_refund_of_two_tenders_on_a_payment_that_fails_after_the_end_is_made_up_for_once(

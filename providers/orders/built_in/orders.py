@@ -6,7 +6,7 @@ from sqlalchemy import CursorResult, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.closing import Closing
-from domain.errors import ErrorCode, Refused, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.keys import EffectKey
 from domain.order import Order
 from providers.database.columns import table_of
@@ -52,7 +52,7 @@ class BuiltInOrders:
             return await read_order(session, order_id)
 
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             held_by = (await lock_order(session, seen.order_id)).held_by
             order = await read_order(session, seen.order_id)
             if held_by not in {None, key.cancellation_id}:
@@ -69,7 +69,7 @@ class BuiltInOrders:
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
         # The promise was never touched: reservations are given up when the order is closed, not when it is frozen.
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             order = await session.get(OrderRow, order_id, with_for_update=True)
             if order is None or await is_done(session, key, EffectKind.THAW):
                 return
@@ -78,7 +78,7 @@ class BuiltInOrders:
             await record_effect(session, key, EffectKind.THAW, order_id=order_id)
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             await lock_order(session, order_id)
             if await is_done(session, key, EffectKind.WITHDRAW_PICK):
                 return
@@ -93,7 +93,7 @@ class BuiltInOrders:
             await record_effect(session, key, EffectKind.WITHDRAW_PICK, order_id=order_id)
 
     async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             await lock_order(session, order_id)
             if await is_done(session, key, EffectKind.RESUME_PICK):
                 return
@@ -106,7 +106,7 @@ class BuiltInOrders:
     async def relabel(
         self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: EffectKey
     ) -> None:
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             await lock_order(session, order_id)
             if await is_done(session, key, EffectKind.RELABEL):
                 return
@@ -123,7 +123,7 @@ class BuiltInOrders:
             await record_effect(session, key, EffectKind.RELABEL, order_id=order_id, reference=label_reference)
 
     async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             await lock_order(session, order_id)
             if await is_done(session, key, EffectKind.REPLACE_PAYMENT):
                 return
@@ -138,7 +138,7 @@ class BuiltInOrders:
             await record_effect(session, key, EffectKind.REPLACE_PAYMENT, order_id=order_id, reference=reference)
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
-        async with transaction(self._writes) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
             order = await load_order(session, order_id)
             if await is_done(session, key, EffectKind.CLOSE_ORDER):
                 return
@@ -169,5 +169,5 @@ class BuiltInOrders:
             for part in given
         ]
         if rows:
-            async with transaction(self._writes) as session:
+            async with transaction(self._writes, lost=OutcomeUnknown) as session:
                 await session.execute(insert_once(session, GivenBackRow), rows)

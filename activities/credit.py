@@ -1,0 +1,32 @@
+"""What a cancellation puts on paper: the amount of its credit note, and the parts of it that went back to each tender."""
+
+from domain.case import Case
+from domain.money import Money
+from domain.reversal import Reversal
+from providers.ledger.port import Credit, CreditedTender
+
+
+def credit_of(case: Case) -> Credit | None:
+    """What is to be put on paper; None when no captured money is given back. What was only reserved needs no credit note,
+    and what was given twice is credited once."""
+    plan = case.plan
+    assert plan is not None
+    total = Money.total((_credited(reversal) for reversal in case.reversals), plan.currency)
+    if not total:
+        return None
+    value = plan.value
+    return Credit(
+        cancellation_id=case.cancellation_id,
+        order_id=plan.order_id,
+        total=total,
+        tax=plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(plan.currency),
+        tenders=tuple(
+            part
+            for reversal in case.reversals
+            for part in (*CreditedTender.of(reversal, reversal.refunds), *CreditedTender.of_bank(reversal))
+        ),
+    )
+
+
+def _credited(reversal: Reversal) -> Money:
+    return min(reversal.refunded, reversal.planned_total - reversal.released - reversal.covered)
