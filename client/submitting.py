@@ -37,7 +37,7 @@ from domain.policy import Verdict, existing_decision
 from domain.request import CancellationRequest, workflow_id
 from runtime import search_attributes as attributes
 from workflows.cancellation import CancellationWorkflow
-from workflows.run_page import how_to_steer, summary_of
+from workflows.run_page import summary_of
 
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
@@ -55,7 +55,6 @@ class _RunOptions(TypedDict):
     memo: Mapping[str, str]
     search_attributes: TypedSearchAttributes
     static_summary: str
-    static_details: str
 
 
 class Submitter:
@@ -213,7 +212,6 @@ def _run_options(request: CancellationRequest) -> _RunOptions:
             ]
         ),
         "static_summary": summary_of(request),
-        "static_details": how_to_steer(request.order_id),
     }
 
 

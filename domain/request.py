@@ -1,9 +1,11 @@
 """The request: who asks for a cancellation, through which channel, for what, and why."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from domain.base import Value
 from domain.texts import MessageSignature, Note
@@ -28,10 +30,30 @@ STAFF = frozenset(
 
 
 class Actor(Value):
-    """Who acts. `id` is the actor's id in its own system (customer number, staff login), never a name or an e-mail."""
+    """Who acts. `id` is the actor's id in its own system (customer number, staff login), never a name or an e-mail. Written
+    `KIND:ID` where a person types it, which is read as well."""
 
     kind: ActorKind
     id: BusinessId
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        kind, colon, name = given.partition(":")
+        if not colon or kind not in set(ActorKind):
+            raise ValueError(f"write who acts as KIND:ID, where KIND is one of {', '.join(ActorKind)}")
+        return {"kind": kind, "id": name}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """What is sent may be either; what is answered is the object."""
+        schema = handler(core_schema)
+        if handler.mode != "validation":
+            return schema
+        text = {"type": "string", "pattern": f"^({'|'.join(ActorKind)}):[!-~]{{1,64}}$"}
+        return {"anyOf": [schema, text], "description": schema.pop("description")}
 
     def __str__(self) -> str:
         return f"{self.kind.value}:{self.id}"

@@ -105,7 +105,7 @@ async def test_a_server_that_goes_down_under_a_watcher_is_one_sentence_beside_it
     ("args", "says"),
     [
         (("start", "O-1"), "ORDER_ID, --actor and --reason are needed"),
-        (("start", "O-1", "--actor", "bob", "--reason", "other"), "write it as KIND:ID"),
+        (("start", "O-1", "--actor", "bob", "--reason", "other"), "write who acts as KIND:ID"),
         (("start", "Jo Doe", "--actor", "risk:R-1", "--reason", "other"), "an id is 1 to 64 letters"),
         (("start", "O-1", "--actor", "risk:R-1", "--reason", "other"), "the reason 'other' needs a note"),
         (("start", "O-1", "--actor", "risk:R-1", "--reason", "bored"), "is not one of"),

@@ -13,7 +13,7 @@ from domain.request import CancellationRequest
 from domain.standing import actions_of, given_back_of, goods_of, money_of, paper_of, step_table
 from domain.step import StepRow, StepStatus
 from runtime import search_attributes as attributes
-from workflows.run_page import describe, how_to_steer, summary_of
+from workflows.run_page import describe, summary_of
 
 # Of several waits at once the one that needs a person most is shown.
 _URGENCY = (
@@ -155,8 +155,7 @@ class Journal:
 
     def _show_details(self) -> None:
         self._is_scheduled = False
-        cause, ended = self._case.roll_back_cause, self._case.ended
-        page = describe(self.progress(), cause.sentence if cause else "", ended.sentence if ended else "")
-        if self._continues:  # the summary and details that the first run was started with are gone
-            page = f"**{summary_of(self._request)}**\n\n{page}\n\n---\n\n{how_to_steer(self._request.order_id)}"
+        page = describe(self.progress(), self._case)
+        if self._continues:  # the summary that the first run was started with is gone
+            page = f"**{summary_of(self._request)}**\n\n{page}"
         workflow.set_current_details(page.encode()[:_DETAILS_LIMIT].decode(errors="ignore"))

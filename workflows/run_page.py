@@ -1,5 +1,7 @@
 """The run as a page for a person: what the Temporal UI shows as its current details."""
 
+from domain.case import Case
+from domain.money import Money
 from domain.outcome import Progress, State, Wait
 from domain.request import CancellationRequest
 from domain.step import StepStatus
@@ -15,56 +17,69 @@ _MARKS = {
 }
 
 
-# One line a paragraph: the Temporal UI keeps line breaks.
-_HOW_TO_STEER = "\n\n".join(
-    (
-        (
-            "**Request Cancellation** in the menu of this page cancels *the cancellation*: everything done so far is rolled "
-            "back, last step first, as long as the money has not begun to move. After that it has no effect. Once the order "
-            "is closed, which is right after the credit note and before the refund has settled, nothing is rolled back."
-        ),
-        (
-            "**Terminate** rolls nothing back: the order stays on hold and its parcels stay stopped until the request is "
-            "sent again. Do not use it."
-        ),
-        (
-            "To act, send the updates `approve`, `reject`, `withdraw`, `retry_step`, `resolve_step` and "
-            "`choose_refund_method`, or use the command line: `starter.py status {order_id}` says what waits and how to go "
-            "on."
-        ),
-    )
-)
-
-
 def summary_of(request: CancellationRequest) -> str:
     """What the run is about, in a line."""
-    goods = "whole order" if request.whole_order else f"{len(request.lines)} lines"
+    return f"Cancel order {request.order_id}: {_scope(request)}"
+
+
+def _scope(request: CancellationRequest) -> str:
+    goods = (
+        "whole order" if request.whole_order else f"{len(request.lines)} line{'s' if len(request.lines) > 1 else ''}"
+    )
     scope = "shipping charge alone" if request.shipping_alone else goods
-    return f"Cancel order {request.order_id}: {scope}, {request.reason.replace('_', ' ')}"
+    return f"{scope}, {_words(request.reason)}"
 
 
-def how_to_steer(order_id: str) -> str:
-    """What a person can do with the run, and what they should not."""
-    return _HOW_TO_STEER.format(order_id=order_id)
+def asked(case: Case) -> str:
+    """Who asked for what, and when; empty: nothing is kept of it yet."""
+    request, at = case.request, case.requested_at
+    if request is None or at is None:
+        return ""
+    others = [str(other.actor) for other in case.requests if other.request_id != request.request_id]
+    joined = f" Joined by {', '.join(others)}." if others else ""
+    return f"Asked for by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {_scope(request)}.{joined}"
 
 
-def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:
+def money(case: Case) -> list[str]:
+    """By tender: what is to go back, and what has gone back by now, which is all that is said after the end."""
+    given = {reversal.tender_id: reversal for reversal in case.reversals}
+    lines = []
+    for planned in case.plan.tenders if case.plan else ():
+        tender = planned.tender
+        parts = []
+        if not case.ended:
+            parts += [f"{amount} to be {word}" for word, amount in _amounts(planned.refund, planned.release)]
+        if reversal := given.get(tender.tender_id):
+            gone = _amounts(reversal.refunded, reversal.reservation_released)
+            parts += [f"{amount} {word} so far" if not case.ended else f"{amount} {word}" for word, amount in gone]
+        if parts:
+            lines.append(f"{_words(tender.kind)} {_plain(tender.tender_id)}: {', '.join(parts)}")
+    return lines
+
+
+def _amounts(refund: Money, release: Money) -> list[tuple[str, Money]]:
+    return [(word, amount) for word, amount in (("refunded", refund), ("released", release)) if amount]
+
+
+def describe(progress: Progress, case: Case) -> str:
     """The run as a page for a person, in the Markdown that the Temporal UI shows: lists, because it sets tables without
-    space between the cells. `rolled_back_because` is empty unless the process rolls back, and `ended` until it has."""
-    lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", ""]
+    space between the cells. After the end it says what happened, and nothing of what was to be done."""
+    cause, ended = case.roll_back_cause, case.ended
+    lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", "", _plain(asked(case)), ""]
     decided = progress.decision.sentence if progress.decision else ""
     if ended:
-        lines += [_plain(ended), ""]
+        lines += [_plain(ended.sentence), ""]
     elif decided and decided not in {wait.reason for wait in progress.waits}:
         lines += [_plain(decided), ""]
-    if rolled_back_because:
-        lines += [f"Rolled back because: {_plain(rolled_back_because)}", ""]
+    if cause and not (ended and ended.sentence == cause.sentence):
+        lines += [f"Rolled back because: {_plain(cause.sentence)}", ""]
     for wait in progress.waits:
         lines += [
             f"❗ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {_plain(wait.reason)}",
             "",
-            *_commands(progress, wait),
+            *_ways_on(progress, wait),
         ]
+    lines += [*(f"- {line}" for line in money(case)), ""]
     lines += [
         f"goods: **{_words(progress.goods)}** · money: **{_words(progress.money)}** · paper: **{_words(progress.paper)}**",
         "",
@@ -80,8 +95,7 @@ def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:
         elif row.detail:
             parts.append(_plain(row.detail))
         if row.reference:
-            reference = row.reference.replace("`", "'")
-            parts.append(f"`{reference}`")
+            parts.append(f"`{_code(row.reference)}`")
         lines.append(f"- {' · '.join(parts)}")
     lines += [
         "",
@@ -93,26 +107,53 @@ def describe(progress: Progress, rolled_back_because: str, ended: str) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _commands(progress: Progress, wait: Wait) -> list[str]:
-    """What a person types to go on."""
-    order = progress.order_id
+def _ways_on(progress: Progress, wait: Wait) -> list[str]:
+    """What a person sends to go on: an update with its JSON, or a command. Step and target are named where several wait."""
+    order, staff = progress.order_id, '"actor": "refund_department:YOUR-ID"'
     if wait.state is State.WAITING_FOR_APPROVAL:
-        return [f"`starter.py approve {order} --actor KIND:ID` or `starter.py reject {order} --actor KIND:ID`", ""]
-    if wait.step:
-        place = f"{order} --step {wait.step} --target {wait.target} --actor KIND:ID"
-        ways = [f"`starter.py retry {place}` or `starter.py resolve {place} --resolution … --reference …`", ""]
-        if wait.choices:
-            methods = "|".join(wait.choices)
-            choose = f"starter.py choose {order} --actor KIND:ID --tender {wait.target} --method {methods}"
-            ways += [f"or, as the customer chooses, `{choose}`", ""]
-        return ways
-    return []
+        return [
+            f"Send the update **approve** or **reject**: `{{{staff}}}`",
+            "",
+            f"or `starter.py approve {order} --actor KIND:ID`, `starter.py reject {order} --actor KIND:ID`",
+            "",
+        ]
+    if not wait.step:
+        return []
+    several = len([other for other in progress.waits if other.step]) > 1
+    target = _code(wait.target or "")
+    named = f', "step": "{wait.step}", "target": "{target}"' if several else ""
+    place = f"{order} --step {wait.step} --target {target} --actor KIND:ID"
+    ways = [
+        f"Send the update **retry_step**: `{{{staff}{named}}}`",
+        "",
+        f'or **resolve_step**: `{{{staff}{named}, "resolution": "done_by_hand", "reference": "BANK-4711"}}`',
+        "",
+        "The resolution may also be `nothing_due` or `roll_back`.",
+        "",
+        f"or `starter.py retry {place}`, `starter.py resolve {place} --resolution … --reference …`",
+        "",
+    ]
+    if wait.choices:
+        methods = "|".join(wait.choices)
+        chosen = f'{{{staff}, "target": "{target}", "method": "{wait.choices[0]}"}}'
+        ways += [
+            f"or, as the customer chooses, **choose_refund_method**: `{chosen}`",
+            "",
+            f"or `starter.py choose {order} --actor KIND:ID --tender {target} --method {methods}`",
+            "",
+        ]
+    return ways
 
 
 def _words(code: str) -> str:
     return code.replace("_", " ")
 
 
+def _code(text: str) -> str:
+    """Within back quotes."""
+    return text.replace("`", "'").replace("\n", " ")
+
+
 def _plain(text: str) -> str:
-    """A text that somebody else may have written a part of, in one line: no link, picture or HTML comes of it."""
-    return text.replace("\n", " ").replace("[", "\\[").replace("<", "&lt;")
+    """A text that somebody else may have written a part of, in one line: no link, picture, HTML or code comes of it."""
+    return _code(text).replace("[", "\\[").replace("<", "&lt;")

@@ -15,7 +15,7 @@ from client.bulk_file import decode
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
 from domain.base import BAD_ID, Value, describe_validation_error
-from domain.request import Actor, ActorKind, BusinessId, LineScope, ReasonCode
+from domain.request import Actor, BusinessId, LineScope, ReasonCode
 from domain.step import StepName
 
 out = views.new_console(width=160)
@@ -30,10 +30,10 @@ def business_id(text: str) -> str:
 
 
 def parse_actor(text: str) -> Actor:
-    kind, _, name = text.partition(":")
-    if kind not in set(ActorKind):
-        raise typer.BadParameter(f"write it as KIND:ID, where KIND is one of {', '.join(ActorKind)}.")
-    return Actor(kind=ActorKind(kind), id=business_id(name))
+    try:
+        return Actor.model_validate(text)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{describe_validation_error(error)}.") from None
 
 
 def parse_line(text: str) -> LineScope:
