@@ -13,9 +13,10 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.text import Text
@@ -38,10 +39,10 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
 from sandbox.marketplace_admin import MarketplaceAdmin
 from sandbox.proof import Proof, examine
-from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, Ending, Person, Sample
+from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, WAITING, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
-from sandbox.stack import API_KEY, USUAL_PORT, Stack, StackError, new_stack
+from sandbox.stack import API_KEYS, USUAL_PORT, Stack, StackError, new_stack
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -235,8 +236,8 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
             board = Board(SAMPLES, console)
             try:
                 report = await Demo(stack, shop, Cancellations(client), board).run(SAMPLES, kill_worker=kill_worker)
-                for order in TO_TRY if stay else ():
-                    await shop.place(order)
+                if stay:
+                    await _leave_for_people(shop, Cancellations(client))
             finally:
                 await engine.dispose()
         if report_file:
@@ -254,19 +255,43 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
     return 1 if report.problems else 0
 
 
+async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
+    """Orders to try, and cancellations that wait."""
+    for order in TO_TRY:
+        await shop.place(order)
+    for _, order in WAITING:
+        await shop.place(order)
+        await cancellations.start(request(order))
+
+
+def _list_of(ui: str, condition: str) -> str:
+    running = f'`ExecutionStatus`="Running" AND {condition}'
+    return f"{ui}/namespaces/default/workflows?query={quote(running)}"
+
+
 async def _stay(stack: Stack, console: Console) -> None:
     """Until somebody stops us."""
     python = sys.executable.removeprefix(f"{ROOT}/")
     address = "" if stack.address.endswith(f":{USUAL_PORT}") else f"TEMPORAL_ADDRESS={stack.address} "
-    console.print(
-        f"\nTemporal UI   {stack.ui}/namespaces/default/workflows\n"
-        f"From another terminal   {address}{python} starter.py status 1008\n"
-        f"Not cancelled yet   {', '.join(order.order_id for order in TO_TRY)}\n"
-        f"HTTP API   {stack.api.url}, with the header Authorization: Bearer {API_KEY}\n"
-        f"Logs and mails   {stack.folder}\n"
-        "Ctrl-C stops everything.",
-        highlight=False,
+    ui = stack.ui.url
+    keys = ", ".join(f"{key} ({who})" for key, who in API_KEYS.items())
+    rows = (
+        ("Temporal UI", f"{ui}/namespaces/default/workflows"),
+        ("  what waits", _list_of(ui, "AttentionOwner IS NOT NULL")),
+        ("  of whom", _list_of(ui, 'AttentionOwner="refund_department"')),
+        ("  overdue", _list_of(ui, f'DueAt<"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"')),
+        ("HTTP API", f"{stack.api.url}/docs"),
+        ("  keys", keys),
+        ("Mails", stack.mail_pages.url),
+        ("To try", f"orders {', '.join(order.order_id for order in TO_TRY)}"),
+        *((("Waiting" if not at else "", f"{order.order_id} for {whom}")) for at, (whom, order) in enumerate(WAITING)),
+        ("Command line", f"{address}{python} starter.py status 3001"),
+        ("Data and logs", str(stack.folder)),
     )
+    console.print()
+    for name, value in rows:
+        console.print(f"{name:<15}{value}", highlight=False, soft_wrap=True)
+    console.print("Ctrl-C stops everything.")
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     console.print("Stopping …", style="dim")

@@ -278,3 +278,28 @@ TO_TRY: Sequence[SampleOrder] = (
     _order(2016, "640.00 USD", card("640.00 USD"), parcels=_LABEL),
 )
 """Orders that nobody has cancelled yet: `make up` leaves them for whoever tries it, and the README's examples use them."""
+
+WAITING: Sequence[tuple[str, SampleOrder]] = (
+    ("a second person: approve, or reject", _order(3001, "640.00 USD", card("640.00 USD"), parcels=_LABEL)),
+    (
+        "the carrier, about an intercept",
+        _order(3002, "64.00 USD", card("64.00 USD"), parcels=_in_parcel(Script.INTERCEPT_SILENT)),
+    ),
+    (
+        "the marketplace, to pay its buyer",
+        SampleOrder(
+            order_id="3003",
+            lines=(line("3003-L1", 1, "64.00 USD").model_copy(update={"commission": money("9.60 USD")}),),
+            tenders=(stored(TenderKind.MARKETPLACE, "64.00 USD"),),
+        ),
+    ),
+    (
+        "the refund department: the bank disputes the payment",
+        _order(3004, "64.00 USD", card("64.00 USD", disputed=True)),
+    ),
+    (
+        "the customer: the card takes no refund",
+        _order(3005, "64.00 USD", card("64.00 USD", card=TestCard.REFUND_FAILS)),
+    ),
+)
+"""What `make up` leaves waiting, one of each kind, with whom it waits for."""

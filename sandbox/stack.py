@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -31,8 +31,13 @@ from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
-API_KEY = "sandbox"
-"""Opens the API as a service that speaks for any customer."""
+API_KEYS = {
+    "sandbox": "service:sandbox",
+    "agent": "customer_service:agent-1",
+    "refunds-1": "refund_department:R-1",
+    "refunds-2": "refund_department:R-2",
+}
+"""Who each key of the sandbox's API is: a shop that speaks for its customers, and three people."""
 _PATIENCE = 30  # seconds for a process to become ready
 
 # A process of the sandbox runs Python; this line of it becomes another program, under the same process id.
@@ -50,13 +55,13 @@ class Stack:
 
     def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None, *, measured: bool = False) -> None:
         self.folder = folder
+        _, behind, _ = _free_ports()
         self.address = f"127.0.0.1:{port}"
-        self.ui = f"http://127.0.0.1:{ui_port}"
         self.database_url = f"sqlite:///{folder / 'cancellations.sqlite'}"
         self.mails = folder / "mail"
         self.temporal = Process(
             "Temporal",
-            ["-c", _BECOME, *_start_dev(None if measured else folder, port, ui_port)],
+            ["-c", _BECOME, *_start_dev(None if measured else folder, port, behind)],
             folder / "temporal.log",
             announces=False,
         )
@@ -68,6 +73,11 @@ class Stack:
         self.gateway = Process("gateway", gateway, folder / "gateway.log", env={"STRIPE_WEBHOOK_SECRET": SECRET})
         self.carrier = carrier_process(folder, scan_seconds=2, webhook_url=webhooks and f"{webhooks}/easypost")
         self.mailbox = mailbox_process(self.mails)
+        ui = ["-m", "sandbox.temporal_ui", "--upstream", f"http://127.0.0.1:{behind}", "--port", str(ui_port)]
+        self.ui = Process("Temporal UI", ui, folder / "ui.log")
+        self.mail_pages = Process(
+            "mail pages", ["-m", "sandbox.mail_pages", "--data", str(self.mails)], folder / "mail_pages.log"
+        )
         self.worker = Process("worker", ["worker.py", "run"], folder / "worker.log", announces=False)
         self._policy = ROOT / "policy.toml" if measured else _policy_of_demo(folder)
         self._api_port = api_port
@@ -77,33 +87,36 @@ class Stack:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
         standins = (self.gateway, self.carrier, self.marketplace, self.mailbox)
         self.temporal.start()
-        starting = [asyncio.get_running_loop().run_in_executor(None, process.start) for process in standins]
-        try:
-            await migrate(self.database_url)
-        finally:
-            await _all(starting)  # also when we are to stop: what is being started could not be stopped yet
-        for process, started in zip(standins, starting, strict=True):
-            if started.exception():
-                raise _did_not_start(process)
+        await self._start_all(standins, migrate(self.database_url))
         client = await self._connect()
         if self._api_port:
-            await self._start_api(self._api_port)
+            await self._start_for_people(self._api_port)
         return client
 
-    async def _start_api(self, port: int) -> None:
+    async def _start_for_people(self, port: int) -> None:
+        """The API, the Temporal UI and the mails."""
         self.api.env = {
             **self._providers(),
             "API_HOST": "127.0.0.1",
             "API_PORT": str(port),
-            "API_KEYS": f"service:sandbox:{sha256(API_KEY.encode()).hexdigest()}",
+            "API_KEYS": " ".join(f"{who}:{sha256(key.encode()).hexdigest()}" for key, who in API_KEYS.items()),
             "STRIPE_WEBHOOK_SECRETS": SECRET,
             "EASYPOST_WEBHOOK_SECRETS": WEBHOOK_SECRET,
             "LOG_FORMAT": "json",
         }
-        starting = asyncio.get_running_loop().run_in_executor(None, self.api.start)
-        await _all([starting])
-        if starting.exception():
-            raise _did_not_start(self.api)
+        await self._start_all((self.api, self.ui, self.mail_pages))
+
+    async def _start_all(self, processes: Sequence[Process], beside: Awaitable[None] | None = None) -> None:
+        """At once, and something else beside it. Raises StackError."""
+        starting = [asyncio.get_running_loop().run_in_executor(None, process.start) for process in processes]
+        try:
+            if beside is not None:
+                await beside
+        finally:
+            await _all(starting)  # also when we are to stop: what is being started could not be stopped yet
+        for process, started in zip(processes, starting, strict=True):
+            if started.exception():
+                raise _did_not_start(process)
 
     def _providers(self) -> dict[str, str]:
         """What worker and API are given alike."""
@@ -164,6 +177,8 @@ class Stack:
         for process in (
             self.worker,
             self.api,
+            self.ui,
+            self.mail_pages,
             self.mailbox,
             self.marketplace,
             self.carrier,
