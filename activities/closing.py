@@ -51,8 +51,10 @@ class ClosingActivities:
                 await self._orders.thaw(step_input.order_id, key=key.part_of(key_parts.THAW))
             else:
                 await self._close_in_oms(attempt, key, expected)
-                if lost := lost_parcels(case) & expected:
-                    raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
+            given_back = key.part_of(key_parts.GIVEN_BACK)
+            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
+            if lost := lost_parcels(case) & expected:
+                raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
             closed = OrderClosed(expected_back=tuple(sorted(expected)))
             after = attempt.case.with_facts([closed])
             # Goods may have left an order that is not frozen: it is read once more before the end.
@@ -99,7 +101,6 @@ class ClosingActivities:
                 if isinstance(no, Refused):
                     await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
-        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(key_parts.GIVEN_BACK))
 
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:

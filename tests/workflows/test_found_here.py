@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -22,8 +21,7 @@ from domain.shipment import ShipmentLine
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
-from providers.orders.built_in.tables import GivenBackRow
-from sandbox import books, built_in
+from sandbox import books
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import AGENT, POLICY, System, customer_of, resolve, settled
@@ -279,22 +277,6 @@ async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the
     assert await inbox.receive(event) is EventStatus.ACCEPTED
     [due] = [due for due in await inbox.claim_due(at + timedelta(minutes=1), 50) if due.order_id == sample.order_id]
     assert await inbox.find_ended(due), "it goes to the customer, who has the money, and nobody looks"
-
-
-@pytest.mark.xfail(strict=True, reason="the order has no record of what went back")
-async def test_what_went_back_of_an_order_that_was_closed_by_hand_is_in_the_order(system: System) -> None:
-    """I3, DESIGN 6: "note the money"; the refund had settled when the person resolved the close."""
-    sample = captured(parcels=())
-    await system.shop.place(sample)
-    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
-    _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
-    assert wait
-    await system.resolve(handle, settled(wait, "done_by_hand", "TICKET-1"))
-    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
-    async with async_sessionmaker(system.engine)() as session:
-        rows = await session.scalars(select(GivenBackRow).where(GivenBackRow.order_id == sample.order_id))
-        assert [row.amount for row in rows] == [6400]
 
 
 @pytest.mark.xfail(strict=True, reason="the rest: Order is already cancelled. One unit is still in it, and is not refunded")
