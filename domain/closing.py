@@ -1,11 +1,12 @@
 """What leaves an order when it is closed, by a cancellation's facts."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from domain.base import Value
 from domain.case import Case
 from domain.closed import is_settled_by_person
-from domain.facts import OrderClosed, ParcelReceived
+from domain.facts import EffectNoted, OrderClosed, ParcelReceived
+from domain.keys import EffectKey
 from domain.order import Order
 from domain.shipment import Stop, StopStatus
 from domain.step import StepName
@@ -95,11 +96,15 @@ class Closing(Value):
         return {line_id: before + ours[line_id] for line_id, before in self.gone_before.items()}
 
     def taken_by_others(
-        self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None
+        self,
+        gone: Mapping[str, int],
+        *,
+        tried: Collection[Mapping[str, int]] = (),
+        already: Mapping[str, int] | None = None,
     ) -> Mapping[str, int]:
         """By line, the units that others have taken out of the order since it was read first, where that is some. `gone`
-        have left by now. `tried`: an earlier attempt may have taken ours out. `already`: the order was closed before, and so
-        many had left then; of lines that lose nothing more, what others do later is theirs.
+        have left by now. `tried`: the targets to which earlier attempts may have brought the order. `already`: the order was
+        closed before, and so many had left then; of lines that lose nothing more, what others do later is theirs.
 
         Of a line, one unit had left before and one is ours, so its target is 2. While 1 is gone, nobody has taken any. When
         2 are gone, others have taken one, unless it was tried: units are not counted as ours, because both may have been
@@ -108,9 +113,16 @@ class Closing(Value):
         for line_id, first in self.gone_before.items():
             before = first if already is None else already.get(line_id, first)
             now, target = gone.get(line_id, before), self.targets[line_id]
-            if before not in {now, target} and not (tried and now == target):
+            if before not in {now, target} and all(now != earlier.get(line_id, before) for earlier in tried):
                 found[line_id] = now - before
         return found
+
+
+def cases_since(case: Case, key: EffectKey) -> Iterator[Case]:
+    """The case as it was when this effect was noted, and with each fact that was added since: what each attempt went by."""
+    entries = case.entries
+    noted = next(at for at, e in enumerate(entries) if isinstance(e.fact, EffectNoted) and e.fact.key == key)
+    return (Case(entries[: at + 1]) for at in range(noted, len(entries)))
 
 
 def not_received(case: Case) -> frozenset[str]:

@@ -165,3 +165,33 @@ async def test_what_was_expected_back_and_is_lost_on_the_way_is_a_persons_to_tak
         again = await system.notified_of_parcel(sample.order_id)
         assert (await system.finish(again)).outcome is Outcome.CANCELLED
     assert await over_oscar.gone(sample.order_id) == [1]
+
+
+async def test_a_parcel_that_arrives_after_the_answer_to_the_close_was_lost_is_nobody_elses_doing(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E21, DESIGN 6: of two units one was in the warehouse and was taken out, the answer was lost; the other one, which was
+    left in the order, comes back before the close is tried again."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    order = await over_oscar.place(sample)
+    parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+    close, lost = over_oscar.shop.orders.close, list[int]()
+
+    async def close_and_lose_the_answer(*args: Any, **more: Any) -> None:
+        await close(*args, **more)
+        if not lost:
+            lost.append(1)
+            await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.DELIVERED)
+            raise OutcomeUnknown("The shop's answer was lost.")
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", close_and_lose_the_answer)
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait is None, wait.reason
+    assert await over_oscar.gone(sample.order_id) == [2]
