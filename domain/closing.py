@@ -126,11 +126,13 @@ def cases_since(case: Case, key: EffectKey) -> Iterator[Case]:
 
 
 def not_received(case: Case) -> frozenset[str]:
-    """Parcels that have left and were not received: they are coming back, lost, or moving. What a person has fetched,
-    written off or taken out of the order is no longer waited for."""
+    """Parcels that have left and were not received, and whose lines are still in the order: they are coming back, lost, or
+    moving. What a person has fetched, written off or taken out of the order is no longer waited for, and what had left the
+    order when it was closed last does not leave it once more."""
     by_hand = {stop.shipment_id for stop in case.stops if stop.is_by_hand}
     received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
-    return Closing.of(case).gone - by_hand - received - _taken_out_by_hand(case)
+    waited_for = Closing.of(case).gone - by_hand - received - _taken_out_by_hand(case)
+    return waited_for.intersection(case.expected_back) if case.ever_closed else waited_for
 
 
 def lost_parcels(case: Case) -> frozenset[str]:

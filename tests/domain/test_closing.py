@@ -189,6 +189,14 @@ def test_what_has_gone_is_counted_by_line() -> None:
 # Goods that come back to a shop that restocks at once
 
 
+def test_a_parcel_whose_units_have_left_the_order_is_not_waited_for_although_it_comes_back() -> None:
+    """It left right before the close, or in spite of its void: nothing of it is in the order any more."""
+    back = stop_seen("A", StopStatus.COMING_BACK, StopAction.INTERCEPT)
+    assert not_received(opened(TWO_PARCELS, back)) == {"A"}
+    assert not_received(opened(TWO_PARCELS, back, OrderClosed(expected_back=("A",)))) == {"A"}
+    assert not_received(opened(TWO_PARCELS, OrderClosed(), back)) == set()
+
+
 def test_each_attempt_to_close_went_by_what_had_arrived_by_then() -> None:
     """Both parcels were on their way at the first one; at the last, both are there."""
     close = noted(StepName.CLOSE_ORDER, ORDER)

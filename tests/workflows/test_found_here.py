@@ -248,41 +248,6 @@ async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the
     assert await inbox.find_ended(due), "it goes to the customer, who has the money, and nobody looks"
 
 
-@pytest.mark.xfail(strict=True, reason="the rest: Order is already cancelled. One unit is still in it, and is not refunded")
-async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_at_once_is_counted_once(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """E20, E5, I3: of three units one is packed and two are cancelled; one of these leaves between the refund and the close,
-    is seen afterwards, and is sent back. It has left the order already; the third unit is still in it, and can be
-    cancelled."""
-    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
-    system = over_oscar.system
-    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
-    order = await over_oscar.place(sample)
-    await over_oscar.send(order, Script.LABEL_ONLY, 0)
-    close, sent = over_oscar.shop.orders.close, list[str]()
-
-    async def close_too_late(*args: Any, **more: Any) -> None:
-        if not sent:
-            sent.append("")
-            parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
-            sent.append(parcel.label_reference or "")
-        await close(*args, **more)
-
-    monkeypatch.setattr(over_oscar.shop.orders, "close", close_too_late)
-    async with system.worker():
-        two = LineScope(line_id=order.lines[0].line_id, quantity=2)
-        _, handle = await system.submit(request(sample, two, request_id="first"))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.CANCELLED, State.NEEDS_ATTENTION)
-        await system.shop.carrier.scan(sent[1], TrackerStatus.RETURN_TO_SENDER)
-        await system.wake_by_carrier(handle)
-        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
-        assert await over_oscar.gone(sample.order_id) == [2]
-        _, handle = await system.submit(request(sample, request_id="rest"))
-        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
-    assert await system.refunds(sample.order_id) == [money("60.00 USD"), money("30.00 USD")]
-
-
 @pytest.mark.xfail(strict=True, reason="64.00 are recorded as given by the dispute over 20.00, and 44.00 are never given")
 async def test_what_the_bank_has_not_given_back_of_a_lost_dispute_is_still_owed(
     system: System, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from domain.messages import ShipmentEvent
 from domain.money import Money, money
 from domain.order import Order
 from domain.outcome import Outcome, State
+from domain.request import LineScope
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from sandbox.carrier.model import ManualScan, Script, TrackerStatus
@@ -195,3 +196,37 @@ async def test_a_parcel_that_arrives_after_the_answer_to_the_close_was_lost_is_n
         wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
     assert wait is None, wait.reason
     assert await over_oscar.gone(sample.order_id) == [2]
+
+
+async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_at_once_is_counted_once(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E20, E5, I3: of three units one is packed and two are cancelled; one of these leaves between the refund and the close,
+    is seen afterwards, and is sent back. It has left the order already; the third unit is still in it, and can be
+    cancelled."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
+    order = await over_oscar.place(sample)
+    await over_oscar.send(order, Script.LABEL_ONLY, 0)
+    close, sent = over_oscar.shop.orders.close, list[str]()
+
+    async def close_too_late(*args: Any, **more: Any) -> None:
+        if not sent:
+            sent.append("")
+            parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+            sent.append(parcel.label_reference or "")
+        await close(*args, **more)
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", close_too_late)
+    async with system.worker():
+        two = LineScope(line_id=order.lines[0].line_id, quantity=2)
+        _, handle = await system.submit(request(sample, two, request_id="first"))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(sent[1], TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+        assert await over_oscar.gone(sample.order_id) == [2]
+        _, handle = await system.submit(request(sample, request_id="rest"))
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await system.refunds(sample.order_id) == [money("60.00 USD"), money("30.00 USD")]
