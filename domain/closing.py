@@ -126,17 +126,17 @@ def cases_since(case: Case, key: EffectKey) -> Iterator[Case]:
 
 
 def not_received(case: Case) -> frozenset[str]:
-    """Parcels that have left and were not received, and whose lines are still in the order: they are coming back, lost, or
-    moving. What a person has fetched, written off or taken out of the order is no longer waited for, and what had left the
-    order when it was closed last does not leave it once more."""
-    by_hand = {stop.shipment_id for stop in case.stops if stop.is_by_hand}
+    """Parcels that have left and were not received, and whose lines are still in the order: they are coming back, lost,
+    written off, or moving. What a person has fetched or taken out of the order is no longer waited for, and what had left
+    the order when it was closed last does not leave it once more."""
+    fetched = {stop.shipment_id for stop in case.stops if stop.is_by_hand and stop.status is not StopStatus.LOST}
     received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
-    waited_for = Closing.of(case).gone - by_hand - received - _taken_out_by_hand(case)
+    waited_for = Closing.of(case).gone - fetched - received - _taken_out_by_hand(case)
     return waited_for.intersection(case.expected_back) if case.ever_closed else waited_for
 
 
 def lost_parcels(case: Case) -> frozenset[str]:
-    """By the carrier's word."""
+    """Those that the carrier has lost, or a person has written off: what is in them does not come back."""
     return frozenset(stop.shipment_id for stop in case.stops if stop.status is StopStatus.LOST)
 
 
@@ -165,9 +165,9 @@ def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
 def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     """What a person has to put right where a shop would put on sale what it takes out."""
     return (
-        f"The carrier has lost {' and '.join(f'parcel {parcel}' for parcel in sorted(parcels))} of order {order_id}, and "
-        "what was in it is still in the order. Take it out there without putting it on sale, then resolve the step with a "
-        "reference."
+        f"Of order {order_id}, what was in {' and '.join(f'parcel {parcel}' for parcel in sorted(parcels))} is lost or "
+        "written off, and is still in the order. Take it out there without putting it on sale, then resolve the step with "
+        "a reference."
     )
 
 

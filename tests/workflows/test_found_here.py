@@ -1,7 +1,6 @@
 """Found by trying: each is a case of its own kind."""
 
 import asyncio
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,7 +28,6 @@ from tests.fixtures.api import ApiSystem
 from tests.observing import eventually
 from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id, captured, in_network
-from tests.workflows.test_restocked_at_once import expected_back
 from tests.workflows.test_shared_payments import OURS, THEIRS, two_orders
 from tests.workflows.test_shops_that_cannot_freeze import Oscar, over_oscar
 
@@ -324,35 +322,6 @@ async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_th
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
         await system.finish(await system.notified_of_parcel(sample.order_id))
     assert await over_oscar.gone(sample.order_id) == [3]
-
-
-@pytest.mark.xfail(strict=True, reason="on sale while the customer has it: 11 for 10")
-async def test_goods_that_a_person_writes_off_are_not_put_on_sale_by_a_shop_that_restocks_at_once(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """C12, DESIGN 6: the parcel that was expected back reaches the customer after all, and a person does without it. Like what
-    the carrier has lost, it does not come back."""
-    from tests.providers.oscar.restocking import RestockingOscarOrders
-    from tests.providers.oscar.shop import OscarShop
-
-    shop = OscarShop(RestockingOscarOrders)
-    over = Oscar(dataclasses.replace(over_oscar.system, orders=shop.orders), shop)
-    system = over.system
-    async with system.worker():
-        sample, label = await expected_back(over, monkeypatch)
-        [ordered] = (await over.read(sample.order_id)).lines
-        before = await shop.for_sale(sample.order_id, ordered.line_id)
-        await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
-        await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
-        handle = await system.notified_of_parcel(sample.order_id)
-        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
-        assert wait
-        await system.resolve(handle, settled(wait, "nothing_due", "WRITTEN-OFF-1"))
-        if asked := await system.waits_at(handle, StepName.CLOSE_ORDER):
-            assert "without putting it on sale" in asked.reason
-            return
-        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
-    assert await shop.for_sale(sample.order_id, ordered.line_id) == before
 
 
 @pytest.mark.xfail(strict=True, reason="the agent's 400.00 count as this order's: 200.00 are refunded to it, and 600.00 reported")

@@ -1,5 +1,6 @@
 """Shops that put on sale at once what leaves an order: units that are on their way back stay in it until they arrive."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -230,3 +231,28 @@ async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_a
         _, handle = await system.submit(request(sample, request_id="rest"))
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("60.00 USD"), money("30.00 USD")]
+
+
+async def test_goods_that_a_person_writes_off_are_not_put_on_sale_by_a_shop_that_restocks_at_once(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C12, DESIGN 6: the parcel that was expected back reaches the customer after all, and a person does without it. Like
+    what the carrier has lost, it does not come back."""
+    from tests.providers.oscar.restocking import RestockingOscarOrders
+    from tests.providers.oscar.shop import OscarShop
+
+    shop = OscarShop(RestockingOscarOrders)
+    over = Oscar(dataclasses.replace(over_oscar.system, orders=shop.orders), shop)
+    system = over.system
+    async with system.worker():
+        sample, label = await expected_back(over, monkeypatch)
+        [ordered] = (await over.read(sample.order_id)).lines
+        before = await shop.for_sale(sample.order_id, ordered.line_id)
+        await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
+        await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
+        handle = await system.notified_of_parcel(sample.order_id)
+        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        assert wait
+        await system.resolve(handle, settled(wait, "nothing_due", "WRITTEN-OFF-1"))
+        await take_out_what_is_lost(over, handle, sample)
+    assert await shop.for_sale(sample.order_id, ordered.line_id) == before
