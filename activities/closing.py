@@ -52,21 +52,22 @@ class ClosingActivities:
             case = attempt.case
             if case.order_closed:
                 return await attempt.answer()
-            await self._note_received(attempt)
-            expected = self._expected(case)
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
+                # What has arrived since the person was asked is still in the order: it is looked at after this close.
                 await self._orders.thaw(step_input.order_id, key=key.part_of(key_parts.THAW))
             else:
+                await self._note_received(attempt)
                 await self._close_in_oms(attempt, key)
             given_back = key.part_of(key_parts.GIVEN_BACK)
             await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
+            expected = self._expected(case)
             if lost := lost_parcels(case) & expected:
                 raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
             closed = OrderClosed(expected_back=tuple(sorted(expected)))
             after = attempt.case.with_facts([closed])
-            # Goods may have left an order that is not frozen: it is read once more before the end.
-            may_end = after.is_settled and after.is_frozen
+            # Goods may have left an order that is not frozen, or have arrived: it is looked at once more before the end.
+            may_end = after.is_settled and after.is_frozen and not after.expected_back
             entries = await self._register.close(
                 closed,
                 _closing_notices(case),

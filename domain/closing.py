@@ -5,11 +5,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from domain.base import Value
 from domain.case import Case
 from domain.closed import is_settled_by_person
-from domain.facts import EffectNoted, OrderClosed, ParcelReceived
+from domain.facts import EffectNoted, OrderClosed, ParcelReceived, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
-from domain.shipment import Stop, StopStatus
+from domain.shipment import GoodsGroup, Stop, StopStatus, Tracking
 from domain.step import StepName
+from domain.stopping import lost
 from domain.units import units_by_line
 
 _STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
@@ -133,6 +134,16 @@ def not_received(case: Case) -> frozenset[str]:
     received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
     waited_for = Closing.of(case).gone - fetched - received - _taken_out_by_hand(case)
     return waited_for.intersection(case.expected_back) if case.ever_closed else waited_for
+
+
+def news_of_expected(case: Case, stop: Stop, tracking: Tracking) -> ParcelReceived | StopSeen | None:
+    """What has become of a parcel whose lines are still in the order: it has arrived, or is lost."""
+    if stop.shipment_id in case.expected_back:
+        if tracking.group is GoodsGroup.RETURNED:
+            return ParcelReceived(shipment_id=stop.shipment_id)
+        if tracking.group is GoodsGroup.LOST and stop != lost(stop):
+            return StopSeen(stop=lost(stop))
+    return None
 
 
 def lost_parcels(case: Case) -> frozenset[str]:

@@ -21,7 +21,7 @@ from domain.step import StepName
 from providers.books.inbox import SqlInbox
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox import books
-from sandbox.carrier.model import Script, TrackerStatus
+from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import AGENT, POLICY, System, customer_of, resolve, settled
 from tests.fixtures.api import ApiSystem
@@ -293,35 +293,6 @@ async def test_the_rest_of_an_order_that_has_shipped_gets_back_what_was_captured
     await system.shop.gateway.capture(payment, money("40.00 USD"), final=True)
     rest = await system.cancel(request(ours, request_id="the-rest"))
     assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, money("40.00 USD"))
-
-
-@pytest.mark.xfail(strict=True, reason="cancelled, and the unit that came back is in the order for ever: [2]")
-async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_the_order_too(
-    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """I3, C12, DESIGN 6: of three units one was in the warehouse, one is lost and one comes back. A person is asked to take out
-    the lost one alone, and does; the other parcel arrives before they say so."""
-    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
-    system = over_oscar.system
-    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
-    order = await over_oscar.place(sample)
-    await over_oscar.send(order, Script.LOST, 0)
-    back = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
-    async with system.worker():
-        _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
-        await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
-        await system.wake_by_carrier(handle)
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
-        assert wait
-        assert "without putting it on sale" in wait.reason
-        assert await over_oscar.gone(sample.order_id) == [1]
-        await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
-        await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.DELIVERED)
-        await system.resolve(handle, settled(wait, "done_by_hand", "TAKEN-OUT-1"))
-        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
-        await system.finish(await system.notified_of_parcel(sample.order_id))
-    assert await over_oscar.gone(sample.order_id) == [3]
 
 
 @pytest.mark.xfail(strict=True, reason="the agent's 400.00 count as this order's: 200.00 are refunded to it, and 600.00 reported")
