@@ -10,6 +10,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
 from activities.signatures import Booked, Look, StepInput
 from domain import key_parts
 from domain.case import Case
+from domain.closing import news_of_expected
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.keys import EffectKey
@@ -256,6 +257,8 @@ class ShipmentActivities:
                     # Before the fact is kept: the next attempt finds nothing new in it.
                     await self._add_parcel_notice(attempt, stop)
                 await attempt.write(StopSeen(stop=stop))
+            elif news := news_of_expected(attempt.case, known, tracking):
+                await attempt.write(news)
             return await attempt.answer_look(step_input)
 
     @activity.defn
