@@ -110,7 +110,7 @@ class ClosingActivities:
             earlier = [Closing.of(then).but_expected(self._expected(then), ahead).targets for then in tried]
             others = closing.taken_by_others(seen.gone_in_oms, tried=earlier, already=gone_at_last_close)
             if others:
-                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
+                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others, self._expected(case)))
         await attempt.note_effect(key)
         try:
             attempt.check_time()

@@ -166,11 +166,14 @@ def changed_before(order_id: str, others: Mapping[str, int]) -> str:
     )
 
 
-def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
-    """What a person has to put right when the money is on its way back."""
+def changed_at_close(order_id: str, others: Mapping[str, int], expected: Iterable[str] = ()) -> str:
+    """What a person has to put right when the money is on its way back. The `expected` parcels leave the order when they
+    arrive."""
+    stays = ", ".join(f"parcel {parcel}" for parcel in sorted(expected))
     return (
         f"Somebody else has {_changed(order_id, others)}, and the money is on its way back. Take out of the order what is "
         "still missing of this cancellation, then resolve the step with a reference."
+        f"{f' What is on its way back leaves it later: {stays}.' if stays else ''}"
     )
 
 

@@ -181,6 +181,13 @@ def test_a_person_learns_of_which_lines_how_much_is_missing() -> None:
         assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")
 
 
+def test_a_person_learns_of_what_is_put_back_and_of_what_leaves_the_order_later() -> None:
+    assert changed_before("1001", {"L2": -1, "L1": 2}).startswith(
+        "Somebody else has taken 2 of line L1 out of and put 1 of line L2 back into order 1001 since"
+    )
+    assert changed_at_close("1001", {"L1": 1}, {"S2"}).endswith("What is on its way back leaves it later: parcel S2.")
+
+
 def test_what_has_gone_is_counted_by_line() -> None:
     of = order(line("L1", 3, "30.00 USD", cancelled=2), line("L2", 1, "5.00 USD"))
     assert gone_of(of) == {"L1": 2, "L2": 0}

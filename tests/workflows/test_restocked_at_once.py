@@ -320,3 +320,34 @@ async def test_goods_that_a_person_writes_off_are_not_put_on_sale_by_a_shop_that
         await system.resolve(handle, settled(wait, "nothing_due", "WRITTEN-OFF-1"))
         await take_out_what_is_lost(over, handle, sample)
     assert await shop.for_sale(sample.order_id, ordered.line_id) == before
+
+
+async def test_a_voided_label_that_is_used_and_sent_back_does_not_hide_a_unit_of_the_order(
+    over_oscar: Oscar,
+) -> None:
+    """C4, E5, I3: one of two units had a label, which was voided; it left the order of a shop that restocks at once. The
+    label is used after the end, and the parcel sent back. The other unit is still in the order."""
+    from tests.providers.oscar.restocking import RestockingOscarOrders
+    from tests.providers.oscar.shop import OscarShop
+
+    shop = OscarShop(RestockingOscarOrders)
+    over = Oscar(dataclasses.replace(over_oscar.system, orders=shop.orders), shop)
+    system = over.system
+    lines = (line("L1", 2, "60.00 USD"),)
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD"),))
+    order = await over.place(sample)
+    label = await over.send(order, Script.LABEL_ONLY, 0)
+    other = await over.send(order, Script.OUT_FOR_DELIVERY, 0)
+    async with system.worker():
+        first = await system.cancel(request(sample, request_id="first"))
+        assert first.outcome is Outcome.PARTIALLY_CANCELLED
+        assert await over.gone(sample.order_id) == [1]
+        await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.IN_TRANSIT)
+        handle = await system.notified_of_parcel(sample.order_id)
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+        await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        await system.finish(handle)
+        await system.shop.carrier.scan(other.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.cancel(request(sample, request_id="second"))
+    assert await system.refunds(sample.order_id) == [money("30.00 USD"), money("30.00 USD")]
