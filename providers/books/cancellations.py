@@ -327,7 +327,7 @@ def _named_by_providers(plan: Plan) -> list[str]:
     """What events about this cancellation will name."""
     named = [planned.tender.reference for planned in plan.tenders]
     for planned in plan.shipments:
-        named += [planned.shipment.label_reference or "", planned.shipment.tracking_number or ""]
+        named += planned.shipment.named_by_carrier
     return [reference for reference in named if reference]
 
 

@@ -246,41 +246,6 @@ async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_wri
     assert kinds.count("refund_failed") == 2, f"the customer's last word is: {kinds[-1]}"
 
 
-def keep_label_alone(order_id: str, label: str) -> None:
-    from tests.providers.oscar.adapter import ShippingEvent
-
-    ShippingEvent.objects.filter(order__number=order_id).update(notes=label)
-
-
-@pytest.mark.xfail(strict=True, reason="the event is looked for by its tracking number alone, and dropped")
-async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the_ended_cancellation(
-    over_oscar: Oscar,
-) -> None:
-    """C4, rule 14: the shop keeps the label, and its tracking number nowhere; the label is used after the end."""
-    system = over_oscar.system
-    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
-    [label] = (await system.shop.place(in_network(Script.LABEL_ONLY))).shipments
-    parts = (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)
-    await over_oscar.shop.ship(sample.order_id, label.model_copy(update={"lines": parts}))
-    await sync_to_async(keep_label_alone)(sample.order_id, label.label_reference or "")
-    assert [parcel.tracking_number for parcel in (await over_oscar.read(sample.order_id)).shipments] == [None]
-    async with system.worker():
-        assert (await system.cancel(request(sample))).outcome is Outcome.CANCELLED
-    at, inbox = datetime.now(UTC), SqlInbox(system.engine)
-    event = ProviderEvent(
-        provider=Provider.EASYPOST,
-        event_id=f"evt_{an_id()}",
-        kind="tracker.updated",
-        tracking_number=label.tracking_number,
-        shipment=label.label_reference,
-        may_undo_outcome=True,
-    )
-    assert await inbox.receive(event) is EventStatus.ACCEPTED
-    [due] = [due for due in await inbox.claim_due(at + timedelta(minutes=1), 50) if due.order_id == sample.order_id]
-    assert await inbox.find_ended(due), "it goes to the customer, who has the money, and nobody looks"
-
-
 @pytest.mark.xfail(strict=True, reason="the order has no record of what went back")
 async def test_what_went_back_of_an_order_that_was_closed_by_hand_is_in_the_order(system: System) -> None:
     """I3, DESIGN 6: "note the money"; the refund had settled when the person resolved the close."""
