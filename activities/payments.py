@@ -90,7 +90,7 @@ class PaymentActivities:
         """What is to be done next, and None once nothing is; what has come back so far is written. Raises Unavailable.
         Refused: REFUND_EXCEEDS_CAPTURED."""
         reversal = attempt.case.reversal(attempt.step_input.target)
-        await attempt.write(*dispute_news(reversal, payment))
+        await attempt.write(*dispute_news(reversal, payment, other_reversals))
         to_do = next_reversal(reversal, payment, attempt.step_input.key, other_reversals)
         match to_do:
             case Void():
@@ -298,7 +298,7 @@ class PaymentActivities:
                 other_reversals = await self._read_other_reversals(step_input, tender)
                 refunds = (*refunds_found(reversal, payment, step_input.key, other_reversals), *made)
                 found = {refund.reference: refund for refund in refunds}
-                facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
+                facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment, other_reversals)]
                 facts += [_looked_up(key, payment, made) for key in unknown]
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
@@ -348,17 +348,32 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
 
 
 def _disputed(attempt: Attempt, payment: Payment) -> Refused:
-    if payment.charge_backs and payment.dispute is not DisputeState.OPEN:
-        given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in payment.charge_backs)
+    reversal = attempt.case.reversal(attempt.step_input.target)
+    if payment.dispute is DisputeState.OPEN or not payment.charge_backs:
         return Refused(
             ErrorCode.PAYMENT_DISPUTED,
-            f"The customer has the money already: of the payment of {attempt.tender_in_words} the bank "
-            f"gave back {given}. Resolve the step with the dispute's number.",
+            f"The payment of {attempt.tender_in_words} is disputed at the bank; refunding now could pay twice. "
+            "Answer the dispute, then resolve the step with the dispute's number.",
+        )
+    unnamed = [back.less(reversal.named_disputes) for back in reversal.charge_backs]
+    given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in unnamed if back.amount)
+    if not given:
+        return Refused(
+            ErrorCode.PAYMENT_DISPUTED,
+            f"{reversal.outstanding} of {attempt.tender_in_words} is owed besides what the bank gave back by a dispute. "
+            "Transfer it and resolve the step with the transfer's reference.",
+        )
+    if Money.total((back.amount for back in unnamed), reversal.outstanding.currency) < reversal.outstanding:
+        return Refused(
+            ErrorCode.PAYMENT_DISPUTED,
+            f"The customer has a part of the money already: of {reversal.outstanding} that is owed on "
+            f"{attempt.tender_in_words} the bank gave back {given}. Resolve the step with the dispute's number; you are "
+            "asked for the rest then.",
         )
     return Refused(
         ErrorCode.PAYMENT_DISPUTED,
-        f"The payment of {attempt.tender_in_words} is disputed at the bank; refunding now could pay twice. "
-        "Answer the dispute, then resolve the step with the dispute's number.",
+        f"The customer has the money already: of the payment of {attempt.tender_in_words} the bank "
+        f"gave back {given}. Resolve the step with the dispute's number.",
     )
 
 

@@ -297,34 +297,6 @@ async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_a
     assert await system.refunds(sample.order_id) == [money("60.00 USD"), money("30.00 USD")]
 
 
-@pytest.mark.xfail(strict=True, reason="64.00 are recorded as given by the dispute over 20.00, and 44.00 are never given")
-async def test_what_the_bank_has_not_given_back_of_a_lost_dispute_is_still_owed(
-    system: System, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """B27, I1: the customer had disputed 20.00 of 64.00, and the bank gave these back; then the order is cancelled. The person
-    does what the sentence says."""
-    sample = captured(parcels=())
-    await system.shop.place(sample)
-    payment = system.shop.payments[sample.order_id][0]
-    await system.shop.gateway.dispute(payment)
-    await system.shop.gateway.dispute(payment, "lost")
-    read = system.gateway.read_payment
-
-    async def disputed_in_part(reference: str) -> Payment:
-        found = await read(reference)
-        backs = tuple(back.model_copy(update={"amount": money("20.00 USD")}) for back in found.charge_backs)
-        return found.model_copy(update={"charge_backs": backs})
-
-    monkeypatch.setattr(system.gateway, "read_payment", disputed_in_part)
-    [back] = (await system.gateway.read_payment(payment)).charge_backs
-    _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
-    await system.resolve(handle, settled(wait, "done_by_hand", back.reference))
-    rest = await system.wait_like(handle, lambda w: "44.00" in w.reason, "44.00 are owed")
-    assert rest or Money.total(await system.refunds(sample.order_id), "USD") == money("44.00 USD")
-
-
 @pytest.mark.xfail(strict=True, reason="nothing goes back: the 40.00 are taken for the other order's")
 async def test_the_rest_of_an_order_that_has_shipped_gets_back_what_was_captured_for_just_that_rest(
     system: System,
