@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 from activities.credit import credit_of
 from domain.case import Case
-from domain.facts import Requested
+from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested
 from domain.keys import id_of
 from domain.money import Money
 from domain.request import ActorKind, ReasonCode
+from domain.step import MONEY_STEPS
+from domain.terms import RefundMethod
 from domain.units import LinePart, units_by_line
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 
@@ -38,6 +40,24 @@ def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
         return []
     failures = sum(refund.status.has_failed for reversal in case.reversals for refund in reversal.refunds)
     return [NewNotice(kind=kind, amount=credit.total, about=str(failures) if failures else "")]
+
+
+def failure_notice(case: Case, methods: tuple[RefundMethod, ...], *, refused: bool = False) -> NewNotice:
+    """A refund did not reach the customer, or is `refused`. They are written to once, however many fail, and once more where
+    a refund fails after they have heard since that it has started or is made."""
+    said, failed, about = 0, False, 0
+    for entry in case.entries:
+        match entry.fact:
+            case RefundSeen(refund=refund) if refund.failed_at_customer:
+                failed, about = True, said
+            case EffectEnded(key=key, outcome=EffectOutcome.REFUSED) if key.step in MONEY_STEPS:
+                failed = True
+            case Credited() | Ended() if failed:
+                said += 1
+            case _:
+                pass
+    number = said if refused else about
+    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods, about=str(number) if number else "")
 
 
 def reservation_notices(case: Case) -> list[NewNotice]:

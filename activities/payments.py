@@ -6,11 +6,13 @@ from functools import partial
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
+from activities.customer_notices import failure_notice
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
 from activities.tenders import Payments
 from domain import key_parts
+from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
@@ -27,7 +29,7 @@ from providers.cancellations.port import Register
 from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import SaleLine
 from providers.orders.port import Orders
-from providers.outbox.port import NewNotice, NoticeKind, Outbox
+from providers.outbox.port import Outbox
 from providers.stored_value.port import StoredValue
 
 
@@ -155,7 +157,7 @@ class PaymentActivities:
             made = await attempt.make_effect(key, refund, describe, amount=amount)
         except Refused as refused:
             if refused.code is ErrorCode.REFUND_REFUSED:
-                await self._add_failure_notice(attempt)
+                await self._add_failure_notice(attempt, attempt.case, refused=True)
             if refused.code not in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
                 raise
             await self._check_race(attempt, planned, amount)
@@ -176,16 +178,17 @@ class PaymentActivities:
             )
 
     async def _write_settlement(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
+        facts = settlement_facts(reversal, settled)
         if any(refund.failed_at_customer for refund in settled.refunds):
-            await self._add_failure_notice(attempt)
-        await attempt.write(*settlement_facts(reversal, settled))
+            # Before the failure is kept: the next attempt finds nothing new in it.
+            await self._add_failure_notice(attempt, attempt.case.with_facts(facts))
+        await attempt.write(*facts)
 
-    async def _add_failure_notice(self, attempt: Attempt) -> None:
-        """The customer may have the money another way, and is written to once, however many refunds fail; but not while
-        the bank may pay it."""
-        if attempt.case.reversal(attempt.step_input.target).disputed:
+    async def _add_failure_notice(self, attempt: Attempt, case: Case, *, refused: bool = False) -> None:
+        """The customer may have the money another way, and is written to; but not while the bank may pay it."""
+        if case.reversal(attempt.step_input.target).disputed:
             return
-        failed = NewNotice(kind=NoticeKind.REFUND_FAILED, methods=attempt.case.terms.fallbacks)
+        failed = failure_notice(case, case.terms.fallbacks, refused=refused)
         await self._outbox.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -302,7 +305,7 @@ class PaymentActivities:
                 facts += [_looked_up(key, payment, made) for key in unknown]
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
-                    await self._add_failure_notice(attempt)
+                    await self._add_failure_notice(attempt, attempt.case)
             return await attempt.answer_look(step_input)
 
     @activity.defn

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from activities.customer_notices import failure_notice
 from activities.tender_news import dispute_news, refund_news
 from activities.tenders import Payments
 from domain.case import Case
@@ -17,7 +18,7 @@ from domain.stopping import lost, moves_again
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.ledger.port import CreditedTender
-from providers.outbox.port import NewNotice, NoticeKind
+from providers.outbox.port import NewNotice
 
 
 @dataclass
@@ -113,7 +114,7 @@ def _failure_notices(case: Case, *, may_choose: bool) -> list[NewNotice]:
     owed = [reversal for reversal in case.reversals if reversal.outstanding and not reversal.disputed]
     if not any(refund.failed_at_customer for reversal in owed for refund in reversal.refunds):
         return []
-    return [NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())]
+    return [failure_notice(case, case.terms.fallbacks if may_choose else ())]
 
 
 def _failed_since_end(reversal: Reversal, payment: Payment) -> list[CreditedTender]:

@@ -221,31 +221,6 @@ async def test_a_shop_that_refuses_our_credentials_adds_no_facts_with_each_attem
     assert after == before, f"{after - before} facts of attempts that came to nothing"
 
 
-@pytest.mark.xfail(strict=True, reason="refund_failed is kept once for a cancellation: the customer's last word is: refunded")
-async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_written_of(system: System) -> None:
-    """B23, rule 8: it fails while it is pending, staff has it made again, it settles and the customer reads "refunded"; then
-    it fails after the end, and the customer is to choose another way."""
-    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
-    _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    await system.shop.gateway.fail(await refund_of(system, sample))
-    await system.wake(handle)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    await system.shop.gateway.settle(await refund_of(system, sample))
-    await system.wake(handle)
-    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
-    await system.shop.gateway.fail(await refund_of(system, sample))
-    handle = await system.notified_of_refund(sample.order_id)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
-    assert wait.choices
-    kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
-    assert kinds.count("refund_failed") == 2, f"the customer's last word is: {kinds[-1]}"
-
-
 @pytest.mark.xfail(strict=True, reason="the order has no record of what went back")
 async def test_what_went_back_of_an_order_that_was_closed_by_hand_is_in_the_order(system: System) -> None:
     """I3, DESIGN 6: "note the money"; the refund had settled when the person resolved the close."""
