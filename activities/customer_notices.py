@@ -7,6 +7,8 @@ from domain.case import Case
 from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested
 from domain.keys import id_of
 from domain.money import Money
+from domain.outcome import Outcome
+from domain.policy import Decision
 from domain.request import ActorKind, ReasonCode
 from domain.step import MONEY_STEPS
 from domain.terms import RefundMethod
@@ -14,11 +16,33 @@ from domain.units import LinePart, units_by_line
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 
 
-async def acknowledge(outbox: Outbox, requested: Requested) -> None:
-    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order."""
+async def acknowledge(outbox: Outbox, requested: Requested, met: Case) -> None:
+    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order. Where the goods were
+    cancelled already by the cancellation that it has `met`, nothing more is said of them there, so it is said here."""
     request = requested.request
     if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
         await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
+        if met.ever_closed:
+            cancelled = NewNotice(kind=NoticeKind.CANCELLED, lines=notice_lines(request.lines))
+            await outbox.add_notices(id_of(request), request.order_id, [cancelled])
+
+
+def refusal_notices(requested: Requested, decision: Decision) -> list[NewNotice]:
+    """The answer to a statutory withdrawal that is rejected: its acknowledgement promises one, and nobody may be waiting for
+    the decision any more."""
+    request = requested.request
+    if request.reason is not ReasonCode.STATUTORY_WITHDRAWAL:
+        return []
+    return [
+        NewNotice(
+            kind=NoticeKind.NOT_CANCELLED,
+            outcome=Outcome.REJECTED,
+            lines=notice_lines(request.lines),
+            received_at=requested.at,
+            sentence=decision.sentence,
+            about=decision.rule.value,
+        )
+    ]
 
 
 def received_notice(requested: Requested) -> NewNotice:

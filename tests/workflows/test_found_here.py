@@ -375,41 +375,6 @@ async def test_what_is_captured_and_refunded_for_the_other_order_while_the_run_w
     assert (await system.gateway.read_payment(payment)).refunded == money("1000.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="the last they hear is: withdrawal_acknowledged")
-async def test_who_was_promised_a_mail_hears_that_a_withdrawal_that_had_to_wait_was_rejected(
-    api_system: ApiSystem,
-) -> None:
-    """E28: nobody waits for the answer any more. "We write to you again about the goods and the money" is what they read."""
-    api, system = api_system.api, api_system.system
-    sample = SampleOrder(
-        order_id=an_id(),
-        lines=(line("L1", 1, "64.00 USD"), line("L2", 1, "20.00 USD")),
-        tenders=(card("84.00 USD", card=PENDING),),
-        parcels=(parcel(Script.OUT_FOR_DELIVERY, L2=1),),
-        country="DE",
-        flags=frozenset({OrderFlag.EU_CONSUMER}),
-    )
-    await system.shop.place(sample)
-    ours = {"customer_id": sample.customer_id}
-    first = {**ours, "reason": "no_longer_needed", "lines": [{"line_id": "L1", "quantity": 1}]}
-    withdrawal = {**ours, "reason": "statutory_withdrawal", "lines": [{"line_id": "L2", "quantity": 1}]}
-    await api.start(sample.order_id, first, request_id="first")
-    handle = system.current(sample.order_id)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
-    await api.start(sample.order_id, withdrawal, request_id="second")
-    await system.shop.gateway.settle(await refund_of(system, sample))
-    await system.wake(handle)
-
-    async def decided() -> bool:
-        return await system.outcomes(sample.order_id) == [Outcome.CANCELLED, Outcome.REJECTED]
-
-    await eventually(decided, "the withdrawal is decided", within=30)
-    await asyncio.sleep(1)
-    first_id = (await system.notices(sample.order_id))[0].notice_id.partition("/")[0]
-    seconds = [n.kind.value for n in await system.notices(sample.order_id) if not n.notice_id.startswith(first_id)]
-    assert len(seconds) > 1, seconds
-
-
 @pytest.mark.xfail(strict=True, reason="accepted, and rolled back: the customer pays back, and the order is cancelled")
 async def test_a_commit_whose_answer_was_lost_is_no_close_that_came_to_nothing(
     bare_system: System, monkeypatch: pytest.MonkeyPatch
