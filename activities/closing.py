@@ -161,8 +161,7 @@ class ClosingActivities:
         shared = is_shared(plan, shipment, order) or None
         parcel = PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared)
         await attempt.write(ParcelFound(parcel=parcel, packed_before=packed_before))
-        references = [name for name in (shipment.label_reference, shipment.tracking_number) if name]
-        if references:
+        if references := shipment.named_by_carrier:
             await self._register.watch(attempt.step_input.order_id, references)
 
     @activity.defn

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
-from activities.customer_notices import acknowledge, received_notice
+from activities.customer_notices import acknowledge, received_notice, refusal_notices
 from activities.incoming import IncomingRequests
 from activities.known_orders import KnownOrders
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import Fact, Requested, SettledByHand, Written
+from domain.keys import id_of
 from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
@@ -99,10 +100,13 @@ class RegisterActivities:
         opened = step_input.requested
         under_way = incoming.seen.known.case_for(opened.request.request_id)
         if no := self._policy.reject_actor(order, request):
+            if kept := incoming.deferred:
+                notices = refusal_notices(Requested(request=request, at=kept.received_at), no)
+                await self._outbox.add_notices(id_of(request), request.order_id, notices)
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
             return await self._wait_for_end(step_input)
-        await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at))
+        await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at), under_way)
         known = step_input.cancellation_id if step_input.last_seq else None
         entries = await self._register.open(
             opened, this_run(), lambda case: joining_facts(order, case, request), known=known

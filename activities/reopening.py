@@ -74,7 +74,7 @@ class Reopening:
             if ended.ever_closed
             else known_refunds(reversal, payment, key)
         )
-        found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment)]
+        found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment, other_reversals)]
         found.failed += _failed_since_end(reversal, payment)
         known = {refund.reference for refund in (*reversal.refunds, *counted)}
         found.of_others += [refund.reference for refund in payment.refunds if refund.reference not in known]

@@ -92,8 +92,8 @@ class ShipmentActivities:
     async def _watch_new_label(self, attempt: Attempt, shipment: Shipment) -> None:
         """The parcel may have got its label since it was decided: the carrier's events about it are to reach this order."""
         planned = _planned(attempt.case, shipment.shipment_id)
-        known = {planned.shipment.label_reference, planned.shipment.tracking_number} if planned else set()
-        new = [name for name in (shipment.label_reference, shipment.tracking_number) if name and name not in known]
+        known = planned.shipment.named_by_carrier if planned else ()
+        new = [name for name in shipment.named_by_carrier if name not in known]
         if new and planned:
             relabelled = planned.model_copy(update={"shipment": shipment.model_copy(update={"lines": ()})})
             await attempt.write(ParcelFound(parcel=relabelled))

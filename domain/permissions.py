@@ -289,7 +289,7 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     collecting = said.step is StepName.CHECK_REFUND
     amount = reversal.overpaid if collecting else reversal.payable_by_hand
     if amount:
-        return amount
+        return amount if collecting else _of_dispute(case, said, amount, order_id)
     if any(hand.reference == said.reference for hand in reversal.by_hand):
         raise NotPossible(
             f"{said.reference} is recorded already; nothing more is owed on {said.target} of order {order_id}."
@@ -302,6 +302,21 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
         f"Nothing is owed on {said.target} of order {order_id} any more: it was settled meanwhile. See the step "
         "table, and take back what you paid."
     )
+
+
+def _of_dispute(case: Case, said: SettledByHand, owed: Money, order_id: str) -> Money:
+    """What of it the proof stands for: a lost dispute gives no more than the bank gave back by it."""
+    reversal = case.reversal(said.target)
+    lost = next((back for back in reversal.charge_backs if back.reference == said.reference), None)
+    if lost is None:
+        return owed
+    left = lost.less(named for other in case.reversals for named in other.named_disputes).amount
+    if not left:
+        raise NotPossible(
+            f"What the bank gave back by dispute {said.reference} is recorded already; {owed} is still owed on "
+            f"{said.target} of order {order_id}. Name the proof of what you have paid for it."
+        )
+    return min(owed, left)
 
 
 def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_others: frozenset[str]) -> None:

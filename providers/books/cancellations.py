@@ -138,7 +138,9 @@ class SqlRegister(SqlAdapter):
             case = await case_of(session, row.cancellation_id)
             return (*case.entries, *await append(session, row, change(case)))
 
-    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
+    async def refuse(
+        self, requested: Requested, run: Run, facts: Sequence[Fact], notices: Sequence[NewNotice]
+    ) -> tuple[Entry, ...]:
         mine = id_of(requested.request)
         async with transaction(self._writes) as session:
             opened = await find_open_row(session, requested.request.order_id)
@@ -148,10 +150,14 @@ class SqlRegister(SqlAdapter):
                 await check_verifying(session, requested.request.order_id, run)
                 if await find_row(session, mine) is not None:
                     return await entries_of(session, mine)  # an earlier attempt has kept it
+                await put_notices(session, mine, requested.request.order_id, notices)
                 return await open_row(session, requested, run, facts)
             row = check_held_by(run, opened)
             case = await case_of(session, mine)
-            return (*case.entries, *await append(session, row, [] if case.roll_back_cause else facts))
+            if case.roll_back_cause:
+                return case.entries
+            await put_notices(session, mine, row.order_id, notices)
+            return (*case.entries, *await append(session, row, facts))
 
     async def note_hold(self, requested: Requested, key: EffectKey, run: Run, *, until: datetime) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
@@ -328,7 +334,7 @@ def _named_by_providers(plan: Plan) -> list[str]:
     """What events about this cancellation will name."""
     named = [planned.tender.reference for planned in plan.tenders]
     for planned in plan.shipments:
-        named += [planned.shipment.label_reference or "", planned.shipment.tracking_number or ""]
+        named += planned.shipment.named_by_carrier
     return [reference for reference in named if reference]
 
 

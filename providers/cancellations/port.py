@@ -97,9 +97,12 @@ class Register(Protocol):
         the effect of `key`. Nothing when it is kept already, or when a withdrawal came before it."""
         ...
 
-    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
-        """Keep a decision that rejects, which ends the request's own cancellation; nothing when a withdrawal came before it.
-        Raises NotTheHolder when another cancellation of the order is open, or another run verifies it."""
+    async def refuse(
+        self, requested: Requested, run: Run, facts: Sequence[Fact], notices: Sequence[NewNotice]
+    ) -> tuple[Entry, ...]:
+        """Keep a decision that rejects, which ends the request's own cancellation, with what the customer hears of it;
+        nothing when a withdrawal came before it. Raises NotTheHolder when another cancellation of the order is open, or
+        another run verifies it."""
         ...
 
     async def note_effect(

@@ -231,3 +231,36 @@ async def test_store_credit_is_given_once_for_each_part_that_failed(system: Syst
         assert (await system.end(handle)).refunded == money("600.00 USD")
     assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
     await system.assert_books_balance()
+
+
+async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_written_of(system: System) -> None:
+    """B23, rule 8: it fails while it is pending, staff has it made again, it settles and the customer reads "refunded"; then
+    it fails after the end, and the customer is to choose another way. They are written to once for each."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.wake(handle)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.settle(await refund_of(system, sample))
+    await system.wake(handle)
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    handle = await system.notified_of_refund(sample.order_id)
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    assert wait.choices
+    kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
+    assert kinds.count("refund_failed") == 2, f"the customer's last word is: {kinds[-1]}"
+    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.wake(handle)
+    assert await system.wait_like(
+        handle, lambda again: again.reason != wait.reason and bool(again.choices), "it has failed again"
+    )
+    kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
+    assert kinds.count("refund_failed") == 2
