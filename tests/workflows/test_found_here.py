@@ -13,7 +13,6 @@ from domain.step import StepName
 from providers.orders.built_in.tables import TenderRow
 from sandbox import built_in
 from sandbox.carrier.model import Script, TrackerStatus
-from sandbox.gateway_admin import OpenPayment
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System, resolve, settled
 from tests.workflows.refunds import refund_of
@@ -49,23 +48,6 @@ async def test_units_that_a_person_has_said_are_this_cancellations_are_not_asked
         again = await system.waits_at(handle, StepName.CLOSE_ORDER)
     assert again is None, again.reason
     assert await over_oscar.gone(sample.order_id) == [1]
-
-
-@pytest.mark.xfail(
-    strict=True, reason="no money to give back; the customer can pay for what is cancelled, and nobody knows"
-)
-async def test_of_an_open_payment_for_two_orders_it_is_said_what_is_not_to_be_taken(system: System) -> None:
-    """E1, E3: it cannot be closed for one of its orders, and the customer can still pay for the cancelled one. As with a
-    shared reservation the decision says so."""
-    payment = await system.shop.gateway.create_open_payment(WHOLE, OpenPayment.ACTION)
-    ours = SampleOrder(
-        order_id=an_id(), lines=(line("L1", 1, "60.00 USD"),), tenders=(card("60.00 USD", payment=payment),)
-    )
-    await system.shop.place(ours)
-    submission, handle = await system.submit(request(ours))
-    await system.finish(handle)
-    await system.shop.gateway.complete(payment)
-    assert "60.00 USD" in submission.decision.sentence, submission.decision.sentence
 
 
 @pytest.mark.xfail(
