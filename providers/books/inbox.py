@@ -169,8 +169,12 @@ def _left_another_way(case: Case) -> Iterator[Money]:
 
 async def _orders_of(session: AsyncSession, event: ProviderEvent) -> Sequence[str]:
     """A payment may be of several orders."""
-    named = [name for name in (event.payment, event.shipment, event.tracking_number) if name]
-    return (await session.scalars(_ORDERS_OF, {"references": named})).all() if named else []
+    return await orders_of(session, [name for name in (event.payment, event.shipment, event.tracking_number) if name])
+
+
+async def orders_of(session: AsyncSession, references: Sequence[str]) -> Sequence[str]:
+    """Those whose cancellations have to do with one of these."""
+    return (await session.scalars(_ORDERS_OF, {"references": references})).all() if references else []
 
 
 async def watch(session: AsyncSession, order_id: str, references: Sequence[str]) -> None:

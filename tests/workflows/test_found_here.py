@@ -15,7 +15,6 @@ from sandbox import built_in
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import System, resolve, settled
-from tests.workflows.refunds import refund_of
 from tests.workflows.samples import an_id
 from tests.workflows.test_shared_payments import THEIRS, two_orders
 from tests.workflows.test_shops_that_cannot_freeze import Oscar, over_oscar
@@ -125,19 +124,3 @@ async def test_what_an_order_has_paid_back_is_not_given_out_of_the_other_orders_
     assert wait
     other = await system.cancel(request(theirs))
     assert (other.outcome, other.refunded) == (Outcome.CANCELLED, THEIRS)
-
-
-@pytest.mark.xfail(strict=True, reason="accepted; it waits for ever to be closed: the refund is in the ledger already")
-async def test_the_refund_of_the_other_order_of_a_payment_is_no_proof(system: System) -> None:
-    """E3, rule 6: a refund that another cancellation has made is refused as a proof of what is owed here."""
-    ours, theirs, payment = await two_orders(system, captured=WHOLE)
-    await system.cancel(request(ours))
-    await system.shop.gateway.fail(await refund_of(system, ours))
-    handle = await system.notified_of_refund(ours.order_id)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
-    assert wait
-    assert (await system.cancel(request(theirs))).refunded == THEIRS
-    [of_other] = [r for r in (await system.gateway.read_payment(payment)).refunds if not r.status.has_failed]
-    refusal = await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", of_other.reference)))
-    rest = None if refusal else await system.wait_like(handle, lambda w: w != wait, "the money is still owed")
-    assert refusal or (rest and rest.step is StepName.REVERSE_PAYMENT), rest
