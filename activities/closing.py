@@ -23,6 +23,7 @@ from domain.closing import (
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived
 from domain.keys import EffectKey
+from domain.money import Money
 from domain.order import Order
 from domain.plan import PlannedShipment
 from domain.shipment import GoodsGroup, Shipment
@@ -190,11 +191,14 @@ def _closing_notices(case: Case) -> list[NewNotice]:
 def _given_back(case: Case) -> list[GivenBack]:
     """What the customer has, or will have, unless it fails."""
     credit = credit_of(case)
-    parts = credit.tenders if credit else ()
+    amounts: dict[tuple[str, str], Money] = {}
+    for part in credit.tenders if credit else ():
+        if part.settled and not part.failed:
+            of = part.tender_id, part.reference  # one proof may stand for several payments
+            amounts[of] = amounts.get(of, Money.zero(part.amount.currency)) + part.amount
     return [
-        GivenBack(tender_id=part.tender_id, reference=part.reference, amount=part.amount)
-        for part in parts
-        if part.settled and not part.failed
+        GivenBack(tender_id=tender_id, reference=reference, amount=amount)
+        for (tender_id, reference), amount in amounts.items()
     ]
 
 

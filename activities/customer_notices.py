@@ -87,19 +87,19 @@ def failure_notice(case: Case, *, may_choose: bool = True, refused: bool = False
 
 def reservation_notices(case: Case) -> list[NewNotice]:
     """What the customer hears of what was only reserved: that it is released, and apart from that, what is not captured and
-    stays reserved for a while."""
-    notices = []
-    for by_capture in (False, True):
-        released = [
-            reversal.reservation_released
-            for reversal in case.reversals
-            if reversal.planned.released_by_capture is by_capture and reversal.reservation_released
-        ]
-        if released:
-            amount = Money.total(released, released[0].currency)
-            about = "not_captured" if by_capture else ""
-            notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=amount, about=about))
-    return notices
+    stays reserved for a while, and what they need not pay although its payment stays open."""
+    by_capture = [reversal for reversal in case.reversals if reversal.planned.released_by_capture]
+    at_gateway = [reversal for reversal in case.reversals if reversal not in by_capture]
+    released = {
+        "": [reversal.reservation_released for reversal in at_gateway],
+        "not_captured": [reversal.reservation_released for reversal in by_capture],
+        "not_to_be_paid": [reversal.never_paid for reversal in by_capture],
+    }
+    return [
+        NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=Money.total(amounts, amounts[0].currency), about=about)
+        for about, amounts in released.items()
+        if any(amounts)
+    ]
 
 
 def notice_lines(parts: Iterable[LinePart]) -> tuple[NoticeLine, ...]:

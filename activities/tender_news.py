@@ -58,6 +58,6 @@ def found_news(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -
 
 
 def _release_in_words(reversal: Reversal, released: Money) -> str:
-    if reversal.planned.unpaid:
-        return f"closed the payment of {released}"
-    return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"
+    if reversal.planned.released_by_capture:
+        return f"not captured: {released}"
+    return f"{'closed the payment of' if reversal.planned.unpaid else 'released'} {released}"

@@ -116,7 +116,12 @@ class Reversal(Value):
     @property
     def reservation_released(self) -> Money:
         """What the customer's bank held back for it, without what they had never paid."""
-        return self.released - min(self.released, self.planned.unpaid or self._total())
+        return self.released - self.never_paid
+
+    @property
+    def never_paid(self) -> Money:
+        """What of `released` the customer could still pay."""
+        return min(self.released, self.planned.never_paid)
 
     @property
     def outstanding(self) -> Money:

@@ -32,7 +32,7 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
 from domain.step import StepName
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import repeat_for_others, watch
+from providers.books.inbox import repeat_for_others, watch, watchers_of
 from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
@@ -81,6 +81,10 @@ class SqlRegister(SqlAdapter):
     async def of_order(self, order_id: str) -> KnownOrder:
         async with transaction(self._reads) as session:
             return await known_order(session, order_id)
+
+    async def orders_of(self, payments: Sequence[str]) -> Sequence[str]:
+        async with transaction(self._looks) as session:
+            return [*await watchers_of(session, payments)]
 
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
         async with transaction(self._looks) as session:

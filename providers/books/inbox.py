@@ -165,9 +165,14 @@ def _left_another_way(case: Case) -> Iterator[Money]:
 
 async def _watched_by(session: AsyncSession, event: ProviderEvent) -> dict[str, set[str]]:
     """The orders that it is about, with those of its names that each is watched by. A payment may be of several orders."""
-    named = [name for name in (event.payment, event.shipment, event.tracking_number) if name]
+    return await watchers_of(session, [name for name in (event.payment, event.shipment, event.tracking_number) if name])
+
+
+async def watchers_of(session: AsyncSession, references: Sequence[str]) -> dict[str, set[str]]:
+    """The orders whose cancellations have to do with some of these, each with which."""
     watched: dict[str, set[str]] = {}
-    for order_id, reference in (await session.execute(_WATCHERS_OF, {"references": named})).tuples() if named else ():
+    found = (await session.execute(_WATCHERS_OF, {"references": references})).tuples() if references else ()
+    for order_id, reference in found:
         watched.setdefault(order_id, set()).add(reference)
     return watched
 

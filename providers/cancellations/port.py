@@ -42,6 +42,10 @@ class Register(Protocol):
         """All that the books know of an order."""
         ...
 
+    async def orders_of(self, payments: Sequence[str]) -> Sequence[str]:
+        """The orders whose cancellations give something of one of these payments back."""
+        ...
+
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
         """The cancellation's entries with a number above `after`."""
         ...

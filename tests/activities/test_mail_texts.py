@@ -52,3 +52,22 @@ def test_a_rejected_withdrawal_without_words_of_its_own_is_answered_with_the_dec
     sentence = "Order O-1 was paid in dollars."
     answer = notice(kind=NoticeKind.NOT_CANCELLED, about="invalid_order", sentence=sentence, language=language)
     assert sentence in write(answer, "shop.example").body
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [
+        ("en", ("60.00 USD of a payment that you have not completed", "still open")),
+        ("de", ("60,00 USD einer Zahlung, die Sie noch nicht abgeschlossen haben", "noch offen")),
+    ],
+)
+def test_what_need_not_be_paid_is_not_called_reserved(language: str, says: tuple[str, str]) -> None:
+    """E1, E3: nothing of an open payment for two orders was ever reserved."""
+    of_open_payment = notice(
+        kind=NoticeKind.RESERVATION_RELEASED, about="not_to_be_paid", amount=money("60.00 USD"), language=language
+    )
+    mail = write(of_open_payment, "shop.example")
+    for words in says:
+        assert words in mail.body
+    assert "reserv" not in mail.subject + mail.body
+    assert "60" in mail.subject

@@ -1,18 +1,21 @@
 """What was achieved no longer holds: refunds that fail after they had succeeded, while the run goes on and after its end."""
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from domain.messages import ChooseRefundMethod, RetryStep
-from domain.money import money
+from domain.money import Money, money
 from domain.order import OrderFlag
 from domain.outcome import MoneyStatus, Outcome, PaperStatus, State
 from domain.request import Actor, ActorKind, LineScope
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod
+from providers.orders.built_in.tables import GivenBackRow
 from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import SUPERVISOR, System, resolve
+from tests.system import SUPERVISOR, System, customer_of, resolve, settled
 from tests.workflows.refunds import PENDING, refund_of, refunded_in_part_by_others
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
@@ -264,3 +267,39 @@ async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_wri
     )
     kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
     assert kinds.count("refund_failed") == 2
+
+
+async def shown_in_shop(system: System, sample: SampleOrder) -> Money:
+    """What the shop's own record says has gone back to the customer."""
+    async with async_sessionmaker(system.engine)() as session:
+        rows = await session.scalars(select(GivenBackRow).where(GivenBackRow.order_id == sample.order_id))
+        return Money(amount=sum(row.amount for row in rows), currency="USD")
+
+
+async def test_the_order_does_not_show_a_refund_that_has_failed_besides_the_store_credit_for_it(system: System) -> None:
+    """I3, B23: the shop's own record of what went back is what the customer has."""
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    await system.cancel(request(sample))
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    handle = await system.notified_of_refund(sample.order_id)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
+    assert (await system.finish(handle)).refunded == money("64.00 USD")
+    assert await shown_in_shop(system, sample) == money("64.00 USD")
+
+
+async def test_the_order_shows_all_of_what_was_paid_by_hand_with_one_proof(system: System) -> None:
+    """I3, B23: the refund was made in two parts, each has failed, and a person has paid both by one transfer."""
+    sample = captured()
+    handle, theirs = await refunded_in_part_by_others(system, sample)
+    await system.approve(handle)
+    await system.end(handle)
+    for failed in (await refund_of(system, sample), theirs):
+        await system.shop.gateway.fail(failed)
+        handle = await system.notified_of_refund(sample.order_id)
+        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        assert wait
+        await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))
+        assert (await system.end(handle)).refunded == money("64.00 USD")
+    assert await shown_in_shop(system, sample) == money("64.00 USD")
