@@ -1,7 +1,5 @@
 """Activities on the end of a cancellation: read the order once more, close it, and close its cancellation."""
 
-from collections.abc import Collection
-
 from temporalio import activity
 
 from activities.attempt import Attempt, begin_attempt, check_local_attempt
@@ -12,10 +10,20 @@ from activities.known_orders import KnownOrders
 from activities.signatures import Booked, StepInput
 from domain import key_parts
 from domain.case import Case
-from domain.closing import Closing, changed_at_close, changed_before, gone_of, lost_in, lost_parcels, not_received
+from domain.closing import (
+    Closing,
+    cases_since,
+    changed_at_close,
+    changed_before,
+    gone_of,
+    lost_in,
+    lost_parcels,
+    not_received,
+)
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived
 from domain.keys import EffectKey
+from domain.money import Money
 from domain.order import Order
 from domain.plan import PlannedShipment
 from domain.shipment import GoodsGroup, Shipment
@@ -45,18 +53,22 @@ class ClosingActivities:
             case = attempt.case
             if case.order_closed:
                 return await attempt.answer()
-            expected = await self._expected(attempt) if self._orders.restocks_at_once else frozenset()
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
+                # What has arrived since the person was asked is still in the order: it is looked at after this close.
                 await self._orders.thaw(step_input.order_id, key=key.part_of(key_parts.THAW))
             else:
-                await self._close_in_oms(attempt, key, expected)
-                if lost := lost_parcels(case) & expected:
-                    raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
+                await self._note_received(attempt)
+                await self._close_in_oms(attempt, key)
+            given_back = key.part_of(key_parts.GIVEN_BACK)
+            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
+            expected = self._expected(case)
+            if lost := lost_parcels(case) & expected:
+                raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
             closed = OrderClosed(expected_back=tuple(sorted(expected)))
             after = attempt.case.with_facts([closed])
-            # Goods may have left an order that is not frozen: it is read once more before the end.
-            may_end = after.is_settled and after.is_frozen
+            # Goods may have left an order that is not frozen, or have arrived: it is looked at once more before the end.
+            may_end = after.is_settled and after.is_frozen and not after.expected_back
             entries = await self._register.close(
                 closed,
                 _closing_notices(case),
@@ -66,32 +78,40 @@ class ClosingActivities:
             )
             return await attempt.answer(entries)
 
-    async def _expected(self, attempt: Attempt) -> frozenset[str]:
-        """Parcels whose goods are not in the warehouse yet. What the carrier has brought back already is noted."""
-        for planned in attempt.case.plan.shipments if attempt.case.plan else ():
-            if planned.shipment.shipment_id in not_received(attempt.case):
+    def _expected(self, case: Case) -> frozenset[str]:
+        """Parcels whose lines stay in the order, because their goods are not in the warehouse yet."""
+        return not_received(case) if self._orders.restocks_at_once else frozenset()
+
+    async def _note_received(self, attempt: Attempt) -> None:
+        """What the carrier has brought back by now leaves the order."""
+        case = attempt.case
+        waited_for = self._expected(case)
+        for planned in case.plan.shipments if case.plan and waited_for else ():
+            if planned.shipment.shipment_id in waited_for:
                 tracking = await self._deciding.read_tracking(planned.shipment)
                 if tracking.group is GoodsGroup.RETURNED:
                     await attempt.write(ParcelReceived(shipment_id=planned.shipment.shipment_id))
-        return not_received(attempt.case)
 
-    async def _close_in_oms(self, attempt: Attempt, key: EffectKey, expected: Collection[str]) -> None:
+    async def _close_in_oms(self, attempt: Attempt, key: EffectKey) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
         closing, before = Closing.of(case), Closing.before(case)
         key = key.part_of(key_parts.close_again(case.times_closed))
-        # Or a person has said of what was missing before the close that it was this cancellation's.
-        tried = case.is_done(StepName.CHECK_ORDER, order_id) or (
-            case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
-        )
+        in_flight = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
+        # What is missing may be ours also where a person has said so before the close.
+        tried = [
+            *(cases_since(case, key) if in_flight else ()),
+            *([case] if case.is_done(StepName.CHECK_ORDER, order_id) else ()),
+        ]
         others_may_change = self._orders.restocks_at_once or not case.is_frozen
         if others_may_change:
             seen = await self._known.read(order_id)
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
-            closing = closing.but_expected(expected, ahead)
+            closing = closing.but_expected(self._expected(case), ahead)
             gone_at_last_close = before.but_expected((), ahead).targets if before else None
-            others = closing.taken_by_others(seen.gone_in_oms, tried=tried, already=gone_at_last_close)
+            earlier = [Closing.of(then).but_expected(self._expected(then), ahead).targets for then in tried]
+            others = closing.taken_by_others(seen.gone_in_oms, tried=earlier, already=gone_at_last_close)
             if others:
-                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others))
+                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others, self._expected(case)))
         await attempt.note_effect(key)
         try:
             attempt.check_time()
@@ -102,7 +122,6 @@ class ClosingActivities:
             if closed_by_nobody and isinstance(no, Refused) and no.code not in OURS_TO_PUT_RIGHT:
                 await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
-        await self._orders.note_given_back(order_id, _given_back(case), key=key.part_of(key_parts.GIVEN_BACK))
 
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
@@ -118,7 +137,7 @@ class ClosingActivities:
                 await self._add_parcel(attempt, shipment, seen.order, unpacked(plan, seen.order))
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
-                others = Closing.of(case).taken_by_others(gone_of(seen.order), tried=False)
+                others = Closing.of(case).taken_by_others(gone_of(seen.order))
                 if others and not case.is_done(StepName.CHECK_ORDER, step_input.target):
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             return await attempt.answer()
@@ -143,8 +162,7 @@ class ClosingActivities:
         shared = is_shared(plan, shipment, order) or None
         parcel = PlannedShipment(shipment=shipment, group=tracking.group, action=action, shared=shared)
         await attempt.write(ParcelFound(parcel=parcel, packed_before=packed_before))
-        references = [name for name in (shipment.label_reference, shipment.tracking_number) if name]
-        if references:
+        if references := shipment.named_by_carrier:
             await self._register.watch(attempt.step_input.order_id, references)
 
     @activity.defn
@@ -173,11 +191,14 @@ def _closing_notices(case: Case) -> list[NewNotice]:
 def _given_back(case: Case) -> list[GivenBack]:
     """What the customer has, or will have, unless it fails."""
     credit = credit_of(case)
-    parts = credit.tenders if credit else ()
+    amounts: dict[tuple[str, str], Money] = {}
+    for part in credit.tenders if credit else ():
+        if part.settled and not part.failed:
+            of = part.tender_id, part.reference  # one proof may stand for several payments
+            amounts[of] = amounts.get(of, Money.zero(part.amount.currency)) + part.amount
     return [
-        GivenBack(tender_id=part.tender_id, reference=part.reference, amount=part.amount)
-        for part in parts
-        if part.settled and not part.failed
+        GivenBack(tender_id=tender_id, reference=reference, amount=amount)
+        for (tender_id, reference), amount in amounts.items()
     ]
 
 

@@ -4,19 +4,44 @@ from collections.abc import Iterable
 
 from activities.credit import credit_of
 from domain.case import Case
-from domain.facts import Requested
+from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested
 from domain.keys import id_of
 from domain.money import Money
+from domain.outcome import Outcome
+from domain.policy import Decision
 from domain.request import ActorKind, ReasonCode
+from domain.step import MONEY_STEPS
 from domain.units import LinePart, units_by_line
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 
 
-async def acknowledge(outbox: Outbox, requested: Requested) -> None:
-    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order."""
+async def acknowledge(outbox: Outbox, requested: Requested, met: Case) -> None:
+    """The law wants the receipt of a statutory withdrawal acknowledged, whatever becomes of the order. Where the goods were
+    cancelled already by the cancellation that it has `met`, nothing more is said of them there, so it is said here."""
     request = requested.request
     if request.reason is ReasonCode.STATUTORY_WITHDRAWAL:
         await outbox.add_notices(id_of(request), request.order_id, [received_notice(requested)])
+        if met.ever_closed:
+            cancelled = NewNotice(kind=NoticeKind.CANCELLED, lines=notice_lines(request.lines))
+            await outbox.add_notices(id_of(request), request.order_id, [cancelled])
+
+
+def refusal_notices(requested: Requested, decision: Decision) -> list[NewNotice]:
+    """The answer to a statutory withdrawal that is rejected: its acknowledgement promises one, and nobody may be waiting for
+    the decision any more."""
+    request = requested.request
+    if request.reason is not ReasonCode.STATUTORY_WITHDRAWAL:
+        return []
+    return [
+        NewNotice(
+            kind=NoticeKind.NOT_CANCELLED,
+            outcome=Outcome.REJECTED,
+            lines=notice_lines(request.lines),
+            received_at=requested.at,
+            sentence=decision.sentence,
+            about=decision.rule.value,
+        )
+    ]
 
 
 def received_notice(requested: Requested) -> NewNotice:
@@ -40,26 +65,41 @@ def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
     return [NewNotice(kind=kind, amount=credit.total, about=str(failures) if failures else "")]
 
 
-def failure_notice(case: Case, *, may_choose: bool = True) -> NewNotice:
-    """A refund has failed. `may_choose`: the customer is offered the other ways to have the money."""
-    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=case.terms.fallbacks if may_choose else ())
+def failure_notice(case: Case, *, may_choose: bool = True, refused: bool = False) -> NewNotice:
+    """A refund did not reach the customer, or is `refused`. They are written to once, however many fail, and once more where
+    a refund fails after they have heard since that it has started or is made. `may_choose`: they are offered the other
+    ways to have the money."""
+    said, failed, about = 0, False, 0
+    for entry in case.entries:
+        match entry.fact:
+            case RefundSeen(refund=refund) if refund.failed_at_customer:
+                failed, about = True, said
+            case EffectEnded(key=key, outcome=EffectOutcome.REFUSED) if key.step in MONEY_STEPS:
+                failed = True
+            case Credited() | Ended() if failed:
+                said += 1
+            case _:
+                pass
+    number = said if refused else about
+    methods = case.terms.fallbacks if may_choose else ()
+    return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods, about=str(number) if number else "")
 
 
 def reservation_notices(case: Case) -> list[NewNotice]:
     """What the customer hears of what was only reserved: that it is released, and apart from that, what is not captured and
-    stays reserved for a while."""
-    notices = []
-    for by_capture in (False, True):
-        released = [
-            reversal.reservation_released
-            for reversal in case.reversals
-            if reversal.planned.released_by_capture is by_capture and reversal.reservation_released
-        ]
-        if released:
-            amount = Money.total(released, released[0].currency)
-            about = "not_captured" if by_capture else ""
-            notices.append(NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=amount, about=about))
-    return notices
+    stays reserved for a while, and what they need not pay although its payment stays open."""
+    by_capture = [reversal for reversal in case.reversals if reversal.planned.released_by_capture]
+    at_gateway = [reversal for reversal in case.reversals if reversal not in by_capture]
+    released = {
+        "": [reversal.reservation_released for reversal in at_gateway],
+        "not_captured": [reversal.reservation_released for reversal in by_capture],
+        "not_to_be_paid": [reversal.never_paid for reversal in by_capture],
+    }
+    return [
+        NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=Money.total(amounts, amounts[0].currency), about=about)
+        for about, amounts in released.items()
+        if any(amounts)
+    ]
 
 
 def notice_lines(parts: Iterable[LinePart]) -> tuple[NoticeLine, ...]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
-from activities.customer_notices import acknowledge, notice_lines, received_notice
+from activities.customer_notices import acknowledge, notice_lines, received_notice, refusal_notices
 from activities.deciding import Deciding
 from activities.incoming import IncomingRequests
 from activities.known_orders import SeenOrder
@@ -73,10 +73,12 @@ class OrderActivities:
         order, case, deferred = incoming.order, incoming.case, incoming.deferred
         if incoming.conflicts_with(case):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
-        if case.ended:
-            return await self._look_again(step_input, order, case)
         # The law's clocks begin when it arrived, also when it had to wait for another cancellation.
         requested = Requested(request=request, at=deferred.received_at if deferred else step_input.requested_at)
+        if case.ended:
+            if not case.has(request):
+                await acknowledge(self._outbox, requested, case)
+            return await self._look_again(step_input, order, case)
         if case.request:
             case = await self._take_up(step_input, order, case)
             if case.decided or case.roll_back_cause:
@@ -104,7 +106,7 @@ class OrderActivities:
         )
         request = step_input.request
         if not Case(entries).has(request) and self._policy.reject_actor(order, request) is None:
-            await acknowledge(self._outbox, Requested(request=request, at=step_input.requested_at))
+            await acknowledge(self._outbox, Requested(request=request, at=step_input.requested_at), Case(entries))
             await self._register.write(
                 case.cancellation_id, this_run(), lambda case: joining_facts(order, case, request)
             )
@@ -117,11 +119,12 @@ class OrderActivities:
         key = EffectKey(id_of(request), StepName.VERIFY_ORDER, order.order_id)
         if decided.plan is None:
             # Acknowledged before the refusal is kept: an attempt that finds the refusal kept does nothing more.
-            await acknowledge(self._outbox, requested)
+            await acknowledge(self._outbox, requested, case)
             if case.is_noted(key):  # an earlier attempt may have frozen it
                 await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
             ended = Ended(outcome=Outcome.REJECTED, sentence=decided.decision.sentence)
-            return await self._register.refuse(requested, run, [decided, ended])
+            notices = refusal_notices(requested, decided.decision)
+            return await self._register.refuse(requested, run, [decided, ended], notices)
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
         if not noted.may_make(key):
             return noted.entries  # a withdrawal has come before it

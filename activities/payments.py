@@ -12,6 +12,7 @@ from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
 from activities.tenders import Payments
 from domain import key_parts
+from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
@@ -91,7 +92,7 @@ class PaymentActivities:
         """What is to be done next, and None once nothing is; what has come back so far is written. Raises Unavailable.
         Refused: REFUND_EXCEEDS_CAPTURED."""
         reversal = attempt.case.reversal(attempt.step_input.target)
-        await attempt.write(*dispute_news(reversal, payment))
+        await attempt.write(*dispute_news(reversal, payment, other_reversals))
         to_do = next_reversal(reversal, payment, attempt.step_input.key, other_reversals)
         match to_do:
             case Void():
@@ -156,7 +157,7 @@ class PaymentActivities:
             made = await attempt.make_effect(key, refund, describe, amount=amount)
         except Refused as refused:
             if refused.code is ErrorCode.REFUND_REFUSED:
-                await self._add_failure_notice(attempt)
+                await self._add_failure_notice(attempt, attempt.case, refused=True)
             if refused.code not in {ErrorCode.ALREADY_REFUNDED, ErrorCode.REFUND_EXCEEDS_CAPTURED}:
                 raise
             await self._check_race(attempt, planned, amount)
@@ -177,16 +178,17 @@ class PaymentActivities:
             )
 
     async def _write_settlement(self, attempt: Attempt, reversal: Reversal, settled: Settled) -> None:
+        facts = settlement_facts(reversal, settled)
         if any(refund.failed_at_customer for refund in settled.refunds):
-            await self._add_failure_notice(attempt)
-        await attempt.write(*settlement_facts(reversal, settled))
+            # Before the failure is kept: the next attempt finds nothing new in it.
+            await self._add_failure_notice(attempt, attempt.case.with_facts(facts))
+        await attempt.write(*facts)
 
-    async def _add_failure_notice(self, attempt: Attempt) -> None:
-        """The customer may have the money another way, and is written to once, however many refunds fail; but not while
-        the bank may pay it."""
-        if attempt.case.reversal(attempt.step_input.target).disputed:
+    async def _add_failure_notice(self, attempt: Attempt, case: Case, *, refused: bool = False) -> None:
+        """The customer may have the money another way, and is written to; but not while the bank may pay it."""
+        if case.reversal(attempt.step_input.target).disputed:
             return
-        failed = failure_notice(attempt.case)
+        failed = failure_notice(case, refused=refused)
         await self._outbox.add_notices(attempt.step_input.cancellation_id, attempt.step_input.order_id, [failed])
 
     async def _put_back(self, attempt: Attempt, planned: PlannedTender) -> None:
@@ -299,11 +301,11 @@ class PaymentActivities:
                 other_reversals = await self._read_other_reversals(step_input, tender)
                 refunds = (*refunds_found(reversal, payment, step_input.key, other_reversals), *made)
                 found = {refund.reference: refund for refund in refunds}
-                facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment)]
+                facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment, other_reversals)]
                 facts += [_looked_up(key, payment, made) for key in unknown]
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
-                    await self._add_failure_notice(attempt)
+                    await self._add_failure_notice(attempt, attempt.case)
             return await attempt.answer_look(step_input)
 
     @activity.defn
@@ -349,17 +351,32 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
 
 
 def _disputed(attempt: Attempt, payment: Payment) -> Refused:
-    if payment.charge_backs and payment.dispute is not DisputeState.OPEN:
-        given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in payment.charge_backs)
+    reversal = attempt.case.reversal(attempt.step_input.target)
+    if payment.dispute is DisputeState.OPEN or not payment.charge_backs:
         return Refused(
             ErrorCode.PAYMENT_DISPUTED,
-            f"The customer has the money already: of the payment of {attempt.tender_in_words} the bank "
-            f"gave back {given}. Resolve the step with the dispute's number.",
+            f"The payment of {attempt.tender_in_words} is disputed at the bank; refunding now could pay twice. "
+            "Answer the dispute, then resolve the step with the dispute's number.",
+        )
+    unnamed = [back.less(reversal.named_disputes) for back in reversal.charge_backs]
+    given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in unnamed if back.amount)
+    if not given:
+        return Refused(
+            ErrorCode.PAYMENT_DISPUTED,
+            f"{reversal.outstanding} of {attempt.tender_in_words} is owed besides what the bank gave back by a dispute. "
+            "Transfer it and resolve the step with the transfer's reference.",
+        )
+    if Money.total((back.amount for back in unnamed), reversal.outstanding.currency) < reversal.outstanding:
+        return Refused(
+            ErrorCode.PAYMENT_DISPUTED,
+            f"The customer has a part of the money already: of {reversal.outstanding} that is owed on "
+            f"{attempt.tender_in_words} the bank gave back {given}. Resolve the step with the dispute's number; you are "
+            "asked for the rest then.",
         )
     return Refused(
         ErrorCode.PAYMENT_DISPUTED,
-        f"The payment of {attempt.tender_in_words} is disputed at the bank; refunding now could pay twice. "
-        "Answer the dispute, then resolve the step with the dispute's number.",
+        f"The customer has the money already: of the payment of {attempt.tender_in_words} the bank "
+        f"gave back {given}. Resolve the step with the dispute's number.",
     )
 
 

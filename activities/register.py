@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from temporalio import activity
 
 from activities.attempt import this_run
-from activities.customer_notices import acknowledge, received_notice
+from activities.customer_notices import acknowledge, received_notice, refusal_notices
 from activities.incoming import IncomingRequests
 from activities.known_orders import KnownOrders
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import Fact, Requested, SettledByHand, Written
+from domain.keys import id_of
 from domain.order import OrderState
 from domain.permissions import NotPossible, permit
 from domain.policy import Policy, order_not_found
@@ -43,9 +44,7 @@ class RegisterActivities:
         owner: then nothing is written, and nothing of the order reaches the run."""
         request, said = step_input.requested.request, step_input.said
         known = step_input.cancellation_id if step_input.last_seq else None
-        refunds_of_others = (
-            await self._refunds_of_others(step_input) if isinstance(said, SettledByHand) else frozenset()
-        )
+        refunds_of_others = await self._refunds_of_others(step_input) if isinstance(said, SettledByHand) else None
 
         def change(case: Case) -> Sequence[Fact]:
             kept = permit(case, said, step_input.order_id, refunds_of_others)
@@ -62,12 +61,23 @@ class RegisterActivities:
             raise _refused(no, Booked(entries=of_order.case_for(request.request_id).entries)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    async def _refunds_of_others(self, step_input: RecordDecision) -> frozenset[str]:
-        """The refunds of the order's other cancellations, which have ended: another one is opened when this one is over."""
-        known = await self._register.of_order(step_input.order_id)
-        others = [case for case in known.cases if case.cancellation_id != step_input.cancellation_id]
-        reversals = [reversal for other in others for reversal in other.reversals]
-        return frozenset(refund.reference for reversal in reversals for refund in reversal.refunds)
+    async def _refunds_of_others(self, step_input: RecordDecision) -> dict[str, str]:
+        """The refunds of other cancellations, each with its order: this one, or another paid by the same payment."""
+        known = {step_input.order_id: await self._register.of_order(step_input.order_id)}
+        cases = known[step_input.order_id].cases
+        plan = next((case.plan for case in cases if case.cancellation_id == step_input.cancellation_id), None)
+        payments = [planned.tender.reference for planned in plan.tenders] if plan else []
+        for order_id in await self._register.orders_of(payments):
+            if order_id not in known:
+                known[order_id] = await self._register.of_order(order_id)
+        return {
+            refund.reference: order_id
+            for order_id, of_order in known.items()
+            for case in of_order.cases
+            if case.cancellation_id != step_input.cancellation_id
+            for reversal in case.reversals
+            for refund in reversal.refunds
+        }
 
     async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
         """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose
@@ -99,10 +109,13 @@ class RegisterActivities:
         opened = step_input.requested
         under_way = incoming.seen.known.case_for(opened.request.request_id)
         if no := self._policy.reject_actor(order, request):
+            if kept := incoming.deferred:
+                notices = refusal_notices(Requested(request=request, at=kept.received_at), no)
+                await self._outbox.add_notices(id_of(request), request.order_id, notices)
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
             return await self._wait_for_end(step_input)
-        await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at))
+        await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at), under_way)
         known = step_input.cancellation_id if step_input.last_seq else None
         entries = await self._register.open(
             opened, this_run(), lambda case: joining_facts(order, case, request), known=known

@@ -6,15 +6,16 @@ from activities.customer_notices import failure_notice
 from activities.tender_news import dispute_news, refund_news
 from activities.tenders import Payments
 from domain.case import Case
+from domain.closing import news_of_expected
 from domain.facts import Fact, ParcelReceived, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.payment import Payment
 from domain.reversal import Reversal
 from domain.settlement import known_refunds, refunds_found_after_end, unclear_refunds
-from domain.shipment import GoodsGroup, StopStatus
+from domain.shipment import StopStatus
 from domain.step import StepName
-from domain.stopping import lost, moves_again
+from domain.stopping import moves_again
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.ledger.port import CreditedTender
@@ -73,7 +74,7 @@ class Reopening:
             if ended.ever_closed
             else known_refunds(reversal, payment, key)
         )
-        found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment)]
+        found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment, other_reversals)]
         found.failed += _failed_since_end(reversal, payment)
         known = {refund.reference for refund in (*reversal.refunds, *counted)}
         found.of_others += [refund.reference for refund in payment.refunds if refund.reference not in known]
@@ -89,10 +90,8 @@ class Reopening:
             stop = ended.stop_of(shipment.shipment_id)
             if stop and shipment.label_reference and shipment.shipment_id in ended.expected_back:
                 tracking = await self._labels.track(shipment.label_reference)
-                if tracking.group is GoodsGroup.RETURNED:
-                    found.append(ParcelReceived(shipment_id=shipment.shipment_id))
-                elif tracking.group is GoodsGroup.LOST:
-                    found.append(StopSeen(stop=lost(stop)))
+                if news := news_of_expected(ended, stop, tracking):
+                    found.append(news)
         return found
 
     async def _read_moving(self, ended: Case, order: Order) -> list[StopSeen]:

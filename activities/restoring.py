@@ -110,7 +110,7 @@ class Restoring:
         if waits:
             raise _under_way(attempt, waits, "cannot be cancelled any more")
         if planned.unpaid and payment.released:
-            return [_to_pay(attempt, planned.unpaid)]
+            return [_to_pay(attempt, planned.never_paid)]
         if planned.release and not planned.released_by_capture and payment.released:
             now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
             return await self._reserve_again(attempt, planned, now)

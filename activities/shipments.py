@@ -10,6 +10,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
 from activities.signatures import Booked, Look, StepInput
 from domain import key_parts
 from domain.case import Case
+from domain.closing import news_of_expected
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.keys import EffectKey
@@ -91,8 +92,8 @@ class ShipmentActivities:
     async def _watch_new_label(self, attempt: Attempt, shipment: Shipment) -> None:
         """The parcel may have got its label since it was decided: the carrier's events about it are to reach this order."""
         planned = _planned(attempt.case, shipment.shipment_id)
-        known = {planned.shipment.label_reference, planned.shipment.tracking_number} if planned else set()
-        new = [name for name in (shipment.label_reference, shipment.tracking_number) if name and name not in known]
+        known = planned.shipment.named_by_carrier if planned else ()
+        new = [name for name in shipment.named_by_carrier if name not in known]
         if new and planned:
             relabelled = planned.model_copy(update={"shipment": shipment.model_copy(update={"lines": ()})})
             await attempt.write(ParcelFound(parcel=relabelled))
@@ -256,6 +257,8 @@ class ShipmentActivities:
                     # Before the fact is kept: the next attempt finds nothing new in it.
                     await self._add_parcel_notice(attempt, stop)
                 await attempt.write(StopSeen(stop=stop))
+            elif news := news_of_expected(attempt.case, known, tracking):
+                await attempt.write(news)
             return await attempt.answer_look(step_input)
 
     @activity.defn

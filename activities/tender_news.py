@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from domain.earlier import EarlierReversal, left_of_disputes
 from domain.facts import DisputeSeen, Fact, RefundSeen, ReversalSeen
 from domain.money import Money
 from domain.next_reversal import Settled
@@ -19,11 +20,13 @@ def refund_news(reversal: Reversal, refunds: Sequence[Refund]) -> list[Fact]:
     ]
 
 
-def dispute_news(reversal: Reversal, payment: Payment) -> list[Fact]:
-    """Whether the bank disputes the payment, and what it has given back, where that is news."""
-    if (payment.disputed, payment.charge_backs) == (reversal.disputed, reversal.charge_backs):
+def dispute_news(reversal: Reversal, payment: Payment, other_reversals: Sequence[EarlierReversal]) -> list[Fact]:
+    """Whether the bank disputes the payment, and what it has given back that counts for no other cancellation of the order,
+    where that is news."""
+    charge_backs = left_of_disputes(payment, other_reversals)
+    if (payment.disputed, charge_backs) == (reversal.disputed, reversal.charge_backs):
         return []
-    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed, charge_backs=payment.charge_backs)]
+    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed, charge_backs=charge_backs)]
 
 
 def settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:
@@ -55,6 +58,6 @@ def found_news(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -
 
 
 def _release_in_words(reversal: Reversal, released: Money) -> str:
-    if reversal.planned.unpaid:
-        return f"closed the payment of {released}"
-    return f"{'not captured:' if reversal.planned.released_by_capture else 'released'} {released}"
+    if reversal.planned.released_by_capture:
+        return f"not captured: {released}"
+    return f"{'closed the payment of' if reversal.planned.unpaid else 'released'} {released}"

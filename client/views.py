@@ -160,6 +160,8 @@ def _plan(plan: Plan) -> Table:
         if tender.release:
             by_capture = tender.released_by_capture
             how = "released with the capture of the rest, or when it expires" if by_capture else ""
+            if by_capture and tender.never_paid:
+                how = "stays open: it pays for more than this order"
             rows.add_row("do not capture" if by_capture else "release", kind, how, str(tender.release))
     for left in plan.left_out:
         rows.add_row("keep", f"{left.quantity} × {left.line_id}", f"{words(left.reason)}: offer a return")

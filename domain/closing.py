@@ -1,14 +1,16 @@
 """What leaves an order when it is closed, by a cancellation's facts."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from domain.base import Value
 from domain.case import Case
 from domain.closed import is_settled_by_person
-from domain.facts import OrderClosed, ParcelReceived
+from domain.facts import EffectNoted, OrderClosed, ParcelReceived, StopSeen
+from domain.keys import EffectKey
 from domain.order import Order
-from domain.shipment import Stop, StopStatus
+from domain.shipment import GoodsGroup, Stop, StopStatus, Tracking
 from domain.step import StepName
+from domain.stopping import lost
 from domain.units import units_by_line
 
 _STILL_TRAVELLING = {StopStatus.DECLINED, StopStatus.MOVING}
@@ -95,12 +97,16 @@ class Closing(Value):
         return {line_id: before + ours[line_id] for line_id, before in self.gone_before.items()}
 
     def taken_by_others(
-        self, gone: Mapping[str, int], *, tried: bool, already: Mapping[str, int] | None = None
+        self,
+        gone: Mapping[str, int],
+        *,
+        tried: Collection[Mapping[str, int]] = (),
+        already: Mapping[str, int] | None = None,
     ) -> Mapping[str, int]:
         """By line, the units that others have taken out of the order since it was read first, where that is some; below
-        zero: that they have put back. `gone` have left by now. `tried`: an earlier attempt may have taken ours out.
-        `already`: the order was closed before, and so many had left then; of lines that lose nothing more, what others do
-        later is theirs.
+        zero: that they have put back. `gone` have left by now. `tried`: the targets to which earlier attempts may have
+        brought the order. `already`: the order was closed before, and so many had left then; of lines that lose nothing
+        more, what others do later is theirs.
 
         Of a line, one unit had left before and one is ours, so its target is 2. While 1 is gone, nobody has taken any. When
         2 are gone, others have taken one, unless it was tried: units are not counted as ours, because both may have been
@@ -109,21 +115,40 @@ class Closing(Value):
         for line_id, first in self.gone_before.items():
             before = first if already is None else already.get(line_id, first)
             now, target = gone.get(line_id, before), self.targets[line_id]
-            if before not in {now, target} and not (tried and now == target):
+            if before not in {now, target} and all(now != earlier.get(line_id, before) for earlier in tried):
                 found[line_id] = now - before
         return found
 
 
+def cases_since(case: Case, key: EffectKey) -> Iterator[Case]:
+    """The case as it was when this effect was noted, and with each fact that was added since: what each attempt went by."""
+    entries = case.entries
+    noted = next(at for at, e in enumerate(entries) if isinstance(e.fact, EffectNoted) and e.fact.key == key)
+    return (Case(entries[: at + 1]) for at in range(noted, len(entries)))
+
+
 def not_received(case: Case) -> frozenset[str]:
-    """Parcels that have left and were not received: they are coming back, lost, or moving. What a person has fetched,
-    written off or taken out of the order is no longer waited for."""
-    by_hand = {stop.shipment_id for stop in case.stops if stop.is_by_hand}
+    """Parcels that have left and were not received, and whose lines are still in the order: they are coming back, lost,
+    written off, or moving. What a person has fetched or taken out of the order is no longer waited for, and what had left
+    the order when it was closed last does not leave it once more."""
+    fetched = {stop.shipment_id for stop in case.stops if stop.is_by_hand and stop.status is not StopStatus.LOST}
     received = {entry.fact.shipment_id for entry in case.entries if isinstance(entry.fact, ParcelReceived)}
-    return Closing.of(case).gone - by_hand - received - _taken_out_by_hand(case)
+    waited_for = Closing.of(case).gone - fetched - received - _taken_out_by_hand(case)
+    return waited_for.intersection(case.expected_back) if case.ever_closed else waited_for
+
+
+def news_of_expected(case: Case, stop: Stop, tracking: Tracking) -> ParcelReceived | StopSeen | None:
+    """What has become of a parcel whose lines are still in the order: it has arrived, or is lost."""
+    if stop.shipment_id in case.expected_back:
+        if tracking.group is GoodsGroup.RETURNED:
+            return ParcelReceived(shipment_id=stop.shipment_id)
+        if tracking.group is GoodsGroup.LOST and stop != lost(stop):
+            return StopSeen(stop=lost(stop))
+    return None
 
 
 def lost_parcels(case: Case) -> frozenset[str]:
-    """By the carrier's word."""
+    """Those that the carrier has lost, or a person has written off: what is in them does not come back."""
     return frozenset(stop.shipment_id for stop in case.stops if stop.status is StopStatus.LOST)
 
 
@@ -141,20 +166,23 @@ def changed_before(order_id: str, others: Mapping[str, int]) -> str:
     )
 
 
-def changed_at_close(order_id: str, others: Mapping[str, int]) -> str:
-    """What a person has to put right when the money is on its way back."""
+def changed_at_close(order_id: str, others: Mapping[str, int], expected: Iterable[str] = ()) -> str:
+    """What a person has to put right when the money is on its way back. The `expected` parcels leave the order when they
+    arrive."""
+    stays = ", ".join(f"parcel {parcel}" for parcel in sorted(expected))
     return (
         f"Somebody else has {_changed(order_id, others)}, and the money is on its way back. Take out of the order what is "
         "still missing of this cancellation, then resolve the step with a reference."
+        f"{f' What is on its way back leaves it later: {stays}.' if stays else ''}"
     )
 
 
 def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     """What a person has to put right where a shop would put on sale what it takes out."""
     return (
-        f"The carrier has lost {' and '.join(f'parcel {parcel}' for parcel in sorted(parcels))} of order {order_id}, and "
-        "what was in it is still in the order. Take it out there without putting it on sale, then resolve the step with a "
-        "reference."
+        f"Of order {order_id}, what was in {' and '.join(f'parcel {parcel}' for parcel in sorted(parcels))} is lost or "
+        "written off, and is still in the order. Take it out there without putting it on sale, then resolve the step with "
+        "a reference."
     )
 
 

@@ -10,7 +10,7 @@ from itertools import product
 
 from domain.base import Value
 from domain.money import Money
-from domain.payment import Payment, Refund
+from domain.payment import ChargeBack, Payment, Refund
 
 
 class RefundPart(Value):
@@ -43,6 +43,7 @@ class EarlierReversal(Value):
     - `paid_back`: what the customer has paid back of these refunds. The provider does not have it.
     - `another_way`: what the customer has got another way, less all that they have paid back or may keep.
     - `before`: the refunds that existed when it was planned.
+    - `by_bank`: what a person has settled with the number of a lost dispute.
     """
 
     cancellation_id: str
@@ -54,6 +55,7 @@ class EarlierReversal(Value):
     parts: tuple[RefundPart, ...] = ()
     before: tuple[str, ...] = ()
     paid_back: Money | None = None
+    by_bank: tuple[ChargeBack, ...] = ()
 
     def beyond_refunds(self, payment: Payment) -> Money:
         """What of its part its provider has not given back. It is not the next cancellation's to give back. A refund may
@@ -119,6 +121,14 @@ def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Mone
 def _counted_of(refund: Refund, claims: Sequence[Claim]) -> Money:
     counted = (claim.counted[refund.reference] for claim in claims if refund.reference in claim.counted)
     return Money.total(counted, refund.amount.currency)
+
+
+def left_of_disputes(payment: Payment, other_reversals: Sequence[EarlierReversal]) -> tuple[ChargeBack, ...]:
+    """What the bank has given back by each lost dispute, without what a person has counted for the order's other
+    cancellations."""
+    counted = [given for other in other_reversals for given in other.by_bank]
+    left = [back.less(counted) for back in payment.charge_backs]
+    return tuple(back for back in left if back.amount)
 
 
 def left_to_earlier(reversals: Sequence[EarlierReversal], payment: Payment) -> Money:

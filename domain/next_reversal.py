@@ -109,7 +109,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     """What is released of the reservation, where the plan wants any of it released.
 
     A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
-    reserved any more nor captured since was released with that capture.
+    reserved any more nor captured since was released with that capture. So it is with what the customer can still pay.
     """
     planned = reversal.planned
     zero = Money.zero(planned.release.currency)
@@ -117,7 +117,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
         return zero
     captured_since = max(planned.captured_since(payment), zero)
     if planned.released_by_capture:
-        return max(min(planned.release, planned.capturable - captured_since), reversal.released, zero)
+        return max(min(planned.release, planned.revocable - captured_since), reversal.released, zero)
     if payment.revocable:
         return Void(payment.revocable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.

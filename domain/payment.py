@@ -1,5 +1,6 @@
 """Money at the gateway: what was authorised, captured, voided and refunded, at the gateway's own count."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -76,6 +77,12 @@ class ChargeBack(Value):
 
     reference: str
     amount: Money
+
+    def less(self, counted: Iterable["ChargeBack"]) -> "ChargeBack":
+        """What is left of it where these parts of it, among others, are counted already."""
+        parts = (part.amount for part in counted if part.reference == self.reference)
+        zero = Money.zero(self.amount.currency)
+        return self.model_copy(update={"amount": max(self.amount - Money.total(parts, zero.currency), zero)})
 
 
 class Payment(Value):

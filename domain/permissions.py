@@ -4,6 +4,7 @@ Asked twice by the same rules: by the run, before it accepts a message, and by t
 more than the other: the run what it has ordered just now, the books how far an earlier run has come. Both have to agree.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from domain.case import Case
@@ -68,9 +69,11 @@ def check_holder(case: Held, run: Run) -> None:
         raise NotTheHolder(None if case.ended else case.holder)
 
 
-def permit(case: Case, said: Written, order_id: str, refunds_of_others: frozenset[str] = frozenset()) -> Written | None:
+def permit(
+    case: Case, said: Written, order_id: str, refunds_of_others: Mapping[str, str] | None = None
+) -> Written | None:
     """What is to be kept of what was said; None: the same was said before by the same person, and is kept already.
-    `refunds_of_others`: those of the order's other cancellations, which the books know and a run does not.
+    `refunds_of_others`: those of other cancellations, each with its order, which the books know and a run does not.
 
     Raises NotPossible.
     """
@@ -95,7 +98,7 @@ def permit(case: Case, said: Written, order_id: str, refunds_of_others: frozense
             _check_goes_on(case, said.step, order_id)
         case SettledByHand():
             amount = _amount_by_hand(case, said, order_id)
-            _check_proof(case, said, order_id, refunds_of_others)
+            _check_proof(case, said, order_id, refunds_of_others or {})
             return said.model_copy(update={"amount": amount})
         case NothingDue():
             _check_nothing_due(case, said, order_id)
@@ -289,7 +292,7 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     collecting = said.step is StepName.CHECK_REFUND
     amount = reversal.overpaid if collecting else reversal.payable_by_hand
     if amount:
-        return amount
+        return amount if collecting else _of_dispute(case, said, amount, order_id)
     if any(hand.reference == said.reference for hand in reversal.by_hand):
         raise NotPossible(
             f"{said.reference} is recorded already; nothing more is owed on {said.target} of order {order_id}."
@@ -304,7 +307,22 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     )
 
 
-def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_others: frozenset[str]) -> None:
+def _of_dispute(case: Case, said: SettledByHand, owed: Money, order_id: str) -> Money:
+    """What of it the proof stands for: a lost dispute gives no more than the bank gave back by it."""
+    reversal = case.reversal(said.target)
+    lost = next((back for back in reversal.charge_backs if back.reference == said.reference), None)
+    if lost is None:
+        return owed
+    left = lost.less(named for other in case.reversals for named in other.named_disputes).amount
+    if not left:
+        raise NotPossible(
+            f"What the bank gave back by dispute {said.reference} is recorded already; {owed} is still owed on "
+            f"{said.target} of order {order_id}. Name the proof of what you have paid for it."
+        )
+    return min(owed, left)
+
+
+def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_others: Mapping[str, str]) -> None:
     """A refund that pays something else is no proof of what a person has paid here."""
     plan = case.plan
     if said.step not in MONEY_STEPS or plan is None:
@@ -318,7 +336,7 @@ def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_othe
     elif of_other is not None:
         what = f"is the refund of {of_other.tender_id} of order {order_id}"
     elif said.reference in refunds_of_others:
-        what = f"is the refund of another cancellation of order {order_id}"
+        what = f"is the refund of another cancellation of order {refunds_of_others[said.reference]}"
     else:
         return
     raise NotPossible(

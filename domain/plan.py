@@ -50,7 +50,8 @@ class PlannedTender(Value):
       planned here.
     - `share`: what of the payment is still this order's, where it pays for more than the order. None: all of it.
     - `step`: its provider takes amounts that are divisible by so many minor units. None: any amount.
-    - `unpaid`: the part of `release` that the customer has not paid yet. With the whole order its payment is closed.
+    - `unpaid`: what the customer has not paid of its payment, and still can. With the whole order the payment is closed, or,
+      where it pays for more than the order, the order's share is not to be taken.
     """
 
     tender: Tender
@@ -68,8 +69,8 @@ class PlannedTender(Value):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def released_by_capture(self) -> bool:
-        """What is released is only a part of what is reserved, or may be. So it is not captured, and the process releases
-        nothing at the gateway: the capture of the rest does that, or the end of the reservation."""
+        """What is released is only a part of what is reserved, or can still be paid, or may be. So it is not captured, and
+        the process releases nothing at the gateway: the capture of the rest does that, or the end of the reservation."""
         return bool(self.release) and (self.share is not None or self.release < self.capturable)
 
     @property
@@ -88,7 +89,20 @@ class PlannedTender(Value):
 
     def closing(self) -> "PlannedTender":
         """The same, with what the customer has not paid yet."""
-        return self.model_copy(update={"release": self.release + self.unpaid}) if self.unpaid else self
+        if not self.unpaid:
+            return self
+        ours = self.unpaid if self.share is None else min(self.share, self.unpaid)
+        return self.model_copy(update={"release": self.release + ours})
+
+    @property
+    def revocable(self) -> Money:
+        """What was not the merchant's yet: it was reserved, or could still be paid."""
+        return self.capturable + (self.unpaid or Money.zero(self.capturable.currency))
+
+    @property
+    def never_paid(self) -> Money:
+        """The part of `release` that the customer had not paid."""
+        return min(self.release, self.unpaid or Money.zero(self.release.currency))
 
     @property
     def counted(self) -> Money:
@@ -171,12 +185,18 @@ class Plan(Value):
 
     @property
     def unpaid(self) -> Money:
-        return Money.total((tender.unpaid for tender in self.tenders if tender.unpaid), self.currency)
+        return Money.total((tender.never_paid for tender in self.tenders), self.currency)
 
     @property
     def not_captured(self) -> Money:
         """The part of `release` that the process does not release at a gateway."""
-        return Money.total((tender.release for tender in self.tenders if tender.released_by_capture), self.currency)
+        kept = (tender.release - tender.never_paid for tender in self.tenders if tender.released_by_capture)
+        return Money.total(kept, self.currency)
+
+    @property
+    def left_open(self) -> Money:
+        """The part of `unpaid` that the customer can still pay: the payment pays for more than the order."""
+        return Money.total((tender.never_paid for tender in self.tenders if tender.released_by_capture), self.currency)
 
     @property
     def amounts(self) -> tuple[Money, ...]:

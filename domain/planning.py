@@ -238,13 +238,8 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
         refunded=payment.refunded,
         share=_share(tender, payment, shipped=shipped),
         step=payment.step if payment.step > 1 else None,
-        unpaid=_closable(tender, payment),
+        unpaid=payment.unpaid,
     )
-
-
-def _closable(tender: Tender, payment: Payment) -> Money | None:
-    """A payment that pays for other orders too stays open."""
-    return payment.unpaid if payment.unpaid is not None and payment.unpaid <= tender.amount else None
 
 
 def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:

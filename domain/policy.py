@@ -377,8 +377,10 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
         parts.append(f"release {released}")
     if plan.not_captured:
         parts.append(f"do not capture {plan.not_captured}")
-    if plan.unpaid:
-        parts.append(f"close the payment of {plan.unpaid}, which was not completed")
+    if closed := plan.unpaid - plan.left_open:
+        parts.append(f"close the payment of {closed}, which was not completed")
+    if plan.left_open:
+        parts.append(f"do not take {plan.left_open}")
     if not parts:
         parts.append("no money to give back")
     if plan.shipments:
@@ -389,6 +391,8 @@ def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
         text += f" That is {more} {than} than the lines are worth: the gateway takes no amount in between."
     if plan.not_captured:
         text += " It stays reserved until the rest of the payment is captured or the reservation expires."
+    if plan.left_open:
+        text += " Its payment was not completed and pays for more than this order, so it stays open; lower its amount."
     if plan.left_out:
         text += " Lines that cannot be stopped any more stay; offer a return for them."
     if any(payment.disputed for payment in payments.values()):

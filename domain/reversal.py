@@ -36,7 +36,8 @@ class Reversal(Value):
     was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `paid_back`: what
     the customer has paid back of what was given twice, and `left_with_them` what a person has left with them of it.
     `charge_backs`: what the bank has given back. `named`: payments by hand that were refunds of a provider's own, whose
-    number the person named: those are among the refunds, of this tender or of another one.
+    number the person named, and are among the refunds, of this tender or of another one; or that the bank made by a dispute,
+    and that were less than was owed.
     """
 
     planned: PlannedTender
@@ -115,7 +116,12 @@ class Reversal(Value):
     @property
     def reservation_released(self) -> Money:
         """What the customer's bank held back for it, without what they had never paid."""
-        return self.released - min(self.released, self.planned.unpaid or self._total())
+        return self.released - self.never_paid
+
+    @property
+    def never_paid(self) -> Money:
+        """What of `released` the customer could still pay."""
+        return min(self.released, self.planned.never_paid)
 
     @property
     def outstanding(self) -> Money:
@@ -161,15 +167,23 @@ class Reversal(Value):
 
         Of a payment of 50.00, 20.00 were refunded, so 30.00 stay in the order. Of a lost dispute of 40.00, 30.00 are for
         what stays, and 10.00 were given back twice."""
-        named = {hand.reference for hand in self.by_hand}
         back = -max(self.planned.refundable - self.planned.refund, self._total())
         parts: list[ChargeBack] = []
         for lost in self.charge_backs:
-            back += lost.amount if lost.reference not in named else self._total()
+            named = [hand for hand in self.named_disputes if hand.reference == lost.reference]
+            mine = lost.model_copy(update={"amount": min(lost.amount, self.planned_total)}) if named else lost
+            back += mine.less(named).amount
             given = max(min(back, self.planned_total) - self.waived, self._total())
             part = given - self._total(*(before.amount for before in parts))
             parts.append(ChargeBack(reference=lost.reference, amount=part))
         return tuple(parts)
+
+    @property
+    def named_disputes(self) -> tuple[ChargeBack, ...]:
+        """What a person has settled with the number of a lost dispute."""
+        lost = {back.reference for back in self.charge_backs}
+        hands = (hand for hand in self.by_hand if hand.reference in lost)
+        return tuple(ChargeBack(reference=hand.reference, amount=hand.amount) for hand in hands)
 
     def with_refunds(self, payment: Payment, counted: Sequence[Refund]) -> "Reversal":
         """The same as its provider has it now: of the refunds there, `counted` are the ones that count."""
@@ -190,6 +204,18 @@ class Reversal(Value):
             return self
         by_hand = tuple(hand for hand in self.by_hand if hand not in named)
         return self.model_copy(update={"by_hand": by_hand, "named": (*self.named, *named)})
+
+    def _paid_by_bank(self, fact: int) -> "Reversal":
+        """The same, where a person who paid by hand has named a dispute that the bank has decided since: how much it gave
+        back is the bank's word, and `fact` says so."""
+        now = self
+        for lost in self.charge_backs:
+            named = tuple(hand for hand in self.by_hand if hand.reference == lost.reference)
+            if self._total(*(hand.amount for hand in named)) > lost.amount:
+                others = (hand for hand in now.by_hand if hand not in named)
+                given = ByHand(reference=lost.reference, amount=lost.amount, fact=fact)
+                now = now.model_copy(update={"by_hand": (*others, given), "named": (*now.named, *named)})
+        return now
 
     def as_counted(self, refund: Refund) -> Refund:
         """A refund as its provider has it now, with the part of it that counts."""
@@ -251,6 +277,7 @@ class Reversal(Value):
             parts=parts,
             before=self.planned.earlier,
             paid_back=paid_back,
+            by_bank=self.named_disputes,
         )
 
     def before_payment_was_replaced(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
@@ -289,6 +316,7 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
             case DisputeSeen(target=target, disputed=disputed, charge_backs=charge_backs) if target == tender_id:
                 reversal = reversal.model_copy(update={"disputed": disputed, "charge_backs": charge_backs})
+                reversal = reversal._paid_by_bank(entry.seq)
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None
             ):

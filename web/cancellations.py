@@ -260,7 +260,7 @@ async def list_cancellations(
     """The latest, running ones first. The list lags a moment behind the cancellations."""
     orders = None if order_id is None else {order_id}
     if customer_id is not None:
-        theirs = set(await parts.register.orders_of(customer_id))
+        theirs = set(await parts.register.orders_of_customer(customer_id))
         orders = theirs if orders is None else orders & theirs
     which = Filter(
         order_ids=None if orders is None else tuple(sorted(orders)),

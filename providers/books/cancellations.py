@@ -32,7 +32,7 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
 from domain.step import StepName
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import repeat_for_others, watch
+from providers.books.inbox import repeat_for_others, watch, watchers_of
 from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
@@ -83,9 +83,13 @@ class SqlRegister(SqlAdapter):
         async with transaction(self._reads) as session:
             return await known_order(session, order_id)
 
-    async def orders_of(self, customer_id: str) -> Sequence[str]:
+    async def orders_of_customer(self, customer_id: str) -> Sequence[str]:
         async with transaction(self._looks) as session:
             return (await session.scalars(_ORDERS_OF, {"customer": customer_id})).all()
+
+    async def orders_of(self, payments: Sequence[str]) -> Sequence[str]:
+        async with transaction(self._looks) as session:
+            return [*await watchers_of(session, payments)]
 
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
         async with transaction(self._looks) as session:
@@ -143,7 +147,9 @@ class SqlRegister(SqlAdapter):
             case = await case_of(session, row.cancellation_id)
             return (*case.entries, *await append(session, row, change(case)))
 
-    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
+    async def refuse(
+        self, requested: Requested, run: Run, facts: Sequence[Fact], notices: Sequence[NewNotice]
+    ) -> tuple[Entry, ...]:
         mine = id_of(requested.request)
         async with transaction(self._writes) as session:
             opened = await find_open_row(session, requested.request.order_id)
@@ -153,10 +159,14 @@ class SqlRegister(SqlAdapter):
                 await check_verifying(session, requested.request.order_id, run)
                 if await find_row(session, mine) is not None:
                     return await entries_of(session, mine)  # an earlier attempt has kept it
+                await put_notices(session, mine, requested.request.order_id, notices)
                 return await open_row(session, requested, run, facts)
             row = check_held_by(run, opened)
             case = await case_of(session, mine)
-            return (*case.entries, *await append(session, row, [] if case.roll_back_cause else facts))
+            if case.roll_back_cause:
+                return case.entries
+            await put_notices(session, mine, row.order_id, notices)
+            return (*case.entries, *await append(session, row, facts))
 
     async def note_hold(self, requested: Requested, key: EffectKey, run: Run, *, until: datetime) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
@@ -333,7 +343,7 @@ def _named_by_providers(plan: Plan) -> list[str]:
     """What events about this cancellation will name."""
     named = [planned.tender.reference for planned in plan.tenders]
     for planned in plan.shipments:
-        named += [planned.shipment.label_reference or "", planned.shipment.tracking_number or ""]
+        named += planned.shipment.named_by_carrier
     return [reference for reference in named if reference]
 
 

@@ -1,6 +1,6 @@
 """The providers' events: kept once each before they are acknowledged, and sent to the order's cancellation afterwards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import CursorResult, bindparam, delete, or_, select, text
@@ -21,10 +21,9 @@ _WATCHED, _CANCELLATIONS = table_of(WatchedRow), table_of(CancellationRow)
 _OPEN = select(_CANCELLATIONS.c.cancellation_id).where(
     _CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None)
 )
-_ORDERS_OF = (
-    select(_WATCHED.c.order_id)
+_WATCHERS_OF = (
+    select(_WATCHED.c.order_id, _WATCHED.c.reference)
     .where(_WATCHED.c.reference.in_(bindparam("references", expanding=True)))
-    .distinct()
     .order_by(_WATCHED.c.order_id)
 )
 
@@ -38,14 +37,14 @@ class SqlInbox(SqlAdapter):
 
     async def receive(self, event: ProviderEvent) -> EventStatus:
         async with transaction(self._writes) as session:
-            orders = await _orders_of(session, event)
-            order_id = next(iter(orders), None)
+            watched = await _watched_by(session, event)
+            order_id = next(iter(watched), None)
             at = datetime.now(UTC)
             row = {
                 "provider": event.provider,
                 "event_id": event.event_id,
                 "kind": event.kind,
-                "subject": event.refund or event.tracking_number,
+                "subject": _subject(event, watched[order_id] if order_id else ()),
                 "may_undo_outcome": event.may_undo_outcome,
                 "order_id": order_id,
                 "received_at": at,
@@ -56,8 +55,9 @@ class SqlInbox(SqlAdapter):
             assert isinstance(inserted, CursorResult)
             if not inserted.rowcount:
                 return EventStatus.REPEATED
-            for other in orders[1:]:
-                more = {**row, "order_id": other, "event_id": f"{event.event_id}/{other}"}
+            for other, names in [*watched.items()][1:]:
+                subject, event_id = _subject(event, names), f"{event.event_id}/{other}"
+                more = {**row, "order_id": other, "event_id": event_id, "subject": subject}
                 await session.execute(insert_once(session, WebhookEventRow), more)
             return EventStatus.ACCEPTED if order_id else EventStatus.UNMATCHED
 
@@ -140,19 +140,15 @@ def _subjects(case: Case) -> set[str]:
     """What the outcome rests on: the refunds that have not failed, and the parcels that were stopped. After a roll-back the
     parcels travel."""
     refunds = {r.reference for reversal in case.reversals for r in reversal.refunds if not r.status.has_failed}
-    parcels = (
-        {planned.shipment.tracking_number for planned in case.plan.shipments}
-        if case.plan and case.ever_closed
-        else set()
-    )
-    return refunds | {number for number in parcels if number}
+    parcels = case.plan.shipments if case.plan and case.ever_closed else ()
+    return refunds.union(*(planned.shipment.named_by_carrier for planned in parcels))
 
 
 def _expected(case: Case) -> set[str]:
     """The parcels whose lines leave the order when they are received."""
     planned = case.plan.shipments if case.plan else ()
-    numbers = (p.shipment.tracking_number for p in planned if p.shipment.shipment_id in case.expected_back)
-    return {number for number in numbers if number}
+    parcels = (p.shipment for p in planned if p.shipment.shipment_id in case.expected_back)
+    return set[str]().union(*(parcel.named_by_carrier for parcel in parcels))
 
 
 def _carried_out_besides(cases: Sequence[Case]) -> Case | None:
@@ -167,10 +163,25 @@ def _left_another_way(case: Case) -> Iterator[Money]:
     return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
 
 
-async def _orders_of(session: AsyncSession, event: ProviderEvent) -> Sequence[str]:
-    """A payment may be of several orders."""
-    named = [name for name in (event.payment, event.shipment, event.tracking_number) if name]
-    return (await session.scalars(_ORDERS_OF, {"references": named})).all() if named else []
+async def _watched_by(session: AsyncSession, event: ProviderEvent) -> dict[str, set[str]]:
+    """The orders that it is about, with those of its names that each is watched by. A payment may be of several orders."""
+    return await watchers_of(session, [name for name in (event.payment, event.shipment, event.tracking_number) if name])
+
+
+async def watchers_of(session: AsyncSession, references: Sequence[str]) -> dict[str, set[str]]:
+    """The orders whose cancellations have to do with some of these, each with which."""
+    watched: dict[str, set[str]] = {}
+    found = (await session.execute(_WATCHERS_OF, {"references": references})).tuples() if references else ()
+    for order_id, reference in found:
+        watched.setdefault(order_id, set()).add(reference)
+    return watched
+
+
+def _subject(event: ProviderEvent, names: Collection[str]) -> str | None:
+    """What it is about, by a name that the order knows: a shop may keep the label of a parcel, and not its tracking
+    number."""
+    parcel = [name for name in (event.tracking_number, event.shipment) if name]
+    return event.refund or next((name for name in parcel if name in names), event.tracking_number)
 
 
 async def watch(session: AsyncSession, order_id: str, references: Sequence[str]) -> None:

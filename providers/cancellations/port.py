@@ -42,8 +42,12 @@ class Register(Protocol):
         """All that the books know of an order."""
         ...
 
-    async def orders_of(self, customer_id: str) -> Sequence[str]:
+    async def orders_of_customer(self, customer_id: str) -> Sequence[str]:
         """The customer's orders of which the books know a decided cancellation."""
+        ...
+
+    async def orders_of(self, payments: Sequence[str]) -> Sequence[str]:
+        """The orders whose cancellations give something of one of these payments back."""
         ...
 
     async def read(self, cancellation_id: str, *, after: int = 0) -> tuple[Entry, ...]:
@@ -101,9 +105,12 @@ class Register(Protocol):
         the effect of `key`. Nothing when it is kept already, or when a withdrawal came before it."""
         ...
 
-    async def refuse(self, requested: Requested, run: Run, facts: Sequence[Fact]) -> tuple[Entry, ...]:
-        """Keep a decision that rejects, which ends the request's own cancellation; nothing when a withdrawal came before it.
-        Raises NotTheHolder when another cancellation of the order is open, or another run verifies it."""
+    async def refuse(
+        self, requested: Requested, run: Run, facts: Sequence[Fact], notices: Sequence[NewNotice]
+    ) -> tuple[Entry, ...]:
+        """Keep a decision that rejects, which ends the request's own cancellation, with what the customer hears of it;
+        nothing when a withdrawal came before it. Raises NotTheHolder when another cancellation of the order is open, or
+        another run verifies it."""
         ...
 
     async def note_effect(

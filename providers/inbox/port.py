@@ -43,7 +43,8 @@ class EventStatus(StrEnum):
 
 
 class DueEvent(Value):
-    """An event that has not been sent to the order's cancellation yet. `subject` is the refund or the tracking number.
+    """An event that has not been sent to the order's cancellation yet. `subject` is the refund, or the parcel by its
+    tracking number or, where the order does not know that, by its label.
     `may_undo_outcome` as in `ProviderEvent`."""
 
     provider: Provider

@@ -18,7 +18,8 @@ from domain.terms import RefundMethod
 
 class NoticeKind(StrEnum):
     """What is said to the customer, and by the last two to staff. `refunded` only after settlement, `refund_started` before.
-    A statutory withdrawal is acknowledged with its content, date and time, instead of `received`."""
+    A statutory withdrawal is acknowledged with its content, date and time, instead of `received`, and answered when it is
+    rejected (`not_cancelled`, `about` the rule)."""
 
     RECEIVED = "received"
     WITHDRAWAL_ACKNOWLEDGED = "withdrawal_acknowledged"

@@ -274,16 +274,21 @@ async def test_a_statutory_withdrawal_is_acknowledged_with_content_date_and_time
     assert not any("request to cancel" in mail.subject for mail in mails)
 
 
-async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too(system: System, mailbox: Mailbox) -> None:
-    """A15, C9: there is nothing to cancel, but the withdrawal was declared and its receipt is owed."""
+async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too_and_answered(
+    system: System, mailbox: Mailbox
+) -> None:
+    """A15, C9: there is nothing to cancel, but the withdrawal was declared and its receipt is owed. That promises another
+    mail."""
     sample = captured(parcels=(parcel(Script.DELIVERED, L1=1),))
     await system.shop.place(sample)
     result = await system.cancel(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
     assert result.outcome is Outcome.REJECTED
-    [mail] = await delivered(system, mailbox, sample)
+    mail, answer = await delivered(system, mailbox, sample)
     assert mail.subject == f"We have received your withdrawal from order {sample.order_id}"
     assert "You withdraw from: the whole order\n" in mail.body
     assert "send them back within 14 days" in mail.body
+    assert answer.subject == f"Your withdrawal from order {sample.order_id}"
+    assert "The goods have reached you" in answer.body
 
 
 async def _started_at(handle: Handle) -> str:

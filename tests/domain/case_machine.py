@@ -80,7 +80,7 @@ actors = st.sampled_from(ACTORS)
 staff = st.sampled_from((CLERK, OTHER_CLERK, RISK))
 tenders, parcels = st.sampled_from(TENDERS), st.sampled_from(PARCELS)
 references = st.sampled_from(("R-1", "R-2", "R-3"))
-proofs = references | st.sampled_from(("re-1", "re-2"))
+proofs = references | st.sampled_from(("re-1", "re-2", "dp-T1", "dp-T2"))
 """Of what was paid by hand: it may be a refund that somebody made at the gateway."""
 stop_statuses = st.sampled_from(StopStatus)
 money_places = st.tuples(st.sampled_from((REVERSE, StepName.CHECK_REFUND)), tenders)
@@ -400,8 +400,9 @@ class CaseRules(RuleBasedStateMachine):
     def dispute(self, tender: str, disputed: bool, lost: int | None) -> None:
         """One that was lost is one that the payment has been disputed by."""
         purse = self.model.purses[tender]
-        purse.disputed, purse.charged_back = disputed or bool(lost), lost or 0
-        charge_backs = (ChargeBack(reference=f"dp-{tender}", amount=usd(lost)),) if lost else ()
+        purse.disputed = disputed or bool(lost)
+        purse.lose(lost or 0)
+        charge_backs = (ChargeBack(reference=purse.dispute, amount=usd(lost)),) if lost else ()
         self.write(DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs))
         if lost:
             self.model.ask_anew(tender, StepName.CHECK_REFUND)

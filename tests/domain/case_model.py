@@ -43,9 +43,10 @@ class Answer(StrEnum):
 @dataclass
 class Purse:
     """What one tender has given back, in minor units. `stays`: what was captured for goods that stay in the order. `ours`:
-    the refund that has `failed` did so for a reason of the merchant's own."""
+    the refund that has `failed` did so for a reason of the merchant's own. `dispute`: the number of its lost dispute."""
 
     due: int
+    dispute: str = ""
     stays: int = 0
     released: int = 0
     covered: int = 0
@@ -79,7 +80,20 @@ class Purse:
     @property
     def by_bank(self) -> int:
         """Without what a person has declared not due because of it. What stays in the order is given back first."""
-        return max(min(self.charged_back - self.stays, self.due) - self.waived, 0)
+        named = self.named_dispute
+        besides = max(min(self.charged_back, self.due) - named, 0) if named else self.charged_back
+        return max(min(besides - self.stays, self.due) - self.waived, 0)
+
+    @property
+    def named_dispute(self) -> int:
+        """What a person has paid by naming the dispute."""
+        return sum(amount for reference, amount in self.hands if reference == self.dispute)
+
+    def lose(self, amount: int) -> None:
+        """The bank gave back so much: who has named the dispute has paid no more."""
+        self.charged_back = amount
+        if amount and self.named_dispute > amount:
+            self.hands = [hand for hand in self.hands if hand[0] != self.dispute] + [(self.dispute, amount)]
 
     @property
     def missing(self) -> int:
@@ -148,7 +162,10 @@ class Model:
     reopened: bool = False
 
     def __post_init__(self) -> None:
-        self.purses = {planned.tender.tender_id: Purse(0) for planned in self.plan.tenders}
+        self.purses = {
+            planned.tender.tender_id: Purse(0, dispute=f"dp-{planned.tender.tender_id}")
+            for planned in self.plan.tenders
+        }
         self.count_due()
 
     # What happens
@@ -264,7 +281,10 @@ class Model:
         purse = self.purses[said.target]
         if said.step is StepName.CHECK_REFUND:
             return purse.overpaid
-        return purse.outstanding or max(purse.missing, 0)
+        owed = purse.outstanding or max(purse.missing, 0)
+        if purse.charged_back and said.reference == purse.dispute:
+            return min(owed, max(purse.charged_back - purse.named_dispute, 0))
+        return owed
 
     def answer(self, said: Written, *, ordered: bool = False) -> Answer:
         """`ordered`: the run has ordered a step on money, which no book knows yet."""

@@ -2,15 +2,24 @@
 
 import pytest
 
-from domain.closing import ClosedLine, Closing, changed_at_close, changed_before, gone_of
-from domain.facts import OrderClosed
+from domain.closing import (
+    ClosedLine,
+    Closing,
+    cases_since,
+    changed_at_close,
+    changed_before,
+    gone_of,
+    not_received,
+)
+from domain.facts import OrderClosed, ParcelReceived
 from domain.order import Order
 from domain.payment import RefundStatus
 from domain.planning import make_plan
-from domain.shipment import GoodsGroup, StopStatus
+from domain.shipment import GoodsGroup, StopAction, StopStatus
+from domain.step import StepName
 from domain.terms import Terms
 from tests.domain.build import line, order, parcel, payment, request, tracked
-from tests.domain.cases import CANCELLATION, opened, plan_of, planned_tender, refund_seen, stop_seen
+from tests.domain.cases import CANCELLATION, ORDER, noted, opened, plan_of, planned_tender, refund_seen, stop_seen
 
 TWO_PARCELS = plan_of(planned_tender(refund=3000), parcels=("A", "B"))
 
@@ -146,7 +155,7 @@ def test_at_the_first_attempt_whatever_has_left_since_was_taken_by_others(
     gone: dict[str, int], others: dict[str, int]
 ) -> None:
     """As many as ours, too: the two may both have been paid back."""
-    assert closing(("L1", 2, 1), ("L2", 1, 0)).taken_by_others(gone, tried=False) == others
+    assert closing(("L1", 2, 1), ("L2", 1, 0)).taken_by_others(gone) == others
 
 
 @pytest.mark.parametrize(
@@ -162,7 +171,8 @@ def test_at_the_first_attempt_whatever_has_left_since_was_taken_by_others(
 )
 def test_at_a_later_attempt_units_at_their_target_may_be_ours(gone: dict[str, int], others: dict[str, int]) -> None:
     """The answer of the earlier one was lost; it may have been stopped between two lines."""
-    assert closing(("L1", 2, 1), ("L2", 1, 0)).taken_by_others(gone, tried=True) == others
+    both = closing(("L1", 2, 1), ("L2", 1, 0))
+    assert both.taken_by_others(gone, tried=[both.targets]) == others
 
 
 def test_a_person_learns_of_which_lines_how_much_is_missing() -> None:
@@ -171,6 +181,41 @@ def test_a_person_learns_of_which_lines_how_much_is_missing() -> None:
         assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")
 
 
+def test_a_person_learns_of_what_is_put_back_and_of_what_leaves_the_order_later() -> None:
+    assert changed_before("1001", {"L2": -1, "L1": 2}).startswith(
+        "Somebody else has taken 2 of line L1 out of and put 1 of line L2 back into order 1001 since"
+    )
+    assert changed_at_close("1001", {"L1": 1}, {"S2"}).endswith("What is on its way back leaves it later: parcel S2.")
+
+
 def test_what_has_gone_is_counted_by_line() -> None:
     of = order(line("L1", 3, "30.00 USD", cancelled=2), line("L2", 1, "5.00 USD"))
     assert gone_of(of) == {"L1": 2, "L2": 0}
+
+
+# Goods that come back to a shop that restocks at once
+
+
+def test_a_parcel_whose_units_have_left_the_order_is_not_waited_for_although_it_comes_back() -> None:
+    """It left right before the close, or in spite of its void: nothing of it is in the order any more."""
+    back = stop_seen("A", StopStatus.COMING_BACK, StopAction.INTERCEPT)
+    assert not_received(opened(TWO_PARCELS, back)) == {"A"}
+    assert not_received(opened(TWO_PARCELS, back, OrderClosed(expected_back=("A",)))) == {"A"}
+    assert not_received(opened(TWO_PARCELS, OrderClosed(), back)) == set()
+
+
+def test_each_attempt_to_close_went_by_what_had_arrived_by_then() -> None:
+    """Both parcels were on their way at the first one; at the last, both are there."""
+    close = noted(StepName.CLOSE_ORDER, ORDER)
+    backs = [stop_seen(name, StopStatus.COMING_BACK, StopAction.INTERCEPT) for name in ("A", "B")]
+    received = [ParcelReceived(shipment_id=name) for name in ("A", "B")]
+    case = opened(TWO_PARCELS, *backs, close, *received)
+    assert [not_received(then) for then in cases_since(case, close.key)] == [{"A", "B"}, {"B"}, set()]
+
+
+def test_units_at_the_target_of_any_attempt_may_be_ours() -> None:
+    """At each of two attempts whose answers were lost one more unit had arrived. Nobody has tried to take out all three."""
+    three = closing(("L1", 3, 0))
+    tried = [{"L1": 1}, {"L1": 2}]
+    others = [three.taken_by_others({"L1": gone}, tried=tried) for gone in range(5)]
+    assert others == [{}, {}, {}, {"L1": 3}, {"L1": 4}]

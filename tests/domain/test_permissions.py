@@ -218,7 +218,11 @@ def test_a_refund_that_pays_something_else_is_no_proof_of_a_payment() -> None:
     assert "re-1 is the refund of T2" in refused(case, by_hand(reference="re-1")).sentence
     assert permit(case, by_hand(reference="re-2"), ORDER)
     with pytest.raises(NotPossible, match="re-2 is the refund of another cancellation of order 1001"):
-        permit(case, by_hand(reference="re-2"), ORDER, frozenset({"re-2"}))
+        permit(case, by_hand(reference="re-2"), ORDER, {"re-2": ORDER})
+    with pytest.raises(
+        NotPossible, match="re-2 is the refund of another cancellation of order 2002, so it pays nothing"
+    ):
+        permit(case, by_hand(reference="re-2"), ORDER, {"re-2": "2002"})
 
 
 def test_what_came_twice_is_collected_and_a_step_without_money_has_no_amount() -> None:

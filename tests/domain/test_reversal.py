@@ -219,6 +219,22 @@ def test_what_was_released_with_the_capture_of_the_rest_is_not_refunded() -> Non
     assert settled == Settled(released=usd(60_000), refunds=())
 
 
+@pytest.mark.parametrize(("paid", "refund"), [(0, None), (4_000, None), (10_000, 6_000)])
+def test_of_an_open_payment_for_two_orders_what_was_paid_for_this_one_is_refunded(
+    paid: int, refund: int | None
+) -> None:
+    """E1, E3: 60.00 of 100.00 were this order's. The customer has paid nothing, just the other order after the merchant had
+    lowered it, or both."""
+    planned = planned_tender(release=6_000).model_copy(
+        update={"capturable": usd(0), "unpaid": usd(10_000), "share": usd(6_000)}
+    )
+    assert planned.released_by_capture
+    assert amount_of(known(planned), Gateway(captured=paid)) == refund
+    if not refund:
+        settled = next_reversal(known(planned), Gateway(captured=paid).read(), KEY)
+        assert settled == Settled(released=usd(6_000), refunds=())
+
+
 def test_an_earlier_refund_that_fails_meanwhile_is_not_taken_for_a_capture() -> None:
     """Rule 9: 60.00 captured, of which an earlier cancellation has refunded 10.00, and 40.00 reserved."""
     gateway = Gateway(captured=6_000, reserved=4_000)

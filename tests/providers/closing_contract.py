@@ -19,6 +19,8 @@ class ClosingContract:
     """Nobody else changes an order that is frozen, and `freeze` sees whether it has changed."""
     has_picks = False
     """A shipment without a label is in the warehouse's work, and can be withdrawn from it."""
+    shows_refunds = False
+    """It records what has gone back to the customer."""
 
     @pytest.fixture
     async def placed(self, shop: ShopUnderTest, request: pytest.FixtureRequest) -> Order:

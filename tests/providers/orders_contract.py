@@ -1,14 +1,14 @@
 """What every implementation of the port `orders` has to do (providers/orders/port.py). Whoever connects a shop subclasses
 `OrdersContract`, says in `shop` how an order gets into it, and runs the tests.
 
-What a system cannot do it has to say: `can_freeze` and `has_picks` are what is expected of the answers. One that keeps
-parcels passes parcels_contract.py too.
+What a system cannot do it has to say: `can_freeze`, `has_picks` and `shows_refunds` are what is expected of the answers. One
+that keeps parcels passes parcels_contract.py too.
 """
 
 import pytest
 
 from domain.errors import ErrorCode, Refused, Unavailable
-from domain.money import Money
+from domain.money import Money, money
 from domain.order import Order, OrderState
 from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
@@ -141,7 +141,29 @@ class OrdersContract(ClosingContract):
     async def test_what_was_given_back_is_noted_once_and_moves_nothing(
         self, shop: ShopUnderTest, placed: Order
     ) -> None:
-        given = [GivenBack(tender_id="T1", reference="re_1", amount=Money(amount=3000, currency="EUR"))]
+        given = refunded(placed, "re_1", "30.00 EUR")
         for _ in range(2):
             await shop.orders.note_given_back(placed.order_id, given, key=key(placed.order_id))
         assert await shop.orders.read(placed.order_id) == placed
+        assert await shop.given_back(placed.order_id) == self.shown(("re_1", "30.00 EUR"))
+
+    async def test_what_has_failed_is_taken_off_and_what_others_gave_back_stays(
+        self, shop: ShopUnderTest, placed: Order
+    ) -> None:
+        """The customer has the amount once: the refund of this cancellation has failed, and was made another way."""
+        other = key(placed.order_id, request_id="R-2")
+        await shop.orders.note_given_back(placed.order_id, refunded(placed, "re_0", "5.00 EUR"), key=other)
+        for reference in ("re_1", "credit-1"):
+            given = refunded(placed, reference, "30.00 EUR")
+            await shop.orders.note_given_back(placed.order_id, given, key=key(placed.order_id))
+        expected = self.shown(("credit-1", "30.00 EUR"), ("re_0", "5.00 EUR"))
+        assert sorted(await shop.given_back(placed.order_id)) == expected
+        await shop.orders.note_given_back(placed.order_id, [], key=key(placed.order_id))
+        assert await shop.given_back(placed.order_id) == self.shown(("re_0", "5.00 EUR"))
+
+    def shown(self, *given: tuple[str, str]) -> list[tuple[str, Money]]:
+        return [(reference, money(amount)) for reference, amount in given] if self.shows_refunds else []
+
+
+def refunded(order: Order, reference: str, amount: str) -> list[GivenBack]:
+    return [GivenBack(tender_id=order.tenders[0].tender_id, reference=reference, amount=money(amount))]

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from domain.closing import ClosedLine, Closing
 from domain.keys import EffectKey, cancellation_id
-from domain.money import money
+from domain.money import Money, money
 from domain.order import Contact, Order, OrderLine, Tender, TenderKind
 from domain.shipment import Shipment
 from domain.step import StepName
@@ -40,6 +40,10 @@ class ShopUnderTest(Protocol):
 
     async def for_sale(self, order_id: str, line_id: str) -> int:
         """How many units of the line's product can be sold."""
+        ...
+
+    async def given_back(self, order_id: str) -> list[tuple[str, Money]]:
+        """What the shop shows as given back: each reference with its amount. Empty where it records none."""
         ...
 
     async def set_reachable(self, reachable: bool) -> None:

@@ -140,3 +140,14 @@ async def test_what_was_collected_before_a_payment_was_replaced_is_still_to_be_g
         if paid_back
     ]
     assert [*await earlier(database)] == left
+
+
+async def test_the_orders_of_a_payment_are_known(merchant: Merchant, database: AsyncEngine) -> None:
+    """E3: once their cancellations are decided."""
+    for order_id in ("O-1", "O-2"):
+        await built_in.add_order(database, order(order_id), email=EMAIL)
+    await merchant.hold(cancellation(order("O-1")))
+    assert await merchant.books.orders_of(["pi_1"]) == ["O-1"]
+    await merchant.hold(cancellation(order("O-2")))
+    assert await merchant.books.orders_of(["pi_1", "pi_2"]) == ["O-1", "O-2"]
+    assert await merchant.books.orders_of([]) == []

@@ -212,9 +212,9 @@ async def test_a_decision_that_rejects_ends_the_requests_own_cancellation_and_no
     await merchant.books.note_hold(ONE.requested, VERIFY, RUN, until=LATER)
 
     with pytest.raises(NotTheHolder) as held:
-        await merchant.books.refuse(OTHER.requested, OTHER_RUN, [no, ended])
+        await merchant.books.refuse(OTHER.requested, OTHER_RUN, [no, ended], [])
     for _ in range(2):
-        entries = await merchant.books.refuse(ONE.requested, RUN, [no, ended])
+        entries = await merchant.books.refuse(ONE.requested, RUN, [no, ended], [])
 
     assert held.value.holder == RUN
     assert [entry.fact for entry in entries[-2:]] == [no, ended]

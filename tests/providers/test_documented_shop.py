@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from domain.money import Money
 from domain.order import Order
 from domain.shipment import Shipment
 from providers.orders.port import Orders
@@ -86,6 +87,9 @@ class MyShopUnderTest:
         with closing(sqlite3.connect(self._file)) as shop, shop:
             found = shop.execute("SELECT for_sale FROM stock JOIN lines USING (sku) WHERE id = ?", (line_id,))
             return int(found.fetchone()[0])
+
+    async def given_back(self, order_id: str) -> list[tuple[str, Money]]:
+        return []
 
 
 class TestMyShop(OrdersContract):

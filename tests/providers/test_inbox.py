@@ -180,7 +180,7 @@ async def test_one_event_is_kept_once_and_claimed_by_one(
     claims = await asyncio.gather(*(inbox.claim_due(soon, 10) for _ in range(4)))
     claimed = [one for claim in claims for one in claim]
     assert sorted((one.provider, one.order_id, one.subject) for one in claimed) == [
-        (Provider.EASYPOST, "O-1", None),
+        (Provider.EASYPOST, "O-1", "shp_1"),
         (Provider.STRIPE, "O-1", "re_1"),
     ]
     by_provider = {one.provider: one for one in claimed}

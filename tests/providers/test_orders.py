@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
+from domain.money import Money
 from domain.order import Order
 from domain.shipment import Shipment
 from providers.database.engine import writing
 from providers.orders.built_in.orders import BuiltInOrders
-from providers.orders.built_in.tables import OrderLineRow, OrderRow
+from providers.orders.built_in.tables import GivenBackRow, OrderLineRow, OrderRow
 from sandbox import built_in
 from tests.providers.orders_contract import OrdersContract, ShopUnderTest
 from tests.providers.parcels_contract import ParcelsContract
@@ -65,11 +66,17 @@ class BuiltInShop:
         stock = await built_in.stock(self._engine, line.sku)
         return stock.on_hand - stock.reserved
 
+    async def given_back(self, order_id: str) -> list[tuple[str, Money]]:
+        currency = (await self.orders.read(order_id)).currency
+        async with async_sessionmaker(self._engine)() as session:
+            rows = await session.scalars(select(GivenBackRow).where(GivenBackRow.order_id == order_id))
+            return [(row.reference, Money(amount=row.amount, currency=currency)) for row in rows]
+
 
 class TestBuiltIn(ParcelsContract, OrdersContract):
     """On SQLite and on PostgreSQL."""
 
-    can_freeze = has_picks = True
+    can_freeze = has_picks = shows_refunds = True
 
     @pytest.fixture
     def shop(self, database: AsyncEngine) -> ShopUnderTest:
@@ -77,6 +84,8 @@ class TestBuiltIn(ParcelsContract, OrdersContract):
 
 
 class TestOscar(ParcelsContract, OrdersContract):
+    shows_refunds = True
+
     @pytest.fixture
     def shop(self, oscar: Path) -> ShopUnderTest:
         from tests.providers.oscar.shop import OscarShop
@@ -85,6 +94,8 @@ class TestOscar(ParcelsContract, OrdersContract):
 
 
 class TestOscarThatRestocksAtOnce(ParcelsContract, OrdersContract):
+    shows_refunds = True
+
     @pytest.fixture
     def shop(self, oscar: Path) -> ShopUnderTest:
         from tests.providers.oscar.restocking import RestockingOscarOrders

@@ -1,12 +1,15 @@
 """What the bank gives back besides a refund, once a dispute is lost: each cancellation collects its own part, and the ledger
 has what the bank has given, no more and no less."""
 
+import pytest
+
 from domain.money import money
-from domain.outcome import Outcome
+from domain.outcome import CancellationResult, Outcome
+from domain.payment import Payment
 from domain.step import StepName
 from sandbox import books
 from sandbox.shop import request
-from tests.system import System, settled
+from tests.system import AGENT, Handle, System, resolve, settled
 from tests.workflows.samples import captured
 from tests.workflows.test_several_cancellations import (
     FIRST,
@@ -77,4 +80,79 @@ async def test_a_dispute_that_is_named_after_it_was_posted_is_in_the_ledger_once
     await system.finish(handle)
     assert await receivable(system) == 0
     assert await system.payable() == 0
+    await system.assert_books_balance()
+
+
+def give_back_in_part(system: System, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """Every dispute is over so much, and not over the whole payment."""
+    read = system.gateway.read_payment
+
+    async def disputed_in_part(reference: str) -> Payment:
+        found = await read(reference)
+        backs = tuple(back.model_copy(update={"amount": money(given)}) for back in found.charge_backs)
+        return found.model_copy(update={"charge_backs": backs})
+
+    monkeypatch.setattr(system.gateway, "read_payment", disputed_in_part)
+
+
+async def transfer(system: System, handle: Handle, proof: str) -> CancellationResult:
+    """A person pays what the bank has not given back; returns how the cancellation ends."""
+    wait = await system.wait_like(handle, lambda wait: "Transfer it" in wait.reason, "a transfer is asked for")
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", proof))
+    return await system.finish(handle)
+
+
+@pytest.mark.parametrize("decided", ["before it is named", "afterwards"])
+async def test_what_the_bank_has_not_given_back_of_a_lost_dispute_is_still_owed(
+    system: System, monkeypatch: pytest.MonkeyPatch, decided: str
+) -> None:
+    """B27, I1: the customer has disputed 20.00 of 64.00, and the bank gives these back. The person does what the sentences
+    say."""
+    give_back_in_part(system, monkeypatch, "20.00 USD")
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.dispute(payment)
+    if decided == "before it is named":
+        number = await lose_dispute(system, sample.order_id)
+        _, handle = await system.submit(request(sample))
+        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    else:
+        _, handle = await system.submit(request(sample))
+        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        number = await lose_dispute(system, sample.order_id)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", number))
+    rest = await system.wait_like(handle, lambda wait: "44.00 USD of" in wait.reason, "44.00 are owed")
+    assert rest
+    once_more = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", number, AGENT)
+    assert "recorded already" in str(await system.refusal(system.resolve(handle, once_more)))
+    result = await transfer(system, handle, "BANK-44")
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert (await system.paid_by_hand(number), await system.paid_by_hand("BANK-44")) == (
+        money("20.00 USD"),
+        money("44.00 USD"),
+    )
+    assert (await system.payable(), await receivable(system)) == (0, 0)
+    await system.assert_books_balance()
+
+
+async def test_what_the_bank_gave_back_counts_for_one_of_two_cancellations(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I1: the first one is settled with the dispute's number, as far as it goes; the second one has nothing of it."""
+    give_back_in_part(system, monkeypatch, "20.00 USD")
+    sample = two_lines()
+    await system.shop.place(sample)
+    number = await lose_dispute(system, sample.order_id)
+    _, handle = await system.submit(of_line(sample, "L1", "L1"))
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", number))
+    await transfer(system, handle, "BANK-44")
+    _, handle = await system.submit(of_line(sample, "L2", "L2"))
+    await transfer(system, handle, "BANK-36")
+    paid = [(await system.paid_by_hand(proof)).amount for proof in (number, "BANK-44", "BANK-36")]
+    assert paid == [20_00, 44_00, 36_00]
     await system.assert_books_balance()

@@ -46,7 +46,7 @@ async def test_a_statutory_withdrawal_that_is_refused_is_acknowledged(bare_syste
     async with system.worker():
         _, handle = await system.submit(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
         assert (await system.end(handle)).outcome is Outcome.REJECTED
-    assert await kinds(system, sample.order_id) == ["withdrawal_acknowledged"]
+    assert await kinds(system, sample.order_id) == ["withdrawal_acknowledged", "not_cancelled"]
 
 
 async def test_a_parcel_that_comes_back_is_written_about(bare_system: System) -> None:

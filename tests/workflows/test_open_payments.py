@@ -1,11 +1,14 @@
 """A payment that the customer has not completed is closed with its order, so that a cancelled order cannot be paid."""
 
+from datetime import timedelta
+from typing import Any
+
 import httpx2
 import pytest
 
 from domain.money import money
 from domain.order import OrderState
-from domain.outcome import MoneyStatus, Outcome
+from domain.outcome import MoneyStatus, Outcome, State
 from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.step import StepName
 from providers.outbox.port import NoticeKind
@@ -86,3 +89,43 @@ async def test_an_order_that_goes_on_after_its_payment_was_closed_needs_a_new_on
     await system.resolve(handle, resolve(StepName.RESTORE_PAYMENT, "T1", "nothing_due", "ASKED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     assert (await system.read_order(sample.order_id)).state is OrderState.OPEN
+
+
+async def of_two_orders(system: System, **more: Any) -> tuple[SampleOrder, str]:
+    """An order of 60.00 that is to be paid by an open payment of 100.00 for two orders; with that payment."""
+    payment = await system.shop.gateway.create_open_payment(money("100.00 USD"), OpenPayment.ACTION)
+    tenders = (card("60.00 USD", payment=payment),)
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "60.00 USD"),), tenders=tenders, **more)
+    await system.shop.place(sample)
+    return sample, payment
+
+
+async def test_of_an_open_payment_for_two_orders_it_is_said_what_is_not_to_be_taken(system: System) -> None:
+    """E1, E3: it cannot be closed for one of its orders, and the customer can still pay for the cancelled one. As with a
+    shared reservation decision, plan, step table and mail say so."""
+    ours, payment = await of_two_orders(system)
+    submission, handle = await system.submit(request(ours))
+    assert "do not take 60.00 USD" in submission.decision.sentence
+    assert "stays open" in submission.decision.sentence
+    result = await system.finish(handle)
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.NOTHING_DUE)
+    assert (result.refunded, result.released) == (NOTHING, NOTHING)
+    assert "not captured: 60.00 USD" in {step.detail for step in result.steps}
+    [mail] = [n for n in await system.notices(ours.order_id) if n.kind is NoticeKind.RESERVATION_RELEASED]
+    assert (mail.amount, mail.notice_id.rpartition("/")[2]) == (money("60.00 USD"), "not_to_be_paid")
+    await system.shop.gateway.complete(payment)
+    assert (await system.gateway.read_payment(payment)).captured == money("100.00 USD")
+
+
+async def test_what_is_paid_of_an_open_payment_for_two_orders_before_the_run_gets_there_is_refunded(
+    system: System,
+) -> None:
+    """E1, E3: the customer pays for both orders while the approval is waited for; the other order's part stays."""
+    ours, payment = await of_two_orders(system, age=timedelta(days=60))
+    _, handle = await system.submit(request(ours))
+    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.shop.gateway.complete(payment)
+    await system.approve(handle)
+    assert (await system.finish(handle)).refunded == money("60.00 USD")
+    assert await system.refunds(ours.order_id) == [money("60.00 USD")]
+    await system.assert_books_balance()

@@ -1,9 +1,10 @@
 """What was achieved no longer holds: voided labels that travel and intercepts without an answer, while the run goes on and
 after it has ended."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from temporalio.client import WorkflowUpdateFailedError
 
 from domain.messages import ShipmentEvent
@@ -11,15 +12,21 @@ from domain.money import money
 from domain.order import OrderFlag
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.plan import LeftOutReason
+from domain.shipment import ShipmentLine
 from domain.step import Owner, StepName
 from domain.terms import RefundIntercepted, Terms
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from sandbox import books, built_in
-from sandbox.carrier.model import Script, TrackerStatus
-from sandbox.shop import SampleOrder, card, parcel, request
+from sandbox.carrier.model import EventKind, Script, TrackerStatus
+from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import POLICY, System, resolve
 from tests.workflows.refunds import PENDING, refund_of
-from tests.workflows.samples import captured
+from tests.workflows.samples import an_id, captured, in_network
+from tests.workflows.test_shops_that_cannot_freeze import Oscar, over_oscar
 from workflows.cancellation import CancellationWorkflow
+
+__all__ = ["over_oscar"]
 
 
 def label(system: System, sample: SampleOrder) -> str:
@@ -186,3 +193,42 @@ async def test_the_customer_is_notified_what_became_of_a_parcel_on_its_way(
     await system.end(handle)
     sent = [notice for notice in await books.notices(system.engine) if notice.kind.value.startswith("parcel_")]
     assert [(notice.kind.value, notice.notice_id.rpartition("/")[2]) for notice in sent] == [(kind, "S1")]
+
+
+def keep_label_alone(order_id: str, label: str) -> None:
+    from tests.providers.oscar.adapter import ShippingEvent
+
+    ShippingEvent.objects.filter(order__number=order_id).update(notes=label)
+
+
+async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the_ended_cancellation(
+    over_oscar: Oscar,
+) -> None:
+    """C4, rule 14: the shop keeps the label, and its tracking number nowhere; the label is used after the end."""
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    order = await over_oscar.place(sample)
+    [made] = (await system.shop.place(in_network(Script.LABEL_ONLY))).shipments
+    assert made.label_reference
+    parts = (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)
+    await over_oscar.shop.ship(sample.order_id, made.model_copy(update={"lines": parts}))
+    await sync_to_async(keep_label_alone)(sample.order_id, made.label_reference)
+    assert [parcel.tracking_number for parcel in (await over_oscar.read(sample.order_id)).shipments] == [None]
+    inbox = SqlInbox(system.engine)
+    event = ProviderEvent(
+        provider=Provider.EASYPOST,
+        event_id=f"evt_{an_id()}",
+        kind=EventKind.TRACKER_UPDATED,
+        tracking_number=made.tracking_number,
+        shipment=made.label_reference,
+        may_undo_outcome=True,
+    )
+    async with system.worker():
+        assert (await system.cancel(request(sample))).outcome is Outcome.CANCELLED
+        await system.shop.carrier.scan(made.label_reference, TrackerStatus.DELIVERED)
+        assert await inbox.receive(event) is EventStatus.ACCEPTED
+        claimed = await inbox.claim_due(datetime.now(UTC) + timedelta(minutes=1), 50)
+        [due] = [due for due in claimed if due.order_id == sample.order_id]
+        assert await inbox.find_ended(due)
+        handle = await system.notified_of_parcel(sample.order_id)
+        assert await system.waits_at(handle, StepName.STOP_SHIPMENT)

@@ -10,8 +10,11 @@ from sandbox import built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, resolve, settled
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import an_id, captured
 from tests.workflows.test_several_cancellations import FIRST, REST, cancel_first, of_line, refund_of_first, two_lines
+from tests.workflows.test_shared_payments import OURS, THEIRS, two_orders
+from tests.workflows.test_shared_payments import WHOLE as PAID
 
 HALF, WHOLE = money("50.00 USD"), money("100.00 USD")
 
@@ -255,4 +258,24 @@ async def test_a_named_refund_is_looked_up_until_the_gateway_has_answered(system
     rest = await system.cancel(of_line(sample, "L2", "rest"))
     assert (rest.outcome, rest.refunded) == (Outcome.CANCELLED, REST)
     assert await at_gateway(system, sample) == WHOLE
+    await system.assert_books_balance()
+
+
+async def test_the_refund_of_the_other_order_of_a_payment_is_no_proof(system: System) -> None:
+    """E3, rule 6: a refund that another cancellation has made is refused as a proof of what is owed here."""
+    ours, theirs, payment = await two_orders(system, captured=PAID)
+    await system.cancel(request(ours))
+    failing = await refund_of(system, ours)
+    assert (await system.cancel(request(theirs))).refunded == THEIRS
+    await system.shop.gateway.fail(failing)
+    handle = await system.notified_of_refund(ours.order_id)
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    [of_other] = [r for r in (await system.gateway.read_payment(payment)).refunds if not r.status.has_failed]
+    refusal = await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", of_other.reference)))
+    assert refusal
+    assert f"is the refund of another cancellation of order {theirs.order_id}" in refusal
+    await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))
+    await system.finish(handle)
+    assert await system.paid_by_hand("BANK-1") == OURS
     await system.assert_books_balance()

@@ -1,18 +1,21 @@
 """What was achieved no longer holds: refunds that fail after they had succeeded, while the run goes on and after its end."""
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from domain.messages import ChooseRefundMethod, RetryStep
-from domain.money import money
+from domain.money import Money, money
 from domain.order import OrderFlag
 from domain.outcome import MoneyStatus, Outcome, PaperStatus, State
 from domain.request import Actor, ActorKind, LineScope
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod
+from providers.orders.built_in.tables import GivenBackRow
 from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import SUPERVISOR, System, resolve
+from tests.system import SUPERVISOR, System, customer_of, resolve, settled
 from tests.workflows.refunds import PENDING, refund_of, refunded_in_part_by_others
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
@@ -231,3 +234,72 @@ async def test_store_credit_is_given_once_for_each_part_that_failed(system: Syst
         assert (await system.end(handle)).refunded == money("600.00 USD")
     assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
     await system.assert_books_balance()
+
+
+async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_written_of(system: System) -> None:
+    """B23, rule 8: it fails while it is pending, staff has it made again, it settles and the customer reads "refunded"; then
+    it fails after the end, and the customer is to choose another way. They are written to once for each."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.wake(handle)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.settle(await refund_of(system, sample))
+    await system.wake(handle)
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    handle = await system.notified_of_refund(sample.order_id)
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    assert wait.choices
+    kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
+    assert kinds.count("refund_failed") == 2, f"the customer's last word is: {kinds[-1]}"
+    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    await system.wake(handle)
+    assert await system.wait_like(
+        handle, lambda again: again.reason != wait.reason and bool(again.choices), "it has failed again"
+    )
+    kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
+    assert kinds.count("refund_failed") == 2
+
+
+async def shown_in_shop(system: System, sample: SampleOrder) -> Money:
+    """What the shop's own record says has gone back to the customer."""
+    async with async_sessionmaker(system.engine)() as session:
+        rows = await session.scalars(select(GivenBackRow).where(GivenBackRow.order_id == sample.order_id))
+        return Money(amount=sum(row.amount for row in rows), currency="USD")
+
+
+async def test_the_order_does_not_show_a_refund_that_has_failed_besides_the_store_credit_for_it(system: System) -> None:
+    """I3, B23: the shop's own record of what went back is what the customer has."""
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    await system.cancel(request(sample))
+    await system.shop.gateway.fail(await refund_of(system, sample))
+    handle = await system.notified_of_refund(sample.order_id)
+    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
+    assert (await system.finish(handle)).refunded == money("64.00 USD")
+    assert await shown_in_shop(system, sample) == money("64.00 USD")
+
+
+async def test_the_order_shows_all_of_what_was_paid_by_hand_with_one_proof(system: System) -> None:
+    """I3, B23: the refund was made in two parts, each has failed, and a person has paid both by one transfer."""
+    sample = captured()
+    handle, theirs = await refunded_in_part_by_others(system, sample)
+    await system.approve(handle)
+    await system.end(handle)
+    for failed in (await refund_of(system, sample), theirs):
+        await system.shop.gateway.fail(failed)
+        handle = await system.notified_of_refund(sample.order_id)
+        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        assert wait
+        await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))
+        assert (await system.end(handle)).refunded == money("64.00 USD")
+    assert await shown_in_shop(system, sample) == money("64.00 USD")

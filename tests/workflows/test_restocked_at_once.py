@@ -1,5 +1,6 @@
 """Shops that put on sale at once what leaves an order: units that are on their way back stay in it until they arrive."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from domain.messages import ShipmentEvent
 from domain.money import Money, money
 from domain.order import Order
 from domain.outcome import Outcome, State
+from domain.request import LineScope
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from sandbox.carrier.model import ManualScan, Script, TrackerStatus
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, settled
+from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id
 from tests.workflows.test_orders_left_open import two_units
 from tests.workflows.test_shops_that_cannot_freeze import Oscar, over_oscar
@@ -165,3 +168,186 @@ async def test_what_was_expected_back_and_is_lost_on_the_way_is_a_persons_to_tak
         again = await system.notified_of_parcel(sample.order_id)
         assert (await system.finish(again)).outcome is Outcome.CANCELLED
     assert await over_oscar.gone(sample.order_id) == [1]
+
+
+async def test_a_parcel_that_arrives_after_the_answer_to_the_close_was_lost_is_nobody_elses_doing(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E21, DESIGN 6: of two units one was in the warehouse and was taken out, the answer was lost; the other one, which was
+    left in the order, comes back before the close is tried again."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
+    order = await over_oscar.place(sample)
+    parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+    close, lost = over_oscar.shop.orders.close, list[int]()
+
+    async def close_and_lose_the_answer(*args: Any, **more: Any) -> None:
+        await close(*args, **more)
+        if not lost:
+            lost.append(1)
+            await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.DELIVERED)
+            raise OutcomeUnknown("The shop's answer was lost.")
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", close_and_lose_the_answer)
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait is None, wait.reason
+    assert await over_oscar.gone(sample.order_id) == [2]
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrives", "is_lost"])
+async def test_what_becomes_of_a_parcel_while_the_money_settles_is_seen_before_the_end(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch, *, arrives: bool
+) -> None:
+    """I3, C6, C12: the order is closed without its line, and the carrier says no more of it after the end."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD", card=PENDING),)
+    )
+    order = await over_oscar.place(sample)
+    parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+    label = parcel.label_reference or ""
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        assert await over_oscar.gone(sample.order_id) == [0]
+        await (system.shop.carrier.scan(label, TrackerStatus.DELIVERED) if arrives else lose_parcel(over_oscar, label))
+        await system.wake_by_carrier(handle)
+        await system.shop.gateway.settle(await refund_of(system, sample))
+        await system.wake(handle)
+        if arrives:
+            assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+        else:
+            await take_out_what_is_lost(over_oscar, handle, sample)
+    assert await over_oscar.gone(sample.order_id) == [1]
+
+
+@pytest.mark.parametrize("heard", ["while_it_waits", "after_the_end"])
+async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_the_order_too(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch, heard: str
+) -> None:
+    """I3, C12, DESIGN 6: of three units one was in the warehouse, one is lost and one comes back. A person is asked to take
+    out the lost one alone, and does; the other parcel arrives before they say so."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
+    order = await over_oscar.place(sample)
+    await over_oscar.send(order, Script.LOST, 0)
+    back = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert wait
+        assert "without putting it on sale" in wait.reason
+        assert await over_oscar.gone(sample.order_id) == [1]
+        await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
+        await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.DELIVERED)
+        if heard == "while_it_waits":
+            await system.wake_by_carrier(handle)
+        await system.resolve(handle, settled(wait, "done_by_hand", "TAKEN-OUT-1"))
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+        if heard == "after_the_end":
+            await system.finish(await system.notified_of_parcel(sample.order_id))
+    assert await over_oscar.gone(sample.order_id) == [3]
+
+
+async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_at_once_is_counted_once(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E20, E5, I3: of three units one is packed and two are cancelled; one of these leaves between the refund and the close,
+    is seen afterwards, and is sent back. It has left the order already; the third unit is still in it, and can be
+    cancelled."""
+    monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
+    system = over_oscar.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
+    order = await over_oscar.place(sample)
+    await over_oscar.send(order, Script.LABEL_ONLY, 0)
+    close, sent = over_oscar.shop.orders.close, list[str]()
+
+    async def close_too_late(*args: Any, **more: Any) -> None:
+        if not sent:
+            sent.append("")
+            parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+            sent.append(parcel.label_reference or "")
+        await close(*args, **more)
+
+    monkeypatch.setattr(over_oscar.shop.orders, "close", close_too_late)
+    async with system.worker():
+        two = LineScope(line_id=order.lines[0].line_id, quantity=2)
+        _, handle = await system.submit(request(sample, two, request_id="first"))
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.shop.carrier.scan(sent[1], TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+        assert await over_oscar.gone(sample.order_id) == [2]
+        _, handle = await system.submit(request(sample, request_id="rest"))
+        assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    assert await system.refunds(sample.order_id) == [money("60.00 USD"), money("30.00 USD")]
+
+
+async def test_goods_that_a_person_writes_off_are_not_put_on_sale_by_a_shop_that_restocks_at_once(
+    over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C12, DESIGN 6: the parcel that was expected back reaches the customer after all, and a person does without it. Like
+    what the carrier has lost, it does not come back."""
+    from tests.providers.oscar.restocking import RestockingOscarOrders
+    from tests.providers.oscar.shop import OscarShop
+
+    shop = OscarShop(RestockingOscarOrders)
+    over = Oscar(dataclasses.replace(over_oscar.system, orders=shop.orders), shop)
+    system = over.system
+    async with system.worker():
+        sample, label = await expected_back(over, monkeypatch)
+        [ordered] = (await over.read(sample.order_id)).lines
+        before = await shop.for_sale(sample.order_id, ordered.line_id)
+        await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
+        await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
+        handle = await system.notified_of_parcel(sample.order_id)
+        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        assert wait
+        await system.resolve(handle, settled(wait, "nothing_due", "WRITTEN-OFF-1"))
+        await take_out_what_is_lost(over, handle, sample)
+    assert await shop.for_sale(sample.order_id, ordered.line_id) == before
+
+
+async def test_a_voided_label_that_is_used_and_sent_back_does_not_hide_a_unit_of_the_order(
+    over_oscar: Oscar,
+) -> None:
+    """C4, E5, I3: one of two units had a label, which was voided; it left the order of a shop that restocks at once. The
+    label is used after the end, and the parcel sent back. The other unit is still in the order."""
+    from tests.providers.oscar.restocking import RestockingOscarOrders
+    from tests.providers.oscar.shop import OscarShop
+
+    shop = OscarShop(RestockingOscarOrders)
+    over = Oscar(dataclasses.replace(over_oscar.system, orders=shop.orders), shop)
+    system = over.system
+    lines = (line("L1", 2, "60.00 USD"),)
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD"),))
+    order = await over.place(sample)
+    label = await over.send(order, Script.LABEL_ONLY, 0)
+    other = await over.send(order, Script.OUT_FOR_DELIVERY, 0)
+    async with system.worker():
+        first = await system.cancel(request(sample, request_id="first"))
+        assert first.outcome is Outcome.PARTIALLY_CANCELLED
+        assert await over.gone(sample.order_id) == [1]
+        await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.IN_TRANSIT)
+        handle = await system.notified_of_parcel(sample.order_id)
+        await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+        await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        await system.finish(handle)
+        await system.shop.carrier.scan(other.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.cancel(request(sample, request_id="second"))
+    assert await system.refunds(sample.order_id) == [money("30.00 USD"), money("30.00 USD")]

@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from domain.errors import OutcomeUnknown, Unavailable
 from domain.money import money
@@ -12,6 +14,7 @@ from domain.order import OrderFlag
 from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
+from providers.orders.built_in.tables import GivenBackRow
 from providers.orders.plain import PlainOrders
 from sandbox import built_in
 from sandbox.shop import SampleOrder, card, line, request
@@ -40,6 +43,21 @@ async def test_what_remains_of_an_order_that_was_closed_by_hand_is_not_frozen_fo
     await system.resolve(handle, settled(wait, resolution, "TICKET-1"))
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert (await system.read_order(sample.order_id)).held_by is None
+
+
+async def test_what_went_back_of_an_order_that_was_closed_by_hand_is_in_the_order(system: System) -> None:
+    """I3, DESIGN 6: "note the money"; the refund had settled when the person resolved the close."""
+    sample = captured(parcels=())
+    await system.shop.place(sample)
+    await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
+    _, handle = await system.submit(request(sample))
+    wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert wait
+    await system.resolve(handle, settled(wait, "done_by_hand", "TICKET-1"))
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    async with async_sessionmaker(system.engine)() as session:
+        rows = await session.scalars(select(GivenBackRow).where(GivenBackRow.order_id == sample.order_id))
+        assert [row.amount for row in rows] == [6400]
 
 
 @pytest.mark.parametrize("dies", [True, False], ids=["worker_dies", "worker_lives"])

@@ -23,7 +23,7 @@ class _StockChange:
 
 def check_unchanged(order: OrderRow, closing: Closing) -> None:
     """Nobody but us takes units out of an order that is frozen. Refused: ORDER_CHANGED."""
-    others = closing.taken_by_others({line.line_id: line.cancelled for line in order.lines}, tried=False)
+    others = closing.taken_by_others({line.line_id: line.cancelled for line in order.lines})
     if others:
         raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order.order_id, others))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import CursorResult, bindparam, select, update
+from sqlalchemy import CursorResult, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.closing import Closing
@@ -34,6 +34,10 @@ _PAY_BY = (
     update(_TENDERS)
     .where(_TENDERS.c.order_id == bindparam("of"), _TENDERS.c.reference == bindparam("before"))
     .values(reference=bindparam("by"))
+)
+_GIVEN_BACK = table_of(GivenBackRow)
+_FORGET_GIVEN_BACK = delete(_GIVEN_BACK).where(
+    _GIVEN_BACK.c.order_id == bindparam("of"), _GIVEN_BACK.c.cancellation_id == bindparam("by")
 )
 
 
@@ -168,6 +172,7 @@ class BuiltInOrders:
             }
             for part in given
         ]
-        if rows:
-            async with transaction(self._writes, lost=OutcomeUnknown) as session:
+        async with transaction(self._writes, lost=OutcomeUnknown) as session:
+            await session.execute(_FORGET_GIVEN_BACK, {"of": order_id, "by": key.cancellation_id})
+            if rows:
                 await session.execute(insert_once(session, GivenBackRow), rows)

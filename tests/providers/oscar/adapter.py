@@ -7,7 +7,7 @@ has stopped it `Stopped`, with its stock in the warehouse again, or `Coming back
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,10 +19,11 @@ from oscar.core.loading import get_class, get_model
 from domain.closing import Closing
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.keys import EffectKey
-from domain.money import Money
+from domain.money import Money, exponent
 from domain.order import Contact, Order, OrderLine, Tender, TenderKind
 from domain.shipment import Shipment, ShipmentLine
 from providers.orders.plain import PlainOrders
+from providers.orders.port import GivenBack
 
 OscarOrder = get_model("order", "Order")
 Line = get_model("order", "Line")
@@ -39,6 +40,9 @@ class OscarOrders(PlainOrders):
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
         await sync_to_async(self._close)(order_id, closing)
+
+    async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
+        await sync_to_async(self._note_given_back)(order_id, given, key.cancellation_id)
 
     def _read(self, order_id: str) -> Order:
         with _transaction(order_id) as found:
@@ -98,6 +102,22 @@ class OscarOrders(PlainOrders):
                 event = event or ShippingEvent.objects.create(order=order, event_type=cancelled)
                 event.line_quantities.create(line=line, quantity=missing)
 
+    def _note_given_back(self, order_id: str, given: Sequence[GivenBack], cancellation_id: str) -> None:
+        with _transaction(order_id) as order:
+            for source in order.sources.all():
+                source.transactions.filter(txn_type="Refund", status=cancellation_id).delete()
+                for part in given:
+                    if part.tender_id == str(source.pk):
+                        source.transactions.create(
+                            txn_type="Refund",
+                            amount=price(part.amount),
+                            reference=part.reference,
+                            status=cancellation_id,
+                        )
+                refunds = source.transactions.filter(txn_type="Refund")
+                source.amount_refunded = sum((refund.amount for refund in refunds), Decimal())
+                source.save()
+
     def _release(self, line: Any, missing: int, elsewhere: int) -> None:
         """So many of the units that leave the order have left the warehouse, and their allocation was consumed then."""
         promised = min(missing - elsewhere, line.num_allocated)
@@ -140,6 +160,10 @@ def _transaction(order_id: str) -> Iterator[Any]:
         ) from None
     except OperationalError as error:
         raise Unavailable("The shop's database is not reachable at the moment.") from error
+
+
+def price(amount: Money) -> Decimal:
+    return Decimal(amount.amount).scaleb(-exponent(amount.currency))
 
 
 def add(line: Any, *, in_stock: int, allocated: int) -> None:

@@ -7,24 +7,21 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from oscar.core.loading import get_model
 
-from domain.money import Money, exponent
+from domain.money import Money
 from domain.order import Order
 from domain.shipment import Shipment
-from tests.providers.oscar.adapter import OscarOrders, event_type
+from tests.providers.oscar.adapter import OscarOrders, event_type, price
 
 OscarOrder = get_model("order", "Order")
 Line = get_model("order", "Line")
 ShippingEvent = get_model("order", "ShippingEvent")
 Source = get_model("payment", "Source")
+Transaction = get_model("payment", "Transaction")
 SourceType = get_model("payment", "SourceType")
 Partner = get_model("partner", "Partner")
 StockRecord = get_model("partner", "StockRecord")
 Product = get_model("catalogue", "Product")
 ProductClass = get_model("catalogue", "ProductClass")
-
-
-def _price(amount: Money) -> Decimal:
-    return Decimal(amount.amount).scaleb(-exponent(amount.currency))
 
 
 class OscarShop:
@@ -53,11 +50,18 @@ class OscarShop:
     async def for_sale(self, order_id: str, line_id: str) -> int:
         return await sync_to_async(self._for_sale)(line_id)
 
+    async def given_back(self, order_id: str) -> list[tuple[str, Money]]:
+        return await sync_to_async(self._given_back)(order_id)
+
     def _set_reachable(self, reachable: bool) -> None:
         here = connection.settings_dict
         here.setdefault("FILE", here["NAME"])
         here["NAME"] = here["FILE"] if reachable else "/no-such-folder/shop.sqlite"
         connection.close()
+
+    def _given_back(self, order_id: str) -> list[tuple[str, Money]]:
+        refunds = Transaction.objects.filter(source__order__number=order_id, txn_type="Refund").select_related("source")
+        return [(refund.reference, Money.parse(str(refund.amount), refund.source.currency)) for refund in refunds]
 
     def _for_sale(self, line_id: str) -> int:
         return int(Line.objects.get(pk=line_id).stockrecord.net_stock_level)
@@ -67,15 +71,15 @@ class OscarShop:
         user, _ = get_user_model().objects.get_or_create(username=order.customer_id, defaults={"email": email})
         partner, _ = Partner.objects.get_or_create(name="The warehouse")
         kind, _ = ProductClass.objects.get_or_create(name="Furniture", defaults={"track_stock": True})
-        value = sum((_price(line.total) for line in order.lines), Decimal()) + _price(order.shipping)
+        value = sum((price(line.total) for line in order.lines), Decimal()) + price(order.shipping)
         placed = OscarOrder.objects.create(
             number=order.order_id,
             user=user,
             currency=order.currency,
             total_incl_tax=value,
             total_excl_tax=value,
-            shipping_incl_tax=_price(order.shipping),
-            shipping_excl_tax=_price(order.shipping),
+            shipping_incl_tax=price(order.shipping),
+            shipping_excl_tax=price(order.shipping),
             date_placed=order.placed_at,
         )
         for line in order.lines:
@@ -88,7 +92,7 @@ class OscarShop:
             stock.num_in_stock += line.quantity
             stock.save()
             stock.allocate(line.quantity)
-            excl = _price(line.total) - _price(line.tax)
+            excl = price(line.total) - price(line.tax)
             Line.objects.create(
                 order=placed,
                 partner=partner,
@@ -97,9 +101,9 @@ class OscarShop:
                 product=stock.product,
                 title=line.title,
                 quantity=line.quantity,
-                line_price_incl_tax=_price(line.total),
+                line_price_incl_tax=price(line.total),
                 line_price_excl_tax=excl,
-                line_price_before_discounts_incl_tax=_price(line.total),
+                line_price_before_discounts_incl_tax=price(line.total),
                 line_price_before_discounts_excl_tax=excl,
                 num_allocated=line.quantity,
             )
@@ -109,8 +113,8 @@ class OscarShop:
                 order=placed,
                 source_type=by_card,
                 currency=order.currency,
-                amount_allocated=_price(tender.amount),
-                amount_debited=_price(tender.amount),
+                amount_allocated=price(tender.amount),
+                amount_debited=price(tender.amount),
                 reference=tender.reference,
             )
         return order.order_id
