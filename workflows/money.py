@@ -92,7 +92,7 @@ class MoneySteps:
         why = (
             f"The refund of {owed} on tender {tender_id} has failed, and the bank disputes the payment: the bank may pay "
             "it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once the "
-            "dispute is won."
+            "dispute is won. What the bank has not given back is yours to transfer: resolve the step with its reference."
         )
         await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
 
