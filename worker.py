@@ -1,7 +1,7 @@
 """The worker: hosts the workflows, their activities, and the delivery of notices and deferred requests; replays histories
 against its code.
 
-python worker.py run                      settings by environment, see README.md
+python worker.py run                      settings by environment, see docs/configuration.md
 python worker.py replay FILE …            histories exported as JSON
 python worker.py replay --query 'CloseTime IS NULL'
 """
