@@ -83,7 +83,8 @@ def settings_error(error: ValidationError) -> str:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"]).upper()
         lines.append(f"  {name}: {problem['msg']}" if name else f"  {problem['msg']}")
-    return "\n".join(["The settings are not complete:", *lines, "Set them in the environment; docs/configuration.md lists them."])
+    advice = "Set them in the environment; docs/configuration.md lists them."
+    return "\n".join(["The settings are not complete:", *lines, advice])
 
 
 def connection() -> ClientConnectConfig:
