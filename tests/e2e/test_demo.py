@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from domain.outcome import CancellationResult, Outcome
+from domain.outcome import CancellationResult, Outcome, State
 from sandbox.demo import Report
-from sandbox.samples import MARKETPLACE_ORDER, SAMPLES, SETTLES_LATER
+from sandbox.samples import MARKETPLACE_ORDER, SAMPLES, SETTLES_LATER, WAITING
 from sandbox.serving import ROOT
+from sandbox.temporal_ui import SWITCHED_OFF
+from tests.observing import eventually
 
 
 async def start_demo(folder: Path, *options: str) -> Process:
@@ -86,14 +89,41 @@ async def test_a_worker_killed_in_the_middle_changes_no_outcome_and_no_effect(
     assert killed.proof.mails in (undisturbed.proof.mails, begun)
 
 
+WAITING_AS = (
+    State.WAITING_FOR_APPROVAL,
+    State.WAITING_FOR_CARRIER,
+    State.WAITING_FOR_SETTLEMENT,
+    State.NEEDS_ATTENTION,
+    State.NEEDS_ATTENTION,
+)
+
+
+async def _is(http: httpx2.AsyncClient, order_id: str, state: State) -> bool:
+    return bool((await http.get(f"/orders/{order_id}/cancellation")).json()["state"] == state)
+
+
 async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path) -> None:
     demo = await start_demo(tmp_path / "demo", "--stay")
     said = await read_until(demo, "Ctrl-C stops everything")
     processes = children_of(demo.pid)
-    assert len(processes) == 7
-    api = re.search(r"HTTP API\s+(http://\S+), with the header (\w+): (\w+ \w+)", said)
-    assert api is not None
-    async with httpx2.AsyncClient(base_url=api[1], headers={api[2]: api[3]}) as http:
+    assert len(processes) == 9
+    at = dict(re.findall(r"^(Temporal UI|HTTP API|Mails)\s+(http://[\d.:]+)", said, re.MULTILINE))
+    async with httpx2.AsyncClient(timeout=30) as http:
+        settings = (await http.get(f"{at['Temporal UI']}/api/v1/settings")).json()
+        page = await http.get(f"{at['Temporal UI']}/namespaces/default/workflows")
+        mails = await http.get(at["Mails"])
+        first = re.search(r'href="(/\d[^"]+)"', mails.text)
+        assert first is not None
+        mail = await http.get(at["Mails"] + first[1])
+    assert {name for name, off in settings.items() if off is True} == set(SWITCHED_OFF)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html")
+    assert "order 1001" in mails.text.lower()
+    assert "@customer.example" in mail.text
+    async with httpx2.AsyncClient(base_url=at["HTTP API"], headers={"Authorization": "Bearer sandbox"}) as http:
+        for (_, order), state in zip(WAITING, WAITING_AS, strict=True):
+            await eventually(partial(_is, http, order.order_id, state), f"{order.order_id} is {state}")
+        approval = {"Authorization": "Bearer refunds-1"}
+        assert (await http.post("/orders/3001/cancellation/approve", headers=approval)).status_code == 200
         ended = (await http.get("/orders/1001/cancellation")).raise_for_status().json()
         body = {"customer_id": "C-2016", "reason": "no_longer_needed", "channel": "web_shop"}
         fresh = await http.post("/orders/2016/cancellation", headers={"Idempotency-Key": "web-2f6c1d"}, json=body)
