@@ -5,23 +5,29 @@
 
 Every command answers with an exit code, and with `--json` in the models of `domain/`:
 
-    0  done, or accepted and under way
-    1  the order was not cancelled: rejected, withdrawn, rolled back, or the run was lost; of a file: not every line has
-       its decision
-    2  wrong input
-    3  Temporal cannot be reached, or does not let us in
-    4  there is no such order, or no cancellation of it
-    5  refused: the cancellation does not allow that now or is paused, or the request conflicts with an earlier one
-    6  not decided, or still running, when the time to wait was over; it goes on
-  130  stopped by a signal
+      0  done, or accepted and under way
+      1  the order was not cancelled: rejected, withdrawn, rolled back, or its
+         run was lost; of a file: not every line has its decision
+      2  wrong input
+      3  Temporal cannot be reached, or does not let us in
+      4  there is no such order, or no cancellation of it
+      5  refused: the cancellation does not allow that now or is paused, or the
+         request conflicts with an earlier one
+      6  not decided, or still running, when the time to wait was over
+      7  the answer could not be written
+    130  stopped by a signal
 
 How to reach Temporal comes from the environment (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, …). A one-line sentence on
-standard error says what went wrong and what to do next. The library is `client/cancellations.py`, the commands are in
-`client/commands/`, what people see is in `client/views.py`.
+standard error, a JSON object with `--json`, says what went wrong and what to do next. The library is
+`client/cancellations.py`, the commands are in `client/commands/`, what people see is in `client/views.py`.
 """
 
+import contextlib
+import json
+import os
 import sys
 from textwrap import dedent
+from typing import Annotated
 
 import typer
 from temporalio.runtime import Runtime, TelemetryConfig
@@ -34,6 +40,7 @@ from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.requests import new_request
 from client.status import Source, Status, Summary
 from runtime.shutdown import exit_now
+from runtime.version import VERSION
 
 __all__ = [
     "Cancellations",
@@ -52,11 +59,30 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     help="Start, watch and steer order cancellations.",
-    epilog="\b\n" + dedent((__doc__ or "").partition("`domain/`:\n\n")[2].partition("\n\nHow")[0]),
+    epilog="\b\nExit codes:\n" + dedent((__doc__ or "").partition("`domain/`:\n\n")[2].partition("\n\nHow")[0]),
 )
 for commands in (asking, looking, steering):
     app.add_typer(commands.app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"order-cancellation {VERSION}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def help_or_command(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Its version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> int:
@@ -64,14 +90,21 @@ def main() -> int:
     # Temporal's client would report its retries on standard output, among the answers.
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     try:
-        return int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
     except StarterError as error:
         code, sentence = error.code, error.sentence
     except BrokenPipeError:
         return ExitCode.DONE  # the reader has read all that it wanted
+    except OSError as error:
+        code, sentence = ExitCode.NOT_WRITTEN, f"The answer could not be written: {error.strerror}."
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
     except typer.TyperException as error:
         code, sentence = ExitCode.WRONG_INPUT, " ".join(error.format_message().replace("Value error, ", "").split())
-    print(views.plain(sentence), file=sys.stderr)
+    sentence = views.plain(sentence)
+    print(json.dumps({"code": code, "sentence": sentence}) if "--json" in sys.argv else sentence, file=sys.stderr)
     return code
 
 

@@ -11,7 +11,6 @@ import contextlib
 import gc
 import signal
 import sys
-import tomllib
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -58,6 +57,7 @@ from providers.stored_value.port import StoredValue
 from runtime import logs, search_attributes
 from runtime.heartbeats import Heartbeats
 from runtime.plugin import TASK_QUEUE, plugin
+from runtime.policy_file import load_policy
 from runtime.settings import WorkerSettings, connection, settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from workflows.cancellation import CancellationWorkflow
@@ -77,20 +77,6 @@ LOCAL_AT_ONCE = 25
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
-
-
-def load_policy(path: Path) -> Policy:
-    """Read the policy file. What is misspelt in it is refused: it would be a rule that nobody follows. Raises ValueError
-    that names the file and what is wrong with it."""
-    try:
-        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")), extra="forbid")
-    except OSError as error:
-        raise ValueError(f"The policy file {path} cannot be read: {error.strerror}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"The policy file {path} is not valid: {error}.") from None
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise ValueError(f"The policy file {path} is not valid: {wrong}.") from None
 
 
 def make_worker(

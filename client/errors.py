@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     REFUSED = 5
     UNDECIDED = 6
+    NOT_WRITTEN = 7
     INTERRUPTED = 130
 
     @classmethod

@@ -3,7 +3,8 @@ for terminal control."""
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -22,6 +23,7 @@ from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, Wait
 from domain.plan import Plan
 from domain.policy import Decision, Verdict
+from domain.request import ActorKind, ReasonCode
 from domain.step import StepStatus
 
 News = Status | CancellationResult
@@ -46,9 +48,9 @@ _BAD = {State.NEEDS_ATTENTION, State.REJECTED, State.ROLLED_BACK, State.WITHDRAW
 
 
 def new_console(width: int, *, stderr: bool = False) -> Console:
-    """Standard output or error; `width` where it is no terminal."""
+    """Standard output or error; `width` where it is no terminal, and nobody says how wide it is."""
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = width
     return console
 
@@ -299,22 +301,24 @@ class PlainLines:
 
 
 def list_view(found: Sequence[Summary]) -> RenderableType:
+    """Two lines for each, which fit 80 columns."""
     if not found:
         return Text("No cancellations.")
-    rows = table("started (UTC)", "order", "cancellation", "state", "goods", "money", "paper", "waits for", "due")
+    parts: list[RenderableType] = []
     for summary in found:
         state = Text.assemble((words(summary.state), _colour(summary.state)), (_engine_word(summary), "bold red"))
-        rows.add_row(
-            _at(summary.started_at),
-            summary.order_id,
-            summary.cancellation_id or "",
-            state,
-            words(summary.goods),
-            words(summary.money),
-            words(summary.paper),
-            words(summary.owner) if summary.owner else "",
-            _at(summary.due_at) if summary.due_at else "",
-        )
+        due = f", due {_at(summary.due_at)}" if summary.due_at else ""
+        waits = f" · waits for {words(summary.owner)}{due}" if summary.owner else ""
+        parts.append(Text.assemble(f"order {summary.order_id}  ", state, waits))
+        axes = f"goods {words(summary.goods)} · money {words(summary.money)} · paper {words(summary.paper)}"
+        parts.append(Text(f"  {_at(summary.started_at)}  {axes}", style="dim"))
+    return Group(*parts)
+
+
+def reasons_view(allowed: Mapping[ActorKind, Sequence[ReasonCode]]) -> RenderableType:
+    rows = table("who", "may claim")
+    for who, reasons in allowed.items():
+        rows.add_row(words(who), ", ".join(reasons))
     return rows
 
 

@@ -53,6 +53,7 @@ from providers.gateway.stripe import StripeGateway
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
+from runtime.policy_file import load_policy
 from sandbox import books, built_in
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
@@ -60,7 +61,7 @@ from tests import loss
 from tests.loss import LONGEST, Loss
 from tests.observing import Observing, update_id
 from tests.observing import eventually as eventually  # noqa: PLC0414 (the other tests import it from here)
-from worker import load_policy, make_worker
+from worker import make_worker
 from workflows.cancellation import CancellationWorkflow
 
 Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]

@@ -1,7 +1,9 @@
-"""The commands that look: status, watch, result, list."""
+"""The commands that look: status, watch, result, list, reasons."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,11 +13,13 @@ from rich.live import Live
 from client import views
 from client.cancellations import Cancellations
 from client.commands.options import Json, OrderId, out, print_json, run_command
-from client.errors import ExitCode
+from client.errors import ExitCode, StarterError
 from client.listing import Filter
 from client.status import Summary
 from domain.outcome import CancellationResult, State
+from domain.request import ActorKind, ReasonCode
 from domain.step import Owner
+from runtime.policy_file import load_policy
 
 app = typer.Typer()
 
@@ -80,9 +84,13 @@ def result(
 
 @app.command(name="list")
 def list_(
-    state: Annotated[State | None, typer.Option(show_default=False, help="Those in this state only.")] = None,
+    state: Annotated[
+        State | None,
+        typer.Option(metavar="STATE", show_default=False, help=f"Those in this state only: {', '.join(State)}."),
+    ] = None,
     owner: Annotated[
-        Owner | None, typer.Option(show_default=False, help="Those that wait for this owner only.")
+        Owner | None,
+        typer.Option(metavar="OWNER", show_default=False, help=f"Those that wait for it only: {', '.join(Owner)}."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     json: Json = False,
@@ -98,3 +106,16 @@ def list_(
         return ExitCode.DONE
 
     run_command(work)
+
+
+@app.command()
+def reasons(json: Json = False) -> None:
+    """List who may claim which reason, by the policy of POLICY_FILE."""
+    try:
+        allowed = load_policy(Path(os.environ.get("POLICY_FILE") or "policy.toml")).reasons
+    except ValueError as error:
+        raise StarterError(ExitCode.WRONG_INPUT, str(error)) from None
+    if json:
+        print(TypeAdapter(dict[ActorKind, tuple[ReasonCode, ...]]).dump_json({**allowed}).decode())
+    else:
+        out.print(views.reasons_view(allowed))

@@ -54,10 +54,16 @@ WhoAsks = Annotated[
         "--actor", metavar="KIND:ID", parser=parse_actor, show_default=False, help="Who asks, e.g. customer:C-1."
     ),
 ]
-Reason = Annotated[ReasonCode | None, typer.Option(show_default=False)]
+Reason = Annotated[
+    ReasonCode | None,
+    typer.Option(metavar="REASON", show_default=False, help="Why; the command `reasons` lists who may claim what."),
+]
 Note = Annotated[str, typer.Option(help="For the record, at most 500 characters; no personal data.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
-StepOption = Annotated[StepName | None, typer.Option(show_default=False, help="The step; needed when several wait.")]
+StepOption = Annotated[
+    StepName | None,
+    typer.Option(metavar="STEP", show_default=False, help="The step, as `status` names it; needed when several wait."),
+]
 TargetOption = Annotated[
     str | None, typer.Option(show_default=False, help="Its order, shipment or tender; needed when several wait.")
 ]

@@ -9,8 +9,8 @@ from domain.order import Order, OrderFlag, SaleCondition
 from domain.payment import DisputeState, Payment
 from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict, terms_for
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+from runtime.policy_file import load_policy
 from tests.domain.build import NOW, line, order, payment, request, sold
-from worker import load_policy
 
 POLICY = load_policy(Path(__file__).resolve().parents[2] / "policy.toml").model_copy(
     update={"version": "test", "approval_limits": (money("500.00 USD"),)}

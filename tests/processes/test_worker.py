@@ -19,6 +19,7 @@ from domain.outcome import Outcome
 from domain.request import LineScope, ReasonCode, workflow_id
 from runtime import search_attributes
 from runtime.plugin import TASK_QUEUE
+from runtime.policy_file import load_policy
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway_admin import SANDBOX_KEY
@@ -28,7 +29,6 @@ from tests.fixtures.mail import Mailbox
 from tests.fixtures.temporal import start_dev_server
 from tests.system import System, eventually
 from tests.workflows.samples import an_id, captured
-from worker import load_policy
 
 
 def environment(system: System, mailbox: Mailbox) -> dict[str, str]:
