@@ -45,6 +45,8 @@ T = TypeVar("T")
 
 ANSWER_WAIT = timedelta(seconds=30)
 POLL = timedelta(seconds=1)
+_LAST_ANSWER = 0.1
+"""Seconds in which a thread of the client has left the answer that it delivered; it takes microseconds."""
 
 
 class Cancellations:
@@ -70,6 +72,17 @@ class Cancellations:
             return cls(await Client.connect(**config, plugins=[plugin()]))
         except (RPCError, RuntimeError, ValueError):
             raise unreachable(config["target_host"]) from None
+
+    async def close(self) -> None:
+        """Call it last where the process ends soon after. The client delivers each answer by a thread of its own, and the
+        interpreter aborts when it ends while such a thread is still on its way out of the last one."""
+        await asyncio.sleep(_LAST_ANSWER)
+
+    async def __aenter__(self) -> "Cancellations":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     # Starting
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.request import BusinessId
@@ -81,6 +81,19 @@ class ApiSettings(BaseSettings):
 
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> "ApiSettings":
+        """The sandbox's keys open nothing but the sandbox: without its stand-in the gateway is the real one."""
+        if self.stripe_base_url is None and any(key.sha256 in _OF_THE_SANDBOX for key in self.api_keys):
+            raise ValueError(
+                "API_KEYS has a key of the sandbox, which everybody knows; make keys of your own, as "
+                "docs/configuration.md says"
+            )
+        return self
+
+
+_OF_THE_SANDBOX = frozenset(sha256(key.encode()).hexdigest() for key in ("sandbox", "agent", "refunds-1", "refunds-2"))
 
 
 def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:

@@ -19,6 +19,7 @@ from sandbox.demo import Report
 from sandbox.samples import MARKETPLACE_ORDER, SAMPLES, SETTLES_LATER, WAITING
 from sandbox.serving import ROOT
 from sandbox.temporal_ui import SWITCHED_OFF
+from tests.e2e.pasting import PAGES, Up, blocks, paste_all
 from tests.observing import eventually
 
 
@@ -102,7 +103,9 @@ async def _is(http: httpx2.AsyncClient, order_id: str, state: State) -> bool:
     return bool((await http.get(f"/orders/{order_id}/cancellation")).json()["state"] == state)
 
 
-async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.timeout(240)
+async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
+    """P1, P4, P5: with what waits, pages to look at, and every command of the first pages pasted."""
     demo = await start_demo(tmp_path / "demo", "--stay")
     said = await read_until(demo, "Ctrl-C stops everything")
     processes = children_of(demo.pid)
@@ -122,8 +125,6 @@ async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path)
     async with httpx2.AsyncClient(base_url=at["HTTP API"], headers={"Authorization": "Bearer sandbox"}) as http:
         for (_, order), state in zip(WAITING, WAITING_AS, strict=True):
             await eventually(partial(_is, http, order.order_id, state), f"{order.order_id} is {state}")
-        approval = {"Authorization": "Bearer refunds-1"}
-        assert (await http.post("/orders/3001/cancellation/approve", headers=approval)).status_code == 200
         ended = (await http.get("/orders/1001/cancellation")).raise_for_status().json()
         body = {"customer_id": "C-2016", "reason": "no_longer_needed", "channel": "web_shop"}
         fresh = await http.post("/orders/2016/cancellation", headers={"Idempotency-Key": "web-2f6c1d"}, json=body)
@@ -137,6 +138,10 @@ async def test_it_stays_for_the_command_line_until_it_is_stopped(tmp_path: Path)
     starter = await asyncio.create_subprocess_exec(sys.executable, *argv, env=environment, stdout=PIPE)
     out, _ = await starter.communicate()
     assert CancellationResult.model_validate_json(out).outcome is Outcome.CANCELLED
+    up = Up(temporal=environment["TEMPORAL_ADDRESS"], api=at["HTTP API"])
+    assert [len(blocks(page)) for page in PAGES] == [3, 3, 4]
+    failed = await paste_all(up)
+    assert not failed, "\n\n".join(failed)
     demo.send_signal(signal.SIGINT)
     await demo.communicate()
     assert demo.returncode == 0
