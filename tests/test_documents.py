@@ -56,3 +56,38 @@ def test_the_readme_is_short() -> None:
     """Whoever meets the product reads it to the end; the pages of docs/ have the rest."""
     text = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(text.split()) <= 700
+
+
+RETIRED = (
+    "answer this mail",
+    "turned a parcel",
+    "money is still yours",
+    "how-manieth",
+    "comes undone",
+    "fault of ours",
+    "nothing at this address",
+    "waiting is:",
+    "to choose from:",
+    "with consent only",
+    "asked for is cancelled",
+    "ended from outside",
+    "take back or reserve",
+    "stands in our log",
+    "goes on as before",
+    "we write to you",
+)
+"""Phrases that no page, mail or sentence has any more: English words in another grammar."""
+
+
+def test_no_retired_phrase_has_come_back() -> None:
+    folders = ("activities", "client", "domain", "docs", "providers", "runtime", "web", "workflows")
+    files = [*ROOT.glob("*.md"), *(file for folder in folders for file in (ROOT / folder).rglob("*"))]
+    texts = [file for file in files if file.suffix in {".md", ".py", ".txt"} and "decisions" not in file.parts]
+    assert len(texts) > 150
+    found = [
+        f"{file.relative_to(ROOT)}: {phrase}"
+        for file in texts
+        for phrase in RETIRED
+        if phrase in " ".join(file.read_text(encoding="utf-8").lower().split())
+    ]
+    assert not found

@@ -26,6 +26,11 @@ from workflows.steps import Role, Step, owner_of_wait
 _LONGEST_REST = timedelta(hours=6)
 
 
+_CANCEL_REQUEST = (
+    "Somebody has sent a cancel request to the run, by the Temporal UI or its command line, which names no actor."
+)
+
+
 class RollBack(Exception):
     """Everything is undone from here on; the case knows why."""
 
@@ -171,7 +176,7 @@ class Waiting:
         """Asked between steps: what was accepted is kept first. Raises RollBack when somebody wants the process to stop."""
         await self._decisions.wait_until_recorded()
         if self.case.roll_back_cause is None and self._cancel_requested:
-            await self.order_roll_back(RollBackOrdered(sentence="A cancel request was sent to the run."))
+            await self.order_roll_back(RollBackOrdered(sentence=_CANCEL_REQUEST))
         if self.case.roll_back_cause is not None:
             raise RollBack
 

@@ -205,7 +205,7 @@ async def test_what_could_not_be_stopped_is_named_with_the_return_offer(system: 
     await system.cancel(request(sample))
     [cancelled] = [mail for mail in await delivered(system, mailbox, sample) if "is cancelled" in mail.subject]
     assert cancelled.subject == f"A part of order {sample.order_id} is cancelled"
-    gone, _, kept = cancelled.body.partition("They are not cancelled:")
+    gone, _, kept = cancelled.body.partition("so they are not cancelled:")
     assert "- 1 × Article L1\n" in gone
     assert "- 2 × Article L1\n" in kept
     assert "send them back" in kept
@@ -223,7 +223,7 @@ async def test_goods_that_the_carrier_did_not_stop_are_a_return_offer(system: Sy
     [notice] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
     assert "could not be stopped" in notice.body
     assert "- 1 × Article L1\n" in notice.body
-    assert "goes on as before" not in notice.body
+    assert "continues as before" not in notice.body
 
 
 async def test_the_mail_about_a_refund_that_fails_names_the_other_ways(system: System, mailbox: Mailbox) -> None:
@@ -242,9 +242,9 @@ async def test_the_mail_about_a_refund_that_fails_names_the_other_ways(system: S
         f"Order {sample.order_id} is cancelled",
         f"We have received a request to cancel order {sample.order_id}",
         f"Your refund for order {sample.order_id} has started",
-        f"Your refund for order {sample.order_id} takes longer",
+        f"Your refund for order {sample.order_id} is delayed",
     ]
-    [failed] = [mail for mail in mails if "takes longer" in mail.subject]
+    [failed] = [mail for mail in mails if "is delayed" in mail.subject]
     assert "- as store credit, at once\n- by bank transfer\n" in failed.body
 
 
@@ -288,7 +288,7 @@ async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too_and_answere
     assert "You withdraw from: the whole order\n" in mail.body
     assert "send them back within 14 days" in mail.body
     assert answer.subject == f"Your withdrawal from order {sample.order_id}"
-    assert "The goods have reached you" in answer.body
+    assert "The goods have been delivered" in answer.body
 
 
 async def _started_at(handle: Handle) -> str:
