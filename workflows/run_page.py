@@ -123,26 +123,24 @@ def _ways_on(progress: Progress, wait: Wait) -> list[str]:
     target = _code(wait.target or "")
     named = f', "step": "{wait.step}", "target": "{target}"' if several else ""
     place = f"{order} --step {wait.step} --target {target} --actor KIND:ID"
-    ways = [
-        f"Send the update **retry_step**: `{{{staff}{named}}}`",
-        "",
-        f'or **resolve_step**: `{{{staff}{named}, "resolution": "done_by_hand", "reference": "BANK-4711"}}`',
-        "",
-        "The resolution may also be `nothing_due` or `roll_back`.",
-        "",
-        f"or `starter.py retry {place}`, `starter.py resolve {place} --resolution … --reference …`",
-        "",
-    ]
+    ways = []
     if wait.choices:
         methods = "|".join(wait.choices)
         chosen = f'{{{staff}, "target": "{target}", "method": "{wait.choices[0]}"}}'
+        offered = " or ".join(map(_words, wait.choices))
         ways += [
-            f"or, as the customer chooses, **choose_refund_method**: `{chosen}`",
-            "",
+            f"As the customer chooses ({offered}), send the update **choose_refund_method**: `{chosen}`",
             f"or `starter.py choose {order} --actor KIND:ID --tender {target} --method {methods}`",
-            "",
         ]
-    return ways
+    resolved = f'{{{staff}{named}, "resolution": "done_by_hand", "reference": "BANK-4711"}}'
+    ways += [
+        f"To try it again, send the update **retry_step**: `{{{staff}{named}}}`",
+        f"or `starter.py retry {place}`",
+        f"When it is settled outside, or to undo everything, send the update **resolve_step**: `{resolved}`",
+        "The resolution may also be `nothing_due` or `roll_back`.",
+        f"or `starter.py resolve {place} --resolution … --reference …`",
+    ]
+    return [line for way in ways for line in (way, "")]
 
 
 def _words(code: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sandbox.serving import ROOT
 
-PAGES = ("README.md", "docs/http.md", "docs/operations.md")
+PAGES = ("README.md", "docs/tour.md", "docs/http.md", "docs/operations.md")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PASTED = re.compile(r"^(\.venv/bin/python starter\.py|curl|printf) ")
 
