@@ -11,8 +11,12 @@ help:  ## say what there is
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the pinned packages into $(VENV) (first run only) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@echo "Installing the pinned packages into $(VENV) (first run only; needs a network, about a minute) …"
+	@{ $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check --require-hashes \
+	    -r requirements-dev.txt 2>&1; echo "exit $$?"; } | awk -v all=$$(grep -c '^[a-z0-9].*==' requirements-dev.txt) ' \
+	    /^Collecting/ { printf "\r  %d of %d packages fetched", ++n, all; fflush() } \
+	    /^Installing collected/ { printf "\n  installing them …\n"; fflush() } \
+	    /^(ERROR|error|WARNING: Retrying)/ { print } /^exit/ { exit $$2 }'
 	@touch $@
 
 demo: $(READY)  ## cancel the sample orders on real parts, show the table, end

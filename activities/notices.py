@@ -29,6 +29,7 @@ from providers.cancellations.port import Register
 from providers.mail.port import Mail, MailConnection, Mailer
 from providers.orders.port import Orders
 from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine, Outbox
+from runtime.rests import Rests
 
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
@@ -181,16 +182,18 @@ class NoticeDispatcher:
     async def run(self, every: timedelta = timedelta(seconds=1)) -> None:
         """Until cancelled."""
         free = asyncio.Semaphore(_AT_ONCE)
+        rests = Rests(every.total_seconds())
         async with asyncio.TaskGroup() as sending:
             while True:
                 await free.acquire()
-                claimed: Sequence[DueNotice] = ()
+                claimed: Sequence[DueNotice] | None = None
                 with _logged():
                     claimed = await self._outbox.due_notices(datetime.now(UTC), _BATCH)
-                task = sending.create_task(self._send_or_log(claimed))
+                task = sending.create_task(self._send_or_log(claimed or ()))
                 task.add_done_callback(lambda _: free.release())
-                if len(claimed) < _BATCH:
-                    await asyncio.sleep(every.total_seconds())
+                rest = rests.after_failure() if claimed is None else rests.after_success()
+                if claimed is None or len(claimed) < _BATCH:
+                    await asyncio.sleep(rest)
 
     async def deliver_due(self, now: datetime) -> int:
         """Deliver a batch of what is due; returns how many notices went out. Raises Unavailable when the outbox cannot

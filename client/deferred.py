@@ -15,6 +15,7 @@ from client.errors import ExitCode, RunPaused, RunSuperseded, StarterError, Unde
 from domain.errors import Unavailable
 from domain.messages import Submission
 from domain.request import CancellationRequest
+from runtime.rests import Rests
 
 _BATCH = 10
 _DECISION_WAIT = timedelta(seconds=30)  # shorter than the minute for which a request is claimed
@@ -51,14 +52,18 @@ class DeferredRequestDispatcher:
 
     async def run(self, every: timedelta = timedelta(seconds=2)) -> None:
         """Until cancelled."""
+        rests = Rests(every.total_seconds())
         while True:
             try:
                 await self.send_due(datetime.now(UTC))
             except Unavailable as error:
                 structlog.get_logger().warning("deferred_requests_unavailable", error=error.message)
+                await asyncio.sleep(rests.after_failure())
             except Exception as error:  # noqa: BLE001 (a programming error: seen, and the worker lives on)
                 structlog.get_logger().error("deferred_requests_failed", error=type(error).__name__)
-            await asyncio.sleep(every.total_seconds())
+                await asyncio.sleep(rests.after_failure())
+            else:
+                await asyncio.sleep(rests.after_success())
 
     async def send_due(self, now: datetime) -> None:
         """Send what is due, once. Raises Unavailable when the books cannot be reached."""

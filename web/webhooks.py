@@ -29,6 +29,7 @@ from domain.messages import RefundEvent, ShipmentEvent
 from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider
+from runtime.rests import Rests
 from web.parts import TEMPORAL_WAIT, Parts, Services
 from web.problems import Code, HttpProblem, responses_of
 from workflows.cancellation import CancellationWorkflow
@@ -143,24 +144,27 @@ class EventDispatcher:
     async def run(self) -> None:
         """Until cancelled."""
         tidied = datetime.min.replace(tzinfo=UTC)
+        rests = Rests(1)
         while True:
             self._arrived.clear()
             now = datetime.now(UTC)
-            found = False
+            found, rest = False, 0.0
             try:
                 if now - tidied > timedelta(hours=1):
                     await self._events.forget_before(now - self.KEEP)
                     tidied = now
                 due = await self._events.claim_due(now, self.BATCH)
                 await asyncio.gather(*(self._dispatch(event) for event in due))
-                found = bool(due)
+                found, rest = bool(due), rests.after_success()
             except Unavailable as error:
                 structlog.get_logger().warning("events_unavailable", error=error.message)
+                rest = rests.after_failure()
             except Exception:  # noqa: BLE001 (a programming error: seen, and the API lives on)
                 structlog.get_logger().exception("events_failed")
+                rest = rests.after_failure()
             if not found:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._arrived.wait(), 1)
+                    await asyncio.wait_for(self._arrived.wait(), rest)
 
     async def _dispatch(self, event: DueEvent) -> None:
         """One event that this version cannot deliver holds up no other."""
