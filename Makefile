@@ -13,10 +13,11 @@ $(READY): requirements.txt requirements-dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages into $(VENV) (first run only; needs a network, about a minute) …"
 	@{ $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check --require-hashes \
-	    -r requirements-dev.txt 2>&1; echo "exit $$?"; } | awk -v all=$$(grep -c '^[a-z0-9].*==' requirements-dev.txt) ' \
-	    /^Collecting/ { printf "\r  %d of %d packages fetched", ++n, all; fflush() } \
+	    -r requirements-dev.txt 2>&1; echo "exit $$?"; } | awk ' \
+	    /^Collecting/ { printf "\r  %d packages fetched", ++n; fflush() } \
 	    /^Installing collected/ { printf "\n  installing them …\n"; fflush() } \
-	    /^(ERROR|error|WARNING: Retrying)/ { print } /^exit/ { exit $$2 }'
+	    /^(ERROR|error|WARNING: Retrying)/ { print } \
+	    /^exit/ { if ($$2) print "The packages could not be installed; is there a network?"; exit $$2 }'
 	@touch $@
 
 demo: $(READY)  ## cancel the sample orders on real parts, show the table, end

@@ -186,13 +186,14 @@ class NoticeDispatcher:
         async with asyncio.TaskGroup() as sending:
             while True:
                 await free.acquire()
-                claimed: Sequence[DueNotice] | None = None
+                claimed: Sequence[DueNotice] = ()
+                rest = rests.after_failure()
                 with _logged():
                     claimed = await self._outbox.due_notices(datetime.now(UTC), _BATCH)
-                task = sending.create_task(self._send_or_log(claimed or ()))
+                    rest = rests.after_success()
+                task = sending.create_task(self._send_or_log(claimed))
                 task.add_done_callback(lambda _: free.release())
-                rest = rests.after_failure() if claimed is None else rests.after_success()
-                if claimed is None or len(claimed) < _BATCH:
+                if len(claimed) < _BATCH:
                     await asyncio.sleep(rest)
 
     async def deliver_due(self, now: datetime) -> int:
