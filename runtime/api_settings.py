@@ -72,6 +72,8 @@ class ApiSettings(BaseSettings):
     stripe_base_url: str | None = None
     easypost_api_key: SecretStr | None = None
     easypost_base_url: str | None = None
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Origins whose pages may call the API from a browser, `https://desk.shop.example` say."""
     reconcile_every: Annotated[Seconds, Field(gt=timedelta(0))] = timedelta(minutes=5)
     """How often the providers whose key is set are asked for events that never came. Seconds or ISO 8601."""
     decision_wait: Annotated[Seconds, Field(gt=timedelta(0), le=timedelta(seconds=30))] = timedelta(seconds=10)

@@ -264,9 +264,12 @@ async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
         await cancellations.start(request(order))
 
 
-def _list_of(ui: str, condition: str) -> str:
-    running = f'`ExecutionStatus`="Running" AND {condition}'
-    return f"{ui}/namespaces/default/workflows?query={quote(running)}"
+def _list_of(ui: str, condition: str = "") -> str:
+    """A link to the cancellations, without the quotes; with a condition, to those of them that run and fulfil it."""
+    query = 'WorkflowType="CancellationWorkflow"'
+    if condition:
+        query += f' AND ExecutionStatus="Running" AND {condition}'
+    return f"{ui}/namespaces/default/workflows?query={quote(query)}"
 
 
 async def _stay(stack: Stack, console: Console) -> None:
@@ -276,7 +279,7 @@ async def _stay(stack: Stack, console: Console) -> None:
     ui = stack.ui.url
     keys = ", ".join(f"{key} ({who})" for key, who in API_KEYS.items())
     rows = (
-        ("Temporal UI", f"{ui}/namespaces/default/workflows"),
+        ("Temporal UI", _list_of(ui)),
         ("  what waits", _list_of(ui, "AttentionOwner IS NOT NULL")),
         ("  of whom", _list_of(ui, 'AttentionOwner="refund_department"')),
         ("  overdue", _list_of(ui, f'DueAt<"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"')),

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
@@ -134,6 +135,14 @@ def create_app(parts: Parts) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.add_middleware(RequestGuard)
+    if origins := parts.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Location", "Retry-After"],
+        )
     add_problems(app, [route for router in routers for route in router.routes])
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app

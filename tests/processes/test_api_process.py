@@ -63,6 +63,19 @@ async def test_without_temporal_callers_are_asked_to_come_again(databases: Datab
             problem(gone, 503, "unavailable")
 
 
+async def test_pages_of_a_named_origin_may_call_it_and_no_others(databases: Databases, tmp_path: Path) -> None:
+    desk, asked_for = "https://desk.shop.example", {"Access-Control-Request-Method": "POST"}
+    env = {**environment("127.0.0.1:9", await databases.sqlite(tmp_path / "book.db")), "CORS_ORIGINS": desk}
+    async with running_api(tmp_path / "api.log", env) as api:
+        allowed = await api.http.options("/cancellations", headers={"Origin": desk, **asked_for})
+        other = await api.http.options("/cancellations", headers={"Origin": "https://elsewhere.example", **asked_for})
+        answer = await api.http.get("/cancellations", headers={"Origin": desk})
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, desk)
+    assert "access-control-allow-origin" not in other.headers
+    assert answer.headers["access-control-allow-origin"] == desk
+    problem(answer, 401, "key_missing")
+
+
 async def test_without_the_database_it_is_not_ready(api_system: ApiSystem, tmp_path: Path) -> None:
     env = environment(api_system.temporal, "postgresql://nobody@127.0.0.1:9/none")
     async with running_api(tmp_path / "api.log", env) as api:
