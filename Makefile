@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test test-sandbox test-faults bench histories contract check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-faults bench histories contract check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -27,13 +27,18 @@ up: $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API
 	@$(BIN)/python -m sandbox.demo --stay
 
 test: $(READY)  ## every test that belongs to a change
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations
 
 test-sandbox: $(READY)  ## the workflow tests, with the process inside of Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
 
+test-integrations: $(READY)  ## what needs more than Python: the TypeScript example, on Node.js 20 or newer
+	@command -v npm > /dev/null || { echo "Node.js 20 or newer is needed, with npm; install it and try again."; exit 1; }
+	@cd docs/contract/examples && npm ci --silent --no-audit --no-fund
+	@$(BIN)/python -m pytest tests/integrations
+
 test-faults: $(READY)  ## the longer runs: every property on many more inputs, and tests/faults/
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults -m properties --hypothesis-profile=faults
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest tests/faults --hypothesis-profile=faults
 
 bench: $(READY)  ## measure what a run costs against the engine's floor, write docs/performance.md; wants a quiet machine
