@@ -95,7 +95,7 @@ class Results:
             for line in before.splitlines():
                 # A line that was being written when the machine stopped is no answer.
                 with contextlib.suppress(ValidationError):
-                    results._note(LineAnswer.model_validate_json(line))
+                    results._record_answer(LineAnswer.model_validate_json(line))
             if before and not before.endswith("\n"):
                 file.write("\n")
             yield results
@@ -103,9 +103,9 @@ class Results:
     def add(self, answer: LineAnswer) -> None:
         self._file.write(answer.model_dump_json(exclude_none=True) + "\n")
         self._file.flush()
-        self._note(answer)
+        self._record_answer(answer)
 
-    def _note(self, answer: LineAnswer) -> None:
+    def _record_answer(self, answer: LineAnswer) -> None:
         if answer.failure is None:
             self.answered.add((answer.order_id, answer.request_id))
 

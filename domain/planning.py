@@ -136,7 +136,7 @@ def _take_units(
         reason = _left_out_reason(shipment, tracking.group, shared=shared)
         for line_id, quantity in asked.items():
             if reason:
-                units.leave(line_id, quantity, shipment.shipment_id, reason)
+                units.leave_out(line_id, quantity, shipment.shipment_id, reason)
             else:
                 units.take(line_id, quantity, shipment.shipment_id)
         if not reason:
@@ -186,7 +186,7 @@ class _Units:
         self.taken[line_id] += quantity
         self._wanted[line_id] -= quantity
 
-    def leave(self, line_id: str, quantity: int, shipment_id: str, reason: LeftOutReason) -> None:
+    def leave_out(self, line_id: str, quantity: int, shipment_id: str, reason: LeftOutReason) -> None:
         if quantity:
             self._wanted[line_id] -= quantity
             self.left_out.append(LeftOut(line_id=line_id, quantity=quantity, shipment_id=shipment_id, reason=reason))

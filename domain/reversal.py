@@ -182,14 +182,14 @@ class Reversal(Value):
     def named_disputes(self) -> tuple[ChargeBack, ...]:
         """What a person has settled with the number of a lost dispute."""
         lost = {back.reference for back in self.charge_backs}
-        hands = (hand for hand in self.by_hand if hand.reference in lost)
-        return tuple(ChargeBack(reference=hand.reference, amount=hand.amount) for hand in hands)
+        settled = (payment for payment in self.by_hand if payment.reference in lost)
+        return tuple(ChargeBack(reference=payment.reference, amount=payment.amount) for payment in settled)
 
     def with_refunds(self, payment: Payment, counted: Sequence[Refund]) -> "Reversal":
         """The same as its provider has it now: of the refunds there, `counted` are the ones that count."""
         there = {refund.reference for refund in payment.refunds}
-        elsewhere = [refund for refund in self.refunds if refund.reference not in there]
-        now = self.model_copy(update={"refunds": (*elsewhere, *counted)})
+        of_other_providers = [refund for refund in self.refunds if refund.reference not in there]
+        now = self.model_copy(update={"refunds": (*of_other_providers, *counted)})
         before = {refund.reference: refund.status.has_failed for refund in self.refunds}
         for refund in counted:
             if not (refund.status.has_failed and before.get(refund.reference)):
@@ -234,20 +234,20 @@ class Reversal(Value):
         return key is not None and key.step is StepName.GIVE_STORE_CREDIT
 
     @property
-    def elsewhere(self) -> Money:
+    def given_another_way(self) -> Money:
         """What went back another way than by the tender's own provider."""
         credits_ = (refund.amount for refund in self.live_refunds if self._went_elsewhere(refund))
         return self._total(self.given_by_hand, *credits_)
 
     @property
-    def kept_elsewhere(self) -> Money:
+    def kept_another_way(self) -> Money:
         """What of that stays with the customer after a roll-back, in which the rest was collected."""
-        return max(self.elsewhere - self.collected, self._total())
+        return max(self.given_another_way - self.collected, self._total())
 
     @property
     def _paid_back_of_refunds(self) -> Money:
         """What the customer has paid back of its refunds: their provider does not have it."""
-        return max(self._paid_back_of_ours - self.elsewhere, self._total())
+        return max(self._paid_back_of_ours - self.given_another_way, self._total())
 
     def as_earlier(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
         """What it means to another cancellation of the order. `undone`: its own was rolled back."""
@@ -259,9 +259,9 @@ class Reversal(Value):
             return EarlierReversal(
                 cancellation_id=cancellation_id,
                 released=zero,
-                due=self.kept_elsewhere,
+                due=self.kept_another_way,
                 of_provider=zero,
-                another_way=self.kept_elsewhere,
+                another_way=self.kept_another_way,
                 refunds=references if paid_back else (),
                 parts=parts,
                 paid_back=paid_back,
@@ -271,8 +271,8 @@ class Reversal(Value):
             cancellation_id=cancellation_id,
             released=self.released,
             due=due,
-            of_provider=max(due - self.elsewhere - self.waived, zero),
-            another_way=self.elsewhere - self.collected,
+            of_provider=max(due - self.given_another_way - self.waived, zero),
+            another_way=self.given_another_way - self.collected,
             refunds=references,
             parts=parts,
             before=self.planned.earlier,

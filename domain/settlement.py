@@ -21,7 +21,7 @@ def refunds_found(
     what went another way."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
-    twice = now.elsewhere - now.overpaid - now.collected
+    twice = now.given_another_way - now.overpaid - now.collected
     owed = now.outstanding + max(twice, Money.zero(twice.currency))
     return (*counted, *made_by_others(now, payment, key, owed, other_reversals))
 
@@ -37,7 +37,7 @@ def refunds_found_after_end(
     25.00, 5.00 counts, because with the rest the customer has all that was taken."""
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
-    another_way = now.elsewhere + Money.total(
+    another_way = now.given_another_way + Money.total(
         (other.another_way for other in other_reversals), payment.captured.currency
     )
     given = payment.refunded + another_way + now.outstanding

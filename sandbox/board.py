@@ -86,7 +86,7 @@ class Board:
         news = self._news.get(order_id)
         return next((step for step in news.steps if step.step is name), None) if news else None
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self._changed.clear()
             await self._changed.wait()

@@ -124,10 +124,10 @@ class Demo:
         """Kill the worker in the middle where that is wanted. Raises StackError when it ends by itself."""
         if kill:
             # While a refund is under way: the gateway commits it, and its answer finds nobody.
-            await self._board.until(lambda: self._board.step(SLOW_REFUND, StepName.REVERSE_PAYMENT) is not None)
+            await self._board.wait_until(lambda: self._board.step(SLOW_REFUND, StepName.REVERSE_PAYMENT) is not None)
             await self._kill_worker()
             so_far = self._board.steps_done
-            await self._board.until(lambda: self._board.steps_done >= so_far + _KILL_AGAIN_AFTER)
+            await self._board.wait_until(lambda: self._board.steps_done >= so_far + _KILL_AGAIN_AFTER)
             await self._kill_worker()
         while True:
             await asyncio.sleep(0.5)

@@ -160,7 +160,9 @@ def _carried_out_besides(cases: Sequence[Case]) -> Case | None:
 
 
 def _left_another_way(case: Case) -> Iterator[Money]:
-    return (reversal.elsewhere if case.ever_closed else reversal.kept_elsewhere for reversal in case.reversals)
+    return (
+        reversal.given_another_way if case.ever_closed else reversal.kept_another_way for reversal in case.reversals
+    )
 
 
 async def _watched_by(session: AsyncSession, event: ProviderEvent) -> dict[str, set[str]]:

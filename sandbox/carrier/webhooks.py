@@ -85,8 +85,8 @@ async def _deliver_due(network: Network, client: httpx2.AsyncClient, url: str) -
             if answer is not None and answer.is_success:
                 db.execute("UPDATE events SET deliveries = deliveries - 1, attempts = 0 WHERE seq = ?", (seq,))
             else:
-                again = time.time() + min(0.2 * 2**attempts, _LONGEST_PAUSE)
-                db.execute("UPDATE events SET attempts = attempts + 1, send_at = ? WHERE seq = ?", (again, seq))
+                retry_at = time.time() + min(0.2 * 2**attempts, _LONGEST_PAUSE)
+                db.execute("UPDATE events SET attempts = attempts + 1, send_at = ? WHERE seq = ?", (retry_at, seq))
 
 
 async def deliver(network: Network, url: str) -> None:

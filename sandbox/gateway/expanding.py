@@ -29,7 +29,7 @@ class Expanded:
         return self.fields.get(name)
 
     @property
-    def each(self) -> "Expanded":
+    def of_each(self) -> "Expanded":
         """Within each object of a list."""
         return self.fields.get("data", NOTHING)
 

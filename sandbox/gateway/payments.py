@@ -237,7 +237,7 @@ class Payments:
         return page_of(
             call.params,
             records,
-            lambda payment: self._rendering.payment(payment, call.expanded.each),
+            lambda payment: self._rendering.payment(payment, call.expanded.of_each),
             "/v1/payment_intents",
         )
 

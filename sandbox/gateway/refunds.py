@@ -111,7 +111,7 @@ class Refunds:
         return page_of(
             call.params,
             self._store.owned(Refund, payment.id),
-            lambda refund: self._rendering.refund(refund, call.expanded.each),
+            lambda refund: self._rendering.refund(refund, call.expanded.of_each),
             "/v1/refunds",
         )
 

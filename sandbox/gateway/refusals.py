@@ -9,7 +9,7 @@ from sandbox.gateway.errors import ApiError
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedRefund:
     message: str
     status: int = 400
     kind: str = "invalid_request_error"
@@ -21,22 +21,22 @@ _EXPIRED_CARD = "expired_card"
 _WITHOUT_CODE = {"no_code", "no_code_but_amount"}
 
 REFUSALS = {
-    _EXPIRED_CARD: Refusal("Your card has expired.", status=402, kind="card_error"),
-    "charge_disputed": Refusal("The charge has been charged back."),
-    "refund_disputed_payment": Refusal("This payment is disputed and cannot be refunded."),
-    "charge_not_refundable": Refusal("This charge cannot be refunded."),
-    "charge_already_refunded": Refusal("The charge has already been refunded."),
-    "balance_insufficient": Refusal("Your balance is not sufficient for this refund."),
-    "insufficient_funds": Refusal("Your balance is not sufficient for this refund."),
-    "livemode_mismatch": Refusal("A live object was asked for with a test key.", begun=False),
-    "parameter_missing": Refusal("instructions_email is needed.", param="instructions_email", begun=False),
-    "parameter_unknown": Refusal("Received unknown parameter: amount_off", param="amount_off", begun=False),
-    "account_invalid": Refusal("The key has no access to the account.", status=403, begun=False),
-    "api_key_expired": Refusal("The API key has expired.", status=401, begun=False),
-    "amount_too_small": Refusal("The amount is below the least that can be refunded.", param="amount"),
-    "lock_timeout": Refusal("The object is in use.", status=429, begun=False),
-    "no_code": Refusal("This refund is not possible."),
-    "no_code_but_amount": Refusal("This amount is not possible.", param="amount"),
+    _EXPIRED_CARD: RefusedRefund("Your card has expired.", status=402, kind="card_error"),
+    "charge_disputed": RefusedRefund("The charge has been charged back."),
+    "refund_disputed_payment": RefusedRefund("This payment is disputed and cannot be refunded."),
+    "charge_not_refundable": RefusedRefund("This charge cannot be refunded."),
+    "charge_already_refunded": RefusedRefund("The charge has already been refunded."),
+    "balance_insufficient": RefusedRefund("Your balance is not sufficient for this refund."),
+    "insufficient_funds": RefusedRefund("Your balance is not sufficient for this refund."),
+    "livemode_mismatch": RefusedRefund("A live object was asked for with a test key.", begun=False),
+    "parameter_missing": RefusedRefund("instructions_email is needed.", param="instructions_email", begun=False),
+    "parameter_unknown": RefusedRefund("Received unknown parameter: amount_off", param="amount_off", begun=False),
+    "account_invalid": RefusedRefund("The key has no access to the account.", status=403, begun=False),
+    "api_key_expired": RefusedRefund("The API key has expired.", status=401, begun=False),
+    "amount_too_small": RefusedRefund("The amount is below the least that can be refunded.", param="amount"),
+    "lock_timeout": RefusedRefund("The object is in use.", status=429, begun=False),
+    "no_code": RefusedRefund("This refund is not possible."),
+    "no_code_but_amount": RefusedRefund("This amount is not possible.", param="amount"),
 }
 
 

@@ -44,7 +44,7 @@ class Rendering:
         shown: Json = {}
         if (listed := expanded.get("refunds")) is not None:
             url = f"/v1/charges/{payment.charge}/refunds"
-            shown["refunds"] = page_of({}, refunds, lambda refund: self.refund(refund, listed.each), url)
+            shown["refunds"] = page_of({}, refunds, lambda refund: self.refund(refund, listed.of_each), url)
         intent = expanded.get("payment_intent")
         return {
             "id": payment.charge,

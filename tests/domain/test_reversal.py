@@ -266,7 +266,7 @@ def test_store_credit_went_elsewhere_unless_the_tender_is_kept_here() -> None:
     given = refund_seen(500, RefundStatus.SUCCEEDED, key=key(StepName.GIVE_STORE_CREDIT, "T1"))
     card = opened(plan_of(planned_tender(refund=500)), given).reversal("T1")
     gift_card = opened(plan_of(planned_tender(refund=500, kind=TenderKind.GIFT_CARD)), given).reversal("T1")
-    assert (card.elsewhere, gift_card.elsewhere) == (usd(500), usd(0))
+    assert (card.given_another_way, gift_card.given_another_way) == (usd(500), usd(0))
     assert card.is_store_credit(card.refunds[0])
 
 

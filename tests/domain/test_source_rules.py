@@ -249,3 +249,28 @@ def test_a_wait_has_an_owner_and_no_call_brings_one_along(path: Path) -> None:
 def test_the_stages_of_an_approval_wait_for_a_second_person_and_then_for_who_is_above() -> None:
     named = {text.rsplit(".", maxsplit=1)[-1] for text in owners_named(ROOT / "workflows/approval.py")}
     assert named == {Owner.SECOND_PERSON.name, Owner.SUPERVISOR.name}
+
+
+RETIRED = frozenset(
+    {
+        *("Ask", "Complaint", "Entrance", "Filled", "House", "Refusal", "Remark", "TakeBack", "Teller", "WrongLine"),
+        *("amiss", "carried_to_its_end", "carry_out", "complaint", "dead", "each", "elsewhere", "go_on_from", "hands"),
+        *("leave", "mend", "note", "stop_what_came_loose", "tell", "told", "told_to", "turn_if_wanted", "turn_round"),
+        *("turning", "until"),
+    }
+)
+"""Names that say nothing where they are used, or one thing here and another there."""
+
+
+def test_no_retired_name_has_come_back() -> None:
+    """Of functions, methods and classes; `until` stays a parameter's name."""
+    folders = ("activities", "client", "domain", "providers", "runtime", "sandbox", "web", "workflows")
+    found = []
+    for file in (file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                and node.name.strip("_") in RETIRED
+            ):
+                found.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not found
