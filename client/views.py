@@ -3,7 +3,6 @@ for terminal control."""
 
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -48,9 +47,9 @@ _BAD = {State.NEEDS_ATTENTION, State.REJECTED, State.ROLLED_BACK, State.WITHDRAW
 
 
 def new_console(width: int, *, stderr: bool = False) -> Console:
-    """Standard output or error; `width` where it is no terminal, and nobody says how wide it is."""
+    """Standard output or error; `width` where it is no terminal."""
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.is_terminal:
         console.width = width
     return console
 
