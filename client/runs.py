@@ -22,14 +22,20 @@ from domain.errors import ErrorCode
 from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
 from domain.request import workflow_id
+from runtime import search_attributes as attributes
 from workflows.cancellation import CancellationWorkflow
 
 T = TypeVar("T")
 Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
 
 QUERY_WAIT = timedelta(seconds=5)
-# A run that another one continues is no cancellation of its own.
-CANCELLATIONS = f"WorkflowType = '{CancellationWorkflow.__name__}' AND ExecutionStatus != 'ContinuedAsNew'"
+CANCELLATIONS = (
+    f"WorkflowType = '{CancellationWorkflow.__name__}' AND ExecutionStatus != 'ContinuedAsNew' "
+    f"AND ({attributes.ORDER_ID.name} IS NOT NULL OR CloseTime IS NULL)"
+)
+"""List filter. No cancellation of its own: a quote, a run that another one continues, and one that has ended without an
+order's id because no book keeps its request (an unknown order, or somebody else's)."""
+
 _EARLIER_RUNS = 50
 
 # The answers to a query when no worker polls, or none in time, or the one that does cannot go on with the run.

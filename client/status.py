@@ -10,6 +10,7 @@ from temporalio.common import SearchAttributeKey
 from client import pauses
 from client.engine import Execution, Run
 from domain.base import Value
+from domain.money import Money, money
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, PaperStatus, Progress, State, Wait
 from domain.request import ReasonCode
 from domain.step import Owner
@@ -81,6 +82,7 @@ class Summary(Value):
     paper: PaperStatus
     owner: Owner | None
     due_at: datetime | None
+    amount: Money | None
     started_at: datetime
     ended_at: datetime | None
     paused: bool = False
@@ -104,6 +106,7 @@ class Summary(Value):
             paper=_published(run, attributes.PAPER, PaperStatus) or PaperStatus.UNTOUCHED,
             owner=pauses.OWNER if run.is_paused else _published(run, attributes.OWNER, Owner),
             due_at=run.attributes.get(attributes.DUE_AT),
+            amount=_published_amount(run),
             started_at=run.started_at,
             ended_at=run.closed_at,
             paused=run.is_paused,
@@ -119,3 +122,11 @@ def _published(run: Run, key: SearchAttributeKey[str], words: type[Word]) -> Wor
     """A search attribute of a run, None when it is absent or a word that this version does not know."""
     value = run.attributes.get(key)
     return words(value) if value in set(words) else None
+
+
+def _published_amount(run: Run) -> Money | None:
+    """None when it is absent, or not written as this version writes it."""
+    try:
+        return money(run.attributes.get(attributes.AMOUNT, ""))
+    except ValueError:
+        return None

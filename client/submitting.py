@@ -204,15 +204,21 @@ def deferred_sentence(order_id: str) -> str:
 def _run_options(request: CancellationRequest) -> _RunOptions:
     return {
         "memo": {"cancellation_id": id_of(request)},
-        "search_attributes": TypedSearchAttributes(
-            [
-                SearchAttributePair(attributes.ORDER_ID, request.order_id),
-                SearchAttributePair(attributes.STATE, State.RUNNING),
-                SearchAttributePair(attributes.REASON, request.reason),
-            ]
-        ),
+        "search_attributes": attributes_at_start(request),
         "static_summary": summary_of(request),
     }
+
+
+def attributes_at_start(request: CancellationRequest) -> TypedSearchAttributes:
+    """What lists show of a run from its start. A run that was started without them sets them in its first task, which costs
+    an event."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(attributes.ORDER_ID, request.order_id),
+            SearchAttributePair(attributes.STATE, State.RUNNING),
+            SearchAttributePair(attributes.REASON, request.reason),
+        ]
+    )
 
 
 def _is_under_way(error: Exception) -> bool:

@@ -308,7 +308,8 @@ def list_view(found: Sequence[Summary]) -> RenderableType:
         state = Text.assemble((words(summary.state), _colour(summary.state)), (_engine_word(summary), "bold red"))
         due = f", due {_at(summary.due_at)}" if summary.due_at else ""
         waits = f" · waits for {words(summary.owner)}{due}" if summary.owner else ""
-        parts.append(Text.assemble(f"order {summary.order_id}  ", state, waits))
+        amount = f" · {summary.amount}" if summary.amount else ""
+        parts.append(Text.assemble(f"order {summary.order_id}  ", state, amount, waits))
         axes = f"goods {words(summary.goods)} · money {words(summary.money)} · paper {words(summary.paper)}"
         parts.append(Text(f"  {_at(summary.started_at)}  {axes}", style="dim"))
     return Group(*parts)

@@ -273,6 +273,18 @@ def given_back_of(case: Case) -> tuple[Money | None, Money | None]:
     return refunded, Money.total((reversal.reservation_released for reversal in case.reversals), plan.currency)
 
 
+def amount_of(case: Case) -> Money | None:
+    """What goes back to the customer, refunded and released together: by the plan as long as it is carried out, which is
+    what the approval limit is measured on; what has gone back by now once it is undone or has ended. None: nothing is
+    planned."""
+    if case.plan is None or not (case.ended or case.roll_back_cause):
+        return case.plan.given_back if case.plan else None
+    refunded, released = given_back_of(case)
+    assert refunded is not None
+    assert released is not None
+    return refunded + released
+
+
 def result_of(
     case: Case, order_id: str, outcome: Outcome, sentence: str, *, existing: bool = False
 ) -> CancellationResult:

@@ -1,6 +1,7 @@
 """The search attributes of a cancellation: how operations finds runs in the Temporal UI and on the command line.
 
-They are plain text for everybody who may list workflows, so they hold ids, states and times, never a person's data.
+They are plain text for everybody who may list workflows, so they hold ids, states, times and an amount, never a person's
+data. Why the amount is a text: docs/decisions/0092-the-amount-in-lists-is-a-text.md.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ MONEY = SearchAttributeKey.for_keyword("MoneyStatus")
 PAPER = SearchAttributeKey.for_keyword("PaperStatus")
 OWNER = SearchAttributeKey.for_keyword("AttentionOwner")
 DUE_AT = SearchAttributeKey.for_datetime("DueAt")
+AMOUNT = SearchAttributeKey.for_keyword("Amount")
 
 PAUSE_INFO = SearchAttributeKey.for_keyword_list("TemporalPauseInfo")
 """The server's own: what is paused of a run, or was when it ended."""
@@ -32,6 +34,7 @@ ALL: Sequence[SearchAttributeKey[str] | SearchAttributeKey[datetime]] = (
     PAPER,
     OWNER,
     DUE_AT,
+    AMOUNT,
 )
 
 

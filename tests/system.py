@@ -27,6 +27,7 @@ from temporalio.workflow import UpdateMethodMultiParam
 
 from client.cancellations import Cancellations
 from client.runs import handle_of
+from client.submitting import attributes_at_start
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -136,6 +137,7 @@ class System(Observing):
             task_queue=self.task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             execution_timeout=lasts,
+            search_attributes=attributes_at_start(request),
         )
         receipt = await self.client.execute_update_with_start_workflow(
             CancellationWorkflow.submit, request, start_workflow_operation=start
@@ -152,7 +154,11 @@ class System(Observing):
     async def start(self, request: CancellationRequest) -> Handle:
         """Start the cancellation and wait for nothing."""
         await self.client.start_workflow(
-            CancellationWorkflow.run, request, id=workflow_id(request.order_id), task_queue=self.task_queue
+            CancellationWorkflow.run,
+            request,
+            id=workflow_id(request.order_id),
+            task_queue=self.task_queue,
+            search_attributes=attributes_at_start(request),
         )
         handle = self.current(request.order_id)  # the one of start_workflow would unlock the clock, as `end` does
         self.started.append(handle)
@@ -198,6 +204,7 @@ class System(Observing):
             task_queue=self.task_queue,
             start_signal=signal,
             start_signal_args=[event],
+            search_attributes=attributes_at_start(known),
         )
         run_id = started.result_run_id
         handle = handle_of(self.client, order_id, run_id)

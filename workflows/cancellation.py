@@ -75,6 +75,7 @@ class CancellationWorkflow:
 
     @workflow.run
     async def run(self, start: CancellationRequest | Carried) -> CancellationResult:
+        self.journal.publish_start()
         try:
             result = await shield_from_cancellation(self.cancel_order())
         except ApplicationError:

@@ -10,7 +10,7 @@ from temporalio import workflow
 from domain.case import Case
 from domain.outcome import Progress, State, Wait
 from domain.request import CancellationRequest
-from domain.standing import actions_of, given_back_of, goods_of, money_of, paper_of, step_table
+from domain.standing import actions_of, amount_of, given_back_of, goods_of, money_of, paper_of, step_table
 from domain.step import StepRow, StepStatus
 from runtime import search_attributes as attributes
 from workflows.run_page import describe, summary_of
@@ -27,7 +27,8 @@ _DETAILS_LIMIT = 18_000  # bytes; the server takes 20 kB
 
 class Journal:
     """A view of the case and of the waits. Every change brings the current details up to date, which costs no event in the
-    history. Search attributes do cost one, so they change only when the run starts or stops to wait, and at its end.
+    history. Search attributes do cost one, so they change only when the run starts or stops to wait, and at its end, and in
+    its first task where its starter has set none.
     `continues`: the run continues another one."""
 
     def __init__(self, case: Case, request: CancellationRequest, *, continues: bool) -> None:
@@ -105,6 +106,11 @@ class Journal:
         finally:
             self._waits.remove(wait)
 
+    def publish_start(self) -> None:
+        """Where whoever started the run has not set them: lists show its order and state from its first task on."""
+        if workflow.info().typed_search_attributes.get(attributes.STATE) is None:
+            self._upsert_attributes(None)
+
     def publish_unless_waiting(self) -> None:
         """Publish that nothing is waited for, unless another wait is open."""
         if not self._waits:
@@ -128,12 +134,15 @@ class Journal:
             workflow.upsert_memo({"cancellation_id": known})
 
     def _upsert_attributes(self, first: Wait | None) -> None:
-        """Upsert the attributes whose value has changed."""
+        """Upsert the attributes whose value has changed. A run that ends without any book keeping its request loses the
+        order's id, so that lists leave it out: the order is unknown, or somebody else's."""
         case, shown = self._case, workflow.info().typed_search_attributes
+        amount = amount_of(case)
+        unknown = case.ended is not None and not case.last_seq
         updates = [
             update
             for update in (
-                attributes.ORDER_ID.value_set(self._request.order_id),
+                attributes.ORDER_ID.value_unset() if unknown else attributes.ORDER_ID.value_set(self._request.order_id),
                 attributes.REASON.value_set((case.request or self._request).reason),
                 attributes.STATE.value_set(self.state),
                 attributes.GOODS.value_set(goods_of(case)),
@@ -141,6 +150,7 @@ class Journal:
                 attributes.PAPER.value_set(paper_of(case)),
                 attributes.OWNER.value_set(first.owner) if first else attributes.OWNER.value_unset(),
                 attributes.DUE_AT.value_set(first.due_at) if first else attributes.DUE_AT.value_unset(),
+                attributes.AMOUNT.value_set(str(amount)) if amount is not None else attributes.AMOUNT.value_unset(),
             )
             if shown.get(update.key) != update.value
         ]

@@ -8,9 +8,11 @@ from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
 from sandbox.serving import ROOT
 from tests.e2e.test_demo import read_until, start_demo
+from tests.test_lists import attributes_of
 
 
 @pytest.mark.timeout(180)
@@ -27,8 +29,11 @@ async def test_the_typescript_example_cancels_an_order(tmp_path: Path) -> None:
         stderr=STDOUT,
     )
     out, _ = await example.communicate()
+    client = await Client.connect(elsewhere[1] if elsewhere else "127.0.0.1:7233")
+    shown = await attributes_of(client.get_workflow_handle("cancel-order-2007"), tasks=0)
     demo.send_signal(signal.SIGINT)
     await demo.communicate()
     assert example.returncode == 0, out.decode()
     assert "Order 2007: refund 64.00 USD" in out.decode()
     assert 'cancelled {"amount":6400,"currency":"USD"} CN-' in out.decode()
+    assert shown == {"OrderId": "2007", "CancellationState": "running", "CancellationReason": "no_longer_needed"}

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from temporalio.client import Client, WithStartWorkflowOperation
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 
 
 async def cancel(client: Client, request: dict[str, Any]) -> dict[str, Any]:
@@ -24,6 +24,13 @@ async def cancel(client: Client, request: dict[str, Any]) -> dict[str, Any]:
         id=workflow_id,
         task_queue="order-cancellation",
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(SearchAttributeKey.for_keyword("OrderId"), request["order_id"]),
+                SearchAttributePair(SearchAttributeKey.for_keyword("CancellationState"), "running"),
+                SearchAttributePair(SearchAttributeKey.for_keyword("CancellationReason"), request["reason"]),
+            ]
+        ),
     )
     receipt = await client.execute_update_with_start_workflow(
         "submit", request, start_workflow_operation=start, id=f"{request['request_id']}/{digest}"

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { Client, Connection, WithStartWorkflowOperation } from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 
 interface Decision { verdict: string; sentence: string }
 interface Result { outcome: string; refunded: { amount: number; currency: string } | null; credit_note: string | null }
@@ -20,6 +21,11 @@ const client = new Client({ connection });
 const workflowId = `cancel-order-${orderId}`;
 const start = new WithStartWorkflowOperation('CancellationWorkflow', {
   workflowId, taskQueue: 'order-cancellation', args: [request], workflowIdConflictPolicy: 'USE_EXISTING',
+  typedSearchAttributes: [
+    { key: defineSearchAttributeKey('OrderId', SearchAttributeType.KEYWORD), value: orderId },
+    { key: defineSearchAttributeKey('CancellationState', SearchAttributeType.KEYWORD), value: 'running' },
+    { key: defineSearchAttributeKey('CancellationReason', SearchAttributeType.KEYWORD), value: request.reason },
+  ],
 });
 const hash = createHash('sha256').update(JSON.stringify(request)).digest('hex').slice(0, 12);
 const receipt = await client.workflow.executeUpdateWithStart('submit', {
