@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 from rich.console import Console
 from rich.text import Text
@@ -37,6 +36,7 @@ from sandbox.board import Board, closing_table, proof_view
 from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
+from sandbox.links import list_links
 from sandbox.marketplace_admin import MarketplaceAdmin
 from sandbox.proof import Proof, examine
 from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, WAITING, Ending, Person, Sample
@@ -264,25 +264,13 @@ async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
         await cancellations.start(request(order))
 
 
-def _list_of(ui: str, condition: str = "") -> str:
-    """A link to the cancellations, without the quotes; with a condition, to those of them that run and fulfil it."""
-    query = 'WorkflowType="CancellationWorkflow"'
-    if condition:
-        query += f' AND ExecutionStatus="Running" AND {condition}'
-    return f"{ui}/namespaces/default/workflows?query={quote(query)}"
-
-
 async def _stay(stack: Stack, console: Console) -> None:
     """Until somebody stops us."""
     python = sys.executable.removeprefix(f"{ROOT}/")
     address = "" if stack.address.endswith(f":{USUAL_PORT}") else f"TEMPORAL_ADDRESS={stack.address} "
-    ui = stack.ui.url
     keys = ", ".join(f"{key} ({who})" for key, who in API_KEYS.items())
     rows = (
-        ("Temporal UI", _list_of(ui)),
-        ("  what waits", _list_of(ui, "AttentionOwner IS NOT NULL")),
-        ("  of whom", _list_of(ui, 'AttentionOwner="refund_department"')),
-        ("  overdue", _list_of(ui, f'DueAt<"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"')),
+        *list_links(stack.ui.url, datetime.now(UTC)),
         ("HTTP API", f"{stack.api.url}/docs"),
         ("  keys", keys),
         ("Mails", stack.mail_pages.url),
