@@ -10,7 +10,7 @@ from runtime import search_attributes as attributes
 
 def list_links(ui: str, now: datetime) -> tuple[tuple[str, str], ...]:
     """Each with its name: all cancellations, those that wait, for the refund department, and overdue."""
-    running = f"{CANCELLATIONS} AND ExecutionStatus = 'Running'"
+    running = "ExecutionStatus = 'Running'"
     queries = {
         "Temporal UI": CANCELLATIONS,
         "  what waits": f"{running} AND {attributes.OWNER.name} IS NOT NULL",

@@ -18,6 +18,7 @@ from runtime.plugin import TASK_QUEUE
 from sandbox.links import list_links
 from sandbox.serving import ROOT
 from sandbox.shop import request
+from tests.pausing import pause
 from tests.system import System, customer_of, eventually
 from tests.workflows.samples import an_id, captured
 
@@ -48,11 +49,12 @@ class Orders:
     unreadable: str
     unknown: str
     quoted: str
+    paused: str
 
 
 async def place_orders(system: System) -> Orders:
     ids = dict[str, str]()
-    for kind in ("waiting", "withdrawn", "lost", "quoted"):
+    for kind in ("waiting", "withdrawn", "lost", "paused", "quoted"):
         sample = captured(total="600.00 USD")
         await system.shop.place(sample)
         ids[kind] = sample.order_id
@@ -64,6 +66,8 @@ async def place_orders(system: System) -> Orders:
         if kind == "withdrawn":
             await system.library.withdraw(sample.order_id, Withdraw(actor=customer_of(sample)))
             await system.library.result(sample.order_id)
+        elif kind == "paused":
+            await pause(system.client, workflow_id(sample.order_id))
         elif kind == "lost":
             await system.current(sample.order_id).terminate()
     unknown = captured()
@@ -93,12 +97,14 @@ async def test_every_documented_filter_and_every_link_finds_what_it_says(open_sy
 
     async def all_published() -> bool:
         closed = await found("CloseTime IS NOT NULL AND OrderId IS NULL")
-        return closed >= {orders.unknown, orders.quoted, orders.unreadable} and orders.waiting in await found(
-            "AttentionOwner IS NOT NULL"
+        waits = await found("AttentionOwner IS NOT NULL")
+        paused = await found("ExecutionStatus = 'Paused'")
+        return (
+            closed >= {orders.unknown, orders.quoted, orders.unreadable} and waits >= {orders.waiting} and bool(paused)
         )
 
     await eventually(all_published, "the list knows of all of them")
-    cancellations = {orders.waiting, orders.withdrawn, orders.lost}
+    cancellations = {orders.waiting, orders.withdrawn, orders.lost, orders.paused}
     waiting, nothing = {orders.waiting}, set[str]()
     expected = {
         "all cancellations, without quotes and without requests for unknown orders": cancellations,
@@ -107,13 +113,13 @@ async def test_every_documented_filter_and_every_link_finds_what_it_says(open_sy
         "what waits for the refund department?": nothing,
         "what is overdue?": None,
         "which refunds have not settled?": nothing,
-        "which give back, or gave back, exactly this much?": {orders.waiting, orders.lost},
+        "which give back, or gave back, exactly this much?": {orders.waiting, orders.lost, orders.paused},
         "which runs did an order have, those included that asked for somebody else's?": {orders.unknown},
         "which requests named an unknown order, or somebody else's?": {orders.unknown, orders.unreadable},
         "which were lost (terminated, timed out or cancelled in Temporal)?": {orders.lost},
         "which failed without an outcome, or were taken over by another namespace?": {orders.unreadable},
         "which are stuck on a mistake in the code?": nothing,
-        "which has somebody paused, or a step of them?": nothing,
+        "which has somebody paused, or a step of them?": {orders.paused},
     }
     assert FILTERS.keys() == expected.keys()
     for question, query in FILTERS.items():
@@ -136,10 +142,10 @@ def test_the_documented_list_of_all_cancellations_is_the_one_of_command_line_and
     assert FILTERS["all cancellations, without quotes and without requests for unknown orders"] == CANCELLATIONS
 
 
-@pytest.mark.parametrize("query", [*FILTERS.values(), *LINKS.values()])
+@pytest.mark.parametrize("query", [*FILTERS.values(), *LINKS.values()], ids=[*FILTERS, *LINKS])
 def test_a_filter_names_attributes_that_exist(query: str) -> None:
+    """Not `CloseTime`: the Temporal UI (2.54) shows an error page for `CloseTime IS NULL`."""
     of_the_server = {
-        "CloseTime",
         "ExecutionStatus",
         "TemporalPauseInfo",
         "TemporalReportedProblems",
