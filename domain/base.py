@@ -22,13 +22,22 @@ Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 """What few values have: the others do not carry it through the history."""
 
 
+_IN_OTHER_WORDS = {
+    "string_pattern_mismatch": BAD_ID.removesuffix("."),
+    "model_type": "a JSON object is needed",
+    "model_attributes_type": "a JSON object is needed",
+}
+
+
 def describe_validation_error(error: ValidationError) -> str:
     """What is wrong with a message or a value: each field with the reason, never the value."""
     return "; ".join(
-        _problem(".".join(map(str, problem["loc"])), problem["type"], problem["msg"]) for problem in error.errors()
+        describe_problem(".".join(map(str, problem["loc"])), problem["type"], problem["msg"])
+        for problem in error.errors()
     )
 
 
-def _problem(place: str, kind: str, message: str) -> str:
-    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
+def describe_problem(place: str, kind: str, message: str) -> str:
+    """One field with the reason, from pydantic's words for it; without a place it is said of the whole."""
+    message = _IN_OTHER_WORDS.get(kind) or message.removeprefix("Value error, ")
     return f"{place}: {message}" if place else message

@@ -242,7 +242,8 @@ class Decisions:
         waiting = [q for q in self._questions if step in {None, q.step} and target in {None, q.target}]
         if len(waiting) == 1:
             return waiting[0].step, waiting[0].target
-        raise NotPossible(f"Name the step and its target. {self._waiting_sentence()}")
+        several = any(not q.taken for q in self._questions)
+        raise NotPossible(f"{'Name the step and its target. ' if several else ''}{self._waiting_sentence()}")
 
     def _question_of(self, said: Written) -> Question | None:
         """The open question that it answers, if any."""
@@ -284,4 +285,8 @@ class Decisions:
 
     def _waiting_sentence(self) -> str:
         waiting = sorted(f"{q.step} {q.target}" for q in self._questions if not q.taken)
-        return f"Order {self._order_id} is waiting for: {', '.join(waiting) or 'nothing'}."
+        if waiting:
+            return f"Order {self._order_id} is waiting for: {', '.join(waiting)}."
+        if self._waits_for_approval:
+            return f"Order {self._order_id} is waiting for an approval: approve it, or reject it."
+        return f"No step of order {self._order_id} waits for a decision."
