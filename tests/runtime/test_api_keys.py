@@ -1,5 +1,7 @@
 """The file of the API's keys: how strictly it is read, and what happens when it changes."""
 
+import re
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from structlog.testing import capture_logs
 
 from domain.money import money
 from domain.request import ActorKind, ReasonCode
-from runtime.api_keys import SANDBOX_KEYS, KeyFile, Role, digest_of, find_key, load_keys, sandbox_keys
+from runtime.api_keys import SANDBOX_KEYS, ApiKey, KeyFile, Role, digest_of, find_key, load_keys, sandbox_keys
 
+ROOT = Path(__file__).resolve().parents[2]
 DIGEST = digest_of("a key that is long and random")
 OTHER = digest_of("another key")
 
@@ -93,6 +96,22 @@ def test_what_is_wrong_is_named_with_the_file_and_never_with_a_digest(path: Path
     assert str(path) in str(caught.value)
     for secret in (DIGEST, "canary", "Canary"):
         assert secret not in str(caught.value)
+
+
+def test_the_documented_files_are_such_files(tmp_path: Path) -> None:
+    """The one that shows everything, and the one that the documented commands write."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    shown, commands = re.search(r"```toml\n(.*?)```.*?```\n(.*?)```", page, re.DOTALL).groups()  # type: ignore[union-attr]
+    written = tmp_path / ".run" / "api_keys.toml"
+    written.parent.mkdir()
+    written.write_text(shown.replace("…", DIGEST))
+    [bounded] = load_keys(written, sandbox=False)
+    assert bounded.model_dump(exclude={"sha256"}, exclude_none=True).keys() == ApiKey.model_fields.keys() - {"sha256"}
+    *making, start = commands.splitlines()
+    subprocess.run(["bash", "-e", "-c", "\n".join(making)], cwd=tmp_path, check=True)
+    [made] = load_keys(written, sandbox=False)
+    assert (made.id, made.role) == ("shop", Role.SERVICE)
+    assert start == "API_KEYS_FILE=.run/api_keys.toml .venv/bin/python api.py"
 
 
 @pytest.mark.parametrize("given", [None, b"\xff"], ids=["missing", "not UTF-8"])
