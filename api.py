@@ -2,21 +2,19 @@
 
     python api.py                             settings by environment, see runtime/api_settings.py
 
-The first line of standard output is `{"url": …}`, written once requests are answered. SIGTERM lets the requests in flight
-end. Temporal need not be there when it starts: until it is, `/ready` says no and requests are asked to come again.
+Its log, on standard error, says `api_started` with its address once requests are answered. SIGTERM lets the requests in
+flight end. Temporal need not be there when it starts: until it is, `/ready` says no and requests are asked to come again.
 
-Requests carry a key as `Authorization: Bearer KEY`. A key is 32 random bytes or more, made by `openssl rand -hex 32`; the
-settings hold what `printf %s KEY | sha256sum` makes of it. The key says who acts: a service for the customer that it names
-(or by itself, for what a machine decides), anybody else in their own name. TLS, rate limits and the public address belong to
-the proxy in front.
+Requests carry a key as `Authorization: Bearer KEY`; runtime/api_keys.py reads the file of them. The key says who acts: a
+service for the customer that it names (or by itself, for what a machine decides), anybody else in their own name. TLS, rate
+limits and the public address belong to the proxy in front.
 
-The endpoints are in web/cancellations.py and web/webhooks.py, what is not a success in web/problems.py, and what never came
-of the providers' events in web/reconciler.py.
+The endpoints are in web/cancellations.py, web/reading.py and web/webhooks.py, what is not a success in web/problems.py, and
+what never came of the providers' events in web/reconciler.py.
 """
 
 import asyncio
 import contextlib
-import json
 import signal
 import socket
 import sys
@@ -28,12 +26,15 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError
 
 from domain.errors import Unavailable
+from domain.policy import Policy
 from providers.books.cancellations import SqlRegister
 from providers.books.inbox import SqlInbox
 from providers.database.engine import open_engine
 from providers.database.migrate import WrongTables, check_tables
 from runtime import logs
+from runtime.api_keys import KeyFile
 from runtime.api_settings import ApiSettings
+from runtime.policy_file import load_policy
 from runtime.settings import connection, settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from web.app import create_app
@@ -51,8 +52,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         assert sockets
         host, port = sockets[0].getsockname()[:2]
-        print(json.dumps({"url": f"http://{host}:{port}"}), flush=True)
-        structlog.get_logger().info("api_started", host=host, port=port)
+        structlog.get_logger().info("api_started", url=f"http://{host}:{port}")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -60,7 +60,7 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
+async def _opened(settings: ApiSettings, keys: KeyFile, policy: Policy) -> AsyncIterator[Parts]:
     """Raises WrongTables."""
     engine = open_engine(settings.database_url)
     try:
@@ -68,14 +68,14 @@ async def _opened(settings: ApiSettings) -> AsyncIterator[Parts]:
             await check_tables(engine)
         except Unavailable:
             structlog.get_logger().warning("database_unavailable")  # /ready says so as long as it is
-        yield Parts(settings, Temporal(), SqlInbox(engine), SqlRegister(engine), asyncio.Event())
+        yield Parts(settings, Temporal(), SqlInbox(engine), SqlRegister(engine), keys, policy, asyncio.Event())
     finally:
         await engine.dispose()
 
 
-async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
+async def _serve(settings: ApiSettings, keys: KeyFile, policy: Policy, listening: socket.socket) -> None:
     """Raises WrongTables."""
-    async with _opened(settings) as parts, contextlib.AsyncExitStack() as leaving:
+    async with _opened(settings, keys, policy) as parts, contextlib.AsyncExitStack() as leaving:
         server = Server(
             uvicorn.Config(
                 create_app(parts),
@@ -109,15 +109,18 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     try:
         settings = ApiSettings()
+        keys = KeyFile(settings.api_keys_file, sandbox=settings.is_sandbox)
+        policy = load_policy(settings.policy_file)
+    except ValueError as error:
+        print(settings_error(error) if isinstance(error, ValidationError) else error, file=sys.stderr)
+        return EXIT_USAGE
+    try:
         open_engine(settings.database_url)
         connection()
         # asyncio switches Nagle's algorithm off only where the protocol is named; with it on, each answer takes 40 ms.
         listening = socket.socket(proto=socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.api_host, settings.api_port))
-    except ValidationError as error:
-        print(settings_error(error), file=sys.stderr)
-        return EXIT_USAGE
     except ArgumentError:
         print(
             "DATABASE_URL is not the address of a database; write it as postgresql://… or sqlite:///…", file=sys.stderr
@@ -137,7 +140,7 @@ def main() -> int:
         return EXIT_USAGE
     logs.configure(settings.log_format, settings.log_level)
     try:
-        asyncio.run(_serve(settings, listening))
+        asyncio.run(_serve(settings, keys, policy, listening))
     except WrongTables as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

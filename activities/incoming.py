@@ -39,9 +39,7 @@ class IncomingRequest:
     def conflicts_with(self, case: Case) -> bool:
         """Whether its id was used before with other content: in this cancellation, or by a request that had to wait."""
         kept = self.deferred
-        return case.conflicts_with(self.request) or (
-            kept is not None and kept.request.unsigned != self.request.unsigned
-        )
+        return case.conflicts_with(self.request) or (kept is not None and kept.request.content != self.request.content)
 
 
 class IncomingRequests:

@@ -68,6 +68,13 @@ class UnderWay(StarterError):
         super().__init__(ExitCode.REFUSED, sentence)
 
 
+class AboveLimit(StarterError):
+    """More money would go out than the sender may give back."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(ExitCode.REFUSED, sentence)
+
+
 class RunPaused(StarterError):
     """Somebody has paused the run, and it takes nothing until somebody unpauses it. Nothing of what was sent is kept: it has
     to be sent again."""
@@ -141,5 +148,7 @@ def _refusal(error: WorkflowUpdateFailedError) -> StarterError:
         return OrderNotFound(cause.message)
     if cause.type == ErrorCode.UNDER_WAY:
         return UnderWay(cause.message)
+    if cause.type == ErrorCode.AMOUNT_EXCEEDS_AT_MOST:
+        return AboveLimit(cause.message)
     code = ExitCode.NOT_CANCELLED if cause.type == ErrorCode.ROLLED_BACK else ExitCode.REFUSED
     return StarterError(code, cause.message)

@@ -104,13 +104,12 @@ class Case(FactList):
     def conflicts_with(self, request: CancellationRequest) -> bool:
         """Whether its id was used before, with other content."""
         return any(
-            request.request_id == earlier.request_id and request.unsigned != earlier.unsigned
-            for earlier in self.requests
+            request.request_id == earlier.request_id and request.content != earlier.content for earlier in self.requests
         )
 
     def has(self, request: CancellationRequest) -> bool:
         """Whether the request opened or joined it, however it is signed."""
-        return any(request.unsigned == earlier.unsigned for earlier in self.requests)
+        return any(request.content == earlier.content for earlier in self.requests)
 
     @property
     def requested_at(self) -> datetime | None:

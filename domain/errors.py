@@ -45,6 +45,8 @@ class ErrorCode(StrEnum):
     """Everything was undone, or is being undone: nothing else is carried out any more."""
     NOT_POSSIBLE = "not_possible"
     """What a person said cannot be done, or not by them."""
+    AMOUNT_EXCEEDS_AT_MOST = "amount_exceeds_at_most"
+    """More money would go out than this sender may give back."""
     UNDER_WAY = "under_way"
     """A cancellation of another scope is under way."""
     NOT_THE_HOLDER = "not_the_holder"

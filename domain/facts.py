@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.outcome import Outcome
@@ -66,9 +66,12 @@ class HolderSet(Value):
 
 
 class Approved(Value):
+    """`at_most`: the limit of the one who has approved, where they have one."""
+
     kind: Literal["approved"] = "approved"
     by: Actor
     note: str = ""
+    at_most: Rare[Money] = None
 
 
 class ApprovalRefused(Value):

@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from domain.base import Value
+from domain.base import Rare, Value
+from domain.money import Money
 from domain.outcome import CancellationResult, State
 from domain.payment import RefundStatus
 from domain.plan import Plan
@@ -67,10 +68,12 @@ class Quote(Value):
 
 
 class Approve(Value):
-    """Update `approve`: a second person lets the cancellation go on."""
+    """Update `approve`: a second person lets the cancellation go on. `at_most`: unless its plan gives back more, refunds and
+    releases together."""
 
     actor: Actor
     note: Note = ""
+    at_most: Rare[Money] = None
     signature: MessageSignature | None = None
 
 

@@ -30,7 +30,7 @@ from domain.facts import (
 )
 from domain.money import Money
 from domain.payment import FailureCause
-from domain.policy import Gate, order_not_found
+from domain.policy import Gate, above_at_most, order_not_found
 from domain.request import STAFF, Actor, ActorKind
 from domain.shipment import StopStatus
 from domain.step import IN_BOOKS_ONLY, MONEY_STEPS, UNDOING, StepName
@@ -87,6 +87,9 @@ def permit(
                 raise NotPossible(
                     f"{said.by} asked for the cancellation of order {order_id} and cannot approve it; somebody else has to."
                 )
+            if case.plan is not None and case.plan.exceeds(said.at_most):
+                sentence = above_at_most(case.plan, said.at_most, "Somebody who may give it back has to approve.")
+                raise NotPossible(sentence, ErrorCode.AMOUNT_EXCEEDS_AT_MOST)
         case ApprovalRefused():
             _check_approval(case, said.by, order_id, "reject")
         case WithdrawalAsked():
@@ -138,8 +141,9 @@ def said_before(  # noqa: PLR0917 (the parts of a message)
 
 
 def _without_remarks(fact: Fact) -> Fact:
-    """What of it makes it the same: who, about what, and the proof. Not the note, nor what the process adds to it."""
-    remarks = {"note": "", "amount": None, "sentence": ""}
+    """What of it makes it the same: who, about what, and the proof. Not the note, the sender's limit, nor what the process
+    adds to it."""
+    remarks = {"note": "", "amount": None, "sentence": "", "at_most": None}
     return fact.model_copy(update={name: plain for name, plain in remarks.items() if name in type(fact).model_fields})
 
 

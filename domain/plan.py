@@ -211,6 +211,12 @@ class Plan(Value):
         refunded then."""
         return self.refund + self.release
 
+    def exceeds(self, at_most: Money | None) -> bool:
+        """Whether more money would go out than somebody may give back. A limit in another currency allows none of it."""
+        if at_most is None or not self.given_back:
+            return False
+        return self.currency != at_most.currency or self.given_back > at_most
+
     @property
     def rounding(self) -> Money:
         """What goes back beyond the value of the lines, because a provider takes amounts in steps. Below zero where an

@@ -38,6 +38,7 @@ class Rule(StrEnum):
     ALREADY_DELIVERED = "already_delivered"
     AMOUNT_EXCEEDS_REFUNDABLE = "amount_exceeds_refundable"
     GIFT_CARD_USED = "gift_card_used"
+    AMOUNT_EXCEEDS_AT_MOST = "amount_exceeds_at_most"
     REQUEST_CONFLICT = "request_conflict"
 
     ABOVE_LIMIT = "above_limit"
@@ -91,6 +92,11 @@ def existing_decision(first: Decision, order_id: str) -> Decision:
         policy_version=first.policy_version,
         sentence=f"Order {order_id} is already cancelled.",
     )
+
+
+def above_at_most(plan: Plan, at_most: Money | None, advice: str) -> str:
+    """Why somebody whose limit is `at_most` may not have this plan carried out."""
+    return f"{plan.given_back} of order {plan.order_id} would go back, and at most {at_most} may here. {advice}"
 
 
 def terms_for(terms: Terms, reason: ReasonCode, *, suspect: bool = False) -> Terms:
@@ -251,6 +257,11 @@ class Policy(Value):
         suspect = OrderFlag.FRAUD_REVIEW in order.flags
         bound = None if suspect else self._bound(order, request, plan)
         if bound is None or bound.action is not OnCondition.REFUSED:
+            if plan.exceeds(request.at_most):
+                sentence = above_at_most(
+                    plan, request.at_most, "Ask under a new request id, as somebody who may give it back."
+                )
+                return self.reject(Rule.AMOUNT_EXCEEDS_AT_MOST, sentence, maximum=request.at_most), None
             approval = self._second_person(order, request, plan, history, now)
             return self._accept(approval, _summary(plan, payments), suspect=suspect), plan
         others = _other_goods(order, request)

@@ -7,7 +7,8 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from domain.base import Value
+from domain.base import Rare, Value
+from domain.money import Money
 from domain.texts import MessageSignature, Note
 
 # Ids become workflow ids, idempotency keys and search attributes, all of which are readable by many: no spaces, nothing
@@ -106,6 +107,10 @@ FRAUD = frozenset({ReasonCode.SUSPECTED_FRAUD, ReasonCode.CONFIRMED_FRAUD})
 """Reasons under which money goes back to the tender that it came from, or nowhere."""
 
 
+NEEDS_NOTE = frozenset({ReasonCode.OTHER})
+"""Reasons that say nothing by themselves."""
+
+
 class LineScope(Value):
     """So many units of one order line."""
 
@@ -120,6 +125,9 @@ class CancellationRequest(Value):
 
     `request_id` is the caller's: the same id with the same content is the same request however often it is sent, the
     same id with other content is a conflict. `customer_id` must own the order when the actor is the customer.
+
+    `at_most`: a plan that gives back more, refunds and releases together, is rejected. It bounds whoever sends the request,
+    and is no part of its content.
     """
 
     request_id: BusinessId
@@ -131,14 +139,15 @@ class CancellationRequest(Value):
     note: Note = ""
     lines: tuple[LineScope, ...] = Field(default=(), max_length=200)
     shipping: bool = False
+    at_most: Rare[Money] = None
     signature: MessageSignature | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "CancellationRequest":
         if self.actor.kind is ActorKind.CUSTOMER and self.customer_id != self.actor.id:
             raise ValueError("a customer asks for their own orders only: customer_id must be the actor's id")
-        if self.reason is ReasonCode.OTHER and not self.note:
-            raise ValueError("the reason 'other' needs a note")
+        if self.reason in NEEDS_NOTE and not self.note:
+            raise ValueError(f"the reason '{self.reason}' needs a note")
         if len({line.line_id for line in self.lines}) != len(self.lines):
             raise ValueError("each order line may be named once")
         if self.shipping_alone and self.reason is ReasonCode.STATUTORY_WITHDRAWAL:
@@ -148,9 +157,9 @@ class CancellationRequest(Value):
         return self
 
     @property
-    def unsigned(self) -> "CancellationRequest":
-        """Its content: a request that is signed anew is the same request."""
-        return self.model_copy(update={"signature": None}) if self.signature else self
+    def content(self) -> "CancellationRequest":
+        """What makes it the same request, whoever has signed it, and under whichever limit it is sent."""
+        return self.model_copy(update={"signature": None, "at_most": None})
 
     @property
     def whole_order(self) -> bool:

@@ -21,8 +21,8 @@ def fact_of(message: Approve | Reject | Withdraw | ChooseRefundMethod) -> Writte
     """Of a message that is about the whole cancellation, or names its tender."""
     by, note = message.actor, message.note
     match message:
-        case Approve():
-            return Approved(by=by, note=note)
+        case Approve(at_most=at_most):
+            return Approved(by=by, note=note, at_most=at_most)
         case Reject():
             return ApprovalRefused(by=by, note=note)
         case Withdraw():

@@ -55,8 +55,13 @@ def _takes_requests(case: Case) -> bool:
 
 def with_rights(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:
     """The decision when these have asked as well: a statutory withdrawal makes an approval needless that does not stand
-    against it."""
-    rights = [request for request in requests if is_statutory(order, request)]
+    against it. One that is sent under a limit frees no more money than that."""
+    plan = decided.plan
+    rights = [
+        request
+        for request in requests
+        if is_statutory(order, request) and not (plan is not None and plan.exceeds(request.at_most))
+    ]
     if not rights or decided.decision.rule not in NOT_AGAINST_A_RIGHT or decided.decision.gate is Gate.NONE:
         return decided
     sentence = f"The customer withdraws from order {order.order_id} by right, so nobody has to approve."

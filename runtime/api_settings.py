@@ -1,58 +1,24 @@
-"""Settings of `api.py`, from the environment, and the keys that open it."""
+"""Settings of `api.py`, from the environment."""
 
-import hmac
-from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
-from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from domain.request import BusinessId
 from runtime.logs import LogFormat
 from runtime.settings import Seconds
-
-
-class Role(StrEnum):
-    """What the holder of a key is. A `service` is a program that speaks for the customers it names; the others are each one
-    person, because the one who approves must not be the one who asked."""
-
-    SERVICE = "service"
-    CUSTOMER_SERVICE = "customer_service"
-    REFUND_DEPARTMENT = "refund_department"
-
-
-class ApiKey(BaseModel):
-    """A key as the settings know it: not the key, but its SHA-256. That is enough for a key that is long and random; it is
-    no way to keep a password. `id` is who acts, as it stands in the records."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    role: Role
-    id: BusinessId
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def _words(value: Any) -> Any:
     return value.split() if isinstance(value, str) else value
 
 
-def _parts(value: Any) -> Any:
-    """`ROLE:ID:SHA256`, without the value in the message when it is something else."""
-    if not isinstance(value, str):
-        return value
-    parts = value.split(":")
-    if len(parts) != 3:
-        raise ValueError("write a key as ROLE:ID:SHA256")
-    return dict(zip(("role", "id", "sha256"), parts, strict=True))
-
-
 class ApiSettings(BaseSettings):
-    """Several keys or secrets are written with spaces between them: while one is replaced, both the old and the new one are
-    valid. Without a webhook secret the provider's webhooks are refused; without its API key nobody looks for those that
-    never came. API keys and base URLs mean the same as for the worker."""
+    """Several secrets are written with spaces between them: while one is replaced, both the old and the new one are valid.
+    Without a webhook secret the provider's webhooks are refused; without its API key nobody looks for those that never came.
+    API keys and base URLs of providers mean the same as for the worker, and so does the policy file."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", env_ignore_empty=True)
 
@@ -60,12 +26,8 @@ class ApiSettings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """0 takes a free one."""
-    api_keys: Annotated[
-        tuple[Annotated[ApiKey, BeforeValidator(_parts)], ...],
-        NoDecode,
-        BeforeValidator(_words),
-        Field(min_length=1),
-    ]
+    api_keys_file: Path
+    policy_file: Path = Path("policy.toml")
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = ()
     easypost_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_words)] = ()
     stripe_api_key: SecretStr | None = None
@@ -84,25 +46,7 @@ class ApiSettings(BaseSettings):
     log_format: LogFormat = LogFormat.CONSOLE
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
-    @model_validator(mode="after")
-    def _check_keys(self) -> "ApiSettings":
-        """The sandbox's keys open nothing but the sandbox: without its stand-in the gateway is the real one."""
-        if self.stripe_base_url is None and any(key.sha256 in _OF_THE_SANDBOX for key in self.api_keys):
-            raise ValueError(
-                "API_KEYS has a key of the sandbox, which everybody knows; make keys of your own, as "
-                "docs/configuration.md says"
-            )
-        return self
-
-
-_OF_THE_SANDBOX = frozenset(sha256(key.encode()).hexdigest() for key in ("sandbox", "agent", "refunds-1", "refunds-2"))
-
-
-def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
-    """Whose key this is. Every one is compared, each in constant time, so that the time taken reveals nothing."""
-    digest = sha256(given.encode()).hexdigest()
-    found = None
-    for key in keys:
-        if hmac.compare_digest(key.sha256, digest):
-            found = key
-    return found
+    @property
+    def is_sandbox(self) -> bool:
+        """Without its stand-in the gateway is the real one."""
+        return self.stripe_base_url is not None

@@ -75,7 +75,8 @@ def configure(form: LogFormat, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("stripe", "httpx2", "httpcore2"):  # a line for every request, with its address
+    # A line for every request, with its address; and for each look at the version of the tables.
+    for chatty in ("stripe", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False

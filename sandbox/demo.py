@@ -30,6 +30,7 @@ from domain.outcome import CancellationResult
 from domain.request import Actor, ActorKind
 from domain.step import StepName
 from providers.database.engine import open_engine
+from runtime.api_keys import SANDBOX_KEYS
 from runtime.shutdown import exit_now
 from sandbox import books
 from sandbox.board import Board, closing_table, proof_view
@@ -42,7 +43,7 @@ from sandbox.proof import Proof, examine
 from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, WAITING, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
-from sandbox.stack import API_KEYS, USUAL_PORT, Stack, StackError, new_stack
+from sandbox.stack import USUAL_PORT, Stack, StackError, new_stack
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -268,7 +269,7 @@ async def _stay(stack: Stack, console: Console) -> None:
     """Until somebody stops us."""
     python = sys.executable.removeprefix(f"{ROOT}/")
     address = "" if stack.address.endswith(f":{USUAL_PORT}") else f"TEMPORAL_ADDRESS={stack.address} "
-    keys = ", ".join(f"{key} ({who})" for key, who in API_KEYS.items())
+    keys = ", ".join(f"{key} ({role}:{who})" for key, (role, who) in SANDBOX_KEYS.items())
     rows = (
         *list_links(stack.ui.url, datetime.now(UTC)),
         ("HTTP API", f"{stack.api.url}/docs"),

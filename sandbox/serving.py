@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,40 +68,57 @@ def serve(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
 
 @dataclass
 class Process:
-    """A child process that announced its address. Its output goes to `log`."""
+    """A child process that announced its address. Its output goes to `log`. `event`: it announces it by this event of its
+    log, in JSON; else by its first line of standard output, unless it announces nothing."""
 
     name: str
     argv: Sequence[str]
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     announces: bool = True
+    event: str = ""
     url: str = ""
     _child: "subprocess.Popen[str] | None" = None
 
     def start(self, *, timeout: float = 30) -> "Process":
         """Start it and wait for its announcement. Raises RuntimeError with the end of its log when it dies first."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a") as log:
             self._child = subprocess.Popen(
                 [sys.executable, *self.argv],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env},
-                stdout=subprocess.PIPE if self.announces else log,
+                stdout=subprocess.PIPE if self.announces and not self.event else log,
                 stderr=log,
                 text=True,
                 start_new_session=True,
             )
-        if self.announces:
+        if self.event:
+            self.url = self._logged_address(before, timeout)
+        elif self.announces:
             assert self._child.stdout is not None
             lines: list[str] = []
             reader = Thread(target=lambda out: lines.append(out.readline()), args=(self._child.stdout,), daemon=True)
             reader.start()
             reader.join(timeout)
             if not lines or not lines[0]:
-                self.kill()
-                raise RuntimeError(f"{self.name} did not start; {self.log} ends with:\n{self.log.read_text()[-2000:]}")
+                raise self._not_started()
             self.url = json.loads(lines[0])["url"]
         return self
+
+    def _logged_address(self, before: int, timeout: float) -> str:
+        deadline = time.monotonic() + timeout
+        while self.running and time.monotonic() < deadline:
+            for text in self.log.read_bytes()[before:].splitlines(keepends=True):
+                if text.startswith(b"{") and text.endswith(b"\n") and self.event.encode() in text:
+                    return str(json.loads(text)["url"])
+            time.sleep(0.02)
+        raise self._not_started()
+
+    def _not_started(self) -> RuntimeError:
+        self.kill()
+        return RuntimeError(f"{self.name} did not start; {self.log} ends with:\n{self.log.read_text()[-2000:]}")
 
     @property
     def pid(self) -> int:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from temporalio.service import RPCError
 
 from providers.database.migrate import migrate
 from runtime import search_attributes
+from runtime.api_keys import sandbox_keys
 from runtime.plugin import plugin
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET, WEBHOOK_SECRET
 from sandbox.carrier_admin import carrier_process
@@ -31,13 +31,6 @@ from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
-API_KEYS = {
-    "sandbox": "service:sandbox",
-    "agent": "customer_service:agent-1",
-    "refunds-1": "refund_department:R-1",
-    "refunds-2": "refund_department:R-2",
-}
-"""Who each key of the sandbox's API is: a shop that speaks for its customers, and three people."""
 _PATIENCE = 30  # seconds for a process to become ready
 
 # A process of the sandbox runs Python; this line of it becomes another program, under the same process id.
@@ -81,7 +74,8 @@ class Stack:
         self.worker = Process("worker", ["worker.py", "run"], folder / "worker.log", announces=False)
         self._policy = ROOT / "policy.toml" if measured else _policy_of_demo(folder)
         self._api_port = api_port
-        self.api = Process("API", ["api.py"], folder / "api.log")
+        self._keys = folder / "api_keys.toml"
+        self.api = Process("API", ["api.py"], folder / "api.log", event="api_started")
 
     async def start(self) -> Client:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
@@ -95,11 +89,12 @@ class Stack:
 
     async def _start_for_people(self, port: int) -> None:
         """The API, the Temporal UI and the mails."""
+        self._keys.write_text(sandbox_keys(), encoding="utf-8")
         self.api.env = {
             **self._providers(),
             "API_HOST": "127.0.0.1",
             "API_PORT": str(port),
-            "API_KEYS": " ".join(f"{who}:{sha256(key.encode()).hexdigest()}" for key, who in API_KEYS.items()),
+            "API_KEYS_FILE": str(self._keys),
             "STRIPE_WEBHOOK_SECRETS": SECRET,
             "EASYPOST_WEBHOOK_SECRETS": WEBHOOK_SECRET,
             "LOG_FORMAT": "json",
@@ -127,6 +122,7 @@ class Stack:
             "STRIPE_BASE_URL": self.gateway.url,
             "EASYPOST_API_KEY": EASYPOST_KEY,
             "EASYPOST_BASE_URL": f"{self.carrier.url}/v2",
+            "POLICY_FILE": str(self._policy),
         }
 
     async def start_worker(self) -> None:
@@ -139,7 +135,6 @@ class Stack:
         mail = urlsplit(self.mailbox.url)
         process.env = {
             **self._providers(),
-            "POLICY_FILE": str(self._policy),
             "UPS_CLIENT_ID": UPS_CLIENT_ID,
             "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
             "UPS_BASE_URL": self.carrier.url,

@@ -2,6 +2,7 @@
 is run here, from the files that would be in the image, against a real Temporal server and the real sandbox."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,6 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,7 +28,8 @@ from temporalio.worker import Worker
 
 from providers.database.engine import open_engine
 from runtime import search_attributes
-from runtime.api_settings import ApiSettings, Role, find_key
+from runtime.api_keys import load_keys, sandbox_keys
+from runtime.api_settings import ApiSettings
 from runtime.logs import LogFormat
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.settings import WorkerSettings, connection
@@ -188,9 +189,7 @@ def test_the_environment_of_the_api_is_complete_and_takes_the_events_of_the_sand
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = _settings(monkeypatch, "api", ApiSettings)
-    key = find_key(settings.api_keys, "sandbox")
-    assert key is not None
-    assert (key.role, len(settings.api_keys)) == (Role.SERVICE, 1)
+    assert settings.is_sandbox
     assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == [STRIPE_SECRET]
     assert [secret.get_secret_value() for secret in settings.easypost_webhook_secrets] == [WEBHOOK_SECRET]
     worker = SERVICES["worker"].environ()
@@ -202,12 +201,28 @@ def test_the_environment_of_the_api_is_complete_and_takes_the_events_of_the_sand
     assert connection()["namespace"] == SERVICES["worker"].environment["TEMPORAL_NAMESPACE"]
 
 
-def test_given_keys_and_webhook_secrets_replace_those_of_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = f"service:shop:{sha256(b'one').hexdigest()} customer_service:A-3:{sha256(b'two').hexdigest()}"
-    settings = _settings(monkeypatch, "api", ApiSettings, API_KEYS=keys, STRIPE_WEBHOOK_SECRETS="")
-    assert [key.id for key in settings.api_keys] == ["shop", "A-3"]
-    assert find_key(settings.api_keys, "sandbox") is None
+def test_the_keys_of_the_api_are_those_of_the_sandbox_or_in_a_folder_of_ones_own(tmp_path: Path) -> None:
+    """The file that is read is in the folder that is mounted; its keys are the ones that `make up` has."""
+    assert _keys_file() == ROOT / "sandbox" / "keys" / "api_keys.toml"
+    written = tmp_path / "api_keys.toml"
+    written.write_text(sandbox_keys(), encoding="utf-8")
+    assert load_keys(_keys_file(), sandbox=True) == load_keys(written, sandbox=True)
+    assert _keys_file(API_KEYS_FOLDER="/srv/keys") == Path("/srv/keys/api_keys.toml")
+
+
+def _keys_file(**given: str) -> Path:
+    """Where the file is that the API's container reads."""
+    (volume,) = SERVICES["api"].volumes
+    folder, goal, mode = _interpolated(volume, given).split(":")
+    read = Path(SERVICES["api"].environment["API_KEYS_FILE"])
+    assert (read.parent, mode) == (Path(goal), "ro")
+    return ROOT / folder / read.name
+
+
+def test_given_webhook_secrets_replace_those_of_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(monkeypatch, "api", ApiSettings, STRIPE_WEBHOOK_SECRETS="", EASYPOST_WEBHOOK_SECRETS="mine")
     assert settings.stripe_webhook_secrets == ()
+    assert [secret.get_secret_value() for secret in settings.easypost_webhook_secrets] == ["mine"]
 
 
 def test_empty_addresses_lead_to_the_providers_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +264,7 @@ def test_secrets_come_from_the_environment_of_compose_only() -> None:
     assert {"STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRETS"} <= secret
     for name, service in SERVICES.items():
         for variable, value in service.environment.items():
-            if variable in secret or re.search("PASSWORD|PWD|SECRET|KEY", variable):
+            if variable in secret or re.search("PASSWORD|PWD|SECRET|KEY$", variable):
                 assert re.fullmatch(r"\$\{\w+:?-[\w:-]*\}", value), f"{name}: {variable} is written out"
 
 
@@ -458,22 +473,17 @@ def test_the_api_runs_on_the_tables_of_migrate_and_its_check_passes_while_it_doe
         "API_HOST": "127.0.0.1",
         "API_PORT": free,
         "DATABASE_URL": f"sqlite:///{tmp_path}/db",
+        "API_KEYS_FILE": str(_keys_file()),
     }
     folder = images[service.build.target]
     made = _run(["python", *SERVICES["migrate"].command], cwd=folder, DATABASE_URL=environ["DATABASE_URL"])
     assert made.returncode == 0, made.stderr
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [BIN / "python", *service.command],
-            cwd=folder,
-            env=_environ(environ),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+    process = subprocess.Popen(
+        [BIN / "python", *service.command], cwd=folder, env=_environ(environ), stderr=subprocess.PIPE, text=True
+    )
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline(), (tmp_path / "log").read_text()
+        assert process.stderr is not None
+        assert any(json.loads(line)["event"] == "api_started" for line in process.stderr)
         assert _run(check).returncode == 0
     finally:
         process.terminate()

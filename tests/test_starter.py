@@ -246,6 +246,10 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
         return bool(mine)
 
     await eventually(listed, "the cancellation is listed as waiting for approval")
+    of_order = TypeAdapter(list[Summary]).validate_json(
+        (await starter("list", "--order", sample.order_id, "--json")).out
+    )
+    assert [one.order_id for one in of_order] == [sample.order_id]
     own = await starter("approve", sample.order_id, "--actor", "refund_department:agent-7")
     assert own.code == ExitCode.REFUSED
     assert "somebody else has to" in own.sentence

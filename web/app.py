@@ -19,6 +19,7 @@ from web.bodies import Health
 from web.cancellations import cancellations
 from web.parts import TEMPORAL_WAIT, Parts, Services
 from web.problems import Code, HttpProblem, add_problems, responses_of
+from web.reading import reading
 from web.webhooks import webhooks
 
 _EXAMPLES = Path(__file__).with_name("examples.json")
@@ -31,8 +32,17 @@ health = APIRouter(tags=["health"])
 
 
 @health.get("/health", summary="Whether the process lives")
-async def check_health() -> Health:
-    return Health()
+async def check_health(parts: Services) -> Health:
+    """It answers. `warnings` says what needs somebody all the same."""
+    return _health(parts)
+
+
+def _health(parts: Parts) -> Health:
+    parts.keys.current()
+    sentence = (
+        "The changed file of API keys cannot be used, so the keys before the change are in force; the log says why."
+    )
+    return Health(warnings=[sentence] if parts.keys.problem else [])
 
 
 @health.get("/ready", summary="Whether it can do its work", responses=responses_of(Code.UNAVAILABLE))
@@ -44,7 +54,7 @@ async def check_readiness(parts: Services) -> Health:
         await client.service_client.check_health(timeout=TEMPORAL_WAIT)
     except RPCError as error:
         raise StarterError(ExitCode.UNREACHABLE, f"Temporal answers {error.status.name.lower()}.") from None
-    return Health()
+    return _health(parts)
 
 
 class RequestGuard:
@@ -131,7 +141,7 @@ def create_app(parts: Parts) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.parts = parts
-    routers = (cancellations, webhooks, health)
+    routers = (cancellations, reading, webhooks, health)
     for router in routers:
         app.include_router(router)
     app.add_middleware(RequestGuard)

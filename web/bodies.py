@@ -1,12 +1,17 @@
 """What callers send and are answered, where the domain and the library have no message for it. Unknown fields are refused: a
 misspelt `lines` must not cancel the whole order."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.case import Case
 from domain.messages import Resolution
-from domain.request import BusinessId, Channel, LineScope, ReasonCode
+from domain.money import Money
+from domain.outcome import State
+from domain.request import Actor, ActorKind, BusinessId, Channel, LineScope, ReasonCode
+from domain.standing import given_back_of
 from domain.step import StepName
 from domain.terms import RefundMethod
 from domain.texts import Note, Reference, Target
@@ -128,5 +133,69 @@ class Pending(BaseModel):
     deferred: bool = False
 
 
+class CancellationRecord(BaseModel):
+    """A cancellation of an order as our books know it. `state` is its outcome once it has ended; what one that is under way
+    waits for, its status says. `planned_refund` and `planned_release` are what was to go back, `refunded` and `released`
+    what has, or is on its way."""
+
+    cancellation_id: str
+    state: State
+    sentence: str
+    requested_by: Actor
+    reason: ReasonCode
+    requested_at: datetime
+    ended_at: datetime | None = None
+    planned_refund: Money | None = None
+    planned_release: Money | None = None
+    refunded: Money | None = None
+    released: Money | None = None
+    credit_note: str | None = None
+
+    @classmethod
+    def of(cls, case: Case) -> "CancellationRecord":
+        request, requested_at, ended, plan = case.request, case.requested_at, case.ended, case.plan
+        assert request is not None
+        assert requested_at is not None
+        under_way = State.ROLLING_BACK if case.roll_back_cause else State.RUNNING
+        refunded, released = given_back_of(case)
+        return cls(
+            cancellation_id=case.cancellation_id,
+            state=State(ended.outcome.value) if ended else under_way,
+            sentence=ended.sentence if ended else case.decision.sentence if case.decision else "",
+            requested_by=request.actor,
+            reason=request.reason,
+            requested_at=requested_at,
+            ended_at=next(entry.at for entry in reversed(case.entries) if entry.fact == ended) if ended else None,
+            planned_refund=plan.refund if plan else None,
+            planned_release=plan.release if plan else None,
+            refunded=refunded,
+            released=released,
+            credit_note=case.credit_note,
+        )
+
+
+class OrderHistory(BaseModel):
+    """Every cancellation that an order ever had, the latest first."""
+
+    cancellations: list[CancellationRecord]
+
+
+class PermittedReason(BaseModel):
+    """`actors`: as whom the caller may give it. `needs_note`: it says nothing by itself."""
+
+    reason: ReasonCode
+    actors: list[ActorKind]
+    needs_note: bool
+
+
+class ReasonList(BaseModel):
+    """The reasons that a caller may give."""
+
+    reasons: list[PermittedReason]
+
+
 class Health(BaseModel):
+    """`warnings`: what needs somebody, although requests are answered."""
+
     status: str = "ok"
+    warnings: list[str] = []

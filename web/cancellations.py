@@ -1,17 +1,11 @@
-"""The endpoints of cancellations: ask for one, read it, steer it."""
+"""The endpoints that ask for cancellations and steer them."""
 
-from datetime import UTC, datetime
-from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Path, Query, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime
 
-from client.errors import ExitCode, OrderNotFound, RunPaused, StarterError, UnderWay
-from client.listing import Filter, SummaryPage
-from client.status import Source, Status
+from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.submitting import deferred_sentence
 from domain.messages import (
     Acknowledgement,
@@ -24,11 +18,9 @@ from domain.messages import (
     Submission,
     Withdraw,
 )
-from domain.outcome import State
 from domain.policy import Decision, Rule, Verdict
-from domain.request import Actor, ActorKind, BusinessId, CancellationRequest
-from domain.step import Owner
-from runtime.api_settings import ApiKey
+from domain.request import ActorKind, CancellationRequest
+from runtime.api_keys import ApiKey
 from web.bodies import (
     NO_CUSTOMER,
     NO_NOTE,
@@ -41,11 +33,12 @@ from web.bodies import (
     RetryStepBody,
     WithdrawBody,
 )
-from web.callers import Caller, Person, actor_of
+from web.callers import Caller, Person, actor_of, check_reason, person_of
 from web.idempotency import OptionalRequestId, RequestId
-from web.parameters import refuse_unknown_parameters
+from web.parameters import OrderId, refuse_unknown_parameters
 from web.parts import Services
 from web.problems import (
+    COMMON,
     RETRY_AFTER,
     Code,
     HttpProblem,
@@ -55,26 +48,17 @@ from web.problems import (
     responses_of,
 )
 
-_COMMON = (
-    Code.INVALID_REQUEST,
-    Code.KEY_MISSING,
-    Code.BODY_TOO_LARGE,
-    Code.UNAVAILABLE,
-    Code.INTERNAL_ERROR,
-)
-_READING = responses_of(*_COMMON, Code.NO_CANCELLATION)
 _ANSWERS = (
-    *_COMMON,
+    *COMMON,
     Code.NO_CANCELLATION,
     Code.NOT_ALLOWED_NOW,
     Code.ROLLED_BACK,
     Code.NOT_PERMITTED,
+    Code.OUTSIDE_SCOPE,
     Code.NOT_ANSWERED,
 )
 _STEERING = responses_of(*_ANSWERS)
 _STEERING_FOR_A_CUSTOMER = responses_of(*_ANSWERS, Code.ORDER_NOT_FOUND)
-
-OrderId = Annotated[BusinessId, Path(description="The order's number.", examples=["O-1001"])]
 
 cancellations = APIRouter(tags=["cancellations"], dependencies=[Depends(refuse_unknown_parameters)])
 
@@ -97,8 +81,9 @@ cancellations = APIRouter(tags=["cancellations"], dependencies=[Depends(refuse_u
             "`deferred` while another cancellation of the order is under way.",
         },
         **responses_of(
-            *_COMMON,
+            *COMMON,
             Code.IDEMPOTENCY_KEY_MISSING,
+            Code.OUTSIDE_SCOPE,
             Code.ORDER_NOT_FOUND,
             Code.REQUEST_CONFLICT,
             Code.UNDER_WAY,
@@ -150,8 +135,9 @@ async def start_cancellation(
     "/orders/{order_id:path}/cancellation/quote",
     summary="What a cancellation would do",
     responses=responses_of(
-        *_COMMON,
+        *COMMON,
         Code.IDEMPOTENCY_KEY_MISSING,
+        Code.OUTSIDE_SCOPE,
         Code.ORDER_NOT_FOUND,
         Code.REQUEST_CONFLICT,
         Code.UNDER_WAY,
@@ -187,97 +173,31 @@ def _pending(pending: Pending) -> Response:
 
 
 def _request_of(order_id: str, body: CancellationBody, request_id: str, caller: ApiKey) -> CancellationRequest:
+    actor = actor_of(caller, body.customer_id, order_id)
+    check_reason(caller, body.reason, order_id)
     with check_body():
         return CancellationRequest(
             request_id=request_id,
             order_id=order_id,
             customer_id=body.customer_id,
-            actor=actor_of(caller, body.customer_id),
+            actor=actor,
             channel=body.channel,
             reason=body.reason,
             note=body.note,
             lines=body.lines,
             shipping=body.shipping,
+            at_most=caller.at_most,
         )
 
 
 def _raise_if_problem(decision: Decision) -> None:
-    """Two rejections are no answers but problems over HTTP."""
+    """Some rejections are no answers but problems over HTTP."""
     if decision.rule is Rule.ORDER_NOT_FOUND:
         raise HttpProblem(Code.ORDER_NOT_FOUND, decision.sentence)
     if decision.rule is Rule.REQUEST_CONFLICT:
         raise HttpProblem(Code.REQUEST_CONFLICT, decision.sentence)
-
-
-@cancellations.get(
-    "/orders/{order_id:path}/cancellation",
-    summary="Where it stands",
-    responses=responses_of(*_COMMON, Code.NO_CANCELLATION, Code.ORDER_NOT_FOUND),
-)
-async def get_cancellation(
-    order_id: OrderId,
-    _: Caller,
-    parts: Services,
-    customer_id: Annotated[BusinessId | None, Query(description="Who must own the order.")] = None,
-) -> Status:
-    """The order's latest cancellation: goods, money and paper, what it waits for, and each step. When it is over, its
-    outcome. With `customer_id` the answer is the same for an order that is unknown and for somebody else's."""
-    library = await parts.temporal.cancellations()
-    if customer_id is None:
-        return await library.status(order_id)
-    customer = Actor(kind=ActorKind.CUSTOMER, id=customer_id)
-    with hide_existence_from(customer, order_id):
-        found = await library.status(order_id)
-        if found.customer_id is None and found.source is not Source.RESULT:
-            raise HttpProblem(
-                Code.UNAVAILABLE,
-                f"Whose order {order_id} is cannot be read at the moment; ask again.",
-                {"Retry-After": str(RETRY_AFTER)},
-            )
-        if found.customer_id != customer_id:
-            raise OrderNotFound(f"Order {order_id} is not of this customer.")
-    return found
-
-
-@cancellations.get("/cancellations", summary="List cancellations", responses=responses_of(*_COMMON))
-async def list_cancellations(
-    *,
-    _: Caller,
-    parts: Services,
-    order_id: Annotated[BusinessId | None, Query(description="Those of this order only.")] = None,
-    customer_id: Annotated[BusinessId | None, Query(description="Those of this customer's orders only.")] = None,
-    state: Annotated[State | None, Query(description="Those in this state only.")] = None,
-    owner: Annotated[Owner | None, Query(description="Those that wait for this owner only.")] = None,
-    overdue: Annotated[bool, Query(description="Those only whose wait is overdue.")] = False,
-    since: Annotated[
-        AwareDatetime | None, Query(description="Those only whose run began then or later; ISO 8601 with the offset.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[
-        str | None, Query(max_length=2000, description="`next_cursor` of the page before, with the same filters.")
-    ] = None,
-) -> SummaryPage:
-    """The latest, running ones first. The list lags a moment behind the cancellations."""
-    orders = None if order_id is None else {order_id}
-    if customer_id is not None:
-        theirs = set(await parts.register.orders_of_customer(customer_id))
-        orders = theirs if orders is None else orders & theirs
-    which = Filter(
-        order_ids=None if orders is None else tuple(sorted(orders)),
-        state=state,
-        owner=owner,
-        overdue=datetime.now(UTC) if overdue else None,
-        since=since,
-    )
-    library = await parts.temporal.cancellations()
-    try:
-        return await library.list(which, limit=limit, cursor=cursor)
-    except StarterError as error:
-        if error.code is not ExitCode.WRONG_INPUT:
-            raise
-        raise RequestValidationError(
-            [{"type": "value_error", "loc": ("query", "cursor"), "msg": error.sentence.rstrip(".")}]
-        ) from None
+    if decision.rule is Rule.AMOUNT_EXCEEDS_AT_MOST:
+        raise HttpProblem(Code.OUTSIDE_SCOPE, decision.sentence)
 
 
 @cancellations.post(
@@ -290,7 +210,7 @@ async def withdraw_cancellation(
 ) -> Acknowledgement:
     """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
     customer that it names."""
-    actor = actor_of(caller, body.customer_id)
+    actor = actor_of(caller, body.customer_id, order_id)
     library = await parts.temporal.cancellations()
     with hide_existence_from(actor, order_id):
         return await library.withdraw(order_id, Withdraw(actor=actor, note=body.note))
@@ -301,7 +221,9 @@ async def approve_cancellation(
     order_id: OrderId, person: Person, parts: Services, body: NoteBody = NO_NOTE
 ) -> Acknowledgement:
     """A second person lets it go on. Whoever asked for the cancellation cannot."""
-    return await (await parts.temporal.cancellations()).approve(order_id, Approve(actor=person, note=body.note))
+    return await (await parts.temporal.cancellations()).approve(
+        order_id, Approve(actor=person_of(person), note=body.note, at_most=person.at_most)
+    )
 
 
 @cancellations.post("/orders/{order_id:path}/cancellation/reject", summary="Refuse the approval", responses=_STEERING)
@@ -309,7 +231,9 @@ async def reject_cancellation(
     order_id: OrderId, person: Person, parts: Services, body: NoteBody = NO_NOTE
 ) -> Acknowledgement:
     """What was done is rolled back."""
-    return await (await parts.temporal.cancellations()).reject(order_id, Reject(actor=person, note=body.note))
+    return await (await parts.temporal.cancellations()).reject(
+        order_id, Reject(actor=person_of(person), note=body.note)
+    )
 
 
 @cancellations.post("/orders/{order_id:path}/cancellation/retry-step", summary="Try a step again", responses=_STEERING)
@@ -317,7 +241,7 @@ async def retry_step(
     order_id: OrderId, person: Person, parts: Services, body: RetryStepBody = ONLY_STEP
 ) -> Acknowledgement:
     """Now, instead of when it is due."""
-    message = RetryStep(actor=person, step=body.step, target=body.target, note=body.note)
+    message = RetryStep(actor=person_of(person), step=body.step, target=body.target, note=body.note)
     return await (await parts.temporal.cancellations()).retry_step(order_id, message)
 
 
@@ -327,7 +251,7 @@ async def retry_step(
 async def resolve_step(order_id: OrderId, body: ResolveStepBody, person: Person, parts: Services) -> Acknowledgement:
     """A step that waits was done by hand, has nothing left to do, or everything is to be rolled back."""
     message = ResolveStep(
-        actor=person,
+        actor=person_of(person),
         step=body.step,
         target=body.target,
         resolution=body.resolution,
@@ -347,7 +271,7 @@ async def choose_refund_method(
 ) -> Acknowledgement:
     """Where the gateway cannot give it back to the tender. The customer chooses, through a service that names them or
     through staff; nobody chooses for the customer."""
-    actor = actor_of(caller, body.customer_id)
+    actor = actor_of(caller, body.customer_id, order_id)
     if actor.kind is ActorKind.SYSTEM:
         raise HttpProblem(
             Code.NOT_PERMITTED, "Name the customer who chose in customer_id; a service does not choose by itself."

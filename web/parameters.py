@@ -1,9 +1,15 @@
 """The parameters of an address: those that it does not know are refused."""
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Path, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+
+from domain.request import BusinessId
+
+OrderId = Annotated[BusinessId, Path(description="The order's number.", examples=["O-1001"])]
 
 
 def _names(dependant: Dependant) -> set[str]:

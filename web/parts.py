@@ -12,8 +12,10 @@ from temporalio.service import RPCError
 from client.cancellations import Cancellations
 from client.engine import read_run
 from client.errors import ExitCode, StarterError
+from domain.policy import Policy
 from providers.cancellations.port import Register
 from providers.inbox.port import Inbox
+from runtime.api_keys import KeyFile
 from runtime.api_settings import ApiSettings
 from runtime.plugin import plugin
 from runtime.settings import connection
@@ -58,6 +60,8 @@ class Parts:
     temporal: Temporal
     events: Inbox
     register: Register
+    keys: KeyFile
+    policy: Policy
     arrived: asyncio.Event
     """Set when an event was stored, so that it is sent at once."""
 

@@ -10,14 +10,14 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 
-from client.errors import ExitCode, RunPaused, StarterError, UnderWay
+from client.errors import AboveLimit, ExitCode, RunPaused, StarterError, UnderWay
 from domain.base import BAD_ID
 from domain.errors import Unavailable
-from domain.request import Actor, ActorKind
+from domain.request import Actor, ActorKind, BusinessId
 
 RETRY_AFTER = 5
 """Seconds after which a caller may ask again when something is not there at the moment."""
@@ -29,7 +29,9 @@ class Code(StrEnum):
     INVALID_REQUEST = "invalid_request"
     IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
     KEY_MISSING = "key_missing"
+    KEY_EXPIRED = "key_expired"
     NOT_PERMITTED = "not_permitted"
+    OUTSIDE_SCOPE = "outside_scope"
     NO_SUCH_ADDRESS = "no_such_address"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     ORDER_NOT_FOUND = "order_not_found"
@@ -50,7 +52,9 @@ _PROBLEMS: dict[Code, tuple[int, str]] = {
     Code.INVALID_REQUEST: (422, "The request is not valid"),
     Code.IDEMPOTENCY_KEY_MISSING: (400, "An Idempotency-Key is needed"),
     Code.KEY_MISSING: (401, "A valid key is needed"),
+    Code.KEY_EXPIRED: (401, "The key has expired"),
     Code.NOT_PERMITTED: (403, "This key does not permit that"),
+    Code.OUTSIDE_SCOPE: (403, "That is outside what this key may ask for"),
     Code.NO_SUCH_ADDRESS: (404, "No such endpoint"),
     Code.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
     Code.ORDER_NOT_FOUND: (404, "The order was not found"),
@@ -66,7 +70,21 @@ _PROBLEMS: dict[Code, tuple[int, str]] = {
     Code.NOT_ANSWERED: (504, "Not answered in time"),
     Code.INTERNAL_ERROR: (500, "Internal error"),
 }
+_WANT_OF_KEY = frozenset({Code.KEY_MISSING, Code.KEY_EXPIRED, Code.NOT_PERMITTED, Code.OUTSIDE_SCOPE})
+"""Refused for want of a key, or of one that may do that."""
+_ID = TypeAdapter(BusinessId)
 _BY_STATUS = {404: Code.NO_SUCH_ADDRESS, 405: Code.METHOD_NOT_ALLOWED}
+
+
+COMMON = (
+    Code.INVALID_REQUEST,
+    Code.KEY_MISSING,
+    Code.KEY_EXPIRED,
+    Code.BODY_TOO_LARGE,
+    Code.UNAVAILABLE,
+    Code.INTERNAL_ERROR,
+)
+"""What every endpoint that takes a key may answer."""
 
 
 class FieldError(BaseModel):
@@ -108,10 +126,31 @@ def _unavailable(sentence: str) -> Response:
     return _problem(Code.UNAVAILABLE, sentence, {"Retry-After": str(RETRY_AFTER)})
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+def _valid_id(given: str) -> str | None:
+    try:
+        return _ID.validate_python(given)
+    except ValidationError:
+        return None
+
+
+def _record_refusal(request: Request, code: Code) -> None:
+    """Who tries what they may not is seen: never the key, and of the address only what is ours and a valid order id."""
+    structlog.get_logger().warning(
+        "request_refused",
+        caller=getattr(request.state, "caller", "unknown"),
+        method=request.method,
+        route=request.scope["route"].path,
+        order_id=_valid_id(request.path_params.get("order_id", "")),
+        code=code,
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
     if isinstance(error, HttpProblem):
+        if error.code in _WANT_OF_KEY:
+            _record_refusal(request, error.code)
         return _problem(error.code, error.detail, headers)
     code = _BY_STATUS.get(error.status_code, Code.INVALID_REQUEST)
     sentences = {
@@ -155,6 +194,9 @@ async def _library_problem(request: Request, error: Exception) -> Response:
         )
     if isinstance(error, UnderWay):
         return _problem(Code.UNDER_WAY, error.sentence)
+    if isinstance(error, AboveLimit):
+        _record_refusal(request, Code.OUTSIDE_SCOPE)
+        return _problem(Code.OUTSIDE_SCOPE, error.sentence)
     if isinstance(error, RunPaused):  # who did it, and the command that ends it, are for operations
         structlog.get_logger().warning("cancellation_paused", error=error.sentence)
         return _unavailable(

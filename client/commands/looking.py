@@ -12,7 +12,7 @@ from rich.live import Live
 
 from client import views
 from client.cancellations import Cancellations
-from client.commands.options import Json, OrderId, out, print_json, run_command
+from client.commands.options import Json, OrderId, business_id, out, print_json, run_command
 from client.errors import ExitCode, StarterError
 from client.listing import Filter
 from client.status import Summary
@@ -92,13 +92,19 @@ def list_(
         Owner | None,
         typer.Option(metavar="OWNER", show_default=False, help=f"Those that wait for it only: {', '.join(Owner)}."),
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="ORDER_ID", parser=business_id, show_default=False, help="Those of this order only."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     json: Json = False,
 ) -> None:
-    """List cancellations, the latest first."""
+    """List cancellations that Temporal still knows, the latest first."""
 
     async def work(cancellations: Cancellations) -> int:
-        page = await cancellations.list(Filter(state=state, owner=owner), limit=limit)
+        page = await cancellations.list(
+            Filter(order_ids=(order,) if order else None, state=state, owner=owner), limit=limit
+        )
         if json:
             print(TypeAdapter(list[Summary]).dump_json([*page.cancellations]).decode())
         else:

@@ -117,7 +117,7 @@ class SqlOutbox(SqlAdapter):
             }
             await session.execute(insert_once(session, DeferredRequestRow), row)
             kept = await _find_deferred(session, request.order_id, request.request_id)
-            if kept is not None and kept.request.unsigned != request.unsigned:
+            if kept is not None and kept.request.content != request.content:
                 raise Refused(ErrorCode.REQUEST_CONFLICT, request_conflict(request))
             await put_notices(session, id_of(request), request.order_id, notices)
 

@@ -47,6 +47,19 @@ def test_who_withdraws_from_what_was_delivered_reads_what_to_do(language: str, s
     assert "Offer a return" not in mail.body, "that is for staff"
 
 
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "a person will look at it"), ("de", "sieht ein Mensch sie sich")]
+)
+def test_who_withdraws_through_a_sender_with_a_limit_does_not_read_of_it(language: str, says: str) -> None:
+    sentence = (
+        "60.00 USD of order O-1 would go back, and at most 50.00 USD may here. Ask as somebody who may give it back."
+    )
+    answer = notice(kind=NoticeKind.NOT_CANCELLED, about="amount_exceeds_at_most", sentence=sentence, language=language)
+    mail = write(answer, "shop.example")
+    assert says in mail.body
+    assert "at most" not in mail.body, "that is for the sender"
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_a_rejected_withdrawal_without_words_of_its_own_is_answered_with_the_decisions_sentence(language: str) -> None:
     sentence = "Order O-1 was paid in dollars."

@@ -25,6 +25,7 @@ from domain.facts import (
     WithdrawalAsked,
     Written,
 )
+from domain.money import Money, money
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
 from domain.permissions import (
@@ -109,6 +110,20 @@ def test_nobody_approves_what_they_asked_for(kind: ActorKind) -> None:
     same_person = Actor(kind=kind, id=CLERK.id)
     refused(waiting(by=request_by(CLERK)), Approved(by=same_person))
     refused(waiting(Joined(request=request_by(CLERK))), Approved(by=same_person))
+
+
+@pytest.mark.parametrize(("at_most", "may"), [(usd(4_999), False), (usd(5_000), True), (money("90.00 EUR"), False)])
+def test_who_has_a_limit_approves_no_more_than_that(at_most: Money, may: bool) -> None:
+    """It stands in the books beside who has approved; sent again under another limit it is the same approval."""
+    case = opened(plan_of(planned_tender(refund=3_000, release=2_000)), gate=Gate.BEFORE_STOPPING)
+    approval = Approved(by=CLERK, at_most=at_most)
+    if may:
+        assert permit(case, approval, ORDER) == approval
+        assert permit(case.with_facts([approval]), Approved(by=CLERK), ORDER) is None
+    else:
+        no = refused(case, approval)
+        assert no.code is ErrorCode.AMOUNT_EXCEEDS_AT_MOST
+        assert no.sentence.startswith(f"50.00 USD of order {ORDER} would go back, and at most {at_most} may here.")
 
 
 @pytest.mark.parametrize("by", [CUSTOMER, SYSTEM])

@@ -254,3 +254,40 @@ def test_a_customer_cannot_ask_in_another_customers_name() -> None:
             channel=Channel.WEB_SHOP,
             reason=ReasonCode.NO_LONGER_NEEDED,
         )
+
+
+# The sender's own limit
+
+
+@pytest.mark.parametrize(
+    ("at_most", "rule"),
+    [
+        ("49.99 USD", Rule.AMOUNT_EXCEEDS_AT_MOST),
+        ("50.00 USD", Rule.WITHIN_POLICY),
+        ("1000.00 EUR", Rule.AMOUNT_EXCEEDS_AT_MOST),
+    ],
+)
+def test_a_sender_with_a_limit_gives_back_no_more_than_that(at_most: str, rule: Rule) -> None:
+    """What is only reserved counts; a limit in another currency allows nothing."""
+    asked = request().model_copy(update={"at_most": money(at_most)})
+    decision, plan = POLICY.decide(
+        cancellation_id="can-1",
+        order=order(line("L1", 1, "50.00 USD")),
+        request=asked,
+        payments={"T1": payment("20.00 USD", capturable="30.00 USD")},
+        trackings={},
+        history=NEW_CUSTOMER,
+        now=NOW,
+        learnt_at=NOW,
+    )
+    assert (decision.rule, plan is None) == (rule, rule is Rule.AMOUNT_EXCEEDS_AT_MOST)
+    if plan is None:
+        assert (decision.verdict, decision.maximum) == (Verdict.REJECTED, money(at_most))
+        assert decision.sentence.startswith(f"50.00 USD of order 1001 would go back, and at most {at_most} may here.")
+
+
+def test_a_limit_is_no_part_of_what_is_asked_and_nothing_where_there_is_none() -> None:
+    """So a request may be sent again under another one, and those recorded before have none."""
+    asked = request()
+    assert "at_most" not in asked.model_dump_json()
+    assert asked.model_copy(update={"at_most": money("1.00 USD")}).content == asked.content

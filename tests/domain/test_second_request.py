@@ -4,11 +4,14 @@ import pytest
 
 from domain.case import Case
 from domain.facts import Ended, Fact, HolderSet, Joined, Requested
+from domain.money import Money
+from domain.order import OrderFlag
 from domain.outcome import Outcome
+from domain.policy import Gate, Rule
 from domain.request import Actor, ActorKind, CancellationRequest, LineScope, ReasonCode
-from domain.second_request import Meeting, joining_facts, meet
+from domain.second_request import Meeting, joining_facts, meet, with_rights
 from tests.domain.build import NOW, line, order, request
-from tests.domain.cases import RUN, decided, entries, plan_of, planned_tender
+from tests.domain.cases import RUN, decided, entries, plan_of, planned_tender, usd
 
 ORDER = order(line("L1", 2, "20.00 USD"), line("L2", 1, "30.00 USD"))
 OPENED = Requested(request=request(), at=NOW)
@@ -46,3 +49,17 @@ def test_whatever_does_not_join_waits(statutory: bool, becomes: Meeting) -> None
         assert meet(ORDER, books, opened, second(*lines, statutory=statutory)) is becomes
     assert joining_facts(ORDER, UNDER_WAY, second(*PART)) == []
     assert joining_facts(ORDER, OVER, second()) == []
+
+
+@pytest.mark.parametrize(("at_most", "frees"), [(None, True), (usd(5_000), True), (usd(4_999), False)])
+def test_a_right_that_is_claimed_under_a_limit_frees_no_more_money_than_that(
+    at_most: Money | None, frees: bool
+) -> None:
+    """Else a key with a limit would do away with the approval of a cancellation that somebody else has asked for."""
+    of_consumer = ORDER.model_copy(update={"flags": frozenset({OrderFlag.EU_CONSUMER})})
+    waiting = decided(plan_of(planned_tender(refund=3_000, release=2_000)), Gate.BEFORE_STOPPING)
+    above_limit = waiting.decision.model_copy(update={"rule": Rule.ABOVE_LIMIT})
+    waiting = waiting.model_copy(update={"decision": above_limit})
+    withdrawal = second(statutory=True).model_copy(update={"at_most": at_most})
+    freed = with_rights(of_consumer, waiting, withdrawal).decision.gate is Gate.NONE
+    assert freed is frees

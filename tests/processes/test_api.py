@@ -259,8 +259,8 @@ async def test_without_a_valid_key_there_is_nothing_but_health(api: Api, key: st
     answer = await api.http.get("/orders/O-1/cancellation", headers=headers)
     problem(answer, 401, "key_missing")
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert (await api.http.get("/health")).json() == {"status": "ok"}
-    assert (await api.http.get("/ready")).json() == {"status": "ok"}
+    assert (await api.http.get("/health")).json() == {"status": "ok", "warnings": []}
+    assert (await api.http.get("/ready")).json() == {"status": "ok", "warnings": []}
 
 
 # Wrong input

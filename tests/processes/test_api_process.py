@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,6 +87,26 @@ async def test_without_the_database_it_is_not_ready(api_system: ApiSystem, tmp_p
 # The process
 
 
+async def test_its_start_is_lines_of_one_log(sqlite_url: str) -> None:
+    """For people: no library's own lines, and nothing between them that is meant for a program."""
+    env = {**environment("127.0.0.1:9", sqlite_url), "LOG_FORMAT": "console"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "api.py", cwd=ROOT, env={**os.environ, **env}, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stderr is not None
+    lines = list[str]()
+    while not any("api_started" in line for line in lines):
+        lines.append((await process.stderr.readline()).decode())
+        assert lines[-1], lines
+    process.terminate()
+    out, rest = await process.communicate()
+    assert out == b""
+    lines += rest.decode().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z \[\w+ *\] ", line) for line in lines), lines
+    assert not [line for line in lines if re.search("alembic|Context impl|transactional DDL", line)]
+    assert any(re.search(r"api_started +url=http://127\.0\.0\.1:\d+$", line.strip()) for line in lines), lines
+
+
 async def test_sigterm_lets_a_request_in_flight_be_answered(databases: Databases, tmp_path: Path) -> None:
     async with await start_dev_server() as server:
         address = server.client.service_client.config.target_host
@@ -120,9 +142,9 @@ async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_system: Ap
 @pytest.mark.parametrize(
     ("env", "says"),
     [
-        ({"API_KEYS": ""}, "API_KEYS: Field required"),
-        ({"API_KEYS": "service:web-shop:the-canary-itself"}, "API_KEYS.0.SHA256"),
-        ({"API_KEYS": "the-canary-itself"}, "write a key as ROLE:ID:SHA256"),
+        ({"API_KEYS_FILE": ""}, "API_KEYS_FILE: Field required"),
+        ({"API_KEYS_FILE": "none.toml"}, "The keys of API_KEYS_FILE (none.toml) cannot be read: No such file"),
+        ({"POLICY_FILE": "none.toml"}, "The policy file none.toml cannot be read: No such file"),
         ({"API_PORT": "none"}, "API_PORT"),
         ({"API_HOST": "192.0.2.1"}, "cannot be listened on"),
         ({"DATABASE_URL": "canary"}, "DATABASE_URL is not the address of a database"),

@@ -23,7 +23,7 @@ _KEY = {"Authorization": f"Bearer {SERVICE}"}
 # Methods and addresses
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/cancellations"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/cancellations", "/reasons", "/orders/O-1/cancellations"])
 async def test_head_answers_like_get_without_a_body(api: Api, path: str) -> None:
     """F19"""
     got = await api.http.get(path, headers=_KEY)
@@ -37,6 +37,8 @@ async def test_head_answers_like_get_without_a_body(api: Api, path: str) -> None
     [
         ("/orders/O-1/cancellation", {"GET", "HEAD", "POST"}),
         ("/cancellations", {"GET", "HEAD"}),
+        ("/orders/O-1/cancellations", {"GET", "HEAD"}),
+        ("/reasons", {"GET", "HEAD"}),
         ("/orders/O-1/cancellation/approve", {"POST"}),
     ],
 )
@@ -59,9 +61,10 @@ async def test_nothing_is_redirected_to_the_host_that_the_caller_names(api: Api)
 # Parameters
 
 
-async def test_a_parameter_that_is_unknown_is_refused(api: Api) -> None:
+@pytest.mark.parametrize("path", ["/cancellations", "/orders/O-1/cancellations", "/reasons"])
+async def test_a_parameter_that_is_unknown_is_refused(api: Api, path: str) -> None:
     """P6: what was meant as a filter is not to list everything."""
-    answer = await api.get("/cancellations", order="O-1")
+    answer = await api.get(path, order="O-1")
     assert "query.order: " in problem(answer, 422, "invalid_request")
 
 
@@ -180,6 +183,8 @@ async def test_operations_have_names_that_a_generated_client_can_live_with(api: 
     names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
     assert names == {
         "list_cancellations",
+        "list_order_cancellations",
+        "list_reasons",
         "start_cancellation",
         "quote_cancellation",
         "get_cancellation",

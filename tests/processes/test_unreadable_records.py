@@ -15,13 +15,14 @@ from providers.database.engine import open_engine, writing
 from providers.events.port import Known
 from providers.events.stripe import StripeEventKind
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
+from runtime.api_keys import KeyFile
 from runtime.api_settings import ApiSettings
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import request
-from tests.fixtures.api import ApiSystem, environment, running_api
+from tests.fixtures.api import KEYS_FILE, ApiSystem, environment, running_api
 from tests.processes.events import holding, kept, was_delivered
 from tests.providers import merchant as samples
-from tests.system import eventually
+from tests.system import POLICY, eventually
 from tests.workflows.samples import captured
 from web.parts import Parts, Temporal
 from web.reconciler import Reconciler
@@ -132,9 +133,11 @@ async def test_an_event_in_a_list_that_the_books_fail_at_holds_up_no_other(sqlit
         await holding(engine, samples.order())
         events = Failing(engine)
         settings = ApiSettings(
-            database_url=sqlite_url, api_keys="service:x:" + "0" * 64, reconcile_every=timedelta(seconds=0.05)
+            database_url=sqlite_url, api_keys_file=KEYS_FILE, reconcile_every=timedelta(seconds=0.05)
         )
-        parts = Parts(settings, Temporal(), events, SqlRegister(engine), asyncio.Event())
+        parts = Parts(
+            settings, Temporal(), events, SqlRegister(engine), KeyFile(KEYS_FILE, sandbox=True), POLICY, asyncio.Event()
+        )
         reconciler = asyncio.create_task(Reconciler(parts, List()).run())
 
         async def good() -> bool:

@@ -1,11 +1,8 @@
 """What the settings of the worker and of the API ask for."""
 
-from hashlib import sha256
-
 import pytest
 from pydantic import ValidationError
 
-from runtime.api_settings import ApiSettings
 from runtime.settings import WorkerSettings, settings_error
 
 
@@ -43,15 +40,3 @@ def test_the_test_environment_of_ups_is_refused_in_production(monkeypatch: pytes
     assert "set UPS_BASE_URL and UPS_TOKEN_URL to it" in settings_error(caught.value)
     monkeypatch.setenv("UPS_BASE_URL", "https://wwwcie.ups.com/api/deliveryintercept/v2")
     assert WorkerSettings().ups_test_environment
-
-
-@pytest.mark.parametrize("key", ["sandbox", "refunds-1"])
-def test_the_keys_of_the_sandbox_open_nothing_else(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    """M35: everybody knows them, and a compose file that is given no others has them."""
-    monkeypatch.setenv("API_KEYS", f"service:sandbox:{sha256(key.encode()).hexdigest()}")
-    monkeypatch.delenv("STRIPE_BASE_URL", raising=False)
-    with pytest.raises(ValidationError) as caught:
-        ApiSettings()
-    assert "make keys of your own" in settings_error(caught.value)
-    monkeypatch.setenv("STRIPE_BASE_URL", "http://127.0.0.1:8001")
-    assert ApiSettings().api_keys

@@ -1,0 +1,165 @@
+"""The file of the API's keys: how strictly it is read, and what happens when it changes."""
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from domain.money import money
+from domain.request import ActorKind, ReasonCode
+from runtime.api_keys import SANDBOX_KEYS, ApiKey, KeyFile, Role, digest_of, find_key, load_keys, sandbox_keys
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGEST = digest_of("a key that is long and random")
+OTHER = digest_of("another key")
+
+
+def entry(*lines: str, digest: str = DIGEST, role: str = "service", key_id: str = "shop") -> str:
+    return "\n".join(["[[key]]", f'id = "{key_id}"', f'role = "{role}"', f'sha256 = "{digest}"', *lines, ""])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "api_keys.toml"
+
+
+def test_a_key_may_be_bounded_and_expire(path: Path) -> None:
+    path.write_text(
+        entry(
+            "expires = 2027-01-31",
+            'actors = ["customer"]',
+            'reasons = ["no_longer_needed", "other"]',
+            'at_most = "100.00 USD"',
+        )
+    )
+    [key] = load_keys(path, sandbox=False)
+    assert (key.id, key.role, key.at_most) == ("shop", Role.SERVICE, money("100.00 USD"))
+    assert key.kinds == {ActorKind.CUSTOMER}
+    assert key.may_give(ReasonCode.OTHER)
+    assert not key.may_give(ReasonCode.OUT_OF_STOCK)
+    assert not key.has_expired(datetime(2027, 1, 31, 23, 59, tzinfo=UTC)), "a day is over when it is over in UTC"
+    assert key.has_expired(datetime(2027, 2, 1, tzinfo=UTC))
+
+
+def test_a_key_without_bounds_may_what_its_role_may(path: Path) -> None:
+    path.write_text(entry() + entry(digest=OTHER, role="customer_service", key_id="A-3"))
+    service, person = load_keys(path, sandbox=False)
+    assert service.kinds == {ActorKind.CUSTOMER, ActorKind.SYSTEM}
+    assert person.kinds == {ActorKind.CUSTOMER_SERVICE}
+    assert all(service.may_give(reason) for reason in ReasonCode)
+    assert not service.has_expired(datetime(2999, 1, 1, tzinfo=UTC))
+
+
+def test_an_instant_of_another_offset_is_the_same_instant(path: Path) -> None:
+    path.write_text(entry("expires = 2027-01-31T01:00:00+01:00"))
+    [key] = load_keys(path, sandbox=False)
+    assert key.has_expired(datetime(2027, 1, 31, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "key: Field required"),
+        ("key = []", "key: Tuple should have at least 1 item"),
+        ("[[key]]\nid = canary", "it is no TOML at line 2, column 6"),
+        (entry("scope = 1"), "key.0.scope: Extra inputs are not permitted"),
+        (entry(digest="canary"), "key.0.sha256: write what `printf %s KEY | sha256sum` makes of the key"),
+        (entry(role="admin"), "key.0.role: Input should be 'service'"),
+        (entry(key_id="Jo Canary"), "key.0.id: an id is 1 to 64 letters"),
+        (entry("expires = 2027"), "key.0.expires: write a day or an instant"),
+        (entry("expires = 2027-01-31T12:00:00"), "key.0.expires: write a day or an instant"),
+        (entry('expires = "2027-01-31"'), "key.0.expires: write a day or an instant"),
+        (entry("actors = []"), "key.0.actors: Frozenset should have at least 1 item"),
+        (
+            entry('actors = ["risk"]'),
+            "key.0: a key of the role service cannot speak as risk; it can as customer, system",
+        ),
+        (
+            entry('actors = ["customer"]', role="customer_service"),
+            "cannot speak as customer; it can as customer_service",
+        ),
+        (entry('reasons = ["bored"]'), "key.0.reasons.0: Input should be 'no_longer_needed'"),
+        (entry("at_most = 100"), "key.0.at_most: write an amount in quotes"),
+        (entry('at_most = "-1.00 USD"'), "key.0: at_most is an amount of 0 or more"),
+        (entry() + entry(key_id="twice"), "the keys shop and twice are the same"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file_and_never_with_a_digest(path: Path, text: str, says: str) -> None:
+    path.write_text(text)
+    with pytest.raises(ValueError, match="API_KEYS_FILE") as caught:
+        load_keys(path, sandbox=False)
+    assert says in str(caught.value)
+    assert str(path) in str(caught.value)
+    for secret in (DIGEST, "canary", "Canary"):
+        assert secret not in str(caught.value)
+
+
+def test_the_documented_files_are_such_files(tmp_path: Path) -> None:
+    """The one that shows everything, and the one that the documented commands write."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    shown, commands = re.search(r"```toml\n(.*?)```.*?```\n(.*?)```", page, re.DOTALL).groups()  # type: ignore[union-attr]
+    written = tmp_path / ".run" / "api_keys.toml"
+    written.parent.mkdir()
+    written.write_text(shown.replace("…", DIGEST))
+    [bounded] = load_keys(written, sandbox=False)
+    assert bounded.model_dump(exclude={"sha256"}, exclude_none=True).keys() == ApiKey.model_fields.keys() - {"sha256"}
+    *making, start = commands.splitlines()
+    subprocess.run(["bash", "-e", "-c", "\n".join(making)], cwd=tmp_path, check=True)
+    [made] = load_keys(written, sandbox=False)
+    assert (made.id, made.role) == ("shop", Role.SERVICE)
+    assert start == "API_KEYS_FILE=.run/api_keys.toml .venv/bin/python api.py"
+
+
+@pytest.mark.parametrize("given", [None, b"\xff"], ids=["missing", "not UTF-8"])
+def test_a_file_that_cannot_be_read_is_one_sentence(path: Path, given: bytes | None) -> None:
+    if given is not None:
+        path.write_bytes(given)
+    with pytest.raises(ValueError, match="The keys of API_KEYS_FILE"):
+        KeyFile(path, sandbox=False)
+
+
+@pytest.mark.parametrize("key", SANDBOX_KEYS)
+def test_the_keys_of_the_sandbox_open_nothing_else(path: Path, key: str) -> None:
+    """M35: everybody knows them, and a compose file that is given no others has them."""
+    path.write_text(sandbox_keys())
+    assert find_key(load_keys(path, sandbox=True), key)
+    path.write_text(entry(digest=digest_of(key)))
+    with pytest.raises(ValueError, match="make keys of your own"):
+        load_keys(path, sandbox=False)
+
+
+def test_a_key_is_revoked_without_a_restart(path: Path) -> None:
+    path.write_text(entry() + entry(digest=OTHER, key_id="other"))
+    keys = KeyFile(path, sandbox=False)
+    assert {key.id for key in keys.current()} == {"shop", "other"}
+    path.write_text(entry(digest=OTHER, key_id="other"))
+    assert {key.id for key in keys.current()} == {"other"}
+    replacing = path.with_name("new.toml")
+    replacing.write_text(entry(key_id="third"))
+    replacing.replace(path)
+    assert {key.id for key in keys.current()} == {"third"}
+
+
+def test_a_change_that_cannot_be_used_leaves_the_last_good_keys_in_force_and_is_logged_once(path: Path) -> None:
+    structlog.reset_defaults()
+    path.write_text(entry())
+    keys = KeyFile(path, sandbox=False)
+    with capture_logs() as logged:
+        for text in ("[[key]", sandbox_keys()):
+            path.write_text(text)
+            for _ in range(3):
+                assert [key.id for key in keys.current()] == ["shop"]
+                assert keys.problem
+        path.unlink()
+        for _ in range(3):
+            assert [key.id for key in keys.current()] == ["shop"]
+        path.write_text(entry(key_id="back"))
+        assert [key.id for key in keys.current()] == ["back"]
+        assert keys.problem is None
+    events = [(line["log_level"], line["event"]) for line in logged]
+    assert events == [("error", "api_keys_not_read")] * 3 + [("info", "api_keys_read")]
+    assert all(DIGEST not in str(line) for line in logged)
