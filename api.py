@@ -34,7 +34,8 @@ from providers.database.engine import open_engine
 from providers.database.migrate import WrongTables, check_tables
 from runtime import logs
 from runtime.api_settings import ApiSettings
-from runtime.settings import connection, settings_error
+from runtime.connection import connection
+from runtime.settings import settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from web.app import create_app
 from web.parts import Parts, Temporal

@@ -50,6 +50,34 @@ def test_the_version_is_that_of_the_package() -> None:
     assert run("--version").stdout == f"order-cancellation {version}\n"
 
 
+@pytest.mark.parametrize("args", [("--version",), ("--help",), ("status", "O-1")], ids=" ".join)
+def test_what_only_the_worker_and_the_api_need_is_not_loaded(args: tuple[str, ...]) -> None:
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "starter.py"), *args],
+        env={**os.environ, "TEMPORAL_ADDRESS": NOBODY},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in said.stderr.splitlines()}
+    assert {"client", "domain", "temporalio"} <= loaded
+    ours = {"activities", "providers", "sandbox", "web", "workflows"}
+    theirs = {
+        "aiohttp",
+        "easypost",
+        "fastapi",
+        "holidays",
+        "jinja2",
+        "pydantic_settings",
+        "sqlalchemy",
+        "stripe",
+        "structlog",
+    }
+    assert not (ours | theirs) & loaded
+
+
 @pytest.mark.parametrize(
     ("args", "code"),
     [(("status", "O-1", "--json"), 3), (("start", "O-1", "--json"), 2), (("status", "Jo Doe", "--json"), 2)],

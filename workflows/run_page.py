@@ -3,7 +3,7 @@
 from domain.case import Case
 from domain.money import Money
 from domain.outcome import Progress, State, Wait
-from domain.request import CancellationRequest
+from domain.request import scope_of
 from domain.step import StepStatus
 
 _MARKS = {
@@ -17,19 +17,6 @@ _MARKS = {
 }
 
 
-def summary_of(request: CancellationRequest) -> str:
-    """What the run is about, in a line."""
-    return f"Cancel order {request.order_id}: {_scope(request)}"
-
-
-def _scope(request: CancellationRequest) -> str:
-    goods = (
-        "whole order" if request.whole_order else f"{len(request.lines)} line{'s' if len(request.lines) > 1 else ''}"
-    )
-    scope = "shipping charge alone" if request.shipping_alone else goods
-    return f"{scope}, {_words(request.reason)}"
-
-
 def asked(case: Case) -> str:
     """Who asked for what, and when; empty: nothing is kept of it yet."""
     request, at = case.request, case.requested_at
@@ -37,7 +24,7 @@ def asked(case: Case) -> str:
         return ""
     others = [str(other.actor) for other in case.requests if other.request_id != request.request_id]
     joined = f" Joined by {', '.join(others)}." if others else ""
-    return f"Asked for by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {_scope(request)}.{joined}"
+    return f"Asked for by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {scope_of(request)}.{joined}"
 
 
 def money(case: Case) -> list[str]:
