@@ -14,6 +14,7 @@ from client.engine import Execution, Run
 from client.errors import ExitCode, OrderNotFound, StarterError, UnderWay, translate_errors, unreachable
 from client.listing import EVERYTHING, Filter, SummaryPage, list_page
 from client.pauses import find_pause, waits_of
+from client.program import own_command
 from client.runs import find_run, handle_of, read_progress, read_result, seconds, wait_within
 from client.status import Source, Status, published_state
 from client.steering import explain_closed, send_message, was_recorded
@@ -103,7 +104,7 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 f"The cancellation of order {order_id} is not decided after {seconds(wait)}; if it has begun, it goes on. "
-                f"Look with: starter.py status {order_id}, or send the same request again, that is safe.",
+                f"Look with: {own_command('status', order_id)}, or send the same request again, that is safe.",
                 when_paused=f"The request is not decided after {seconds(wait)}, and may not have been kept. Unpause it, "
                 "then send the same request again, that is safe",
             ) from None
@@ -218,7 +219,7 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 f"The cancellation of order {order_id} has not ended within {seconds(wait)}; it goes on. "
-                f"Look with: starter.py status {order_id}",
+                f"Look with: {own_command('status', order_id)}",
                 when_paused=f"It has not ended within {seconds(wait)}. Unpause it, and it goes on",
             ) from None
 
@@ -270,9 +271,9 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 f"No worker answered for order {order_id} within {seconds(ANSWER_WAIT)}; the message may still be taken. "
-                f"Look before you repeat it: starter.py status {order_id}",
+                f"Look before you repeat it: {own_command('status', order_id)}",
                 when_paused=f"It did not answer within {seconds(ANSWER_WAIT)}; the message may still be taken. Unpause it, "
-                f"then look before you repeat it, with starter.py status {order_id}",
+                f"then look before you repeat it, with {own_command('status', order_id)}",
             ) from None
         except StarterError as error:
             if error.code is not ExitCode.NOT_FOUND or isinstance(error, OrderNotFound):
