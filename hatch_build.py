@@ -25,6 +25,10 @@ DATA = (f"{NAME}/py.typed",)
 
 class OneImportName(BuildHookInterface[BuilderConfig]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":
+            raise ImportError(
+                "A link to the checkout has other import names than the wheel; install without --editable."
+            )
         self._folder = tempfile.TemporaryDirectory()
         for place, content in files_of_package(Path(self.root)).items():
             file = Path(self._folder.name) / place

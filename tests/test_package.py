@@ -99,8 +99,12 @@ def copy_checkout(to: Path) -> Path:
 
 
 def run_pip(*args: str | Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *args], capture_output=True, text=True, check=False)
+    done = call_pip(*args)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def call_pip(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "pip", *args], capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +154,14 @@ def test_a_module_that_is_no_part_of_it_fails_the_build(tmp_path: Path) -> None:
         module.write_text(f"{source}\n{line}\n", encoding="utf-8")
         with pytest.raises(ImportError, match=re.escape(complaint)):
             files_of_package(checkout)
+
+
+def test_a_link_to_the_checkout_is_refused(installation: Installation) -> None:
+    checkout = copy_checkout(installation.folder / "linked")
+    python = installation.bin / "python"
+    said = call_pip("--python", python, "install", "--no-index", "--no-deps", "--no-build-isolation", "-e", checkout)
+    assert said.returncode == 1
+    assert "install without --editable" in said.stdout + said.stderr
 
 
 async def test_a_program_that_knows_nothing_else_cancels_an_order(
