@@ -17,6 +17,10 @@ _MARKS = {
 }
 
 
+_COMMAND = ".venv/bin/python starter.py"
+"""As docs/operations.md writes it: a worker does not know how the reader calls it."""
+
+
 def asked(case: Case) -> str:
     """Who asked for what, and when; empty: nothing is kept of it yet."""
     request, at = case.request, case.requested_at
@@ -101,7 +105,7 @@ def _ways_on(progress: Progress, wait: Wait) -> list[str]:
         return [
             f"Send the update **approve** or **reject**: `{{{staff}}}`",
             "",
-            f"or `starter.py approve {order} --actor KIND:ID`, `starter.py reject {order} --actor KIND:ID`",
+            f"or `{_COMMAND} approve {order} --actor KIND:ID`, `{_COMMAND} reject {order} --actor KIND:ID`",
             "",
         ]
     if not wait.step:
@@ -112,20 +116,22 @@ def _ways_on(progress: Progress, wait: Wait) -> list[str]:
     place = f"{order} --step {wait.step} --target {target} --actor KIND:ID"
     ways = []
     if wait.choices:
-        methods = "|".join(wait.choices)
         chosen = f'{{{staff}, "target": "{target}", "method": "{wait.choices[0]}"}}'
         offered = " or ".join(map(_words, wait.choices))
         ways += [
             f"As the customer chooses ({offered}), send the update **choose_refund_method**: `{chosen}`",
-            f"or `starter.py choose {order} --actor KIND:ID --tender {target} --method {methods}`",
+            *(
+                f"or `{_COMMAND} choose {order} --actor KIND:ID --tender {target} --method {method}`"
+                for method in wait.choices
+            ),
         ]
     resolved = f'{{{staff}{named}, "resolution": "done_by_hand", "reference": "BANK-4711"}}'
     ways += [
         f"To try it again, send the update **retry_step**: `{{{staff}{named}}}`",
-        f"or `starter.py retry {place}`",
+        f"or `{_COMMAND} retry {place}`",
         f"When it is settled outside, or to undo everything, send the update **resolve_step**: `{resolved}`",
         "The resolution may also be `nothing_due` or `roll_back`.",
-        f"or `starter.py resolve {place} --resolution … --reference …`",
+        f"or `{_COMMAND} resolve {place} --resolution RESOLUTION --reference TEXT`",
     ]
     return [line for way in ways for line in (way, "")]
 
