@@ -58,7 +58,7 @@ check: $(READY)  ## lint, format, strict types, import rules
 
 pins: $(READY)  ## recompute the pinned packages from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra server pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra sandbox pyproject.toml -o requirements-sandbox.txt -c requirements.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.txt -c requirements-sandbox.txt
 

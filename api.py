@@ -34,8 +34,9 @@ from providers.database.migrate import WrongTables, check_tables
 from runtime import logs
 from runtime.api_keys import KeyFile
 from runtime.api_settings import ApiSettings
+from runtime.connection import connection
 from runtime.policy_file import load_policy
-from runtime.settings import connection, settings_error
+from runtime.settings import settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from web.app import create_app
 from web.parts import Parts, Temporal

@@ -26,37 +26,22 @@ import contextlib
 import json
 import os
 import sys
+from pathlib import Path
 from textwrap import dedent
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from temporalio.runtime import Runtime, TelemetryConfig
 
 from client import views
-from client.cancellations import Cancellations
 from client.commands import asking, looking, steering
-from client.engine import Execution
-from client.errors import ExitCode, RunPaused, StarterError, UnderWay
-from client.requests import new_request
-from client.status import Source, Status, Summary
+from client.errors import ExitCode, StarterError
 from runtime.shutdown import exit_now
 from runtime.version import VERSION
 
-__all__ = [
-    "Cancellations",
-    "Execution",
-    "ExitCode",
-    "RunPaused",
-    "Source",
-    "StarterError",
-    "Status",
-    "Summary",
-    "UnderWay",
-    "new_request",
-]
-
+# A shell completes the words of a command that it knows by name, which `python starter.py` is not.
 app = typer.Typer(
-    add_completion=False,
+    add_completion=Path(sys.argv[0]).name != Path(__file__).name,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
@@ -108,5 +93,9 @@ def main() -> int:
     return code
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
     exit_now(main())
+
+
+if __name__ == "__main__":
+    run()

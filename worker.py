@@ -55,10 +55,11 @@ from providers.orders.port import Orders
 from providers.stored_value.built_in import BuiltInStoredValue
 from providers.stored_value.port import StoredValue
 from runtime import logs, search_attributes
+from runtime.connection import connection
 from runtime.heartbeats import Heartbeats
 from runtime.plugin import TASK_QUEUE, plugin
 from runtime.policy_file import load_policy
-from runtime.settings import WorkerSettings, connection, settings_error
+from runtime.settings import WorkerSettings, settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from workflows.cancellation import CancellationWorkflow
 from workflows.quote import QuoteWorkflow

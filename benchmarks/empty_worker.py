@@ -15,8 +15,8 @@ from temporalio.worker import Worker
 
 from benchmarks.empty import TASK_QUEUE, EmptyWorkflow, nothing
 from runtime import logs
+from runtime.connection import connection
 from runtime.plugin import plugin
-from runtime.settings import connection
 from runtime.shutdown import exit_now
 
 

@@ -9,16 +9,18 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
-from temporalio.workflow import UpdateMethodMultiParam
 
 from client.engine import Execution, Run
 from client.errors import ExitCode, OrderNotFound, StarterError, UnderWay, translate_errors, unreachable
 from client.listing import EVERYTHING, Filter, SummaryPage, list_page
 from client.pauses import find_pause, waits_of
+from client.program import own_command
 from client.runs import find_run, handle_of, read_progress, read_result, seconds, wait_within
 from client.status import Source, Status, published_state
-from client.steering import Message, explain_closed, send_message, was_recorded
+from client.steering import explain_closed, send_message, was_recorded
 from client.submitting import Submitter
+from domain import contract
+from domain.contract import UpdateType
 from domain.errors import ErrorCode
 from domain.messages import (
     Acknowledgement,
@@ -35,13 +37,12 @@ from domain.messages import (
 )
 from domain.outcome import CancellationResult
 from domain.request import CancellationRequest
+from domain.said import Steering
+from runtime.connection import connection
 from runtime.plugin import TASK_QUEUE, plugin
-from runtime.settings import connection
-from workflows.cancellation import CancellationWorkflow
-from workflows.quote import QuoteWorkflow
-from workflows.steps import QUOTE_CANCELLATION
 
 T = TypeVar("T")
+Message = TypeVar("Message", bound=Steering)
 
 ANSWER_WAIT = timedelta(seconds=30)
 POLL = timedelta(seconds=1)
@@ -103,7 +104,7 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 f"The cancellation of order {order_id} is not decided after {seconds(wait)}; if it has begun, it goes on. "
-                f"Look with: starter.py status {order_id}, or send the same request again, that is safe.",
+                f"Look with: {own_command('status', order_id)}, or send the same request again, that is safe.",
                 when_paused=f"The request is not decided after {seconds(wait)}, and may not have been kept. Unpause it, "
                 "then send the same request again, that is safe",
             ) from None
@@ -132,7 +133,7 @@ class Cancellations:
             if isinstance(cause, ApplicationError):
                 if cause.type == ErrorCode.UNDER_WAY:
                     raise UnderWay(cause.message) from None
-                if cause.type in QUOTE_CANCELLATION.refusals:
+                if cause.type in contract.QUOTE.refusals:
                     raise StarterError(ExitCode.NOT_CANCELLED, cause.message) from None
                 why = cause.message.rstrip(".")
         raise StarterError(
@@ -142,14 +143,16 @@ class Cancellations:
         )
 
     async def _run_quote(self, request: CancellationRequest, wait: timedelta) -> Quote:
-        return await self._client.execute_workflow(
-            QuoteWorkflow.run,
+        quote: Quote = await self._client.execute_workflow(
+            contract.QUOTE.name,
             request,
             id=f"quote-order-{request.order_id}-{uuid4().hex[:8]}",
             task_queue=self._task_queue,
             execution_timeout=wait,  # it changes nothing, so it may end anywhere; nobody wants it later
             static_summary=f"Quote for order {request.order_id}",
+            result_type=contract.QUOTE.answer,
         )
+        return quote
 
     async def status(self, order_id: str) -> Status:
         """Where the order's latest cancellation stands. When no worker answers, or somebody has paused the run, what it last
@@ -216,7 +219,7 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 f"The cancellation of order {order_id} has not ended within {seconds(wait)}; it goes on. "
-                f"Look with: starter.py status {order_id}",
+                f"Look with: {own_command('status', order_id)}",
                 when_paused=f"It has not ended within {seconds(wait)}. Unpause it, and it goes on",
             ) from None
 
@@ -239,28 +242,25 @@ class Cancellations:
     # Steering
 
     async def approve(self, order_id: str, message: Approve) -> Acknowledgement:
-        return await self._send(order_id, CancellationWorkflow.approve, message)
+        return await self._send(order_id, contract.APPROVE, message)
 
     async def reject(self, order_id: str, message: Reject) -> Acknowledgement:
-        return await self._send(order_id, CancellationWorkflow.reject, message)
+        return await self._send(order_id, contract.REJECT, message)
 
     async def withdraw(self, order_id: str, message: Withdraw) -> Acknowledgement:
-        return await self._send(order_id, CancellationWorkflow.withdraw, message)
+        return await self._send(order_id, contract.WITHDRAW, message)
 
     async def retry_step(self, order_id: str, message: RetryStep) -> Acknowledgement:
-        return await self._send(order_id, CancellationWorkflow.retry_step, message)
+        return await self._send(order_id, contract.RETRY_STEP, message)
 
     async def resolve_step(self, order_id: str, message: ResolveStep) -> Acknowledgement:
-        return await self._send(order_id, CancellationWorkflow.resolve_step, message)
+        return await self._send(order_id, contract.RESOLVE_STEP, message)
 
     async def choose_refund_method(self, order_id: str, message: ChooseRefundMethod) -> Acknowledgement:
-        return await self._send(order_id, CancellationWorkflow.choose_refund_method, message)
+        return await self._send(order_id, contract.CHOOSE_REFUND_METHOD, message)
 
     async def _send(
-        self,
-        order_id: str,
-        update: UpdateMethodMultiParam[[CancellationWorkflow, Message], Acknowledgement],
-        message: Message,
+        self, order_id: str, update: UpdateType[Message, Acknowledgement], message: Message
     ) -> Acknowledgement:
         """StarterError: REFUSED with the run's own reason, or because it is over; RunPaused; NOT_FOUND when there is none,
         or the order is not the customer's who is named; UNDECIDED when no worker took it."""
@@ -271,9 +271,9 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 f"No worker answered for order {order_id} within {seconds(ANSWER_WAIT)}; the message may still be taken. "
-                f"Look before you repeat it: starter.py status {order_id}",
+                f"Look before you repeat it: {own_command('status', order_id)}",
                 when_paused=f"It did not answer within {seconds(ANSWER_WAIT)}; the message may still be taken. Unpause it, "
-                f"then look before you repeat it, with starter.py status {order_id}",
+                f"then look before you repeat it, with {own_command('status', order_id)}",
             ) from None
         except StarterError as error:
             if error.code is not ExitCode.NOT_FOUND or isinstance(error, OrderNotFound):

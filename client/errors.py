@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.pauses import find_pause
+from client.program import own_command
 from domain.errors import ErrorCode
 from domain.outcome import CancellationResult, Outcome
 from runtime import search_attributes as attributes
@@ -109,9 +110,10 @@ async def explain(client: Client, order_id: str | None, error: RPCError) -> Star
         case RPCStatusCode.NOT_FOUND if "amespace" in error.message:
             sentence = f"Temporal at {address} has no namespace {namespace}; create it, or set TEMPORAL_NAMESPACE."
         case RPCStatusCode.NOT_FOUND:
+            command = own_command("start", str(order_id), "--actor", "KIND:ID", "--reason", "REASON")
             return StarterError(
                 ExitCode.NOT_FOUND,
-                f"There is no cancellation of order {order_id}; start one with: starter.py start {order_id}",
+                f"There is no cancellation of order {order_id}; start one with: {command}",
             )
         case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
             sentence = (

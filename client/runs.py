@@ -18,19 +18,19 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.engine import Execution, Run, list_runs, read_run
 from client.errors import ExitCode, RunSuperseded, StarterError
+from domain.contract import CANCELLATION, PLAN, PROGRESS, Answer, QueryType
 from domain.errors import ErrorCode
 from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
 from domain.request import workflow_id
 from runtime import search_attributes as attributes
-from workflows.cancellation import CancellationWorkflow
 
 T = TypeVar("T")
-Handle = WorkflowHandle[CancellationWorkflow, CancellationResult]
+Handle = WorkflowHandle[Any, CancellationResult]
 
 QUERY_WAIT = timedelta(seconds=5)
 CANCELLATIONS = (
-    f"WorkflowType = '{CancellationWorkflow.__name__}' AND ExecutionStatus != 'ContinuedAsNew' "
+    f"WorkflowType = '{CANCELLATION.name}' AND ExecutionStatus != 'ContinuedAsNew' "
     f"AND ({attributes.ORDER_ID.name} IS NOT NULL OR ExecutionStatus = 'Running')"
 )
 """List filter. No cancellation of its own: a quote, a run that another one continues, and one that has ended without an
@@ -45,7 +45,7 @@ _NO_WORKER = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatu
 
 def handle_of(client: Client, order_id: str, run_id: str | None = None) -> Handle:
     """One run, or the latest."""
-    return client.get_workflow_handle_for(CancellationWorkflow.run, workflow_id(order_id), run_id=run_id)
+    return client.get_workflow_handle(workflow_id(order_id), run_id=run_id, result_type=CANCELLATION.answer)
 
 
 async def find_run(client: Client, order_id: str) -> Run:
@@ -111,19 +111,20 @@ class NoWorkerAnswers(Exception):
 async def read_progress(handle: Handle) -> Progress | None:
     """None when no worker answers at the moment, or one whose words this version does not know."""
     try:
-        return await _query(handle.query(CancellationWorkflow.progress, rpc_timeout=QUERY_WAIT))
+        return await _query(handle, PROGRESS)
     except NoWorkerAnswers:
         return None
 
 
 async def read_plan(handle: Handle) -> Plan | None:
     """None when nothing is planned, or in words that this version does not know. Raises NoWorkerAnswers."""
-    return await _query(handle.query(CancellationWorkflow.plan, rpc_timeout=QUERY_WAIT))
+    return await _query(handle, PLAN)
 
 
-async def _query(query: Coroutine[Any, Any, T]) -> T | None:
+async def _query(handle: Handle, kind: QueryType[Answer]) -> Answer | None:
     try:
-        return await query
+        answer: Answer | None = await handle.query(kind.name, result_type=kind.answer, rpc_timeout=QUERY_WAIT)
+        return answer
     except ValidationError:  # words of a newer version
         return None
     except (WorkflowQueryFailedError, ValueError) as error:  # ValueError: the SDK cannot say that the run is paused

@@ -2,42 +2,36 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TypeVar
 from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.workflow import UpdateMethodMultiParam
 
 from client.errors import ExitCode, OrderNotFound, StarterError
 from client.pauses import find_pause
 from client.runs import handle_of, is_refused_for_now
 from client.status import Source, Status
+from domain.contract import Answer, Message, UpdateType
 from domain.facts import Entry
-from domain.messages import Acknowledgement, Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
+from domain.messages import ResolveStep, RetryStep
 from domain.policy import Rule, order_not_found
 from domain.request import ActorKind
 from domain.said import Steering, fact_about, fact_of
 from domain.standing import action_of
-from workflows.cancellation import CancellationWorkflow
 
 _RESEND_AFTER, _LONGEST_RESEND = 0.1, 1.0  # seconds, doubled each time
 
-Message = TypeVar("Message", Approve, Reject, Withdraw, RetryStep, ResolveStep, ChooseRefundMethod)
 
-
-async def send_message(
-    client: Client,
-    order_id: str,
-    update: UpdateMethodMultiParam[[CancellationWorkflow, Message], Acknowledgement],
-    message: Message,
-) -> Acknowledgement:
+async def send_message(client: Client, order_id: str, update: UpdateType[Message, Answer], message: Message) -> Answer:
     """To the run that is open; acknowledged when the books keep it. Sent again while the run's task is being repeated,
     because something else arrived as it ended: nothing is kept of what is sent meanwhile."""
     update_id, resend_after = uuid4().hex, _RESEND_AFTER
     while True:
         try:
-            return await handle_of(client, order_id).execute_update(update, message, id=update_id)
+            answer: Answer = await handle_of(client, order_id).execute_update(
+                update.name, message, id=update_id, result_type=update.answer
+            )
+            return answer
         except RPCError as error:
             if not is_refused_for_now(error) or resend_after > _LONGEST_RESEND:
                 raise

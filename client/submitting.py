@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from temporalio.client import (
     Client,
@@ -28,16 +28,15 @@ from client.runs import (
     read_progress,
     read_result,
 )
+from domain.contract import CANCELLATION, REFUND_EVENT, SHIPMENT_EVENT, SUBMIT
 from domain.errors import ErrorCode
 from domain.keys import id_of
 from domain.messages import Receipt, RefundEvent, ShipmentEvent, Submission
 from domain.outcome import CancellationResult, State
 from domain.plan import Plan
 from domain.policy import Verdict, existing_decision
-from domain.request import CancellationRequest, workflow_id
+from domain.request import CancellationRequest, summary_of, workflow_id
 from runtime import search_attributes as attributes
-from workflows.cancellation import CancellationWorkflow
-from workflows.run_page import summary_of
 
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
@@ -77,11 +76,11 @@ class Submitter:
     async def wake(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
         """Start a run that looks whether the outcome still holds, or wake up the one that there is."""
         await self._client.start_workflow(
-            CancellationWorkflow.run,
+            CANCELLATION.name,
             request,
             id=workflow_id(request.order_id),
             task_queue=self._task_queue,
-            start_signal="refund_event" if isinstance(event, RefundEvent) else "shipment_event",
+            start_signal=(REFUND_EVENT if isinstance(event, RefundEvent) else SHIPMENT_EVENT).name,
             start_signal_args=[event],
             **_run_options(request),
         )
@@ -93,11 +92,13 @@ class Submitter:
         while True:
             start = self._start_operation(request)
             try:
-                return await self._client.execute_update_with_start_workflow(
-                    CancellationWorkflow.submit, request, start_workflow_operation=start, id=update_id
+                receipt: Receipt = await self._client.execute_update_with_start_workflow(
+                    SUBMIT.name, request, start_workflow_operation=start, id=update_id, result_type=SUBMIT.answer
                 )
+                return receipt
             except (RPCError, WorkflowUpdateFailedError, RPCTimeoutOrCancelledError) as error:
                 # The operation holds the same error, and would complain that nobody looked at it.
+                run: Handle | BaseException
                 (run,) = await asyncio.gather(start.workflow_handle(), return_exceptions=True)
                 if _is_under_way(error) and not isinstance(run, BaseException):
                     refused_by = str(run.result_run_id)
@@ -112,11 +113,9 @@ class Submitter:
                     raise
                 await asyncio.sleep(_RESEND_AFTER * 2**closing)
 
-    def _start_operation(
-        self, request: CancellationRequest
-    ) -> WithStartWorkflowOperation[CancellationWorkflow, CancellationResult]:
+    def _start_operation(self, request: CancellationRequest) -> WithStartWorkflowOperation[Any, CancellationResult]:
         return WithStartWorkflowOperation(
-            CancellationWorkflow.run,
+            CANCELLATION.name,
             request,
             id=workflow_id(request.order_id),
             task_queue=self._task_queue,

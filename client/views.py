@@ -3,18 +3,20 @@ for terminal control."""
 
 import contextlib
 import itertools
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from rich import progress
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from client.bulk import BulkSummary
 from client.engine import Execution
 from client.errors import ExitCode
+from client.program import own_command
 from client.status import Status, Summary
 from client.submitting import deferred_sentence
 from domain.messages import Quote, Submission
@@ -117,8 +119,8 @@ def submission_view(submission: Submission) -> RenderableType:
     return Group(*parts)
 
 
-def _follow_hint(order_id: str) -> Text:
-    return Text(f"Follow it: starter.py watch {order_id}", style="dim")
+def _follow_hint(order_id: str) -> RenderableType:
+    return _Command("Follow it: ", own_command("watch", order_id))
 
 
 def quote_view(quote: Quote) -> RenderableType:
@@ -228,18 +230,38 @@ def progress_view(now: Status) -> RenderableType:
     return Group(*parts, "", _timeline(now))
 
 
-def _ways_on(now: Status, wait: Wait) -> list[Text]:
+def _ways_on(now: Status, wait: Wait) -> list[RenderableType]:
     """The commands that end a wait. What is paused says itself how to unpause it."""
+    staff = (now.order_id, "--actor", "KIND:ID")
+    ways: list[tuple[str, ...]] = []
     if wait.state is State.WAITING_FOR_APPROVAL:
-        return [Text(f"  starter.py approve|reject {now.order_id} --actor KIND:ID", style="dim")]
-    if wait.step is None:
-        return []
-    step = f"--actor KIND:ID --step {wait.step} --target {wait.target}"
-    ways = [f"  starter.py retry|resolve {now.order_id} {step}"]
-    if wait.choices:
-        methods = "|".join(wait.choices)
-        ways.append(f"  starter.py choose {now.order_id} --actor KIND:ID --tender {wait.target} --method {methods}")
-    return [Text("\n".join(ways), style="dim")]
+        ways = [("approve", *staff), ("reject", *staff)]
+    elif wait.step and wait.target:
+        step = ("--step", wait.step, "--target", wait.target)
+        ways = [
+            ("retry", *staff, *step),
+            ("resolve", *staff, *step, "--resolution", "RESOLUTION", "--reference", "TEXT"),
+            *(("choose", *staff, "--tender", wait.target, "--method", method) for method in wait.choices),
+        ]
+    return [_Command("  ", own_command(*words)) for words in ways]
+
+
+class _Command:
+    """A command in as many lines as it takes, which a shell puts together again when they are pasted."""
+
+    def __init__(self, label: str, command: str) -> None:
+        self._label = label
+        self._words = shlex.split(command)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [self._label]
+        for word in map(shlex.quote, self._words):
+            is_full = len(lines[-1]) + len(word) + len(" \\") > options.max_width
+            if is_full and lines[-1].strip() and lines[-1] != self._label:
+                lines[-1] += "\\"
+                lines.append(" " * 4)
+            lines[-1] += f"{word} "
+        yield Text("\n".join(line.rstrip() for line in lines), style="dim", overflow="fold")
 
 
 def result_view(ended: CancellationResult) -> RenderableType:

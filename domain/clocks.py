@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
-import holidays
 from pydantic import Field
 
 from domain.base import Value
-from domain.country import COUNTRIES, Country
+from domain.country import Country, countries, days_off
 from domain.order import Order, OrderFlag
 
 _LATEST_HOUR = time(20, tzinfo=UTC)
@@ -66,9 +65,9 @@ def refund_due(clocks: Sequence[RefundClock], order: Order, learnt_at: datetime)
 
 
 def _days_off(country: str | None, year: int) -> frozenset[date]:
-    if country not in COUNTRIES:
+    if country is None or country not in countries():
         return frozenset()  # it is not known where to: fewer days off make an earlier due time, never a later one
-    return frozenset(holidays.country_holidays(country, years=range(year, year + _YEARS_KNOWN)))
+    return days_off(country, range(year, year + _YEARS_KNOWN))
 
 
 def _next_working_day(day: date, off: frozenset[date]) -> date:

@@ -4,7 +4,7 @@ sentence that says what is to be corrected."""
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from domain.country import COUNTRIES
+from domain.country import countries
 from domain.money import Money
 from domain.order import Order
 from domain.payment import Payment
@@ -58,7 +58,7 @@ def _defects(order: Order) -> Iterator[str]:
         for packed in shipment.lines:
             if packed.line_id not in known:
                 yield f"Shipment {shipment.shipment_id} holds line {packed.line_id}, which order {of} does not have."
-    if order.country is not None and order.country not in COUNTRIES:
+    if order.country is not None and order.country not in countries():
         yield f"Order {of} goes to {order.country!r}, which is no country by the two letters of ISO 3166-1."
     if order.placed_at.tzinfo is None:
         yield f"The time at which order {of} was placed has no time zone."

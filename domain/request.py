@@ -173,3 +173,17 @@ class CancellationRequest(Value):
 def workflow_id(order_id: str) -> str:
     """One workflow per order."""
     return f"cancel-order-{order_id}"
+
+
+def summary_of(request: CancellationRequest) -> str:
+    """What its run is about, in a line."""
+    return f"Cancel order {request.order_id}: {scope_of(request)}"
+
+
+def scope_of(request: CancellationRequest) -> str:
+    """What is asked for, and why."""
+    goods = (
+        "whole order" if request.whole_order else f"{len(request.lines)} line{'s' if len(request.lines) > 1 else ''}"
+    )
+    scope = "shipping charge alone" if request.shipping_alone else goods
+    return f"{scope}, {request.reason.replace('_', ' ')}"

@@ -14,8 +14,8 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from runtime.connection import connection
 from runtime.plugin import TASK_QUEUE
-from runtime.settings import connection
 from runtime.shutdown import exit_now
 
 # A poll lasts up to a minute and is counted from its begin.

@@ -22,7 +22,7 @@ from runtime.updates import OneObject
 
 TASK_QUEUE = "order-cancellation"
 
-PURE = ("domain", "iso4217", "pydantic", "runtime", "structlog")
+PURE = ("domain", "holidays", "iso4217", "pydantic", "runtime", "structlog")
 """Packages without clocks, randomness or state: a run that shares them with the others loses nothing in safety."""
 
 PROCESS: tuple[str, ...] = ("activities", "workflows")

@@ -1,5 +1,4 @@
-"""Settings, from the environment. The connection to Temporal is Temporal's own (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
-`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, … or its configuration file)."""
+"""Settings, from the environment. How to reach Temporal is in runtime/connection.py."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +6,6 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from runtime.logs import LogFormat
 
@@ -85,10 +83,3 @@ def settings_error(error: ValidationError) -> str:
         lines.append(f"  {name}: {problem['msg']}" if name else f"  {problem['msg']}")
     advice = "Set them in the environment; docs/configuration.md lists them."
     return "\n".join(["The settings are not complete:", *lines, advice])
-
-
-def connection() -> ClientConnectConfig:
-    """How to reach Temporal: 127.0.0.1:7233, namespace default, unless the environment says otherwise."""
-    config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "127.0.0.1:7233")
-    return config

@@ -1,3 +1,3 @@
-"""Of the whole product; pyproject.toml has the same."""
+"""Of the whole product; a wheel takes its version from here too."""
 
 VERSION = "0.1.0"

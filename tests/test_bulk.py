@@ -12,9 +12,9 @@ from temporalio.testing import WorkflowEnvironment
 from domain.order import TenderKind
 from domain.outcome import Outcome
 from domain.policy import Rule, Verdict
+from order_cancellation import ExitCode
 from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, line, request, stored
-from starter import ExitCode
 from tests.fixtures.starter import Starter, address_of, answers, begin_starter, end_starter, run_starter, summary
 from tests.system import System, eventually
 from tests.workflows.samples import an_id

@@ -10,7 +10,7 @@ from client.commands.options import read_text
 from client.errors import StarterError
 from domain.money import money
 from domain.request import Actor, ActorKind, Channel, ReasonCode
-from starter import ExitCode
+from order_cancellation import ExitCode
 from tests.fixtures.starter import Starter, answers
 from tests.system import System
 from tests.workflows.samples import captured

@@ -1,14 +1,23 @@
 """The conventions of a good command line: help, versions, widths, and failures that a program can read."""
 
+import io
 import json
 import os
+import shlex
 import subprocess
 import sys
-import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from client import views
+from client.status import Source, Status
+from domain.outcome import GoodsStatus, MoneyStatus, PaperStatus, State, Wait
+from domain.step import Owner, StepName
+from domain.terms import RefundMethod
+from runtime.version import VERSION
 from sandbox.serving import ROOT
 
 NOBODY = "127.0.0.1:1"
@@ -46,8 +55,35 @@ def test_each_command_has_its_help_within_80_columns() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     """P8"""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert run("--version").stdout == f"order-cancellation {version}\n"
+    assert run("--version").stdout == f"order-cancellation {VERSION}\n"
+
+
+@pytest.mark.parametrize("args", [("--version",), ("--help",), ("status", "O-1")], ids=" ".join)
+def test_what_only_the_worker_and_the_api_need_is_not_loaded(args: tuple[str, ...]) -> None:
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "starter.py"), *args],
+        env={**os.environ, "TEMPORAL_ADDRESS": NOBODY},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in said.stderr.splitlines()}
+    assert {"client", "domain", "temporalio"} <= loaded
+    ours = {"activities", "providers", "sandbox", "web", "workflows"}
+    theirs = {
+        "aiohttp",
+        "easypost",
+        "fastapi",
+        "holidays",
+        "jinja2",
+        "pydantic_settings",
+        "sqlalchemy",
+        "stripe",
+        "structlog",
+    }
+    assert not (ours | theirs) & loaded
 
 
 @pytest.mark.parametrize(
@@ -86,3 +122,40 @@ def test_a_full_disk_is_said_in_a_sentence_with_a_code_of_its_own() -> None:
     assert said.returncode == 7
     assert said.stderr.count("\n") == 1
     assert "No space left on device" in said.stderr
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_command_that_ends_a_wait_fits_the_terminal_and_can_be_pasted(width: int) -> None:
+    """P8"""
+    wait = Wait(
+        state=State.NEEDS_ATTENTION,
+        owner=Owner.REFUND_DEPARTMENT,
+        reason="The card is closed.",
+        due_at=datetime(2026, 12, 1, tzinfo=UTC),
+        step=StepName.REVERSE_PAYMENT,
+        target="T'1",
+        choices=(RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER),
+    )
+    now = Status(
+        cancellation_id="can-O-1-0",
+        order_id="O-1",
+        state=State.NEEDS_ATTENTION,
+        goods=GoodsStatus.UNTOUCHED,
+        money=MoneyStatus.WAITING,
+        paper=PaperStatus.UNTOUCHED,
+        waits=(wait,),
+        source=Source.RUN,
+    )
+    out = io.StringIO()
+    Console(file=out, width=width).print(views.progress_view(now))
+    shown = out.getvalue()
+    assert max(map(len, shown.splitlines())) <= width
+    commands = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if "order-cancellation" in line]
+    to = ["O-1", "--actor", "KIND:ID"]
+    step = ["--step", "reverse_payment", "--target", "T'1"]
+    assert commands == [
+        ["order-cancellation", "retry", *to, *step],
+        ["order-cancellation", "resolve", *to, *step, "--resolution", "RESOLUTION", "--reference", "TEXT"],
+        ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "store_credit"],
+        ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "bank_transfer"],
+    ]

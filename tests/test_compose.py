@@ -30,9 +30,10 @@ from providers.database.engine import open_engine
 from runtime import search_attributes
 from runtime.api_keys import load_keys, sandbox_keys
 from runtime.api_settings import ApiSettings
+from runtime.connection import connection
 from runtime.logs import LogFormat
 from runtime.plugin import TASK_QUEUE, plugin
-from runtime.settings import WorkerSettings, connection
+from runtime.settings import WorkerSettings
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET, WEBHOOK_SECRET
 from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.marketplace.model import MARKETPLACE_KEY

@@ -19,10 +19,10 @@ from domain.outcome import CancellationResult, Outcome, State
 from domain.policy import Verdict
 from domain.request import LineScope, ReasonCode, workflow_id
 from domain.step import Owner
+from order_cancellation import Cancellations, Execution, ExitCode, RunPaused, Source, StarterError, Status, Summary
 from sandbox.gateway.messages import FaultKind
 from sandbox.serving import ROOT
 from sandbox.shop import SampleOrder, card, line, request
-from starter import Cancellations, Execution, ExitCode, RunPaused, Source, StarterError, Status, Summary
 from tests.fixtures.api import SUPERVISOR as SUPERVISORS_KEY
 from tests.fixtures.api import ApiSystem
 from tests.fixtures.starter import Starter, address_of, by_customer

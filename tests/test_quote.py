@@ -13,10 +13,10 @@ from domain.outcome import Outcome
 from domain.plan import LeftOutReason
 from domain.policy import Rule, Verdict
 from domain.shipment import StopAction
+from order_cancellation import Cancellations, ExitCode, StarterError
 from sandbox import books, built_in
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request, stored
-from starter import Cancellations, ExitCode, StarterError
 from tests.fixtures.starter import Starter, by_customer
 from tests.system import System, customer_of, eventually, new_queue
 from tests.workflows.samples import an_id, captured

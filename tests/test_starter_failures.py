@@ -9,8 +9,8 @@ from temporalio.testing import WorkflowEnvironment
 from domain.messages import Approve
 from domain.outcome import State
 from domain.request import workflow_id
+from order_cancellation import Cancellations, Execution, ExitCode, Source, StarterError, Status
 from sandbox.shop import request
-from starter import Cancellations, Execution, ExitCode, Source, StarterError, Status
 from tests.fixtures.starter import (
     Starter,
     address_of,
@@ -29,7 +29,7 @@ async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: Work
     with pytest.raises(StarterError) as undecided:
         await cancellations.start(request(sample), timedelta(seconds=0.5))
     assert undecided.value.code is ExitCode.UNDECIDED
-    assert f"starter.py status {sample.order_id}" in undecided.value.sentence
+    assert f"order-cancellation status {sample.order_id}" in undecided.value.sentence
     status = await cancellations.status(sample.order_id)
     assert (status.source, status.state) == (Source.LAST_PUBLISHED, State.RUNNING)
     assert status.cancellation_id.startswith(f"can-{sample.order_id}-")

@@ -17,8 +17,8 @@ from providers.cancellations.port import Register
 from providers.inbox.port import Inbox
 from runtime.api_keys import KeyFile
 from runtime.api_settings import ApiSettings
+from runtime.connection import connection
 from runtime.plugin import plugin
-from runtime.settings import connection
 
 TEMPORAL_WAIT = timedelta(seconds=5)
 

@@ -24,6 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import StarterError
 from client.runs import handle_of
+from domain import contract
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent
 from providers.events.easypost import EasyPostEvent
@@ -32,7 +33,6 @@ from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provi
 from runtime.rests import Rests
 from web.parts import TEMPORAL_WAIT, Parts, Services
 from web.problems import Code, HttpProblem, responses_of
-from workflows.cancellation import CancellationWorkflow
 
 STRIPE_TOLERANCE = 300
 """Seconds that a signature of Stripe is good for. EasyPost signs no time: an old event of theirs is known by its id."""
@@ -215,9 +215,9 @@ class EventDispatcher:
         client = await self._temporal.client()
         run = handle_of(client, event.order_id)
         if of_gateway:
-            await run.signal(CancellationWorkflow.refund_event, refund, rpc_timeout=TEMPORAL_WAIT)
+            await run.signal(contract.REFUND_EVENT.name, refund, rpc_timeout=TEMPORAL_WAIT)
         else:
-            await run.signal(CancellationWorkflow.shipment_event, parcel, rpc_timeout=TEMPORAL_WAIT)
+            await run.signal(contract.SHIPMENT_EVENT.name, parcel, rpc_timeout=TEMPORAL_WAIT)
 
 
 def _no_run(error: RPCError | StarterError) -> bool:

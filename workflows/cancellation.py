@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from domain import contract
 from domain.carried import Carried
 from domain.case import Case
 from domain.errors import ErrorCode
@@ -50,7 +51,7 @@ from workflows.step_runner import StepRunner
 from workflows.waiting import RollBack, Superseded, TakenOver, Waiting
 
 
-@workflow.defn(name="CancellationWorkflow")
+@workflow.defn(name=contract.CANCELLATION.name)
 class CancellationWorkflow:
     """One run per order, id `cancel-order-{order_id}`, task queue `order-cancellation`."""
 
@@ -215,9 +216,10 @@ class CancellationWorkflow:
     # Messages
 
     @update(
+        contract.SUBMIT,
         description='Ask for the cancellation; a repetition is safe. {"request_id": "r-1", "order_id": "1001", '
         '"customer_id": "C-1", "actor": {"kind": "customer", "id": "C-1"}, "channel": "web_shop", '
-        '"reason": "no_longer_needed"}'
+        '"reason": "no_longer_needed"}',
     )
     async def submit(self, request: CancellationRequest) -> Receipt:
         """Answers after a few seconds at most; what becomes of the request is read by the queries, or from the result."""
@@ -228,8 +230,9 @@ class CancellationWorkflow:
         self.requests.check(request)
 
     @update(
+        contract.APPROVE,
         description="A second person lets the cancellation go on. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "note": "known customer"}'
+        '{"actor": {"kind": "refund_department", "id": "R-1"}, "note": "known customer"}',
     )
     async def approve(self, message: Approve) -> Acknowledgement:
         return await self.accept(message, "Approved; the cancellation goes on.")
@@ -239,8 +242,9 @@ class CancellationWorkflow:
         self.decisions.check(message)
 
     @update(
+        contract.REJECT,
         description="A second person refuses; what was done is rolled back. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}}'
+        '{"actor": {"kind": "refund_department", "id": "R-1"}}',
     )
     async def reject(self, message: Reject) -> Acknowledgement:
         return await self.accept(message, "Refused; what was done is rolled back.")
@@ -249,7 +253,10 @@ class CancellationWorkflow:
     def _check_reject(self, message: Reject) -> None:
         self.decisions.check(message)
 
-    @update(description='Take the request back, before the money moves. {"actor": {"kind": "customer", "id": "C-1"}}')
+    @update(
+        contract.WITHDRAW,
+        description='Take the request back, before the money moves. {"actor": {"kind": "customer", "id": "C-1"}}',
+    )
     async def withdraw(self, message: Withdraw) -> Acknowledgement:
         return await self.accept(message, "Withdrawn; what was done is rolled back.")
 
@@ -258,8 +265,9 @@ class CancellationWorkflow:
         self.decisions.check(message)
 
     @update(
+        contract.RETRY_STEP,
         description="Try the step that waits again, now. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1"}'
+        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1"}',
     )
     async def retry_step(self, message: RetryStep) -> Acknowledgement:
         return await self.accept(message, "The step is tried again now.")
@@ -269,9 +277,10 @@ class CancellationWorkflow:
         self.decisions.check(message)
 
     @update(
+        contract.RESOLVE_STEP,
         description="Decide about the step that waits: done_by_hand, nothing_due or roll_back. "
         '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1", "resolution": '
-        '"done_by_hand", "reference": "BANK-4711"}'
+        '"done_by_hand", "reference": "BANK-4711"}',
     )
     async def resolve_step(self, message: ResolveStep) -> Acknowledgement:
         return await self.accept(message, f"Recorded: {message.resolution.replace('_', ' ')} ({message.reference}).")
@@ -281,8 +290,9 @@ class CancellationWorkflow:
         self.decisions.check(message)
 
     @update(
+        contract.CHOOSE_REFUND_METHOD,
         description="How the customer wants money that the tender cannot take. "
-        '{"actor": {"kind": "customer", "id": "C-1"}, "target": "T1", "method": "store_credit"}'
+        '{"actor": {"kind": "customer", "id": "C-1"}, "target": "T1", "method": "store_credit"}',
     )
     async def choose_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
         way = message.method.replace("_", " ")
@@ -299,19 +309,19 @@ class CancellationWorkflow:
     # Signals only wake the run up: it reads carrier and gateway itself before it believes anything. So it does not matter
     # which arguments they have, or how many.
 
-    @workflow.signal
+    @workflow.signal(name=contract.SHIPMENT_EVENT.name)
     def shipment_event(self, event: Any = None, *_: Any) -> None:
         self.runner.note_event(of_parcel=True)
 
-    @workflow.signal
+    @workflow.signal(name=contract.REFUND_EVENT.name)
     def refund_event(self, event: Any = None, *_: Any) -> None:
         self.runner.note_event()
 
-    @workflow.query
+    @workflow.query(name=contract.PROGRESS.name)
     def progress(self) -> Progress:
         return self.journal.progress()
 
-    @workflow.query
+    @workflow.query(name=contract.PLAN.name)
     def plan(self) -> Plan | None:
         """What was decided, less what could not be stopped."""
         return self.case.plan

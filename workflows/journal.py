@@ -9,11 +9,11 @@ from temporalio import workflow
 
 from domain.case import Case
 from domain.outcome import Progress, State, Wait
-from domain.request import CancellationRequest
+from domain.request import CancellationRequest, summary_of
 from domain.standing import actions_of, amount_of, given_back_of, goods_of, money_of, paper_of, step_table
 from domain.step import StepRow, StepStatus
 from runtime import search_attributes as attributes
-from workflows.run_page import describe, summary_of
+from workflows.run_page import describe
 
 # Of several waits at once the one that needs a person most is shown.
 _URGENCY = (

@@ -1,15 +1,18 @@
-"""The decorator of an update with a description, with the types that Temporal's own one loses."""
+"""The decorator of an update of the contract, with the types that Temporal's own one loses."""
 
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.workflow import UpdateMethodMultiParam
 
-P = ParamSpec("P")
-Answer = TypeVar("Answer")
+from domain.contract import Answer, Message, UpdateType
+
+Run = TypeVar("Run")
 
 
-def update(*, description: str) -> Callable[[Callable[P, Awaitable[Answer]]], UpdateMethodMultiParam[P, Answer]]:
-    """`workflow.update` with a description; Temporal's types take the coroutine for the answer."""
-    return workflow.update(description=description)  # type: ignore[return-value]
+def update(
+    kind: UpdateType[Message, Answer], *, description: str
+) -> Callable[[Callable[[Run, Message], Awaitable[Answer]]], UpdateMethodMultiParam[[Run, Message], Answer]]:
+    """`workflow.update` with a name and a description; Temporal's types take the coroutine for the answer."""
+    return workflow.update(name=kind.name, description=description)  # type: ignore[return-value]

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 from activities.signatures import QuoteCancellation
+from domain import contract
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.request import CancellationRequest
@@ -10,7 +11,7 @@ from domain.step import StepName
 from workflows.steps import QUOTE_CANCELLATION, attempt_step
 
 
-@workflow.defn(name="QuoteWorkflow")
+@workflow.defn(name=contract.QUOTE.name)
 class QuoteWorkflow:
     """Id `quote-order-{order_id}-{random}`, task queue `order-cancellation`. It fails when nothing can be quoted."""
 

@@ -3,7 +3,7 @@
 from domain.case import Case
 from domain.money import Money
 from domain.outcome import Progress, State, Wait
-from domain.request import CancellationRequest
+from domain.request import scope_of
 from domain.step import StepStatus
 
 _MARKS = {
@@ -17,17 +17,8 @@ _MARKS = {
 }
 
 
-def summary_of(request: CancellationRequest) -> str:
-    """What the run is about, in a line."""
-    return f"Cancel order {request.order_id}: {_scope(request)}"
-
-
-def _scope(request: CancellationRequest) -> str:
-    goods = (
-        "whole order" if request.whole_order else f"{len(request.lines)} line{'s' if len(request.lines) > 1 else ''}"
-    )
-    scope = "shipping charge alone" if request.shipping_alone else goods
-    return f"{scope}, {_words(request.reason)}"
+_COMMAND = ".venv/bin/python starter.py"
+"""As docs/operations.md writes it: a worker does not know how the reader calls it."""
 
 
 def asked(case: Case) -> str:
@@ -37,7 +28,7 @@ def asked(case: Case) -> str:
         return ""
     others = [str(other.actor) for other in case.requests if other.request_id != request.request_id]
     joined = f" Joined by {', '.join(others)}." if others else ""
-    return f"Asked for by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {_scope(request)}.{joined}"
+    return f"Asked for by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {scope_of(request)}.{joined}"
 
 
 def money(case: Case) -> list[str]:
@@ -114,7 +105,7 @@ def _ways_on(progress: Progress, wait: Wait) -> list[str]:
         return [
             f"Send the update **approve** or **reject**: `{{{staff}}}`",
             "",
-            f"or `starter.py approve {order} --actor KIND:ID`, `starter.py reject {order} --actor KIND:ID`",
+            f"or `{_COMMAND} approve {order} --actor KIND:ID`, `{_COMMAND} reject {order} --actor KIND:ID`",
             "",
         ]
     if not wait.step:
@@ -125,20 +116,22 @@ def _ways_on(progress: Progress, wait: Wait) -> list[str]:
     place = f"{order} --step {wait.step} --target {target} --actor KIND:ID"
     ways = []
     if wait.choices:
-        methods = "|".join(wait.choices)
         chosen = f'{{{staff}, "target": "{target}", "method": "{wait.choices[0]}"}}'
         offered = " or ".join(map(_words, wait.choices))
         ways += [
             f"As the customer chooses ({offered}), send the update **choose_refund_method**: `{chosen}`",
-            f"or `starter.py choose {order} --actor KIND:ID --tender {target} --method {methods}`",
+            *(
+                f"or `{_COMMAND} choose {order} --actor KIND:ID --tender {target} --method {method}`"
+                for method in wait.choices
+            ),
         ]
     resolved = f'{{{staff}{named}, "resolution": "done_by_hand", "reference": "BANK-4711"}}'
     ways += [
         f"To try it again, send the update **retry_step**: `{{{staff}{named}}}`",
-        f"or `starter.py retry {place}`",
+        f"or `{_COMMAND} retry {place}`",
         f"When it is settled outside, or to undo everything, send the update **resolve_step**: `{resolved}`",
         "The resolution may also be `nothing_due` or `roll_back`.",
-        f"or `starter.py resolve {place} --resolution … --reference …`",
+        f"or `{_COMMAND} resolve {place} --resolution RESOLUTION --reference TEXT`",
     ]
     return [line for way in ways for line in (way, "")]
 

@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities import signatures
 from activities.signatures import In, Out, Signature
+from domain import contract
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode
 from domain.step import Owner, StepName
 
@@ -233,7 +234,7 @@ QUOTE_CANCELLATION = Step(
     Role.LOOK,
     Owner.OPERATIONS,
     "Quote the cancellation of order",
-    refusals=frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.UNDER_WAY}),
+    refusals=contract.QUOTE.refusals,
     attempt=timedelta(seconds=10),
     round=timedelta(seconds=20),
 )

@@ -20,6 +20,7 @@ from client.commands.options import (
     run_command,
 )
 from client.errors import ExitCode, StarterError
+from client.program import own_command
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -140,7 +141,8 @@ async def _find_waiting(
     if not waiting:
         raise StarterError(
             ExitCode.REFUSED,
-            f"No step of order {order_id} waits to be tried again or resolved; look with: starter.py status {order_id}",
+            f"No step of order {order_id} waits to be tried again or resolved; look with: "
+            f"{own_command('status', order_id)}",
         )
     all_of_them = ", ".join(f"{s} {t}" for s, t in waiting)
     raise StarterError(

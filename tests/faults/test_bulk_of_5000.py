@@ -17,6 +17,7 @@ from domain.order import Order
 from domain.outcome import Outcome
 from domain.policy import Rule
 from domain.request import workflow_id
+from order_cancellation import ExitCode
 from providers.books.tables import CancellationRow, NoticeRow
 from providers.database.engine import open_engine
 from sandbox import books, built_in
@@ -26,7 +27,6 @@ from sandbox.gateway_admin import GatewayAdmin
 from sandbox.proof import examine
 from sandbox.shop import SampleOrder, Shop, card, line
 from sandbox.stack import Stack, new_stack
-from starter import ExitCode
 from tests.fixtures.starter import Answer, answers, begin_starter, end_starter, run_starter, summary
 from tests.system import eventually
 

@@ -10,10 +10,10 @@ from activities.notices import address, write
 from domain.order import OrderFlag
 from domain.outcome import State
 from domain.request import CancellationRequest, LineScope, ReasonCode
+from order_cancellation import ExitCode
 from providers.mail.port import Mail
 from providers.outbox.port import NoticeKind
 from sandbox.shop import SampleOrder, card, line, request
-from starter import ExitCode
 from tests.fixtures.api import ApiSystem
 from tests.fixtures.starter import run_starter
 from tests.system import System, eventually

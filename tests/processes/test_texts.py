@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.policy import Verdict
-from starter import ExitCode
+from order_cancellation import ExitCode
 from tests.fixtures.api import AGENT, SERVICE, SUPERVISOR, Api, ApiSystem
 from tests.fixtures.starter import Starter, answers, run_starter
 from tests.processes.asking import asked, problem

@@ -13,8 +13,8 @@ from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import Outcome, State
 from domain.request import CancellationRequest, LineScope
+from order_cancellation import ExitCode
 from sandbox.shop import SampleOrder, card, line, request
-from starter import ExitCode
 from tests.fixtures.api import ApiSystem
 from tests.fixtures.starter import address_of, begin_starter, end_starter, run_starter
 from tests.observing import eventually
