@@ -24,11 +24,15 @@ Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 
 def describe_validation_error(error: ValidationError) -> str:
     """What is wrong with a message or a value: each field with the reason, never the value."""
-    return "; ".join(
-        _problem(".".join(map(str, problem["loc"])), problem["type"], problem["msg"]) for problem in error.errors()
-    )
+    return "; ".join(f"{place}: {why}" if place else why for place, why in problems_of(error))
 
 
-def _problem(place: str, kind: str, message: str) -> str:
-    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+def problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    """The field, and what is wrong with it."""
+    return [
+        (".".join(map(str, problem["loc"])), _reason(problem["type"], problem["msg"])) for problem in error.errors()
+    ]
+
+
+def _reason(kind: str, message: str) -> str:
+    return BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")

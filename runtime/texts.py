@@ -8,6 +8,7 @@ compiled is kept, and who reads English loads nothing. `make texts` brings the c
 import io
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
@@ -47,3 +48,35 @@ def translations(language: str) -> NullTranslations:
         write_mo(compiled, read_po(file, locale=language))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+class _Process:
+    """The texts in the language of this process, for one that has a single reader. Of a library or a server nobody knows the
+    reader, and it speaks English."""
+
+    texts = NullTranslations()
+
+
+def use_language(language: str) -> None:
+    """From here on, what this process translates is in this language."""
+    _Process.texts = translations(language)
+
+
+def translate(text: str, **words: object) -> str:
+    """The text in the language of the process, with these words in place of `{…}`."""
+    return _Process.texts.gettext(text).format(**words)
+
+
+def translate_code(code: StrEnum) -> str:
+    """The word of a closed set's code."""
+    return translate_word(type(code).__name__, words_of(code))
+
+
+def translate_word(kind: str, word: str) -> str:
+    """A word by its kind: the same word may mean something else elsewhere."""
+    return _Process.texts.pgettext(kind, word)
+
+
+def words_of(code: StrEnum) -> str:
+    """In English."""
+    return code.value.replace("_", " ")

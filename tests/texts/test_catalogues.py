@@ -1,5 +1,6 @@
 """Every text that people read is in every catalogue, and means the same there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from babel.messages.catalog import Message
 
 from runtime.texts import LANGUAGES, SOURCE, find_language, language_of_environment, translations
-from tests.texts.catalogues import catalogue_files, read_catalogue, source_texts, updated
+from tests.texts.catalogues import ROOT, catalogue_files, read_catalogue, source_texts, updated
 
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w*\}")
 CATALOGUES = pytest.mark.parametrize("file", catalogue_files(), ids=lambda file: file.parent.parent.name)
@@ -54,9 +55,30 @@ def test_a_translation_has_the_placeholders_of_its_text_and_ends_as_it_does(file
         wanted, whole = forms(message.id)[-1], forms(message.string)
         if any(placeholders(form) != placeholders(wanted) for form in whole):
             wrong.append(message.id)
-        if any((form[-1] in ".:,") != (wanted[-1] in ".:,") or form != form.strip() for form in whole):
+        if any(ending(form) != ending(wanted) for form in whole):
             wrong.append(message.id)
     assert not wrong
+
+
+def ending(text: str) -> tuple[str, bool, bool]:
+    """The blanks around it, and whether it ends as a sentence or announces what follows."""
+    return text[: len(text) - len(text.lstrip())], text != text.rstrip(), text.rstrip()[-1] in ".:,"
+
+
+@pytest.mark.parametrize(
+    "path", [*(ROOT / "client").rglob("*.py"), ROOT / "starter.py"], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_what_is_translated_in_the_code_is_found_there(path: Path) -> None:
+    """A plain text, and not within an f-string, where it would not be found."""
+    known = {message.id for message in source_texts()}
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "translate"
+    ]
+    texts = [call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)]
+    assert [text for text in texts if text not in known] == []
+    assert len(texts) == len(calls) or path.name in {"refusals.py", "help_texts.py"}, "they translate what others wrote"
 
 
 def test_english_is_the_source_and_german_is_known() -> None:
