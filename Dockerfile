@@ -25,6 +25,7 @@ COPY domain domain
 COPY migrations migrations
 COPY providers providers
 COPY runtime runtime
+COPY texts texts
 COPY web web
 COPY workflows workflows
 # Nothing is written at run time, so the byte code is made here.

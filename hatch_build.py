@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NAME = "order_cancellation"
 PACKAGES = ("client", "domain", "runtime")
 ENTRIES = (NAME, "starter")
-DATA = (f"{NAME}/py.typed",)
+DATA = (f"{NAME}/py.typed", "texts/*/LC_MESSAGES/messages.po")
 """What else comes along, by its place in the checkout."""
 
 

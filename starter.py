@@ -17,9 +17,11 @@ Every command answers with an exit code, and with `--json` in the models of `dom
       7  the answer could not be written
     130  stopped by a signal
 
-How to reach Temporal comes from the environment (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, …). A one-line sentence on
-standard error, a JSON object with `--json`, says what went wrong and what to do next. The library is
-`client/cancellations.py`, the commands are in `client/commands/`, what people see is in `client/views.py`.
+It speaks the language of `LC_ALL`, `LC_MESSAGES`, `LANG` and `LANGUAGE`: English or German, and English alone with `--json`.
+What the process has recorded stays in English. How to reach Temporal comes from the environment (`TEMPORAL_ADDRESS`,
+`TEMPORAL_NAMESPACE`, …). A one-line sentence on standard error, a JSON object with `--json`, says what went wrong and what
+to do next. The library is `client/cancellations.py`, the commands are in `client/commands/`, what people see is in
+`client/views.py`.
 """
 
 import contextlib
@@ -35,8 +37,11 @@ from temporalio.runtime import Runtime, TelemetryConfig
 
 from client import views
 from client.commands import asking, looking, steering
+from client.commands.help_texts import translate_help
 from client.errors import ExitCode, StarterError
+from client.refusals import translate_refusal
 from runtime.shutdown import exit_now
+from runtime.texts import SOURCE, language_of_environment, translate, use_language
 from runtime.version import VERSION
 
 # A shell completes the words of a command that it knows by name, which `python starter.py` is not.
@@ -46,7 +51,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     help="Start, watch and steer order cancellations.",
-    epilog="\b\nExit codes:\n" + dedent((__doc__ or "").partition("`domain/`:\n\n")[2].partition("\n\nHow")[0]),
+    epilog="\b\nExit codes:\n" + dedent((__doc__ or "").partition("`domain/`:\n\n")[2].partition("\n\nIt speaks")[0]),
 )
 for commands in (asking, looking, steering):
     app.add_typer(commands.app)
@@ -71,11 +76,15 @@ def help_or_command(
 
 
 def main() -> int:
-    """Run the command line; every known failure is one sentence on standard error."""
+    """Run the command line; every known failure is one sentence on standard error. What a program reads is in English."""
+    as_json = "--json" in sys.argv
+    use_language(SOURCE if as_json else language_of_environment(os.environ))
+    command = typer.main.get_command(app)
+    translate_help(command)
     # Temporal's client would report its retries on standard output, among the answers.
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     try:
-        code = int(app(standalone_mode=False) or 0)
+        code = int(command(standalone_mode=False) or 0)
         sys.stdout.flush()
         return code
     except StarterError as error:
@@ -83,13 +92,14 @@ def main() -> int:
     except BrokenPipeError:
         return ExitCode.DONE  # the reader has read all that it wanted
     except OSError as error:
-        code, sentence = ExitCode.NOT_WRITTEN, f"The answer could not be written: {error.strerror}."
+        code, sentence = ExitCode.NOT_WRITTEN, translate("The answer could not be written: {why}.", why=error.strerror)
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
     except typer.TyperException as error:
-        code, sentence = ExitCode.WRONG_INPUT, " ".join(error.format_message().replace("Value error, ", "").split())
+        said = " ".join(error.format_message().replace("Value error, ", "").split())
+        code, sentence = ExitCode.WRONG_INPUT, translate_refusal(said)
     sentence = views.plain(sentence)
-    print(json.dumps({"code": code, "sentence": sentence}) if "--json" in sys.argv else sentence, file=sys.stderr)
+    print(json.dumps({"code": code, "sentence": sentence}) if as_json else sentence, file=sys.stderr)
     return code
 
 

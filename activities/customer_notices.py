@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from activities.credit import credit_of
 from domain.case import Case
-from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested
+from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested, RollBackReason
 from domain.keys import id_of
 from domain.money import Money
-from domain.outcome import Outcome
 from domain.policy import Decision
 from domain.request import ActorKind, ReasonCode
+from domain.shipment import StopAction, StopStatus
 from domain.step import MONEY_STEPS
 from domain.units import LinePart, units_by_line
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
@@ -35,10 +35,8 @@ def refusal_notices(requested: Requested, decision: Decision) -> list[NewNotice]
     return [
         NewNotice(
             kind=NoticeKind.NOT_CANCELLED,
-            outcome=Outcome.REJECTED,
             lines=notice_lines(request.lines),
             received_at=requested.at,
-            sentence=decision.sentence,
             about=decision.rule.value,
         )
     ]
@@ -99,6 +97,30 @@ def reservation_notices(case: Case) -> list[NewNotice]:
         NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=Money.total(amounts, amounts[0].currency), about=about)
         for about, amounts in released.items()
         if any(amounts)
+    ]
+
+
+def released_notices(case: Case, reason: RollBackReason) -> list[NewNotice]:
+    """The cancellation was rolled back, and the order goes on. The mail says who wanted that. It names the goods where they
+    could not be stopped, and those that the customer was told they would not receive."""
+    plan = case.plan
+    if plan is None:
+        return [NewNotice(kind=NoticeKind.NOT_CANCELLED, about=reason.value)]
+    if plan.shipping_alone:
+        return []
+    called_back = {
+        stop.shipment_id
+        for stop in case.stops
+        if stop.action is StopAction.INTERCEPT and stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
+    }
+    not_stopped = reason is RollBackReason.GOODS_NOT_STOPPED
+    return [
+        NewNotice(
+            kind=NoticeKind.NOT_CANCELLED,
+            about=reason.value,
+            lines=notice_lines(line for line in plan.lines if line.shipment_id in called_back),
+            left_out=notice_lines(plan.left_out) if not_stopped else (),
+        )
     ]
 
 

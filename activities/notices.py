@@ -11,9 +11,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import structlog
+from babel.core import Locale, UnknownLocaleError
+from babel.dates import format_datetime
+from babel.numbers import format_currency
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from temporalio import activity
 
@@ -30,7 +34,9 @@ from providers.mail.port import Mail, MailConnection, Mailer
 from providers.orders.port import Orders
 from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine, Outbox
 from runtime.rests import Rests
+from runtime.texts import SOURCE, find_language, translations
 
+_ROOT, _PACKAGES = str(Path(__file__).resolve().parents[1]), "site-packages"
 _BATCH = 20
 _LONGEST_DELAY = timedelta(hours=1)
 _AT_ONCE = 4
@@ -38,22 +44,26 @@ _AT_ONCE = 4
 # A claim lasts a minute: stop early enough that no other worker sends the rest of the batch too.
 _BATCH_SECONDS = 30
 
-_FALLBACK = "en"
-# A language is a row here, its marks for thousands and decimals, and a folder of templates, one for each kind of notice.
-_MARKS = {"en": ",.", "de": ".,"}
-
 _MISREAD_IN_ID = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]")
 """What a Message-ID does not hold by RFC 5322 without being quoted, and what a shop may write into an order's id."""
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=False,  # noqa: S701 (the mails are plain text)
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    auto_reload=False,
-)
+
+@cache
+def _templates(language: str) -> Environment:
+    """One for each kind of notice, in this language."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=False,  # noqa: S701 (the mails are plain text)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
+    )
+    templates.policies["ext.i18n.trimmed"] = True
+    templates.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    return templates
 
 
 class Notice(NewNotice):
@@ -65,7 +75,8 @@ class Notice(NewNotice):
     language: str
 
 
-_STAFF_LANGUAGE = "en"
+_STAFF_LANGUAGE = SOURCE
+"""Their mails quote the process, which keeps its sentences in English."""
 
 
 def address(due: DueNotice, order: Order) -> Notice:
@@ -91,29 +102,29 @@ def _titled(lines: Sequence[NoticeLine], order: Order) -> tuple[NoticeLine, ...]
 
 
 def write(notice: Notice, domain: str) -> Mail:
-    """The mail of a notice, in the customer's language or else in English. A template's first line is the subject. The
-    Message-ID is made from the notice's id, so that a repeat is recognised as one."""
-    spoken = notice.language.replace("_", "-").partition("-")[0].lower()
-    language = spoken if spoken in _MARKS else _FALLBACK
+    """The mail of a notice, in the customer's language or else in English. A template's first line is the subject, and a
+    paragraph is one line, for the reader's window to break. The Message-ID is made from the notice's id, so that a repeat is
+    recognised as one."""
+    language = find_language(notice.language)
+    locale = _locale(notice.language, language)
     words: dict[str, object] = {
         "order": notice.order_id,
         "lines": _articles(notice.lines),
         "left_out": _articles(notice.left_out),
-        "outcome": notice.outcome,
         "note": notice.note.splitlines(),
         "methods": notice.methods,
         "about": notice.about,
     }
     # What a notice does not have stays undefined: a mail with a gap where the amount should be is not written at all.
     if notice.amount is not None:
-        words["amount"] = _figure(notice.amount, language)
+        words["amount"] = _figure(notice.amount, locale)
     if notice.received_at is not None:
-        words["received_at"] = f"{notice.received_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        words["received_at"] = _moment(notice.received_at, locale)
     if notice.due_at is not None:
-        words["due_at"] = f"{notice.due_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        words["due_at"] = _moment(notice.due_at, locale)
     if notice.sentence:
         words["sentence"] = notice.sentence
-    text = _TEMPLATES.get_template(f"{language}/{notice.kind.value}.txt").render(words)
+    text = _templates(language).get_template(f"{notice.kind.value}.txt").render(words)
     subject, _, body = text.partition("\n")
     return Mail(
         message_id=f"<{_MISREAD_IN_ID.sub(_escape, notice.notice_id.replace('/', '.'))}@{domain}>",
@@ -132,12 +143,27 @@ def _escape(char: re.Match[str]) -> str:
     return f"%{ord(char.group()):02X}"
 
 
-def _figure(money: Money, language: str) -> str:
+def _locale(tag: str, language: str) -> Locale:
+    """How the customer's country writes figures and dates, where it speaks the language of the mail."""
+    try:
+        locale = Locale.parse(tag, sep="_" if "_" in tag else "-")
+    except (ValueError, UnknownLocaleError):
+        locale = Locale(language)
+    return locale if locale.language == language else Locale(language)
+
+
+def _figure(money: Money, locale: Locale) -> str:
     """`1,234.50 USD`, in German `1.234,50 USD`: with a foreign mark, three decimals read as thousands. The number of
     decimals is that of ISO 4217, which the payment was made by, and the code says which dollar is meant."""
     places = exponent(money.currency)
-    figure = f"{Decimal(money.amount).scaleb(-places):,.{places}f}"
-    return f"{figure.translate(str.maketrans(',.', _MARKS[language]))} {money.currency}"
+    pattern = f"#,##0{'.' if places else ''}{'0' * places} ¤¤"
+    amount = Decimal(money.amount).scaleb(-places)
+    return format_currency(amount, money.currency, pattern, locale=locale, currency_digits=False)
+
+
+def _moment(at: datetime, locale: Locale) -> str:
+    """Date, time and time zone: nobody knows the customer's, so it is UTC."""
+    return format_datetime(at, "long", tzinfo=UTC, locale=locale)
 
 
 class NoticeActivities:
@@ -270,6 +296,9 @@ def _delay(attempts: int) -> timedelta:
 
 
 def _seen(error: Exception) -> dict[str, str]:
-    """A programming error for the log, by its type and place: its text may hold what the customer's mail says."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    """A programming error for the log, by its type and place in our code or template: its text may hold what the customer's
+    mail says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = (frame for frame in reversed(frames) if frame.filename.startswith(_ROOT) and _PACKAGES not in frame.filename)
+    place = next(ours, frames[-1])
     return {"error": type(error).__name__, "where": f"{place.filename}:{place.lineno}"}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
-from activities.customer_notices import acknowledge, notice_lines, received_notice, refusal_notices
+from activities.customer_notices import acknowledge, received_notice, refusal_notices, released_notices
 from activities.deciding import Deciding
 from activities.incoming import IncomingRequests
 from activities.known_orders import SeenOrder
@@ -34,7 +34,7 @@ from domain.step import StepName
 from providers.cancellations.port import Register
 from providers.carrier.port import Labels
 from providers.orders.port import Orders
-from providers.outbox.port import NewNotice, NoticeKind, Outbox
+from providers.outbox.port import Outbox
 
 
 class OrderActivities:
@@ -179,13 +179,7 @@ class OrderActivities:
                 await attempt.note_effect(step_input.key)
                 attempt.check_time()
                 await self._orders.thaw(step_input.order_id, key=step_input.key)
-            # A cancellation is rejected here because its goods could not be stopped: the mail names them. After any other
-            # roll-back the order goes on as a whole.
-            plan = attempt.case.plan
-            rejected = cause.outcome is Outcome.REJECTED and plan is not None
-            left_out = notice_lines(plan.left_out) if rejected and plan else ()
-            notice = NewNotice(kind=NoticeKind.NOT_CANCELLED, outcome=cause.outcome, left_out=left_out)
-            notices = [] if plan and plan.shipping_alone else [notice]
+            notices = released_notices(attempt.case, cause.reason)
             return await attempt.answer(await self._register.release(notices, key=step_input.key, run=attempt.run))
 
 

@@ -22,6 +22,7 @@ from domain.base import Value
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.policy import Rule, Verdict
+from runtime.texts import translate
 
 _AT_ONCE = 20  # requests that wait for their decision
 _DECISION_WAIT = timedelta(minutes=2)  # nobody sits and waits, and a busy worker is behind at times
@@ -50,7 +51,7 @@ class LineAnswer(Value):
 
     @property
     def word(self) -> str:
-        """What it counts as in the summary."""
+        """What it counts as in the summary: one of ANSWERS."""
         if self.under_way:
             return "failed: under_way"
         if self.deferred:
@@ -60,6 +61,16 @@ class LineAnswer(Value):
         if self.rule is Rule.ORDER_NOT_FOUND:
             return "rejected: order_not_found"
         return f"already {self.outcome}" if self.outcome else str(self.verdict)
+
+
+ANSWERS = (
+    *Verdict,
+    "deferred",
+    "rejected: order_not_found",
+    "failed: under_way",
+    *(f"failed: {code.name.lower()}" for code in ExitCode if code),
+    *(f"already {outcome}" for outcome in Outcome),
+)
 
 
 class BulkSummary(Value):
@@ -89,7 +100,9 @@ class Results:
             before = path.read_text(encoding="utf-8") if path.exists() else ""
             file = path.open("a", encoding="utf-8")
         except (OSError, UnicodeDecodeError):
-            raise StarterError(ExitCode.WRONG_INPUT, f"The results file {path} cannot be read and written.") from None
+            raise StarterError(
+                ExitCode.WRONG_INPUT, translate("The results file {path} cannot be read and written.", path=path)
+            ) from None
         with file:
             results = cls(file)
             for line in before.splitlines():

@@ -15,14 +15,15 @@ from typing import NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from client.errors import ExitCode, StarterError
+from client.refusals import translate_problems
 from client.requests import new_request
-from domain.base import Value, describe_validation_error
+from domain.base import Value
 from domain.request import Actor, CancellationRequest, Channel, ReasonCode
+from runtime.texts import translate
 
 T = TypeVar("T")
 
 COLUMNS = ("order_id", "request_id", "reason", "note")
-_HINT = f"The first line of a CSV file names its columns: {COLUMNS[0]} and, if wanted, {', '.join(COLUMNS[1:])}."
 _SEPARATORS = (",", ";", "\t")
 _NAMED_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _LONGEST_ROW = 5000
@@ -74,13 +75,13 @@ def read_lines(text: str, defaults: Defaults) -> Iterator[Line | InvalidLine]:
     lines = text.split("\n")
     if text.lstrip().startswith("{"):
         if defaults.actor or defaults.reason or defaults.note:
-            raise _wrong_input("JSON lines hold whole requests; give no --actor, --reason or --note.")
+            raise _wrong_input(translate("JSON lines hold whole requests; give no --actor, --reason or --note."))
         numbered = ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
         return _checked(numbered, CancellationRequest.model_validate_json)
     rows = _rows(lines)
     header = _header_of(rows)
     if defaults.actor is None:
-        raise _wrong_input("--actor is needed: a CSV file does not say who asks.")
+        raise _wrong_input(translate("--actor is needed: a CSV file does not say who asks."))
     return _checked(((row.number, row) for row in rows), lambda row: _request_in(row, header, defaults))
 
 
@@ -124,31 +125,54 @@ def _row_at(lines: Sequence[str], at: int, separator: str) -> tuple[_Row, int]:
         except (csv.Error, ValueError):
             if taken.count('"') % 2:  # it may go on in the next line: each one within a text is doubled
                 continue
-            return _Row(at + 1, (), "a quotation mark inside of a text is not doubled"), at + 1
+            return _Row(at + 1, (), translate("a quotation mark inside of a text is not doubled")), at + 1
         return _Row(at + 1, [cell.strip() for cell in cells]), end + 1
-    return _Row(at + 1, (), "a quotation mark is not closed"), at + 1
+    return _Row(at + 1, (), translate("a quotation mark is not closed")), at + 1
 
 
 def _header_of(rows: Iterator[_Row]) -> Sequence[str]:
     """The names of the columns, the empty ones at the end left out. Raises StarterError."""
     row = next(rows, None)
     if row is None:
-        raise _wrong_input(f"The file is empty. {_HINT}")
+        raise _wrong_input(translate("The file is empty. {hint}", hint=_hint()))
     if row.wrong:
-        raise _wrong_input(f"Line {row.number} cannot be read as CSV: {row.wrong}.")
+        raise _wrong_input(
+            translate("Line {number} cannot be read as CSV: {wrong}.", number=row.number, wrong=row.wrong)
+        )
     known = {_letters(name): name for name in COLUMNS}
     names = [known.get(_letters(cell), "") for cell in row.cells]
     unknown = [cell for cell, name in zip(row.cells, names, strict=True) if cell and not name]
     if "order_id" not in names:
-        found = f", but {_quoted(unknown)}" if unknown else ""
-        raise _wrong_input(f"Line {row.number} names no column order_id{found}. {_HINT}")
+        found = translate(", but {columns}", columns=_quoted(unknown)) if unknown else ""
+        raise _wrong_input(
+            translate(
+                "Line {number} names no column order_id{found}. {hint}", number=row.number, found=found, hint=_hint()
+            )
+        )
     if unknown:
-        raise _wrong_input(f"Line {row.number} names a column {_quoted(unknown[:1])}, which is not known. {_HINT}")
+        raise _wrong_input(
+            translate(
+                "Line {number} names a column {column}, which is not known. {hint}",
+                number=row.number,
+                column=_quoted(unknown[:1]),
+                hint=_hint(),
+            )
+        )
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
-        raise _wrong_input(f"Line {row.number} names the column {twice[0]} twice.")
+        raise _wrong_input(
+            translate("Line {number} names the column {column} twice.", number=row.number, column=twice[0])
+        )
     while not names[-1]:
         names.pop()
     return names
+
+
+def _hint() -> str:
+    return translate(
+        "The first line of a CSV file names its columns: {first} and, if wanted, {others}.",
+        first=COLUMNS[0],
+        others=", ".join(COLUMNS[1:]),
+    )
 
 
 def _letters(name: str) -> str:
@@ -167,15 +191,23 @@ def _request_in(row: _Row, header: Sequence[str], defaults: Defaults) -> Cancell
     if row.wrong:
         raise ValueError(row.wrong)
     if len(row.cells) < len(header):
-        raise ValueError(f"it has {len(row.cells)} values, and the header names {len(header)} columns")
+        raise ValueError(
+            translate(
+                "it has {values} values, and the header names {columns} columns",
+                values=len(row.cells),
+                columns=len(header),
+            )
+        )
     for number, cell in enumerate(row.cells, start=1):
         if cell and not (number <= len(header) and header[number - 1]):
-            raise ValueError(f"it has a value in column {number}, which has no name")
+            raise ValueError(translate("it has a value in column {number}, which has no name", number=number))
     values = dict(zip(header, row.cells, strict=False))
     reason = values.get("reason") or defaults.reason
     if reason not in set(ReasonCode):
         raise ValueError(
-            "reason: it is not one of the reason codes" if reason else "a reason is missing; give --reason"
+            translate("reason: it is not one of the reason codes")
+            if reason
+            else translate("a reason is missing; give --reason")
         )
     return new_request(
         values["order_id"],
@@ -194,7 +226,7 @@ def _checked(
         try:
             yield Line(number=number, request=request_in(line))
         except ValidationError as error:
-            yield InvalidLine(number=number, sentence=describe_validation_error(error))
+            yield InvalidLine(number=number, sentence=translate_problems(error))
         except ValueError as error:
             yield InvalidLine(number=number, sentence=str(error))
 

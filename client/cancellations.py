@@ -40,6 +40,7 @@ from domain.request import CancellationRequest
 from domain.said import Steering
 from runtime.connection import connection
 from runtime.plugin import TASK_QUEUE, plugin
+from runtime.texts import translate, translate_code
 
 T = TypeVar("T")
 Message = TypeVar("Message", bound=Steering)
@@ -66,8 +67,10 @@ class Cancellations:
         except (RuntimeError, ValueError):
             raise StarterError(
                 ExitCode.WRONG_INPUT,
-                "Temporal's connection settings cannot be read; check TEMPORAL_CONFIG_FILE and the other TEMPORAL_ "
-                "variables.",
+                translate(
+                    "Temporal's connection settings cannot be read; check TEMPORAL_CONFIG_FILE and the other "
+                    "TEMPORAL_ variables."
+                ),
             ) from None
         try:
             return cls(await Client.connect(**config, plugins=[plugin()]))
@@ -103,10 +106,18 @@ class Cancellations:
         except TimeoutError:
             raise await self._undecided(
                 order_id,
-                f"The cancellation of order {order_id} is not decided after {seconds(wait)}; if it has begun, it goes on. "
-                f"Look with: {own_command('status', order_id)}, or send the same request again, that is safe.",
-                when_paused=f"The request is not decided after {seconds(wait)}, and may not have been kept. Unpause it, "
-                "then send the same request again, that is safe",
+                translate(
+                    "The cancellation of order {order_id} is not decided after {wait}; if it has begun, it goes on. "
+                    "Look with: {command}, or send the same request again, that is safe.",
+                    order_id=order_id,
+                    wait=seconds(wait),
+                    command=own_command("status", order_id),
+                ),
+                when_paused=translate(
+                    "The request is not decided after {wait}, and may not have been kept. Unpause it, then send the "
+                    "same request again, that is safe",
+                    wait=seconds(wait),
+                ),
             ) from None
 
     async def look_again(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
@@ -123,7 +134,7 @@ class Cancellations:
         UnderWay: another cancellation of the order, which the request would not join, has to end first.
         """
         order_id = request.order_id
-        why = "no worker answered"
+        why = translate("no worker answered")
         try:
             return await self._call(order_id, wait_within(wait, self._run_quote(request, wait)))
         except TimeoutError:
@@ -138,8 +149,13 @@ class Cancellations:
                 why = cause.message.rstrip(".")
         raise StarterError(
             ExitCode.UNDECIDED,
-            f"The cancellation of order {order_id} could not be quoted within {seconds(wait)}: {why}. Nothing was done; "
-            "ask again.",
+            translate(
+                "The cancellation of order {order_id} could not be quoted within {wait}: {why}. Nothing was done; "
+                "ask again.",
+                order_id=order_id,
+                wait=seconds(wait),
+                why=why,
+            ),
         )
 
     async def _run_quote(self, request: CancellationRequest, wait: timedelta) -> Quote:
@@ -172,18 +188,23 @@ class Cancellations:
 
     async def _open_status(self, run: Run) -> Status:
         if run.execution is Execution.PAUSED:
-            state = published_state(run).value.replace("_", " ")
+            state = translate_code(published_state(run))
             return Status.last_published(
                 run,
-                f"While it is paused it answers nothing, so this is what it last published; its state was: {state}.",
+                translate(
+                    "While it is paused it answers nothing, so this is what it last published; its state was: {state}.",
+                    state=state,
+                ),
             )
         progress = await read_progress(handle_of(self._client, run.order_id, run.run_id))
         if progress is not None:
             return Status.live(progress)
         return Status.last_published(
             run,
-            "No worker answers at the moment that this version understands, so this is what the run published when "
-            "it last began or ceased to wait. Nothing is lost: it goes on as soon as a worker runs.",
+            translate(
+                "No worker answers at the moment that this version understands, so this is what the run published "
+                "when it last began or ceased to wait. Nothing is lost: it goes on as soon as a worker runs."
+            ),
         )
 
     async def watch(self, order_id: str, every: timedelta = POLL) -> AsyncIterator[Status | CancellationResult]:
@@ -218,9 +239,14 @@ class Cancellations:
             assert wait is not None
             raise await self._undecided(
                 order_id,
-                f"The cancellation of order {order_id} has not ended within {seconds(wait)}; it goes on. "
-                f"Look with: {own_command('status', order_id)}",
-                when_paused=f"It has not ended within {seconds(wait)}. Unpause it, and it goes on",
+                translate(
+                    "The cancellation of order {order_id} has not ended within {wait}; it goes on. Look with: "
+                    "{command}",
+                    order_id=order_id,
+                    wait=seconds(wait),
+                    command=own_command("status", order_id),
+                ),
+                when_paused=translate("It has not ended within {wait}. Unpause it, and it goes on", wait=seconds(wait)),
             ) from None
 
     async def _read_result(self, order_id: str) -> CancellationResult:
@@ -270,17 +296,29 @@ class Cancellations:
         except TimeoutError:
             raise await self._undecided(
                 order_id,
-                f"No worker answered for order {order_id} within {seconds(ANSWER_WAIT)}; the message may still be taken. "
-                f"Look before you repeat it: {own_command('status', order_id)}",
-                when_paused=f"It did not answer within {seconds(ANSWER_WAIT)}; the message may still be taken. Unpause it, "
-                f"then look before you repeat it, with {own_command('status', order_id)}",
+                translate(
+                    "No worker answered for order {order_id} within {wait}; the message may still be taken. "
+                    "Look before you repeat it: {command}",
+                    order_id=order_id,
+                    wait=seconds(ANSWER_WAIT),
+                    command=own_command("status", order_id),
+                ),
+                when_paused=translate(
+                    "It did not answer within {wait}; the message may still be taken. Unpause it, then look "
+                    "before you repeat it, with {command}",
+                    wait=seconds(ANSWER_WAIT),
+                    command=own_command("status", order_id),
+                ),
             ) from None
         except StarterError as error:
             if error.code is not ExitCode.NOT_FOUND or isinstance(error, OrderNotFound):
                 raise
         ended = await self.status(order_id)  # or the sentence that there is no cancellation at all
         if was_recorded(ended, message):
-            return Acknowledgement(state=ended.state, sentence=f"It was recorded before the end. {ended.sentence}")
+            return Acknowledgement(
+                state=ended.state,
+                sentence=translate("It was recorded before the end. {sentence}", sentence=ended.sentence),
+            )
         raise explain_closed(ended, message)
 
     async def _undecided(self, order_id: str, sentence: str, *, when_paused: str) -> StarterError:

@@ -1,4 +1,5 @@
-"""What can go wrong for a caller, in one sentence that says what to do next; and how Temporal's failures become that."""
+"""What can go wrong for a caller, in one sentence that says what to do next; and how Temporal's failures become "
+"that."""
 
 from collections.abc import Awaitable
 from enum import IntEnum
@@ -14,10 +15,9 @@ from client.program import own_command
 from domain.errors import ErrorCode
 from domain.outcome import CancellationResult, Outcome
 from runtime import search_attributes as attributes
+from runtime.texts import translate
 
 T = TypeVar("T")
-
-_SEND_AGAIN = "What was sent now was not kept; send it again afterwards. To unpause it"
 
 
 class ExitCode(IntEnum):
@@ -97,8 +97,11 @@ async def translate_errors(client: Client, order_id: str | None, call: Awaitable
     except ValidationError:
         raise StarterError(
             ExitCode.UNDECIDED,
-            f"The answer{f' about order {order_id}' if order_id else ''} is of a newer version than this one and "
-            "cannot be read; update this version and ask again.",
+            translate(
+                "The answer{about} is of a newer version than this one and cannot be read; update this version and "
+                "ask again.",
+                about=translate(" about order {order_id}", order_id=order_id) if order_id else "",
+            ),
         ) from None
 
 
@@ -108,36 +111,60 @@ async def explain(client: Client, order_id: str | None, error: RPCError) -> Star
     namespace = client.namespace
     match error.status:
         case RPCStatusCode.NOT_FOUND if "amespace" in error.message:
-            sentence = f"Temporal at {address} has no namespace {namespace}; create it, or set TEMPORAL_NAMESPACE."
+            sentence = translate(
+                "Temporal at {address} has no namespace {namespace}; create it, or set TEMPORAL_NAMESPACE.",
+                address=address,
+                namespace=namespace,
+            )
         case RPCStatusCode.NOT_FOUND:
             command = own_command("start", str(order_id), "--actor", "KIND:ID", "--reason", "REASON")
             return StarterError(
                 ExitCode.NOT_FOUND,
-                f"There is no cancellation of order {order_id}; start one with: {command}",
+                translate(
+                    "There is no cancellation of order {order_id}; start one with: {command}",
+                    order_id=order_id,
+                    command=command,
+                ),
             )
         case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
-            sentence = (
-                f"Temporal at {address} refuses our credentials for namespace {namespace}; check TEMPORAL_API_KEY and the "
-                "certificates."
+            sentence = translate(
+                "Temporal at {address} refuses our credentials for namespace {namespace}; check TEMPORAL_API_KEY and "
+                "the certificates.",
+                address=address,
+                namespace=namespace,
             )
         case RPCStatusCode.INVALID_ARGUMENT if missing := await attributes.missing(client):
             command = attributes.creating_command(missing, namespace)
-            sentence = f"Namespace {namespace} lacks search attributes; create them with: {command}"
+            sentence = translate(
+                "Namespace {namespace} lacks search attributes; create them with: {command}",
+                namespace=namespace,
+                command=command,
+            )
         case RPCStatusCode.UNAVAILABLE:
             return unreachable(address)
         case RPCStatusCode.FAILED_PRECONDITION if order_id and (
-            paused := await find_pause(client, order_id, _SEND_AGAIN, of_steps=False)
+            paused := await find_pause(client, order_id, _send_again(), of_steps=False)
         ):
             return RunPaused(paused)
         case status:
-            sentence = f"Temporal at {address} could not answer ({status.name.lower()}); repeat the call, it is safe."
+            sentence = translate(
+                "Temporal at {address} could not answer ({status}); repeat the call, it is safe.",
+                address=address,
+                status=status.name.lower(),
+            )
     return StarterError(ExitCode.UNREACHABLE, sentence)
+
+
+def _send_again() -> str:
+    return translate("What was sent now was not kept; send it again afterwards. To unpause it")
 
 
 def unreachable(address: str) -> StarterError:
     return StarterError(
         ExitCode.UNREACHABLE,
-        f"Temporal does not answer at {address}. Start it, or set TEMPORAL_ADDRESS to where it is.",
+        translate(
+            "Temporal does not answer at {address}. Start it, or set TEMPORAL_ADDRESS to where it is.", address=address
+        ),
     )
 
 
@@ -145,7 +172,9 @@ def _refusal(error: WorkflowUpdateFailedError) -> StarterError:
     """The sentence of a validator, or the cause of a roll-back that came before the decision."""
     cause = error.cause
     if not isinstance(cause, ApplicationError):
-        return StarterError(ExitCode.NOT_CANCELLED, "The run ended before it could answer; look at its result.")
+        return StarterError(
+            ExitCode.NOT_CANCELLED, translate("The run ended before it could answer; look at its result.")
+        )
     if cause.type == ErrorCode.ORDER_NOT_FOUND:
         return OrderNotFound(cause.message)
     if cause.type == ErrorCode.UNDER_WAY:

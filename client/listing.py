@@ -19,6 +19,7 @@ from domain.outcome import State
 from domain.request import workflow_id
 from domain.step import Owner
 from runtime import search_attributes as attributes
+from runtime.texts import translate
 
 _LARGEST_PAGE = 100
 _CHECKED = 8
@@ -93,7 +94,8 @@ def _token_of(cursor: str | None) -> bytes:
     token = decoded[_CHECKED:]
     if not token or _cursor_of(token) != cursor:
         raise StarterError(
-            ExitCode.WRONG_INPUT, "The cursor is none of this list; take `next_cursor` of its last page, or begin anew."
+            ExitCode.WRONG_INPUT,
+            translate("The cursor is none of this list; take `next_cursor` of its last page, or begin anew."),
         )
     return token
 

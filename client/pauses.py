@@ -10,6 +10,7 @@ from temporalio.service import RPCError
 from client.engine import Pause, Run, read_run
 from domain.outcome import State, Wait
 from domain.step import Owner
+from runtime.texts import translate
 
 STATE = State.NEEDS_ATTENTION
 OWNER = Owner.OPERATIONS
@@ -26,24 +27,36 @@ def waits_of(run: Run, namespace: str) -> tuple[Wait, ...]:
     )
 
 
-def describe_pause(run: Run, pause: Pause, namespace: str, next_step: str = "To unpause it") -> str:
+def describe_pause(run: Run, pause: Pause, namespace: str, next_step: str = "") -> str:
     """`next_step` comes before the command that unpauses."""
-    why = f' ("{pause.reason}")' if pause.reason else ""
-    paused = f"was paused at {pause.at:%Y-%m-%d %H:%M} UTC by {pause.identity or 'somebody'}{why}."
+    words = {
+        "order_id": run.order_id,
+        "at": f"{pause.at:%Y-%m-%d %H:%M}",
+        "who": pause.identity or translate("somebody"),
+        "why": f' ("{pause.reason}")' if pause.reason else "",
+    }
     place = f"--namespace {shlex.quote(namespace)} --workflow-id {shlex.quote(run.workflow_id)}"
     if pause.activity_id:
-        return (
-            f"Step {pause.activity} of order {run.order_id} {paused} It is not tried again until it is unpaused. "
-            f"{next_step}: temporal activity unpause {place} --activity-id "
-            f"{shlex.quote(pause.activity_id)}"
+        paused = translate(
+            "Step {step} of order {order_id} was paused at {at} UTC by {who}{why}. It is not tried again until it is "
+            "unpaused.",
+            step=pause.activity,
+            **words,
         )
-    return (
-        f"The cancellation of order {run.order_id} {paused} It stands still, and nothing of it is lost. {next_step}: "
-        f"temporal workflow unpause {place}"
-    )
+        command = f"temporal activity unpause {place} --activity-id {shlex.quote(pause.activity_id)}"
+    else:
+        paused = translate(
+            "The cancellation of order {order_id} was paused at {at} UTC by {who}{why}. It stands still, and nothing "
+            "of it is "
+            "lost.",
+            **words,
+        )
+        command = f"temporal workflow unpause {place}"
+    next_step = next_step or translate("To unpause it")
+    return f"{paused} {next_step}: {command}"
 
 
-async def find_pause(client: Client, order_id: str, next_step: str = "To unpause it", *, of_steps: bool = True) -> str:
+async def find_pause(client: Client, order_id: str, next_step: str = "", *, of_steps: bool = True) -> str:
     """The sentence about what is paused of the order's latest run, the run itself first; empty where nothing is, or where
     the engine does not say in time."""
     try:

@@ -24,6 +24,7 @@ from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
 from domain.request import workflow_id
 from runtime import search_attributes as attributes
+from runtime.texts import translate
 
 T = TypeVar("T")
 Handle = WorkflowHandle[Any, CancellationResult]
@@ -78,8 +79,11 @@ async def read_result(client: Client, order_id: str, run_id: str) -> Cancellatio
     if not isinstance(cause, ApplicationError):
         raise StarterError(
             ExitCode.NOT_CANCELLED,
-            f"The run for order {order_id} was terminated or timed out, and rolled nothing back, so the order may still be "
-            "on hold. Send the request again: it is taken up where our books left it.",
+            translate(
+                "The run for order {order_id} was terminated or timed out, and rolled nothing back, so the order may "
+                "still be on hold. Send the request again: it is taken up where our books left it.",
+                order_id=order_id,
+            ),
         )
     if cause.type == ErrorCode.ROLLED_BACK and cause.details:
         return CancellationResult.model_validate(cause.details[0])
@@ -87,8 +91,13 @@ async def read_result(client: Client, order_id: str, run_id: str) -> Cancellatio
         raise RunSuperseded(cause.message)
     raise StarterError(
         ExitCode.NOT_CANCELLED,
-        f"The run for order {order_id} failed without an outcome ({cause.type}); what it did stands in the history of "
-        f"workflow {workflow_id(order_id)} in the Temporal UI.",
+        translate(
+            "The run for order {order_id} failed without an outcome ({cause}); what it did stands in the history of "
+            "workflow {workflow} in the Temporal UI.",
+            order_id=order_id,
+            cause=cause.type,
+            workflow=workflow_id(order_id),
+        ),
     )
 
 
@@ -169,4 +178,5 @@ def is_refused_for_now(error: BaseException) -> bool:
 
 
 def seconds(wait: timedelta) -> str:
-    return f"{wait.total_seconds():g} seconds"
+    figure = f"{wait.total_seconds():g}"
+    return translate("{figure} seconds", figure=figure)

@@ -18,6 +18,7 @@ from domain.policy import Rule, order_not_found
 from domain.request import ActorKind
 from domain.said import Steering, fact_about, fact_of
 from domain.standing import action_of
+from runtime.texts import translate, translate_code
 
 _RESEND_AFTER, _LONGEST_RESEND = 0.1, 1.0  # seconds, doubled each time
 
@@ -66,6 +67,9 @@ def explain_closed(ended: Status, message: Steering) -> StarterError:
         return StarterError(ExitCode.REFUSED, ended.sentence)
     return StarterError(
         ExitCode.REFUSED,
-        f"The cancellation of order {order_id} is over ({ended.state.value.replace('_', ' ')}); nothing can be changed any "
-        "more.",
+        translate(
+            "The cancellation of order {order_id} is over ({state}); nothing can be changed any more.",
+            order_id=order_id,
+            state=translate_code(ended.state),
+        ),
     )

@@ -37,6 +37,7 @@ from domain.plan import Plan
 from domain.policy import Verdict, existing_decision
 from domain.request import CancellationRequest, summary_of, workflow_id
 from runtime import search_attributes as attributes
+from runtime.texts import translate
 
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
@@ -194,9 +195,11 @@ def submission_of(receipt: Receipt) -> Submission:
 
 def deferred_sentence(order_id: str) -> str:
     """What a request hears that is kept and not decided yet."""
-    return (
-        f"The request for order {order_id} was received and is acknowledged by mail. Another cancellation of the order is "
-        "under way; when that has ended, this one is decided and carried out. You don't need to send it again."
+    return translate(
+        "The request for order {order_id} was received and is acknowledged by mail. Another cancellation of the "
+        "order is under way; when that has ended, this one is decided and carried out. You don't need to send it "
+        "again.",
+        order_id=order_id,
     )
 
 

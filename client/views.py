@@ -6,7 +6,6 @@ import itertools
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from rich import progress
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -19,6 +18,7 @@ from client.errors import ExitCode
 from client.program import own_command
 from client.status import Status, Summary
 from client.submitting import deferred_sentence
+from client.words import action_words, answer_words, words
 from domain.messages import Quote, Submission
 from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, Wait
@@ -26,6 +26,7 @@ from domain.plan import Plan
 from domain.policy import Decision, Verdict
 from domain.request import ActorKind, ReasonCode
 from domain.step import StepStatus
+from runtime.texts import translate
 
 News = Status | CancellationResult
 
@@ -60,11 +61,8 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def words(code: StrEnum) -> str:
-    return code.value.replace("_", " ")
-
-
 def table(*columns: str) -> Table:
+    """The heads are translated already."""
     empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         empty.add_column(column, overflow="fold")
@@ -73,7 +71,8 @@ def table(*columns: str) -> Table:
 
 def given_back(refunded: Money | None, released: Money | None) -> list[str]:
     """What went back to the customer, in words; nothing for what is zero."""
-    return [f"{word} {amount}" for word, amount in (("refunded", refunded), ("released", released)) if amount]
+    refunds = [translate("refunded {amount}", amount=refunded)] if refunded else []
+    return refunds + ([translate("released {amount}", amount=released)] if released else [])
 
 
 def _colour(state: State) -> str:
@@ -85,11 +84,20 @@ def _at(moment: datetime) -> str:
 
 
 def _head(about: Progress | CancellationResult, state: State) -> list[RenderableType]:
-    axes = f"goods {words(about.goods)} · money {words(about.money)} · paper {words(about.paper)}"
+    order = translate("order {order_id}", order_id=about.order_id)
     return [
-        Text.assemble(f"order {about.order_id}  ", (words(state), _colour(state)), f"  {axes}"),
-        Text(f"cancellation {about.cancellation_id}", style="dim"),
+        Text.assemble(f"{order}  ", (words(state), _colour(state)), f"  {_axes(about)}"),
+        Text(translate("cancellation {cancellation_id}", cancellation_id=about.cancellation_id), style="dim"),
     ]
+
+
+def _axes(about: Progress | CancellationResult | Summary) -> str:
+    return translate(
+        "goods {goods} · money {money} · paper {paper}",
+        goods=words(about.goods),
+        money=words(about.money),
+        paper=words(about.paper),
+    )
 
 
 # Decision and plan
@@ -97,41 +105,57 @@ def _head(about: Progress | CancellationResult, state: State) -> list[Renderable
 
 def submission_view(submission: Submission) -> RenderableType:
     decision = submission.decision
-    ids = f"cancellation {submission.cancellation_id} · request {submission.request_id}"
+    ids = translate(
+        "cancellation {cancellation_id} · request {request_id}",
+        cancellation_id=submission.cancellation_id,
+        request_id=submission.request_id,
+    )
     if decision is None:
         return Group(
-            Text.assemble(("received", "bold yellow"), "  ", deferred_sentence(submission.order_id)),
+            Text.assemble((translate("received"), "bold yellow"), "  ", deferred_sentence(submission.order_id)),
             Text(ids, style="dim"),
             "",
             _follow_hint(submission.order_id),
         )
     parts: list[RenderableType] = [_verdict(decision), Text(f"{ids} · {_rule(decision)}", style="dim")]
     if submission.joined:
-        parts.append(Text("Another request opened this cancellation; this one joins it and causes nothing new."))
+        parts.append(
+            Text(translate("Another request opened this cancellation; this one joins it and causes nothing new."))
+        )
     if submission.plan:
         parts += ["", _plan(submission.plan)]
     if submission.result:
         parts += ["", result_view(submission.result)]
         if ExitCode.of(submission.result):
-            parts += ["", Text("To ask anew, give another --request-id.", style="dim")]
+            parts += ["", Text(translate("To ask anew, give another --request-id."), style="dim")]
     elif decision.verdict is not Verdict.REJECTED:
         parts += ["", _follow_hint(submission.order_id)]
     return Group(*parts)
 
 
 def _follow_hint(order_id: str) -> RenderableType:
-    return _Command("Follow it: ", own_command("watch", order_id))
+    return _Command(translate("Follow it:") + " ", own_command("watch", order_id))
 
 
 def quote_view(quote: Quote) -> RenderableType:
     decision = quote.decision
     parts: list[RenderableType] = [
         _verdict(decision),
-        Text(f"quote only: nothing was done · {_rule(decision)}", style="dim"),
+        Text(translate("quote only: nothing was done · {rule}", rule=_rule(decision)), style="dim"),
     ]
     if quote.existing:
-        stands = "has ended" if quote.result else "is under way"
-        parts.append(Text(f"There is a cancellation of this order already, and it {stands}: {quote.existing}"))
+        there_is = (
+            translate(
+                "There is a cancellation of this order already, and it has ended: {cancellation_id}",
+                cancellation_id=quote.existing,
+            )
+            if quote.result
+            else translate(
+                "There is a cancellation of this order already, and it is under way: {cancellation_id}",
+                cancellation_id=quote.existing,
+            )
+        )
+        parts.append(Text(there_is))
     if quote.plan:
         parts += ["", _plan(quote.plan)]
     if quote.result:
@@ -144,30 +168,34 @@ def _verdict(decision: Decision) -> Text:
 
 
 def _rule(decision: Decision) -> str:
-    return f"policy {decision.policy_version}, rule {words(decision.rule)}"
+    return translate("policy {version}, rule {rule}", version=decision.policy_version, rule=words(decision.rule))
 
 
 def _plan(plan: Plan) -> Table:
-    rows = table("plan", "of", "how")
-    rows.add_column("amount", justify="right")
+    rows = table(translate("plan"), translate("of"), translate("how"))
+    rows.add_column(translate("amount"), justify="right")
     for line in plan.lines:
-        rows.add_row("cancel", f"{line.quantity} × {line.line_id}", line.sku, str(line.amount))
+        rows.add_row(translate("cancel"), f"{line.quantity} × {line.line_id}", line.sku, str(line.amount))
     if plan.shipping:
-        rows.add_row("give back", "shipping charge", "", str(plan.shipping))
+        rows.add_row(translate("give back"), translate("shipping charge"), "", str(plan.shipping))
     for planned in plan.shipments:
-        rows.add_row("stop", planned.shipment.shipment_id, f"{words(planned.action)} ({words(planned.group)})")
+        rows.add_row(
+            translate("stop"), planned.shipment.shipment_id, f"{words(planned.action)} ({words(planned.group)})"
+        )
     for tender in plan.tenders:
         kind = f"{tender.tender.tender_id} ({words(tender.tender.kind)})"
         if tender.refund:
-            rows.add_row("refund", kind, "", str(tender.refund))
+            rows.add_row(translate("refund"), kind, "", str(tender.refund))
         if tender.release:
             by_capture = tender.released_by_capture
-            how = "released with the capture of the rest, or when it expires" if by_capture else ""
+            how = translate("released with the capture of the rest, or when it expires") if by_capture else ""
             if by_capture and tender.never_paid:
-                how = "stays open: it pays for more than this order"
-            rows.add_row("do not capture" if by_capture else "release", kind, how, str(tender.release))
+                how = translate("stays open: it pays for more than this order")
+            what = translate("do not capture") if by_capture else translate("release")
+            rows.add_row(what, kind, how, str(tender.release))
     for left in plan.left_out:
-        rows.add_row("keep", f"{left.quantity} × {left.line_id}", f"{words(left.reason)}: offer a return")
+        how = translate("{reason}: offer a return", reason=words(left.reason))
+        rows.add_row(translate("keep"), f"{left.quantity} × {left.line_id}", how)
     return rows
 
 
@@ -182,31 +210,36 @@ def bulk_progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
 
         def count() -> None:
             if (done := next(counted)) % _COUNT_EVERY == 0:
-                console.print(f"{done} of {total} answered")
+                console.print(translate("{done} of {total} answered", done=done, total=total))
 
         yield count
         return
-    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), "answered, left:", progress.TimeRemainingColumn())
+    columns = (
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        translate("answered, left:"),
+        progress.TimeRemainingColumn(),
+    )
     with progress.Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
 
 
 def bulk_view(summary: BulkSummary) -> RenderableType:
-    rows = table("lines")
+    rows = table(translate("lines"))
     rows.columns[0].justify = "right"
     rows.add_column("")
     for word, count in summary.answers.items():
-        rows.add_row(str(count), word.replace("_", " "), style="red" if word.startswith("failed") else "")
+        rows.add_row(str(count), answer_words(word), style="red" if word.startswith("failed") else "")
     for count, what in (
-        (summary.before, "answered before"),
-        (summary.wrong, "wrong: not sent"),
-        (summary.unanswered, "not answered yet"),
+        (summary.before, translate("answered before")),
+        (summary.wrong, translate("wrong: not sent")),
+        (summary.unanswered, translate("not answered yet")),
     ):
         if count:
             rows.add_row(str(count), what)
-    rows.add_row(str(summary.lines), "in all", style="bold")
-    return Group(rows, Text(f"Each answer: {summary.results}", style="dim"))
+    rows.add_row(str(summary.lines), translate("in all"), style="bold")
+    return Group(rows, Text(translate("Each answer: {file}", file=summary.results), style="dim"))
 
 
 # Progress and result
@@ -223,10 +256,13 @@ def progress_view(now: Status) -> RenderableType:
         parts.append(Text(plain(explained)))
     for wait in now.waits:
         place = f" ({words(wait.step)} {wait.target})" if wait.step else ""
-        waits = f"{words(wait.owner)}{place}, due {_at(wait.due_at)} UTC: {wait.reason}"
-        parts += [Text.assemble(("waits for ", "yellow"), plain(waits)), *_ways_on(now, wait)]
+        waits = translate(
+            "{owner}, due {at} UTC: {reason}", owner=words(wait.owner) + place, at=_at(wait.due_at), reason=wait.reason
+        )
+        parts += [Text.assemble((translate("waits for") + " ", "yellow"), plain(waits)), *_ways_on(now, wait)]
     if now.refund_due and now.money_is_owed:
-        parts.append(Text(f"By law the money is due {_at(now.refund_due.at)} UTC ({now.refund_due.law})."))
+        due = translate("By law the money is due {at} UTC ({law}).", at=_at(now.refund_due.at), law=now.refund_due.law)
+        parts.append(Text(due))
     return Group(*parts, "", _timeline(now))
 
 
@@ -268,12 +304,12 @@ def result_view(ended: CancellationResult) -> RenderableType:
     parts = [*_head(ended, State(ended.outcome.value)), Text(plain(ended.sentence))]
     money = given_back(ended.refunded, ended.released)
     if ended.credit_note:
-        money.append(f"credit note {ended.credit_note}")
+        money.append(translate("credit note {number}", number=ended.credit_note))
     if money:
         parts.append(Text(", ".join(money)))
     if ended.left_out:
         kept = ", ".join(f"{left.quantity} × {left.line_id} ({words(left.reason)})" for left in ended.left_out)
-        parts.append(Text(f"not cancelled, offer a return: {kept}"))
+        parts.append(Text(translate("not cancelled, offer a return: {lines}", lines=kept)))
     return Group(*parts, "", _timeline(ended)) if ended.steps or ended.actions else Group(*parts)
 
 
@@ -286,8 +322,8 @@ def _timeline(about: Progress | CancellationResult) -> Table:
         at = step.ended_at or step.started_at
         rows.append((at, Text(mark, style=colour), words(step.step), step.target, detail, step.reference or ""))
     for entry in about.actions:
-        rows.append((entry.at, Text("•"), entry.action, str(entry.actor), entry.note, ""))
-    timeline = table("UTC", "", "step", "target", "detail", "reference")
+        rows.append((entry.at, Text("•"), action_words(entry.action), str(entry.actor), entry.note, ""))
+    timeline = table("UTC", "", translate("step"), translate("target"), translate("detail"), translate("reference"))
     for at, sign, *cells in sorted(rows, key=lambda row: row[0]):
         timeline.add_row(_at(at), sign, *(plain(cell) for cell in cells))
     return timeline
@@ -305,12 +341,18 @@ class PlainLines:
             what = " ".join(filter(None, (words(row.step), row.target, words(row.status), row.detail)))
             self._say(row.ended_at or row.started_at, what)
         for entry in news.actions:
-            self._say(entry.at, f"{entry.actor}: {entry.action}")
+            self._say(entry.at, f"{entry.actor}: {action_words(entry.action)}")
         if isinstance(news, CancellationResult):
             self._console.print(result_view(news.model_copy(update={"steps": (), "actions": ()})))
             return
         for wait in news.waits:
-            self._say(None, f"waits for {words(wait.owner)}, due {_at(wait.due_at)}: {wait.reason}")
+            waits = translate(
+                "waits for {owner}, due {at}: {reason}",
+                owner=words(wait.owner),
+                at=_at(wait.due_at),
+                reason=wait.reason,
+            )
+            self._say(None, waits)
         if news.sentence:
             self._say(None, news.sentence)
 
@@ -324,29 +366,30 @@ class PlainLines:
 def list_view(found: Sequence[Summary]) -> RenderableType:
     """Two lines for each, which fit 80 columns."""
     if not found:
-        return Text("No cancellations.")
+        return Text(translate("No cancellations."))
     parts: list[RenderableType] = []
     for summary in found:
         state = Text.assemble((words(summary.state), _colour(summary.state)), (_engine_word(summary), "bold red"))
-        due = f", due {_at(summary.due_at)}" if summary.due_at else ""
-        waits = f" · waits for {words(summary.owner)}{due}" if summary.owner else ""
+        due = translate(", due {at}", at=_at(summary.due_at)) if summary.due_at else ""
+        waits = " · " + translate("waits for") + f" {words(summary.owner)}{due}" if summary.owner else ""
         amount = f" · {summary.amount}" if summary.amount else ""
-        parts.append(Text.assemble(f"order {summary.order_id}  ", state, amount, waits))
-        axes = f"goods {words(summary.goods)} · money {words(summary.money)} · paper {words(summary.paper)}"
-        parts.append(Text(f"  {_at(summary.started_at)}  {axes}", style="dim"))
+        order = translate("order {order_id}", order_id=summary.order_id)
+        parts.append(Text.assemble(f"{order}  ", state, amount, waits))
+        parts.append(Text(f"  {_at(summary.started_at)}  {_axes(summary)}", style="dim"))
     return Group(*parts)
 
 
 def reasons_view(allowed: Mapping[ActorKind, Sequence[ReasonCode]]) -> RenderableType:
-    rows = table("who", "may claim")
+    rows = table(translate("who"), translate("may claim"))
     for who, reasons in allowed.items():
-        rows.add_row(words(who), ", ".join(reasons))
+        rows.add_row(who.value, ", ".join(reasons))
     return rows
 
 
 def _engine_word(summary: Summary) -> str:
     """What the engine says of a run that is not as usual: it was lost, or somebody has paused it or a step of it."""
     if summary.paused:
-        return " (paused)" if summary.execution is Execution.PAUSED else " (step paused)"
+        paused = translate("paused") if summary.execution is Execution.PAUSED else translate("step paused")
+        return f" ({paused})"
     usual = summary.execution in {Execution.RUNNING, Execution.COMPLETED, Execution.FAILED}
     return "" if usual else f" ({words(summary.execution)})"

@@ -31,13 +31,16 @@ _IN_OTHER_WORDS = {
 
 def describe_validation_error(error: ValidationError) -> str:
     """What is wrong with a message or a value: each field with the reason, never the value."""
-    return "; ".join(
-        describe_problem(".".join(map(str, problem["loc"])), problem["type"], problem["msg"])
-        for problem in error.errors()
-    )
+    return "; ".join(f"{place}: {why}" if place else why for place, why in problems_of(error))
 
 
-def describe_problem(place: str, kind: str, message: str) -> str:
-    """One field with the reason, from pydantic's words for it; without a place it is said of the whole."""
-    message = _IN_OTHER_WORDS.get(kind) or message.removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+def problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    """The field, and what is wrong with it."""
+    return [
+        (".".join(map(str, problem["loc"])), reason_of(problem["type"], problem["msg"])) for problem in error.errors()
+    ]
+
+
+def reason_of(kind: str, message: str) -> str:
+    """From the validation's own words."""
+    return _IN_OTHER_WORDS.get(kind) or message.removeprefix("Value error, ")

@@ -94,12 +94,27 @@ class WithdrawalAsked(Value):
     note: str = ""
 
 
+class RollBackReason(StrEnum):
+    """Why everything is undone, and who wanted it; the mail to the customer is chosen by it. `ordered`: staff, about a step
+    that waited. `cancel_request`: somebody used Temporal's UI or command line, which name nobody."""
+
+    WITHDRAWN = "withdrawn"
+    WITHDRAWN_BY_STAFF = "withdrawn_by_staff"
+    APPROVAL_REFUSED = "approval_refused"
+    APPROVAL_EXPIRED = "approval_expired"
+    CANCEL_REQUEST = "cancel_request"
+    STEP_REFUSED = "step_refused"
+    GOODS_NOT_STOPPED = "goods_not_stopped"
+    ORDERED = "ordered"
+
+
 class RollBackOrdered(Value):
     """`by` is the person who ordered it; None: the process did (a refusal, an expired approval, a cancel request). `failed`:
     a step's failure is the cause, so the run ends as failed."""
 
     kind: Literal["roll_back_ordered"] = "roll_back_ordered"
     sentence: str
+    reason: RollBackReason = RollBackReason.ORDERED
     outcome: Outcome = Outcome.ROLLED_BACK
     failed: bool = False
     by: Actor | None = None

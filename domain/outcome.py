@@ -1,6 +1,5 @@
 """Where a cancellation stands and how it ended: three axes (goods, money, paper) and the table of its steps."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -40,15 +39,6 @@ class Outcome(StrEnum):
 
 CARRIED_OUT = (Outcome.CANCELLED, Outcome.PARTIALLY_CANCELLED)
 """Something has left the order."""
-
-
-@dataclass(frozen=True)
-class RollBackCause:
-    """Why everything is undone. `failed`: a step's failure is the cause, so the run ends as failed."""
-
-    outcome: Outcome
-    sentence: str
-    failed: bool = False
 
 
 class GoodsStatus(StrEnum):

@@ -14,7 +14,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from domain.base import describe_problem
+from domain.base import reason_of
 from domain.carried import Carried
 from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.request import CancellationRequest
@@ -78,7 +78,8 @@ def _fields_of(error: ValidationError) -> str:
         place = [str(part) for part in wrong["loc"]]
         if Carried.__name__ not in place:
             field = ".".join(part for part in place if CancellationRequest.__name__ not in part)
-            found.setdefault(field, describe_problem(field, wrong["type"], wrong["msg"]))
+            why = reason_of(wrong["type"], wrong["msg"])
+            found.setdefault(field, f"{field}: {why}" if field else why)
     return "; ".join(found.values())
 
 

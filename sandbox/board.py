@@ -9,9 +9,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from client.views import MARKS, News, given_back, table, words
+from client.views import MARKS, News, given_back, table
 from domain.outcome import CancellationResult, Outcome
 from domain.step import StepName, StepRow
+from runtime.texts import words_of as words
 from sandbox.proof import Proof
 from sandbox.samples import Ending, Sample
 

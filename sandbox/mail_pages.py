@@ -6,40 +6,38 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+from runtime.texts import find_language, translations
 from sandbox.serving import serve
 
-_PAGES = Environment(autoescape=True)
-_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ title }}</title><style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; padding: .4rem .8rem .4rem 0; vertical-align: top; }
-tr + tr { border-top: 1px solid #ddd; }
-pre { white-space: pre-wrap; font: inherit; }
-.dim { color: #666; white-space: nowrap; }
-</style>"""
-_LIST = _PAGES.from_string(
-    _HEAD
-    + """<h1>{{ title }}</h1><p>{{ mails|length }} mails, the latest first. Load the page again to see new ones.</p>
-<table><tr><th>time (UTC)<th>to<th>subject</tr>
-{% for mail in mails %}<tr><td class="dim">{{ mail.at }}<td>{{ mail.to }}
-<td><a href="/{{ mail.name }}">{{ mail.subject }}</a></tr>
-{% endfor %}</table>"""
-)
-_MAIL = _PAGES.from_string(
-    _HEAD
-    + """<p><a href="/">All mails</a></p><h1>{{ mail.subject }}</h1>
-<p class="dim">{{ mail.at }} UTC · from {{ mail.sender }} · to {{ mail.to }}</p><pre>{{ mail.text }}</pre>"""
-)
+
+@cache
+def _pages(language: str) -> Environment:
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, extensions=["jinja2.ext.i18n"]
+    )
+    pages.policies["ext.i18n.trimmed"] = True
+    pages.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    return pages
+
+
+def _language(request: Request) -> str:
+    """The first of ours that the browser asks for."""
+    return find_language(request.headers.get("accept-language", ""))
+
+
+def _render(request: Request, page: str, **words: object) -> HTMLResponse:
+    language = _language(request)
+    return HTMLResponse(_pages(language).get_template(page).render(language=language, **words))
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,17 @@ class MailPages:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def list(self, _: Request) -> HTMLResponse:
+    def list(self, request: Request) -> HTMLResponse:
         mails = [Mail.read(file) for file in sorted(self._folder.glob("*.eml"), reverse=True)]
-        return HTMLResponse(_LIST.render(title="Mails of the sandbox", mails=mails))
+        return _render(request, "mails.html", mails=mails)
 
     def show(self, request: Request) -> HTMLResponse:
         name = request.path_params["name"]
         file = next((file for file in self._folder.glob("*.eml") if file.stem == name), None)
         if file is None:
-            raise HTTPException(404, "There is no such mail.")
-        mail = Mail.read(file)
-        return HTMLResponse(_MAIL.render(title=mail.subject, mail=mail))
+            gettext = translations(_language(request)).gettext
+            raise HTTPException(404, gettext("There is no such mail."))
+        return _render(request, "mail.html", mail=Mail.read(file))
 
 
 def create_app(folder: Path) -> Starlette:

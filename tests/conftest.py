@@ -1,9 +1,13 @@
 """Fixtures live beside what they start: tests/fixtures/, one module per real part."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 from runtime import plugin
+
+os.environ["LANGUAGE"] = "en"  # of what the tests start; those of another language say so
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.register_profile("faults", max_examples=2_000, deadline=None)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
-from domain.facts import RollBackOrdered
+from domain.facts import RollBackOrdered, RollBackReason
 from domain.outcome import State, Wait
 from domain.policy import Gate
 from domain.step import Owner
@@ -52,7 +52,10 @@ class Approval:
         await self._waiting.raise_if_rolling_back()
         if self._is_open(gate):
             await self._waiting.order_roll_back(
-                RollBackOrdered(sentence=f"Nobody approved within {case.terms.approval_expiry}.")
+                RollBackOrdered(
+                    reason=RollBackReason.APPROVAL_EXPIRED,
+                    sentence=f"Nobody approved within {case.terms.approval_expiry}.",
+                )
             )
         self._journal.publish_unless_waiting()
 

@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from domain.carried import Obstacle, ParcelLook
 from domain.case import Case
-from domain.facts import RetryOrdered, RollBackOrdered
+from domain.facts import RetryOrdered, RollBackOrdered, RollBackReason
 from domain.outcome import Outcome, State
 from domain.shipment import Stop, StopStatus
 from domain.terms import RefundIntercepted
@@ -112,6 +112,7 @@ class GoodsSteps:
             await self._waiting.order_roll_back(
                 RollBackOrdered(
                     outcome=Outcome.REJECTED,
+                    reason=RollBackReason.GOODS_NOT_STOPPED,
                     sentence="The carrier did not stop the goods; offer the customer a return.",
                 )
             )

@@ -14,7 +14,7 @@ from activities.signatures import Booked, StepInput, Verified
 from domain.carried import Carried, Obstacle, Resting
 from domain.case import Case
 from domain.errors import ErrorCode
-from domain.facts import Decided, Ended, RetryOrdered, RollBackOrdered
+from domain.facts import Decided, Ended, RetryOrdered, RollBackOrdered, RollBackReason
 from domain.outcome import Outcome, State, Wait
 from domain.step import StepName
 from workflows import steps
@@ -122,7 +122,13 @@ class StepRunner:
                 self._journal.publish_unless_waiting()
             return None
         if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
-            ordered = RollBackOrdered(sentence=obstacle.sentence, failed=True, step=step.name, target=target)
+            ordered = RollBackOrdered(
+                reason=RollBackReason.STEP_REFUSED,
+                sentence=obstacle.sentence,
+                failed=True,
+                step=step.name,
+                target=target,
+            )
             await self._waiting.order_roll_back(ordered)
         rounds = rest.rounds + 1 if rest else 1
         now_resting = Resting(step=step.name, target=target, obstacle=obstacle, rounds=rounds, since=workflow.now())

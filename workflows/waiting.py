@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from domain.carried import Obstacle, Resting, Seen
 from domain.case import Case
 from domain.errors import ErrorCode
-from domain.facts import RollBackOrdered
+from domain.facts import RollBackOrdered, RollBackReason
 from domain.outcome import State, Wait
 from domain.step import Owner
 from workflows import steps
@@ -176,7 +176,8 @@ class Waiting:
         """Asked between steps: what was accepted is kept first. Raises RollBack when somebody wants the process to stop."""
         await self._decisions.wait_until_recorded()
         if self.case.roll_back_cause is None and self._cancel_requested:
-            await self.order_roll_back(RollBackOrdered(sentence=_CANCEL_REQUEST))
+            ordered = RollBackOrdered(reason=RollBackReason.CANCEL_REQUEST, sentence=_CANCEL_REQUEST)
+            await self.order_roll_back(ordered)
         if self.case.roll_back_cause is not None:
             raise RollBack
 

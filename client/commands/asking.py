@@ -36,6 +36,7 @@ from client.requests import new_request
 from domain.messages import Quote, Submission
 from domain.policy import Rule, Verdict
 from domain.request import CancellationRequest, Channel, LineScope
+from runtime.texts import translate
 
 app = typer.Typer()
 
@@ -108,15 +109,16 @@ def _with_a_request(
                 or shipping
             ):
                 raise StarterError(
-                    ExitCode.WRONG_INPUT, "--file holds the whole request; give nothing else but --wait and --json."
+                    ExitCode.WRONG_INPUT,
+                    translate("--file holds the whole request; give nothing else but --wait and --json."),
                 )
-            content = read_text("request file", file)
-            with check_input("The request file"):
+            content = read_text(translate("request file"), file)
+            with check_input(translate("The request file")):
                 request = CancellationRequest.model_validate_json(content)
         elif order_id is None or actor is None or reason is None:
-            raise StarterError(ExitCode.WRONG_INPUT, "ORDER_ID, --actor and --reason are needed, or --file.")
+            raise StarterError(ExitCode.WRONG_INPUT, translate("ORDER_ID, --actor and --reason are needed, or --file."))
         else:
-            with check_input("The request"):
+            with check_input(translate("The request")):
                 request = new_request(
                     order_id,
                     actor=actor,
@@ -190,12 +192,17 @@ def bulk(
     path = Path(f"{file}.results.jsonl")
     lines: list[Line] = []
     wrong = 0
-    for read in read_lines(read_text("file", str(file)), Defaults(actor, channel, reason, note)):
+    for read in read_lines(read_text(translate("file"), str(file)), Defaults(actor, channel, reason, note)):
         if isinstance(read, Line):
             lines.append(read)
         else:
             wrong += 1
-            print(views.plain(f"Line {read.number} is not sent: {read.sentence}."), file=sys.stderr)
+            print(
+                views.plain(
+                    translate("Line {number} is not sent: {sentence}.", number=read.number, sentence=read.sentence)
+                ),
+                file=sys.stderr,
+            )
 
     async def work(cancellations: Cancellations) -> int:
         to_send = list({line.key: line for line in lines if line.key not in results.answered}.values())
@@ -223,7 +230,7 @@ def bulk(
         if stop.is_set():
             raise StarterError(
                 ExitCode.INTERRUPTED,
-                "Stopped. The same command goes on from here; what was answered is not sent again.",
+                translate("Stopped. The same command goes on from here; what was answered is not sent again."),
             )
         complete = not wrong and all(line.key in results.answered for line in lines)
         return ExitCode.DONE if complete else ExitCode.NOT_CANCELLED
@@ -242,7 +249,9 @@ def _stopped_by_signals() -> Iterator[asyncio.Event]:
         if stop.is_set():
             task.cancel()
         else:
-            print("Stopping after the requests already sent. Press Ctrl-C again to stop now.", file=sys.stderr)
+            print(
+                translate("Stopping after the requests already sent. Press Ctrl-C again to stop now."), file=sys.stderr
+            )
         stop.set()
 
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -14,9 +14,11 @@ from client import views
 from client.bulk_file import decode
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
-from domain.base import BAD_ID, Value, describe_validation_error
+from client.refusals import translate_problems
+from domain.base import BAD_ID, Value
 from domain.request import Actor, BusinessId, LineScope, ReasonCode
 from domain.step import StepName
+from runtime.texts import translate
 
 out = views.new_console(width=160)
 err = views.new_console(width=160, stderr=True)
@@ -33,13 +35,13 @@ def parse_actor(text: str) -> Actor:
     try:
         return Actor.model_validate(text)
     except ValidationError as error:
-        raise typer.BadParameter(f"{describe_validation_error(error)}.") from None
+        raise typer.BadParameter(f"{translate_problems(error)}.") from None
 
 
 def parse_line(text: str) -> LineScope:
     line_id, _, quantity = text.rpartition("=")
     if not quantity.isdecimal() or int(quantity) < 1:
-        raise typer.BadParameter("write it as LINE=QUANTITY, for example L1=2.")
+        raise typer.BadParameter(translate("write it as LINE=QUANTITY, for example L1=2."))
     return LineScope(line_id=business_id(line_id), quantity=int(quantity))
 
 
@@ -80,8 +82,14 @@ def read_text(what: str, file: str) -> str:
     try:
         return decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 or UTF-16 text; save it as UTF-8"
-        raise StarterError(ExitCode.WRONG_INPUT, f"The {what} {file} cannot be read: {why}.") from None
+        why = (
+            error.strerror
+            if isinstance(error, OSError)
+            else translate("it is not UTF-8 or UTF-16 text; save it as UTF-8")
+        )
+        raise StarterError(
+            ExitCode.WRONG_INPUT, translate("The {what} {file} cannot be read: {why}.", what=what, file=file, why=why)
+        ) from None
 
 
 @contextlib.contextmanager
@@ -90,7 +98,10 @@ def check_input(what: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise StarterError(ExitCode.WRONG_INPUT, f"{what} is not valid: {describe_validation_error(error)}.") from None
+        raise StarterError(
+            ExitCode.WRONG_INPUT,
+            translate("{what} is not valid: {wrong}.", what=what, wrong=translate_problems(error)),
+        ) from None
 
 
 def print_json(document: Value) -> None:

@@ -33,6 +33,7 @@ from domain.messages import (
 )
 from domain.step import StepName
 from domain.terms import RefundMethod
+from runtime.texts import translate
 
 app = typer.Typer()
 
@@ -40,7 +41,7 @@ app = typer.Typer()
 @app.command()
 def approve(order_id: OrderId, actor: WhoActs, note: Note = "", json: Json = False) -> None:
     """Approve as the second person; the requester cannot."""
-    with check_input("The approval"):
+    with check_input(translate("The approval")):
         message = Approve(actor=actor, note=note)
     _steer(lambda cancellations: cancellations.approve(order_id, message), json)
 
@@ -48,7 +49,7 @@ def approve(order_id: OrderId, actor: WhoActs, note: Note = "", json: Json = Fal
 @app.command()
 def reject(order_id: OrderId, actor: WhoActs, note: Note = "", json: Json = False) -> None:
     """Refuse the approval; what was done is rolled back."""
-    with check_input("The refusal"):
+    with check_input(translate("The refusal")):
         message = Reject(actor=actor, note=note)
     _steer(lambda cancellations: cancellations.reject(order_id, message), json)
 
@@ -56,7 +57,7 @@ def reject(order_id: OrderId, actor: WhoActs, note: Note = "", json: Json = Fals
 @app.command()
 def withdraw(order_id: OrderId, actor: WhoActs, note: Note = "", json: Json = False) -> None:
     """Take the request back. Possible as long as the money has not begun to move."""
-    with check_input("The withdrawal"):
+    with check_input(translate("The withdrawal")):
         message = Withdraw(actor=actor, note=note)
     _steer(lambda cancellations: cancellations.withdraw(order_id, message), json)
 
@@ -73,7 +74,7 @@ def retry(
 ) -> None:
     """Try a step that waits again, now."""
 
-    with check_input("The message"):
+    with check_input(translate("The message")):
         message = RetryStep(actor=actor, step=step, target=target, note=note)
 
     async def send(cancellations: Cancellations) -> Acknowledgement:
@@ -99,7 +100,7 @@ def resolve(
 ) -> None:
     """Decide about a step that waits. Done by hand, nothing due, or roll everything back."""
 
-    with check_input("The message"):
+    with check_input(translate("The message")):
         message = ResolveStep(
             actor=actor, step=step, target=target, resolution=resolution, reference=reference, note=note
         )
@@ -122,7 +123,7 @@ def choose(
     json: Json = False,
 ) -> None:
     """Say how the customer wants the money of a tender whose refund was refused or failed."""
-    with check_input("The choice"):
+    with check_input(translate("The choice")):
         message = ChooseRefundMethod(actor=actor, target=tender, method=method, note=note)
     _steer(lambda cancellations: cancellations.choose_refund_method(order_id, message), json)
 
@@ -141,13 +142,20 @@ async def _find_waiting(
     if not waiting:
         raise StarterError(
             ExitCode.REFUSED,
-            f"No step of order {order_id} waits to be tried again or resolved; look with: "
-            f"{own_command('status', order_id)}",
+            translate(
+                "No step of order {order_id} waits to be tried again or resolved; look with: {command}",
+                order_id=order_id,
+                command=own_command("status", order_id),
+            ),
         )
     all_of_them = ", ".join(f"{s} {t}" for s, t in waiting)
     raise StarterError(
         ExitCode.WRONG_INPUT if len(meant) > 1 else ExitCode.REFUSED,
-        f"Name one step with --step and --target; of order {order_id} these wait: {all_of_them}.",
+        translate(
+            "Name one step with --step and --target; of order {order_id} these wait: {steps}.",
+            order_id=order_id,
+            steps=all_of_them,
+        ),
     )
 
 

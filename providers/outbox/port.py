@@ -11,7 +11,6 @@ from typing import Protocol
 
 from domain.base import Value
 from domain.money import Money
-from domain.outcome import Outcome
 from domain.request import CancellationRequest
 from domain.terms import RefundMethod
 
@@ -19,7 +18,7 @@ from domain.terms import RefundMethod
 class NoticeKind(StrEnum):
     """What is said to the customer, and by the last two to staff. `refunded` only after settlement, `refund_started` before.
     A statutory withdrawal is acknowledged with its content, date and time, instead of `received`, and answered when it is
-    rejected (`not_cancelled`, `about` the rule)."""
+    rejected (`not_cancelled`, `about` the rule; of a cancellation that was rolled back, `about` the reason)."""
 
     RECEIVED = "received"
     WITHDRAWAL_ACKNOWLEDGED = "withdrawal_acknowledged"
@@ -48,15 +47,15 @@ class NewNotice(Value):
     be several of a kind (the shipment, say). One of an id is ever sent, to the customer or to the mailbox of staff in `to`.
 
     Its content is kept with it, so that every attempt says the same. `lines` were asked for or are cancelled; without
-    any, the whole order. `left_out` could not be stopped and are offered as a return. `note` is the customer's own.
-    `sentence` and `due_at` are what staff decides on, and until when; `methods` are the other ways to have the money.
+    any, the whole order; after a roll-back, they had been stopped on their way. `left_out` could not be stopped and are
+    offered as a return. `note` is the customer's own. `sentence` and `due_at` are what staff decides on, and until when;
+    `methods` are the other ways to have the money.
     """
 
     kind: NoticeKind
     amount: Money | None = None
     lines: tuple[NoticeLine, ...] = ()
     left_out: tuple[NoticeLine, ...] = ()
-    outcome: Outcome | None = None
     received_at: datetime | None = None
     note: str = ""
     about: str = ""

@@ -3,7 +3,9 @@
 import pytest
 
 from activities.notices import write
+from domain.facts import RollBackReason
 from domain.money import money
+from domain.policy import Rule
 from providers.outbox.port import NoticeKind
 from tests.activities.test_notices import notice
 
@@ -48,7 +50,7 @@ def test_who_withdraws_from_what_was_delivered_reads_what_to_do(language: str, s
 
 
 @pytest.mark.parametrize(
-    ("language", "says"), [("en", "a person will look at it"), ("de", "sieht ein Mensch sie sich")]
+    ("language", "says"), [("en", "a person will look at it"), ("de", "kümmert sich ein Mitarbeiter darum")]
 )
 def test_who_withdraws_through_a_sender_with_a_limit_does_not_read_of_it(language: str, says: str) -> None:
     sentence = (
@@ -60,11 +62,53 @@ def test_who_withdraws_through_a_sender_with_a_limit_does_not_read_of_it(languag
     assert "at most" not in mail.body, "that is for the sender"
 
 
+REJECTING = (
+    Rule.REASON_NOT_ALLOWED,
+    Rule.INVALID_SCOPE,
+    Rule.INVALID_ORDER,
+    Rule.ALREADY_CANCELLED,
+    Rule.ALREADY_DELIVERED,
+    Rule.AMOUNT_EXCEEDS_REFUNDABLE,
+    Rule.AMOUNT_EXCEEDS_AT_MOST,
+    Rule.GIFT_CARD_USED,
+    Rule.FINAL_SALE,
+    Rule.CUSTOMISED,
+)
+"""The rules that reject a withdrawal from an order that there is."""
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_a_rejected_withdrawal_without_words_of_its_own_is_answered_with_the_decisions_sentence(language: str) -> None:
+def test_each_rule_that_rejects_a_withdrawal_has_its_own_words_and_quotes_no_decision(language: str) -> None:
+    """The decision's sentence is English, and for staff."""
     sentence = "Order O-1 was paid in dollars."
-    answer = notice(kind=NoticeKind.NOT_CANCELLED, about="invalid_order", sentence=sentence, language=language)
-    assert sentence in write(answer, "shop.example").body
+    bodies = {
+        write(notice(kind=NoticeKind.NOT_CANCELLED, about=rule, sentence=sentence, language=language), "s.example").body
+        for rule in REJECTING
+    }
+    assert len(bodies) == len(REJECTING)
+    assert not any(sentence in body for body in bodies)
+
+
+SAYS_WHO = {
+    RollBackReason.WITHDRAWN: ("You have withdrawn", "Sie haben die Anfrage zurückgenommen"),
+    RollBackReason.WITHDRAWN_BY_STAFF: ("Our staff has withdrawn", "unsere Mitarbeiter haben"),
+    RollBackReason.APPROVAL_REFUSED: ("decided not to cancel it", "uns dagegen entschieden"),
+    RollBackReason.APPROVAL_EXPIRED: ("nobody gave it in time", "nicht rechtzeitig"),
+    RollBackReason.CANCEL_REQUEST: ("an administrator of our systems stopped", "von einem Administrator abgebrochen"),
+    RollBackReason.STEP_REFUSED: ("could not be completed.", "ließ sich nicht abschließen."),
+    RollBackReason.GOODS_NOT_STOPPED: ("could not be completed.", "ließ sich nicht abschließen."),
+    RollBackReason.ORDERED: ("our staff has stopped it", "unsere Mitarbeiter haben sie abgebrochen"),
+}
+
+
+@pytest.mark.parametrize("reason", RollBackReason)
+@pytest.mark.parametrize(("at", "language"), enumerate(["en", "de"]))
+def test_a_mail_about_a_roll_back_says_who_wanted_it(at: int, language: str, reason: RollBackReason) -> None:
+    """P1"""
+    undone = notice(kind=NoticeKind.NOT_CANCELLED, about=reason, received_at=None, language=language)
+    body = write(undone, "shop.example").body
+    assert SAYS_WHO[reason][at] in body
+    assert ("The order continues." if language == "en" else "läuft weiter.") in body
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,19 @@ from domain.money import money
 from domain.order import Contact
 from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
+from domain.step import StepName
 from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine
-from sandbox.carrier.model import Script
+from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind
 from sandbox.mailbox import ReceivedMail
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.activities.mailing import dispatcher
 from tests.fixtures.mail import Mailbox
+from tests.observing import eventually
 from tests.providers.merchant import order
-from tests.system import Handle, System
+from tests.system import Handle, System, resolve
 from tests.workflows.samples import an_id, captured
+from workflows.cancellation import CancellationWorkflow
 
 LANGUAGES = ("en", "de")
 TWO_LINES = (NoticeLine(line_id="L1", quantity=2, title="Cup"), NoticeLine(line_id="L2", quantity=1, title="Pot"))
@@ -33,7 +36,7 @@ MINIMUM = Notice(
     received_at=datetime(2026, 3, 1, 23, 59, 7, tzinfo=UTC),
 )
 TO_STAFF = (NoticeKind.APPROVAL_DUE, NoticeKind.APPROVAL_ESCALATED)
-EVERYTHING = {"lines": TWO_LINES, "left_out": TWO_LINES, "note": "too large\ntoo late", "outcome": Outcome.REJECTED}
+EVERYTHING = {"lines": TWO_LINES, "left_out": TWO_LINES, "note": "too large\ntoo late"}
 
 
 def notice(**but: object) -> Notice:
@@ -55,11 +58,15 @@ def subjects(mails: list[ReceivedMail]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "but", [{}, EVERYTHING, {"outcome": Outcome.WITHDRAWN}], ids=["little", "everything", "withdrawn"]
+    "but",
+    [{}, EVERYTHING, {"received_at": None}, {"received_at": None, **EVERYTHING}],
+    ids=["little", "everything", "no withdrawal", "everything, no withdrawal"],
 )
 @pytest.mark.parametrize("kind", [kind for kind in NoticeKind if kind not in TO_STAFF])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_kind_can_be_written_in_every_language(language: str, kind: NoticeKind, but: dict[str, object]) -> None:
+    if kind is NoticeKind.WITHDRAWAL_ACKNOWLEDGED:
+        but = {**but, "received_at": MINIMUM.received_at}
     mail = write(notice(kind=kind, language=language, **but), "shop.example")
     assert "O-1" in mail.subject
     assert "\n" not in mail.subject
@@ -75,7 +82,7 @@ def test_staff_is_notified_what_to_decide_until_when_and_how(kind: NoticeKind) -
     mail = write(notice(kind=kind, **due), "shop.example")
     assert "O-1" in mail.subject
     assert "640.00 USD is above the limit." in mail.body
-    assert "2026-03-04 09:00 UTC" in mail.body
+    assert "March 4, 2026, 9:00:00\u202fAM UTC" in mail.body
     assert "starter.py approve O-1" in mail.body
 
 
@@ -103,6 +110,11 @@ def test_the_customers_language_is_written_or_else_english(tag: str, subject: st
         ("de", "9899 JPY", "9.899 JPY"),
         ("de", "12.345 KWD", "12,345 KWD"),
         ("de", "0.05 EUR", "0,05 EUR"),
+        ("en", "12.345 IQD", "12.345 IQD"),
+        ("de-CH", "1234.50 CHF", "1'234.50 CHF"),
+        ("de_AT", "1234.50 EUR", "1.234,50 EUR"),
+        ("fr-CH", "1234.50 CHF", "1,234.50 CHF"),
+        ("de-no-such-place", "1234.50 EUR", "1.234,50 EUR"),
     ],
 )
 def test_amounts_are_written_as_the_language_does_with_the_currencys_decimals(
@@ -188,7 +200,7 @@ async def test_the_customer_is_notified_of_each_thing_once(system: System, mailb
         f"We have received a request to cancel order {sample.order_id}",
         f"Your refund for order {sample.order_id}",
     ]
-    assert any("we have refunded 64.00 USD" in mail.body for mail in mails)
+    assert any("We have refunded 64.00 USD" in mail.body for mail in mails)
     assert not any("reservation" in mail.subject + mail.body for mail in mails)
     assert len({mail.message_id for mail in mails}) == 3
 
@@ -221,9 +233,42 @@ async def test_goods_that_the_carrier_did_not_stop_are_a_return_offer(system: Sy
     result = await system.end(handle)
     assert result.outcome is Outcome.REJECTED
     [notice] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
-    assert "could not be stopped" in notice.body
+    assert "could no longer be stopped" in notice.body
     assert "- 1 × Article L1\n" in notice.body
     assert "continues as before" not in notice.body
+
+
+async def test_who_cancels_a_run_at_the_engine_stands_in_the_mail_with_what_was_called_back(
+    system: System, mailbox: Mailbox
+) -> None:
+    """P1: by Temporal's command line, while one of two parcels was on its way back. The customer had read that it would not
+    arrive."""
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, "30.00 USD"), line("L2", 2, "60.00 USD")),
+        tenders=(card("90.00 USD"),),
+        parcels=(parcel(Script.INTERCEPT_SILENT, L1=1), parcel(Script.INTERCEPT_SILENT, L2=2)),
+    )
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
+    await system.wake_by_carrier(handle)
+
+    async def is_written_about() -> bool:
+        return "parcel_stopped" in [notice.kind.value for notice in await system.notices(sample.order_id)]
+
+    await eventually(is_written_about, "the customer is written to about the parcel")
+    await handle.cancel()
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    answer = resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77")
+    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    assert (await system.end(handle)).outcome is Outcome.ROLLED_BACK
+    [mail] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
+    assert "an administrator of our systems stopped the cancellation before it was complete" in mail.body
+    _, _, called_back = mail.body.partition("We had stopped this item on its way to you:")
+    assert "- 1 × Article L1\n" in called_back
+    assert "Article L2" not in called_back
 
 
 async def test_the_mail_about_a_refund_that_fails_names_the_other_ways(system: System, mailbox: Mailbox) -> None:
@@ -294,4 +339,5 @@ async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too_and_answere
 async def _started_at(handle: Handle) -> str:
     """When the request arrived and started the run; by the server's own record."""
     history = await handle.fetch_history()
-    return f"{history.events[0].event_time.ToDatetime():%Y-%m-%d %H:%M:%S}"
+    at = history.events[0].event_time.ToDatetime()
+    return f"{at:%B} {at.day}, {at.year}, {at.hour % 12 or 12}:{at:%M:%S}\u202f{at:%p}"

@@ -96,7 +96,7 @@ async def test_a_withdrawal_is_acknowledged_with_its_content_and_the_time_of_the
     after = datetime.now(UTC)
     [mail] = await acknowledgements(system, sample.order_id)
     [received] = [text for text in mail.body.splitlines() if text.startswith("Received: ")]
-    at = datetime.strptime(received, "Received: %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    at = datetime.strptime(received, "Received: %B %d, %Y, %I:%M:%S\u202f%p UTC").replace(tzinfo=UTC)
     assert before - timedelta(seconds=1) <= at <= after
     assert f"Order: {sample.order_id}\n" in mail.body
     assert "\n- 2 × " in mail.body

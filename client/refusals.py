@@ -1,0 +1,62 @@
+"""Refused input in the language of the process. The domain, and the libraries that read values and the command line, speak
+English alone, so their sentences are recognised by their form."""
+
+import re
+
+from pydantic import ValidationError
+
+from domain.base import BAD_ID, problems_of
+from runtime.texts import translate
+
+_BAD_ID = BAD_ID.removesuffix(".")
+REFUSALS = (
+    # of the command line
+    "Missing option {option}. {choices}",
+    "Missing option {option}.",
+    "Missing argument {argument}. {choices}",
+    "Missing argument {argument}.",
+    "No such option: {option} (Possible options: {others})",
+    "No such option: {option}",
+    "No such command {command}.",
+    "Option {option} requires an argument.",
+    "Option {option} does not take a value.",
+    "Got unexpected extra argument(s) ({arguments})",
+    "Invalid value for {option}: {why}",
+    "{value} is not one of {values}.",
+    # of a value
+    "Field required",
+    "Input should be a valid number, unable to parse string as a number",
+    "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be greater than or equal to {least}",
+    "Input should be less than or equal to {most}",
+    "String should have at least {count} character",
+    "String should have at most {count} characters",
+    # of the domain
+    _BAD_ID,
+    f"{_BAD_ID}.",
+    "write who acts as KIND:ID, where KIND is one of {kinds}",
+    "a customer asks for their own orders only: customer_id must be the actor's id",
+    "the reason 'other' needs a note",
+    "each order line may be named once",
+    "a statutory withdrawal is from goods: name lines, or leave `shipping` out for the whole order",
+    "it has a character that cannot be seen ({char}); leave it out",
+    "it has a line break; write it in one line",
+    "it names no proof; a letter or a digit at least",
+)
+_FORMS = tuple(
+    (template, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(template)))) for template in REFUSALS
+)
+
+
+def translate_refusal(sentence: str) -> str:
+    """A sentence whose form is not known stays English."""
+    for template, form in _FORMS:
+        if found := form.fullmatch(sentence):
+            return translate(template, **{name: translate_refusal(part) for name, part in found.groupdict().items()})
+    return sentence
+
+
+def translate_problems(error: ValidationError) -> str:
+    """What is wrong with a message or a value: each field with the reason, never the value."""
+    problems = ((place, translate_refusal(why)) for place, why in problems_of(error))
+    return "; ".join(f"{place}: {why}" if place else why for place, why in problems)

@@ -1,0 +1,51 @@
+"""Codes as people read them, in the language of the process."""
+
+from client.bulk import LineAnswer
+from client.engine import Execution
+from domain.order import TenderKind
+from domain.outcome import GoodsStatus, MoneyStatus, PaperStatus, State
+from domain.plan import LeftOutReason
+from domain.policy import Rule, Verdict
+from domain.shipment import GoodsGroup, StopAction
+from domain.step import Owner, StepName, StepStatus
+from runtime.texts import translate_code, translate_word
+
+Shown = (
+    Execution
+    | GoodsGroup
+    | GoodsStatus
+    | LeftOutReason
+    | MoneyStatus
+    | Owner
+    | PaperStatus
+    | Rule
+    | State
+    | StepName
+    | StepStatus
+    | StopAction
+    | TenderKind
+    | Verdict
+)
+"""The closed sets that the command line shows; each has its words in the catalogues."""
+
+ACTIONS = (
+    "approved",
+    "rejected",
+    "withdrawn",
+    "reminder: the approval is due",
+    "escalated: nobody has answered",
+)
+"""What people did, where it names no step: any other action is shown as it was recorded."""
+
+
+def words(code: Shown) -> str:
+    return translate_code(code)
+
+
+def action_words(action: str) -> str:
+    return translate_word("Action", action)
+
+
+def answer_words(word: str) -> str:
+    """What a line of a `bulk` file counts as."""
+    return translate_word(LineAnswer.__name__, word.replace("_", " "))
