@@ -89,6 +89,17 @@ def test_each_rule_that_rejects_a_withdrawal_has_its_own_words_and_quotes_no_dec
     assert not any(sentence in body for body in bodies)
 
 
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [("en", "We could not cancel these goods automatically.\n\nPlease reply"), ("de", "nicht automatisch stornieren.")],
+)
+def test_a_rule_without_words_of_its_own_claims_nothing(language: str, says: str) -> None:
+    answer = notice(kind=NoticeKind.NOT_CANCELLED, about="a_new_rule", sentence="For staff.", language=language)
+    body = write(answer, "shop.example").body
+    assert says in body
+    assert "For staff." not in body
+
+
 SAYS_WHO = {
     RollBackReason.WITHDRAWN: ("You have withdrawn", "Sie haben die Anfrage zurückgenommen"),
     RollBackReason.WITHDRAWN_BY_STAFF: ("Our staff has withdrawn", "unsere Mitarbeiter haben"),
