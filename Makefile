@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test test-sandbox test-integrations test-faults bench histories contract check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-faults bench histories contract where check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -49,6 +49,9 @@ histories: $(READY)  ## record the histories of new paths; one that is there is 
 
 contract: $(READY)  ## write docs/contract/*.schema.json from the messages
 	@$(BIN)/python -m tests.contract.schemas
+
+where: $(READY)  ## write docs/where.md from the comments `# Rule: …` of the code
+	@$(BIN)/python -m tests.where
 
 check: $(READY)  ## lint, format, strict types, import rules
 	@$(BIN)/ruff check .

@@ -85,6 +85,7 @@ def failure_notice(case: Case, *, may_choose: bool = True, refused: bool = False
     return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods, about=str(number) if number else "")
 
 
+# Rule: A part of a reservation is released by not capturing it [said to the customer]
 def reservation_notices(case: Case) -> list[NewNotice]:
     """What the customer hears of what was only reserved: that it is released, and apart from that, what is not captured and
     stays reserved for a while, and what they need not pay although its payment stays open."""

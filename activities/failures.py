@@ -17,6 +17,8 @@ from domain.permissions import NotPossible, NotTheHolder
 from providers.books.clock import engine_time
 
 
+# Rule: A mistake of ours is seen at once, and the step is tried again [its words]
+# Rule: A counterpart that names a time is not asked earlier
 class StepFailures(Interceptor):
     """Turns `StepError` into an `ApplicationError` whose type is the error code. Whether it is retried is decided by the
     step's row (workflows/steps.py), but for what we have to put right ourselves, whatever the step; a counterpart that named
@@ -39,6 +41,7 @@ def _engine_time(arguments: Sequence[object]) -> datetime:
     return activity.info().started_time
 
 
+# Rule: An order whose own data cannot be right is refused [what cannot be read at all]
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         try:

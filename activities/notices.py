@@ -148,6 +148,7 @@ class NoticeActivities:
         self._outbox = outbox
         self._mailboxes = policy.mailboxes
 
+    # Rule: An approval is reminded of, escalated and expires [who is written to]
     @activity.defn
     async def remind_staff(self, step_input: RemindStaff) -> Booked:
         """Write to whoever may approve, or to whoever is above them when nobody does; to nobody where the policy names
@@ -166,6 +167,7 @@ class NoticeActivities:
             return await attempt.answer()
 
 
+# Rule: A notice is written once and delivered later [delivered]
 class NoticeDispatcher:
     """Delivers the outbox, in every worker: a notice is claimed before it is sent, so two workers do not send it twice.
 

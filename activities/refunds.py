@@ -16,6 +16,7 @@ class RefundActivities:
         self._register = register
         self._ledger = ledger
 
+    # Rule: The customer is informed that the refund has started
     @activity.defn
     async def credit_refund(self, step_input: StepInput) -> Booked:
         """Issue the credit note over what goes back, and post what has settled. The customer is told that the refund has

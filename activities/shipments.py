@@ -261,6 +261,7 @@ class ShipmentActivities:
                 await attempt.write(news)
             return await attempt.answer_look(step_input)
 
+    # Rule: In a roll-back a stopped parcel goes on again
     @activity.defn
     async def resume_shipment(self, step_input: StepInput) -> Booked:
         """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in place of

@@ -19,6 +19,7 @@ T = TypeVar("T")
 _SEND_AGAIN = "What was sent now was not kept; send it again afterwards. To unpause it"
 
 
+# Rule: The command line ends with this code
 class ExitCode(IntEnum):
     """How a call ended. The command line ends with it; starter.py documents each."""
 
@@ -68,6 +69,7 @@ class UnderWay(StarterError):
         super().__init__(ExitCode.REFUSED, sentence)
 
 
+# Rule: What is sent to a paused run is refused, and not kept
 class RunPaused(StarterError):
     """Somebody has paused the run, and it takes nothing until somebody unpauses it. Nothing of what was sent is kept: it has
     to be sent again."""

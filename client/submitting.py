@@ -62,6 +62,7 @@ class Submitter:
         self._client = client
         self._task_queue = task_queue
 
+    # Rule: A double click is one cancellation [sent, and followed to its answer]
     async def submit(self, request: CancellationRequest) -> Submission:
         """What has become of the request, once it is decided or deferred. The engine answers an update id that it knows with
         the stored answer of the run that received it, also when that run has ended. So where this is not the last word, the

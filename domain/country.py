@@ -12,6 +12,7 @@ _ALSO_WRITTEN = {"UK": "GB", "EL": "GR"}
 """The two codes of the EU's own texts that differ from ISO 3166-1, which keeps UK free for that use."""
 
 
+# Rule: A country is written as the standard writes it
 def standard_code(written: str) -> str | None:
     """The standard's code of what a shop has written; None: it is no country."""
     code = written.strip().upper()

@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     """A programming error: seen at once, and tried again at the pace of the rests."""
 
 
+# Rule: What is ours to put right is tried again under the same key
 OURS_TO_PUT_RIGHT = frozenset(
     {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.PROVIDER_REJECTED_SETTINGS, ErrorCode.BALANCE_EMPTY}
 )

@@ -309,6 +309,7 @@ Written = (
 """What people decide, and what the process decides about itself."""
 
 
+# Rule: All that is known of a cancellation follows from its facts [what the books keep of one]
 class Entry(Value):
     """A fact as the books keep it. `seq` counts the cancellation's facts from 1; 0: the run's own, in no book."""
 

@@ -43,6 +43,7 @@ _ON_THE_WAY_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
 # The three axes
 
 
+# Rule: Goods, money and paper each show one word
 def goods_of(case: Case) -> GoodsStatus:
     """One word for where the goods of the cancellation are."""
     was_stopped = any(step is StepName.STOP_SHIPMENT for step, _ in case.steps_to_undo())
@@ -77,6 +78,7 @@ def _goods(stops: Sequence[Stop], left_out: Sequence[LeftOut]) -> GoodsStatus:
     return GoodsStatus.STOPPED
 
 
+# Rule: Goods, money and paper each show one word [money]
 def money_of(case: Case) -> MoneyStatus:
     """One word for the money of all tenders."""
     restored = [
@@ -107,6 +109,7 @@ def _money(reversals: Sequence[Reversal]) -> MoneyStatus:
     return MoneyStatus.NOTHING_DUE
 
 
+# Rule: Goods, money and paper each show one word [paper]
 def paper_of(case: Case) -> PaperStatus:
     if case.credit_revoked:
         return PaperStatus.REVOKED

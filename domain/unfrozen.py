@@ -11,6 +11,7 @@ from domain.shipment import Shipment, ShipmentLine, Tracking
 from domain.units import units_by_line
 
 
+# Rule: Goods that have left an order that cannot be frozen are parcels to be stopped
 def new_parcels(
     plan: Plan, then: Sequence[Shipment], order: Order, trackings: Mapping[str, Tracking]
 ) -> tuple[Shipment, ...]:

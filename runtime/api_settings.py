@@ -98,6 +98,7 @@ class ApiSettings(BaseSettings):
 _OF_THE_SANDBOX = frozenset(sha256(key.encode()).hexdigest() for key in ("sandbox", "agent", "refunds-1", "refunds-2"))
 
 
+# Rule: A key opens the API for one service or one person
 def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
     """Whose key this is. Every one is compared, each in constant time, so that the time taken reveals nothing."""
     digest = sha256(given.encode()).hexdigest()

@@ -44,6 +44,7 @@ _MESSAGES = ([Approve], [Reject], [Withdraw], [RetryStep], [ResolveStep], [Choos
 _START_INPUTS = ([CancellationRequest], [CancellationRequest | Carried])
 
 
+# Rule: Input that cannot be read fails a run, and a message that cannot be read is refused
 class _Converter(PydanticPayloadConverter):
     """A start input that does not validate fails the run: retrying its task would never heal it. A message that does not is
     refused, and its sender hears why. Whatever else does not validate fails the task, is seen, and heals with the deploy
@@ -77,6 +78,7 @@ def _fields_of(error: ValidationError) -> str:
     return "; ".join(f"{field or 'request'}: {why}" for field, why in found.items())
 
 
+# Rule: A bug blocks the run, because no type of exception is named that fails one
 def plugin() -> SimplePlugin:
     """Pydantic payloads and the workflow sandbox with its pass-through."""
     return SimplePlugin(

@@ -20,7 +20,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(file for file in ROOT.glob("docs/**/*.
 def test_every_link_and_every_place_in_the_code_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-    places = re.findall(r"`([\w/]+\.py):(\w+)`", text)
+    places = re.findall(r"`([\w/]+\.py):(?:\w+\.)?(\w+)`", text)
     missing = [link for link in links if not (document.parent / link).exists()]
     missing += [f"{file}:{name}" for file, name in places if not _defines(ROOT / file, name)]
     assert not missing

@@ -186,6 +186,7 @@ def check_body() -> Iterator[None]:
         ) from None
 
 
+# Rule: An unknown order and somebody else's get one and the same answer [over HTTP]
 @contextlib.contextmanager
 def hide_existence_from(actor: Actor, order_id: str) -> Iterator[None]:
     """A customer gets the same answer for an order that is unknown, somebody else's, or without a cancellation: otherwise

@@ -19,6 +19,7 @@ from runtime.api_settings import ApiSettings
 from web.parts import Parts
 
 
+# Rule: An event that never came is found in the provider's list
 class Reconciler:
     """Looks through the list of one provider, in every process of the API: the inbox keeps each event once."""
 

@@ -186,6 +186,7 @@ class Decisions:
         if question is not None:
             question.answer = said  # type: ignore[assignment]
 
+    # Rule: A decision is kept before it is acknowledged
     async def record(self, said: Written) -> None:
         """Write it into the books: a short local activity, and the ordinary one for as long as they are away. Raises
         ApplicationError when the books know why it is not possible."""
@@ -259,6 +260,7 @@ class Decisions:
                 return None
         return next((q for q in self._questions if (q.step, q.target) == place), None)
 
+    # Rule: Only what is asked can be answered, and once
     def _check_question(self, said: Written) -> None:
         """Only what is asked can be answered, and once."""
         if isinstance(said, Approved | ApprovalRefused):

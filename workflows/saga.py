@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+# Rule: A cancel request reaches no step
 async def shield_from_cancellation(process: Coroutine[Any, Any, T]) -> T:
     """Run the whole process in a task of its own, which no cancel request reaches.
 

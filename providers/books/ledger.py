@@ -36,6 +36,7 @@ _PREFIX = {DocumentKind.CREDIT_NOTE: "CN", DocumentKind.DEBIT_NOTE: "DN"}
 class SqlLedger(SqlAdapter):
     """See providers/ledger/port.py for what it promises."""
 
+    # Rule: A credit note has the next number, and its transfers balance
     async def credit(
         self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
     ) -> tuple[Entry, ...]:
@@ -83,6 +84,7 @@ class SqlLedger(SqlAdapter):
                 case.add(*await append(session, row, effect_facts(case, key, [nothing])))
             return case.entries
 
+    # Rule: A credit is revoked by contra transfers and a debit note
     async def revoke_credit(self, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, key.cancellation_id, run)

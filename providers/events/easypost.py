@@ -38,6 +38,7 @@ class _Object(BaseModel):
     status: Text | None = None
 
 
+# Rule: A provider's event is read as far as a cancellation waits for it [EasyPost's]
 class EasyPostEvent(BaseModel):
     """The body of an event, as far as anybody reads it."""
 

@@ -105,6 +105,7 @@ def to_step_error(error: Exception, doing: Doing) -> StepError:
             )
 
 
+# Rule: Each of the gateway's words for a no has its own meaning
 def _refusal(error: stripe.InvalidRequestError | stripe.CardError, doing: Doing) -> Refused:
     what, code = doing.what, error.code or ""
     if code == "charge_already_refunded":

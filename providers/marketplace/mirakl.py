@@ -33,6 +33,7 @@ _NOT_PAID_YET = {"STAGING", "WAITING_DEBIT", "WAITING_DEBIT_PAYMENT"}
 _NOT_SHIPPED_YET = "SHIPPING"
 
 
+# Rule: A marketplace's order is cancelled there, and the marketplace gives the money back [by its own rules]
 class MiraklMarketplace:
     """`Marketplace` on Mirakl. `base_url` is the marketplace's instance (`https://….mirakl.net`), `timeout` in seconds.
 

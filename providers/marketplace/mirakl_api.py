@@ -73,6 +73,7 @@ class MiraklApi:
             self._call.cancel()
         await self._http.aclose()
 
+    # Rule: A marketplace's orders are listed together, once in a while
     async def read_order(self, reference: str, *, fresh: bool) -> Order:
         """Not older than `orders_every` seconds, nor than what we have written to it; `fresh`: nor than this look. Raises
         Unavailable with the time to come back where the next list is far away. Refused: PAYMENT_NOT_FOUND."""

@@ -116,6 +116,7 @@ class _Promotion(Value):
     deduced_amount: Decimal
 
 
+# Rule: At a marketplace amounts say how many units of a line are gone [what it was sold for]
 class Line(Amounts):
     order_line_id: str
     order_line_state: str
@@ -206,6 +207,7 @@ class Order(Value):
             refunds=refunds,
         )
 
+    # Rule: At a marketplace amounts say how many units of a line are gone
     def units_gone(self, line: Line) -> int:
         if line.order_line_state in _GONE:
             return line.units
