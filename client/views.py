@@ -63,7 +63,7 @@ def words(code: StrEnum) -> str:
 
 
 def table(*columns: str) -> Table:
-    empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    empty = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
         empty.add_column(column, overflow="fold")
     return empty

@@ -1,4 +1,4 @@
-"""What the demo shows: the timelines while it runs, the closing table and the proof."""
+"""What the demo shows: the timelines while it runs, the closing table and the proof. On a terminal of 80 columns, too."""
 
 import asyncio
 import time
@@ -36,6 +36,8 @@ _OUTCOMES = {
     Outcome.ROLLED_BACK: "magenta",
 }
 _REMARKS_SHOWN = 5
+_ROOMY = 118
+"""Columns from which on each order has its whole timeline, and one line in the closing table."""
 
 
 class Board:
@@ -100,41 +102,62 @@ class Board:
             self.console.print(Text(f"{self._clock()}  {order_id}  {what}"), soft_wrap=True)
 
     def __rich__(self) -> RenderableType:
+        remarks = [
+            Text(remark, style="bold cyan", no_wrap=True, overflow="ellipsis")
+            for remark in self._remarks[-_REMARKS_SHOWN:]
+        ]
         rows = table("order", "what it is", "state", "timeline")
-        for sample in self._samples:
+        timeline = _timeline if self.console.width >= _ROOMY else _short_timeline
+        shown = self._choose_shown(self.console.height - len(remarks) - len(("the head", "more", "a line below")))
+        for sample in shown:
             news = self._news.get(sample.order_id)
-            rows.add_row(sample.order_id, sample.title, _state(news), _timeline(news) if news else Text())
-        remarks = [Text(remark, style="bold cyan") for remark in self._remarks[-_REMARKS_SHOWN:]]
-        return Group(rows, Text(), *remarks)
+            rows.add_row(sample.order_id, sample.title, _state(news), timeline(news) if news else Text())
+        more = len(self._samples) - len(shown)
+        return Group(rows, Text(f"and {more} more" if more else "", style="dim"), *remarks)
+
+    def _choose_shown(self, room: int) -> list[Sample]:
+        """As many as fit on the screen: those that have ended make room first, then the last ones."""
+        ended = [s for s in self._samples if isinstance(self._news.get(s.order_id), CancellationResult)]
+        under_way = [s for s in self._samples if s not in ended]
+        left_out = [*ended, *reversed(under_way)][: max(len(self._samples) - room, 0)]
+        return [sample for sample in self._samples if sample not in left_out]
 
 
-def closing_table(samples: Sequence[Sample], results: Mapping[str, CancellationResult], proof: Proof) -> RenderableType:
-    """Each order's end: ✓ where it is exactly what was expected, else ✗ with both."""
-    rows = table("order", "what it is", "outcome", "goods")
-    rows.add_column("money", overflow="fold", min_width=len("refunded 640.00 USD"))
-    rows.add_column("paper", no_wrap=True)
-    rows.add_column("mails", justify="right")
+def closing_table(
+    samples: Sequence[Sample], results: Mapping[str, CancellationResult], proof: Proof, width: int
+) -> RenderableType:
+    """Each order's end: ✓ where it is exactly what was expected, else ✗ with both. Where a line is too short for it, an
+    order has two."""
+    roomy = width >= _ROOMY
+    columns = ("outcome", "goods", "money", "paper") if roomy else ("outcome\npaper, mails", "money")
+    rows = table("order", "what it is" if roomy else "what it is\ngoods", *columns)
+    if roomy:
+        rows.add_column("mails", justify="right")
     for sample in samples:
         result = results.get(sample.order_id)
         if result is None:
             rows.add_row(sample.order_id, sample.title, Text("✗ has not ended", style="bold red"))
             continue
         seen = Ending.of(result, sample.order.currency)
-        rows.add_row(
-            sample.order_id,
-            sample.title,
-            _seen(sample.expected.outcome, seen.outcome, good=seen == sample.expected),
-            _seen(sample.expected.goods, seen.goods),
-            _money(sample.expected, seen),
-            result.credit_note or Text(words(seen.paper), style="dim"),
-            str(proof.mails.get(sample.order_id, 0)),
-        )
+        outcome = _seen(sample.expected.outcome, seen.outcome, good=seen == sample.expected)
+        goods = _seen(sample.expected.goods, seen.goods)
+        money = _money(sample.expected, seen)
+        paper = Text(result.credit_note) if result.credit_note else Text(words(seen.paper), style="dim")
+        mails = str(proof.mails.get(sample.order_id, 0))
+        if roomy:
+            rows.add_row(sample.order_id, sample.title, outcome, goods, money, paper, mails)
+        else:
+            goods.stylize("dim")
+            paper.append(f", {mails} mails", "dim")
+            rows.add_row(
+                sample.order_id, Text.assemble(sample.title, "\n", goods), Text.assemble(outcome, "\n", paper), money
+            )
     return rows
 
 
 def proof_view(proof: Proof) -> RenderableType:
-    rows = table("")
-    columns = ("at the gateway", "by others", "in the ledger", "marketplace", "put back", "credit notes", "owed")
+    rows = table("", "")
+    columns = ("at the gateway", "by others", "in the ledger", "sold elsewhere", "put back", "credit notes", "owed")
     for column in columns:
         rows.add_column(column, justify="right")
     for balance in proof.balances:
@@ -147,13 +170,14 @@ def proof_view(proof: Proof) -> RenderableType:
             balance.credited,
             balance.payable,
         )
-        rows.add_row(_verdict(balance.holds), *map(str, amounts))
+        figures = (str(amount).removesuffix(f" {balance.currency}") for amount in amounts)
+        rows.add_row(_verdict(balance.holds), balance.currency, *figures)
     systems = {name: sum(n for kind, n in proof.effects.items() if kind.startswith(name)) for name in _SYSTEMS}
     counted = ", ".join(f"{count} {where}" for where, count in zip(_SYSTEMS.values(), systems.values(), strict=True))
     return Group(
         Text(),
         Text(
-            "The books: refunds at the gateway less others' = ledger; with the marketplace's and gift cards = credit notes",
+            "The books: refunds at the gateway less others' = ledger; with sales elsewhere and gift cards = credit notes",
             style="dim",
         ),
         rows,
@@ -208,6 +232,12 @@ def _timeline(news: News) -> Text:
     marks = [(act.at, Text(f"•{act.action.partition(' ')[0]}", style="bold cyan")) for act in news.actions]
     marks += [(step.started_at, _mark(step)) for step in news.steps]
     return Text(" ").join(mark for _, mark in sorted(marks, key=lambda mark: mark[0]))
+
+
+def _short_timeline(news: News) -> Text:
+    """The signs of its steps, and the name of the last one."""
+    steps = sorted(news.steps, key=lambda step: step.started_at)
+    return Text().join([*(Text(*MARKS[step.status]) for step in steps[:-1]), *map(_mark, steps[-1:])])
 
 
 def _mark(step: StepRow) -> Text:

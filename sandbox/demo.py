@@ -94,9 +94,10 @@ class Demo:
         reports = tuple(self._report(sample) for sample in samples)
         if kill_worker and self._kills < _KILLS:
             self._problems.append(f"The worker was killed {self._kills} times only: the orders ended too early.")
-        self._board.console.print()
-        self._board.console.print(closing_table(samples, self._results, proof))
-        self._board.console.print(proof_view(proof))
+        console = self._board.console
+        console.print()
+        console.print(closing_table(samples, self._results, proof, console.width))
+        console.print(proof_view(proof))
         return Report(
             problems=(*self._problems, *proof.problems),
             orders=reports,
@@ -112,12 +113,12 @@ class Demo:
         both: tuple[asyncio.Future[Any], ...] = (cancelling, minding)
         try:
             await asyncio.wait(both, timeout=_TOO_LONG, return_when=asyncio.FIRST_COMPLETED)
-            for one in both:
-                if one.done():
-                    one.result()
+            for task in both:
+                if task.done():
+                    task.result()
         finally:
-            for one in both:
-                one.cancel()
+            for task in both:
+                task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
     async def _mind_worker(self, *, kill: bool) -> NoReturn:
