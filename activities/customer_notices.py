@@ -1,4 +1,4 @@
-"""What the customer is told: each notice as it is put in the outbox. Sending is activities/notices.py."""
+"""What the customer is informed of: each notice as it is put in the outbox. Sending is activities/notices.py."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Notices to the customer and to staff: written into the outbox with the effect they tell of, delivered from there.
+"""Notices to the customer and to staff: written into the outbox with the effect they are about, delivered from there.
 
 Mail trouble never holds a cancellation up: no step waits for the mail server, and the outbox keeps what is not delivered.
 """

@@ -81,7 +81,7 @@ class RegisterActivities:
         }
 
     async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
-        """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose
+        """The run does not know yet what the books have. Nothing is opened on somebody else's order, nor on one whose
         cancellation is over: what is said then is said of that one. Raises NotPossible."""
         seen = await self._known.read_owned(request)
         if seen is None:

@@ -62,7 +62,7 @@ class SummaryPage(Value):
 
 
 async def list_page(client: Client, which: Filter, *, limit: int, cursor: str | None) -> SummaryPage:
-    """StarterError: WRONG_INPUT when the cursor is none of ours."""
+    """StarterError: WRONG_INPUT when the cursor is not ours."""
     if which.order_ids == ():
         return SummaryPage(cancellations=())
     query, token = which.query(), _token_of(cursor)

@@ -42,8 +42,9 @@ from workflows.run_page import summary_of
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
 
-# A request that arrives while the order's last run is closing is sent again; it then meets a new run. So is one that arrives
-# while the run's task is being repeated, because something else came as it ended: nothing is kept of what comes then.
+# A request that arrives while the order's last run is closing is sent again; it then meets a new run. The
+# same goes for one that arrives while the run's task is being repeated, because something else came as it ended: nothing is
+# kept of what comes then.
 _SENDINGS = 5
 _RESEND_AFTER = 0.05  # seconds, doubled each time
 _RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
@@ -76,7 +77,7 @@ class Submitter:
             update_id = f"{first_id}/{receipt.run_id}"
 
     async def wake(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
-        """Start a run that looks whether the outcome still holds, or wake up the one that there is."""
+        """Start a run that checks whether the outcome still holds, or wake up the run that is there."""
         await self._client.start_workflow(
             CancellationWorkflow.run,
             request,

@@ -281,18 +281,18 @@ class PlainLines:
     def __call__(self, news: News) -> None:
         for row in news.steps:
             what = " ".join(filter(None, (words(row.step), row.target, words(row.status), row.detail)))
-            self._say(row.ended_at or row.started_at, what)
+            self._print_line(row.ended_at or row.started_at, what)
         for entry in news.actions:
-            self._say(entry.at, f"{entry.actor}: {entry.action}")
+            self._print_line(entry.at, f"{entry.actor}: {entry.action}")
         if isinstance(news, CancellationResult):
             self._console.print(result_view(news.model_copy(update={"steps": (), "actions": ()})))
             return
         for wait in news.waits:
-            self._say(None, f"waits for {words(wait.owner)}, due {_at(wait.due_at)}: {wait.reason}")
+            self._print_line(None, f"waits for {words(wait.owner)}, due {_at(wait.due_at)}: {wait.reason}")
         if news.sentence:
-            self._say(None, news.sentence)
+            self._print_line(None, news.sentence)
 
-    def _say(self, at: datetime | None, what: str) -> None:
+    def _print_line(self, at: datetime | None, what: str) -> None:
         line = plain(what)
         if line not in self._seen:
             self._seen.add(line)

@@ -1,4 +1,4 @@
-"""The effects of a cancellation, as its facts tell of them: which key comes next, what is done, what is unknown, what
+"""The effects of a cancellation, as its facts have them: which key comes next, what is done, what is unknown, what
 is to be undone."""
 
 from collections.abc import Sequence

@@ -114,7 +114,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     """What is released of the reservation, where the plan wants any of it released.
 
     A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
-    reserved any more nor captured since was released with that capture. So it is with what the customer can still pay.
+    reserved any more nor captured since was released with that capture. The same holds for what the customer can still pay.
     """
     planned = reversal.planned
     zero = Money.zero(planned.release.currency)

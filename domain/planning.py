@@ -173,7 +173,7 @@ class _Units:
     def take(self, line_id: str, quantity: int, shipment_id: str | None) -> None:
         if not quantity:
             return
-        before = self._after(line_id, self.taken[line_id])
+        before = self._line_after(line_id, self.taken[line_id])
         self.lines.append(
             PlannedLine(
                 line_id=line_id,
@@ -198,11 +198,11 @@ class _Units:
     def value_left_out(self) -> int:
         """In minor units."""
         return sum(
-            self._after(line_id, self.taken[line_id]).value_of(quantity).amount
+            self._line_after(line_id, self.taken[line_id]).value_of(quantity).amount
             for line_id, quantity in units_by_line(self.left_out).items()
         )
 
-    def _after(self, line_id: str, taken: int) -> OrderLine:
+    def _line_after(self, line_id: str, taken: int) -> OrderLine:
         line = self._lines[line_id]
         return line.model_copy(update={"cancelled": line.cancelled + taken})
 

@@ -61,7 +61,7 @@ class Gate(StrEnum):
 
 
 class Decision(Value):
-    """`sentence` says it to a person. `allowed_reasons` and `maximum` tell what would have been accepted."""
+    """`sentence` says it to a person. `allowed_reasons` and `maximum` say what would have been accepted."""
 
     verdict: Verdict
     rule: Rule
@@ -121,7 +121,7 @@ class CustomerHistory(Value):
 
 
 class Mailboxes(Value):
-    """Where staff is told of an approval that is due, and who is told when nobody answers. None: nobody is written to, and
+    """Where staff reads of an approval that is due, and who reads of it when nobody answers. None: nobody is written to, and
     the list of waiting runs is all there is."""
 
     approvals: str | None = None
@@ -292,7 +292,7 @@ class Policy(Value):
     # Rule: A condition of sale binds a customer who changes their mind, as policy.toml says
     def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> _Bound | None:
         """The strictest condition of sale among the planned lines that binds this request. It binds only a customer who
-        changes their mind. The statutory right of an EU consumer stands above a final sale, but does not exist for goods
+        changes their mind. The statutory right of an EU consumer is stronger than a final sale, but does not exist for goods
         made to the customer's own specification (Directive 2011/83/EU, art. 16 (c))."""
         if request.reason not in CHANGES_OF_MIND:
             return None

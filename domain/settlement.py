@@ -86,7 +86,7 @@ def made_by_others(
 ) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
     planned here, as far as they do not make up for what the order's other cancellations lack, and are credited under their
-    own references. One that comes to more than all of that counts here with the excess: a person is notified of it.
+    own references. One that is more than all of that counts here with the excess: a person is notified of it.
 
     Another cancellation lacks 10.00, and this one owes 30.00. If somebody refunds 45.00 in one sum, 10.00 of it is for the
     other one and 35.00 counts here, which is 5.00 too much."""

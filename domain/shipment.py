@@ -83,7 +83,7 @@ class StopAction(StrEnum):
 
 
 class StopStatus(StrEnum):
-    """`stopped`: it will not reach the customer. `requested`: the carrier took the request, tracking tells the rest.
+    """`stopped`: it will not reach the customer. `requested`: the carrier took the request, tracking says the rest.
     `declined`: it goes on to the customer. `lost`: there is nothing to stop. `moving`: it had been stopped, and is on
     its way to the customer all the same."""
 

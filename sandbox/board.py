@@ -64,20 +64,20 @@ class Board:
         if self.console.is_terminal:
             return
         for step in news.steps:
-            self._say(sample.order_id, " ".join(filter(None, (_step(step), words(step.status), step.detail))))
+            self._print_line(sample.order_id, " ".join(filter(None, (_step(step), words(step.status), step.detail))))
         if isinstance(news, CancellationResult):
-            self._say(sample.order_id, f"{words(news.outcome)}: {news.sentence}")
+            self._print_line(sample.order_id, f"{words(news.outcome)}: {news.sentence}")
         else:
             for wait in news.waits:
                 if wait.step is None:
-                    self._say(sample.order_id, f"{words(wait.state)}: {wait.reason}")
+                    self._print_line(sample.order_id, f"{words(wait.state)}: {wait.reason}")
 
-    def remark(self, sentence: str) -> None:
+    def add_remark(self, sentence: str) -> None:
         """Something that somebody did."""
         if self.console.is_terminal:
             self._remarks.append(f"{self._clock()}  {sentence}")
         else:
-            self._say("    ", sentence)
+            self._print_line("    ", sentence)
 
     @property
     def steps_done(self) -> int:
@@ -96,7 +96,7 @@ class Board:
     def _clock(self) -> str:
         return f"{time.monotonic() - self._began:5.1f} s"
 
-    def _say(self, order_id: str, what: str) -> None:
+    def _print_line(self, order_id: str, what: str) -> None:
         if (order_id, what) not in self._printed:
             self._printed.add((order_id, what))
             self.console.print(Text(f"{self._clock()}  {order_id}  {what}"), soft_wrap=True)

@@ -27,7 +27,7 @@ def _sections(document: Path) -> dict[str, str]:
     text = document.read_text(encoding="utf-8")
     plain = _CODE_BLOCK.sub(lambda block: " " * len(block.group()), text)  # a comment in a block is no heading
     headings = [(len(found[1]), found[2], found.start()) for found in _HEADING.finditer(plain)]
-    sections = {}
+    sections: dict[str, str] = {}
     for number, (level, heading, start) in enumerate(headings):
         end = next((at for other, _, at in headings[number + 1 :] if other <= level), len(text))
         sections.setdefault(_anchor(heading), text[start:end])

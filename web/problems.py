@@ -182,7 +182,10 @@ def check_body() -> Iterator[None]:
         yield
     except ValidationError as error:
         raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False, include_context=False)]
+            [
+                {**wrong, "loc": ("body", *wrong["loc"])}
+                for wrong in error.errors(include_input=False, include_context=False)
+            ]
         ) from None
 
 
@@ -219,9 +222,11 @@ def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, title = _PROBLEMS[code]
-        one = described.setdefault(status, {"model": Problem, "description": "", "content": {"application/json": {}}})
-        one["description"] = " ".join(filter(None, (one["description"], f"`{code}`: {title}.")))
-        one["content"]["application/json"].setdefault("examples", {})[code.value] = {
+        response = described.setdefault(
+            status, {"model": Problem, "description": "", "content": {"application/json": {}}}
+        )
+        response["description"] = " ".join(filter(None, (response["description"], f"`{code}`: {title}.")))
+        response["content"]["application/json"].setdefault("examples", {})[code.value] = {
             "value": {
                 "type": f"urn:order-cancellation:{code}",
                 "title": title,
@@ -231,7 +236,7 @@ def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
             }
         }
         if status == 503:
-            one["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+            response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return described
 
 

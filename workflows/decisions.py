@@ -222,7 +222,7 @@ class Decisions:
         return fact_about(message, step, target, why)
 
     def _place_of(self, message: RetryStep | ResolveStep) -> tuple[StepName, str]:
-        """Sent again, it is about the step that waited then. Where another one waits by now, nobody can tell which is
+        """Sent again, it is about the step that waited then. Where another one waits by now, nobody knows which is
         meant."""
         earlier = None
         if isinstance(message, ResolveStep):

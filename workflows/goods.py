@@ -57,8 +57,8 @@ class GoodsSteps:
     # Rule: A parcel that counts as stopped is looked at again, and stopped once more
     async def recheck_parcels(self) -> None:
         """A parcel that counts as stopped may reach the customer all the same: after a wait, or when the carrier has said
-        something, every such parcel is looked at again, and one that moves is stopped again. So is one at which this run has
-        not looked itself."""
+        something, every such parcel is looked at again, and one that moves is stopped again. The same goes for one at
+        which this run has not looked itself."""
         watched = [shipment_id for shipment_id in self._case.watched_parcels if self._needs_look(shipment_id)]
         if watched:
             await self._runner.run_all([self._check(shipment_id) for shipment_id in watched])

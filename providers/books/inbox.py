@@ -174,7 +174,7 @@ async def _watched_by(session: AsyncSession, event: ProviderEvent) -> dict[str, 
 
 
 async def watchers_of(session: AsyncSession, references: Sequence[str]) -> dict[str, set[str]]:
-    """The orders whose cancellations have to do with some of these, each with which."""
+    """The orders whose cancellations are about some of these, each with which."""
     watched: dict[str, set[str]] = {}
     found = (await session.execute(_WATCHERS_OF, {"references": references})).tuples() if references else ()
     for order_id, reference in found:

@@ -45,7 +45,7 @@ class SqlLedger(SqlAdapter):
             given = Money.total((tender.amount for tender in credit.tenders if not tender.failed), currency)
             if credit.total.amount <= 0 or credit.total > given:
                 # Less than the sum: what the customer has got twice is credited once.
-                raise ValueError("a credit note is over what its tenders got back, and over more than zero")
+                raise ValueError("a credit note is for what its tenders got back, and for more than zero")
             row = await lock(session, key.cancellation_id, run)
             case = await case_of(session, key.cancellation_id)
             documents = await _documents(session, credit.cancellation_id)

@@ -197,7 +197,7 @@ async def _posted(session: AsyncSession, key: str) -> Sequence[Row[Any]]:
 async def _pay_out(
     session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, by: LedgerAccount
 ) -> None:
-    """Money has gone to the customer. What we owe them comes off first; the rest they owe us."""
+    """Money has gone to the customer. What we owe them is reduced first; the rest they owe us."""
     owed = min(amount.amount, await _balance(session, cancellation_id, _PAYABLE))
     parts = [_Part(_PAYABLE, by, owed), _Part(_RECEIVABLE, by, amount.amount - owed)]
     await _post(session, cancellation_id, reference, amount.currency, key, *parts)
@@ -206,7 +206,7 @@ async def _pay_out(
 async def _take_back(
     session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, to: LedgerAccount
 ) -> None:
-    """Money has come back. What the customer had too much comes off first; the rest is owed to them again."""
+    """Money has come back. What the customer had too much is reduced first; the rest is owed to them again."""
     too_much = min(amount.amount, max(await _balance(session, cancellation_id, _RECEIVABLE), 0))
     parts = [_Part(to, _PAYABLE, amount.amount - too_much), _Part(to, _RECEIVABLE, too_much)]
     await _post(session, cancellation_id, reference, amount.currency, key, *parts)

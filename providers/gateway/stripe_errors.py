@@ -147,7 +147,7 @@ def _refusal(error: stripe.InvalidRequestError | stripe.CardError, doing: Doing)
         )
     return Refused(
         doing.otherwise or ErrorCode.REFUND_UNCLEAR,
-        f"The gateway refused for good ({code or 'it gave no reason'}) while {what}: a person has to look why.",
+        f"The gateway refused for good ({code or 'it gave no reason'}) while {what}: a person has to find out why.",
     )
 
 

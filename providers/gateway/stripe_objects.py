@@ -28,7 +28,7 @@ _DISPUTES = {
     "won": DisputeState.WON,
     "warning_closed": DisputeState.WON,
 }
-"""The states in which a refund is no matter of patience (docs.stripe.com/api/disputes/object). Every other one is open."""
+"""The states in which waiting does not help a refund (docs.stripe.com/api/disputes/object). Every other one is open."""
 _GIVEN_BACK = {"lost", "prevented"}
 _WEIGHT = [DisputeState.OPEN, *_DISPUTES.values()]
 """Of several disputes of one payment the first of these counts."""

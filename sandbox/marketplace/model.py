@@ -78,27 +78,30 @@ class SoldLine(BaseModel):
 
     @property
     def units_left(self) -> int:
-        return self.quantity - sum(one.units for one in self.cancelled)
+        return self.quantity - sum(cancelation.units for cancelation in self.cancelled)
 
     @property
     def price_left(self) -> int:
-        return self.price - sum(one.amount for one in self.cancelled)
+        return self.price - sum(cancelation.amount for cancelation in self.cancelled)
 
     @property
     def shipping_left(self) -> int:
-        return self.shipping - sum(one.shipping for one in self.cancelled)
+        return self.shipping - sum(cancelation.shipping for cancelation in self.cancelled)
 
     @property
     def tax_left(self) -> int:
-        return self.tax - sum(one.tax for one in self.cancelled)
+        return self.tax - sum(cancelation.tax for cancelation in self.cancelled)
 
     @property
     def commission_left(self) -> int:
-        return self.commission - sum(one.commission for one in self.cancelled)
+        return self.commission - sum(cancelation.commission for cancelation in self.cancelled)
 
     @property
     def fees_left(self) -> dict[str, int]:
-        return {code: fee - sum(one.fees.get(code, 0) for one in self.cancelled) for code, fee in self.fees.items()}
+        return {
+            code: fee - sum(cancelation.fees.get(code, 0) for cancelation in self.cancelled)
+            for code, fee in self.fees.items()
+        }
 
 
 class Sale(BaseModel):

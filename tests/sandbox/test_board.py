@@ -125,7 +125,7 @@ def test_while_it_runs_a_screen_of_80_columns_has_one_line_for_an_order(ended: i
     for number, sample in enumerate(SAMPLES):
         board.show(sample, result_of(sample) if number < ended else status_of(sample, StepStatus.WAITING))
     for _ in range(6):
-        board.remark(
+        board.add_remark(
             "refund_department:supervisor-2 resolves order 1008: the bank decides, dp_73204f38ae2aebb026497572"
         )
     lines = lines_of(console, board)
