@@ -88,8 +88,11 @@ def _texts_of(file: Path) -> Iterator[str]:
 RETIRED = (
     "answer this mail",
     "turned a parcel",
+    "turns round",
     "money is still yours",
     "how-manieth",
+    "come undone",
+    "comes loose",
     "comes undone",
     "fault of ours",
     "nothing at this address",
@@ -130,11 +133,7 @@ RETIRED = (
 def test_no_retired_phrase_has_come_back() -> None:
     folders = ("activities", "client", "domain", "docs", "providers", "runtime", "sandbox", "web", "workflows")
     files = [*ROOT.glob("*.md"), *(file for folder in folders for file in (ROOT / folder).rglob("*"))]
-    texts = [
-        file
-        for file in files
-        if file.suffix in {".md", ".py", ".txt"} and not {"decisions", *_NOT_OURS} & {*file.parts}
-    ]
+    texts = [file for file in files if file.suffix in {".md", ".py", ".txt"} and not _NOT_OURS & {*file.parts}]
     assert len(texts) > 150
     found = [
         f"{file.relative_to(ROOT)}: {phrase}"
