@@ -95,7 +95,7 @@ class _Row(NamedTuple):
 
 
 def _rows(lines: Sequence[str]) -> Iterator[_Row]:
-    """The rows that are not empty. The line `sep=` is none of them."""
+    """The rows that are not empty. The line `sep=` does not count."""
     at = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
     separator = ""
     if at < len(lines) and (named := _NAMED_SEPARATOR.fullmatch(lines[at].strip(" "))):

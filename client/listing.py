@@ -93,7 +93,7 @@ def _token_of(cursor: str | None) -> bytes:
     token = decoded[_CHECKED:]
     if not token or _cursor_of(token) != cursor:
         raise StarterError(
-            ExitCode.WRONG_INPUT, "The cursor is none of this list; take `next_cursor` of its last page, or begin anew."
+            ExitCode.WRONG_INPUT, "The cursor is not of this list; take `next_cursor` of its last page, or begin anew."
         )
     return token
 

@@ -124,7 +124,7 @@ class Demo:
     async def _watch_worker(self, *, kill: bool) -> NoReturn:
         """Kill the worker in the middle where that is wanted. Raises StackError when it ends by itself."""
         if kill:
-            # While a refund is under way: the gateway commits it, and its answer finds nobody.
+            # While a refund is under way: the gateway commits it, and nobody receives its answer.
             await self._board.wait_until(lambda: self._board.step(SLOW_REFUND, StepName.REVERSE_PAYMENT) is not None)
             await self._kill_worker()
             so_far = self._board.steps_done

@@ -154,7 +154,7 @@ async def collect(session: AsyncSession, case: Case) -> None:
 
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
-    """What the customer has got although everything was undone. Refunds of others are none of ours, unless a person has
+    """What the customer has got although everything was undone. Refunds of others do not count, unless a person has
     collected them."""
     for reversal in case.reversals:
         counted = [r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected]

@@ -46,7 +46,7 @@ REASONS = {Kind.CANCELATION: {"34", "35"}, Kind.REFUND: {"14", "15", "16", "17",
 
 
 class Cancelation(BaseModel):
-    """Of so many `units`; `quantity` is what is reported of them, 0 where nobody said. `state` is that of a refund."""
+    """Of this many `units`; `quantity` is what is reported of them, 0 where nobody said. `state` is that of a refund."""
 
     id: str
     kind: Kind
@@ -118,7 +118,7 @@ class Sale(BaseModel):
 
 
 class Withdrawal(BaseModel):
-    """What `by` takes back of a line, besides the seller: the price of so many units, or an `amount`. `reports_quantity`
+    """What `by` takes back of a line, besides the seller: the price of a number of units, or an `amount`. `reports_quantity`
     False: Mirakl calls a quantity informative."""
 
     line_id: str
@@ -164,7 +164,7 @@ class FaultKind(StrEnum):
 
 
 class Fault(BaseModel):
-    """`after` so many calls went well. `seconds` is the Retry-After of `http_429`. `order_id` None means any order."""
+    """It begins `after` some calls. `seconds` is the Retry-After of `http_429`. `order_id` None means any order."""
 
     operation: Operation
     fault: FaultKind
