@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo up test test-sandbox test-integrations test-faults bench histories contract texts check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -52,6 +52,9 @@ contract: $(READY)  ## write docs/contract/*.schema.json from the messages
 
 texts: $(READY)  ## bring the catalogues of texts/ up to date with the source; then translate what is empty
 	@$(BIN)/python -m tests.texts.catalogues
+
+where: $(READY)  ## write docs/where.md from the comments `# Rule: …` of the code
+	@$(BIN)/python -m tests.where
 
 check: $(READY)  ## lint, format, strict types, import rules
 	@$(BIN)/ruff check .

@@ -94,6 +94,8 @@ class Attempt:
         """This attempt has closed nothing. Whether no other one may have, either."""
         return await self._register.note_not_closed(self.step_input.cancellation_id, self.run, until=self._deadline)
 
+    # Rule: An effect is noted before its provider is called, and its outcome after
+    # Rule: An effect that has ended is not made again
     async def make_effect(
         self,
         key: EffectKey,
@@ -136,10 +138,12 @@ class Attempt:
         assert ended is not None
         return ended
 
+    # Rule: An attempt that was held up calls nobody
     def check_time(self) -> None:
         """Raises Unavailable."""
         check_deadline(self.step_input.target, self._deadline)
 
+    # Rule: An undo waits for attempts that may still be on their way
     async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
         """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises
         Unavailable until it cannot be any more."""
@@ -189,6 +193,7 @@ class Attempt:
         last_seq = self.step_input.last_seq
         return Booked(entries=await self._register.read(self.step_input.cancellation_id, after=last_seq))
 
+    # Rule: A look is repeated until there is something new [what is new]
     async def answer_look(self, look: Look) -> Booked:
         """What the look has found. Raises NothingNew when it has found nothing, and the look is to be repeated until it
         does."""

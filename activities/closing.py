@@ -123,6 +123,7 @@ class ClosingActivities:
                 await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
             raise
 
+    # Rule: Units that others took out of the order are no part of ours [before the money moves]
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
         """Read an order that is not frozen once more: goods of this cancellation that have left meanwhile are parcels to be
@@ -202,6 +203,7 @@ def _given_back(case: Case) -> list[GivenBack]:
     ]
 
 
+# Rule: The customer reads "refunded" once the money has settled
 def _ending(case: Case, order_id: str) -> Ending:
     outcome, sentence = closing_outcome(case)
     return Ending(

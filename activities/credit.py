@@ -6,6 +6,7 @@ from domain.reversal import Reversal
 from providers.ledger.port import Credit, CreditedTender
 
 
+# Rule: A credit note is for captured money that goes back, each amount once
 def credit_of(case: Case) -> Credit | None:
     """What is to be put on paper; None when no captured money is given back. What was only reserved needs no credit note,
     and what was given twice is credited once."""

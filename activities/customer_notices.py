@@ -1,4 +1,4 @@
-"""What the customer is told: each notice as it is put in the outbox. Sending is activities/notices.py."""
+"""What the customer is informed of: each notice as it is put in the outbox. Sending is activities/notices.py."""
 
 from collections.abc import Iterable
 
@@ -83,6 +83,7 @@ def failure_notice(case: Case, *, may_choose: bool = True, refused: bool = False
     return NewNotice(kind=NoticeKind.REFUND_FAILED, methods=methods, about=str(number) if number else "")
 
 
+# Rule: A part of a reservation is released by not capturing it [said to the customer]
 def reservation_notices(case: Case) -> list[NewNotice]:
     """What the customer hears of what was only reserved: that it is released, and apart from that, what is not captured and
     stays reserved for a while, and what they need not pay although its payment stays open."""
@@ -100,9 +101,10 @@ def reservation_notices(case: Case) -> list[NewNotice]:
     ]
 
 
+# Rule: After a roll-back the customer reads who wanted it
 def released_notices(case: Case, reason: RollBackReason) -> list[NewNotice]:
     """The cancellation was rolled back, and the order goes on. The mail says who wanted that. It names the goods where they
-    could not be stopped, and those that the customer was told they would not receive."""
+    could not be stopped, and those of which the customer has read that they would not arrive."""
     plan = case.plan
     if plan is None:
         return [NewNotice(kind=NoticeKind.NOT_CANCELLED, about=reason.value)]

@@ -17,12 +17,14 @@ from domain.permissions import NotPossible, NotTheHolder
 from providers.books.clock import engine_time
 
 
+# Rule: A mistake of ours is seen at once, and the step is tried again [its words]
+# Rule: A counterpart that names a time is not asked earlier
 class StepFailures(Interceptor):
     """Turns `StepError` into an `ApplicationError` whose type is the error code. Whether it is retried is decided by the
     step's row (workflows/steps.py), but for what we have to put right ourselves, whatever the step; a counterpart that named
     a time is not asked before it.
 
-    Data that was read and does not fit, a currency that is none for example, is said by its fields. Anything else that is
+    Data that was read and does not fit, such as an unknown currency, is described by its fields. Anything else that is
     raised is a bug. It is logged with its place, and its own text goes no further: it may hold statements, settings or what
     a customer wrote.
     """
@@ -32,13 +34,14 @@ class StepFailures(Interceptor):
 
 
 def _engine_time(arguments: Sequence[object]) -> datetime:
-    """When it began, by the engine's clock. A local activity is told; what its info says is this machine's time."""
+    """When it began, by the engine's clock. A local activity gets it as input: its info has this machine's time."""
     for argument in arguments:
         if isinstance(argument, StepInput) and argument.at is not None:
             return argument.at
     return activity.info().started_time
 
 
+# Rule: An order whose own data cannot be right is refused [what cannot be read at all]
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         try:
@@ -73,7 +76,7 @@ class _Translating(ActivityInboundInterceptor):
                 type=ErrorCode.INTERNAL_ERROR,
                 non_retryable=True,
             ) from None
-        except Exception as bug:  # noqa: BLE001 (seen here, and told to whoever can put it right)
+        except Exception as bug:  # noqa: BLE001 (reported here to whoever can put it right)
             structlog.get_logger().exception("step_raised_a_bug")
             raise ApplicationError(
                 f"An unexpected error ({type(bug).__name__}) stopped this step; its place is in the worker's log. It is "

@@ -36,6 +36,7 @@ class IncomingRequest:
         carried_out = self.order.state is OrderState.CANCELLED
         return self.seen.known.case_for(self.request.request_id, carried_out=carried_out)
 
+    # Rule: The same request id with other content is a conflict [by the books]
     def conflicts_with(self, case: Case) -> bool:
         """Whether its id was used before with other content: in this cancellation, or by a request that had to wait."""
         kept = self.deferred

@@ -1,4 +1,4 @@
-"""Notices to the customer and to staff: written into the outbox with the effect they tell of, delivered from there.
+"""Notices to the customer and to staff: written into the outbox with the effect they are about, delivered from there.
 
 Mail trouble never holds a cancellation up: no step waits for the mail server, and the outbox keeps what is not delivered.
 """
@@ -152,6 +152,7 @@ def _locale(tag: str, language: str) -> Locale:
     return locale if locale.language == language else Locale(language)
 
 
+# Rule: A mail writes amounts and times as its reader's country does
 def _figure(money: Money, locale: Locale) -> str:
     """`1,234.50 USD`, in German `1.234,50 USD`: with a foreign mark, three decimals read as thousands. The number of
     decimals is that of ISO 4217, which the payment was made by, and the code says which dollar is meant."""
@@ -161,6 +162,7 @@ def _figure(money: Money, locale: Locale) -> str:
     return format_currency(amount, money.currency, pattern, locale=locale, currency_digits=False)
 
 
+# Rule: A mail writes amounts and times as its reader's country does [times]
 def _moment(at: datetime, locale: Locale) -> str:
     """Date, time and time zone: nobody knows the customer's, so it is UTC."""
     return format_datetime(at, "long", tzinfo=UTC, locale=locale)
@@ -174,6 +176,7 @@ class NoticeActivities:
         self._outbox = outbox
         self._mailboxes = policy.mailboxes
 
+    # Rule: An approval is reminded of, escalated and expires [who is written to]
     @activity.defn
     async def remind_staff(self, step_input: RemindStaff) -> Booked:
         """Write to whoever may approve, or to whoever is above them when nobody does; to nobody where the policy names
@@ -192,6 +195,7 @@ class NoticeActivities:
             return await attempt.answer()
 
 
+# Rule: A notice is written once and delivered later [delivered]
 class NoticeDispatcher:
     """Delivers the outbox, in every worker: a notice is claimed before it is sent, so two workers do not send it twice.
 

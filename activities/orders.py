@@ -92,6 +92,7 @@ class OrderActivities:
         )
         return Verified(entries=await self._decide_and_freeze(incoming.seen, requested, case))
 
+    # Rule: An ended cancellation is not repeated: its result is given once more
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
         if step_input.look_again and await self._reopening.reopen_from(case, order, this_run()):
@@ -112,6 +113,7 @@ class OrderActivities:
             )
         return Case(await self._register.read(case.cancellation_id))
 
+    # Rule: An order is held by one cancellation at a time, and only as it was read
     async def _decide_and_freeze(self, seen: SeenOrder, requested: Requested, case: Case) -> tuple[Entry, ...]:
         """`case` is what the books know of the request's cancellation, if it is open."""
         request, run, order = requested.request, this_run(), seen.order

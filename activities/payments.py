@@ -217,6 +217,7 @@ class PaymentActivities:
             amount=amount,
         )
 
+    # Rule: A marketplace's order is cancelled there, and the marketplace gives the money back
     async def _cancel_sale(self, attempt: Attempt, planned: PlannedTender) -> None:
         """The marketplace took the money and gives it back: what it does about our share is recorded."""
         step_input = attempt.step_input
@@ -251,6 +252,7 @@ class PaymentActivities:
             amount=reversal.outstanding,
         )
 
+    # Rule: Store credit is given in place of a refund that cannot be made
     @activity.defn
     async def give_store_credit(self, step_input: StepInput) -> Booked:
         """Put what the tender cannot take back, and nobody has given back meanwhile, on the customer's store credit. Nothing
@@ -308,6 +310,7 @@ class PaymentActivities:
                     await self._add_failure_notice(attempt, attempt.case)
             return await attempt.answer_look(step_input)
 
+    # Rule: In a roll-back money that went back is restored, or asked of a person
     @activity.defn
     async def restore_payment(self, step_input: StepInput) -> Booked:
         """Compensation of reverse_payment and give_store_credit, whether they had their effect or not: first all that
@@ -335,6 +338,7 @@ def _made_without_key(planned: PlannedTender, payment: Payment) -> tuple[Refund,
     return tuple(refund for refund in payment.refunds if refund.reference not in planned.earlier)
 
 
+# Rule: The outcome of a lost call is looked up [afterwards]
 def _looked_up(key: EffectKey, payment: Payment, made_without_key: Sequence[Refund]) -> EffectEnded:
     """What became of an effect whose outcome nobody knows: found at the provider, or never made."""
     found = payment.made_under(str(key)) or next(iter(made_without_key), None)

@@ -16,9 +16,10 @@ class RefundActivities:
         self._register = register
         self._ledger = ledger
 
+    # Rule: The customer is informed that the refund has started
     @activity.defn
     async def credit_refund(self, step_input: StepInput) -> Booked:
-        """Issue the credit note over what goes back, and post what has settled. The customer is told that the refund has
+        """Issue the credit note for what goes back, and post what has settled. The customer reads that the refund has
         started, unless all of it has settled: then the end of the cancellation says so."""
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case

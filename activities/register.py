@@ -61,6 +61,7 @@ class RegisterActivities:
             raise _refused(no, Booked(entries=of_order.case_for(request.request_id).entries)) from None
         return Booked(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
+    # Rule: A refund that pays something else is no proof of a payment [those of other cancellations]
     async def _refunds_of_others(self, step_input: RecordDecision) -> dict[str, str]:
         """The refunds of other cancellations, each with its order: this one, or another paid by the same payment."""
         known = {step_input.order_id: await self._register.of_order(step_input.order_id)}
@@ -80,7 +81,7 @@ class RegisterActivities:
         }
 
     async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
-        """The run has not been told by the books what there is. Nothing is opened on somebody else's order, nor on one whose
+        """The run does not know yet what the books have. Nothing is opened on somebody else's order, nor on one whose
         cancellation is over: what is said then is said of that one. Raises NotPossible."""
         seen = await self._known.read_owned(request)
         if seen is None:
@@ -143,6 +144,7 @@ class RegisterActivities:
         return ReceivedRequest(entries=(), deferred=True)
 
 
+# Rule: An ended cancellation is not repeated: its result is given once more [while another one runs]
 def _ended(case: Case, request: CancellationRequest) -> ReceivedRequest:
     """The answer to a request whose own cancellation has ended: the same decision and plan as the first time, with the
     result."""

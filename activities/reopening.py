@@ -40,6 +40,7 @@ class Reopening:
         self._payments = payments
         self._labels = labels
 
+    # Rule: An ended cancellation is opened again when its outcome no longer holds
     async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
         """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. After a roll-back
         only a refund that has failed matters, because the order goes on and others may refund it."""

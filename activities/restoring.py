@@ -224,6 +224,7 @@ def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     return Refused(ErrorCode.REFUND_NOT_CANCELLABLE, f"{gone} ({', '.join(gave)}); {how}.")
 
 
+# Rule: What was collected for a refund that fails afterwards is given back by a person
 def _check_collected(attempt: Attempt, reversal: Reversal) -> None:
     """Whether the customer has paid back what never reached them. Refused: REFUND_NOT_CANCELLABLE."""
     zero = Money.zero(reversal.to_collect.currency)

@@ -71,7 +71,7 @@ class ShipmentActivities:
                 f"Order {step_input.order_id} has no shipment {step_input.target} any more; look at the order in the OMS.",
             )
         if found is not None and (await self._labels.track(old_label)).group in NOT_SEEN:
-            return found  # nobody has used the label that was taken off
+            return found  # nobody has used the label that was removed
         return planned.shipment
 
     @activity.defn
@@ -215,7 +215,7 @@ class ShipmentActivities:
         return stop(StopStatus.DECLINED, ended.detail)
 
     async def _add_parcel_notice(self, attempt: Attempt, stop: Stop) -> None:
-        """The customer sees the parcel's tracking too, so they are told why it goes back, or that it does not. The mail does
+        """The customer sees the parcel's tracking too, so a mail says why it goes back, or that it does not. The mail does
         not name what else is in the parcel: they keep that."""
         step_input = attempt.step_input
         stopped = stop.status in {StopStatus.COMING_BACK, StopStatus.STOPPED}
@@ -261,6 +261,7 @@ class ShipmentActivities:
                 await attempt.write(news)
             return await attempt.answer_look(step_input)
 
+    # Rule: In a roll-back a stopped parcel goes on again
     @activity.defn
     async def resume_shipment(self, step_input: StepInput) -> Booked:
         """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in place of

@@ -46,7 +46,7 @@ class Booked(Value):
 
 class VerifyOrder(StepInput):
     """`requested_at` is when the request arrived. `look_again`: an event has arrived for an order whose cancellation may be
-    over; look whether its outcome still holds."""
+    over; check whether its outcome still holds."""
 
     request: CancellationRequest
     requested_at: datetime

@@ -10,6 +10,7 @@ from providers.marketplace.port import Marketplace
 from providers.stored_value.port import StoredValue
 
 
+# Rule: A tender of any kind is read as a payment
 class Payments:
     """Reads only. `marketplace` None: the merchant sells on none."""
 

@@ -36,7 +36,7 @@ def terminal_view(measured: Measured) -> RenderableType:
     found = ratios(measured.rounds)
     against = Table("times the floor", *(_TITLES[subject] for subject in _PRODUCT))
     for what, of in _by_what(found).items():
-        against.add_row(what, *(Text(_ratio(one), style="green" if one.reached else "yellow") for one in of))
+        against.add_row(what, *(Text(_ratio(ratio), style="green" if ratio.reached else "yellow") for ratio in of))
     parts: list[RenderableType] = [figures, against, *map(Text, _of_the_product(measured)), Text(_made_on(measured))]
     if not measured.quiet:
         parts.append(Text(_NOT_QUIET, style="bold yellow"))
@@ -154,8 +154,8 @@ def _ratio(found: Ratio) -> str:
 
 def _by_what(found: Sequence[Ratio]) -> dict[str, list[Ratio]]:
     rows: dict[str, list[Ratio]] = {}
-    for one in found:
-        rows.setdefault(one.what, []).append(one)
+    for ratio in found:
+        rows.setdefault(ratio.what, []).append(ratio)
     return rows
 
 

@@ -61,6 +61,7 @@ class Defaults:
     note: str
 
 
+# Rule: A line of a bulk file is a request, or is refused by its column [whichever spreadsheet wrote it]
 def decode(content: bytes) -> str:
     """The text of a file, with the line ends of Unix. Raises UnicodeDecodeError."""
     mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
@@ -69,6 +70,7 @@ def decode(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\x1a")  # DOS ended its files with it
 
 
+# Rule: A line of a bulk file is a request, or is refused by its column
 def read_lines(text: str, defaults: Defaults) -> Iterator[Line | InvalidLine]:
     """The requests of a file, in CSV or one JSON object a line. Raises StarterError when it is neither, or when the
     `defaults` do not go with it."""
@@ -94,7 +96,7 @@ class _Row(NamedTuple):
 
 
 def _rows(lines: Sequence[str]) -> Iterator[_Row]:
-    """The rows that are not empty. The line `sep=` is none of them."""
+    """The rows that are not empty. The line `sep=` does not count."""
     at = next((n for n, line in enumerate(lines) if line.strip()), len(lines))
     separator = ""
     if at < len(lines) and (named := _NAMED_SEPARATOR.fullmatch(lines[at].strip(" "))):

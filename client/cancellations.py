@@ -261,7 +261,7 @@ class Cancellations:
         """The latest cancellations, running ones first. One row for each, whatever the number of its runs. The list lags a
         moment behind the runs.
 
-        StarterError: WRONG_INPUT when the cursor is none of this list.
+        StarterError: WRONG_INPUT when the cursor is not of this list.
         """
         return await self._call(None, list_page(self._client, which, limit=limit, cursor=cursor))
 

@@ -42,6 +42,7 @@ class Starter(Protocol):
     async def start(self, request: CancellationRequest, wait: timedelta) -> Submission: ...
 
 
+# Rule: A request that the law does not let wait is kept and sent again [sent again]
 class DeferredRequestDispatcher:
     """Runs in every worker: a request is claimed before it is sent. Nothing that goes wrong with one request stops the
     others, and nothing ends the dispatcher but its cancellation."""

@@ -87,6 +87,7 @@ class Run:
         return self.is_open and paused
 
 
+# Rule: What has become of a run is read from the engine
 async def read_run(
     client: Client, order_id: str, run_id: str | None = None, *, rpc_timeout: timedelta | None = None
 ) -> Run:
@@ -120,6 +121,7 @@ async def read_page(client: Client, query: str, size: int, token: bytes) -> RunP
     return RunPage([await _run_of(client, info) for info in page.executions], page.next_page_token)
 
 
+# Rule: What has become of a run is read from the engine [of many]
 async def list_runs(client: Client, query: str) -> AsyncIterator[Run]:
     """All that a list filter finds, in the same order."""
     token = b""

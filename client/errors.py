@@ -20,6 +20,7 @@ from runtime.texts import translate
 T = TypeVar("T")
 
 
+# Rule: The command line ends with this code
 class ExitCode(IntEnum):
     """How a call ended. The command line ends with it; starter.py documents each."""
 
@@ -76,6 +77,7 @@ class AboveLimit(StarterError):
         super().__init__(ExitCode.REFUSED, sentence)
 
 
+# Rule: What is sent to a paused run is refused, and not kept
 class RunPaused(StarterError):
     """Somebody has paused the run, and it takes nothing until somebody unpauses it. Nothing of what was sent is kept: it has
     to be sent again."""

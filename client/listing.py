@@ -63,7 +63,7 @@ class SummaryPage(Value):
 
 
 async def list_page(client: Client, which: Filter, *, limit: int, cursor: str | None) -> SummaryPage:
-    """StarterError: WRONG_INPUT when the cursor is none of ours."""
+    """StarterError: WRONG_INPUT when the cursor is not ours."""
     if which.order_ids == ():
         return SummaryPage(cancellations=())
     query, token = which.query(), _token_of(cursor)
@@ -95,7 +95,7 @@ def _token_of(cursor: str | None) -> bytes:
     if not token or _cursor_of(token) != cursor:
         raise StarterError(
             ExitCode.WRONG_INPUT,
-            translate("The cursor is none of this list; take `next_cursor` of its last page, or begin anew."),
+            translate("The cursor is not of this list; take `next_cursor` of its last page, or begin anew."),
         )
     return token
 

@@ -19,6 +19,7 @@ OWNER = Owner.OPERATIONS
 _READ_WAIT = timedelta(seconds=5)
 
 
+# Rule: A run or a step that somebody has paused waits for operations
 def waits_of(run: Run, namespace: str) -> tuple[Wait, ...]:
     """One for each pause; due at once, because no clock of the cancellation goes on with it."""
     return tuple(

@@ -8,6 +8,7 @@ from pathlib import Path
 _CHECKOUT, _INSTALLED = "starter.py", "order-cancellation"
 
 
+# Rule: A hint names the command line as it was called
 def own_command(*words: str) -> str:
     """One of our commands, to be pasted into a shell as it is."""
     return " ".join((*_program(), *map(shlex.quote, words)))

@@ -9,6 +9,7 @@ from domain.base import BAD_ID, problems_of
 from runtime.texts import translate
 
 _BAD_ID = BAD_ID.removesuffix(".")
+# Rule: The command line speaks the language of its reader [refused input]
 REFUSALS = (
     # of the command line
     "Missing option {option}. {choices}",

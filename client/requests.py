@@ -38,6 +38,7 @@ def new_request(
     return request.model_copy(update={"request_id": f"req-{sha256(content.encode()).hexdigest()[:12]}"})
 
 
+# Rule: A request that is sent again is the same update
 def update_id_of(request: CancellationRequest) -> str:
     """The id under which a request is sent: a repetition is the same update, so a run takes it once."""
     content = request.model_dump_json(exclude_defaults=True)

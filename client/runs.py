@@ -30,6 +30,7 @@ T = TypeVar("T")
 Handle = WorkflowHandle[Any, CancellationResult]
 
 QUERY_WAIT = timedelta(seconds=5)
+# Rule: A run that no book keeps is no cancellation in a list
 CANCELLATIONS = (
     f"WorkflowType = '{CANCELLATION.name}' AND ExecutionStatus != 'ContinuedAsNew' "
     f"AND ({attributes.ORDER_ID.name} IS NOT NULL OR ExecutionStatus = 'Running')"

@@ -42,8 +42,9 @@ from runtime.texts import translate
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
 
-# A request that arrives while the order's last run is closing is sent again; it then meets a new run. So is one that arrives
-# while the run's task is being repeated, because something else came as it ended: nothing is kept of what comes then.
+# A request that arrives while the order's last run is closing is sent again; it then meets a new run. The
+# same goes for one that arrives while the run's task is being repeated, because something else came as it ended: nothing is
+# kept of what comes then.
 _SENDINGS = 5
 _RESEND_AFTER = 0.05  # seconds, doubled each time
 _RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
@@ -62,6 +63,7 @@ class Submitter:
         self._client = client
         self._task_queue = task_queue
 
+    # Rule: A double click is one cancellation [sent, and followed to its answer]
     async def submit(self, request: CancellationRequest) -> Submission:
         """What has become of the request, once it is decided or deferred. The engine answers an update id that it knows with
         the stored answer of the run that received it, also when that run has ended. So where this is not the last word, the
@@ -75,7 +77,7 @@ class Submitter:
             update_id = f"{first_id}/{receipt.run_id}"
 
     async def wake(self, request: CancellationRequest, event: RefundEvent | ShipmentEvent) -> None:
-        """Start a run that looks whether the outcome still holds, or wake up the one that there is."""
+        """Start a run that checks whether the outcome still holds, or wake up the run that is there."""
         await self._client.start_workflow(
             CANCELLATION.name,
             request,

@@ -63,7 +63,7 @@ def plain(text: str) -> str:
 
 def table(*columns: str) -> Table:
     """The heads are translated already."""
-    empty = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    empty = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
         empty.add_column(column, overflow="fold")
     return empty
@@ -339,9 +339,9 @@ class PlainLines:
     def __call__(self, news: News) -> None:
         for row in news.steps:
             what = " ".join(filter(None, (words(row.step), row.target, words(row.status), row.detail)))
-            self._say(row.ended_at or row.started_at, what)
+            self._print_line(row.ended_at or row.started_at, what)
         for entry in news.actions:
-            self._say(entry.at, f"{entry.actor}: {action_words(entry.action)}")
+            self._print_line(entry.at, f"{entry.actor}: {action_words(entry.action)}")
         if isinstance(news, CancellationResult):
             self._console.print(result_view(news.model_copy(update={"steps": (), "actions": ()})))
             return
@@ -352,11 +352,11 @@ class PlainLines:
                 at=_at(wait.due_at),
                 reason=wait.reason,
             )
-            self._say(None, waits)
+            self._print_line(None, waits)
         if news.sentence:
-            self._say(None, news.sentence)
+            self._print_line(None, news.sentence)
 
-    def _say(self, at: datetime | None, what: str) -> None:
+    def _print_line(self, at: datetime | None, what: str) -> None:
         line = plain(what)
         if line not in self._seen:
             self._seen.add(line)

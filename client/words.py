@@ -10,6 +10,7 @@ from domain.shipment import GoodsGroup, StopAction
 from domain.step import Owner, StepName, StepStatus
 from runtime.texts import translate_code, translate_word
 
+# Rule: The command line speaks the language of its reader [words of codes]
 Shown = (
     Execution
     | GoodsGroup

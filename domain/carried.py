@@ -52,6 +52,7 @@ class ParcelLook(Value):
     events: int
 
 
+# Rule: A run that has grown continues as new, while nothing is under way [what it hands on]
 class Carried(Value):
     """The start argument of a run that goes on for one whose history had grown long. `requested` began the first of them;
     `entries` are the case, with what no book keeps."""

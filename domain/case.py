@@ -51,6 +51,7 @@ from domain.unfrozen import with_parcel
 from domain.units import units_by_line
 
 
+# Rule: All that is known of a cancellation follows from its facts
 class Case(FactList):
     """What the books wrote is added as they wrote it. `add_unrecorded` and `order_step` add what only this run knows (number
     0)."""
@@ -140,6 +141,7 @@ class Case(FactList):
         decided = self.decided
         return decided.customer_id if decided else None
 
+    # Rule: A request that joins may ask for more
     @property
     def terms(self) -> Terms:
         """Those of the decision, as far as everybody's reason allows, whenever they asked."""
@@ -149,6 +151,7 @@ class Case(FactList):
             terms = terms_for(terms, request.reason)
         return terms
 
+    # Rule: A declined stop takes its lines out of the plan [for the rest of the process]
     @property
     def plan(self) -> Plan | None:
         """The plan without the lines of the shipments that were not stopped before the pivot."""
@@ -276,6 +279,7 @@ class Case(FactList):
         """Steps that have, or may have, had an effect, the last first: what was ordered or noted counts, whoever did it."""
         return effects.steps_to_undo(self._entries)
 
+    # Rule: What is being undone is not done once more meanwhile
     def may_make(self, key: EffectKey) -> bool:
         """Whether an effect may still be made. Once the roll-back is ordered, and for a parcel that was let go on, nothing
         but its undoing: an attempt that was held up would do again what is being undone."""

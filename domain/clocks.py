@@ -22,6 +22,7 @@ class RefundDue(Value):
     at: datetime
 
 
+# Rule: The law says by when the money has to be back; policy.toml has the laws
 class RefundClock(Value):
     """One law of `policy.toml`. It applies to orders that are delivered to one of `countries` or, with `eu_consumers`, to
     consumers in the EU.

@@ -96,6 +96,7 @@ class Closing(Value):
         ours = units_by_line(self.lines)
         return {line_id: before + ours[line_id] for line_id, before in self.gone_before.items()}
 
+    # Rule: Units that others took out of the order are no part of ours
     def taken_by_others(
         self,
         gone: Mapping[str, int],
@@ -127,6 +128,7 @@ def cases_since(case: Case, key: EffectKey) -> Iterator[Case]:
     return (Case(entries[: at + 1]) for at in range(noted, len(entries)))
 
 
+# Rule: In an order that restocks at once, what comes back stays until it is received
 def not_received(case: Case) -> frozenset[str]:
     """Parcels that have left and were not received, and whose lines are still in the order: they are coming back, lost,
     written off, or moving. What a person has fetched or taken out of the order is no longer waited for, and what had left
@@ -137,6 +139,7 @@ def not_received(case: Case) -> frozenset[str]:
     return waited_for.intersection(case.expected_back) if case.ever_closed else waited_for
 
 
+# Rule: In an order that restocks at once, what comes back stays until it is received [received or lost]
 def news_of_expected(case: Case, stop: Stop, tracking: Tracking) -> ParcelReceived | StopSeen | None:
     """What has become of a parcel whose lines are still in the order: it has arrived, or is lost."""
     if stop.shipment_id in case.expected_back:

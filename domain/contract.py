@@ -63,6 +63,7 @@ QUOTE = WorkflowType(
     "QuoteWorkflow", CancellationRequest, Quote, frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.UNDER_WAY})
 )
 
+# Rule: Callers reach a run by these names, each with its message and answer
 SUBMIT = UpdateType("submit", CancellationRequest, Receipt)
 APPROVE = UpdateType("approve", Approve, Acknowledgement)
 REJECT = UpdateType("reject", Reject, Acknowledgement)

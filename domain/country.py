@@ -27,6 +27,7 @@ def days_off(country: str, years: Iterable[int]) -> frozenset[date]:
     return frozenset(country_holidays(country, years=years))
 
 
+# Rule: A country is written as the standard writes it
 def standard_code(written: str) -> str | None:
     """The standard's code of what a shop has written; None: it is no country."""
     code = written.strip().upper()

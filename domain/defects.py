@@ -12,11 +12,13 @@ from domain.payment import Payment
 _CORRECT = "Correct it in the order management system, then ask again under a new request id."
 
 
+# Rule: An order whose own data cannot be right is refused
 def defect_of(order: Order) -> str | None:
     """The first of them."""
     return next((f"{sentence} {_CORRECT}" for sentence in _defects(order)), None)
 
 
+# Rule: A payment in another currency than its order is refused
 def foreign_payment(order: Order, payments: Mapping[str, Payment]) -> str | None:
     """A tender, by its id, whose provider has it in another currency than the order's."""
     for tender in order.tenders:

@@ -57,6 +57,7 @@ class EarlierReversal(Value):
     paid_back: Money | None = None
     by_bank: tuple[ChargeBack, ...] = ()
 
+    # Rule: What was paid back of an earlier cancellation's refund is owed again
     def beyond_refunds(self, payment: Payment) -> Money:
         """What of its part its provider has not given back. It is not the next cancellation's to give back. A refund may
         have failed since the books heard of it last, so the provider's word counts. Below zero: what its provider has given
@@ -81,6 +82,7 @@ class EarlierReversal(Value):
         }
 
 
+# Rule: What others refunded makes up for the money that cancellations lack, each refund once
 def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Money], ...]:
     """For each claim, what others' refunds make up for that nobody counts yet, by their references. A refund that is just as
     much as one claim lacks, or as all of them lack together, is for these. Then those that fit into a claim count, and what
@@ -131,6 +133,7 @@ def left_of_disputes(payment: Payment, other_reversals: Sequence[EarlierReversal
     return tuple(back for back in left if back.amount)
 
 
+# Rule: What an earlier cancellation gives back, or need not, is left to it
 def left_to_earlier(reversals: Sequence[EarlierReversal], payment: Payment) -> Money:
     """What the provider still counts of a payment, and these cancellations give back. What others have refunded makes up for
     a refund that has failed: the provider has not got that any more."""

@@ -1,4 +1,4 @@
-"""The effects of a cancellation, as its facts tell of them: which key comes next, what is done, what is unknown, what
+"""The effects of a cancellation, as its facts have them: which key comes next, what is done, what is unknown, what
 is to be undone."""
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from domain.shipment import StopStatus
 from domain.step import MONEY_STEPS, UNDOABLE, StepName
 
 
+# Rule: The number of a key rises only after a confirmed failure
 def next_key(entries: Sequence[Entry], first: EffectKey) -> EffectKey:
     """The key under which the step of `first` acts next for its target: the highest that was noted, or the one after
     it, where a failure is confirmed since: of that effect, of a refund of the tender that is to be made up for, or of the
@@ -113,6 +114,7 @@ def last_change(entries: Sequence[Entry], step: StepName, target: str) -> dateti
     return None
 
 
+# Rule: What has, or may have, had an effect is undone, the last step first
 def steps_to_undo(entries: Sequence[Entry]) -> tuple[tuple[StepName, str], ...]:
     """Steps that have, or may have, had an effect, the last first: what was ordered or noted counts, whoever did it."""
     found: dict[tuple[StepName, str], None] = {}

@@ -1,4 +1,4 @@
-"""The ways in which a step can be told no. One sentence each, for the person who has to act on it.
+"""The ways in which a step can be refused. One sentence each, for the person who has to act on it.
 
 An adapter raises these; the worker turns them into Temporal failures (activities/failures.py). Anything else that is
 raised is a programming error: it is retried and seen, and it never rolls back money.
@@ -63,6 +63,7 @@ class ErrorCode(StrEnum):
     """A programming error: seen at once, and tried again at the pace of the rests."""
 
 
+# Rule: What is ours to put right is tried again under the same key
 OURS_TO_PUT_RIGHT = frozenset(
     {ErrorCode.PROVIDER_REJECTED_CREDENTIALS, ErrorCode.PROVIDER_REJECTED_SETTINGS, ErrorCode.BALANCE_EMPTY}
 )

@@ -94,6 +94,7 @@ class WithdrawalAsked(Value):
     note: str = ""
 
 
+# Rule: After a roll-back the customer reads who wanted it [who it may be]
 class RollBackReason(StrEnum):
     """Why everything is undone, and who wanted it; the mail to the customer is chosen by it. `ordered`: staff, about a step
     that waited. `cancel_request`: somebody used Temporal's UI or command line, which name nobody."""
@@ -327,6 +328,7 @@ Written = (
 """What people decide, and what the process decides about itself."""
 
 
+# Rule: All that is known of a cancellation follows from its facts [what the books keep of one]
 class Entry(Value):
     """A fact as the books keep it. `seq` counts the cancellation's facts from 1; 0: the run's own, in no book."""
 

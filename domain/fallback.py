@@ -9,6 +9,7 @@ from domain.step import MONEY_STEPS, StepName
 from domain.terms import RefundMethod
 
 
+# Rule: A refund that was refused or has failed waits for another way [what has failed]
 def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | None:
     """The last refund of a tender, when it failed and nobody has said since what to do about it."""
     failed: Refund | None = None
@@ -27,6 +28,7 @@ def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | Non
     return failed
 
 
+# Rule: A refund of others may have been for one that failed: a person looks first [in the run]
 def unclear_since_reopening(entries: Sequence[Entry], tender_id: str) -> tuple[Refund, ...]:
     """What others had refunded when the cancellation was opened again: a person looks what it was for before the customer is
     offered another way."""
@@ -34,6 +36,7 @@ def unclear_since_reopening(entries: Sequence[Entry], tender_id: str) -> tuple[R
     return tuple(seen.refund for seen in reopened.unclear if seen.target == tender_id) if reopened else ()
 
 
+# Rule: A refund that was refused or has failed waits for another way [how the customer wants it]
 def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | None:
     """How the customer wants what is outstanding, unless staff has ordered another try since, or a refund has failed
     again."""
@@ -51,6 +54,7 @@ def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | No
     return method
 
 
+# Rule: A refund that pays something else is no proof of a payment [found later]
 def refuted_proof(entries: Sequence[Entry], tender_id: str) -> RefundSeen | None:
     """The refund of another tender that somebody has named as the proof of a payment for this one, when nobody has said
     since how the money goes back."""

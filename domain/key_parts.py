@@ -13,6 +13,7 @@ GIVEN_BACK = "given_back"
 # Of a shipment, to stop it and to let it go on. A carrier is given the key without its part: no two of these calls can be
 # taken for each other there.
 
+# Rule: An idempotency key has this form [its parts, with the names around it]
 PICK = "pick"
 GIFT_CARD = "gift_card"
 VOID_LABEL = "void"

@@ -23,6 +23,7 @@ _MISREAD = re.compile(r"%(?=[0-9A-Fa-f]{2})|[^!-~]")
 """What a target does not keep in a key: what would be taken for an escape, and what no HTTP header can hold."""
 
 
+# Rule: The id of a cancellation is made from the order and the request that opened it
 def cancellation_id(order_id: str, request_id: str) -> str:
     """The id of the cancellation that a request opens: the same request always opens the same one. It has no slash."""
     order = quote(order_id, safe="")
@@ -40,6 +41,7 @@ def id_of(request: CancellationRequest) -> str:
     return cancellation_id(request.order_id, request.request_id)
 
 
+# Rule: An idempotency key has this form
 class EffectKey:
     """The idempotency key of one effect: `{cancellation_id}/{step}/{target}/{n}`, with `.{part}` for each further call of
     a step to its provider. Only the target may have slashes of its own. `n` rises only after the effect's failure was

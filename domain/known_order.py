@@ -48,6 +48,7 @@ class KnownOrder:
             found = self.carried_out_last
         return found or Case()
 
+    # Rule: What the process did to an order is laid over what the order management system has
     def lay_over(self, order: Order) -> Order:
         """The order as the order management system has it, with what the cancellations did to it."""
         credited = Money.total(
@@ -100,6 +101,7 @@ class KnownOrder:
         stopped = any(shipment.shipment_id in Closing.of(case).stopped for case in closed)
         return shipment.model_copy(update={"lines": ()}) if stopped else shipment
 
+    # Rule: The amounts of an order's first read count
     def _as_sold(self, order: Order) -> Order:
         """With the amounts of the first read: some systems count only what is left of an order, and what a unit is worth
         must not change between two cancellations."""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StrictInt
 from domain.base import Value
 
 
+# Rule: A currency has this many decimals
 @cache
 def exponent(currency: str) -> int:
     """Decimals of a currency by ISO 4217: JPY 0, USD 2, KWD 3. Raises ValueError for an unknown code."""

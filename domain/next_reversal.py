@@ -47,6 +47,7 @@ class Disputed:
     found: tuple[Refund, ...]
 
 
+# Rule: What the gateway does not have and nobody has given is owed, and a person gives it
 @dataclass(frozen=True)
 class ByHandAlone:
     """It is owed, and the gateway cannot give it: what it had went to the customer by refunds that do not count here, or
@@ -68,6 +69,8 @@ class Settled:
 NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
 
 
+# Rule: Money is released, refunded or left, and this much of it
+# Rule: A disputed payment is not refunded
 def next_reversal(
     reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal] = ()
 ) -> NextReversal:
@@ -105,11 +108,13 @@ def next_reversal(
     return action(amount=amount, released=released, found=(*of_others, *counted))
 
 
+# Rule: A reservation that has expired counts as released
+# Rule: A payment that was not completed is closed
 def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     """What is released of the reservation, where the plan wants any of it released.
 
     A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
-    reserved any more nor captured since was released with that capture. So it is with what the customer can still pay.
+    reserved any more nor captured since was released with that capture. The same holds for what the customer can still pay.
     """
     planned = reversal.planned
     zero = Money.zero(planned.release.currency)
@@ -124,6 +129,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
     return planned.release - min(planned.release, captured_since)
 
 
+# Rule: The outcome of a lost call is looked up
 def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
     """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
     references = reversal.references

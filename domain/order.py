@@ -80,6 +80,7 @@ class OrderLine(Value):
     def remaining(self) -> int:
         return self.quantity - self.cancelled
 
+    # Rule: A unit of a line is worth its share, and the last unit takes the rest
     def value_of(self, quantity: int) -> Money:
         """What the next `quantity` units to cancel are worth, by cumulative shares: the last unit takes the rest."""
         return self.total.share(self.cancelled + quantity, self.quantity) - self.total.share(
@@ -140,6 +141,7 @@ class Order(Value):
         """What goods and shipping cost before the discount on the order as a whole."""
         return Money.total((line.total for line in self.lines), self.currency) + self.shipping
 
+    # Rule: A discount on the order is divided among its lines and the shipping charge
     def discounted(self) -> "Order":
         """The order with its discount in what it was granted on, the lines and the shipping charge, by what they cost.
         Always the same way, because it goes by the order as it was sold. Their taxes shrink too."""
@@ -156,6 +158,7 @@ class Order(Value):
         tax = _tax_after(self.shipping_tax, self.shipping, shipping) if self.shipping_tax is not None else None
         return self.model_copy(update={"lines": lines, "shipping": shipping, "shipping_tax": tax, "discount": None})
 
+    # Rule: An order has one tender for each payment
     def by_payment(self) -> "Order":
         """The order with one tender for each payment: what a shop keeps as several tenders on one payment, under the first
         one's id, is one sum at the gateway, which captures, releases and refunds it together."""

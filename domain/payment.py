@@ -65,6 +65,7 @@ class Refund(Value):
     part_for: str | None = None
     cause: Rare[FailureCause] = None
 
+    # Rule: A customer whose refund fails at their bank may have the money another way
     @property
     def failed_at_customer(self) -> bool:
         """The customer's card did not take it, or nobody says why: they may have the money another way."""
@@ -130,6 +131,7 @@ class Payment(Value):
         """What is not the merchant's yet: it is reserved, or can still be paid."""
         return self.capturable + (self.unpaid or Money.zero(self.capturable.currency))
 
+    # Rule: A disputed payment is not refunded [what counts as disputed]
     @property
     def disputed(self) -> bool:
         """The bank has taken the money back, or may: to refund as well could pay twice. A refund that failed because of a

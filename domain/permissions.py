@@ -69,6 +69,7 @@ def check_holder(case: Held, run: Run) -> None:
         raise NotTheHolder(None if case.ended else case.holder)
 
 
+# Rule: Nobody who asked approves
 def permit(
     case: Case, said: Written, order_id: str, refunds_of_others: Mapping[str, str] | None = None
 ) -> Written | None:
@@ -179,6 +180,7 @@ def _is_same_question(step: StepName, other: StepName | None) -> bool:
     return step is other or {step, other} <= MONEY_STEPS
 
 
+# Rule: An unknown order and somebody else's get one and the same answer [to messages]
 def may_see(case: Case, actor: Actor) -> bool:
     """Nobody learns of somebody else's order."""
     owner = case.customer_id or (case.request.customer_id if case.request else None)
@@ -225,6 +227,7 @@ def _check_approval(case: Case, actor: Actor, order_id: str, verb: str) -> None:
         )
 
 
+# Rule: Until the pivot staff may withdraw, and a customer as long as only customers have asked
 def _check_withdrawal(case: Case, actor: Actor, order_id: str) -> None:
     _check_owner(case, actor, order_id)
     if case.past_pivot:
@@ -278,6 +281,7 @@ def _check_by_hand(case: Case, said: SettledByHand | NothingDue, order_id: str) 
         )
 
 
+# Rule: What is settled by hand counts with what is owed, or to be collected, at that moment
 def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | None:
     """The money that a person has moved by what they did, at this moment's count."""
     _check_by_hand(case, said, order_id)
@@ -326,6 +330,7 @@ def _of_dispute(case: Case, said: SettledByHand, owed: Money, order_id: str) -> 
     return min(owed, left)
 
 
+# Rule: A refund that pays something else is no proof of a payment
 def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_others: Mapping[str, str]) -> None:
     """A refund that pays something else is no proof of what a person has paid here."""
     plan = case.plan
@@ -358,6 +363,7 @@ def _check_nothing_due(case: Case, said: NothingDue, order_id: str) -> None:
         )
 
 
+# Rule: A customer whose refund fails at their bank may have the money another way [who may choose]
 def _check_choice(case: Case, said: Chosen, order_id: str) -> None:
     _check_owner(case, said.by, order_id)
     _check_not_rolling_back(case, order_id)

@@ -66,6 +66,7 @@ class PlannedTender(Value):
     unpaid: Rare[Money] = None
     share: Rare[Money] = None
 
+    # Rule: A part of a reservation is released by not capturing it
     @computed_field  # type: ignore[prop-decorator]
     @property
     def released_by_capture(self) -> bool:
@@ -109,6 +110,7 @@ class PlannedTender(Value):
         """What the gateway itself counted as refundable."""
         return self.captured - self.refunded
 
+    # Rule: A customer whose refund fails at their bank may have the money another way [if the merchant has it]
     @property
     def is_ours_to_give(self) -> bool:
         """The merchant has the money, and may give it back another way. A marketplace keeps its buyers' money."""
@@ -198,6 +200,7 @@ class Plan(Value):
         """The part of `unpaid` that the customer can still pay: the payment pays for more than the order."""
         return Money.total((tender.never_paid for tender in self.tenders if tender.released_by_capture), self.currency)
 
+    # Rule: No amount of a plan is below zero
     @property
     def amounts(self) -> tuple[Money, ...]:
         """All there are; none is ever below zero."""
@@ -211,6 +214,7 @@ class Plan(Value):
         refunded then."""
         return self.refund + self.release
 
+    # Rule: A key says how much its holder may give back
     def exceeds(self, at_most: Money | None) -> bool:
         """Whether more money would go out than somebody may give back. A limit in another currency allows none of it."""
         if at_most is None or not self.given_back:
@@ -229,6 +233,7 @@ class Plan(Value):
             return -Money.total((max(amount, zero) for amount in kept), self.currency)
         return self.given_back - self.value if in_steps else zero
 
+    # Rule: A declined stop takes its lines out of the plan
     def without(self, declined: frozenset[str]) -> "Plan":
         """The plan for what is left when these shipments were not stopped: their lines leave the cancellation and become a
         return offer, and so does their part of the shipping charge."""
@@ -268,6 +273,9 @@ class Plan(Value):
 _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT)
 
 
+# Rule: The amount is divided among the tenders
+# Rule: Amounts go back in the steps that the gateway takes
+# Rule: A payment that was not completed is closed [in the plan]
 def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool) -> tuple[PlannedTender, ...]:
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. With
     `everything`, all that is in each tender goes back, whatever the goods are worth. A provider that takes amounts in steps

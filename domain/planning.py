@@ -47,6 +47,7 @@ def _wanted(order: Order, request: CancellationRequest) -> dict[str, int]:
     return {scope.line_id: scope.quantity for scope in request.lines}
 
 
+# Rule: Units that cannot be stopped stay as a return offer
 def _left_out_reason(shipment: Shipment, group: GoodsGroup, *, shared: bool) -> LeftOutReason | None:
     if group is GoodsGroup.DELIVERED:
         return LeftOutReason.GIFT_CARD_USED if shipment.gift_card else LeftOutReason.DELIVERED
@@ -57,6 +58,7 @@ def _left_out_reason(shipment: Shipment, group: GoodsGroup, *, shared: bool) -> 
     return None
 
 
+# Rule: No amount of a plan is below zero [refused]
 def make_plan(
     *,
     cancellation_id: str,
@@ -117,6 +119,7 @@ def make_plan(
     return plan
 
 
+# Rule: Units that can be stopped leave the order
 def _take_units(
     order: Order, units: "_Units", wanted: dict[str, int], trackings: Mapping[str, Tracking]
 ) -> tuple[PlannedShipment, ...]:
@@ -170,7 +173,7 @@ class _Units:
     def take(self, line_id: str, quantity: int, shipment_id: str | None) -> None:
         if not quantity:
             return
-        before = self._after(line_id, self.taken[line_id])
+        before = self._line_after(line_id, self.taken[line_id])
         self.lines.append(
             PlannedLine(
                 line_id=line_id,
@@ -195,11 +198,11 @@ class _Units:
     def value_left_out(self) -> int:
         """In minor units."""
         return sum(
-            self._after(line_id, self.taken[line_id]).value_of(quantity).amount
+            self._line_after(line_id, self.taken[line_id]).value_of(quantity).amount
             for line_id, quantity in units_by_line(self.left_out).items()
         )
 
-    def _after(self, line_id: str, taken: int) -> OrderLine:
+    def _line_after(self, line_id: str, taken: int) -> OrderLine:
         line = self._lines[line_id]
         return line.model_copy(update={"cancelled": line.cancelled + taken})
 
@@ -216,6 +219,7 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
     )
 
 
+# Rule: What an earlier cancellation gives back, or need not, is left to it [in the plan]
 def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> PlannedTender:
     """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
     refundable, or as reserved where it was settled before it was captured. `shipped`: goods of the order have left."""
@@ -251,6 +255,7 @@ def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Mone
     return Money(amount=missing.amount % step, currency=order.currency)
 
 
+# Rule: An order gets back its own share of a payment that pays others too
 def _share(tender: Tender, payment: Payment, *, shipped: bool) -> Money | None:
     """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
     all of it is."""
@@ -283,6 +288,7 @@ def _released_before(tender: Tender) -> Money:
     return Money.total((earlier.released for earlier in tender.earlier_reversals), tender.amount.currency)
 
 
+# Rule: The shipping charge goes back with the last line, or when staff asks for it
 def _with_shipping(
     order: Order, request: CancellationRequest, units: _Units, *, everything: bool
 ) -> tuple[tuple[PlannedLine, ...], Money]:
@@ -317,6 +323,7 @@ def _shipping_tax(order: Order, given_back: Money) -> Money:
     return tax.share(before + given_back.amount, whole) - tax.share(before, whole)
 
 
+# Rule: The shipping charge goes back with the last line, or when staff asks for it [alone]
 def _check_shipping_alone(order: Order, shipping: Money) -> None:
     """Raises NotCancellable `invalid_scope`."""
     if not shipping:

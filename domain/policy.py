@@ -62,7 +62,7 @@ class Gate(StrEnum):
 
 
 class Decision(Value):
-    """`sentence` says it to a person. `allowed_reasons` and `maximum` tell what would have been accepted."""
+    """`sentence` says it to a person. `allowed_reasons` and `maximum` say what would have been accepted."""
 
     verdict: Verdict
     rule: Rule
@@ -127,7 +127,7 @@ class CustomerHistory(Value):
 
 
 class Mailboxes(Value):
-    """Where staff is told of an approval that is due, and who is told when nobody answers. None: nobody is written to, and
+    """Where staff reads of an approval that is due, and who reads of it when nobody answers. None: nobody is written to, and
     the list of waiting runs is all there is."""
 
     approvals: str | None = None
@@ -188,6 +188,7 @@ class Policy(Value):
             verdict=Verdict.REJECTED, rule=rule, policy_version=self.version, sentence=sentence, maximum=maximum
         )
 
+    # Rule: An unknown order and somebody else's get one and the same answer
     def not_found(self, order_id: str) -> Decision:
         """One and the same answer for an order that does not exist and for somebody else's: nobody learns which."""
         return self.reject(Rule.ORDER_NOT_FOUND, order_not_found(order_id))
@@ -196,6 +197,7 @@ class Policy(Value):
         """The request id was used before, for something else."""
         return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
+    # Rule: An actor may claim only the reasons that policy.toml gives them
     def reject_actor(self, order: Order, request: CancellationRequest) -> Decision | None:
         """What this actor may not ask, whether the request opens a cancellation or joins one. None: they may."""
         allowed = self.reasons.get(request.actor.kind, ())
@@ -298,9 +300,10 @@ class Policy(Value):
             gate=approval.gate,
         )
 
+    # Rule: A condition of sale binds a customer who changes their mind, as policy.toml says
     def _bound(self, order: Order, request: CancellationRequest, plan: Plan) -> _Bound | None:
         """The strictest condition of sale among the planned lines that binds this request. It binds only a customer who
-        changes their mind. The statutory right of an EU consumer stands above a final sale, but does not exist for goods
+        changes their mind. The statutory right of an EU consumer is stronger than a final sale, but does not exist for goods
         made to the customer's own specification (Directive 2011/83/EU, art. 16 (c))."""
         if request.reason not in CHANGES_OF_MIND:
             return None
@@ -320,6 +323,7 @@ class Policy(Value):
                 found.append(_Bound(rule, action, what))
         return max(found, key=lambda bound: bound.action is OnCondition.REFUSED, default=None)
 
+    # Rule: A second person approves these, before this step; policy.toml has the limits
     def _second_person(
         self, order: Order, request: CancellationRequest, plan: Plan, history: CustomerHistory, now: datetime
     ) -> _Approval | None:
@@ -379,6 +383,7 @@ def _span(span: timedelta) -> str:
     return f"{hours} hours" if hours % 24 else f"{span.days} days"
 
 
+# Rule: A part of a reservation is released by not capturing it [said in the decision]
 def _summary(plan: Plan, payments: Mapping[str, Payment]) -> str:
     """What will happen to money and goods, in one or two sentences."""
     parts = []

@@ -170,6 +170,7 @@ class CancellationRequest(Value):
         return self.shipping and not self.lines
 
 
+# Rule: An order has one workflow id, and so one run at a time
 def workflow_id(order_id: str) -> str:
     """One workflow per order."""
     return f"cancel-order-{order_id}"

@@ -123,6 +123,7 @@ class Reversal(Value):
         """What of `released` the customer could still pay."""
         return min(self.released, self.planned.never_paid)
 
+    # Rule: What is on its way counts as given, and what the customer has paid back does not
     @property
     def outstanding(self) -> Money:
         """What is still owed to the customer on this tender. What is on its way counts as given; what they have paid back
@@ -147,6 +148,7 @@ class Reversal(Value):
         given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
         return self.outstanding or max(self.planned_total + self._paid_back_of_ours - given, self._total())
 
+    # Rule: What the customer has beyond what is due is collected by a person
     @property
     def overpaid(self) -> Money:
         """What the customer has got beyond what is due to them, from whomever, and nobody has collected."""
@@ -154,11 +156,13 @@ class Reversal(Value):
         given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
         return max(given + self.given_by_bank - self.planned_total - self.collected, self._total())
 
+    # Rule: What the bank gave back by a dispute counts
     @property
     def given_by_bank(self) -> Money:
         """What the bank has given back of this plan, by all disputes."""
         return self._total(*(part.amount for part in self.bank_parts))
 
+    # Rule: What the bank has given back is posted by each cancellation, by its own part
     @property
     def bank_parts(self) -> tuple[ChargeBack, ...]:
         """Of each lost dispute, what the bank has given back of this plan, without what a person has declared not due or
@@ -196,6 +200,7 @@ class Reversal(Value):
                 now = now._paid_by(refund)
         return now
 
+    # Rule: A refund that a person names as their proof counts as it is at the gateway
     def _paid_by(self, refund: Refund) -> "Reversal":
         """The same, where a person who paid by hand has named this refund: how much it is, to which tender, and whether it
         arrives, is its provider's word."""
@@ -249,6 +254,7 @@ class Reversal(Value):
         """What the customer has paid back of its refunds: their provider does not have it."""
         return max(self._paid_back_of_ours - self.given_another_way, self._total())
 
+    # Rule: What an earlier cancellation gives back, or need not, is left to it [from its facts]
     def as_earlier(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
         """What it means to another cancellation of the order. `undone`: its own was rolled back."""
         zero, paid_back = self._total(), self._paid_back_of_refunds or None
@@ -280,6 +286,7 @@ class Reversal(Value):
             by_bank=self.named_disputes,
         )
 
+    # Rule: What was paid back of an earlier cancellation's refund is owed again [before the payment was replaced]
     def before_payment_was_replaced(self, cancellation_id: str, *, undone: bool) -> EarlierReversal:
         """The same where the order is paid by another payment since. The gateway counts nothing there of what was done to
         the one before, so the books do: what the customer has paid back goes back to them, less what has already."""
@@ -300,6 +307,7 @@ class Reversal(Value):
         return self.is_store_credit(refund) and not self.planned.tender.kind.is_stored_value
 
 
+# Rule: "Done by hand" and "nothing due" mean this for the money
 def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
     """What has come back to one tender so far."""
     reversal = Reversal.begin(planned)

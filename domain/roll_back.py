@@ -1,4 +1,4 @@
-"""Why everything is undone, as the facts tell of it."""
+"""Why everything is undone, by the facts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

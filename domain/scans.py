@@ -28,6 +28,7 @@ _UNCHANGED_BY: dict[GoodsGroup | None, frozenset[GoodsGroup]] = {
 """Which scans leave a parcel where it was, by where it was; elsewhere only those of its label."""
 
 
+# Rule: The latest scan that means something says where a parcel is; delivered stays delivered
 def latest_meaning(scans: Iterable[Scan]) -> Scan | None:
     """The scan that says where the parcel is: the latest that means something. Carriers report late and out of order, so the
     times decide; one without a time happened when it was listed. None: no scan says anything."""

@@ -20,6 +20,7 @@ class Meeting(StrEnum):
     DEFERRED = "deferred"
 
 
+# Rule: A further request joins, is refused as under way, or is deferred
 def meet(order: Order, under_way: Case, opened: Requested, request: CancellationRequest) -> Meeting:
     """`under_way` is what the books know of the order's cancellation, and `opened` is what the run that was met began with.
     The request's own cancellation has not ended, and its id was not used for another one."""

@@ -14,6 +14,7 @@ from domain.reversal import Reversal
 from domain.step import StepName
 
 
+# Rule: Refunds of others may repeat what had already gone back another way
 def refunds_found(
     reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal] = ()
 ) -> tuple[Refund, ...]:
@@ -26,6 +27,7 @@ def refunds_found(
     return (*counted, *made_by_others(now, payment, key, owed, other_reversals))
 
 
+# Rule: Refunds of others may repeat what had already gone back another way [after the end]
 def refunds_found_after_end(
     reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
@@ -46,6 +48,7 @@ def refunds_found_after_end(
     return (*counted, *_shared_out(now, mine, payment, key, other_reversals))
 
 
+# Rule: A refund of others may have been for one that failed: a person looks first
 def unclear_refunds(
     reversal: Reversal, payment: Payment, counted: Sequence[Refund], other_reversals: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
@@ -77,12 +80,13 @@ def is_ours(refund: Refund, key: EffectKey) -> bool:
     )
 
 
+# Rule: A refund that others made meanwhile is taken over
 def made_by_others(
     reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, other_reversals: Sequence[EarlierReversal]
 ) -> tuple[Refund, ...]:
     """Refunds that somebody made at the gateway since the plan was made, and that do not count yet: they give back what is
     planned here, as far as they do not make up for what the order's other cancellations lack, and are credited under their
-    own references. One that comes to more than all of that counts here with the excess: a person is notified of it.
+    own references. One that is more than all of that counts here with the excess: a person is notified of it.
 
     Another cancellation lacks 10.00, and this one owes 30.00. If somebody refunds 45.00 in one sum, 10.00 of it is for the
     other one and 35.00 counts here, which is 5.00 too much."""

@@ -56,6 +56,7 @@ class Shipment(Value):
         """What the carrier's events call it, as far as the OMS knows that: its label, its tracking number, or both."""
         return tuple(name for name in (self.label_reference, self.tracking_number) if name)
 
+    # Rule: A parcel may hold goods that stay in the order
     def holds_more_than(self, units: Mapping[str, int]) -> bool:
         """Whether it is shared: it holds more than these units, by line, so goods that stay in the order are in it too."""
         return any(packed > units.get(line_id, 0) for line_id, packed in units_by_line(self.lines).items())
@@ -82,7 +83,7 @@ class StopAction(StrEnum):
 
 
 class StopStatus(StrEnum):
-    """`stopped`: it will not reach the customer. `requested`: the carrier took the request, tracking tells the rest.
+    """`stopped`: it will not reach the customer. `requested`: the carrier took the request, tracking says the rest.
     `declined`: it goes on to the customer. `lost`: there is nothing to stop. `moving`: it had been stopped, and is on
     its way to the customer all the same."""
 

@@ -43,6 +43,7 @@ _ON_THE_WAY_BACK = {StopStatus.COMING_BACK, StopStatus.REQUESTED}
 # The three axes
 
 
+# Rule: Goods, money and paper each show one word
 def goods_of(case: Case) -> GoodsStatus:
     """One word for where the goods of the cancellation are."""
     was_stopped = any(step is StepName.STOP_SHIPMENT for step, _ in case.steps_to_undo())
@@ -77,6 +78,7 @@ def _goods(stops: Sequence[Stop], left_out: Sequence[LeftOut]) -> GoodsStatus:
     return GoodsStatus.STOPPED
 
 
+# Rule: Goods, money and paper each show one word [money]
 def money_of(case: Case) -> MoneyStatus:
     """One word for the money of all tenders."""
     restored = [
@@ -107,6 +109,7 @@ def _money(reversals: Sequence[Reversal]) -> MoneyStatus:
     return MoneyStatus.NOTHING_DUE
 
 
+# Rule: Goods, money and paper each show one word [paper]
 def paper_of(case: Case) -> PaperStatus:
     if case.credit_revoked:
         return PaperStatus.REVOKED
@@ -126,7 +129,7 @@ class _Table:
         request = case.request
         if request and case.requested_at:
             self._order_id = request.order_id
-            self._begin(StepName.VERIFY_ORDER, request.order_id, case.requested_at)
+            self._begin_row(StepName.VERIFY_ORDER, request.order_id, case.requested_at)
         for entry in case.entries:
             self._add(entry)
 
@@ -134,24 +137,24 @@ class _Table:
     def rows(self) -> tuple[StepRow, ...]:
         return tuple(self._rows.values())
 
-    def _begin(self, step: StepName, target: str, at: object, *, again: bool = False) -> None:
+    def _begin_row(self, step: StepName, target: str, at: object, *, again: bool = False) -> None:
         if (step, target) not in self._rows:
             self._rows[step, target] = StepRow.model_validate(
                 {"step": step, "target": target, "status": StepStatus.RUNNING, "started_at": at}
             )
         elif again:
-            self._change(step, target, status=StepStatus.RUNNING, ended_at=None)
+            self._change_row(step, target, status=StepStatus.RUNNING, ended_at=None)
 
-    def _change(self, step: StepName, target: str, **update: object) -> None:
+    def _change_row(self, step: StepName, target: str, **update: object) -> None:
         if row := self._rows.get((step, target)):
             self._rows[step, target] = row.model_copy(update=update)
 
-    def _end(  # noqa: PLR0917 (a row)
+    def _end_row(  # noqa: PLR0917 (a row)
         self, step: StepName, target: str, entry: Entry, status: StepStatus, detail: str, ref: str | None
     ) -> None:
-        self._begin(step, target, entry.at)
+        self._begin_row(step, target, entry.at)
         before = self._rows[step, target]
-        self._change(
+        self._change_row(
             step,
             target,
             status=status,
@@ -169,39 +172,39 @@ class _Table:
     def _add(self, entry: Entry) -> None:
         match entry.fact:
             case StepOrdered(step=step, target=target):
-                self._begin(step, target, entry.at, again=True)
+                self._begin_row(step, target, entry.at, again=True)
             case EffectNoted(key=key):
-                self._begin(key.step, key.target, entry.at, again=True)
+                self._begin_row(key.step, key.target, entry.at, again=True)
             case EffectEnded(key=key, outcome=outcome, reference=reference, detail=detail):
                 if outcome is EffectOutcome.DONE:
-                    self._end(key.step, key.target, entry, StepStatus.DONE, detail, reference)
+                    self._end_row(key.step, key.target, entry, StepStatus.DONE, detail, reference)
                 elif outcome is not EffectOutcome.UNKNOWN:
-                    self._end(key.step, key.target, entry, StepStatus.FAILED, detail, reference)
+                    self._end_row(key.step, key.target, entry, StepStatus.FAILED, detail, reference)
             case Decided():
-                self._end(StepName.VERIFY_ORDER, self._order_id, entry, StepStatus.DONE, "", None)
+                self._end_row(StepName.VERIFY_ORDER, self._order_id, entry, StepStatus.DONE, "", None)
             case StopSeen(stop=stop):
                 declined = stop.status in {StopStatus.DECLINED, StopStatus.MOVING}
                 status = StepStatus.DECLINED if declined else StepStatus.DONE
                 waits = stop.status is StopStatus.REQUESTED
-                self._end(StepName.STOP_SHIPMENT, stop.shipment_id, entry, status, stop.detail, stop.reference)
+                self._end_row(StepName.STOP_SHIPMENT, stop.shipment_id, entry, status, stop.detail, stop.reference)
                 if waits:
-                    self._change(StepName.STOP_SHIPMENT, stop.shipment_id, status=StepStatus.RUNNING, ended_at=None)
+                    self._change_row(StepName.STOP_SHIPMENT, stop.shipment_id, status=StepStatus.RUNNING, ended_at=None)
             case ReversalSeen(target=target, detail=detail):
-                self._end(StepName.REVERSE_PAYMENT, target, entry, StepStatus.DONE, detail, None)
+                self._end_row(StepName.REVERSE_PAYMENT, target, entry, StepStatus.DONE, detail, None)
             case RefundSeen(target=target, refund=refund) if not self._is_resolved(StepName.REVERSE_PAYMENT, target):
                 detail = f"refund {refund.status.replace('_', ' ')}"
-                self._change(StepName.REVERSE_PAYMENT, target, detail=detail, reference=refund.reference)
+                self._change_row(StepName.REVERSE_PAYMENT, target, detail=detail, reference=refund.reference)
             case Credited(number=number):
-                self._end(StepName.CREDIT_REFUND, self._order_id, entry, StepStatus.DONE, "", number)
+                self._end_row(StepName.CREDIT_REFUND, self._order_id, entry, StepStatus.DONE, "", number)
             case OrderClosed():
-                self._end(StepName.CLOSE_ORDER, self._order_id, entry, StepStatus.DONE, "", None)
+                self._end_row(StepName.CLOSE_ORDER, self._order_id, entry, StepStatus.DONE, "", None)
             case (
                 SettledByHand(step=step, target=target, reference=ref, note=note)
                 | NothingDue(step=step, target=target, reference=ref, note=note)
             ):
-                self._end(step, target, entry, StepStatus.RESOLVED, note, ref)
+                self._end_row(step, target, entry, StepStatus.RESOLVED, note, ref)
             case RollBackOrdered(step=step, target=target, sentence=sentence, failed=True) if step is not None:
-                self._end(step, target, entry, StepStatus.FAILED, sentence, None)
+                self._end_row(step, target, entry, StepStatus.FAILED, sentence, None)
             case _:
                 pass
 
@@ -273,6 +276,7 @@ def given_back_of(case: Case) -> tuple[Money | None, Money | None]:
     return refunded, Money.total((reversal.reservation_released for reversal in case.reversals), plan.currency)
 
 
+# Rule: The list of runs shows the amount that goes out, and after the end what went out
 def amount_of(case: Case) -> Money | None:
     """What goes back to the customer, refunded and released together: by the plan as long as it is carried out, which is
     what the approval limit is measured on; what has gone back by now once it is undone or has ended. None: nothing is

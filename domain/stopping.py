@@ -18,6 +18,7 @@ class NextStop(StrEnum):
     REQUEST_INTERCEPT = "request_intercept"
 
 
+# Rule: A shipment is stopped by this means
 def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = False) -> NextStop | Stop:
     """How the shipment is stopped, or how it stands when there is nothing to do. `tracking` None: it has no label. A
     rejected void usually means that the parcel was scanned a moment ago: it is in the network. `shared`: goods that stay in
@@ -61,6 +62,7 @@ def planned_action(shipment: Shipment, tracking: Tracking) -> StopAction:
             return StopAction.INTERCEPT
 
 
+# Rule: An intercepted parcel counts as stopped when policy.toml says so
 def intercepted(stop: Stop, tracking: Tracking, counts: RefundIntercepted) -> Stop:
     """Where a parcel stands whose intercept was asked for; unchanged as long as tracking does not say how that ended."""
     back = {GoodsGroup.RETURNED}
@@ -82,6 +84,7 @@ def lost(stop: Stop) -> Stop:
     return stop.model_copy(update={"status": StopStatus.LOST, "detail": "lost by the carrier; claim it there"})
 
 
+# Rule: A parcel that counts as stopped is looked at again, and stopped once more [which parcels]
 def is_watched(stop: Stop) -> bool:
     """Whether a parcel that counts as stopped may reach the customer all the same, so that it is looked at again: one that
     is with the carrier, or that a person has stopped; not one that a person has fetched or written off."""
@@ -91,6 +94,7 @@ def is_watched(stop: Stop) -> bool:
     return with_carrier and stop.status not in {StopStatus.DECLINED, StopStatus.MOVING}
 
 
+# Rule: A parcel that counts as stopped is looked at again, and stopped once more [when]
 def moves_again(stop: Stop, tracking: Tracking) -> bool:
     """Whether a parcel that counts as stopped is on its way to the customer all the same. A parcel that comes back moves in
     the network as well, and a person's word stands until the parcel is delivered."""

@@ -7,6 +7,7 @@ from domain.shipment import Stop, StopAction, StopStatus
 from domain.step import StepName
 
 
+# Rule: A parcel that reaches a customer who has the money back is a person's to fetch
 def stops_of(entries: Sequence[Entry], pivot: int | None) -> tuple[Stop, ...]:
     """Each shipment as it was last seen, or as a person has said, whatever was planned for it. `pivot` is where it stands in
     the entries: what is not stopped after it is a person's to fetch, because its money is on its way."""

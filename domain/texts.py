@@ -63,9 +63,11 @@ def _check_reference(text: Any) -> Any:
 _LINES = {"pattern": rf"^[^{_UNSEEN_BUT_BREAKS}]*$"}
 _LINE = {"pattern": rf"^[^{_UNSEEN_BUT_BREAKS}\t\n\r]*$"}
 
+# Rule: A text that a person sends has no character that cannot be seen
 Note = Annotated[str, Field(max_length=500, json_schema_extra=_LINES), BeforeValidator(_check_lines)]
 """A text that a person sends, in one line or several; kept without the blanks around it."""
 
+# Rule: A text that a person sends has no character that cannot be seen [a proof]
 Reference = Annotated[
     str, Field(min_length=1, max_length=100, json_schema_extra=_LINE), BeforeValidator(_check_reference)
 ]
@@ -80,6 +82,7 @@ MessageSignature = Annotated[str, Field(max_length=2000, json_schema_extra=_LINE
 _LONGEST_SHOWN = 500
 
 
+# Rule: A text that a person sends has no character that cannot be seen [the merchant's are shown without]
 def one_line(text: str) -> str:
     """A text of the merchant's in one line of a mail, without what cannot be seen and no longer than a note may be."""
     line = " ".join(_UNSEEN.sub("", text).split())

@@ -11,6 +11,7 @@ from domain.shipment import Shipment, ShipmentLine, Tracking
 from domain.units import units_by_line
 
 
+# Rule: Goods that have left an order that cannot be frozen are parcels to be stopped
 def new_parcels(
     plan: Plan, then: Sequence[Shipment], order: Order, trackings: Mapping[str, Tracking]
 ) -> tuple[Shipment, ...]:
@@ -45,7 +46,7 @@ def unpacked(plan: Plan, order: Order) -> tuple[str, ...]:
 
 def _units_that_left(plan: Plan, order: Order) -> Counter[str]:
     """By line, the units of this cancellation that have left the warehouse for certain. A unit of a line had left before, is
-    ours, is packed although the plan has it in no such parcel, or lies in the warehouse. Where these come to more than the
+    ours, is packed although the plan has it in no such parcel, or lies in the warehouse. Where these are more than the
     line has, units were counted twice: they are ours, and packed."""
     planned, others = _by_parcel(plan.lines), Counter[str]()
     for (line_id, shipment_id), units in _packed(order.shipments).items():

@@ -100,10 +100,12 @@ class ApiKey(BaseModel):
     def may_give(self, reason: ReasonCode) -> bool:
         return self.reasons is None or reason in self.reasons
 
+    # Rule: A key opens the API for one service or one person [until it expires]
     def has_expired(self, at: datetime) -> bool:
         return self.expires is not None and at >= self.expires
 
 
+# Rule: The sandbox's keys open the sandbox alone
 SANDBOX_KEYS: Mapping[str, tuple[Role, str]] = {
     "sandbox": (Role.SERVICE, "sandbox"),
     "agent": (Role.CUSTOMER_SERVICE, "agent-1"),
@@ -145,6 +147,7 @@ class _Keys(BaseModel):
         return self
 
 
+# Rule: The sandbox's keys open the sandbox alone [refused elsewhere]
 def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
     """Raises ValueError that names the file and what is wrong with it, never a digest. `sandbox`: nothing but the sandbox is
     behind it."""
@@ -170,6 +173,7 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
     return keys
 
 
+# Rule: A key opens the API for one service or one person
 def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
     """Whose key this is, expired or not. Every one is compared, each in constant time, so that the time taken reveals
     nothing."""
@@ -184,6 +188,7 @@ def find_key(keys: Sequence[ApiKey], given: str) -> ApiKey | None:
 _Stamp = tuple[int, ...] | None
 
 
+# Rule: The file of keys is read again when it has changed
 class KeyFile:
     """The keys in force. The file is read again when it has changed. One that cannot be used then changes nothing: the keys
     before it stay in force, and `problem` says so."""

@@ -48,6 +48,7 @@ _MESSAGES = ([Approve], [Reject], [Withdraw], [RetryStep], [ResolveStep], [Choos
 _START_INPUTS = ([CancellationRequest], [CancellationRequest | Carried])
 
 
+# Rule: Input that cannot be read fails a run, and a message that cannot be read is refused
 class _Converter(PydanticPayloadConverter):
     """A start input that does not validate fails the run: retrying its task would never heal it. A message that does not is
     refused, and its sender hears why. Whatever else does not validate fails the task, is seen, and heals with the deploy
@@ -83,6 +84,7 @@ def _fields_of(error: ValidationError) -> str:
     return "; ".join(found.values())
 
 
+# Rule: A refusal names no place in the code
 class _FailureConverter(DefaultFailureConverter):
     """An `ApplicationError` is raised on purpose, with a sentence for whoever reads it. Where in the code it was raised is
     nothing to them; of anything else, which is a mistake in the code, it is kept."""
@@ -98,6 +100,7 @@ class _FailureConverter(DefaultFailureConverter):
             failure.stack_trace = ""
 
 
+# Rule: A bug blocks the run, because no type of exception is named that fails one
 def plugin() -> SimplePlugin:
     """Pydantic payloads and the workflow sandbox with its pass-through."""
     return SimplePlugin(

@@ -25,6 +25,7 @@ AMOUNT = SearchAttributeKey.for_keyword("Amount")
 PAUSE_INFO = SearchAttributeKey.for_keyword_list("TemporalPauseInfo")
 """The server's own: what is paused of a run, or was when it ended."""
 
+# Rule: A wait shows in the list of runs [the attributes]
 ALL: Sequence[SearchAttributeKey[str] | SearchAttributeKey[datetime]] = (
     ORDER_ID,
     STATE,

@@ -22,6 +22,7 @@ _UNTRANSLATED = {"C", "POSIX"}
 """Locales that ask for a program's own words."""
 
 
+# Rule: Somebody reads in the first of their languages that we have
 def find_language(tags: str) -> str:
     """The first of our languages among these, whatever their region: IETF tags or names of POSIX locales, with `:` or `,`
     between them (`de-AT`, `fr:de_CH.UTF-8`, `de;q=0.9, en`). English where none is ours."""
@@ -29,12 +30,14 @@ def find_language(tags: str) -> str:
     return next((language for language in spoken if language in LANGUAGES), SOURCE)
 
 
+# Rule: The command line speaks the language of its reader
 def language_of_environment(environ: Mapping[str, str]) -> str:
     """By the rule of gettext: `LANGUAGE` goes first, a list with `:`, unless the locale of messages is C."""
     locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
     return SOURCE if locale in _UNTRANSLATED else find_language(environ.get("LANGUAGE") or locale)
 
 
+# Rule: Somebody reads in the first of their languages that we have [its texts]
 @cache
 def translations(language: str) -> NullTranslations:
     """The texts of one of our languages. Those of English are the source's own."""

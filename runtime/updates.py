@@ -9,6 +9,7 @@ from temporalio.worker import (
 )
 
 
+# Rule: What whoever sends a message to a run has written is refused in a sentence
 class OneObject(Interceptor):
     """Refuses an update that has no argument, or several, before Python would say it in its own words."""
 

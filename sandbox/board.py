@@ -1,4 +1,4 @@
-"""What the demo shows: the timelines while it runs, the closing table and the proof."""
+"""What the demo shows: the timelines while it runs, the closing table and the proof. On a terminal of 80 columns, too."""
 
 import asyncio
 import time
@@ -37,6 +37,8 @@ _OUTCOMES = {
     Outcome.ROLLED_BACK: "magenta",
 }
 _REMARKS_SHOWN = 5
+_ROOMY = 118
+"""Columns from which on each order has its whole timeline, and one line in the closing table."""
 
 
 class Board:
@@ -63,20 +65,20 @@ class Board:
         if self.console.is_terminal:
             return
         for step in news.steps:
-            self._say(sample.order_id, " ".join(filter(None, (_step(step), words(step.status), step.detail))))
+            self._print_line(sample.order_id, " ".join(filter(None, (_step(step), words(step.status), step.detail))))
         if isinstance(news, CancellationResult):
-            self._say(sample.order_id, f"{words(news.outcome)}: {news.sentence}")
+            self._print_line(sample.order_id, f"{words(news.outcome)}: {news.sentence}")
         else:
             for wait in news.waits:
                 if wait.step is None:
-                    self._say(sample.order_id, f"{words(wait.state)}: {wait.reason}")
+                    self._print_line(sample.order_id, f"{words(wait.state)}: {wait.reason}")
 
-    def remark(self, sentence: str) -> None:
+    def add_remark(self, sentence: str) -> None:
         """Something that somebody did."""
         if self.console.is_terminal:
             self._remarks.append(f"{self._clock()}  {sentence}")
         else:
-            self._say("    ", sentence)
+            self._print_line("    ", sentence)
 
     @property
     def steps_done(self) -> int:
@@ -95,47 +97,68 @@ class Board:
     def _clock(self) -> str:
         return f"{time.monotonic() - self._began:5.1f} s"
 
-    def _say(self, order_id: str, what: str) -> None:
+    def _print_line(self, order_id: str, what: str) -> None:
         if (order_id, what) not in self._printed:
             self._printed.add((order_id, what))
             self.console.print(Text(f"{self._clock()}  {order_id}  {what}"), soft_wrap=True)
 
     def __rich__(self) -> RenderableType:
+        remarks = [
+            Text(remark, style="bold cyan", no_wrap=True, overflow="ellipsis")
+            for remark in self._remarks[-_REMARKS_SHOWN:]
+        ]
         rows = table("order", "what it is", "state", "timeline")
-        for sample in self._samples:
+        timeline = _timeline if self.console.width >= _ROOMY else _short_timeline
+        shown = self._choose_shown(self.console.height - len(remarks) - len(("the head", "more", "a line below")))
+        for sample in shown:
             news = self._news.get(sample.order_id)
-            rows.add_row(sample.order_id, sample.title, _state(news), _timeline(news) if news else Text())
-        remarks = [Text(remark, style="bold cyan") for remark in self._remarks[-_REMARKS_SHOWN:]]
-        return Group(rows, Text(), *remarks)
+            rows.add_row(sample.order_id, sample.title, _state(news), timeline(news) if news else Text())
+        more = len(self._samples) - len(shown)
+        return Group(rows, Text(f"and {more} more" if more else "", style="dim"), *remarks)
+
+    def _choose_shown(self, room: int) -> list[Sample]:
+        """As many as fit on the screen: those that have ended make room first, then the last ones."""
+        ended = [s for s in self._samples if isinstance(self._news.get(s.order_id), CancellationResult)]
+        under_way = [s for s in self._samples if s not in ended]
+        left_out = [*ended, *reversed(under_way)][: max(len(self._samples) - room, 0)]
+        return [sample for sample in self._samples if sample not in left_out]
 
 
-def closing_table(samples: Sequence[Sample], results: Mapping[str, CancellationResult], proof: Proof) -> RenderableType:
-    """Each order's end: ✓ where it is exactly what was expected, else ✗ with both."""
-    rows = table("order", "what it is", "outcome", "goods")
-    rows.add_column("money", overflow="fold", min_width=len("refunded 640.00 USD"))
-    rows.add_column("paper", no_wrap=True)
-    rows.add_column("mails", justify="right")
+def closing_table(
+    samples: Sequence[Sample], results: Mapping[str, CancellationResult], proof: Proof, width: int
+) -> RenderableType:
+    """Each order's end: ✓ where it is exactly what was expected, else ✗ with both. Where a line is too short for it, an
+    order has two."""
+    roomy = width >= _ROOMY
+    columns = ("outcome", "goods", "money", "paper") if roomy else ("outcome\npaper, mails", "money")
+    rows = table("order", "what it is" if roomy else "what it is\ngoods", *columns)
+    if roomy:
+        rows.add_column("mails", justify="right")
     for sample in samples:
         result = results.get(sample.order_id)
         if result is None:
             rows.add_row(sample.order_id, sample.title, Text("✗ has not ended", style="bold red"))
             continue
         seen = Ending.of(result, sample.order.currency)
-        rows.add_row(
-            sample.order_id,
-            sample.title,
-            _seen(sample.expected.outcome, seen.outcome, good=seen == sample.expected),
-            _seen(sample.expected.goods, seen.goods),
-            _money(sample.expected, seen),
-            result.credit_note or Text(words(seen.paper), style="dim"),
-            str(proof.mails.get(sample.order_id, 0)),
-        )
+        outcome = _seen(sample.expected.outcome, seen.outcome, good=seen == sample.expected)
+        goods = _seen(sample.expected.goods, seen.goods)
+        money = _money(sample.expected, seen)
+        paper = Text(result.credit_note) if result.credit_note else Text(words(seen.paper), style="dim")
+        mails = str(proof.mails.get(sample.order_id, 0))
+        if roomy:
+            rows.add_row(sample.order_id, sample.title, outcome, goods, money, paper, mails)
+        else:
+            goods.stylize("dim")
+            paper.append(f", {mails} mails", "dim")
+            rows.add_row(
+                sample.order_id, Text.assemble(sample.title, "\n", goods), Text.assemble(outcome, "\n", paper), money
+            )
     return rows
 
 
 def proof_view(proof: Proof) -> RenderableType:
-    rows = table("")
-    columns = ("at the gateway", "by others", "in the ledger", "marketplace", "put back", "credit notes", "owed")
+    rows = table("", "")
+    columns = ("at the gateway", "by others", "in the ledger", "sold elsewhere", "put back", "credit notes", "owed")
     for column in columns:
         rows.add_column(column, justify="right")
     for balance in proof.balances:
@@ -148,13 +171,14 @@ def proof_view(proof: Proof) -> RenderableType:
             balance.credited,
             balance.payable,
         )
-        rows.add_row(_verdict(balance.holds), *map(str, amounts))
+        figures = (str(amount).removesuffix(f" {balance.currency}") for amount in amounts)
+        rows.add_row(_verdict(balance.holds), balance.currency, *figures)
     systems = {name: sum(n for kind, n in proof.effects.items() if kind.startswith(name)) for name in _SYSTEMS}
     counted = ", ".join(f"{count} {where}" for where, count in zip(_SYSTEMS.values(), systems.values(), strict=True))
     return Group(
         Text(),
         Text(
-            "The books: refunds at the gateway less others' = ledger; with the marketplace's and gift cards = credit notes",
+            "The books: refunds at the gateway less others' = ledger; with sales elsewhere and gift cards = credit notes",
             style="dim",
         ),
         rows,
@@ -209,6 +233,12 @@ def _timeline(news: News) -> Text:
     marks = [(act.at, Text(f"•{act.action.partition(' ')[0]}", style="bold cyan")) for act in news.actions]
     marks += [(step.started_at, _mark(step)) for step in news.steps]
     return Text(" ").join(mark for _, mark in sorted(marks, key=lambda mark: mark[0]))
+
+
+def _short_timeline(news: News) -> Text:
+    """The signs of its steps, and the name of the last one."""
+    steps = sorted(news.steps, key=lambda step: step.started_at)
+    return Text().join([*(Text(*MARKS[step.status]) for step in steps[:-1]), *map(_mark, steps[-1:])])
 
 
 def _mark(step: StepRow) -> Text:

@@ -70,7 +70,7 @@ class CarrierAdmin:
         return [effect for effect in effects if shipment_id in {None, effect.object}]
 
     async def calls(self, shipment_id: str | None = None) -> dict[str, int]:
-        """How often each operation was called: about one shipment or in all. What makes a shipment is about none yet."""
+        """How often each operation was called: about one shipment, or in all, where those that make one count too."""
         answer = await self._http.get("/calls", params={"parcel": shipment_id} if shipment_id else {})
         return _CALLS.validate_json(answer.raise_for_status().content)
 

@@ -90,14 +90,15 @@ class Demo:
         orders = await asyncio.gather(*(self._shop.place(sample.order) for sample in samples))
         with self._board.live():
             await self._cancel_all(samples, kill_worker=kill_worker)
-            await self._until_mails_are_sent()
+            await self._wait_for_mails()
         proof = await examine(self._shop, self._stack.mails, orders)
         reports = tuple(self._report(sample) for sample in samples)
         if kill_worker and self._kills < _KILLS:
             self._problems.append(f"The worker was killed {self._kills} times only: the orders ended too early.")
-        self._board.console.print()
-        self._board.console.print(closing_table(samples, self._results, proof))
-        self._board.console.print(proof_view(proof))
+        console = self._board.console
+        console.print()
+        console.print(closing_table(samples, self._results, proof, console.width))
+        console.print(proof_view(proof))
         return Report(
             problems=(*self._problems, *proof.problems),
             orders=reports,
@@ -109,22 +110,22 @@ class Demo:
     async def _cancel_all(self, samples: Sequence[Sample], *, kill_worker: bool) -> None:
         """Until all have ended, or for as long as it may take. Raises StackError when the worker is gone."""
         cancelling = asyncio.gather(*(self._cancel(sample, after=n * _APART) for n, sample in enumerate(samples)))
-        minding = asyncio.create_task(self._mind_worker(kill=kill_worker))
-        both: tuple[asyncio.Future[Any], ...] = (cancelling, minding)
+        watching = asyncio.create_task(self._watch_worker(kill=kill_worker))
+        both: tuple[asyncio.Future[Any], ...] = (cancelling, watching)
         try:
             await asyncio.wait(both, timeout=_TOO_LONG, return_when=asyncio.FIRST_COMPLETED)
-            for one in both:
-                if one.done():
-                    one.result()
+            for task in both:
+                if task.done():
+                    task.result()
         finally:
-            for one in both:
-                one.cancel()
+            for task in both:
+                task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
-    async def _mind_worker(self, *, kill: bool) -> NoReturn:
+    async def _watch_worker(self, *, kill: bool) -> NoReturn:
         """Kill the worker in the middle where that is wanted. Raises StackError when it ends by itself."""
         if kill:
-            # While a refund is under way: the gateway commits it, and its answer finds nobody.
+            # While a refund is under way: the gateway commits it, and nobody receives its answer.
             await self._board.wait_until(lambda: self._board.step(SLOW_REFUND, StepName.REVERSE_PAYMENT) is not None)
             await self._kill_worker()
             so_far = self._board.steps_done
@@ -139,7 +140,7 @@ class Demo:
         pid = self._stack.worker.pid
         self._stack.worker.kill()
         self._kills += 1
-        self._board.remark(f"the worker (process {pid}) is killed with SIGKILL, and another one started")
+        self._board.add_remark(f"the worker (process {pid}) is killed with SIGKILL, and another one started")
         await self._stack.start_worker()
 
     async def _cancel(self, sample: Sample, *, after: float) -> None:
@@ -155,27 +156,27 @@ class Demo:
                 elif sample.person and news.state is sample.person.when and not waited:
                     waited = True
                     await asyncio.sleep(_THINKING)
-                    await self._act(sample, sample.person)
+                    await self._act_for_person(sample, sample.person)
         except StarterError as error:
             self._problems.append(f"Order {sample.order_id}: {error.sentence}")
 
-    async def _act(self, sample: Sample, person: Person) -> None:
+    async def _act_for_person(self, sample: Sample, person: Person) -> None:
         order_id, desk = sample.order_id, self._cancellations
         customer = Actor(kind=ActorKind.CUSTOMER, id=sample.order.customer_id)
         match person:
             case Person.APPROVES:
-                self._board.remark(f"{SUPERVISOR} approves order {order_id}")
+                self._board.add_remark(f"{SUPERVISOR} approves order {order_id}")
                 await desk.approve(order_id, Approve(actor=SUPERVISOR))
             case Person.REFUSES:
-                self._board.remark(f"{RISK} refuses order {order_id}")
+                self._board.add_remark(f"{RISK} refuses order {order_id}")
                 await desk.reject(order_id, Reject(actor=RISK, note="the review is not over"))
             case Person.WITHDRAWS:
-                self._board.remark(f"{customer} withdraws order {order_id}")
+                self._board.add_remark(f"{customer} withdraws order {order_id}")
                 await desk.withdraw(order_id, Withdraw(actor=customer))
             case Person.SETTLES_DISPUTE:
                 (payment,) = self._shop.payments[order_id]
                 (dispute,) = await self._shop.gateway.effects(payment, EffectKind.DISPUTE_CREATED)
-                self._board.remark(f"{SUPERVISOR} resolves order {order_id}: the bank decides, {dispute.object_id}")
+                self._board.add_remark(f"{SUPERVISOR} resolves order {order_id}: the bank decides, {dispute.object_id}")
                 message = ResolveStep(
                     actor=SUPERVISOR,
                     step=StepName.REVERSE_PAYMENT,
@@ -187,10 +188,10 @@ class Demo:
                 await desk.resolve_step(order_id, message)
             case Person.PAYS_THE_BUYER:
                 assert self._shop.marketplace is not None
-                self._board.remark(f"the marketplace pays the buyer of order {order_id}")
+                self._board.add_remark(f"the marketplace pays the buyer of order {order_id}")
                 await self._shop.marketplace.settle(f"M-{order_id}")
 
-    async def _until_mails_are_sent(self) -> None:
+    async def _wait_for_mails(self) -> None:
         began = time.monotonic()
         explained = not self._kills
         while time.monotonic() < began + _MAIL_TOO_LONG:
@@ -199,7 +200,7 @@ class Demo:
                 return
             if not explained and time.monotonic() > began + 3:
                 explained = True
-                self._board.remark(
+                self._board.add_remark(
                     f"mails still to come: {unsent}, taken by a killed worker and due again within a minute"
                 )
             await asyncio.sleep(0.1)
@@ -250,7 +251,7 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
                 Text(f"✓  {len(report.orders)} orders ended as expected, in {report.seconds:.0f} s", "bold green")
             )
         if stay:
-            await _stay(stack, console)
+            await _run_until_stopped(stack, console)
         else:
             console.print("\n`make up` does the same and keeps everything running, with the Temporal UI.")
     return 1 if report.problems else 0
@@ -265,7 +266,7 @@ async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
         await cancellations.start(request(order))
 
 
-async def _stay(stack: Stack, console: Console) -> None:
+async def _run_until_stopped(stack: Stack, console: Console) -> None:
     """Until somebody stops us."""
     python = sys.executable.removeprefix(f"{ROOT}/")
     address = "" if stack.address.endswith(f":{USUAL_PORT}") else f"TEMPORAL_ADDRESS={stack.address} "

@@ -1,4 +1,4 @@
-"""A hand on the gateway stand-in: makes sample payments and controls what Stripe's API has no call for.
+"""Client of the gateway stand-in: makes sample payments and controls what Stripe's API has no call for.
 
 Payments are made by Stripe's own API with Stripe's test payment methods: the same calls work in Stripe's test mode.
 """
@@ -132,8 +132,8 @@ class GatewayAdmin:
         return [effect for effect in effects if kind in {None, effect.kind}]
 
     async def calls(self, payment: str | None = None) -> dict[str, int]:
-        """How often each of Stripe's operations was called: about one payment or in all. What makes a payment is about
-        none yet."""
+        """How often each of Stripe's operations was called: about one payment or in all. A call that makes a payment
+        counts in all only."""
         answer = await self._http.get("/sandbox/calls", params={"payment_intent": payment} if payment else {})
         return {str(operation): int(count) for operation, count in answer.raise_for_status().json().items()}
 

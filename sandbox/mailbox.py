@@ -2,7 +2,7 @@
 
 `python -m sandbox.mailbox --port 0 --data DIR`. A recipient `mailbox-full@…` is put off with 452, `unknown@…`
 refused with 550, and one without a name or a domain with 553; like many servers it takes no address outside ASCII. A mail
-that was sent twice is there twice: telling them apart by Message-ID is up to the reader.
+that was sent twice is there twice: the reader knows it by its Message-ID.
 """
 
 import argparse

@@ -80,7 +80,7 @@ async def examine(shop: Shop, mailbox: Path, orders: Sequence[Order]) -> Proof:
         effects=dict(sorted(Counter(effect.rpartition(" ")[0] for effect in committed).items())),
         repeated=tuple(effect for effect, times in Counter(committed).items() if times > 1),
         mails=Counter(map(_order_of, mails.values())),
-        unsent=tuple(one.notice_id for one in notices if one.notice_id.replace("/", ".") not in mails),
+        unsent=tuple(notice.notice_id for notice in notices if notice.notice_id.replace("/", ".") not in mails),
     )
 
 

@@ -85,7 +85,7 @@ def _in_parcel(script: Script | None) -> tuple[SampleParcel, ...]:
 def _refunded(
     amount: str, goods: GoodsStatus = GoodsStatus.NEVER_HANDED_OVER, *, released: str | None = None
 ) -> Ending:
-    """Cancelled, with a credit note over `amount`."""
+    """Cancelled, with a credit note for `amount`."""
     back = money(amount)
     return Ending(
         outcome=Outcome.CANCELLED,

@@ -57,7 +57,7 @@ def serve(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
             await super().startup(sockets=sockets)
             print(json.dumps({"url": url}), flush=True)
 
-    # A client that reuses a connection in the moment in which it is closed for being idle gets no answer: on a busy machine
+    # A client that reuses a connection at the moment when it is closed for being idle gets no answer: on a busy machine
     # that was a refund "whose outcome is unknown" where no fault was ordered.
     config = uvicorn.Config(
         _Cuttable(app), log_level="warning", access_log=False, lifespan="on", timeout_keep_alive=_IDLE_SECONDS

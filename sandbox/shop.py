@@ -126,15 +126,15 @@ class Shop:
             currency=sample.currency,
             lines=tuple(
                 OrderLine(
-                    line_id=one.line_id,
-                    sku=f"SKU-{sample.order_id}-{one.line_id}",
-                    title=f"Article {one.line_id}",
-                    quantity=one.quantity,
-                    total=one.total,
-                    tax=one.tax,
-                    condition=one.condition,
+                    line_id=sold.line_id,
+                    sku=f"SKU-{sample.order_id}-{sold.line_id}",
+                    title=f"Article {sold.line_id}",
+                    quantity=sold.quantity,
+                    total=sold.total,
+                    tax=sold.tax,
+                    condition=sold.condition,
                 )
-                for one in sample.lines
+                for sold in sample.lines
             ),
             tenders=tuple(tenders),
             shipments=tuple(shipments),
@@ -146,9 +146,9 @@ class Shop:
         )
         handed_over = {
             f"S{number}"
-            for number, one in enumerate(sample.parcels, start=1)
-            if one.gift_card
-            or one.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
+            for number, sample_parcel in enumerate(sample.parcels, start=1)
+            if sample_parcel.gift_card
+            or sample_parcel.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
         }
         await built_in.add_order(
             self.engine,
@@ -156,7 +156,7 @@ class Shop:
             email=f"{sample.customer_id.lower()}@customer.example",
             balances={
                 shipment.gift_card: Money.total(
-                    (one.total for one in sample.lines if one.line_id in {part.line_id for part in shipment.lines}),
+                    (sold.total for sold in sample.lines if sold.line_id in {part.line_id for part in shipment.lines}),
                     sample.currency,
                 )
                 for shipment in shipments
@@ -181,7 +181,7 @@ class Shop:
         elif part.kind is TenderKind.MARKETPLACE:
             assert self.marketplace is not None
             reference = f"M-{sample.order_id}"
-            await self.marketplace.sell(reference, [_sold(one) for one in sample.lines], currency=sample.currency)
+            await self.marketplace.sell(reference, [_sold(sold) for sold in sample.lines], currency=sample.currency)
         else:
             reference = f"{part.kind.value}-{sample.order_id}-{tender_id}"
         return Tender(tender_id=tender_id, kind=part.kind, amount=part.amount, reference=reference)
@@ -217,14 +217,14 @@ class Shop:
         )
 
 
-def _sold(one: SampleLine) -> SoldLine:
+def _sold(sold: SampleLine) -> SoldLine:
     """What the order has of a line is the seller's share; the buyer paid the commission on top."""
-    commission = one.commission.amount if one.commission else 0
+    commission = sold.commission.amount if sold.commission else 0
     return SoldLine(
-        id=one.line_id,
-        quantity=one.quantity,
-        price=(one.total - one.tax).amount + commission,
-        tax=one.tax.amount,
+        id=sold.line_id,
+        quantity=sold.quantity,
+        price=(sold.total - sold.tax).amount + commission,
+        tax=sold.tax.amount,
         commission=commission,
     )
 

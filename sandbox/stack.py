@@ -108,7 +108,7 @@ class Stack:
             if beside is not None:
                 await beside
         finally:
-            await _all(starting)  # also when we are to stop: what is being started could not be stopped yet
+            await _wait_for_all(starting)  # also when we are to stop: what is being started could not be stopped yet
         for process, started in zip(processes, starting, strict=True):
             if started.exception():
                 raise _did_not_start(process)
@@ -194,7 +194,7 @@ async def new_stack(folder: Path, *, stay: bool = False, measured: bool = False)
         api_port = USUAL_API_PORT if _is_free(USUAL_API_PORT) else free
         if _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
             port, ui_port = USUAL_PORT, USUAL_UI_PORT
-    with _claimed(folder):
+    with _claim_folder(folder):
         stack = Stack(folder, port, ui_port, api_port, measured=measured)
         try:
             yield stack
@@ -238,7 +238,7 @@ def _start_dev(folder: Path | None, port: int, ui_port: int) -> list[str]:
     return [str(binary), "server", "start-dev", *options]
 
 
-def _claimed(folder: Path) -> IO[str]:
+def _claim_folder(folder: Path) -> IO[str]:
     """Empty the folder, and keep others out of it for as long as the file that is returned is open."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / "in_use.lock"
@@ -258,10 +258,10 @@ def _claimed(folder: Path) -> IO[str]:
     return held
 
 
-async def _all(starting: "list[asyncio.Future[Process]]") -> None:
-    """Wait for all of them, whatever comes of each; a cancel comes through afterwards."""
+async def _wait_for_all(starting: "list[asyncio.Future[Process]]") -> None:
+    """Wait for all of them, however each ends; a cancel request takes effect afterwards."""
     cancelled = False
-    while any(not one.done() for one in starting):
+    while any(not process.done() for process in starting):
         try:
             await asyncio.wait(starting)
         except asyncio.CancelledError:
@@ -285,7 +285,7 @@ def _is_free(port: int) -> bool:
 
 
 def _free_ports() -> tuple[int, int, int]:
-    with socket.socket() as one, socket.socket() as other, socket.socket() as third:
-        for probe in (one, other, third):
+    with socket.socket() as first, socket.socket() as other, socket.socket() as third:
+        for probe in (first, other, third):
             probe.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1], third.getsockname()[1]
+        return first.getsockname()[1], other.getsockname()[1], third.getsockname()[1]

@@ -52,11 +52,11 @@ async def all_cancelled_once(system: System, order_ids: Sequence[str]) -> None:
 
     async def over() -> bool:
         found[:] = await books.cancellations(system.engine)
-        return len(found) >= len(order_ids) and all(one.outcome for one in found)
+        return len(found) >= len(order_ids) and all(summary.outcome for summary in found)
 
     await eventually(over, "every cancellation is over", within=90)
-    assert Counter(one.order_id for one in found) == Counter(order_ids)
-    assert {one.outcome for one in found} == {Outcome.CANCELLED}
+    assert Counter(summary.order_id for summary in found) == Counter(order_ids)
+    assert {summary.outcome for summary in found} == {Outcome.CANCELLED}
 
     async def listed() -> bool:
         return len(await runs(system, order_ids)) >= len(order_ids)

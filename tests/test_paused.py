@@ -229,7 +229,7 @@ async def test_a_deferred_request_that_meets_a_paused_run_is_sent_again_later(op
     lines = (line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD"), line("L3", 1, "600.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("1220.00 USD"),))
     await open_system.shop.place(sample)
-    first, second, third = (LineScope(line_id=one.line_id, quantity=1) for one in lines)
+    first, second, third = (LineScope(line_id=line.line_id, quantity=1) for line in lines)
     library = open_system.library
     await library.start(request(sample, first, request_id="first"))
     await open_system.waits_for(open_system.current(sample.order_id), State.WAITING_FOR_APPROVAL)

@@ -244,15 +244,17 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
     async def listed() -> bool:
         answer = await starter("list", "--state", "waiting_for_approval", "--owner", "second_person", "--json")
         found = TypeAdapter(list[Summary]).validate_json(answer.out)
-        mine = [one for one in found if one.order_id == sample.order_id]
-        assert all(one.owner is Owner.SECOND_PERSON and one.due_at and one.cancellation_id for one in mine)
+        mine = [summary for summary in found if summary.order_id == sample.order_id]
+        assert all(
+            summary.owner is Owner.SECOND_PERSON and summary.due_at and summary.cancellation_id for summary in mine
+        )
         return bool(mine)
 
     await eventually(listed, "the cancellation is listed as waiting for approval")
     of_order = TypeAdapter(list[Summary]).validate_json(
         (await starter("list", "--order", sample.order_id, "--json")).out
     )
-    assert [one.order_id for one in of_order] == [sample.order_id]
+    assert [summary.order_id for summary in of_order] == [sample.order_id]
     own = await starter("approve", sample.order_id, "--actor", "refund_department:agent-7")
     assert own.code == ExitCode.REFUSED
     assert "somebody else has to" in own.sentence
@@ -264,7 +266,7 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
     watched = await watching
     assert watched.code == ExitCode.DONE
     *before, last = watched.out.splitlines()
-    assert all(Progress.model_validate_json(one).order_id == sample.order_id for one in before)
+    assert all(Progress.model_validate_json(line).order_id == sample.order_id for line in before)
     result = CancellationResult.model_validate_json(last)
     assert result.outcome is Outcome.CANCELLED
     assert [entry.action for entry in result.actions] == ["approved"]

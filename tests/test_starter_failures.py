@@ -46,9 +46,11 @@ async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: Work
 
     async def listed() -> bool:
         found = [
-            one for one in (await cancellations.list(limit=10_000)).cancellations if one.order_id == sample.order_id
+            summary
+            for summary in (await cancellations.list(limit=10_000)).cancellations
+            if summary.order_id == sample.order_id
         ]
-        return [one.execution for one in found] == [Execution.TERMINATED]
+        return [summary.execution for summary in found] == [Execution.TERMINATED]
 
     await eventually(listed, "the lost run is listed as terminated")
 

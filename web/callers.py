@@ -51,6 +51,7 @@ def person_of(caller: ApiKey) -> Actor:
     return Actor(kind=ActorKind(caller.role.value), id=caller.id)
 
 
+# Rule: A key says as whom its holder speaks
 def actor_of(caller: ApiKey, customer_id: str | None, order_id: str) -> Actor:
     """A service speaks for the customer that it names; for itself when it names none. Raises HttpProblem where its key does
     not let it."""
@@ -77,6 +78,7 @@ def check_names_customer(caller: ApiKey, customer_id: str | None, about: str) ->
         )
 
 
+# Rule: A key says which reasons its holder may give
 def check_reason(caller: ApiKey, reason: ReasonCode, order_id: str) -> None:
     """Raises HttpProblem where the key does not let it be given."""
     if not caller.may_give(reason):

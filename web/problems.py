@@ -133,6 +133,7 @@ def _valid_id(given: str) -> str | None:
         return None
 
 
+# Rule: What was refused for want of a key is recorded
 def _record_refusal(request: Request, code: Code) -> None:
     """Who tries what they may not is seen: never the key, and of the address only what is ours and a valid order id."""
     structlog.get_logger().warning(
@@ -224,10 +225,14 @@ def check_body() -> Iterator[None]:
         yield
     except ValidationError as error:
         raise RequestValidationError(
-            [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False, include_context=False)]
+            [
+                {**wrong, "loc": ("body", *wrong["loc"])}
+                for wrong in error.errors(include_input=False, include_context=False)
+            ]
         ) from None
 
 
+# Rule: An unknown order and somebody else's get one and the same answer [over HTTP]
 @contextlib.contextmanager
 def hide_existence_from(actor: Actor, order_id: str) -> Iterator[None]:
     """A customer gets the same answer for an order that is unknown, somebody else's, or without a cancellation: otherwise
@@ -260,9 +265,11 @@ def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, title = _PROBLEMS[code]
-        one = described.setdefault(status, {"model": Problem, "description": "", "content": {"application/json": {}}})
-        one["description"] = " ".join(filter(None, (one["description"], f"`{code}`: {title}.")))
-        one["content"]["application/json"].setdefault("examples", {})[code.value] = {
+        response = described.setdefault(
+            status, {"model": Problem, "description": "", "content": {"application/json": {}}}
+        )
+        response["description"] = " ".join(filter(None, (response["description"], f"`{code}`: {title}.")))
+        response["content"]["application/json"].setdefault("examples", {})[code.value] = {
             "value": {
                 "type": f"urn:order-cancellation:{code}",
                 "title": title,
@@ -272,7 +279,7 @@ def responses_of(*codes: Code) -> dict[int | str, dict[str, Any]]:
             }
         }
         if status == 503:
-            one["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+            response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return described
 
 

@@ -98,6 +98,7 @@ async def list_cancellations(
         ) from None
 
 
+# Rule: All cancellations of an order can be read, also those that Temporal has forgotten
 @reading.get(
     "/orders/{order_id:path}/cancellations",
     summary="All cancellations of an order",
@@ -116,6 +117,7 @@ async def list_order_cancellations(
     return OrderHistory(cancellations=[CancellationRecord.of(case) for case in reversed(cases)])
 
 
+# Rule: A caller can read which reasons it may give
 @reading.get("/reasons", summary="Reasons that the caller may give", responses=responses_of(*COMMON))
 async def list_reasons(caller: Caller, parts: Services) -> ReasonList:
     """By the merchant's policy and the scope of the key. A service gives those of `customer` for a customer that it names,

@@ -19,6 +19,7 @@ from runtime.api_settings import ApiSettings
 from web.parts import Parts
 
 
+# Rule: An event that never came is found in the provider's list
 class Reconciler:
     """Looks through the list of one provider, in every process of the API: the inbox keeps each event once."""
 
@@ -42,7 +43,7 @@ class Reconciler:
         while True:
             began = datetime.now(UTC)
             try:
-                found, failed = await self._look(since)
+                found, failed = await self._look_through_list(since)
                 if not failed:
                     since = began - self.OVERLAP
                 structlog.get_logger().info("events_reconciled", provider=self._source.provider, found=found)
@@ -54,7 +55,7 @@ class Reconciler:
                 structlog.get_logger().exception("events_failed", provider=self._source.provider)
             await asyncio.sleep(self._every.total_seconds())
 
-    async def _look(self, since: datetime) -> tuple[int, int]:
+    async def _look_through_list(self, since: datetime) -> tuple[int, int]:
         """How many events were found that had not come as a webhook, and how many of them could not be kept: those are
         looked for again, and hold up no other."""
         provider, found, failed = self._source.provider, 0, 0

@@ -45,6 +45,7 @@ class EventReceipt(BaseModel):
     status: EventStatus
 
 
+# Rule: A webhook is believed only if one of our secrets signed it
 def _verify(signature: str, secrets: Sequence[SecretStr], verify: Callable[[str], object]) -> None:
     """One of the secrets must have made the signature. The SDKs choke on a body or a header that is no text."""
     for secret in secrets:
@@ -124,6 +125,7 @@ async def receive_easypost_event(request: Request, parts: Services) -> EventRece
     return await _receive(parts, EasyPostEvent, body)
 
 
+# Rule: An event wakes up its order's run
 class EventDispatcher:
     """Sends the events that have arrived to their cancellations, in every process of the API: an event is claimed
     first, so two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as

@@ -89,6 +89,7 @@ class Approval:
             if answered:
                 return
 
+    # Rule: An approval is reminded of, escalated and expires
     def _list_stages(self) -> Iterator[_Stage]:
         """Asked, reminded of, escalated to the supervisor; each lasts until the next one."""
         terms = self._runner.case.terms

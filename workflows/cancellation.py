@@ -107,6 +107,7 @@ class CancellationWorkflow:
                     non_retryable=True,
                 ) from None
 
+    # Rule: The steps come in this order
     async def run_steps(self) -> CancellationResult:
         try:
             await self.continue_holding()

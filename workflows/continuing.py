@@ -39,6 +39,7 @@ class Continuing:
         info = workflow.info()
         return info.get_current_history_length() >= _LONGEST_HISTORY or info.is_continue_as_new_suggested()
 
+    # Rule: A run that has grown continues as new, while nothing is under way
     @property
     def is_possible(self) -> bool:
         """Due, and nothing is under way."""

@@ -186,6 +186,7 @@ class Decisions:
         if question is not None:
             question.answer = said  # type: ignore[assignment]
 
+    # Rule: A decision is kept before it is acknowledged
     async def record(self, said: Written) -> None:
         """Write it into the books: a short local activity, and the ordinary one for as long as they are away. Raises
         ApplicationError when the books know why it is not possible."""
@@ -221,7 +222,7 @@ class Decisions:
         return fact_about(message, step, target, why)
 
     def _place_of(self, message: RetryStep | ResolveStep) -> tuple[StepName, str]:
-        """Sent again, it is about the step that waited then. Where another one waits by now, nobody can tell which is
+        """Sent again, it is about the step that waited then. Where another one waits by now, nobody knows which is
         meant."""
         earlier = None
         if isinstance(message, ResolveStep):
@@ -260,6 +261,7 @@ class Decisions:
                 return None
         return next((q for q in self._questions if (q.step, q.target) == place), None)
 
+    # Rule: Only what is asked can be answered, and once
     def _check_question(self, said: Written) -> None:
         """Only what is asked can be answered, and once."""
         if isinstance(said, Approved | ApprovalRefused):

@@ -43,6 +43,7 @@ class GoodsSteps:
         assert plan is not None
         await self._stop(planned.shipment.shipment_id for planned in plan.shipments)
 
+    # Rule: Goods that have left an order that cannot be frozen are parcels to be stopped [like any other parcel]
     async def recheck_order(self) -> None:
         """Goods may leave an order that is not frozen: it is read again, and what has left is stopped like any other parcel,
         until nothing new is found."""
@@ -53,10 +54,11 @@ class GoodsSteps:
             if self._case.plan == plan:
                 return
 
+    # Rule: A parcel that counts as stopped is looked at again, and stopped once more
     async def recheck_parcels(self) -> None:
         """A parcel that counts as stopped may reach the customer all the same: after a wait, or when the carrier has said
-        something, every such parcel is looked at again, and one that moves is stopped again. So is one at which this run has
-        not looked itself."""
+        something, every such parcel is looked at again, and one that moves is stopped again. The same goes for one at
+        which this run has not looked itself."""
         watched = [shipment_id for shipment_id in self._case.watched_parcels if self._needs_look(shipment_id)]
         if watched:
             await self._runner.run_all([self._check(shipment_id) for shipment_id in watched])
@@ -160,6 +162,7 @@ class GoodsSteps:
                 ),
             )
 
+    # Rule: A parcel that reaches a customer who has the money back is a person's to fetch [the wait]
     async def _ask_to_fetch(self, shipment_id: str, stop: Stop) -> Answer | None:
         """The goods reach a customer who has the money back already: a person fetches them, or writes them off. Before the
         money moves a person is asked about what a person has stopped."""

@@ -116,6 +116,7 @@ class Journal:
         if not self._waits:
             self.publish_state()
 
+    # Rule: A wait shows in the list of runs
     def publish_state(self) -> None:
         """Details and search attributes. The most urgent wait's owner and due time are the run's."""
         first = min(self._waits, key=lambda wait: _URGENCY.index(wait.state), default=None)

@@ -39,6 +39,7 @@ class MoneySteps:
             await self._runner.run_all([self._reverse(tender_id) for tender_id in tenders])
             tenders = [tender_id for tender_id in tenders if self._case.outstanding(tender_id)]
 
+    # Rule: A refund that was refused or has failed waits for another way
     async def _reverse(self, tender_id: str) -> None:
         """Until nothing is owed on the tender: the provider has taken it, the customer has it another way, or a person has
         settled it. A person cannot know what others have refunded meanwhile, so that is looked up before they are asked for
@@ -116,6 +117,7 @@ class MoneySteps:
         while self._case.credited is None:
             await self._runner.run_step(steps.CREDIT_REFUND, self._order_id)
 
+    # Rule: The money is waited for until it has settled
     async def settle(self) -> None:
         """Wait until all money has settled. A refund can still fail days after the gateway took it, also one that had
         settled while another tender was waited for."""
@@ -169,6 +171,7 @@ class MoneySteps:
             ),
         )
 
+    # Rule: What the customer has beyond what is due is collected by a person [the wait]
     async def _ask_to_collect(self, tender_id: str, overpaid: Money) -> None:
         """The customer has more than is due to them: by the refund, and by what a person gave or declared not due, by what
         somebody else refunded, or by what the bank gave back."""

@@ -34,6 +34,7 @@ class Requests:
     def _own(self) -> CancellationRequest:
         return self._requested.request
 
+    # Rule: The same request id with other content is a conflict
     def check(self, request: CancellationRequest) -> None:
         """Raises ApplicationError: REQUEST_CONFLICT when the id was used with other content."""
         order_id = self._own.order_id
@@ -42,6 +43,7 @@ class Requests:
         if self._case.conflicts_with(request) or Case.opened_by(self._requested).conflicts_with(request):
             raise ApplicationError(request_conflict(request), type=ErrorCode.REQUEST_CONFLICT)
 
+    # Rule: A double click is one cancellation
     async def receive(self, request: CancellationRequest) -> Receipt:
         """Raises ApplicationError: UNDER_WAY, REQUEST_CONFLICT, ROLLED_BACK, HELD_ELSEWHERE."""
         received_at = workflow.now()

@@ -52,6 +52,7 @@ def _amounts(refund: Money, release: Money) -> list[tuple[str, Money]]:
     return [(word, amount) for word, amount in (("refunded", refund), ("released", release)) if amount]
 
 
+# Rule: The page of a run is made of its case
 def describe(progress: Progress, case: Case) -> str:
     """The run as a page for a person, in the Markdown that the Temporal UI shows: lists, because it sets tables without
     space between the cells. After the end it says what happened, and nothing of what was to be done."""

@@ -75,6 +75,7 @@ class StepRunner:
 
     # Steps
 
+    # Rule: A refused step rolls back before the pivot, and waits for a person after it [the wait]
     async def run_step(self, step: Step[Any, Any], target: str, **fields: object) -> Answer | None:
         """Carry one step to its own end: attempt, rest, attempt again; ask a person where only a person can decide. `fields`
         go into its input, besides those that every step has.
@@ -107,6 +108,7 @@ class StepRunner:
                 case _:
                     return answer
 
+    # Rule: A refused step rolls back before the pivot, and waits for a person after it
     async def _rest_after_round(
         self, step: Step[Any, Any], target: str, rest: Resting | None, fields: Mapping[str, object], *, is_ordered: bool
     ) -> Resting | None:
@@ -227,6 +229,7 @@ class StepRunner:
         namespace holds the cancellation by now."""
         self.case.add(*(await self._become_holder()).entries)
 
+    # Rule: A run takes over from another one [in the run]
     async def _take_up(self, namespace: str | None) -> NoReturn:
         """Another run holds the cancellation. One of this namespace is lost, because the engine lets only one run of
         an order live: this run goes on from the facts. One of another namespace was ordered to take over."""

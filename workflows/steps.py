@@ -44,6 +44,7 @@ _LOCAL_ATTEMPT = timedelta(seconds=2)
 _LONGEST_PAUSE = timedelta(seconds=30)
 
 
+# Rule: A step's row says when it is tried again, and which answers are final
 @dataclass(frozen=True)
 class Step(Generic[In, Out]):
     """`refusals` are the counterpart's final answers: no retry will change them. `owner` is whose turn it is when the
@@ -107,6 +108,7 @@ _NOT_OURS_TO_DO = frozenset(
 """Another run has come first: this one reads the books again, or waits for a person to say which of the two continues. Or
 the step is being undone, or the cancellation has ended, so it is not carried out any more."""
 
+# Rule: A mistake of ours is seen at once, and the step is tried again
 OUR_FAULTS = frozenset(
     {
         ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
@@ -120,6 +122,7 @@ at once; the step goes on being tried at the pace of its rests, so that a correc
 without a click."""
 
 
+# Rule: A step's row says whether its first attempt is made within the workflow's own task
 async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
     """Attempt the step for one round, first locally where its row says so. Raises ApplicationError when it ends without a
     result."""
@@ -163,6 +166,7 @@ async def _attempt_locally(step: Step[In, Out], step_input: In) -> Out:
     return local
 
 
+# Rule: A look is repeated until there is something new
 async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: timedelta) -> Out:
     """A look whose attempts are repeated until they find something new, at most `pause` apart while nobody answers. It
     writes no event until then. Raises ApplicationError when it is cut short, or cannot continue."""

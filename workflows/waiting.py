@@ -123,6 +123,7 @@ class Waiting:
         """None: it waits for a person."""
         return None if rest.obstacle.until_answered else rest.since + self._rest_after(rest.rounds)
 
+    # Rule: A step that nobody answers rests, longer each time
     def _rest_after(self, rounds: int) -> timedelta:
         """The rests grow: a counterpart that has been silent for hours is not asked every few minutes."""
         shortest = self.case.terms.next_round
@@ -150,6 +151,7 @@ class Waiting:
             raise ContinuesAsNew
         return True
 
+    # Rule: A wait has a due time, no later than the law's
     def due_at(self, step: Step[Any, Any], target: str, patience: timedelta) -> datetime:
         """Some time after the books last learnt something of the step; further rounds do not put it off. A wait that delays
         the customer's money is due no later than the law wants it back."""
@@ -167,6 +169,7 @@ class Waiting:
         """Whether the process is to roll back at the next opportunity. After the pivot a cancel request is too late."""
         return self.case.roll_back_cause is not None or self._cancel_requested
 
+    # Rule: A cancel request is honoured before the pivot and ignored after it
     @property
     def _cancel_requested(self) -> bool:
         case = self.case

@@ -18,6 +18,7 @@ def texts_of(command: Any) -> Iterator[str]:
         yield from texts_of(below)
 
 
+# Rule: The command line speaks the language of its reader [help]
 def translate_help(command: Any) -> None:
     """Of a command and of those below it, before they are shown."""
     command.help, command.epilog = _translated(command.help), _translated(command.epilog)

@@ -95,6 +95,7 @@ class SqlRegister(SqlAdapter):
         async with transaction(self._looks) as session:
             return await entries_of(session, cancellation_id, after=after)
 
+    # Rule: A customer's changes of mind are counted; policy.toml says how many are too many
     async def history(self, customer_id: str, since: datetime, *, but: str) -> CustomerHistory:
         async with transaction(self._looks) as session:
             found = await session.execute(_CARRIED_OUT_FOR, {"customer": customer_id, "except": but, "since": since})
@@ -115,6 +116,7 @@ class SqlRegister(SqlAdapter):
             written = {"order_id": order_id, "namespace": run.namespace, "run_id": run.run_id, "at": at}
             await session.execute(upsert(session, VerificationRow), written)
 
+    # Rule: A run takes over from another one
     async def take_up(self, cancellation_id: str, run: Run, *, from_elsewhere: bool = False) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await find_row(session, cancellation_id)

@@ -20,6 +20,7 @@ def engine_time(at: datetime) -> Iterator[None]:
         _started.reset(token)
 
 
+# Rule: A fact has the time of the engine
 def now() -> datetime:
     """An aware time in UTC."""
     started = _started.get()

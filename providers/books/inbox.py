@@ -35,6 +35,7 @@ class SqlInbox(SqlAdapter):
         async with transaction(self._looks) as session:
             await session.execute(text("SELECT 1"))
 
+    # Rule: An event is kept once, and matched to the orders that wait for it
     async def receive(self, event: ProviderEvent) -> EventStatus:
         async with transaction(self._writes) as session:
             watched = await _watched_by(session, event)
@@ -97,6 +98,7 @@ class SqlInbox(SqlAdapter):
                 )
             return claimed
 
+    # Rule: An ended cancellation is opened again when its outcome no longer holds [the event that says so]
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
         async with transaction(self._reads) as session:
             known = await known_order(session, event.order_id)
@@ -165,13 +167,14 @@ def _left_another_way(case: Case) -> Iterator[Money]:
     )
 
 
+# Rule: An event is kept once, and matched to the orders that wait for it [which orders]
 async def _watched_by(session: AsyncSession, event: ProviderEvent) -> dict[str, set[str]]:
     """The orders that it is about, with those of its names that each is watched by. A payment may be of several orders."""
     return await watchers_of(session, [name for name in (event.payment, event.shipment, event.tracking_number) if name])
 
 
 async def watchers_of(session: AsyncSession, references: Sequence[str]) -> dict[str, set[str]]:
-    """The orders whose cancellations have to do with some of these, each with which."""
+    """The orders whose cancellations are about some of these, each with which."""
     watched: dict[str, set[str]] = {}
     found = (await session.execute(_WATCHERS_OF, {"references": references})).tuples() if references else ()
     for order_id, reference in found:

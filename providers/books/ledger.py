@@ -36,6 +36,7 @@ _PREFIX = {DocumentKind.CREDIT_NOTE: "CN", DocumentKind.DEBIT_NOTE: "DN"}
 class SqlLedger(SqlAdapter):
     """See providers/ledger/port.py for what it promises."""
 
+    # Rule: A credit note has the next number, and its transfers balance
     async def credit(
         self, credit: Credit, notices: Sequence[NewNotice], *, key: EffectKey, run: Run
     ) -> tuple[Entry, ...]:
@@ -44,7 +45,7 @@ class SqlLedger(SqlAdapter):
             given = Money.total((tender.amount for tender in credit.tenders if not tender.failed), currency)
             if credit.total.amount <= 0 or credit.total > given:
                 # Less than the sum: what the customer has got twice is credited once.
-                raise ValueError("a credit note is over what its tenders got back, and over more than zero")
+                raise ValueError("a credit note is for what its tenders got back, and for more than zero")
             row = await lock(session, key.cancellation_id, run)
             case = await case_of(session, key.cancellation_id)
             documents = await _documents(session, credit.cancellation_id)
@@ -83,6 +84,7 @@ class SqlLedger(SqlAdapter):
                 case.add(*await append(session, row, effect_facts(case, key, [nothing])))
             return case.entries
 
+    # Rule: A credit is revoked by contra transfers and a debit note
     async def revoke_credit(self, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
         async with transaction(self._writes) as session:
             row = await lock(session, key.cancellation_id, run)

@@ -104,6 +104,7 @@ class SqlOutbox(SqlAdapter):
         async with transaction(self._writes) as session:
             await _change_notice(session, notice_id, refused_why=why)
 
+    # Rule: A request that the law does not let wait is kept and sent again
     async def defer_request(self, deferred: DeferredRequest, notices: Sequence[NewNotice]) -> None:
         async with transaction(self._writes) as session:
             request = deferred.request
@@ -154,6 +155,7 @@ class SqlOutbox(SqlAdapter):
                 row.due_at = until
 
 
+# Rule: A notice is written once and delivered later
 async def put_notices(session: AsyncSession, cancellation: str, order_id: str, notices: Sequence[NewNotice]) -> None:
     """A cancellation sends each notice once, whichever effect comes first with it."""
     at = datetime.now(UTC)

@@ -64,6 +64,7 @@ async def payable(session: AsyncSession, cancellation_id: str, currency: str) ->
     return Money(amount=await _balance(session, cancellation_id, _PAYABLE), currency=currency)
 
 
+# Rule: A credit note has the next number, and its transfers balance [its transfers]
 async def post_credit(session: AsyncSession, note: DocumentRow) -> None:
     for name, amount, account in _parts_of(note):
         part = _Part(account, _PAYABLE, amount)
@@ -81,6 +82,7 @@ async def post_contra(session: AsyncSession, note: DocumentRow, debit_note: Docu
         await _post(session, note.cancellation_id, number, note.currency, f"{number}/{name}", *parts)
 
 
+# Rule: What has gone to the customer is posted; beyond the credit, it is owed to us
 async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
     """Money has gone to the customer, once for its reference."""
     if tender.by_bank:
@@ -105,6 +107,7 @@ async def settle(session: AsyncSession, cancellation_id: str, tender: CreditedTe
         )
 
 
+# Rule: What the bank has given back is posted by each cancellation, by its own part [the transfer]
 async def _settle_by_bank(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
     """What the bank has given, by one dispute for several cancellations perhaps, each of which posts its part. The part
     changes: a person may name the dispute as their own payment, or declare it not due. The difference is posted then."""
@@ -123,6 +126,7 @@ async def _settle_by_bank(session: AsyncSession, cancellation_id: str, tender: C
         await _take_back(session, cancellation_id, tender.reference, change, key=key, to=account)
 
 
+# Rule: A refund that fails after it had settled is owed again in the ledger
 async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
     """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund."""
     settlement = _settlement_key(cancellation_id, tender)
@@ -133,6 +137,7 @@ async def take_settlement_back(session: AsyncSession, cancellation_id: str, tend
         await _take_back(session, cancellation_id, tender.reference, amount, key=key, to=settled[0].credit_account)
 
 
+# Rule: What has gone to the customer is posted; beyond the credit, it is owed to us [what was collected of it]
 async def collect(session: AsyncSession, case: Case) -> None:
     """Post what people have collected from the customer, or given back of it, each once."""
     for entry in case.entries:
@@ -149,7 +154,7 @@ async def collect(session: AsyncSession, case: Case) -> None:
 
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
-    """What the customer has got although everything was undone. Refunds of others are none of ours, unless a person has
+    """What the customer has got although everything was undone. Refunds of others do not count, unless a person has
     collected them."""
     for reversal in case.reversals:
         counted = [r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected]
@@ -192,7 +197,7 @@ async def _posted(session: AsyncSession, key: str) -> Sequence[Row[Any]]:
 async def _pay_out(
     session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, by: LedgerAccount
 ) -> None:
-    """Money has gone to the customer. What we owe them comes off first; the rest they owe us."""
+    """Money has gone to the customer. What we owe them is reduced first; the rest they owe us."""
     owed = min(amount.amount, await _balance(session, cancellation_id, _PAYABLE))
     parts = [_Part(_PAYABLE, by, owed), _Part(_RECEIVABLE, by, amount.amount - owed)]
     await _post(session, cancellation_id, reference, amount.currency, key, *parts)
@@ -201,7 +206,7 @@ async def _pay_out(
 async def _take_back(
     session: AsyncSession, cancellation_id: str, reference: str, amount: Money, *, key: str, to: LedgerAccount
 ) -> None:
-    """Money has come back. What the customer had too much comes off first; the rest is owed to them again."""
+    """Money has come back. What the customer had too much is reduced first; the rest is owed to them again."""
     too_much = min(amount.amount, max(await _balance(session, cancellation_id, _RECEIVABLE), 0))
     parts = [_Part(to, _PAYABLE, amount.amount - too_much), _Part(to, _RECEIVABLE, too_much)]
     await _post(session, cancellation_id, reference, amount.currency, key, *parts)

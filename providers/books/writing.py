@@ -213,6 +213,7 @@ async def case_known(session: AsyncSession, row: LockedRow, known: Case | None) 
     return await case_of(session, row.cancellation_id)
 
 
+# Rule: What is being undone is not done once more meanwhile [under the lock]
 def check_may_make(case: Case, key: EffectKey) -> None:
     """Asked under the lock of the cancellation's row, before an effect is noted. Refused: ROLLED_BACK."""
     if not case.may_make(key):

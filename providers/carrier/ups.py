@@ -161,14 +161,14 @@ class UpsIntercepts:
             return Intercept(accepted=True, detail="An intercept stands already.")
         if rights.createEligibility is Eligibility.NOT_ELIGIBLE:
             return Intercept(accepted=False, detail="UPS offers no return to sender for this parcel.")
-        return await self._ask("return", tracking_number, key, ErrorCode.SHIPMENT_NOT_STOPPABLE)
+        return await self._post_request("return", tracking_number, key, ErrorCode.SHIPMENT_NOT_STOPPABLE)
 
     async def cancel(self, tracking_number: str, *, key: str) -> Intercept:
         rights = await self._rights(tracking_number)
         if rights.cancelEligibility is not Eligibility.ELIGIBLE and rights.createEligibility is Eligibility.ELIGIBLE:
             return Intercept(accepted=True, detail="No intercept stands.")
         # Neither possible: none stands on a parcel that is out for delivery, or it has been carried out. UPS knows.
-        return await self._ask("cancel", tracking_number, key, ErrorCode.STOP_NOT_UNDOABLE)
+        return await self._post_request("cancel", tracking_number, key, ErrorCode.STOP_NOT_UNDOABLE)
 
     async def _rights(self, tracking_number: str) -> _Rights:
         """What may be done about a return to sender. A parcel that UPS will not talk about leaves everything open: the
@@ -186,7 +186,7 @@ class UpsIntercepts:
         rights = (feature for feature in answer.response.commonEligibilityMap if feature.interceptFeature == "RTS")
         return next((feature.eligibilityValue for feature in rights), _Rights())
 
-    async def _ask(self, what: str, tracking_number: str, key: str, refusal: ErrorCode) -> Intercept:
+    async def _post_request(self, what: str, tracking_number: str, key: str, refusal: ErrorCode) -> Intercept:
         doing = f"asking for the {what} of parcel {tracking_number}"
         transaction, number = self._named(what, key, tracking_number)
         try:

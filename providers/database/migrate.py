@@ -47,6 +47,7 @@ class WrongTables(Exception):
     """The database's tables are not those that this version works on. The text says so, and what to do."""
 
 
+# Rule: A process starts only on tables of its own version
 async def check_tables(engine: AsyncEngine) -> None:
     """Raises WrongTables when tables are missing, older or newer than this version, and Unavailable when the database cannot
     be reached: nobody knows then."""

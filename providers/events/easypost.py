@@ -38,6 +38,7 @@ class _Object(BaseModel):
     status: Text | None = None
 
 
+# Rule: A provider's event is read as far as a cancellation waits for it [EasyPost's]
 class EasyPostEvent(BaseModel):
     """The body of an event, as far as anybody reads it."""
 
@@ -99,7 +100,7 @@ class EasyPostEvents:
         with a place in the list."""
         place: dict[str, str] = {}
         while True:
-            page = await self._asked(_Page, lambda: self._client.event.all(page_size=_PAGE, **place))  # noqa: B023
+            page = await self._fetch(_Page, lambda: self._client.event.all(page_size=_PAGE, **place))  # noqa: B023
             for listed in page.events:
                 if listed.created_at < at:
                     return
@@ -113,7 +114,7 @@ class EasyPostEvents:
 
     async def _read(self, event_id: str) -> ProviderEvent | None:
         """The event out of an attempt to deliver it; None when there was none yet."""
-        attempts = await self._asked(_Payloads, lambda: self._client.event.retrieve_all_payloads(event_id))
+        attempts = await self._fetch(_Payloads, lambda: self._client.event.retrieve_all_payloads(event_id))
         for attempt in attempts.payloads:
             try:
                 event = EasyPostEvent.model_validate_json(attempt.request_body).to_provider_event()
@@ -123,7 +124,7 @@ class EasyPostEvents:
                 return event
         return None
 
-    async def _asked(self, kind: type[Answer], call: Callable[[], Any]) -> Answer:
+    async def _fetch(self, kind: type[Answer], call: Callable[[], Any]) -> Answer:
         """An answer of EasyPost, by its SDK in a thread. The errors go without their cause: that has the answer's body."""
 
         def run() -> Answer:

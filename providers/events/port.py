@@ -16,6 +16,7 @@ Known = Callable[[str], Awaitable[bool]]
 """Whether the event of this id was kept already."""
 
 
+# Rule: An event that never came is found in the provider's list [the list]
 class EventSource(Protocol):
     """The list that one provider keeps of its events."""
 

@@ -60,6 +60,7 @@ class _Data(BaseModel):
     object: _Object
 
 
+# Rule: A provider's event is read as far as a cancellation waits for it
 class StripeEvent(BaseModel):
     """The body of an event, as far as anybody reads it."""
 

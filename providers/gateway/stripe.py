@@ -6,8 +6,8 @@ of what it makes, where `read_payment` finds it for ever. The SDK's own retries 
 Stripe keeps an answer of 500 under the idempotency key and repeats it for as long as it keeps the key. Asking again
 would never end, so a *repeated* 500 is answered by looking the effect up: when it is there, it is returned; when it is
 not, the request has ended without one, and it is made again under the next key of a fixed row (`key`, `key~1`, …). Every
-attempt of every worker walks the same row. A *first* 500 stays an unknown outcome. So it is with a no for want of our own
-balance, which may have been topped up since: the first is the answer, and a repeated one is asked for under the next key.
+attempt of every worker walks the same row. A *first* 500 stays an unknown outcome. The same holds when our own balance was
+too low, which may have been topped up since: the first is the answer, and a repeated one is asked for under the next key.
 
 Reading, voiding, refunding and authorising again ask for the payment with its charge and refunds, so that the answer is the
 state after the call. A *repeated* answer is the state then: it is read again, as is what an answer does not show in full.
@@ -84,17 +84,17 @@ class StripeGateway:
                 if error.code != STATE_CHANGED:
                     raise
                 return await self._voided_meanwhile(reference)
-            return await self._after(intent)
+            return await self._payment_after(intent)
 
         async def released() -> Payment | None:
             now = await self.read_payment(reference)
             return None if now.revocable else now
 
         doing = Doing(f"voiding payment {reference}", ErrorCode.REFUND_UNCLEAR)
-        return await self._once(doing, f"{key}~rest" if payment.captured else key, release, released)
+        return await self._write_once(doing, f"{key}~rest" if payment.captured else key, release, released)
 
     async def _voided_meanwhile(self, reference: str) -> Payment:
-        now = await _afterwards(self.read_payment(reference))
+        now = await _read_after_write(self.read_payment(reference))
         if now.revocable:
             raise Unavailable(f"Payment {reference} is changing at the gateway and could not be voided yet.")
         return now
@@ -114,18 +114,20 @@ class StripeGateway:
             return Refunded(refund=refund, payment=payment) if refund else None
 
         async def create(options: stripe.RequestOptions) -> Refunded | None:
-            after = await self._after(await self._stripe.refunds.create_async(params, options))
+            after = await self._payment_after(await self._stripe.refunds.create_async(params, options))
             return made(after) if after else None
 
         async def existing() -> Refunded | None:
             return made(await self.read_payment(reference))
 
         doing = Doing(f"refunding {amount} of payment {reference}", ErrorCode.REFUND_UNCLEAR, refunds=True)
-        return await self._once(doing, key, create, existing)
+        return await self._write_once(doing, key, create, existing)
 
     async def read_refund(self, reference: str) -> Refund:
         return to_refund(
-            await _asked(Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference))
+            await _translate_errors(
+                Doing(f"reading refund {reference}"), lambda: self._stripe.refunds.retrieve_async(reference)
+            )
         )
 
     async def cancel_refund(self, reference: str, *, key: str) -> Refund:
@@ -138,7 +140,7 @@ class StripeGateway:
             return refund if refund.status is RefundStatus.CANCELED else None
 
         doing = Doing(f"cancelling refund {reference}", ErrorCode.REFUND_NOT_CANCELLABLE)
-        return await self._once(doing, key, cancel, canceled)
+        return await self._write_once(doing, key, cancel, canceled)
 
     async def authorise_again(self, reference: str, amount: Money, *, key: str) -> Payment:
         mandate = mandate_of(await self._intent(reference))
@@ -161,28 +163,28 @@ class StripeGateway:
         }
 
         async def authorise(options: stripe.RequestOptions) -> Payment | None:
-            return await self._after(await self._stripe.payment_intents.create_async(params, options))
+            return await self._payment_after(await self._stripe.payment_intents.create_async(params, options))
 
         async def existing() -> Payment | None:
             doing = Doing(f"looking for what replaces payment {reference}")
-            made = await _asked(doing, lambda: self._intents(mandate.customer))
+            made = await _translate_errors(doing, lambda: self._intents(mandate.customer))
             ours = (
                 intent.id for intent in made if key_of(intent) == key and intent.status != "requires_payment_method"
             )
             replacement = next(ours, None)
-            return await _afterwards(self.read_payment(replacement)) if replacement else None
+            return await _read_after_write(self.read_payment(replacement)) if replacement else None
 
         doing = Doing(f"authorising {amount} again in place of payment {reference}", ErrorCode.NO_MANDATE)
         if replacement := await existing():
             return replacement
-        return await self._once(doing, key, authorise, existing)
+        return await self._write_once(doing, key, authorise, existing)
 
-    async def _after(self, answer: stripe.PaymentIntent | stripe.Refund) -> Payment | None:
+    async def _payment_after(self, answer: stripe.PaymentIntent | stripe.Refund) -> Payment | None:
         """The payment as the answer of a write shows it. None: the answer is a repeated one, and shows it as it was then."""
         intent = answer.payment_intent if isinstance(answer, stripe.Refund) else answer
         if _is_replayed(answer) or not isinstance(intent, stripe.PaymentIntent):
             return None
-        return await _afterwards(self._complete(intent))
+        return await _read_after_write(self._complete(intent))
 
     async def _complete(self, intent: stripe.PaymentIntent) -> Payment:
         """The payment of an answer, with what the answer does not show of it. Refunds are never read before the payment:
@@ -190,12 +192,14 @@ class StripeGateway:
         doing = Doing(f"reading payment {intent.id}")
         refunds, charge = refunds_shown(intent), charge_of(intent)
         if refunds is None:
-            refunds = await _asked(doing, lambda: self._refunds(intent.id))
-        disputes = await _asked(doing, lambda: self._disputes(intent.id)) if charge and charge.disputed else []
+            refunds = await _translate_errors(doing, lambda: self._refunds(intent.id))
+        disputes = (
+            await _translate_errors(doing, lambda: self._disputes(intent.id)) if charge and charge.disputed else []
+        )
         return to_payment(intent, refunds, disputes)
 
     async def _intent(self, reference: str) -> stripe.PaymentIntent:
-        return await _asked(
+        return await _translate_errors(
             Doing(f"reading payment {reference}"),
             lambda: self._stripe.payment_intents.retrieve_async(reference, {"expand": [_WITH_REFUNDS]}),
         )
@@ -212,7 +216,7 @@ class StripeGateway:
         page = await self._stripe.payment_intents.list_async({"customer": customer, "limit": _PAGE})
         return [intent async for intent in page.auto_paging_iter()]
 
-    async def _once(
+    async def _write_once(
         self,
         doing: Doing,
         key: str,
@@ -235,9 +239,9 @@ class StripeGateway:
                     continue
                 if not is_server_error(error):
                     raise failed from None
-                found = await _afterwards(look_up())
+                found = await _read_after_write(look_up())
             else:
-                found = answer or await _afterwards(look_up())
+                found = answer or await _read_after_write(look_up())
                 if not found:
                     raise OutcomeUnknown(f"It does not show yet what came of {doing.what}: it must be looked up.")
             if found:
@@ -247,14 +251,14 @@ class StripeGateway:
         )
 
 
-async def _asked(doing: Doing, read: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _translate_errors(doing: Doing, read: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await read()
     except FAILURES as error:
         raise to_step_error(error, doing) from None
 
 
-async def _afterwards(reading: Awaitable[Answer]) -> Answer:
+async def _read_after_write(reading: Awaitable[Answer]) -> Answer:
     """A read after a write: where it fails or is refused, it is no longer true that nothing happened."""
     try:
         return await reading

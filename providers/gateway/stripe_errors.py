@@ -105,6 +105,7 @@ def to_step_error(error: Exception, doing: Doing) -> StepError:
             )
 
 
+# Rule: Each of the gateway's words for a no has its own meaning
 def _refusal(error: stripe.InvalidRequestError | stripe.CardError, doing: Doing) -> Refused:
     what, code = doing.what, error.code or ""
     if code == "charge_already_refunded":
@@ -146,7 +147,7 @@ def _refusal(error: stripe.InvalidRequestError | stripe.CardError, doing: Doing)
         )
     return Refused(
         doing.otherwise or ErrorCode.REFUND_UNCLEAR,
-        f"The gateway refused for good ({code or 'it gave no reason'}) while {what}: a person has to look why.",
+        f"The gateway refused for good ({code or 'it gave no reason'}) while {what}: a person has to find out why.",
     )
 
 

@@ -13,11 +13,13 @@ KEY = "cancellation_key"
 """Where our key is kept in Stripe's metadata."""
 REPLACES = "replaces_payment"
 
+# Rule: A currency has this many decimals [where Stripe differs]
 _UNITS_PER_MINOR = {"ISK": 100, "UGX": 100}
 _MINOR_PER_UNIT = {"MGA": 100}
 """Where Stripe's units are not ISO 4217's minor units: two decimals for ISK and UGX, which have none, and none for MGA
 (docs.stripe.com/currencies)."""
 
+# Rule: A disputed payment is not refunded [Stripe's words]
 _DISPUTES = {
     "lost": DisputeState.LOST,
     "prevented": DisputeState.PREVENTED,
@@ -26,7 +28,7 @@ _DISPUTES = {
     "won": DisputeState.WON,
     "warning_closed": DisputeState.WON,
 }
-"""The states in which a refund is no matter of patience (docs.stripe.com/api/disputes/object). Every other one is open."""
+"""The states in which waiting does not help a refund (docs.stripe.com/api/disputes/object). Every other one is open."""
 _GIVEN_BACK = {"lost", "prevented"}
 _WEIGHT = [DisputeState.OPEN, *_DISPUTES.values()]
 """Of several disputes of one payment the first of these counts."""
@@ -55,6 +57,7 @@ def _money(units: int, currency: str) -> Money:
     return Money(amount=units * _MINOR_PER_UNIT.get(code, 1) // _UNITS_PER_MINOR.get(code, 1), currency=code)
 
 
+# Rule: Amounts go back in the steps that the gateway takes [the steps]
 def step_of(currency: str) -> int:
     """Stripe takes amounts that are divisible by so many of our minor units: of three decimals the last has to be 0."""
     return 10 if exponent(currency) == 3 else _MINOR_PER_UNIT.get(currency, 1)

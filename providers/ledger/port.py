@@ -86,7 +86,7 @@ class CreditedTender(Value):
 
 
 class Credit(Value):
-    """What to put on paper: the credit note over `total` (the sum of the tenders that have not failed, without what the
+    """What to put on paper: the credit note for `total` (the sum of the tenders that have not failed, without what the
     customer has got twice), its tax part, for each settled tender the ledger transfer, and for each failed one the contra
     transfer."""
 
@@ -110,7 +110,7 @@ class Ledger(Protocol):
         ...
 
     async def revoke_credit(self, *, key: EffectKey, run: Run) -> tuple[Entry, ...]:
-        """A debit note over the whole credit note and its contra transfers; writes `CreditRevoked`. Without a credit note
+        """A debit note for the whole credit note and its contra transfers; writes `CreditRevoked`. Without a credit note
         there is nothing to take back. What has been paid out already is owed by the customer from then on
         (`customer_receivable`); what has not is no longer payable. Returns all entries."""
         ...

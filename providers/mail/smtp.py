@@ -168,5 +168,5 @@ def _answered(mail: Mail, code: int) -> Unavailable | Refused:
 def _refused(mail: Mail, why: str) -> Refused:
     return Refused(
         ErrorCode.MAIL_REFUSED,
-        f"Mail {mail.message_id} cannot be delivered: {why}. Check the order's address; tell the customer another way.",
+        f"Mail {mail.message_id} cannot be delivered: {why}. Check the order's address, and reach the customer another way.",
     )

@@ -33,6 +33,7 @@ _NOT_PAID_YET = {"STAGING", "WAITING_DEBIT", "WAITING_DEBIT_PAYMENT"}
 _NOT_SHIPPED_YET = "SHIPPING"
 
 
+# Rule: A marketplace's order is cancelled there, and the marketplace gives the money back [by its own rules]
 class MiraklMarketplace:
     """`Marketplace` on Mirakl. `base_url` is the marketplace's instance (`https://….mirakl.net`), `timeout` in seconds.
 
@@ -68,7 +69,7 @@ class MiraklMarketplace:
         if missing := _missing(order, lines):
             way = _way(order, missing)
             code = self._reason_code or way.standard_reason(reason)
-            await self._ask(order, way, [ask_for(order, line, units, way, code) for line, units in missing])
+            await self._send_demands(order, way, [ask_for(order, line, units, way, code) for line, units in missing])
             try:
                 order = await self._api.read_order(reference, fresh=False)
             except Unavailable as unseen:
@@ -78,10 +79,10 @@ class MiraklMarketplace:
                 ) from None
             if _missing(order, lines):
                 raise OutcomeUnknown(f"Mirakl took the cancellation of order {reference} and does not show it yet.")
-        return tuple(order.refund(one) for line in lines for one in _covering(order, line))
+        return tuple(order.refund(cancelation) for line in lines for cancelation in _covering(order, line))
 
-    async def _ask(self, order: Order, way: Way, asked: Sequence[Asked]) -> None:
-        body: dict[str, Any] = {way.value: [one.model_dump(mode="json", exclude_none=True) for one in asked]}
+    async def _send_demands(self, order: Order, way: Way, asked: Sequence[Asked]) -> None:
+        body: dict[str, Any] = {way.value: [demand.model_dump(mode="json", exclude_none=True) for demand in asked]}
         if order.order_tax_mode is not None:
             body["order_tax_mode"] = order.order_tax_mode
         await self._api.write(order.order_id, way.path, body)

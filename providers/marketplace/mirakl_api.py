@@ -73,6 +73,7 @@ class MiraklApi:
             self._call.cancel()
         await self._http.aclose()
 
+    # Rule: A marketplace's orders are listed together, once in a while
     async def read_order(self, reference: str, *, fresh: bool) -> Order:
         """Not older than `orders_every` seconds, nor than what we have written to it; `fresh`: nor than this look. Raises
         Unavailable with the time to come back where the next list is far away. Refused: PAYMENT_NOT_FOUND."""
@@ -125,7 +126,7 @@ class MiraklApi:
         wanted = list(self._wanted)[: self._at_once]
         for reference in wanted:
             del self._wanted[reference]
-        others = [one for one in reversed(self._known) if one not in wanted] if self._every else []
+        others = [reference for reference in reversed(self._known) if reference not in wanted] if self._every else []
         return wanted + others[: self._at_once - len(wanted)]
 
     async def _fetch_orders(self, references: Sequence[str]) -> list[dict[str, Any]] | _Failure:
@@ -174,7 +175,7 @@ def _not_found(reference: str) -> Refused:
 
 def _order_of(found: Sequence[dict[str, Any]], reference: str, at: float) -> _Read:
     """Each by itself: one that makes no sense keeps nobody from reading the others."""
-    document = next((one for one in found if one.get("order_id") == reference), None)
+    document = next((entry for entry in found if entry.get("order_id") == reference), None)
     if document is None:
         return _Read(at, None)
     try:

@@ -85,7 +85,9 @@ class Amounts(Value):
         """The seller's."""
         paid = _payable(self.amount, self.amount_breakdown) + _payable(self.shipping, self.shipping_breakdown)
         besides = (*self.fees, *self.taxes, *self.shipping_taxes) if taxes_besides else self.fees
-        return paid + sum((_payable(one.amount, one.amount_breakdown) for one in besides), _ZERO) - self.commission
+        return (
+            paid + sum((_payable(extra.amount, extra.amount_breakdown) for extra in besides), _ZERO) - self.commission
+        )
 
 
 class Total:
@@ -116,6 +118,7 @@ class _Promotion(Value):
     deduced_amount: Decimal
 
 
+# Rule: At a marketplace amounts say how many units of a line are gone [what it was sold for]
 class Line(Amounts):
     order_line_id: str
     order_line_state: str
@@ -128,7 +131,9 @@ class Line(Amounts):
     @property
     def cancelled(self) -> list[Cancelation]:
         """Oldest first."""
-        return sorted((*self.cancelations, *self.refunds), key=lambda one: (one.created_date, one.id))
+        return sorted(
+            (*self.cancelations, *self.refunds), key=lambda cancelation: (cancelation.created_date, cancelation.id)
+        )
 
     @cached_property
     def parts(self) -> tuple[Amounts, ...]:
@@ -140,10 +145,10 @@ class Line(Amounts):
         elif self.price_unit is None:
             candidates = candidates[: 1 if self.amount else 2]
         by_units = (self.price_unit or _ZERO) * self.quantity
-        expected = (by_units, by_units - sum((one.deduced_amount for one in self.promotions), _ZERO))
+        expected = (by_units, by_units - sum((promotion.deduced_amount for promotion in self.promotions), _ZERO))
 
         def distance(taken_off: tuple[Cancelation, ...]) -> Decimal:
-            return min(abs(self.amount + _price(taken_off) - one) for one in expected)
+            return min(abs(self.amount + _price(taken_off) - price) for price in expected)
 
         return (self, *min(candidates, key=distance))
 
@@ -161,7 +166,7 @@ class Line(Amounts):
 
 
 def _price(amounts: Iterable[Amounts]) -> Decimal:
-    return sum((one.amount for one in amounts), _ZERO)
+    return sum((part.amount for part in amounts), _ZERO)
 
 
 class Order(Value):
@@ -184,19 +189,19 @@ class Order(Value):
     def share(self, of: Amounts) -> Money:
         return self.money(of.share(taxes_besides=self.order_tax_mode != "TAX_INCLUDED"))
 
-    def refund(self, one: Cancelation) -> Refund:
-        settled = one.state in {None, "REFUNDED"}
+    def refund(self, cancelation: Cancelation) -> Refund:
+        settled = cancelation.state in {None, "REFUNDED"}
         return Refund(
-            reference=one.id,
-            amount=self.share(one),
+            reference=cancelation.id,
+            amount=self.share(cancelation),
             status=RefundStatus.SUCCEEDED if settled else RefundStatus.PENDING,
-            reason="" if settled else str(one.state),
-            created_at=one.created_date,
+            reason="" if settled else str(cancelation.state),
+            created_at=cancelation.created_date,
         )
 
     def payment(self) -> Payment:
         zero = Money.zero(self.currency_iso_code)
-        refunds = tuple(self.refund(one) for line in self.order_lines for one in line.cancelled)
+        refunds = tuple(self.refund(cancelation) for line in self.order_lines for cancelation in line.cancelled)
         sold = (part for line in self.order_lines if line.order_line_state != REFUSED for part in line.parts)
         return Payment(
             reference=self.order_id,
@@ -206,32 +211,36 @@ class Order(Value):
             refunds=refunds,
         )
 
+    # Rule: At a marketplace amounts say how many units of a line are gone
     def units_gone(self, line: Line) -> int:
         if line.order_line_state in _GONE:
             return line.units
         if not line.sold.amount:
-            return min(line.units, sum(one.quantity for one in line.cancelled))
+            return min(line.units, sum(cancelation.quantity for cancelation in line.cancelled))
         return min(line.units, int(self._units(line, _price(line.cancelled)).to_integral_value(ROUND_FLOOR)))
 
     def covering(self, line: Line, before: int, target: int) -> list[Cancelation]:
         """The cancelations behind the units from `before` to `target`: those of which at least a half lies there, and those
         that have at least a half of what is there."""
         found, paid, reported = [], _ZERO, 0
-        for one in line.cancelled:
+        for cancelation in line.cancelled:
             if line.sold.amount:
-                begin, end = self._units(line, paid, exactly=True), self._units(line, paid + one.amount, exactly=True)
+                begin, end = (
+                    self._units(line, paid, exactly=True),
+                    self._units(line, paid + cancelation.amount, exactly=True),
+                )
             else:
-                begin, end = Decimal(reported), Decimal(reported + one.quantity)
-            paid, reported = paid + one.amount, reported + one.quantity
+                begin, end = Decimal(reported), Decimal(reported + cancelation.quantity)
+            paid, reported = paid + cancelation.amount, reported + cancelation.quantity
             inside = min(end, Decimal(target)) - max(begin, Decimal(before))
             if inside > 0 and 2 * inside >= min(end - begin, Decimal(target - before)):
-                found.append(one)
+                found.append(cancelation)
         return found
 
     def _units(self, line: Line, paid: Decimal, *, exactly: bool = False) -> Decimal:
-        """How many units are worth so much. Who divides a price rounds: up to a minor unit for each is let pass, but for
-        less than half a unit."""
+        """How many units are worth that much. A price that was divided was rounded: up to a minor unit for each is
+        tolerated, but less than half a unit."""
         whole = line.sold.amount
         rounding = Decimal(line.units).scaleb(-exponent(self.currency_iso_code))
-        let_pass = _ZERO if exactly else min(rounding, whole / (2 * line.units + 1))
-        return (paid + let_pass) * line.units / whole
+        tolerated = _ZERO if exactly else min(rounding, whole / (2 * line.units + 1))
+        return (paid + tolerated) * line.units / whole

@@ -79,5 +79,5 @@ class Orders(Protocol):
 
     async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
         """Record what has gone back to the customer, each once by its reference. It moves no money. The list is all of what
-        this cancellation gives back: what it noted before and is not in the list has failed since, and is taken off."""
+        this cancellation gives back: what it noted before and is not in the list has failed since, and is removed."""
         ...

@@ -43,6 +43,7 @@ class BuiltInStoredValue:
             entry = await _entry(session, key)
             return await _made(session, entry) if entry is not None else None
 
+    # Rule: Gift cards and store credit are put back
     async def restore(
         self, order_id: str, tender: Tender, amount: Money, *, customer_id: str | None, key: EffectKey
     ) -> Refund:
@@ -96,6 +97,7 @@ class BuiltInStoredValue:
                 )
             return await _spent(session, account)
 
+    # Rule: A gift card that was bought is deactivated
     async def deactivate(self, account_id: str, *, key: EffectKey) -> Money | None:
         async with transaction(self._writes) as session:
             account = await session.get_one(AccountRow, account_id, with_for_update=True)

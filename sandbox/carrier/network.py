@@ -211,7 +211,7 @@ class Network:
             self._save(parcel)
 
     def scan(self, parcel: Parcel, status: TrackerStatus, detail: str, *, ago: timedelta = timedelta()) -> None:
-        """A scan by hand, of so long ago; it is listed as the last one all the same."""
+        """A scan that somebody adds, with its time in the past; it is listed last all the same."""
         with self._db:
             self._scan(parcel, Scan(status=status, detail=detail, at=self.now() - ago))
             self._save(parcel)

@@ -37,16 +37,16 @@ class Disputes:
         if not payment.captured:
             raise ApiError(400, "Only a captured payment can be disputed.")
         known = self._store.owned(Dispute, payment.id)
-        dispute = self._become(known[0], status) if known else self.open_dispute(payment, status)
+        dispute = self._set_status(known[0], status) if known else self.open_dispute(payment, status)
         return self._rendering.dispute(dispute)
 
     def close_inquiry(self, payment: Payment) -> None:
         """The payment was refunded in full."""
         for dispute in self._store.owned(Dispute, payment.id):
             if dispute.is_inquiry:
-                self._become(dispute, "warning_closed")
+                self._set_status(dispute, "warning_closed")
 
-    def _become(self, dispute: Dispute, status: str) -> Dispute:
+    def _set_status(self, dispute: Dispute, status: str) -> Dispute:
         dispute.status = status
         self._store.save(dispute)
         closed = status in {"won", "lost", "warning_closed", "prevented"}

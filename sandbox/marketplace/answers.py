@@ -133,52 +133,59 @@ def _line(sale: Sale, line: SoldLine, index: int) -> Json:
         "taxes": [{**tax, "tax_calculation_rule": "NONE"} for tax in _taxes(sale, tax)],
         "shipping_taxes": [],
         "promotions": [],
-        "cancelations": [_cancelation(sale, one) for one in line.cancelled if one.kind is Kind.CANCELATION],
-        "refunds": [_refund(sale, one) for one in line.cancelled if one.kind is Kind.REFUND],
+        "cancelations": [
+            _cancelation(sale, cancelation) for cancelation in line.cancelled if cancelation.kind is Kind.CANCELATION
+        ],
+        "refunds": [_refund(sale, cancelation) for cancelation in line.cancelled if cancelation.kind is Kind.REFUND],
     }
 
 
-def _cancelation(sale: Sale, one: Cancelation) -> Json:
-    commission = _number(sale, one.commission)
+def _cancelation(sale: Sale, cancelation: Cancelation) -> Json:
+    commission = _number(sale, cancelation.commission)
     return {
-        "id": one.id,
-        "quantity": one.quantity,
-        "amount": _number(sale, one.amount),
-        "shipping_amount": _number(sale, one.shipping),
+        "id": cancelation.id,
+        "quantity": cancelation.quantity,
+        "amount": _number(sale, cancelation.amount),
+        "shipping_amount": _number(sale, cancelation.shipping),
         "commission_amount": commission,
         "commission_total_amount": commission,
         "commission_taxes": [],
-        "fees": _fees(sale, one.fees),
-        "taxes": _taxes(sale, one.tax),
+        "fees": _fees(sale, cancelation.fees),
+        "taxes": _taxes(sale, cancelation.tax),
         "shipping_taxes": [],
-        "reason_code": one.reason_code,
-        "created_date": _time(one.at),
+        "reason_code": cancelation.reason_code,
+        "created_date": _time(cancelation.at),
     }
 
 
-def _refund(sale: Sale, one: Cancelation) -> Json:
+def _refund(sale: Sale, cancelation: Cancelation) -> Json:
     return {
-        **_cancelation(sale, one),
+        **_cancelation(sale, cancelation),
         "commission_tax_amount": 0,
-        "order_refund_id": f"group-{one.id}",
-        "refund_state": one.state,
-        "state": one.state,
+        "order_refund_id": f"group-{cancelation.id}",
+        "refund_state": cancelation.state,
+        "state": cancelation.state,
     }
 
 
-def made_json(sale: Sale, one: Cancelation, line_id: str) -> Json:
+def made_json(sale: Sale, cancelation: Cancelation, line_id: str) -> Json:
     """In the answer to the call that made it: the commission is not there."""
     made = {
         "order_line_id": line_id,
-        "quantity": one.quantity,
-        "amount": _number(sale, one.amount),
-        "shipping_amount": _number(sale, one.shipping),
+        "quantity": cancelation.quantity,
+        "amount": _number(sale, cancelation.amount),
+        "shipping_amount": _number(sale, cancelation.shipping),
         "currency_iso_code": sale.currency,
-        "fees": _fees(sale, one.fees),
-        "taxes": _taxes(sale, one.tax),
+        "fees": _fees(sale, cancelation.fees),
+        "taxes": _taxes(sale, cancelation.tax),
         "shipping_taxes": [],
-        "reason_code": one.reason_code,
+        "reason_code": cancelation.reason_code,
     }
-    if one.kind is Kind.CANCELATION:
-        return {**made, "cancelation_id": one.id}
-    return {**made, "refund_id": one.id, "order_refund_id": f"group-{one.id}", "excluded_from_shipment": True}
+    if cancelation.kind is Kind.CANCELATION:
+        return {**made, "cancelation_id": cancelation.id}
+    return {
+        **made,
+        "refund_id": cancelation.id,
+        "order_refund_id": f"group-{cancelation.id}",
+        "excluded_from_shipment": True,
+    }

@@ -22,7 +22,7 @@ async def _orders_of(request: Request, ledger: Ledger) -> list[str]:
     if request.method == "GET":
         return request.query_params.get("order_ids", "").split(",")
     body = await request.json()
-    line_ids = [one["order_line_id"] for asked in body.values() if isinstance(asked, list) for one in asked]
+    line_ids = [demand["order_line_id"] for asked in body.values() if isinstance(asked, list) for demand in asked]
     sale = ledger.sale_with(line_ids[0]) if line_ids else None
     return [sale.order_id] if sale else []
 

@@ -91,10 +91,10 @@ class Ledger:
         """The marketplace pays the buyer what it owes."""
         with self._db:
             for line in sale.lines:
-                for one in line.cancelled:
-                    if one.state not in {None, RefundState.REFUNDED}:
-                        one.state = RefundState.REFUNDED
-                        self._effect(EffectKind.REFUNDED, sale, line, one, Actor.MARKETPLACE)
+                for cancelation in line.cancelled:
+                    if cancelation.state not in {None, RefundState.REFUNDED}:
+                        cancelation.state = RefundState.REFUNDED
+                        self._effect(EffectKind.REFUNDED, sale, line, cancelation, Actor.MARKETPLACE)
                 if line.price_left == 0 and line.cancelled and sale.charged:
                     line.state = LineState.REFUNDED
             self._save(sale)
@@ -206,7 +206,7 @@ class Ledger:
             raise Declined(f"Line {line.id} has not that much of a fee left")
         left = (line.units_left, line.price_left, line.shipping_left, line.tax_left)
         wanted = (asked.quantity, asked.amount, asked.shipping, asked.tax or 0)
-        if any(one > rest or one < 0 for one, rest in zip(wanted, left, strict=True)):
+        if any(amount > rest or amount < 0 for amount, rest in zip(wanted, left, strict=True)):
             raise Declined(f"Line {line.id} has not that much left")
         paid, whole = (line.price - line.price_left) + (line.shipping - line.shipping_left), line.price + line.shipping
         now_paid = paid + asked.amount + asked.shipping
@@ -239,13 +239,13 @@ class Ledger:
             {"order_id": sale.order_id, "document": sale.model_dump_json()},
         )
 
-    def _effect(self, kind: EffectKind, sale: Sale, line: SoldLine, one: Cancelation, by: Actor) -> None:
+    def _effect(self, kind: EffectKind, sale: Sale, line: SoldLine, cancelation: Cancelation, by: Actor) -> None:
         effect = Effect(
             kind=kind,
             object=sale.order_id,
             line_id=line.id,
-            reference=one.id,
-            quantity=one.units,
+            reference=cancelation.id,
+            quantity=cancelation.units,
             by=by,
             at=datetime.now(UTC),
         )

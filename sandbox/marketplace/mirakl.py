@@ -128,7 +128,7 @@ async def cancel(body: Cancel, ledger: Sales) -> Json:
 @router.put("/orders/refund", name=Operation.ORDERS_REFUND)
 async def refund(body: RefundLines, ledger: Sales) -> Json:
     """A refund of goods that stay in the shipment would be a gift: nobody here makes one."""
-    if not all(one.excluded_from_shipment for one in body.refunds):
+    if not all(refund.excluded_from_shipment for refund in body.refunds):
         raise Problem(400, "excluded_from_shipment is missing")
     made = _take_back(ledger, Kind.REFUND, body.refunds)
     return {"refunds": made, "order_tax_mode": MODE}
@@ -138,7 +138,7 @@ def _take_back(ledger: Ledger, kind: Kind, asked: Sequence[Asked]) -> list[Json]
     sale = ledger.sale_with(asked[0].order_line_id)
     if sale is None:
         raise Problem(404, f"Order line {asked[0].order_line_id} not found")
-    if any(one.currency_iso_code != sale.currency for one in asked):
+    if any(demand.currency_iso_code != sale.currency for demand in asked):
         raise Problem(400, "The currency is not that of the shop")
 
     def minor(amount: Decimal) -> int:
@@ -147,20 +147,20 @@ def _take_back(ledger: Ledger, kind: Kind, asked: Sequence[Asked]) -> list[Json]
     try:
         demands = [
             Demand(
-                line_id=one.order_line_id,
-                quantity=one.quantity,
-                amount=minor(one.amount),
-                shipping=minor(one.shipping_amount),
-                tax=None if one.taxes is None else sum(minor(tax.amount) for tax in one.taxes),
-                reason_code=one.reason_code,
-                fees={fee.code: minor(fee.amount) for fee in one.fees},
+                line_id=demand.order_line_id,
+                quantity=demand.quantity,
+                amount=minor(demand.amount),
+                shipping=minor(demand.shipping_amount),
+                tax=None if demand.taxes is None else sum(minor(tax.amount) for tax in demand.taxes),
+                reason_code=demand.reason_code,
+                fees={fee.code: minor(fee.amount) for fee in demand.fees},
             )
-            for one in asked
+            for demand in asked
         ]
         made = ledger.take_back(sale, kind, demands)
     except (Declined, ValueError) as declined:
         raise Problem(400, str(declined)) from declined
-    return [made_json(sale, one, demand.line_id) for one, demand in zip(made, demands, strict=True)]
+    return [made_json(sale, cancelation, demand.line_id) for cancelation, demand in zip(made, demands, strict=True)]
 
 
 def install(app: FastAPI) -> None:

@@ -46,7 +46,7 @@ REASONS = {Kind.CANCELATION: {"34", "35"}, Kind.REFUND: {"14", "15", "16", "17",
 
 
 class Cancelation(BaseModel):
-    """Of so many `units`; `quantity` is what is reported of them, 0 where nobody said. `state` is that of a refund."""
+    """Of this many `units`; `quantity` is what is reported of them, 0 where nobody said. `state` is that of a refund."""
 
     id: str
     kind: Kind
@@ -78,27 +78,30 @@ class SoldLine(BaseModel):
 
     @property
     def units_left(self) -> int:
-        return self.quantity - sum(one.units for one in self.cancelled)
+        return self.quantity - sum(cancelation.units for cancelation in self.cancelled)
 
     @property
     def price_left(self) -> int:
-        return self.price - sum(one.amount for one in self.cancelled)
+        return self.price - sum(cancelation.amount for cancelation in self.cancelled)
 
     @property
     def shipping_left(self) -> int:
-        return self.shipping - sum(one.shipping for one in self.cancelled)
+        return self.shipping - sum(cancelation.shipping for cancelation in self.cancelled)
 
     @property
     def tax_left(self) -> int:
-        return self.tax - sum(one.tax for one in self.cancelled)
+        return self.tax - sum(cancelation.tax for cancelation in self.cancelled)
 
     @property
     def commission_left(self) -> int:
-        return self.commission - sum(one.commission for one in self.cancelled)
+        return self.commission - sum(cancelation.commission for cancelation in self.cancelled)
 
     @property
     def fees_left(self) -> dict[str, int]:
-        return {code: fee - sum(one.fees.get(code, 0) for one in self.cancelled) for code, fee in self.fees.items()}
+        return {
+            code: fee - sum(cancelation.fees.get(code, 0) for cancelation in self.cancelled)
+            for code, fee in self.fees.items()
+        }
 
 
 class Sale(BaseModel):
@@ -115,7 +118,7 @@ class Sale(BaseModel):
 
 
 class Withdrawal(BaseModel):
-    """What `by` takes back of a line, besides the seller: the price of so many units, or an `amount`. `reports_quantity`
+    """What `by` takes back of a line, besides the seller: the price of a number of units, or an `amount`. `reports_quantity`
     False: Mirakl calls a quantity informative."""
 
     line_id: str
@@ -161,7 +164,7 @@ class FaultKind(StrEnum):
 
 
 class Fault(BaseModel):
-    """`after` so many calls went well. `seconds` is the Retry-After of `http_429`. `order_id` None means any order."""
+    """It begins `after` some calls. `seconds` is the Retry-After of `http_429`. `order_id` None means any order."""
 
     operation: Operation
     fault: FaultKind

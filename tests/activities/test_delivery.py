@@ -134,7 +134,7 @@ async def test_a_mail_server_that_is_down_holds_no_cancellation_up(system: Syste
     now = datetime.now(UTC)
     assert await down.deliver_due(now) == 0
     delayed = await books.notices(system.engine)
-    assert all(one.sent_at is None and one.delayed_why for one in delayed)
+    assert all(notice.sent_at is None and notice.delayed_why for notice in delayed)
     up = dispatcher(system.engine, mailbox)
     assert await up.deliver_due(now) == 0
     assert await up.deliver_due(now + timedelta(hours=2)) == len(delayed)
@@ -187,8 +187,8 @@ async def test_a_notice_that_cannot_be_written_holds_no_other_up(database: Async
     ] * 2
     assert all("refunded.txt" in entry["where"] for entry in failed)
     assert email not in repr(logs)
-    waiting = [one for one in await books.notices(database) if one.kind is NoticeKind.REFUNDED]
-    assert all(one.due_at > now and one.delayed_why and one.sent_at is None for one in waiting)
+    waiting = [notice for notice in await books.notices(database) if notice.kind is NoticeKind.REFUNDED]
+    assert all(notice.due_at > now and notice.delayed_why and notice.sent_at is None for notice in waiting)
 
 
 async def test_an_address_that_does_not_exist_is_noted_once(database: AsyncEngine, mailbox: Mailbox) -> None:

@@ -29,14 +29,14 @@ class _Comparison:
             yield f"{at} means {new['default']!r} when it is left out, and meant {old['default']!r}"
         before = list(_alternatives(old, self._old_definitions))
         now = list(_alternatives(new, self._new_definitions))
-        for one in before:
-            # Of several of the type the one that fits, or else comes closest.
-            closest = [list(self._alternative(one, other, at)) for other in now if self._same_type(one, other)]
-            gone = f"{at} no longer takes {_type(one)}" if self._sent else f"{at} is never {_type(one)} any more"
+        for choice in before:
+            # Of several of the type the choice that fits, or else comes closest.
+            closest = [list(self._alternative(choice, other, at)) for other in now if self._same_type(choice, other)]
+            gone = f"{at} no longer takes {_type(choice)}" if self._sent else f"{at} is never {_type(choice)} any more"
             yield from min(closest, key=len, default=[gone])
         if not self._sent:
             for other in now:
-                if not any(self._same_type(one, other) for one in before):
+                if not any(self._same_type(choice, other) for choice in before):
                     yield f"{at} can be {_type(other)} now"
 
     def _same_type(self, old: Schema, new: Schema) -> bool:
@@ -105,8 +105,8 @@ def _alternatives(schema: Schema, definitions: Schema) -> Iterator[Schema]:
     if "$ref" in schema:
         yield from _alternatives({**definitions[schema["$ref"].removeprefix("#/$defs/")], **here}, definitions)
     elif choice := schema.get("anyOf", schema.get("oneOf")):
-        for one in choice:
-            yield from _alternatives({**here, **one}, definitions)
+        for option in choice:
+            yield from _alternatives({**here, **option}, definitions)
     else:
         yield schema
 

@@ -70,8 +70,8 @@ def _models(handler: object) -> tuple[str, str]:
     signature = inspect.signature(handler, eval_str=True)
     takes = [parameter.annotation for name, parameter in signature.parameters.items() if name != "self"]
     gives = signature.return_annotation
-    models = [one for one in (getattr(gives, "__args__", ()) or (gives,)) if isinstance(one, type)]
-    return "".join(one.__name__ for one in takes), "".join(m.__name__ for m in models if issubclass(m, BaseModel))
+    models = [model for model in (getattr(gives, "__args__", ()) or (gives,)) if isinstance(model, type)]
+    return "".join(model.__name__ for model in takes), "".join(m.__name__ for m in models if issubclass(m, BaseModel))
 
 
 def _link(cell: str) -> str:

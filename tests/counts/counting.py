@@ -81,9 +81,9 @@ async def provider_calls(system: System) -> int:
 
 async def counts_of(handle: Handle, *, statements: int, calls: int) -> Counts:
     events = (await handle.fetch_history()).events
-    kinds = [EventType.Name(one.event_type).removeprefix("EVENT_TYPE_") for one in events]
-    local = [one for one in events if _is_local(one)]
-    together = {one.marker_recorded_event_attributes.workflow_task_completed_event_id for one in local}
+    kinds = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in events]
+    local = [event for event in events if _is_local(event)]
+    together = {event.marker_recorded_event_attributes.workflow_task_completed_event_id for event in local}
     billed = (
         "WORKFLOW_EXECUTION_STARTED",
         "WORKFLOW_EXECUTION_UPDATE_ACCEPTED",
@@ -99,7 +99,7 @@ async def counts_of(handle: Handle, *, statements: int, calls: int) -> Counts:
         local_activities=len(local),
         upserts=kinds.count("UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"),
         cloud_actions=_count(kinds, billed) + len(together),
-        history_bytes=sum(one.ByteSize() for one in events),
+        history_bytes=sum(event.ByteSize() for event in events),
         statements=statements,
         provider_calls=calls,
     )

@@ -185,7 +185,9 @@ class Books:
                     line.model_copy(update={"cancelled": line.cancelled + gone[line.line_id]})
                     for line in self.order.lines
                 ),
-                "shipments": tuple(one for one in self.order.shipments if one.shipment_id not in stopped),
+                "shipments": tuple(
+                    shipment for shipment in self.order.shipments if shipment.shipment_id not in stopped
+                ),
                 "shipping_credited": (self.order.shipping_credited or Money.zero(plan.currency)) + plan.shipping,
                 "tenders": tuple(
                     tender.model_copy(
@@ -322,7 +324,7 @@ def test_what_the_carrier_does_not_stop_keeps_its_price_and_its_part_of_the_ship
     try:
         plan = books.plan(where=where)
     except NotCancellable:
-        assert all(where[one.shipment_id] is not GoodsGroup.NOT_HANDED_OVER for one in order.shipments)
+        assert all(where[shipment.shipment_id] is not GoodsGroup.NOT_HANDED_OVER for shipment in order.shipments)
         return
     in_network = [planned.shipment.shipment_id for planned in plan.shipments if planned.group is GoodsGroup.IN_NETWORK]
     declined = frozenset(data.draw(st.lists(st.sampled_from(in_network), unique=True)) if in_network else [])

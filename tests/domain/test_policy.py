@@ -188,7 +188,7 @@ def test_a_customised_line_is_refused_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("does", "verdict"), [(one, one.value) for one in OnCondition if one is not OnCondition.ALLOWED]
+    ("does", "verdict"), [(action, action.value) for action in OnCondition if action is not OnCondition.ALLOWED]
 )
 def test_the_policy_says_what_a_condition_of_sale_means(does: OnCondition, verdict: str) -> None:
     """A12"""

@@ -251,12 +251,14 @@ def test_the_stages_of_an_approval_wait_for_a_second_person_and_then_for_who_is_
     assert named == {Owner.SECOND_PERSON.name, Owner.SUPERVISOR.name}
 
 
+FOLDERS = ("activities", "client", "domain", "providers", "runtime", "sandbox", "web", "workflows")
+
 RETIRED = frozenset(
     {
         *("Ask", "Complaint", "Entrance", "Filled", "House", "Refusal", "Remark", "TakeBack", "Teller", "WrongLine"),
         *("amiss", "carried_to_its_end", "carry_out", "complaint", "dead", "each", "elsewhere", "go_on_from", "hands"),
         *("leave", "mend", "note", "stop_what_came_loose", "tell", "told", "told_to", "turn_if_wanted", "turn_round"),
-        *("turning", "until"),
+        *("about", "afterwards", "ask", "asked_for", "become", "look", "once", "say", "stay", "turning", "until"),
     }
 )
 """Names that say nothing where they are used, or one thing here and another there."""
@@ -264,9 +266,8 @@ RETIRED = frozenset(
 
 def test_no_retired_name_has_come_back() -> None:
     """Of functions, methods and classes; `until` stays a parameter's name."""
-    folders = ("activities", "client", "domain", "providers", "runtime", "sandbox", "web", "workflows")
     found = []
-    for file in (file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))):
+    for file in sources(*FOLDERS):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
@@ -274,3 +275,42 @@ def test_no_retired_name_has_come_back() -> None:
             ):
                 found.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert not found
+
+
+def named_one(node: ast.AST) -> bool:
+    """A loop, a comprehension or a parameter whose variable is `one`."""
+    match node:
+        case ast.For(target=target) | ast.AsyncFor(target=target) | ast.comprehension(target=target):
+            return any(isinstance(n, ast.Name) and n.id == "one" for n in ast.walk(target))
+        case ast.Lambda(args=args) | ast.FunctionDef(args=args) | ast.AsyncFunctionDef(args=args):
+            return any(arg.arg == "one" for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs))
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("path", sources(*FOLDERS, "benchmarks"), ids=name_of)
+def test_a_variable_has_the_name_of_what_it_holds(path: Path) -> None:
+    assert not [place(path, node) for node in nodes(path) if named_one(node)], "name the noun"
+
+
+@pytest.mark.parametrize("path", sources("tests"), ids=name_of)
+def test_a_loop_of_a_test_has_the_name_of_what_it_goes_through(path: Path) -> None:
+    """Of the two cancellations of a test, one is `one` and the other is `other`."""
+    loops = (ast.For, ast.AsyncFor, ast.comprehension, ast.Lambda)
+    assert not [place(path, node) for node in nodes(path) if isinstance(node, loops) and named_one(node)], (
+        "name the noun"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("for one in orders: pass", True),
+        ("[one.id for _, one in orders]", True),
+        ("sorted(orders, key=lambda one: one.id)", True),
+        ("def close(one): pass", True),
+        ("for order in orders: pass", False),
+    ],
+)
+def test_a_variable_that_is_called_one_would_be_found(text: str, found: bool) -> None:
+    assert any(named_one(node) for node in ast.walk(ast.parse(text))) is found

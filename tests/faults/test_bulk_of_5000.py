@@ -31,7 +31,9 @@ from tests.fixtures.starter import Answer, answers, begin_starter, end_starter, 
 from tests.system import eventually
 
 ORDERS = 5_000
-ODD_EVERY = 500  # after so many orders: one that fails, one that is unknown, a line that is none, one that came before
+ODD_EVERY = (
+    500  # after so many orders: one that fails, one that is unknown, a line that cannot be read, one that came before
+)
 LATE = 1_800  # seconds after which nothing more is to be expected
 AGENT = ("--actor", "merchant:agent-7", "--reason", "out_of_stock")
 
@@ -129,7 +131,7 @@ async def test_each_order_is_cancelled_once_although_the_command_is_stopped_and_
 
     killed = await ended_after(stack, file, 2_500, signal.SIGKILL, 50)
     assert killed.code == -signal.SIGKILL
-    decided = sum(one.failure is None for one in answers(file))
+    decided = sum(answer.failure is None for answer in answers(file))
 
     done = await run_starter(stack.address, "bulk", str(file), *AGENT, "--rate", "50", "--json")
     assert done.code == ExitCode.NOT_CANCELLED, done.err
@@ -146,12 +148,12 @@ async def test_each_order_is_cancelled_once_although_the_command_is_stopped_and_
     await none_left(shop.engine, NoticeRow.sent_at.is_(None), "every notice is sent")
 
     found = answers(file)
-    assert Counter(one.order_id for one in found if one.failure is None) == Counter([*good, *unknown])
-    assert {one.order_id for one in found if one.failure is not None} == {*lost}
-    assert {one.order_id for one in found if one.rule is Rule.ORDER_NOT_FOUND} == {*unknown}
+    assert Counter(answer.order_id for answer in found if answer.failure is None) == Counter([*good, *unknown])
+    assert {answer.order_id for answer in found if answer.failure is not None} == {*lost}
+    assert {answer.order_id for answer in found if answer.rule is Rule.ORDER_NOT_FOUND} == {*unknown}
 
     cancellations = await books.cancellations(shop.engine)
-    assert Counter((one.order_id, one.outcome) for one in cancellations) == Counter(
+    assert Counter((summary.order_id, summary.outcome) for summary in cancellations) == Counter(
         [
             *((order_id, Outcome.CANCELLED) for order_id in good),
             *((order_id, Outcome.ROLLED_BACK) for order_id in lost),  # nothing was done, and why is kept
@@ -161,11 +163,11 @@ async def test_each_order_is_cancelled_once_although_the_command_is_stopped_and_
     runs = Counter([run.id async for run in temporal.list_workflows()])
     assert runs.keys() == {workflow_id(order_id) for order_id in [*good, *unknown, *lost]}
     # Those whose answer the kill swallowed, and that were over when they were asked for again.
-    from_the_record = {one.order_id for one in found if one.outcome is not None}
+    from_the_record = {answer.order_id for answer in found if answer.outcome is not None}
     assert {order_id for order_id in good if runs[workflow_id(order_id)] > 1} == from_the_record
 
     totals = {order.order_id: order.lines[0].total for order in orders}
-    planned = {one.order_id: one.refund for one in found if one.refund and one.outcome is None}
+    planned = {answer.order_id: answer.refund for answer in found if answer.refund and answer.outcome is None}
     assert planned == {order_id: totals[order_id] for order_id in good if order_id not in from_the_record}
     refunds = await shop.gateway.effects(kind=EffectKind.REFUND_CREATED)
     assert Counter((refund.payment_id, refund.amount) for refund in refunds) == Counter(

@@ -51,10 +51,10 @@ async def signals(handle: Handle) -> list[str]:
     signalled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
     return [
         TypeAdapter(RefundEvent)
-        .validate_json(one.workflow_execution_signaled_event_attributes.input.payloads[0].data)
+        .validate_json(event.workflow_execution_signaled_event_attributes.input.payloads[0].data)
         .event_id
-        for one in history.events
-        if one.event_type == signalled
+        for event in history.events
+        if event.event_type == signalled
     ]
 
 

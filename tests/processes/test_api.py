@@ -280,7 +280,7 @@ async def test_without_a_valid_key_there_is_nothing_but_health(api: Api, key: st
 async def test_wrong_input_is_named_without_its_value(api: Api, body: Mapping[str, Any], at: str) -> None:
     answer = await api.start("O-1", body)
     assert f"{at}: " in problem(answer, 422, "invalid_request")
-    assert [one["at"] for one in answer.json()["errors"]] == [at]
+    assert [error["at"] for error in answer.json()["errors"]] == [at]
     assert "canary" not in answer.text.lower()
 
 

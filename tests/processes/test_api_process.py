@@ -133,8 +133,10 @@ async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_system: Ap
     await api.get("/orders/jo@canary.example/cancellation")
     await api.http.get("/cancellations", params={"key": "Canary"}, headers={"Authorization": "Bearer Canary"})
     logged = api.process.log.read_text()
-    mine = [one for one in api.lines() if one.get("order_id") == sample.order_id and one["event"] == "request_answered"]
-    assert [(one["method"], one["status"], one["caller"]) for one in mine] == [("POST", 201, "web-shop")]
+    mine = [
+        line for line in api.lines() if line.get("order_id") == sample.order_id and line["event"] == "request_answered"
+    ]
+    assert [(line["method"], line["status"], line["caller"]) for line in mine] == [("POST", 201, "web-shop")]
     for secret in ("canary", SERVICE, "whsec_", "customer.example"):
         assert secret.lower() not in logged.lower()
 

@@ -88,7 +88,7 @@ async def logged(api: Api, event: str, **fields: Any) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
     async def there() -> bool:
-        found.extend(one for one in api.lines() if one["event"] == event and fields.items() <= one.items())
+        found.extend(line for line in api.lines() if line["event"] == event and fields.items() <= line.items())
         return bool(found)
 
     await eventually(there, f"{event} {fields} is in the log")
@@ -255,13 +255,13 @@ async def test_a_key_that_is_not_accepted_is_a_warning_without_the_key(quiet: Qu
 
 
 async def test_what_cannot_be_reconciled_is_said_once(quiet: QuietSystem, tmp_path: Path) -> None:
-    """No key; and at EasyPost no webhook, without which it does not tell what its events are about."""
+    """No key; and at EasyPost no webhook, without which it does not say what its events are about."""
     async with looking(quiet, tmp_path, STRIPE_API_KEY="", EASYPOST_WEBHOOK_SECRETS="") as api:
         assert (await api.http.get("/ready")).status_code == 200
-        said = {one["provider"]: one["reason"] for one in api.lines() if one["event"] == "events_not_reconciled"}
+        said = {line["provider"]: line["reason"] for line in api.lines() if line["event"] == "events_not_reconciled"}
         assert said["stripe"] == "STRIPE_API_KEY is not set"
         assert said["easypost"].startswith("EASYPOST_WEBHOOK_SECRETS is not set")
-    ours = [one["event"] for one in api.lines() if one["event"].startswith("events_")]
+    ours = [line["event"] for line in api.lines() if line["event"].startswith("events_")]
     assert ours == ["events_not_reconciled"] * 2
 
 
@@ -270,7 +270,7 @@ async def unknown(_: str) -> bool:
 
 
 async def test_an_event_of_the_carrier_that_was_not_sent_anywhere_is_left_out(carrier_sandbox: CarrierAdmin) -> None:
-    """EasyPost lists it and does not tell what it is about; kept like that, its webhook would be a repetition."""
+    """EasyPost lists it and does not say what it is about; kept like that, its webhook would be a repetition."""
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
     await carrier_sandbox.scan(parcel.shipment_id, TrackerStatus.RETURN_TO_SENDER)
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {EASYPOST_KEY}"}) as http:

@@ -241,14 +241,14 @@ async def test_events_in_any_order_and_repeated_come_to_the_same_end(
     system = api_system.system
     _, handle, payment, refund = await waiting_for_settlement(system)
     events = [event(kind, payment, status="succeeded") for kind in order]
-    for one in (*events, *reversed(events)):
-        assert (await send(api, one)).status_code == 200
-    for one in events:
-        await was_delivered(system.engine, one["id"])
+    for posted in (*events, *reversed(events)):
+        assert (await send(api, posted)).status_code == 200
+    for posted in events:
+        await was_delivered(system.engine, posted["id"])
     assert (await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)).steps
     await system.shop.gateway.settle(refund)
-    for one in reversed(events):
-        assert (await send(api, one)).json()["status"] == "repeated"
+    for posted in reversed(events):
+        assert (await send(api, posted)).json()["status"] == "repeated"
     result = await handle.result()
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("52.35 USD"))
     assert await system.refunds(result.order_id) == [money("52.35 USD")]
@@ -304,8 +304,8 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     await system.cancel(request(sample))
     unknown_payment = event(StripeEventKind.REFUND_UPDATED, "pi_unknown")
     unknown_kind = event("charge.updated", system.shop.payments[sample.order_id][0])
-    for one in (unknown_payment, unknown_kind):
-        assert (await send(api, one)).json() == {"event_id": one["id"], "status": "unmatched"}
+    for posted in (unknown_payment, unknown_kind):
+        assert (await send(api, posted)).json() == {"event_id": posted["id"], "status": "unmatched"}
     parcel = {
         "id": f"evt_{uuid4().hex}",
         "description": EventKind.TRACKER_UPDATED,
@@ -314,8 +314,8 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     body = json.dumps(parcel).encode()
     answer = await api.http.post(EASYPOST, content=body, headers={"X-Hmac-Signature": sign(body, WEBHOOK_SECRET)})
     assert answer.json() == {"event_id": parcel["id"], "status": "unmatched"}
-    for one in (unknown_payment, unknown_kind, parcel):
-        row = await kept(system.engine, str(one["id"]))
+    for posted in (unknown_payment, unknown_kind, parcel):
+        row = await kept(system.engine, str(posted["id"]))
         assert row is not None
         assert (row.order_id, row.delivered_at) == (None, None)
 

@@ -12,7 +12,7 @@ from domain.errors import ErrorCode, Refused
 from domain.facts import Fact, OrderClosed
 from domain.keys import EffectKey
 from domain.money import money
-from domain.order import OrderState
+from domain.order import Order, OrderState
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
 from domain.request import LineScope
@@ -185,15 +185,15 @@ async def test_cancellations_of_many_orders_share_stock_without_losing_count(
 ) -> None:
     both = (line(), line("10.00 USD", line_id="L2", quantity=1))
     placed = [order(f"O-{n}", lines=both if n % 2 else both[::-1]) for n in range(12)]
-    for one in placed:
-        await built_in.add_order(database, one, email=EMAIL)
+    for placed_order in placed:
+        await built_in.add_order(database, placed_order, email=EMAIL)
 
-    async def cancel(one: int) -> None:
-        opened = cancellation(placed[one])
+    async def cancel(placed_order: Order) -> None:
+        opened = cancellation(placed_order)
         await merchant.hold(opened)
         await merchant.close(opened)
 
-    await asyncio.gather(*(cancel(n) for n in range(12)))
+    await asyncio.gather(*map(cancel, placed))
 
     assert [(await built_in.stock(database, sku)).reserved for sku in ("SKU-L1", "SKU-L2")] == [0, 0]
     assert [(await built_in.stock(database, sku)).on_hand for sku in ("SKU-L1", "SKU-L2")] == [36, 12]

@@ -393,6 +393,6 @@ async def test_all_cancellations_of_an_order_are_known_oldest_first(our_books: S
     known = await our_books.of_order("O-1")
 
     assert [case.entries for case in known.cases] == [
-        await our_books.read(one.cancellation_id) for one in (first, second, third)
+        await our_books.read(opened.cancellation_id) for opened in (first, second, third)
     ]
     assert (await our_books.of_order("O-404")).cases == []

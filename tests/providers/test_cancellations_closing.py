@@ -45,11 +45,11 @@ async def test_only_the_holder_closes_an_order(merchant: Merchant, database: Asy
     await built_in.add_order(database, order(), email=EMAIL)
     await merchant.hold(ONE)
 
-    for one, run in ((OTHER, RUN), (ONE, OTHER_RUN)):
+    for cancelled, run in ((OTHER, RUN), (ONE, OTHER_RUN)):
         with pytest.raises(NotTheHolder):
-            await merchant.books.close(OrderClosed(), [], None, key=one.key(StepName.CLOSE_ORDER), run=run)
+            await merchant.books.close(OrderClosed(), [], None, key=cancelled.key(StepName.CLOSE_ORDER), run=run)
         with pytest.raises(NotTheHolder):
-            await merchant.books.end(ending(one), run=run)
+            await merchant.books.end(ending(cancelled), run=run)
 
     case = await merchant.case(ONE)
     assert (case.order_closed, case.ended) == (False, None)

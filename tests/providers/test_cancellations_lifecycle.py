@@ -228,13 +228,13 @@ async def test_a_decision_that_rejects_ends_the_requests_own_cancellation_and_no
 async def test_a_withdrawal_that_came_before_the_hold_wins(merchant: Merchant, database: AsyncEngine) -> None:
     """D1, M2: the customer withdrew while the order was being verified; and without an order there is nothing to release."""
     await built_in.add_order(database, order(), email=EMAIL)
-    for one in (ONE, cancellation(order("O-404"))):
-        withdrawn = [WithdrawalAsked(by=one.request.actor)]
-        await merchant.books.open(one.requested, RUN, lambda case, facts=withdrawn: facts)  # type: ignore[misc]
-        if one.order_id == "O-1":
-            await merchant.hold(one, [RECEIVED])
+    for opened in (ONE, cancellation(order("O-404"))):
+        withdrawn = [WithdrawalAsked(by=opened.request.actor)]
+        await merchant.books.open(opened.requested, RUN, lambda case, facts=withdrawn: facts)  # type: ignore[misc]
+        if opened.order_id == "O-1":
+            await merchant.hold(opened, [RECEIVED])
             assert await frozen_by(database) is None
-        await merchant.books.release([RECEIVED], key=one.key(StepName.RELEASE_ORDER), run=RUN)
+        await merchant.books.release([RECEIVED], key=opened.key(StepName.RELEASE_ORDER), run=RUN)
 
     assert [row.outcome for row in await books.cancellations(database)] == [Outcome.WITHDRAWN, Outcome.WITHDRAWN]
     facts = [entry.fact for entry in await books.facts(database, "O-1")]
@@ -285,8 +285,8 @@ async def test_a_release_gives_the_order_back_and_ends_the_cancellation(
 async def test_a_release_without_a_hold_does_nothing(merchant: Merchant, database: AsyncEngine) -> None:
     await built_in.add_order(database, order(), email=EMAIL)
 
-    for one in (ONE, cancellation(order("O-404"))):
-        assert await merchant.books.release([RECEIVED], key=one.key(StepName.RELEASE_ORDER), run=RUN) == ()
+    for opened in (ONE, cancellation(order("O-404"))):
+        assert await merchant.books.release([RECEIVED], key=opened.key(StepName.RELEASE_ORDER), run=RUN) == ()
 
     assert await books.notices(database) == []
     await merchant.hold(ONE)

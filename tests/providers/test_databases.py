@@ -53,9 +53,9 @@ async def test_a_database_that_is_not_there_is_unavailable(kind: str, tmp_path: 
         SqlInbox(engine).check_ready(),
     ]
 
-    for one in asked:
+    for statement in asked:
         with pytest.raises(Unavailable):
-            await one
+            await statement
 
     await engine.dispose()
 

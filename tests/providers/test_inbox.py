@@ -178,12 +178,12 @@ async def test_one_event_is_kept_once_and_claimed_by_one(
 
     soon = datetime.now(UTC) + timedelta(days=1)
     claims = await asyncio.gather(*(inbox.claim_due(soon, 10) for _ in range(4)))
-    claimed = [one for claim in claims for one in claim]
-    assert sorted((one.provider, one.order_id, one.subject) for one in claimed) == [
+    claimed = [event for claim in claims for event in claim]
+    assert sorted((event.provider, event.order_id, event.subject) for event in claimed) == [
         (Provider.EASYPOST, "O-1", "shp_1"),
         (Provider.STRIPE, "O-1", "re_1"),
     ]
-    by_provider = {one.provider: one for one in claimed}
+    by_provider = {event.provider: event for event in claimed}
     await inbox.mark_delivered(by_provider[Provider.STRIPE], soon)
     await give_up(database, "evt_1", Provider.EASYPOST)
     assert await inbox.claim_due(soon + timedelta(days=1), 10) == []

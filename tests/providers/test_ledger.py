@@ -157,8 +157,10 @@ async def test_numbers_have_no_gaps_when_many_are_issued_at_once(merchant: Merch
 
     notes = await asyncio.gather(
         *(
-            merchant.books.credit(credit(one, by_card("1.00 USD", f"re_{n}")), [], key=credit_key(one), run=RUN)
-            for n, one in enumerate(opened)
+            merchant.books.credit(
+                credit(cancelled, by_card("1.00 USD", f"re_{n}")), [], key=credit_key(cancelled), run=RUN
+            )
+            for n, cancelled in enumerate(opened)
             for _ in range(2)
         )
     )

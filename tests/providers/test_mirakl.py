@@ -44,7 +44,7 @@ def of(order_id: str, line: int, quantity: int, before: int = 0) -> SaleLine:
 
 async def effects(marketplace: MarketplaceAdmin, order_id: str) -> list[tuple[EffectKind, str, int]]:
     found = await marketplace.effects(order_id)
-    return [(one.kind, one.line_id.removeprefix(f"{order_id}-"), one.quantity) for one in found]
+    return [(effect.kind, effect.line_id.removeprefix(f"{order_id}-"), effect.quantity) for effect in found]
 
 
 def shares(refunds: tuple[Refund, ...]) -> list[str]:
@@ -80,7 +80,9 @@ async def test_a_whole_sale_is_cancelled(
     assert sale.refunds == refunds
     assert (sale.captured, sale.refundable) == (money("124.20 EUR"), money("0 EUR"))
     assert await effects(marketplace_sandbox, order_id) == [(kind, "1", 2), (kind, "2", 1)]
-    assert [one.reference for one in await marketplace_sandbox.effects(order_id)] == [one.reference for one in refunds]
+    assert [made.reference for made in await marketplace_sandbox.effects(order_id)] == [
+        made.reference for made in refunds
+    ]
 
 
 async def test_a_refund_is_pending_until_the_marketplace_has_paid_the_buyer(

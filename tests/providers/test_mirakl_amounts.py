@@ -58,7 +58,7 @@ async def test_a_refund_of_a_part_of_the_price_is_no_unit_whatever_quantity_it_t
     line_id = f"{order_id}-1"
     trouble = await marketplace_sandbox.withdraw(order_id, line_id, 0, amount=500, by=Actor.MARKETPLACE)
     refunds = await marketplace.cancel(order_id, [of(order_id, 1, 2)], REASON, key="k/1")
-    assert [one.reference == trouble.id for one in refunds] == [True, False]
+    assert [refund.reference == trouble.id for refund in refunds] == [True, False]
     sale = await marketplace.read_sale(order_id)
     assert sale.refunded == money("97.20 EUR")
     assert sale.captured == money("124.20 EUR")

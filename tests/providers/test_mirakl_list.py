@@ -30,7 +30,7 @@ async def test_many_sales_are_read_with_one_call_and_not_before_it_is_time(once_
     mirakl = MiraklMarketplace(once_a_second.url, MARKETPLACE_KEY, orders_every=1)
     orders = [await sold(once_a_second) for _ in range(130)]
     found = await asyncio.gather(*(mirakl.read_sale(order) for order in orders))
-    assert [one.reference for one in found] == orders
+    assert [sale.reference for sale in found] == orders
     assert await once_a_second.calls() == {"orders.read": 2}
     await once_a_second.withdraw(orders[0], f"{orders[0]}-2", 1)
     assert len((await mirakl.read_sale(orders[0])).refunds) == 1, "who looks for news is shown nothing old"
@@ -93,7 +93,7 @@ async def test_an_order_that_is_not_there_is_not_found_among_others_that_are(onc
     order_id = await sold(once_a_second)
     names = (order_id, "M-none", f"{order_id},{order_id}")
     found = await asyncio.gather(*(mirakl.read_sale(name) for name in names), return_exceptions=True)
-    assert [type(one).__name__ for one in found] == ["Payment", "Refused", "Refused"]
+    assert [type(answer).__name__ for answer in found] == ["Payment", "Refused", "Refused"]
     assert await once_a_second.calls() == {"orders.read": 1}
     await mirakl.aclose()
 
@@ -107,9 +107,9 @@ async def test_an_order_that_the_list_refuses_keeps_nobody_else_from_being_read(
     await once_a_second.add_fault(Operation.ORDERS_READ, FaultKind.REFUSE, times=9, order_id=bad)
     read: dict[str, str] = {}
     for _ in range(4):
-        waiting = [one for one in (bad, good) if read.get(one) in {None, "Unavailable"}]
-        found = await asyncio.gather(*(mirakl.read_sale(one) for one in waiting), return_exceptions=True)
-        read |= {order: type(one).__name__ for order, one in zip(waiting, found, strict=True)}
+        waiting = [order for order in (bad, good) if read.get(order) in {None, "Unavailable"}]
+        found = await asyncio.gather(*(mirakl.read_sale(order) for order in waiting), return_exceptions=True)
+        read |= {order: type(answer).__name__ for order, answer in zip(waiting, found, strict=True)}
     assert read == {bad: "Refused", good: "Payment"}
     await mirakl.aclose()
 

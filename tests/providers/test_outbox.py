@@ -229,6 +229,6 @@ async def test_two_senders_at_once_get_different_requests(merchant: Merchant, da
 
     claims = await asyncio.gather(*(merchant.books.due_requests(now, 2) for _ in range(4)))
 
-    claimed = [one.request.order_id for claim in claims for one in claim]
-    claimed += [one.request.order_id for one in await merchant.books.due_requests(now, 10)]
+    claimed = [deferred.request.order_id for claim in claims for deferred in claim]
+    claimed += [deferred.request.order_id for deferred in await merchant.books.due_requests(now, 10)]
     assert sorted(claimed) == [f"O-{n}" for n in range(6)]

@@ -17,8 +17,8 @@ def mail(message_id: str, to: str = "customer@example.com") -> Mail:
 
 async def send(mailer: SmtpMailer, *mails: Mail) -> None:
     async with mailer.connection() as connection:
-        for one in mails:
-            await connection.send(one)
+        for mail in mails:
+            await connection.send(mail)
 
 
 async def test_a_mail_arrives_as_it_was_written(mailbox: Mailbox) -> None:

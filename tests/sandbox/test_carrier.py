@@ -241,13 +241,13 @@ async def test_events_are_signed_repeated_unordered_and_tried_again(tmp_path: Pa
     refused = payloads_of_the_refused["payloads"]
     assert refused[0]["response_code"] == 503
     assert json.loads(refused[0]["request_body"]) == next(
-        one for one in receiver.events if one["id"] in receiver.refused
+        event for event in receiver.events if event["id"] in receiver.refused
     )
-    assert [sorted(one) for one in listed["events"]] == [
+    assert [sorted(event) for event in listed["events"]] == [
         ["created_at", "description", "id", "mode", "object", "status", "user_id"]
     ] * 3
     assert (listed["has_more"], next_page["has_more"], len(next_page["events"])) == (True, False, 2)
-    assert {one["id"] for one in listed["events"] + next_page["events"]} == set(ids)
+    assert {event["id"] for event in listed["events"] + next_page["events"]} == set(ids)
     assert len(set(ids)) == 5
     statuses = [
         event["result"]["status"] for event in receiver.events if event["description"] == EventKind.TRACKER_UPDATED

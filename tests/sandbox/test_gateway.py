@@ -166,7 +166,9 @@ async def test_expanded_objects_of_a_list_are_named_by_data(http: httpx2.AsyncCl
     payment = await admin.create_payment(TOTAL, capture=TOTAL)
     made = await admin.refund_elsewhere(payment, TOTAL)
     listed = await http.get("/v1/refunds", params={"payment_intent": payment, "expand[0]": "data.charge"})
-    assert [(one["id"], one["charge"]["amount_refunded"]) for one in listed.json()["data"]] == [(made, TOTAL.amount)]
+    assert [(refund["id"], refund["charge"]["amount_refunded"]) for refund in listed.json()["data"]] == [
+        (made, TOTAL.amount)
+    ]
     wrong = (await http.get("/v1/refunds", params={"payment_intent": payment, "expand[]": "charge"})).json()["error"]
     assert wrong["message"] == (
         "This property cannot be expanded (charge). You may want to try expanding 'data.charge' instead."

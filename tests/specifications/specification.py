@@ -39,6 +39,7 @@ class Exchange:
         return self.status < 400 or self.headers.get("user-agent", "").startswith(_OF_SDK)
 
 
+# Rule: What the stand-ins answer and the adapters send is what the providers publish
 class Specification:
     def __init__(self, provider: str) -> None:
         self.provider = provider

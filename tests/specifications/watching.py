@@ -27,6 +27,7 @@ _TEST_ENVIRONMENT = "/cie"
 """UPS has its test environment at the same paths under this one."""
 
 
+# Rule: What the stand-ins answer and the adapters send is what the providers publish [each call of a test]
 class Watch:
     """ASGI middleware."""
 

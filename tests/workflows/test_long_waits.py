@@ -184,9 +184,11 @@ async def is_shown_as_one(system: System, handle: Handle, sample: SampleOrder) -
     assert (await system.library.status(sample.order_id)).state is State.WAITING_FOR_SETTLEMENT
 
     async def is_listed() -> bool:
-        listed = [one for one in (await system.library.list()).cancellations if one.order_id == sample.order_id]
+        listed = [
+            summary for summary in (await system.library.list()).cancellations if summary.order_id == sample.order_id
+        ]
         second = (await chain(system, handle))[1].events[0].event_time.ToDatetime(UTC)
-        return [(one.execution, one.started_at < second) for one in listed] == [(Execution.RUNNING, True)]
+        return [(summary.execution, summary.started_at < second) for summary in listed] == [(Execution.RUNNING, True)]
 
     await eventually(is_listed, "the list has one line, since the first run began")
 

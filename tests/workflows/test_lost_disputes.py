@@ -84,7 +84,7 @@ async def test_a_dispute_that_is_named_after_it_was_posted_is_in_the_ledger_once
 
 
 def give_back_in_part(system: System, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    """Every dispute is over so much, and not over the whole payment."""
+    """Every dispute is about this amount, and not about the whole payment."""
     read = system.gateway.read_payment
 
     async def disputed_in_part(reference: str) -> Payment:

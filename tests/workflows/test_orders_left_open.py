@@ -173,7 +173,7 @@ async def test_units_that_staff_takes_out_while_the_shop_does_nothing_are_not_ou
 async def test_units_that_left_with_a_lost_answer_are_ours_also_after_the_shop_was_away(
     over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E21: the first attempt took them out, the second was told that the shop cannot be reached."""
+    """E21: the first attempt took them out, the second read that the shop cannot be reached."""
     system, sample = over_oscar.system, two_units()
     order = await over_oscar.place(sample)
     close, tried = over_oscar.shop.orders.close, list[int]()

@@ -110,7 +110,7 @@ async def test_a_withdrawal_from_the_whole_order_leaves_what_was_made_to_specifi
     result = await system.cancel(request(sample).model_validate(asked))
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("10.00 USD"))
     kept = await system.read_order(sample.order_id)
-    assert [(one.line_id, one.remaining) for one in kept.lines] == [("L1", 0), ("L2", 1)]
+    assert [(line.line_id, line.remaining) for line in kept.lines] == [("L1", 0), ("L2", 1)]
 
 
 async def test_the_due_time_of_a_refund_that_waits_is_never_later_than_the_laws(bare_system: System) -> None:

@@ -47,7 +47,7 @@ async def test_a_retry_during_the_settlement_looks_at_once(real_time_system: Sys
 
 async def test_a_step_that_is_tried_again_is_still_seen_to_wait(system: System) -> None:
     """Rules 13 and 14: the carrier's system is down for hours. The run stays in the lists of what waits while it tries
-    again, and what is said in that moment is to be said again."""
+    again, and what is said at that moment has to be said again."""
     sample = captured(total="600.00 USD")
     await system.shop.place(sample)
     _, handle = await system.submit(request(sample))

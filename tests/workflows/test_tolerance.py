@@ -48,7 +48,9 @@ class OlderVersion(PayloadCodec):
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         unknown = b':"a_word_of_tomorrow"'
-        return [Payload(metadata=one.metadata, data=one.data.replace(self._word, unknown)) for one in payloads]
+        return [
+            Payload(metadata=payload.metadata, data=payload.data.replace(self._word, unknown)) for payload in payloads
+        ]
 
 
 class Mistake(Interceptor):

@@ -28,6 +28,7 @@ def check_unchanged(order: OrderRow, closing: Closing) -> None:
         raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order.order_id, others))
 
 
+# Rule: Stock is released, expected back or left alone
 async def take_out(session: AsyncSession, order: OrderRow, closing: Closing) -> None:
     """Take the cancelled units out of the order's parcels, lines and reservations."""
     _stop(order, closing)

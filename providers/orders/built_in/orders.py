@@ -141,6 +141,7 @@ class BuiltInOrders:
             await session.execute(_PAY_BY, {"of": order_id, "before": tender.reference, "by": reference})
             await record_effect(session, key, EffectKind.REPLACE_PAYMENT, order_id=order_id, reference=reference)
 
+    # Rule: A locked order is not closed
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
         async with transaction(self._writes, lost=OutcomeUnknown) as session:
             order = await load_order(session, order_id)

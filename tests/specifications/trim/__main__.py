@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("sources", type=Path, nargs="+")
     given = parser.parse_args()
     found = trims[given.provider](given.sources)
-    operations = ",\n".join(json.dumps(one, ensure_ascii=False) for one in found["operations"])
-    schemas = ",\n".join(f"{json.dumps(name)}: {json.dumps(one)}" for name, one in found["schemas"].items())
+    operations = ",\n".join(json.dumps(operation, ensure_ascii=False) for operation in found["operations"])
+    schemas = ",\n".join(f"{json.dumps(name)}: {json.dumps(schema)}" for name, schema in found["schemas"].items())
     text = f'{{"operations": [\n{operations}\n],\n"schemas": {{\n{schemas}\n}}}}\n'
     (HERE / given.provider / "specification.json").write_text(text, encoding="utf-8")
 

@@ -66,19 +66,19 @@ class _Recorded:
         if parts := [part for value in values if isinstance(value, list) for part in value]:
             schema["items"] = self.seen(parts)
         objects = [value for value in values if isinstance(value, dict)]
-        kinds = {one.get("object") for one in objects}
+        kinds = {seen.get("object") for seen in objects}
         if len(kinds) == 1 and isinstance(kind := kinds.pop(), str):
             known = {"$ref": f"#/schemas/{kind}"}
             return known if types == ["object"] else {"anyOf": [{"type": "null"}, known]}
         return schema | self._fields(objects) if objects and name not in _MAPS else schema
 
     def _fields(self, objects: Sequence[Json]) -> Json:
-        fields = sorted({field for one in objects for field in one})
+        fields = sorted({field for seen in objects for field in seen})
         return {
             "properties": {
-                field: self.seen([one[field] for one in objects if field in one], field) for field in fields
+                field: self.seen([seen[field] for seen in objects if field in seen], field) for field in fields
             },
-            "required": [field for field in fields if all(field in one for one in objects)],
+            "required": [field for field in fields if all(field in seen for seen in objects)],
             "additionalProperties": False,
         }
 
@@ -119,11 +119,11 @@ def trim_recordings(folders: Sequence[Path]) -> Json:
     answers: dict[tuple[str, str], dict[str, list[Any]]] = {}
     recorded: list[Any] = []
     for file in sorted(file for folder in folders for file in folder.glob("*.yaml")):
-        for one in yaml.safe_load(file.read_text(encoding="utf-8"))["interactions"]:
-            request, status = one["request"], one["response"]["status"]["code"]
+        for interaction in yaml.safe_load(file.read_text(encoding="utf-8"))["interactions"]:
+            request, status = interaction["request"], interaction["response"]["status"]["code"]
             path = request["uri"].removeprefix("https://api.easypost.com").partition("?")[0]
             try:
-                body = json.loads(one["response"]["body"]["string"])
+                body = json.loads(interaction["response"]["body"]["string"])
             except ValueError:
                 continue
             if status >= 400:

@@ -98,10 +98,10 @@ def _operations(document: Json, used: Sequence[tuple[str, str]]) -> list[Json]:
                     for parameter in parameters
                 ],
                 "body": _body(operation.get("requestBody", {})),
-                "answers": {status: _body(one) for status, one in operation["responses"].items()},
+                "answers": {status: _body(answer) for status, answer in operation["responses"].items()},
             }
         )
-    return sorted(found, key=lambda one: (one["path"], one["method"]))
+    return sorted(found, key=lambda operation: (operation["path"], operation["method"]))
 
 
 def read(file: Path) -> Json:
@@ -117,5 +117,5 @@ def trim(documents: Sequence[Json], used: Sequence[tuple[str, str]]) -> Json:
     schemas: Json = {}
     for document in documents:
         operations += _operations(document, used)
-        schemas |= {name: _facts(one, closed=True) for name, one in document["components"]["schemas"].items()}
+        schemas |= {name: _facts(schema, closed=True) for name, schema in document["components"]["schemas"].items()}
     return {"operations": operations, "schemas": referred_to(schemas, operations)}

@@ -78,7 +78,9 @@ def _prepared(document: Json) -> Json:
     paths: Json = {}
     for method, path in _USED:
         operation = _converted(document["paths"][path][method])
-        operation["parameters"] = [one for one in operation.get("parameters", []) if one["in"] == "query"]
+        operation["parameters"] = [
+            parameter for parameter in operation.get("parameters", []) if parameter["in"] == "query"
+        ]
         form = operation["requestBody"]["content"].get("application/x-www-form-urlencoded", {}).get("schema", {})
         if form.get("properties"):
             form["properties"] = _sent(form["properties"])
@@ -104,7 +106,7 @@ def _converted(node: Any) -> Any:
 def _sent(properties: Json) -> Json:
     kept = {name: schema for name, schema in properties.items() if name in _PARAMETERS}
     if options := kept.get("payment_method_options"):
-        card = next(one for one in options["properties"]["card"]["anyOf"] if "properties" in one)
+        card = next(option for option in options["properties"]["card"]["anyOf"] if "properties" in option)
         only = {"request_multicapture": card["properties"].get("request_multicapture", {})}
         card = {"type": "object", "properties": only}
         kept["payment_method_options"] = {"type": "object", "properties": {"card": card}}
@@ -129,7 +131,9 @@ def _add_later(trimmed: Json) -> None:
     the mirrors that it was taken from; these facts are of docs.stripe.com, and the SDK's own types of version 2026-10-28 say
     the same."""
     schemas = trimmed["schemas"]
-    bodies = {one["path"]: one["body"] for one in trimmed["operations"] if one["method"] == "POST"}
+    bodies = {
+        operation["path"]: operation["body"] for operation in trimmed["operations"] if operation["method"] == "POST"
+    }
     # docs.stripe.com/api/disputes/object; `prevented`: docs.stripe.com/changelog/basil/2025-08-27/add-preventions-to-dispute
     later = ["appeal_needs_response", "appeal_under_review", "prevented"]
     schemas["dispute"]["properties"]["status"]["enum"] += later
