@@ -25,10 +25,22 @@ Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 def describe_validation_error(error: ValidationError) -> str:
     """What is wrong with a message or a value: each field with the reason, never the value."""
     return "; ".join(
-        _problem(".".join(map(str, problem["loc"])), problem["type"], problem["msg"]) for problem in error.errors()
+        _problem(".".join(map(str, problem["loc"])), describe_problem(problem["type"], problem["msg"]))
+        for problem in error.errors()
     )
 
 
-def _problem(place: str, kind: str, message: str) -> str:
-    message = BAD_ID.removesuffix(".") if kind == "string_pattern_mismatch" else message.removeprefix("Value error, ")
+_IN_PLAIN_WORDS = {
+    "missing": "it is missing",
+    "string_pattern_mismatch": BAD_ID.removesuffix("."),
+    "string_too_short": "it is empty",
+}
+
+
+def describe_problem(kind: str, message: str) -> str:
+    """What pydantic says of one field, in words for whoever wrote it. Where a text has a least length it is one."""
+    return _IN_PLAIN_WORDS.get(kind) or message.removeprefix("Value error, ")
+
+
+def _problem(place: str, message: str) -> str:
     return f"{place}: {message}" if place else message

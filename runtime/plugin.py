@@ -6,12 +6,15 @@ from typing import Any
 
 import temporalio.api.common.v1
 from pydantic import ValidationError
+from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from domain.base import describe_problem
 from domain.carried import Carried
 from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.request import CancellationRequest
@@ -73,14 +76,27 @@ def _fields_of(error: ValidationError) -> str:
     for wrong in error.errors():
         place = [str(part) for part in wrong["loc"]]
         if Carried.__name__ not in place:
-            found.setdefault(".".join(part for part in place if CancellationRequest.__name__ not in part), wrong["msg"])
+            field = ".".join(part for part in place if CancellationRequest.__name__ not in part)
+            found.setdefault(field, describe_problem(wrong["type"], wrong["msg"]))
     return "; ".join(f"{field or 'request'}: {why}" for field, why in found.items())
+
+
+class _FailureConverter(DefaultFailureConverter):
+    """What we refuse or report is a sentence, which the Temporal UI shows to people: the places in the code are no part of
+    it. A mistake of ours keeps them."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        super().to_failure(exception, payload_converter, failure)
+        if isinstance(exception, ApplicationError):
+            failure.stack_trace = ""
 
 
 def plugin() -> SimplePlugin:
     """Pydantic payloads and the workflow sandbox with its pass-through."""
     return SimplePlugin(
         "order-cancellation",
-        data_converter=dataclasses.replace(pydantic_data_converter, payload_converter_class=_Converter),
+        data_converter=dataclasses.replace(
+            pydantic_data_converter, payload_converter_class=_Converter, failure_converter_class=_FailureConverter
+        ),
         workflow_runner=_runner,
     )

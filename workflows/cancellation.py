@@ -42,7 +42,7 @@ from workflows.continuing import ContinuesAsNew
 from workflows.decisions import Decisions
 from workflows.goods import GoodsSteps
 from workflows.journal import Journal
-from workflows.messages import update
+from workflows.messages import refuse_empty, update
 from workflows.money import MoneySteps
 from workflows.requests import Requests
 from workflows.saga import shield_from_cancellation
@@ -223,71 +223,74 @@ class CancellationWorkflow:
         return await self.requests.receive(request)
 
     @submit.validator
+    @refuse_empty
     def _check_submit(self, request: CancellationRequest) -> None:
         self.requests.check(request)
 
     @update(
-        description="A second person lets the cancellation go on. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "note": "known customer"}'
+        description="A second person lets the cancellation go on; not whoever requested it. "
+        '{"actor": "refund_department:…"}'
     )
     async def approve(self, message: Approve) -> Acknowledgement:
         return await self.accept(message, "Approved; the cancellation goes on.")
 
     @approve.validator
+    @refuse_empty
     def _check_approve(self, message: Approve) -> None:
         self.decisions.check(message)
 
-    @update(
-        description="A second person refuses; what was done is rolled back. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}}'
-    )
+    @update(description='A second person refuses; what was done is rolled back. {"actor": "refund_department:…"}')
     async def reject(self, message: Reject) -> Acknowledgement:
         return await self.accept(message, "Refused; what was done is rolled back.")
 
     @reject.validator
+    @refuse_empty
     def _check_reject(self, message: Reject) -> None:
         self.decisions.check(message)
 
-    @update(description='Take the request back, before the money moves. {"actor": {"kind": "customer", "id": "C-1"}}')
+    @update(
+        description="The customer wants to keep the order: what was done is rolled back. Before the money moves. "
+        '{"actor": "customer_service:…"}'
+    )
     async def withdraw(self, message: Withdraw) -> Acknowledgement:
         return await self.accept(message, "Withdrawn; what was done is rolled back.")
 
     @withdraw.validator
+    @refuse_empty
     def _check_withdraw(self, message: Withdraw) -> None:
         self.decisions.check(message)
 
-    @update(
-        description="Try the step that waits again, now. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1"}'
-    )
+    @update(description='Try the step that waits again, now. {"actor": "refund_department:…"}')
     async def retry_step(self, message: RetryStep) -> Acknowledgement:
         return await self.accept(message, "The step is tried again now.")
 
     @retry_step.validator
+    @refuse_empty
     def _check_retry_step(self, message: RetryStep) -> None:
         self.decisions.check(message)
 
     @update(
-        description="Decide about the step that waits: done_by_hand, nothing_due or roll_back. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1", "resolution": '
-        '"done_by_hand", "reference": "BANK-4711"}'
+        description="Decide about the step that waits: done_by_hand, nothing_due or roll_back, with the proof as reference. "
+        '{"actor": "refund_department:…", "resolution": "done_by_hand", "reference": "…"}'
     )
     async def resolve_step(self, message: ResolveStep) -> Acknowledgement:
         return await self.accept(message, f"Recorded: {message.resolution.replace('_', ' ')} ({message.reference}).")
 
     @resolve_step.validator
+    @refuse_empty
     def _check_resolve_step(self, message: ResolveStep) -> None:
         self.decisions.check(message)
 
     @update(
-        description="How the customer wants money that the tender cannot take. "
-        '{"actor": {"kind": "customer", "id": "C-1"}, "target": "T1", "method": "store_credit"}'
+        description="The customer chooses how to have money that the tender cannot take: store_credit or bank_transfer. "
+        '{"actor": "customer_service:…", "target": "T1", "method": "store_credit"}'
     )
     async def choose_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
         way = message.method.replace("_", " ")
         return await self.accept(message, f"The money of {message.target} is given back by {way}.")
 
     @choose_refund_method.validator
+    @refuse_empty
     def _check_choose_refund_method(self, message: ChooseRefundMethod) -> None:
         self.decisions.check(message)
 
