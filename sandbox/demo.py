@@ -13,10 +13,9 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 from rich.console import Console
 from rich.text import Text
@@ -43,6 +42,7 @@ from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, WAITING, Ending, Perso
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
 from sandbox.stack import API_KEYS, USUAL_PORT, Stack, StackError, new_stack
+from sandbox.temporal_ui import OVERDUE, list_of
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -264,14 +264,6 @@ async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
         await cancellations.start(request(order))
 
 
-def _list_of(ui: str, condition: str = "") -> str:
-    """A link to the cancellations, without the quotes; with a condition, to those of them that run and fulfil it."""
-    query = 'WorkflowType="CancellationWorkflow"'
-    if condition:
-        query += f' AND ExecutionStatus="Running" AND {condition}'
-    return f"{ui}/namespaces/default/workflows?query={quote(query)}"
-
-
 async def _stay(stack: Stack, console: Console) -> None:
     """Until somebody stops us."""
     python = sys.executable.removeprefix(f"{ROOT}/")
@@ -279,10 +271,10 @@ async def _stay(stack: Stack, console: Console) -> None:
     ui = stack.ui.url
     keys = ", ".join(f"{key} ({who})" for key, who in API_KEYS.items())
     rows = (
-        ("Temporal UI", _list_of(ui)),
-        ("  what waits", _list_of(ui, "AttentionOwner IS NOT NULL")),
-        ("  of whom", _list_of(ui, 'AttentionOwner="refund_department"')),
-        ("  overdue", _list_of(ui, f'DueAt<"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"')),
+        ("Temporal UI", ui + list_of()),
+        ("  what waits", ui + list_of("AttentionOwner IS NOT NULL")),
+        ("  for refunds", ui + list_of('AttentionOwner="refund_department"')),
+        ("  overdue", ui + OVERDUE),
         ("HTTP API", f"{stack.api.url}/docs"),
         ("  keys", keys),
         ("Mails", stack.mail_pages.url),
