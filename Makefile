@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BROWSER := $(VENV)/.browser_ready
+CHROMIUM ?= $(shell command -v chromium || command -v google-chrome)
 
-.PHONY: help demo up test test-sandbox test-integrations test-faults bench histories contract texts where check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-browser pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -27,7 +29,7 @@ up: $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API
 	@$(BIN)/python -m sandbox.demo --stay
 
 test: $(READY)  ## every test that belongs to a change
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser
 
 test-sandbox: $(READY)  ## the workflow tests, with the process inside of Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
@@ -37,8 +39,20 @@ test-integrations: $(READY)  ## what needs more than Python: the TypeScript exam
 	@cd docs/contract/examples && npm ci --silent --no-audit --no-fund
 	@$(BIN)/python -m pytest tests/integrations
 
+$(BROWSER): $(READY) requirements-browser.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
+	@touch $@
+
+test-browser: $(READY)  ## what a clerk sees and does in the Temporal UI, in a headless Chromium that is there
+	@test -n "$(CHROMIUM)" || { echo "A Chromium is needed: install chromium or google-chrome, or say where it is: make test-browser CHROMIUM=…"; exit 1; }
+	@$(MAKE) --no-print-directory $(BROWSER)
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser
+
+pictures: export PICTURES = 1
+pictures: test-browser  ## the same, and write docs/pictures/ui-*.png
+
 test-faults: $(READY)  ## the longer runs: every property on many more inputs, and tests/faults/
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations -m properties --hypothesis-profile=faults
+	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest tests/faults --hypothesis-profile=faults
 
 bench: $(READY)  ## measure what a run costs against the engine's floor, write docs/performance.md; wants a quiet machine
@@ -67,6 +81,7 @@ pins: $(READY)  ## recompute the pinned packages from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra server pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra sandbox pyproject.toml -o requirements-sandbox.txt -c requirements.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.txt -c requirements-sandbox.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra browser pyproject.toml -o requirements-browser.txt -c requirements-dev.txt
 
 clean:  ## remove what the other targets made
 	@rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -23,7 +23,9 @@ Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 
 
 _IN_OTHER_WORDS = {
+    "missing": "it is missing",
     "string_pattern_mismatch": BAD_ID.removesuffix("."),
+    "string_too_short": "it is empty",
     "model_type": "a JSON object is needed",
     "model_attributes_type": "a JSON object is needed",
 }
@@ -42,5 +44,5 @@ def problems_of(error: ValidationError) -> list[tuple[str, str]]:
 
 
 def reason_of(kind: str, message: str) -> str:
-    """From the validation's own words."""
+    """What the validation says of one field, in words for whoever wrote it. Where a text has a least length it is one."""
     return _IN_OTHER_WORDS.get(kind) or message.removeprefix("Value error, ")

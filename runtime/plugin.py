@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import temporalio.api.common.v1
-import temporalio.api.failure.v1
 from pydantic import ValidationError
+from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError
@@ -80,8 +80,8 @@ def _fields_of(error: ValidationError) -> str:
         if Carried.__name__ not in place:
             field = ".".join(part for part in place if CancellationRequest.__name__ not in part)
             why = reason_of(wrong["type"], wrong["msg"])
-            found.setdefault(field, f"{field}: {why}" if field else why)
-    return "; ".join(found.values())
+            found.setdefault(field, why)
+    return "; ".join(f"{field}: {why}" if field else why for field, why in found.items())
 
 
 # Rule: A refusal names no place in the code
@@ -89,12 +89,7 @@ class _FailureConverter(DefaultFailureConverter):
     """An `ApplicationError` is raised on purpose, with a sentence for whoever reads it. Where in the code it was raised is
     nothing to them; of anything else, which is a mistake in the code, it is kept."""
 
-    def to_failure(
-        self,
-        exception: BaseException,
-        payload_converter: PayloadConverter,
-        failure: temporalio.api.failure.v1.Failure,
-    ) -> None:
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         super().to_failure(exception, payload_converter, failure)
         if isinstance(exception, ApplicationError):
             failure.stack_trace = ""

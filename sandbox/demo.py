@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -272,7 +272,7 @@ async def _run_until_stopped(stack: Stack, console: Console) -> None:
     address = "" if stack.address.endswith(f":{USUAL_PORT}") else f"TEMPORAL_ADDRESS={stack.address} "
     keys = ", ".join(f"{key} ({role}:{who})" for key, (role, who) in SANDBOX_KEYS.items())
     rows = (
-        *list_links(stack.ui.url, datetime.now(UTC)),
+        *list_links(stack.ui.url),
         ("HTTP API", f"{stack.api.url}/docs"),
         ("  keys", keys),
         ("Mails", stack.mail_pages.url),

@@ -7,14 +7,34 @@ from client.runs import CANCELLATIONS
 from domain.step import Owner
 from runtime import search_attributes as attributes
 
+_RUNNING = "ExecutionStatus = 'Running'"
 
-def list_links(ui: str, now: datetime) -> tuple[tuple[str, str], ...]:
+VIEWS = {
+    "Cancellations": CANCELLATIONS,
+    "Waiting": f"{_RUNNING} AND {attributes.OWNER.name} IS NOT NULL",
+    "Refund department": f"{_RUNNING} AND {attributes.OWNER.name} = '{Owner.REFUND_DEPARTMENT}'",
+}
+"""The lists that a clerk needs, with their filters."""
+
+OVERDUE_PATH = "/overdue"
+"""The address of the list of what is overdue at the time of the visit."""
+
+
+def overdue_at(now: datetime) -> str:
+    """The filter of what was due before `now`."""
+    return f"{_RUNNING} AND {attributes.DUE_AT.name} < '{now:%Y-%m-%dT%H:%M:%SZ}'"
+
+
+def path_of(query: str) -> str:
+    """The address of the list with this filter."""
+    return f"/namespaces/default/workflows?query={quote(query)}"
+
+
+def list_links(ui: str) -> tuple[tuple[str, str], ...]:
     """Each with its name: all cancellations, those that wait, for the refund department, and overdue."""
-    running = "ExecutionStatus = 'Running'"
-    queries = {
-        "Temporal UI": CANCELLATIONS,
-        "  what waits": f"{running} AND {attributes.OWNER.name} IS NOT NULL",
-        "  for refunds": f"{running} AND {attributes.OWNER.name} = '{Owner.REFUND_DEPARTMENT}'",
-        "  overdue": f"{running} AND {attributes.DUE_AT.name} < '{now:%Y-%m-%dT%H:%M:%SZ}'",
-    }
-    return tuple((name, f"{ui}/namespaces/default/workflows?query={quote(query)}") for name, query in queries.items())
+    return (
+        ("Temporal UI", ui + path_of(VIEWS["Cancellations"])),
+        ("  what waits", ui + path_of(VIEWS["Waiting"])),
+        ("  for refunds", ui + path_of(VIEWS["Refund department"])),
+        ("  overdue", ui + OVERDUE_PATH),
+    )

@@ -1,23 +1,27 @@
 """The Temporal UI for people, in front of the development server's own: without the buttons that would undo what a clerk
-means to do.
+means to do, and with the list that a clerk needs.
 
 "Request Cancellation" undoes the cancellation of the order, "Terminate" leaves it half done, "Reset" and "Pause" stop it,
-all of them without a name behind them. The UI hides them by its settings. The image of the UI has variables for these
-(docker-compose.yml); the development server ignores them, so what the page asks for is answered here.
+all of them without a name behind them; a signal does nothing for a person. The UI switches them off by its settings. The
+image of the UI has variables for these (docker-compose.yml); the development server ignores them, so what the page asks for
+is answered here. The columns and the saved views of the list are kept by the browser: at its first visit it is given ours.
 """
 
 import argparse
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import httpx2
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from runtime import search_attributes
+from sandbox.links import OVERDUE_PATH, VIEWS, overdue_at, path_of
 from sandbox.serving import serve
 
 SWITCHED_OFF = (
@@ -25,11 +29,26 @@ SWITCHED_OFF = (
     "WorkflowTerminateDisabled",
     "WorkflowResetDisabled",
     "WorkflowPauseDisabled",
+    "WorkflowSignalDisabled",
     "StartWorkflowDisabled",
     "BatchActionsDisabled",
     "ActivityCommandsDisabled",
 )
-"""Updates and signals stay: they are how a cancellation is steered."""
+"""Updates stay: they are how a cancellation is steered."""
+
+ROOM = {"NavCollapsedByDefault": True}
+"""The list has columns enough without the menu of what a clerk does not need."""
+
+COLUMNS = (
+    "Workflow ID",
+    search_attributes.STATE.name,
+    search_attributes.OWNER.name,
+    search_attributes.DUE_AT.name,
+    search_attributes.AMOUNT.name,
+    search_attributes.MONEY.name,
+    search_attributes.GOODS.name,
+)
+"""Of the list, the most important ones first: at 1024 pixels the last ones are beyond the right edge."""
 
 _OF_THE_CONNECTION = {"connection", "content-encoding", "content-length", "host", "keep-alive", "transfer-encoding"}
 
@@ -45,7 +64,18 @@ class TemporalUi:
 
     async def settings(self, request: Request) -> Response:
         answer = await self._upstream.get(request.url.path, headers=_headers(request))
-        return JSONResponse({**json.loads(answer.content), **dict.fromkeys(SWITCHED_OFF, True)})
+        return JSONResponse({**json.loads(answer.content), **dict.fromkeys(SWITCHED_OFF, True), **ROOM})
+
+    async def overdue(self, _: Request) -> Response:
+        return RedirectResponse(path_of(overdue_at(datetime.now(UTC))))
+
+    async def page(self, request: Request) -> Response:
+        """A page of the UI, which begins with what the browser does not keep yet. The rule which scripts may run comes after
+        it."""
+        answer = await self._upstream.get(request.url.path, params=request.url.query, headers=_headers(request))
+        response = HTMLResponse(answer.text.replace("<head>", f"<head>{_FIRST_VISIT}", 1), answer.status_code)
+        response.raw_headers += [(name, value) for name, value in answer.headers.raw if name.lower() == b"set-cookie"]
+        return response
 
     async def everything_else(self, request: Request) -> Response:
         asked = self._upstream.build_request(
@@ -61,7 +91,28 @@ class TemporalUi:
         response.raw_headers = [
             (name, value) for name, value in answer.headers.raw if name.decode().lower() not in _OF_THE_CONNECTION
         ]
+        if request.url.path.startswith(
+            "/_app/immutable/"
+        ):  # hundreds of files, whose names change with what is in them
+            response.headers["Cache-Control"] = "max-age=31536000, immutable"
         return response
+
+
+def _keep_for(namespace: str) -> dict[str, object]:
+    """What the browser keeps of the lists, by the names under which the UI keeps it."""
+    columns = [{"label": label, "pinned": label == COLUMNS[0]} for label in COLUMNS]
+    return {
+        "namespace-workflow-table-columns": {namespace: columns},
+        "saved-workflow-queries": {
+            namespace: [{"id": name, "name": name, "query": query, "type": "user"} for name, query in VIEWS.items()]
+        },
+    }
+
+
+_FIRST_VISIT = f"""<script>
+  for (const [name, kept] of Object.entries({json.dumps(_keep_for("default"))}))
+    if (localStorage.getItem(name) === null) localStorage.setItem(name, JSON.stringify(kept));
+</script>"""
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
@@ -73,6 +124,9 @@ def create_app(upstream: str) -> Starlette:
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     routes = [
         Route("/api/v1/settings", ui.settings),
+        Route(OVERDUE_PATH, ui.overdue),
+        Route("/", ui.page),
+        Route("/namespaces/{path:path}", ui.page),
         Route("/{path:path}", ui.everything_else, methods=methods),
     ]
     return Starlette(routes=routes, lifespan=ui.lifespan)

@@ -151,7 +151,7 @@ def test_a_file_that_is_not_understood_is_refused_by_line_and_column(content: st
         ("O-1,,,,x", "it has a value in column 5, which has no name"),
         ("O-1,R-1", "it has 2 values, and the header names 4 columns"),
         ("O-1,R-1,bored,x", "reason: it is not one of the reason codes"),
-        (",R-1,,x", "order_id: String should have at least 1 character"),
+        (",R-1,,x", "order_id: it is empty"),
         ('O-1,R-1,,"a"b', "a quotation mark inside of a text is not doubled"),
         ('O-1,R-1,,"a', "a quotation mark is not closed"),
     ],

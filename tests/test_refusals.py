@@ -24,10 +24,10 @@ UPDATES = ("submit", *STEERING)
 DEPARTMENT = '"actor": "refund_department:R-1"'
 CALLED = {"submit": "request"}
 LEFT_OUT = {
-    "submit": "request_id: Field required; order_id: Field required; actor: Field required; channel: Field required; "
-    "reason: Field required",
-    "resolve_step": "actor: Field required; resolution: Field required; reference: Field required",
-    "choose_refund_method": "actor: Field required; target: Field required; method: Field required",
+    "submit": "request_id: it is missing; order_id: it is missing; actor: it is missing; channel: it is missing; "
+    "reason: it is missing",
+    "resolve_step": "actor: it is missing; resolution: it is missing; reference: it is missing",
+    "choose_refund_method": "actor: it is missing; target: it is missing; method: it is missing",
 }
 
 
@@ -97,7 +97,7 @@ async def test_an_input_that_cannot_be_read_is_refused_in_a_sentence(ui: Ui) -> 
             assert await ui.refusal(update, sent) == f"The {what} cannot be read: a JSON object is needed."
         for sent in ("", "{", "approve"):
             assert (await ui.refusal(update, sent)).startswith(f"The {what} cannot be read: Invalid JSON: ")
-        left_out = LEFT_OUT.get(update, "actor: Field required")
+        left_out = LEFT_OUT.get(update, "actor: it is missing")
         assert await ui.refusal(update, "{}") == f"The {what} cannot be read: {left_out}."
         assert "actor.id: " in await ui.refusal(update, '{"actor": "refund_department:"}')
         for actor in ("refund_department", "nobody:R-1", ""):

@@ -232,8 +232,8 @@ class CancellationWorkflow:
 
     @update(
         contract.APPROVE,
-        description="A second person lets the cancellation go on. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "note": "known customer"}',
+        description="A second person lets the cancellation go on; not whoever requested it. "
+        '{"actor": "refund_department:…"}',
     )
     async def approve(self, message: Approve) -> Acknowledgement:
         return await self.accept(message, "Approved; the cancellation goes on.")
@@ -244,8 +244,7 @@ class CancellationWorkflow:
 
     @update(
         contract.REJECT,
-        description="A second person refuses; what was done is rolled back. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}}',
+        description='A second person refuses; what was done is rolled back. {"actor": "refund_department:…"}',
     )
     async def reject(self, message: Reject) -> Acknowledgement:
         return await self.accept(message, "Refused; what was done is rolled back.")
@@ -256,7 +255,8 @@ class CancellationWorkflow:
 
     @update(
         contract.WITHDRAW,
-        description='Take the request back, before the money moves. {"actor": {"kind": "customer", "id": "C-1"}}',
+        description="The customer wants to keep the order: what was done is rolled back. Before the money moves. "
+        '{"actor": "customer_service:…"}',
     )
     async def withdraw(self, message: Withdraw) -> Acknowledgement:
         return await self.accept(message, "Withdrawn; what was done is rolled back.")
@@ -267,8 +267,7 @@ class CancellationWorkflow:
 
     @update(
         contract.RETRY_STEP,
-        description="Try the step that waits again, now. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1"}',
+        description='Try the step that waits again, now. {"actor": "refund_department:…"}',
     )
     async def retry_step(self, message: RetryStep) -> Acknowledgement:
         return await self.accept(message, "The step is tried again now.")
@@ -279,9 +278,8 @@ class CancellationWorkflow:
 
     @update(
         contract.RESOLVE_STEP,
-        description="Decide about the step that waits: done_by_hand, nothing_due or roll_back. "
-        '{"actor": {"kind": "refund_department", "id": "R-1"}, "step": "reverse_payment", "target": "T1", "resolution": '
-        '"done_by_hand", "reference": "BANK-4711"}',
+        description="Decide about the step that waits: done_by_hand, nothing_due or roll_back, with the proof as reference. "
+        '{"actor": "refund_department:…", "resolution": "done_by_hand", "reference": "…"}',
     )
     async def resolve_step(self, message: ResolveStep) -> Acknowledgement:
         return await self.accept(message, f"Recorded: {message.resolution.replace('_', ' ')} ({message.reference}).")
@@ -292,8 +290,8 @@ class CancellationWorkflow:
 
     @update(
         contract.CHOOSE_REFUND_METHOD,
-        description="How the customer wants money that the tender cannot take. "
-        '{"actor": {"kind": "customer", "id": "C-1"}, "target": "T1", "method": "store_credit"}',
+        description="The customer chooses how to have money that the tender cannot take: store_credit or bank_transfer. "
+        '{"actor": "customer_service:…", "target": "T1", "method": "store_credit"}',
     )
     async def choose_refund_method(self, message: ChooseRefundMethod) -> Acknowledgement:
         way = message.method.replace("_", " ")

@@ -142,6 +142,7 @@ class MoneySteps:
 
     async def _wait_for_settlement(self, tender_id: str) -> Answer | None:
         case, terms = self._case, self._case.terms
+        payer = "gateway" if case.reversal(tender_id).planned.is_ours_to_give else "marketplace"
 
         def is_open() -> bool:
             return case.awaits_settlement(tender_id)
@@ -164,7 +165,7 @@ class MoneySteps:
                 ),
                 is_open=is_open,
                 state=State.WAITING_FOR_SETTLEMENT,
-                why="The gateway has taken the refund; the money has not settled yet.",
+                why=f"The {payer} has taken the refund; the money has not settled yet.",
                 patience=terms.settlement_due,
                 poll=terms.settlement_poll,
                 urgent=urgent,

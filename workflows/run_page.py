@@ -1,50 +1,71 @@
 """The run as a page for a person: what the Temporal UI shows as its current details."""
 
+import json
+from collections.abc import Iterator, Mapping
+
+from domain.base import Value
 from domain.case import Case
+from domain.facts import Written
+from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, ResolveStep, RetryStep, Withdraw
 from domain.money import Money
 from domain.outcome import Progress, State, Wait
-from domain.request import scope_of
-from domain.step import StepStatus
+from domain.permissions import NotPossible, permit
+from domain.request import Actor, ActorKind, scope_of
+from domain.said import Steering, fact_about, fact_of
+from domain.step import MONEY_STEPS, StepName, StepStatus
 
+# Characters that any font has: the UI brings none of its own.
 _MARKS = {
     StepStatus.RUNNING: "▶",
-    StepStatus.WAITING: "⏳",
-    StepStatus.DONE: "✅",
+    StepStatus.WAITING: "…",
+    StepStatus.DONE: "✔",
     StepStatus.DECLINED: "↩",
-    StepStatus.NEEDS_ATTENTION: "❗",
+    StepStatus.NEEDS_ATTENTION: "⚠",
     StepStatus.RESOLVED: "☑",
     StepStatus.FAILED: "✖",
 }
 
+_CLERK = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="YOUR-ID")
+_OPEN = "…"
+"""Stands in an update where a person writes their own. It is neither an id nor a proof: left as it is, it is refused."""
 
-_COMMAND = ".venv/bin/python starter.py"
-"""As docs/operations.md writes it: a worker does not know how the reader calls it."""
+_HOW_TO_ANSWER = (
+    "To answer, send an update: **More Actions**, **Send an Update**, then its name and, under *Data*, its line, with your "
+    f"own id, and the proof where one is wanted, in place of each `{_OPEN}`."
+)
 
 
-def asked(case: Case) -> str:
+def describe_request(case: Case) -> str:
     """Who asked for what, and when; empty: nothing is kept of it yet."""
     request, at = case.request, case.requested_at
     if request is None or at is None:
         return ""
     others = [str(other.actor) for other in case.requests if other.request_id != request.request_id]
     joined = f" Joined by {', '.join(others)}." if others else ""
-    return f"Asked for by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {scope_of(request)}.{joined}"
+    return f"Requested by {request.actor}, {at:%Y-%m-%d %H:%M} UTC: {scope_of(request)}.{joined}"
 
 
-def money(case: Case) -> list[str]:
-    """By tender: what is to go back, and what has gone back by now, which is all that is said after the end."""
-    given = {reversal.tender_id: reversal for reversal in case.reversals}
+def describe_money(case: Case) -> list[str]:
+    """By tender: what has gone back, what is on its way, and, until the end, what is still to go back."""
     lines = []
-    for planned in case.plan.tenders if case.plan else ():
-        tender = planned.tender
-        parts = []
-        if not case.ended:
-            parts += [f"{amount} to be {word}" for word, amount in _amounts(planned.refund, planned.release)]
-        if reversal := given.get(tender.tender_id):
-            gone = _amounts(reversal.refunded, reversal.reservation_released)
-            parts += [f"{amount} {word} so far" if not case.ended else f"{amount} {word}" for word, amount in gone]
+    for reversal in case.reversals:
+        planned = reversal.planned
+        parts = [
+            f"{amount} {word}"
+            for amount, word in (
+                (reversal.refunded - reversal.pending, "refunded"),
+                (reversal.pending, "on its way to the customer"),
+                (reversal.reservation_released, "released"),
+            )
+            if amount.amount > 0
+        ]
+        if not (case.ended or case.roll_back_cause):
+            if parts:
+                parts += [f"{reversal.outstanding} still to go back"] if reversal.outstanding else []
+            else:
+                parts = [f"{amount} to be {word}" for word, amount in _amounts(planned.refund, planned.release)]
         if parts:
-            lines.append(f"{_words(tender.kind)} {_plain(tender.tender_id)}: {', '.join(parts)}")
+            lines.append(f"{_words(planned.tender.kind)} {_plain(reversal.tender_id)}: {', '.join(parts)}")
     return lines
 
 
@@ -57,7 +78,12 @@ def describe(progress: Progress, case: Case) -> str:
     """The run as a page for a person, in the Markdown that the Temporal UI shows: lists, because it sets tables without
     space between the cells. After the end it says what happened, and nothing of what was to be done."""
     cause, ended = case.roll_back_cause, case.ended
-    lines = [f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`", "", _plain(asked(case)), ""]
+    lines = [
+        f"**{_words(progress.state)}** · cancellation `{progress.cancellation_id}`",
+        "",
+        _plain(describe_request(case)),
+        "",
+    ]
     decided = progress.decision.sentence if progress.decision else ""
     if ended:
         lines += [_plain(ended.sentence), ""]
@@ -65,13 +91,13 @@ def describe(progress: Progress, case: Case) -> str:
         lines += [_plain(decided), ""]
     if cause and not (ended and ended.sentence == cause.sentence):
         lines += [f"Rolled back because: {_plain(cause.sentence)}", ""]
+    lines += [*(f"- {line}" for line in describe_money(case)), ""]
     for wait in progress.waits:
         lines += [
-            f"❗ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {_plain(wait.reason)}",
+            f"⚠ Waits for **{_words(wait.owner)}**, due {wait.due_at:%Y-%m-%d %H:%M} UTC: {_plain(wait.reason)}",
             "",
-            *_ways_on(progress, wait),
+            *_describe_answers(progress, case, wait),
         ]
-    lines += [*(f"- {line}" for line in money(case)), ""]
     lines += [
         f"goods: **{_words(progress.goods)}** · money: **{_words(progress.money)}** · paper: **{_words(progress.paper)}**",
         "",
@@ -99,42 +125,100 @@ def describe(progress: Progress, case: Case) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _ways_on(progress: Progress, wait: Wait) -> list[str]:
-    """What a person sends to go on: an update with its JSON, or a command. Step and target are named where several wait."""
-    order, staff = progress.order_id, '"actor": "refund_department:YOUR-ID"'
-    if wait.state is State.WAITING_FOR_APPROVAL:
-        return [
-            f"Send the update **approve** or **reject**: `{{{staff}}}`",
-            "",
-            f"or `{_COMMAND} approve {order} --actor KIND:ID`, `{_COMMAND} reject {order} --actor KIND:ID`",
-            "",
-        ]
-    if not wait.step:
-        return []
+class _Way(Value):
+    """One answer to a wait: the update, and what it says."""
+
+    update: str
+    message: Steering
+    means: str
+
+
+_BY_HAND: Mapping[StepName, tuple[str, str]] = {
+    **dict.fromkeys(
+        MONEY_STEPS, ("The customer has the money another way", "Nothing is owed to the customer any more")
+    ),
+    StepName.CHECK_REFUND: ("You have collected it", "The customer keeps it"),
+    StepName.RESTORE_PAYMENT: ("You have collected it", "Nothing is to be collected"),
+    StepName.STOP_SHIPMENT: ("The parcel is stopped", "The parcel goes on to the customer"),
+}
+"""What `done_by_hand` and `nothing_due` mean for a step."""
+_FETCHED = ("You have fetched the goods", "The goods are written off")
+"""What they mean for a parcel whose money is on its way back already."""
+
+
+def _describe_answers(progress: Progress, case: Case, wait: Wait) -> list[str]:
+    """What a person sends to go on, and only what would be taken."""
+    order_id = progress.order_id
     several = len([other for other in progress.waits if other.step]) > 1
-    target = _code(wait.target or "")
-    named = f', "step": "{wait.step}", "target": "{target}"' if several else ""
-    place = f"{order} --step {wait.step} --target {target} --actor KIND:ID"
-    ways = []
-    if wait.choices:
-        chosen = f'{{{staff}, "target": "{target}", "method": "{wait.choices[0]}"}}'
-        offered = " or ".join(map(_words, wait.choices))
-        ways += [
-            f"As the customer chooses ({offered}), send the update **choose_refund_method**: `{chosen}`",
-            *(
-                f"or `{_COMMAND} choose {order} --actor KIND:ID --tender {target} --method {method}`"
-                for method in wait.choices
-            ),
-        ]
-    resolved = f'{{{staff}{named}, "resolution": "done_by_hand", "reference": "BANK-4711"}}'
-    ways += [
-        f"To try it again, send the update **retry_step**: `{{{staff}{named}}}`",
-        f"or `{_COMMAND} retry {place}`",
-        f"When it is settled outside, or to undo everything, send the update **resolve_step**: `{resolved}`",
-        "The resolution may also be `nothing_due` or `roll_back`.",
-        f"or `{_COMMAND} resolve {place} --resolution RESOLUTION --reference TEXT`",
-    ]
-    return [line for way in ways for line in (way, "")]
+    ways = [way for way in _list_ways(case, wait, named=several) if _may_be_sent(case, way, wait, order_id)]
+    lines = []
+    if wait.state in {State.WAITING_FOR_CARRIER, State.WAITING_FOR_SETTLEMENT} or not ways:
+        lines += ["Nothing has to be done: this is looked at again by itself.", ""]
+    if not ways:
+        return lines
+    lines += [_HOW_TO_ANSWER, ""]
+    for way in ways:
+        lines += [f"- **{way.update}**: {way.means}.  ", f"  `{_code(_json_of(way.message))}`"]
+    return [*lines, ""]
+
+
+def _list_ways(case: Case, wait: Wait, *, named: bool) -> Iterator[_Way]:
+    """`named`: several steps wait, so the message names its own."""
+    withdraw = _Way(update="withdraw", message=Withdraw(actor=_CLERK), means="The customer wants to keep the order")
+    if wait.state is State.WAITING_FOR_APPROVAL:
+        yield _Way(
+            update="approve", message=Approve(actor=_CLERK), means="Go on. Whoever requested it cannot approve it"
+        )
+        yield _Way(update="reject", message=Reject(actor=_CLERK), means="Refuse it, and undo what was done")
+        yield withdraw
+        return
+    step, target = wait.step, wait.target
+    if step is None or target is None or step is StepName.RECORD_DECISION:
+        return
+    for method in wait.choices:
+        message = ChooseRefundMethod(actor=_CLERK, target=target, method=method)
+        yield _Way(update="choose_refund_method", message=message, means=f"The customer chooses {_words(method)}")
+    place = {"step": step, "target": target} if named else {}
+    again = "Try it again now" if wait.state is State.NEEDS_ATTENTION else "Look again now"
+    yield _Way(update="retry_step", message=RetryStep(actor=_CLERK, **place), means=again)
+    done, needless = _BY_HAND.get(step, ("It was done outside", "It need not be done any more"))
+    if step is StepName.STOP_SHIPMENT and case.past_pivot:
+        done, needless = _FETCHED
+    for resolution, means in (
+        (Resolution.DONE_BY_HAND, f"{done}; the proof says how"),
+        (Resolution.NOTHING_DUE, f"{needless}; the proof says who decided so"),
+        (Resolution.ROLL_BACK, "Undo the whole cancellation; the proof says who decided so"),
+    ):
+        resolve = ResolveStep(actor=_CLERK, resolution=resolution, reference="PROOF", **place)
+        yield _Way(update="resolve_step", message=resolve, means=means)
+    if not case.past_pivot:
+        yield withdraw
+
+
+def _may_be_sent(case: Case, way: _Way, wait: Wait, order_id: str) -> bool:
+    """By the rules that will be asked when somebody sends it."""
+    try:
+        permit(case, _fact_of(way.message, wait), order_id)
+    except NotPossible:
+        return False
+    return True
+
+
+def _fact_of(message: Steering, wait: Wait) -> Written:
+    if not isinstance(message, RetryStep | ResolveStep):
+        return fact_of(message)
+    assert wait.step is not None
+    assert wait.target is not None
+    return fact_about(message, wait.step, wait.target)
+
+
+def _json_of(message: Steering) -> str:
+    """As it is pasted, with what a person puts in left open."""
+    fields = message.model_dump(mode="json", exclude_defaults=True)
+    fields["actor"] = f"{message.actor.kind}:{_OPEN}"
+    if "reference" in fields:
+        fields["reference"] = _OPEN
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def _words(code: str) -> str:

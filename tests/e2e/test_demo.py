@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
+from asyncio.subprocess import PIPE
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,10 @@ from domain.outcome import CancellationResult, Outcome, State
 from sandbox.demo import Report
 from sandbox.samples import MARKETPLACE_ORDER, SAMPLES, SETTLES_LATER, WAITING
 from sandbox.serving import ROOT
-from sandbox.temporal_ui import SWITCHED_OFF
+from sandbox.temporal_ui import ROOM, SWITCHED_OFF
 from tests.e2e.pasting import PAGES, Up, blocks, paste_all
+from tests.e2e.running import read_addresses, read_until, start_demo
 from tests.observing import eventually
-
-
-async def start_demo(folder: Path, *options: str) -> Process:
-    argv = ["-m", "sandbox.demo", "--folder", str(folder), *options]
-    return await asyncio.create_subprocess_exec(sys.executable, *argv, cwd=ROOT, stdout=PIPE, stderr=STDOUT)
 
 
 async def run_demo(folder: Path, *options: str) -> Report:
@@ -36,16 +32,6 @@ async def run_demo(folder: Path, *options: str) -> Report:
     assert demo.returncode == 0, out.decode()
     assert "Traceback" not in out.decode()
     return Report.model_validate_json(file.read_bytes())
-
-
-async def read_until(demo: Process, words: str) -> str:
-    assert demo.stdout is not None
-    seen = ""
-    while words not in seen:
-        line = await demo.stdout.readline()
-        assert line, f"the demo ended before it said {words!r}:\n{seen}"
-        seen += line.decode()
-    return seen
 
 
 def children_of(pid: int) -> set[int]:
@@ -110,7 +96,7 @@ async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
     said = await read_until(demo, "Ctrl-C stops everything")
     processes = children_of(demo.pid)
     assert len(processes) == 9
-    at = dict(re.findall(r"^(Temporal UI|HTTP API|Mails)\s+(http://[\d.:]+)", said, re.MULTILINE))
+    at = read_addresses(said)
     async with httpx2.AsyncClient(timeout=30) as http:
         settings = (await http.get(f"{at['Temporal UI']}/api/v1/settings")).json()
         page = await http.get(f"{at['Temporal UI']}/namespaces/default/workflows")
@@ -118,8 +104,8 @@ async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
         first = re.search(r'href="(/\d[^"]+)"', mails.text)
         assert first is not None
         mail = await http.get(at["Mails"] + first[1])
-    assert {name for name, off in settings.items() if off is True} == set(SWITCHED_OFF)
-    assert (page.status_code, page.headers["content-type"]) == (200, "text/html")
+    assert {name for name, on in settings.items() if on is True} == {*SWITCHED_OFF, *ROOM}
+    assert (page.status_code, page.headers["content-type"].split(";")[0]) == (200, "text/html")
     assert "order 1001" in mails.text.lower()
     assert "@customer.example" in mail.text
     async with httpx2.AsyncClient(base_url=at["HTTP API"], headers={"Authorization": "Bearer sandbox"}) as http:
@@ -132,8 +118,7 @@ async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
     assert (fresh.status_code, fresh.json()["decision"]["rule"]) == (201, "above_limit"), "the README's example"
     lines = [json.loads(line) for line in (tmp_path / "demo" / "api.log").read_text().splitlines()]
     assert {line["provider"] for line in lines if line["event"] == "event_received"} == {"stripe", "easypost"}
-    elsewhere = re.search(r"TEMPORAL_ADDRESS=(\S+)", said)
-    environment = {**os.environ, "TEMPORAL_ADDRESS": elsewhere[1] if elsewhere else "127.0.0.1:7233"}
+    environment = {**os.environ, "TEMPORAL_ADDRESS": at["Temporal"]}
     argv = [str(ROOT / "starter.py"), "result", "1001", "--json"]
     starter = await asyncio.create_subprocess_exec(sys.executable, *argv, env=environment, stdout=PIPE)
     out, _ = await starter.communicate()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from sandbox.serving import ROOT
-from tests.e2e.test_demo import read_until, start_demo
+from tests.e2e.running import read_addresses, read_until, start_demo
 from tests.test_lists import attributes_of
 
 
@@ -19,17 +18,16 @@ from tests.test_lists import attributes_of
 async def test_the_typescript_example_cancels_an_order(tmp_path: Path) -> None:
     """P12: with nothing but Temporal's SDK and the contract."""
     demo = await start_demo(tmp_path / "demo", "--stay")
-    said = await read_until(demo, "Ctrl-C stops everything")
-    elsewhere = re.search(r"TEMPORAL_ADDRESS=(\S+)", said)
+    temporal = read_addresses(await read_until(demo, "Ctrl-C stops everything"))["Temporal"]
     example = await asyncio.create_subprocess_exec(
         *("npx", "--no-install", "tsx", "cancel.ts", "2007", "C-2007"),
         cwd=ROOT / "docs" / "contract" / "examples",
-        env={**os.environ, "TEMPORAL_ADDRESS": elsewhere[1] if elsewhere else "127.0.0.1:7233"},
+        env={**os.environ, "TEMPORAL_ADDRESS": temporal},
         stdout=PIPE,
         stderr=STDOUT,
     )
     out, _ = await example.communicate()
-    client = await Client.connect(elsewhere[1] if elsewhere else "127.0.0.1:7233")
+    client = await Client.connect(temporal)
     shown = await attributes_of(client.get_workflow_handle("cancel-order-2007"), tasks=0)
     demo.send_signal(signal.SIGINT)
     await demo.communicate()

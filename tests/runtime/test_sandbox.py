@@ -20,6 +20,7 @@ LIBRARIES = {
     "datetime",
     "enum",
     "functools",
+    "json",
     "pydantic",
     "temporalio",
     "temporalio.common",

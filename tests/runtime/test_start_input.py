@@ -19,4 +19,4 @@ async def test_a_start_input_that_cannot_be_read_fails_the_run_by_field(system: 
     cause = failure.value.cause
     assert isinstance(cause, ApplicationError)
     assert cause.type == "unreadable_request"
-    assert "actor: Field required" in cause.message
+    assert "actor: it is missing" in cause.message

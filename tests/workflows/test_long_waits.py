@@ -195,7 +195,7 @@ async def is_shown_as_one(system: System, handle: Handle, sample: SampleOrder) -
     async def says_how_to_act() -> bool:
         page = await system.current(sample.order_id).query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
         about = f"Cancel order {sample.order_id}: whole order"
-        return about in page.current_details and "send the update" in page.current_details.lower()
+        return about in page.current_details and "send an update" in page.current_details.lower()
 
     await eventually(says_how_to_act, "the page says what the run is about, and how to act")
 

@@ -1,11 +1,14 @@
 """Texts of people at a run, on PostgreSQL, which takes less than SQLite does."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.case import Case
@@ -16,7 +19,7 @@ from sandbox import books
 from sandbox.shop import request
 from tests.fixtures.databases import Databases
 from tests.fixtures.system import Parts, on_database
-from tests.system import SUPERVISOR, System, resolve
+from tests.system import SUPERVISOR, Handle, System, resolve
 from tests.workflows.samples import captured
 from workflows.run_page import describe
 
@@ -56,6 +59,36 @@ async def test_a_proof_that_the_books_cannot_keep_is_refused_where_it_is_typed(
     assert "BANK 0042" in {entry.reference for entry in await books.ledger(pg_system.engine)}
     assert all(entry.reference.strip() for entry in await books.ledger(pg_system.engine))
     assert SUPERVISOR in {entry.actor for entry in result.actions}
+
+
+async def read_page(handle: Handle) -> str:
+    page: WorkflowMetadata = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    return page.current_details
+
+
+async def test_the_page_offers_what_is_taken_and_a_refusal_is_a_sentence(pg_system: System) -> None:
+    """P2, P3: each line of the page is refused as it stands, in words and without a place in the code, and taken once
+    it is filled in. After the end there is none."""
+    sample = captured(parcels=())
+    await pg_system.shop.place(sample)
+    await pg_system.shop.gateway.dispute(pg_system.shop.payments[sample.order_id][0])
+    _, handle = await pg_system.submit(request(sample))
+    await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
+    offered = re.findall(r"^- \*\*(\w+)\*\*: .*\n  `(.*)`$", await read_page(handle), re.MULTILINE)
+    assert [update for update, _ in offered] == ["retry_step", *["resolve_step"] * 3]
+    for update, line in offered:
+        for arguments in ((), (json.loads(line),)):
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await handle.execute_update(update, args=arguments)
+            cause = refused.value.cause
+            assert isinstance(cause, ApplicationError)
+            assert cause.message.startswith("The message ")
+            assert cause.failure is not None
+            assert not cause.failure.stack_trace
+    by_hand = json.loads(next(line for _, line in offered if "done_by_hand" in line))
+    await handle.execute_update("resolve_step", {**by_hand, "actor": "refund_department:R-1", "reference": "dp-1"})
+    assert (await pg_system.end(handle)).outcome is Outcome.CANCELLED
+    assert "{" not in await read_page(handle)
 
 
 def test_no_text_becomes_a_link_or_a_picture_on_the_runs_page() -> None:
