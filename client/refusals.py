@@ -25,12 +25,12 @@ REFUSALS = (
     "Invalid value for {option}: {why}",
     "{value} is not one of {values}.",
     # of a value
-    "Field required",
+    "it is missing",
+    "it is empty",
     "Input should be a valid number, unable to parse string as a number",
     "Input should be a valid integer, unable to parse string as an integer",
     "Input should be greater than or equal to {least}",
     "Input should be less than or equal to {most}",
-    "String should have at least {count} character",
     "String should have at most {count} characters",
     # of the domain
     _BAD_ID,

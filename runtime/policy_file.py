@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from domain.base import describe_validation_error
 from domain.policy import Policy
 
 
@@ -18,5 +19,4 @@ def load_policy(path: Path) -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"The policy file {path} is not valid: {error}.") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise ValueError(f"The policy file {path} is not valid: {wrong}.") from None
+        raise ValueError(f"The policy file {path} is not valid: {describe_validation_error(error)}.") from None

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.base import problems_of
 from runtime.logs import LogFormat
 
 # The environment holds text, and pydantic takes only numbers for seconds.
@@ -78,8 +79,7 @@ class WorkerSettings(BaseSettings):
 def settings_error(error: ValidationError) -> str:
     """What is wrong with the settings, a line for each variable, or for some that do not go together."""
     lines = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"]).upper()
-        lines.append(f"  {name}: {problem['msg']}" if name else f"  {problem['msg']}")
+    for place, why in problems_of(error):
+        lines.append(f"  {place.upper()}: {why}" if place else f"  {why}")
     advice = "Set them in the environment; docs/configuration.md lists them."
     return "\n".join(["The settings are not complete:", *lines, advice])

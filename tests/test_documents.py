@@ -65,7 +65,9 @@ def test_the_table_of_waits_quotes_what_the_runs_say() -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = page.partition("## What a wait means")[2].partition("\n## ")[0]
     quoted = [
-        phrase for row in re.findall(r"^\|([^|]*)\|", table, re.MULTILINE) for phrase in re.findall(r'"(.+?)"', row)
+        phrase
+        for row in re.findall(r"^- \*\*(.+?)\*\*$", table, re.MULTILINE | re.DOTALL)
+        for phrase in re.findall(r'"(.+?)"', " ".join(row.split()))
     ]
     assert len(quoted) > 20
     folders = ("activities", "client", "domain", "providers", "workflows")

@@ -63,7 +63,7 @@ def test_an_instant_of_another_offset_is_the_same_instant(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "key: Field required"),
+        ("", "key: it is missing"),
         ("key = []", "key: Tuple should have at least 1 item"),
         ("[[key]]\nid = canary", "it is no TOML at line 2, column 6"),
         (entry("scope = 1"), "key.0.scope: Extra inputs are not permitted"),

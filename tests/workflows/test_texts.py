@@ -82,7 +82,9 @@ async def test_the_page_offers_what_is_taken_and_a_refusal_is_a_sentence(pg_syst
                 await handle.execute_update(update, args=arguments)
             cause = refused.value.cause
             assert isinstance(cause, ApplicationError)
-            assert cause.message.startswith("The message ")
+            assert cause.message.startswith(
+                "The message " if arguments else f"The update {update} takes one JSON object"
+            )
             assert cause.failure is not None
             assert not cause.failure.stack_trace
     by_hand = json.loads(next(line for _, line in offered if "done_by_hand" in line))
