@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -66,10 +67,14 @@ def serve(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
     asyncio.run(server.serve(sockets=[listening]))
 
 
+_ADDRESS = re.compile(rb"""\burl(?:=|":\s*")(http://[^\s"]+)["\s]""")
+"""In a line of a log, of either format, that is written to its end."""
+
+
 @dataclass
 class Process:
     """A child process that announced its address. Its output goes to `log`. `event`: it announces it by this event of its
-    log, in JSON; else by its first line of standard output, unless it announces nothing."""
+    log; else by its first line of standard output, unless it announces nothing."""
 
     name: str
     argv: Sequence[str]
@@ -111,8 +116,8 @@ class Process:
         deadline = time.monotonic() + timeout
         while self.running and time.monotonic() < deadline:
             for text in self.log.read_bytes()[before:].splitlines(keepends=True):
-                if text.startswith(b"{") and text.endswith(b"\n") and self.event.encode() in text:
-                    return str(json.loads(text)["url"])
+                if self.event.encode() in text and (found := _ADDRESS.search(text)):
+                    return found[1].decode()
             time.sleep(0.02)
         raise self._not_started()
 

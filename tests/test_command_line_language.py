@@ -146,7 +146,7 @@ def test_a_status_is_german_but_for_what_the_process_has_recorded() -> None:
     said = shown(views.progress_view(status))
     assert "Bestellung O-1  wartet auf Genehmigung  Ware unberührt · Geld unberührt · Beleg unberührt" in said
     assert f"wartet auf zweite Person, fällig 2026-03-01 23:59:07 UTC: {SENTENCE[:20]}" in said
-    assert "starter.py approve|reject O-1 --actor KIND:ID" in said
+    assert "order-cancellation approve O-1 --actor KIND:ID" in said
     assert "Schritt" in said
     assert "Bestellung prüfen  O-1   erledigt" in said
 
