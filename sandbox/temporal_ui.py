@@ -48,7 +48,8 @@ COLUMNS = (
     search_attributes.MONEY.name,
     search_attributes.GOODS.name,
 )
-"""Of the list, the most important ones first: at 1024 pixels the last ones are beyond the right edge."""
+"""Of the list, the most important ones first: what does not fit is beyond the right edge, at
+1440 pixels the last one, at 1024 the last three."""
 
 _OF_THE_CONNECTION = {"connection", "content-encoding", "content-length", "host", "keep-alive", "transfer-encoding"}
 

@@ -28,7 +28,7 @@ async def test_what_is_refused_is_one_sentence_and_then_refuse(narrow: Desk) -> 
     own = (await narrow.copy_data("approve")).replace("refund_department:…", str(STAFF))
     resolve = '{"actor": "refund_department:R-1", "resolution": "done_by_hand", "reference": "…"}'
     for update, data, sentence in (
-        ("approve", "", 'The message is empty. Write it as JSON, with who acts at least: {"actor": "KIND:ID"}.'),
+        ("approve", "", "The update approve takes one JSON object, as its description shows; nothing was sent."),
         ("approve", "{}", "The message cannot be read: actor: it is missing."),
         ("approve", '{"actor": "refund_department:"}', "The message cannot be read: actor.id: it is empty."),
         (
