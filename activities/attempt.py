@@ -13,9 +13,9 @@ from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
+from domain.holder import check_holder
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.permissions import check_holder
 from providers.books.clock import began_at, now
 from providers.cancellations.port import Change, Register
 from providers.orders.port import Orders

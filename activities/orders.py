@@ -21,11 +21,11 @@ from domain.facts import (
     Entry,
     Requested,
 )
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder
 from domain.policy import Decision, Policy, existing_decision
 from domain.request import CancellationRequest
 from domain.second_request import Meeting, joining_facts, meet, under_way_sentence, with_rights

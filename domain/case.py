@@ -1,7 +1,8 @@
 """One cancellation: all that is known of it, as a list of facts.
 
 The books keep the facts, a run carries them, and everything else is derived: where the pivot is, what is outstanding, which
-key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
+key comes next, what is still to be undone. Nothing is assigned. Which run may add to it is in domain/holder.py, and who may
+say what in domain/permissions.py.
 """
 
 from collections.abc import Iterable, Mapping

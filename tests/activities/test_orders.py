@@ -17,10 +17,10 @@ from domain.case import Case
 from domain.closing import Closing
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import OrderClosed, Requested, WithdrawalAsked
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey, id_of
 from domain.money import money
 from domain.order import Order, Tender, TenderKind
-from domain.permissions import NotTheHolder
 from domain.policy import Rule
 from domain.request import ReasonCode
 from domain.step import StepName

@@ -27,11 +27,12 @@ from domain.facts import (
     WithdrawalAsked,
     Written,
 )
+from domain.holder import NotTheHolder, check_holder
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.outcome import GoodsStatus, Outcome
 from domain.payment import RefundStatus
-from domain.permissions import NotPossible, NotTheHolder, check_holder, permit
+from domain.permissions import NotPossible, permit
 from domain.policy import Gate
 from domain.request import Actor
 from domain.shipment import Stop, StopAction, StopStatus

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.case import Case
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import Decided, EffectNoted, Ended, WithdrawalAsked
+from domain.holder import NotTheHolder
 from domain.order import Contact, OrderState
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder
 from domain.policy import Verdict
 from domain.request import LineScope
 from domain.step import StepName
