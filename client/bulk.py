@@ -19,9 +19,9 @@ from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError, UnderWay
 from client.submitting import deferred_sentence
 from domain.base import Value
+from domain.decision import Rule, Verdict
 from domain.money import Money
 from domain.outcome import Outcome
-from domain.policy import Rule, Verdict
 from runtime.texts import translate
 
 _AT_ONCE = 20  # requests that wait for their decision

@@ -19,11 +19,11 @@ from client.program import own_command
 from client.status import Status, Summary
 from client.submitting import deferred_sentence
 from client.words import action_words, answer_words, words
+from domain.decision import Decision, Verdict
 from domain.messages import Quote, Submission
 from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, Wait
 from domain.plan import Plan
-from domain.policy import Decision, Verdict
 from domain.request import ActorKind, ReasonCode
 from domain.step import StepStatus
 from runtime.texts import translate

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from domain import closed, effects
+from domain.decision import Decision
 from domain.fact_list import FactList
 from domain.facts import (
     Approved,
@@ -39,7 +40,6 @@ from domain.money import Money
 from domain.payment import Refund
 from domain.pivot import pivot_of
 from domain.plan import Plan, PlannedTender
-from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
 from domain.reversal import Reversal, reversal_of
 from domain.roll_back import RollBackCause, cause_of
@@ -47,7 +47,7 @@ from domain.shipment import Stop, StopStatus
 from domain.step import UNDOING, StepName
 from domain.stopping import is_watched
 from domain.stops import stops_of
-from domain.terms import RefundMethod, Terms
+from domain.terms import RefundMethod, Terms, terms_for
 from domain.unfrozen import with_parcel
 from domain.units import units_by_line
 

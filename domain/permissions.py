@@ -7,6 +7,7 @@ more than the other: the run what it has ordered just now, the books how far an 
 from collections.abc import Mapping
 
 from domain.case import Case
+from domain.decision import Gate, order_not_found
 from domain.errors import ErrorCode
 from domain.facts import (
     ApprovalRefused,
@@ -21,7 +22,7 @@ from domain.facts import (
 )
 from domain.money import Money
 from domain.payment import FailureCause
-from domain.policy import Gate, above_at_most, order_not_found
+from domain.policy import above_at_most
 from domain.repetition import is_repetition
 from domain.request import STAFF, Actor, ActorKind
 from domain.step import IN_BOOKS_ONLY, MONEY_STEPS, UNDOING, StepName

@@ -28,6 +28,7 @@ from temporalio.workflow import UpdateMethodMultiParam
 from client.cancellations import Cancellations
 from client.runs import handle_of
 from client.submitting import attributes_at_start
+from domain.decision import Decision
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -43,7 +44,7 @@ from domain.messages import (
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import CancellationResult, Progress, State, Wait
-from domain.policy import Decision, Policy
+from domain.policy import Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod, Terms

@@ -14,9 +14,9 @@ from rich.console import Console, RenderableType
 from client import views
 from client.errors import ExitCode, unreachable
 from client.status import Source, Status
+from domain.decision import Decision, Rule, Verdict
 from domain.money import money
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State, Wait
-from domain.policy import Decision, Rule, Verdict
 from domain.step import Owner, StepName, StepRow, StepStatus
 from runtime.texts import SOURCE, use_language
 from sandbox.serving import ROOT

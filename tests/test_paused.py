@@ -14,9 +14,9 @@ from temporalio.service import RPCError
 from client.deferred import DeferredRequestDispatcher
 from client.engine import execution_of
 from client.listing import Filter
+from domain.decision import Verdict
 from domain.messages import Acknowledgement, Approve
 from domain.outcome import CancellationResult, Outcome, State
-from domain.policy import Verdict
 from domain.request import LineScope, ReasonCode, workflow_id
 from domain.step import Owner
 from order_cancellation import Cancellations, Execution, ExitCode, RunPaused, Source, StarterError, Status, Summary

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.submitting import deferred_sentence
+from domain.decision import Decision, Rule, Verdict
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -18,7 +19,6 @@ from domain.messages import (
     Submission,
     Withdraw,
 )
-from domain.policy import Decision, Rule, Verdict
 from domain.request import ActorKind, CancellationRequest
 from runtime.api_keys import ApiKey
 from web.bodies import (

@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from domain import contract
 from domain.carried import Carried
 from domain.case import Case
+from domain.decision import Gate
 from domain.errors import ErrorCode
 from domain.facts import Ended, Requested
 from domain.messages import (
@@ -32,7 +33,6 @@ from domain.messages import (
 )
 from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
-from domain.policy import Gate
 from domain.request import CancellationRequest
 from domain.said import Steering
 from domain.standing import result_of

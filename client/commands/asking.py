@@ -33,8 +33,8 @@ from client.commands.options import (
 )
 from client.errors import ExitCode, StarterError
 from client.requests import new_request
+from domain.decision import Rule, Verdict
 from domain.messages import Quote, Submission
-from domain.policy import Rule, Verdict
 from domain.request import CancellationRequest, Channel, LineScope
 from runtime.texts import translate
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from domain.case import Case
+from domain.decision import Gate
 from domain.facts import (
     ApprovalRefused,
     Approved,
@@ -33,7 +34,6 @@ from domain.money import Money
 from domain.outcome import GoodsStatus, Outcome
 from domain.payment import RefundStatus
 from domain.permissions import NotPossible, permit
-from domain.policy import Gate
 from domain.request import Actor
 from domain.shipment import Stop, StopAction, StopStatus
 from domain.standing import goods_of, result_of

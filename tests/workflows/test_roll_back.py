@@ -6,11 +6,11 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from domain.decision import order_not_found
 from domain.messages import Approve, Reject, Withdraw
 from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import GoodsStatus, Outcome, State
-from domain.policy import order_not_found
 from domain.request import Actor, ActorKind
 from domain.step import StepName, StepStatus
 from sandbox import books, built_in

@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
+from domain.decision import Rule
 from domain.facts import EffectNoted
 from domain.money import money
 from domain.order import TenderKind
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.plan import LeftOutReason
-from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.step import StepName
 from sandbox import books, built_in
