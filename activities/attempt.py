@@ -216,6 +216,11 @@ def check_done(answer: object, refusal: ErrorCode) -> None:
         raise Refused(refusal, answer.detail)
 
 
+def end_of(answer: T | EffectEnded, describe: Callable[[T], EffectAnswer]) -> EffectEnded | EffectAnswer:
+    """How an effect ended: as an earlier attempt has noted, or by the answer to this one."""
+    return answer if isinstance(answer, EffectEnded) else describe(answer)
+
+
 @asynccontextmanager
 async def begin_attempt(register: Register, step_input: StepInput) -> AsyncIterator[Attempt]:
     """Read the books, for the run that holds the cancellation. What is known when the step cannot go on goes with the error,
