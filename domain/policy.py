@@ -81,7 +81,7 @@ class Policy(Value):
     """Per currency, the money that goes out above which a second person approves. A currency without a limit always needs
     one."""
     reasons: Mapping[ActorKind, tuple[ReasonCode, ...]]
-    """Who may claim which reason. An actor that is not listed may claim none."""
+    """Who may give which reason. An actor that is not listed may give none."""
     conditions: Mapping[SaleCondition, OnCondition] = {}
     """For lines that are no regular sale. A condition that is not listed needs approval."""
     abuse: AbuseLimit | None = None
@@ -118,7 +118,7 @@ class Policy(Value):
         """The request id was used before, for something else."""
         return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
-    # Rule: An actor may claim only the reasons that policy.toml gives them
+    # Rule: An actor may give only the reasons that policy.toml allows them
     def reject_actor(self, order: Order, request: CancellationRequest) -> Decision | None:
         """What this actor may not ask, whether the request opens a cancellation or joins one. None: they may."""
         allowed = self.reasons.get(request.actor.kind, ())
