@@ -220,7 +220,7 @@ async def test_a_request_whose_run_is_paused_before_a_worker_has_it_ends_in_time
         await asking
     assert undecided.value.code is ExitCode.UNDECIDED
     assert BY in undecided.value.sentence
-    assert "send the same request again, that is safe: temporal workflow unpause" in undecided.value.sentence
+    assert "send the same request again; that is safe: temporal workflow unpause" in undecided.value.sentence
     await open_system.current(sample.order_id).terminate()
 
 
