@@ -220,7 +220,7 @@ async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(syst
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert await built_in.balance(system.engine, bought) == money("0.00 USD")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
-    result = await system.failed(handle)
+    result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert await built_in.balance(system.engine, bought) == money("50.00 USD")
 
