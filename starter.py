@@ -68,7 +68,7 @@ def help_or_command(
     context: typer.Context,
     *,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Its version.")
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:

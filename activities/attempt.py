@@ -13,9 +13,9 @@ from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
+from domain.holder import check_holder
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.permissions import check_holder
 from providers.books.clock import began_at, now
 from providers.cancellations.port import Change, Register
 from providers.orders.port import Orders
@@ -214,6 +214,11 @@ def check_done(answer: object, refusal: ErrorCode) -> None:
     """Raise again what the counterpart has refused to an earlier attempt; `answer` is that of `make_effect`."""
     if isinstance(answer, EffectEnded) and answer.outcome is not EffectOutcome.DONE:
         raise Refused(refusal, answer.detail)
+
+
+def end_of(answer: T | EffectEnded, describe: Callable[[T], EffectAnswer]) -> EffectEnded | EffectAnswer:
+    """How an effect ended: as an earlier attempt has noted, or by the answer to this one."""
+    return answer if isinstance(answer, EffectEnded) else describe(answer)
 
 
 @asynccontextmanager

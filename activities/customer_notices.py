@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from activities.credit import credit_of
 from domain.case import Case
+from domain.decision import Decision
 from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested, RollBackReason
 from domain.keys import id_of
 from domain.money import Money
-from domain.policy import Decision
 from domain.request import ActorKind, ReasonCode
 from domain.shipment import StopAction, StopStatus
 from domain.step import MONEY_STEPS

@@ -13,7 +13,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.signatures import StepInput
 from domain.base import describe_validation_error
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
-from domain.permissions import NotPossible, NotTheHolder
+from domain.holder import NotTheHolder
+from domain.permissions import NotPossible
 from providers.books.clock import engine_time
 
 

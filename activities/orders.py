@@ -14,6 +14,7 @@ from activities.signatures import Booked, QuoteCancellation, StepInput, Verified
 from activities.tenders import Payments
 from domain import key_parts
 from domain.case import Case
+from domain.decision import Decision, existing_decision
 from domain.errors import ErrorCode, Refused
 from domain.facts import (
     Decided,
@@ -21,12 +22,12 @@ from domain.facts import (
     Entry,
     Requested,
 )
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey, id_of
 from domain.messages import Quote
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder
-from domain.policy import Decision, Policy, existing_decision
+from domain.policy import Policy
 from domain.request import CancellationRequest
 from domain.second_request import Meeting, joining_facts, meet, under_way_sentence, with_rights
 from domain.standing import result_of

@@ -10,12 +10,13 @@ from activities.incoming import IncomingRequests
 from activities.known_orders import KnownOrders
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
+from domain.decision import order_not_found
 from domain.errors import ErrorCode, Refused
 from domain.facts import Fact, Requested, SettledByHand, Written
 from domain.keys import id_of
 from domain.order import OrderState
 from domain.permissions import NotPossible, permit
-from domain.policy import Policy, order_not_found
+from domain.policy import Policy
 from domain.request import CancellationRequest
 from domain.second_request import Meeting, joining_facts, meet, meet_without_joining, under_way_sentence
 from domain.standing import result_of

@@ -1,31 +1,25 @@
 """Activities on a shipment: stop it, look where it is, let it go on."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
-
 from temporalio import activity
 
-from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done
+from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done, end_of
+from activities.resuming import Resuming
 from activities.signatures import Booked, Look, StepInput
 from domain import key_parts
 from domain.case import Case
 from domain.closing import news_of_expected
 from domain.errors import ErrorCode, Refused
-from domain.facts import EffectEnded, EffectOutcome, Fact, ParcelFound, StopSeen
-from domain.keys import EffectKey
+from domain.facts import EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.money import Money
 from domain.plan import PlannedShipment
-from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
+from domain.shipment import LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
 from domain.stopping import BACK, NOT_SEEN, VOID, NextStop, intercepted, moves_again, next_stop
 from providers.cancellations.port import Register
-from providers.carrier.port import Intercept, Intercepts, Labels, NewLabel
+from providers.carrier.port import Intercept, Intercepts, Labels
 from providers.orders.port import Orders
 from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
 from providers.stored_value.port import StoredValue
-
-T = TypeVar("T")
 
 
 class ShipmentActivities:
@@ -45,6 +39,7 @@ class ShipmentActivities:
         self._stored_value = stored_value
         self._labels = labels
         self._intercepts = intercepts
+        self._resuming = Resuming(orders, stored_value, labels, intercepts)
 
     async def _find_shipment(self, step_input: StepInput) -> Shipment | None:
         """The shipment as it is now: the warehouse may have bought a label since the plan was made. None: it is gone, or its
@@ -144,7 +139,7 @@ class ShipmentActivities:
             return EffectAnswer(account, "deactivated", following=lambda _: _facts_when_stopped(attempt, deactivated))
 
         answer = await attempt.make_effect(key, lambda: self._stored_value.deactivate(account, key=key), describe)
-        ended = _end_of(answer, describe)
+        ended = end_of(answer, describe)
         return stop(unused=ended.outcome is EffectOutcome.DONE)
 
     async def _void(self, attempt: Attempt, shipment: Shipment) -> Stop:
@@ -168,7 +163,7 @@ class ShipmentActivities:
             return EffectAnswer(label, detail, following=lambda _: _facts_when_stopped(attempt, stop(detail)))
 
         answer = await attempt.make_effect(key, lambda: self._labels.void(label), describe)
-        ended = _end_of(answer, describe)
+        ended = end_of(answer, describe)
         if ended.outcome is not EffectOutcome.DONE:
             return await self._intercept_or_look(attempt, shipment)
         return stop(ended.detail)
@@ -196,7 +191,7 @@ class ShipmentActivities:
         answer = await attempt.make_effect(
             key, lambda: self._intercepts.request(number, key=str(attempt.step_input.key)), describe
         )
-        ended = _end_of(answer, describe)
+        ended = end_of(answer, describe)
 
         def stop(status: StopStatus, detail: str) -> Stop:
             return Stop(
@@ -273,7 +268,7 @@ class ShipmentActivities:
                 await attempt.wait_for_quiet(undone)
                 shipment = await self._find_shipment(step_input)
                 if shipment is not None:
-                    await self._resume(attempt, shipment)
+                    await self._resuming.resume(attempt, shipment)
             if by_hand := attempt.case.stopped_by_hand(step_input.target):
                 raise Refused(
                     ErrorCode.STOP_NOT_UNDOABLE,
@@ -283,101 +278,6 @@ class ShipmentActivities:
                 )
             await attempt.end()
             return await attempt.answer()
-
-    async def _resume(self, attempt: Attempt, shipment: Shipment) -> None:
-        step_input = attempt.step_input
-        if shipment.gift_card is not None:
-            await self._reactivate(attempt, shipment.gift_card)
-            return
-        if shipment.label_reference is None:
-            key = step_input.key.part_of(key_parts.PICK)
-            await attempt.make_effect(
-                key,
-                lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
-                lambda _: EffectAnswer(),
-            )
-            return
-        label = shipment.label_reference
-        tracking = await self._labels.track(label)
-        if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
-            await self._replace_label(attempt, label)
-            return
-        if tracking.group in BACK:
-            raise _comes_back(step_input)
-        number = shipment.tracking_number
-        if number and await self._intercepts.active(number):
-            key = step_input.key.part_of(key_parts.INTERCEPT)
-            answer = await attempt.make_effect(
-                key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _describe_cancel
-            )
-            ended = _end_of(answer, _describe_cancel)
-            if ended.outcome is not EffectOutcome.DONE:
-                raise _comes_back(step_input)
-
-    async def _replace_label(self, attempt: Attempt, voided: str) -> None:
-        """Buy another label and put it on the shipment. These are two effects: when only the shipment could not be changed,
-        a retry does not buy a label again, whatever its number."""
-        step_input = attempt.step_input
-        label_key = _key_of_new_label(attempt.case, step_input)
-        buy_again = partial(self._labels.buy_again, voided, key=str(label_key.part_of("")))
-        new = await attempt.make_effect(label_key, buy_again, _describe_label)
-        if isinstance(new, EffectEnded):
-            new = await buy_again()  # found by its key
-        relabel = step_input.key.part_of(key_parts.RELABEL)
-        await attempt.make_effect(
-            relabel,
-            partial(
-                self._orders.relabel,
-                step_input.order_id,
-                step_input.target,
-                new.label_reference,
-                new.tracking_number,
-                key=relabel,
-            ),
-            lambda _: EffectAnswer(new.label_reference, "on the shipment"),
-        )
-
-    async def _reactivate(self, attempt: Attempt, account: str) -> None:
-        """Undo the deactivation under the key under which it may have been made. The undo is made once: under a key that
-        is known to have done nothing it would undo nothing."""
-        step_input, case = attempt.step_input, attempt.case
-        noted = case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
-        key = step_input.key.part_of(key_parts.GIFT_CARD)
-        for undoes in noted:
-            if undoes.part == key_parts.GIFT_CARD and _may_have_happened(case, undoes):
-                await attempt.make_effect(
-                    key,
-                    partial(self._stored_value.reactivate, account, undoes=undoes, key=key),
-                    lambda _: EffectAnswer(account),
-                )
-
-
-def _key_of_new_label(case: Case, step_input: StepInput) -> EffectKey:
-    """The key under which a label may have been bought already; else this attempt's."""
-    for key in case.all_keys_noted(StepName.RESUME_SHIPMENT, target=step_input.target):
-        if key.part == key_parts.NEW_LABEL and _may_have_happened(case, key):
-            return key
-    return step_input.key.part_of(key_parts.NEW_LABEL)
-
-
-def _end_of(answer: T | EffectEnded, describe: Callable[[T], EffectAnswer]) -> EffectEnded | EffectAnswer:
-    """How an effect ended: as an earlier attempt has noted, or by the answer to this one."""
-    return answer if isinstance(answer, EffectEnded) else describe(answer)
-
-
-def _may_have_happened(case: Case, key: EffectKey) -> bool:
-    ended = case.outcome_of(key)
-    return ended is None or ended.outcome not in {EffectOutcome.REFUSED, EffectOutcome.FAILED}
-
-
-def _describe_label(new: NewLabel) -> EffectAnswer:
-    return EffectAnswer(new.label_reference, "new label")
-
-
-def _describe_cancel(answer: Intercept) -> EffectAnswer:
-    if answer.accepted:
-        return EffectAnswer(answer.reference, "taken back")
-    return EffectAnswer(answer.reference, f"declined: {answer.detail}", outcome=EffectOutcome.REFUSED)
 
 
 def _facts_when_stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
@@ -395,11 +295,3 @@ def _is_shared(attempt: Attempt, shipment: Shipment) -> bool:
     planned = _planned(attempt.case, shipment.shipment_id)
     cancelled = attempt.case.units_in(shipment.shipment_id)
     return bool(planned and planned.shared) or shipment.holds_more_than(cancelled)
-
-
-def _comes_back(step_input: StepInput) -> Refused:
-    return Refused(
-        ErrorCode.STOP_NOT_UNDOABLE,
-        f"Shipment {step_input.target} of order {step_input.order_id} is on its way back and cannot be sent on; ship the "
-        "goods again and resolve the step with the new shipment's number.",
-    )

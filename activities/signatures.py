@@ -11,12 +11,12 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import Field
 
 from domain.base import Value
+from domain.decision import Decision
 from domain.facts import Entry, Requested, Written
 from domain.keys import EffectKey
 from domain.messages import Quote
 from domain.outcome import CancellationResult
 from domain.plan import Plan
-from domain.policy import Decision
 from domain.request import CancellationRequest
 from domain.step import StepName
 

@@ -15,8 +15,8 @@ from temporalio.common import WorkflowIDConflictPolicy
 from benchmarks.empty import TASK_QUEUE, EmptyWorkflow
 from benchmarks.figures import Counts, Timing
 from client.cancellations import Cancellations
+from domain.decision import Verdict
 from domain.outcome import Outcome
-from domain.policy import Verdict
 from domain.request import workflow_id
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, Shop, card, line, parcel, request

@@ -19,9 +19,9 @@ from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError, UnderWay
 from client.submitting import deferred_sentence
 from domain.base import Value
+from domain.decision import Rule, Verdict
 from domain.money import Money
 from domain.outcome import Outcome
-from domain.policy import Rule, Verdict
 from runtime.texts import translate
 
 _AT_ONCE = 20  # requests that wait for their decision
@@ -176,11 +176,11 @@ class _Sending:
                 if await _is_set_within(self._stop, self._due - loop.time()):
                     return
                 self._due += self._apart
-                sending.create_task(self._send_one(line))
+                sending.create_task(self._send_line(line))
 
-    async def _send_one(self, line: Line) -> None:
+    async def _send_line(self, line: Line) -> None:
         try:
-            answer = await _answer(self._cancellations, line)
+            answer = await _start(self._cancellations, line)
             if answer.under_way:
                 self.under_way[line] = answer
             else:
@@ -196,7 +196,7 @@ async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-async def _answer(cancellations: Cancellations, line: Line) -> LineAnswer:
+async def _start(cancellations: Cancellations, line: Line) -> LineAnswer:
     order_id, request_id = line.key
     try:
         submission = await cancellations.start(line.request, _DECISION_WAIT)

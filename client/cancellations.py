@@ -108,14 +108,14 @@ class Cancellations:
                 order_id,
                 translate(
                     "The cancellation of order {order_id} is not decided after {wait}; if it has begun, it goes on. "
-                    "Look with: {command}, or send the same request again, that is safe.",
+                    "Look with: {command}, or send the same request again; that is safe.",
                     order_id=order_id,
                     wait=seconds(wait),
                     command=own_command("status", order_id),
                 ),
                 when_paused=translate(
                     "The request is not decided after {wait}, and may not have been kept. Unpause it, then send the "
-                    "same request again, that is safe",
+                    "same request again; that is safe",
                     wait=seconds(wait),
                 ),
             ) from None

@@ -1,5 +1,5 @@
-"""What can go wrong for a caller, in one sentence that says what to do next; and how Temporal's failures become "
-"that."""
+"""What can go wrong for a caller, in one sentence that says what to do next; and how Temporal's failures become
+that."""
 
 from collections.abc import Awaitable
 from enum import IntEnum
@@ -150,7 +150,7 @@ async def explain(client: Client, order_id: str | None, error: RPCError) -> Star
             return RunPaused(paused)
         case status:
             sentence = translate(
-                "Temporal at {address} could not answer ({status}); repeat the call, it is safe.",
+                "Temporal at {address} could not answer ({status}); repeat the call; that is safe.",
                 address=address,
                 status=status.name.lower(),
             )

@@ -95,7 +95,9 @@ def _token_of(cursor: str | None) -> bytes:
     if not token or _cursor_of(token) != cursor:
         raise StarterError(
             ExitCode.WRONG_INPUT,
-            translate("The cursor is not of this list; take `next_cursor` of its last page, or begin anew."),
+            translate(
+                "The cursor is not of this list; take `next_cursor` of its last page, or start from the first page."
+            ),
         )
     return token
 

@@ -48,8 +48,7 @@ def describe_pause(run: Run, pause: Pause, namespace: str, next_step: str = "") 
     else:
         paused = translate(
             "The cancellation of order {order_id} was paused at {at} UTC by {who}{why}. It stands still, and nothing "
-            "of it is "
-            "lost.",
+            "of it is lost.",
             **words,
         )
         command = f"temporal workflow unpause {place}"

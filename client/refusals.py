@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from domain.base import BAD_ID, problems_of
 from runtime.texts import translate
 
-_BAD_ID = BAD_ID.removesuffix(".")
 # Rule: The command line speaks the language of its reader [refused input]
 REFUSALS = (
     # of the command line
@@ -27,14 +26,14 @@ REFUSALS = (
     # of a value
     "it is missing",
     "it is empty",
+    "a JSON object is needed",
     "Input should be a valid number, unable to parse string as a number",
     "Input should be a valid integer, unable to parse string as an integer",
     "Input should be greater than or equal to {least}",
     "Input should be less than or equal to {most}",
     "String should have at most {count} characters",
     # of the domain
-    _BAD_ID,
-    f"{_BAD_ID}.",
+    BAD_ID,
     "write who acts as KIND:ID, where KIND is one of {kinds}",
     "a customer asks for their own orders only: customer_id must be the actor's id",
     "the reason 'other' needs a note",

@@ -12,9 +12,9 @@ from client.pauses import find_pause
 from client.runs import handle_of, is_refused_for_now
 from client.status import Source, Status
 from domain.contract import Answer, Message, UpdateType
+from domain.decision import Rule, order_not_found
 from domain.facts import Entry
 from domain.messages import ResolveStep, RetryStep
-from domain.policy import Rule, order_not_found
 from domain.request import ActorKind
 from domain.said import Steering, fact_about, fact_of
 from domain.standing import action_of

@@ -29,12 +29,12 @@ from client.runs import (
     read_result,
 )
 from domain.contract import CANCELLATION, REFUND_EVENT, SHIPMENT_EVENT, SUBMIT
+from domain.decision import Verdict, existing_decision
 from domain.errors import ErrorCode
 from domain.keys import id_of
 from domain.messages import Receipt, RefundEvent, ShipmentEvent, Submission
 from domain.outcome import CancellationResult, State
 from domain.plan import Plan
-from domain.policy import Verdict, existing_decision
 from domain.request import CancellationRequest, summary_of, workflow_id
 from runtime import search_attributes as attributes
 from runtime.texts import translate

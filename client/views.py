@@ -19,11 +19,11 @@ from client.program import own_command
 from client.status import Status, Summary
 from client.submitting import deferred_sentence
 from client.words import action_words, answer_words, words
+from domain.decision import Decision, Verdict
 from domain.messages import Quote, Submission
 from domain.money import Money
 from domain.outcome import CancellationResult, Progress, State, Wait
 from domain.plan import Plan
-from domain.policy import Decision, Verdict
 from domain.request import ActorKind, ReasonCode
 from domain.step import StepStatus
 from runtime.texts import translate
@@ -127,7 +127,7 @@ def submission_view(submission: Submission) -> RenderableType:
     if submission.result:
         parts += ["", result_view(submission.result)]
         if ExitCode.of(submission.result):
-            parts += ["", Text(translate("To ask anew, give another --request-id."), style="dim")]
+            parts += ["", Text(translate("To send a new request, give another --request-id."), style="dim")]
     elif decision.verdict is not Verdict.REJECTED:
         parts += ["", _follow_hint(submission.order_id)]
     return Group(*parts)
@@ -259,27 +259,27 @@ def progress_view(now: Status) -> RenderableType:
         waits = translate(
             "{owner}, due {at} UTC: {reason}", owner=words(wait.owner) + place, at=_at(wait.due_at), reason=wait.reason
         )
-        parts += [Text.assemble((translate("waits for") + " ", "yellow"), plain(waits)), *_ways_on(now, wait)]
+        parts += [Text.assemble((translate("waits for") + " ", "yellow"), plain(waits)), *_list_commands(now, wait)]
     if now.refund_due and now.money_is_owed:
         due = translate("By law the money is due {at} UTC ({law}).", at=_at(now.refund_due.at), law=now.refund_due.law)
         parts.append(Text(due))
     return Group(*parts, "", _timeline(now))
 
 
-def _ways_on(now: Status, wait: Wait) -> list[RenderableType]:
+def _list_commands(now: Status, wait: Wait) -> list[RenderableType]:
     """The commands that end a wait. What is paused says itself how to unpause it."""
     staff = (now.order_id, "--actor", "KIND:ID")
-    ways: list[tuple[str, ...]] = []
+    commands: list[tuple[str, ...]] = []
     if wait.state is State.WAITING_FOR_APPROVAL:
-        ways = [("approve", *staff), ("reject", *staff)]
+        commands = [("approve", *staff), ("reject", *staff)]
     elif wait.step and wait.target:
         step = ("--step", wait.step, "--target", wait.target)
-        ways = [
+        commands = [
             ("retry", *staff, *step),
             ("resolve", *staff, *step, "--resolution", "RESOLUTION", "--reference", "TEXT"),
             *(("choose", *staff, "--tender", wait.target, "--method", method) for method in wait.choices),
         ]
-    return [_Command("  ", own_command(*words)) for words in ways]
+    return [_Command("  ", own_command(*command)) for command in commands]
 
 
 class _Command:
@@ -380,7 +380,7 @@ def list_view(found: Sequence[Summary]) -> RenderableType:
 
 
 def reasons_view(allowed: Mapping[ActorKind, Sequence[ReasonCode]]) -> RenderableType:
-    rows = table(translate("who"), translate("may claim"))
+    rows = table(translate("who"), translate("may give"))
     for who, reasons in allowed.items():
         rows.add_row(who.value, ", ".join(reasons))
     return rows

@@ -2,10 +2,10 @@
 
 from client.bulk import LineAnswer
 from client.engine import Execution
+from domain.decision import Rule, Verdict
 from domain.order import TenderKind
 from domain.outcome import GoodsStatus, MoneyStatus, PaperStatus, State
 from domain.plan import LeftOutReason
-from domain.policy import Rule, Verdict
 from domain.shipment import GoodsGroup, StopAction
 from domain.step import Owner, StepName, StepStatus
 from runtime.texts import translate_code, translate_word

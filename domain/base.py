@@ -4,7 +4,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces."
+BAD_ID = "an id is 1 to 64 letters, digits and signs of ASCII, without spaces"
 
 
 class Value(BaseModel):
@@ -24,7 +24,7 @@ Rare = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 
 _IN_OTHER_WORDS = {
     "missing": "it is missing",
-    "string_pattern_mismatch": BAD_ID.removesuffix("."),
+    "string_pattern_mismatch": BAD_ID,
     "string_too_short": "it is empty",
     "model_type": "a JSON object is needed",
     "model_attributes_type": "a JSON object is needed",

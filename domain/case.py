@@ -1,13 +1,15 @@
 """One cancellation: all that is known of it, as a list of facts.
 
 The books keep the facts, a run carries them, and everything else is derived: where the pivot is, what is outstanding, which
-key comes next, what is still to be undone. Nothing is assigned. Who may add what is in domain/permissions.py.
+key comes next, what is still to be undone. Nothing is assigned. Which run may add to it is in domain/holder.py, and who may
+say what in domain/permissions.py.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from domain import closed, effects
+from domain.decision import Decision
 from domain.fact_list import FactList
 from domain.facts import (
     Approved,
@@ -38,7 +40,6 @@ from domain.money import Money
 from domain.payment import Refund
 from domain.pivot import pivot_of
 from domain.plan import Plan, PlannedTender
-from domain.policy import Decision, terms_for
 from domain.request import CancellationRequest
 from domain.reversal import Reversal, reversal_of
 from domain.roll_back import RollBackCause, cause_of
@@ -46,7 +47,7 @@ from domain.shipment import Stop, StopStatus
 from domain.step import UNDOING, StepName
 from domain.stopping import is_watched
 from domain.stops import stops_of
-from domain.terms import RefundMethod, Terms
+from domain.terms import RefundMethod, Terms, terms_for
 from domain.unfrozen import with_parcel
 from domain.units import units_by_line
 

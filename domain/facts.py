@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from domain.base import Rare, Value
+from domain.decision import Decision
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.outcome import Outcome
 from domain.payment import ChargeBack, Refund
 from domain.plan import Plan, PlannedShipment
-from domain.policy import Decision
 from domain.request import Actor, CancellationRequest
 from domain.shipment import Shipment, Stop
 from domain.step import StepName

@@ -3,11 +3,11 @@
 from enum import StrEnum
 
 from domain.base import Rare, Value
+from domain.decision import Decision
 from domain.money import Money
 from domain.outcome import CancellationResult, State
 from domain.payment import RefundStatus
 from domain.plan import Plan
-from domain.policy import Decision
 from domain.request import Actor
 from domain.shipment import GoodsGroup
 from domain.step import StepName

@@ -5,9 +5,9 @@ from enum import StrEnum
 
 from domain.base import Value
 from domain.clocks import RefundDue
+from domain.decision import Decision
 from domain.money import Money
 from domain.plan import LeftOut
-from domain.policy import Decision
 from domain.request import Actor, ReasonCode
 from domain.step import Owner, StepName, StepRow
 from domain.terms import RefundMethod

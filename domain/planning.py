@@ -21,7 +21,7 @@ _ALREADY_STOPPED = (GoodsGroup.COMING_BACK, GoodsGroup.RETURNED)
 
 
 class NotCancellable(Exception):
-    """No plan can be made of this request; `reason` is one of the rejection codes of domain.policy."""
+    """No plan can be made of this request; `reason` is one of the rules that reject (domain/decision.py)."""
 
     def __init__(self, reason: str, message: str, maximum: Money | None = None) -> None:
         super().__init__(message)

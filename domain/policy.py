@@ -9,100 +9,21 @@ from pydantic import model_validator
 
 from domain.base import Value
 from domain.clocks import RefundClock, refund_due
+from domain.decision import Decision, Gate, Rule, Verdict, order_not_found, request_conflict
 from domain.defects import defect_of
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition
 from domain.payment import Payment
 from domain.plan import Plan
 from domain.planning import NotCancellable, make_plan
-from domain.request import CHANGES_OF_MIND, FRAUD, ActorKind, CancellationRequest, LineScope, ReasonCode
+from domain.request import CHANGES_OF_MIND, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import Tracking
-from domain.terms import Terms
-
-
-class Verdict(StrEnum):
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    NEEDS_APPROVAL = "needs_approval"
-
-
-class Rule(StrEnum):
-    """The rule that decided. The first group rejects, the second asks a second person, the third does one or the other as
-    the policy says, `within_policy` approves."""
-
-    ORDER_NOT_FOUND = "order_not_found"
-    REASON_NOT_ALLOWED = "reason_not_allowed"
-    INVALID_SCOPE = "invalid_scope"
-    INVALID_ORDER = "invalid_order"
-    ALREADY_CANCELLED = "already_cancelled"
-    ALREADY_DELIVERED = "already_delivered"
-    AMOUNT_EXCEEDS_REFUNDABLE = "amount_exceeds_refundable"
-    GIFT_CARD_USED = "gift_card_used"
-    AMOUNT_EXCEEDS_AT_MOST = "amount_exceeds_at_most"
-    REQUEST_CONFLICT = "request_conflict"
-
-    ABOVE_LIMIT = "above_limit"
-    OUTSIDE_WINDOW = "outside_window"
-    FRAUD_REVIEW = "fraud_review"
-    FREQUENT_CANCELLATIONS = "frequent_cancellations"
-
-    FINAL_SALE = "final_sale"
-    CUSTOMISED = "customised"
-
-    WITHIN_POLICY = "within_policy"
-    EXISTING_CANCELLATION = "existing_cancellation"
-
-
-class Gate(StrEnum):
-    """Before which step a second person's approval is due."""
-
-    NONE = "none"
-    BEFORE_STOPPING = "before_stopping"
-    BEFORE_REVERSING = "before_reversing"
-
-
-class Decision(Value):
-    """`sentence` says it to a person. `allowed_reasons` and `maximum` say what would have been accepted."""
-
-    verdict: Verdict
-    rule: Rule
-    policy_version: str
-    sentence: str
-    gate: Gate = Gate.NONE
-    allowed_reasons: tuple[ReasonCode, ...] = ()
-    maximum: Money | None = None
-
-
-def order_not_found(order_id: str) -> str:
-    return f"Order {order_id} was not found for this customer. Check the order number."
-
-
-def request_conflict(request: CancellationRequest) -> str:
-    return (
-        f"Request {request.request_id} for order {request.order_id} was sent before with other content; send new content "
-        "under a new request id."
-    )
-
-
-def existing_decision(first: Decision, order_id: str) -> Decision:
-    """The answer to another request for an order that is cancelled already: the existing cancellation."""
-    return Decision(
-        verdict=Verdict.APPROVED,
-        rule=Rule.EXISTING_CANCELLATION,
-        policy_version=first.policy_version,
-        sentence=f"Order {order_id} is already cancelled.",
-    )
+from domain.terms import Terms, terms_for
 
 
 def above_at_most(plan: Plan, at_most: Money | None, advice: str) -> str:
     """Why somebody whose limit is `at_most` may not have this plan carried out."""
     return f"{plan.given_back} of order {plan.order_id} would go back, and at most {at_most} may here. {advice}"
-
-
-def terms_for(terms: Terms, reason: ReasonCode, *, suspect: bool = False) -> Terms:
-    """A suspect's money goes back to the tender that it came from, or nowhere: other ways launder it. So for every request
-    with such a reason, whether it opens a cancellation or joins one."""
-    return terms.model_copy(update={"fallbacks": ()}) if suspect or reason in FRAUD else terms
 
 
 class OnCondition(StrEnum):
@@ -160,7 +81,7 @@ class Policy(Value):
     """Per currency, the money that goes out above which a second person approves. A currency without a limit always needs
     one."""
     reasons: Mapping[ActorKind, tuple[ReasonCode, ...]]
-    """Who may claim which reason. An actor that is not listed may claim none."""
+    """Who may give which reason. An actor that is not listed may give none."""
     conditions: Mapping[SaleCondition, OnCondition] = {}
     """For lines that are no regular sale. A condition that is not listed needs approval."""
     abuse: AbuseLimit | None = None
@@ -197,7 +118,7 @@ class Policy(Value):
         """The request id was used before, for something else."""
         return self.reject(Rule.REQUEST_CONFLICT, request_conflict(request))
 
-    # Rule: An actor may claim only the reasons that policy.toml gives them
+    # Rule: An actor may give only the reasons that policy.toml allows them
     def reject_actor(self, order: Order, request: CancellationRequest) -> Decision | None:
         """What this actor may not ask, whether the request opens a cancellation or joins one. None: they may."""
         allowed = self.reasons.get(request.actor.kind, ())

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from domain.case import Case
+from domain.decision import Gate, Rule, Verdict
 from domain.facts import Decided, Fact, Joined, Requested
 from domain.order import Order
-from domain.policy import NOT_AGAINST_A_RIGHT, Gate, Rule, Verdict, is_statutory
+from domain.policy import NOT_AGAINST_A_RIGHT, is_statutory
 from domain.request import CancellationRequest, ReasonCode
 from domain.units import units_by_line
 

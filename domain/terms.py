@@ -4,6 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from domain.base import Value
+from domain.request import FRAUD, ReasonCode
 
 
 class RefundIntercepted(StrEnum):
@@ -37,3 +38,9 @@ class Terms(Value):
     attention_due: timedelta = timedelta(days=1)
     next_round: timedelta = timedelta(minutes=10)
     """How long a step whose counterpart does not answer rests before it is tried again."""
+
+
+def terms_for(terms: Terms, reason: ReasonCode, *, suspect: bool = False) -> Terms:
+    """A suspect's money goes back to the tender that it came from, or nowhere: other ways launder it. So for every request
+    with such a reason, whether it opens a cancellation or joins one."""
+    return terms.model_copy(update={"fallbacks": ()}) if suspect or reason in FRAUD else terms

@@ -15,6 +15,7 @@ from client.errors import ExitCode, OrderNotFound, RunPaused, RunSuperseded, Sta
 from client.listing import Filter, SummaryPage
 from client.requests import new_request
 from client.status import Source, Status, Summary
+from domain.decision import Decision, Rule, Verdict
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -32,7 +33,6 @@ from domain.messages import (
 from domain.money import Money
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State, Wait
 from domain.plan import Plan
-from domain.policy import Decision, Rule, Verdict
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod

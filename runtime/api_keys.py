@@ -45,7 +45,7 @@ _ACTORS: Mapping[Role, frozenset[ActorKind]] = {
 """As whom each may speak: a service for a customer or by itself."""
 
 
-def _instant(value: Any) -> Any:
+def _parse_expiry(value: Any) -> Any:
     """A day is over when it is over in UTC."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value
@@ -54,13 +54,13 @@ def _instant(value: Any) -> Any:
     raise ValueError("write a day or an instant, without quotes: 2027-01-31 or 2027-01-31T18:00:00Z")
 
 
-def _amount(value: Any) -> Any:
+def _parse_amount(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError('write an amount in quotes: "100.00 USD"')
     return money(value)
 
 
-def _digest(value: str) -> str:
+def _check_digest(value: str) -> str:
     if not re.fullmatch("[0-9a-f]{64}", value):
         raise ValueError("write what `printf %s KEY | sha256sum` makes of the key: 64 characters, 0 to 9 and a to f")
     return value
@@ -75,11 +75,11 @@ class ApiKey(BaseModel):
 
     id: BusinessId
     role: Role
-    sha256: Annotated[str, AfterValidator(_digest)]
-    expires: Annotated[AwareDatetime, BeforeValidator(_instant)] | None = None
+    sha256: Annotated[str, AfterValidator(_check_digest)]
+    expires: Annotated[AwareDatetime, BeforeValidator(_parse_expiry)] | None = None
     actors: Annotated[frozenset[ActorKind], Field(min_length=1)] | None = None
     reasons: Annotated[frozenset[ReasonCode], Field(min_length=1)] | None = None
-    at_most: Annotated[Money, BeforeValidator(_amount)] | None = None
+    at_most: Annotated[Money, BeforeValidator(_parse_amount)] | None = None
 
     @model_validator(mode="after")
     def _check_scopes(self) -> "ApiKey":
@@ -121,8 +121,8 @@ def digest_of(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
-def sandbox_keys() -> str:
-    """The file of the sandbox's keys."""
+def sandbox_keys_file() -> str:
+    """What the file of the sandbox's keys says."""
     entries = [
         f'[[key]]\nid = "{name}"\nrole = "{role}"\nsha256 = "{digest_of(key)}"\n'
         for key, (role, name) in SANDBOX_KEYS.items()
@@ -156,14 +156,12 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
     except OSError as error:
         raise ValueError(f"The keys of API_KEYS_FILE ({path}) cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise ValueError(f"The keys of API_KEYS_FILE ({path}) are not valid: write the file in UTF-8.") from None
+        raise _invalid(path, "write the file in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         at = str(error).rpartition("(")[2].rstrip(")")  # the rest may quote the file
-        raise ValueError(f"The keys of API_KEYS_FILE ({path}) are not valid: it is no TOML {at}.") from None
+        raise _invalid(path, f"it is no TOML {at}") from None
     except ValidationError as error:
-        raise ValueError(
-            f"The keys of API_KEYS_FILE ({path}) are not valid: {describe_validation_error(error)}."
-        ) from None
+        raise _invalid(path, describe_validation_error(error)) from None
     known = {digest_of(key) for key in SANDBOX_KEYS}
     if not sandbox and any(key.sha256 in known for key in keys):
         raise ValueError(
@@ -171,6 +169,10 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
             "docs/configuration.md says."
         )
     return keys
+
+
+def _invalid(path: Path, why: str) -> ValueError:
+    return ValueError(f"The keys of API_KEYS_FILE ({path}) are not valid: {why}.")
 
 
 # Rule: A key opens the API for one service or one person

@@ -18,7 +18,7 @@ from runtime.connection import connection
 from runtime.plugin import TASK_QUEUE
 from runtime.shutdown import exit_now
 
-# A poll lasts up to a minute and is counted from its begin.
+# A poll lasts up to a minute and is counted from its beginning.
 RECENT = timedelta(minutes=2)
 
 

@@ -18,7 +18,7 @@ from domain.base import reason_of
 from domain.carried import Carried
 from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.request import CancellationRequest
-from runtime.updates import OneObject
+from runtime.updates import UpdateCheck
 
 TASK_QUEUE = "order-cancellation"
 
@@ -104,5 +104,5 @@ def plugin() -> SimplePlugin:
             pydantic_data_converter, payload_converter_class=_Converter, failure_converter_class=_FailureConverter
         ),
         workflow_runner=_runner,
-        interceptors=[OneObject()],
+        interceptors=[UpdateCheck()],
     )

@@ -9,15 +9,15 @@ from temporalio.worker import (
 )
 
 
-# Rule: What whoever sends a message to a run has written is refused in a sentence
-class OneObject(Interceptor):
+# Rule: An update that is not one JSON object is refused in a sentence
+class UpdateCheck(Interceptor):
     """Refuses an update that has no argument, or several, before Python would say it in its own words."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002
-        return _CountingArguments
+        return _CheckedUpdates
 
 
-class _CountingArguments(WorkflowInboundInterceptor):
+class _CheckedUpdates(WorkflowInboundInterceptor):
     def handle_update_validator(self, input: HandleUpdateInput) -> None:  # noqa: A002
         if (count := len(input.args)) != 1:
             sent = f"{count} were sent" if count else "nothing was sent"

@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 
 from providers.database.migrate import migrate
 from runtime import search_attributes
-from runtime.api_keys import sandbox_keys
+from runtime.api_keys import sandbox_keys_file
 from runtime.plugin import plugin
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET, WEBHOOK_SECRET
 from sandbox.carrier_admin import carrier_process
@@ -89,7 +89,7 @@ class Stack:
 
     async def _start_for_people(self, port: int) -> None:
         """The API, the Temporal UI and the mails."""
-        self._keys.write_text(sandbox_keys(), encoding="utf-8")
+        self._keys.write_text(sandbox_keys_file(), encoding="utf-8")
         self.api.env = {
             **self._providers(),
             "API_HOST": "127.0.0.1",

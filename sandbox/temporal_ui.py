@@ -36,7 +36,7 @@ SWITCHED_OFF = (
 )
 """Updates stay: they are how a cancellation is steered."""
 
-ROOM = {"NavCollapsedByDefault": True}
+MORE_ROOM = {"NavCollapsedByDefault": True}
 """The list has columns enough without the menu of what a clerk does not need."""
 
 COLUMNS = (
@@ -51,7 +51,7 @@ COLUMNS = (
 """Of the list, the most important ones first: what does not fit is beyond the right edge, at
 1440 pixels the last one, at 1024 the last three."""
 
-_OF_THE_CONNECTION = {"connection", "content-encoding", "content-length", "host", "keep-alive", "transfer-encoding"}
+_HOP_BY_HOP = {"connection", "content-encoding", "content-length", "host", "keep-alive", "transfer-encoding"}
 
 
 class TemporalUi:
@@ -65,7 +65,7 @@ class TemporalUi:
 
     async def settings(self, request: Request) -> Response:
         answer = await self._upstream.get(request.url.path, headers=_headers(request))
-        return JSONResponse({**json.loads(answer.content), **dict.fromkeys(SWITCHED_OFF, True), **ROOM})
+        return JSONResponse({**json.loads(answer.content), **dict.fromkeys(SWITCHED_OFF, True), **MORE_ROOM})
 
     async def overdue(self, _: Request) -> Response:
         return RedirectResponse(path_of(overdue_at(datetime.now(UTC))))
@@ -90,16 +90,15 @@ class TemporalUi:
         closing = BackgroundTask(answer.aclose)
         response = StreamingResponse(answer.aiter_bytes(), answer.status_code, background=closing)
         response.raw_headers = [
-            (name, value) for name, value in answer.headers.raw if name.decode().lower() not in _OF_THE_CONNECTION
+            (name, value) for name, value in answer.headers.raw if name.decode().lower() not in _HOP_BY_HOP
         ]
-        if request.url.path.startswith(
-            "/_app/immutable/"
-        ):  # hundreds of files, whose names change with what is in them
+        # Hundreds of files, whose names change with what is in them.
+        if request.url.path.startswith("/_app/immutable/"):
             response.headers["Cache-Control"] = "max-age=31536000, immutable"
         return response
 
 
-def _keep_for(namespace: str) -> dict[str, object]:
+def _browser_storage(namespace: str) -> dict[str, object]:
     """What the browser keeps of the lists, by the names under which the UI keeps it."""
     columns = [{"label": label, "pinned": label == COLUMNS[0]} for label in COLUMNS]
     return {
@@ -111,13 +110,13 @@ def _keep_for(namespace: str) -> dict[str, object]:
 
 
 _FIRST_VISIT = f"""<script>
-  for (const [name, kept] of Object.entries({json.dumps(_keep_for("default"))}))
+  for (const [name, kept] of Object.entries({json.dumps(_browser_storage("default"))}))
     if (localStorage.getItem(name) === null) localStorage.setItem(name, JSON.stringify(kept));
 </script>"""
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in request.headers.items() if name not in _OF_THE_CONNECTION]
+    return [(name, value) for name, value in request.headers.items() if name not in _HOP_BY_HOP]
 
 
 def create_app(upstream: str) -> Starlette:

@@ -28,6 +28,7 @@ from temporalio.workflow import UpdateMethodMultiParam
 from client.cancellations import Cancellations
 from client.runs import handle_of
 from client.submitting import attributes_at_start
+from domain.decision import Decision
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -43,7 +44,7 @@ from domain.messages import (
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import CancellationResult, Progress, State, Wait
-from domain.policy import Decision, Policy
+from domain.policy import Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod, Terms
@@ -95,7 +96,7 @@ class System(Observing):
     task_queue: str
     started: list[Handle] = field(default_factory=list)
 
-    async def leave(self) -> None:
+    async def terminate_runs(self) -> None:
         """End what a test left running: a run without a worker would hold up the skipping clock for every other test."""
         for handle in self.started:
             with contextlib.suppress(RPCError):
@@ -187,12 +188,12 @@ class System(Observing):
         asked.duration.FromTimedelta(by)
         await self.client.test_service.unlock_time_skipping_with_sleep(asked, timeout=timedelta(seconds=100))
 
-    async def notified_of_parcel(self, order_id: str) -> Handle:
-        """What an event of the carrier becomes that is about an order whose cancellation may be over."""
+    async def notify_of_parcel(self, order_id: str) -> Handle:
+        """Send an event of the carrier, about an order whose cancellation may be over: it starts a run, or wakes one."""
         return await self._signal(order_id, "shipment_event", ShipmentEvent(event_id="evt_p"))
 
-    async def notified_of_refund(self, order_id: str) -> Handle:
-        """The same for an event of the gateway."""
+    async def notify_of_refund(self, order_id: str) -> Handle:
+        """Send on an event of the gateway in the same way."""
         return await self._signal(order_id, "refund_event", RefundEvent(event_id="evt_r"))
 
     async def _signal(self, order_id: str, signal: str, event: ShipmentEvent | RefundEvent) -> Handle:
@@ -269,8 +270,8 @@ class System(Observing):
             call, fault, payment=payment, retry_after=seconds, seconds=seconds, times=times
         )
 
-    async def looks(self, handle: Handle, order_id: str) -> None:
-        """Until the run has met the fault of `disturb_look`, or waits for something without such a look."""
+    async def wait_for_look(self, handle: Handle, order_id: str) -> None:
+        """Wait until the run has met the fault of `disturb_look`, or waits for something without such a look."""
 
         async def met() -> bool:
             begun = not await self.shop.gateway.faults_left(self.shop.payments[order_id][0])
@@ -311,7 +312,7 @@ class System(Observing):
             return str(getattr(refused.cause, "message", refused.cause))
         return None
 
-    async def failed(self, handle: Handle) -> CancellationResult:
+    async def read_rolled_back(self, handle: Handle) -> CancellationResult:
         """The result in the details of a run that a failure rolled back."""
         try:
             result = await self.end(handle)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from domain.decision import Rule, Verdict
 from domain.order import TenderKind
 from domain.outcome import Outcome
-from domain.policy import Rule, Verdict
 from order_cancellation import ExitCode
 from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, line, request, stored

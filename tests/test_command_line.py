@@ -100,7 +100,7 @@ def test_a_failure_is_json_for_who_asked_for_json(args: tuple[str, ...], code: i
     assert error["sentence"].endswith(".")
 
 
-def test_reasons_says_who_may_claim_what() -> None:
+def test_reasons_says_who_may_give_which() -> None:
     """P8"""
     said = run("reasons")
     assert said.returncode == 0

@@ -14,9 +14,9 @@ from rich.console import Console, RenderableType
 from client import views
 from client.errors import ExitCode, unreachable
 from client.status import Source, Status
+from domain.decision import Decision, Rule, Verdict
 from domain.money import money
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State, Wait
-from domain.policy import Decision, Rule, Verdict
 from domain.step import Owner, StepName, StepRow, StepStatus
 from runtime.texts import SOURCE, use_language
 from sandbox.serving import ROOT
@@ -79,7 +79,7 @@ def test_help_is_german_for_who_reads_german() -> None:
     [
         (("approve", "O-1"), ExitCode.WRONG_INPUT, "Die Option '--actor' fehlt."),
         (("nothing",), ExitCode.WRONG_INPUT, "Den Befehl 'nothing' gibt es nicht."),
-        (("status", "O 1"), ExitCode.WRONG_INPUT, "Ungültiger Wert für 'ORDER_ID': eine Id hat 1 bis 64 Buchstaben"),
+        (("status", "O 1"), ExitCode.WRONG_INPUT, "Ungültiger Wert für 'ORDER_ID': eine ID hat 1 bis 64 Buchstaben"),
         (("start", "O-1"), ExitCode.WRONG_INPUT, "ORDER_ID, --actor und --reason werden gebraucht, oder --file."),
         (
             ("approve", "O-1", "--actor", "risk:R-1", "--note", "x" * 501),

@@ -28,7 +28,7 @@ from temporalio.worker import Worker
 
 from providers.database.engine import open_engine
 from runtime import search_attributes
-from runtime.api_keys import load_keys, sandbox_keys
+from runtime.api_keys import load_keys, sandbox_keys_file
 from runtime.api_settings import ApiSettings
 from runtime.connection import connection
 from runtime.logs import LogFormat
@@ -206,7 +206,7 @@ def test_the_keys_of_the_api_are_those_of_the_sandbox_or_in_a_folder_of_ones_own
     """The file that is read is in the folder that is mounted; its keys are the ones that `make up` has."""
     assert _keys_file() == ROOT / "sandbox" / "keys" / "api_keys.toml"
     written = tmp_path / "api_keys.toml"
-    written.write_text(sandbox_keys(), encoding="utf-8")
+    written.write_text(sandbox_keys_file(), encoding="utf-8")
     assert load_keys(_keys_file(), sandbox=True) == load_keys(written, sandbox=True)
     assert _keys_file(API_KEYS_FOLDER="/srv/keys") == Path("/srv/keys/api_keys.toml")
 

@@ -13,10 +13,10 @@ from client.listing import Filter
 from client.runs import quoted
 from client.status import Summary
 from client.submitting import Submitter
+from domain.decision import Rule
 from domain.messages import Approve, RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money, money
 from domain.outcome import CancellationResult, Outcome, State
-from domain.policy import Rule
 from domain.request import Actor, ActorKind, workflow_id
 from domain.step import Owner
 from runtime import search_attributes as attributes

@@ -14,9 +14,9 @@ from temporalio.service import RPCError
 from client.deferred import DeferredRequestDispatcher
 from client.engine import execution_of
 from client.listing import Filter
+from domain.decision import Verdict
 from domain.messages import Acknowledgement, Approve
 from domain.outcome import CancellationResult, Outcome, State
-from domain.policy import Verdict
 from domain.request import LineScope, ReasonCode, workflow_id
 from domain.step import Owner
 from order_cancellation import Cancellations, Execution, ExitCode, RunPaused, Source, StarterError, Status, Summary
@@ -220,7 +220,7 @@ async def test_a_request_whose_run_is_paused_before_a_worker_has_it_ends_in_time
         await asking
     assert undecided.value.code is ExitCode.UNDECIDED
     assert BY in undecided.value.sentence
-    assert "send the same request again, that is safe: temporal workflow unpause" in undecided.value.sentence
+    assert "send the same request again; that is safe: temporal workflow unpause" in undecided.value.sentence
     await open_system.current(sample.order_id).terminate()
 
 

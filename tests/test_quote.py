@@ -6,12 +6,12 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
+from domain.decision import Rule, Verdict
 from domain.messages import Quote, Submission
 from domain.money import money
 from domain.order import TenderKind
 from domain.outcome import Outcome
 from domain.plan import LeftOutReason
-from domain.policy import Rule, Verdict
 from domain.shipment import StopAction
 from order_cancellation import Cancellations, ExitCode, StarterError
 from sandbox import books, built_in

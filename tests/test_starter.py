@@ -8,10 +8,10 @@ from pydantic import TypeAdapter
 from temporalio.testing import WorkflowEnvironment
 
 from client.runs import handle_of
+from domain.decision import Rule, Verdict
 from domain.messages import Acknowledgement, RefundEvent, Submission
 from domain.money import money
 from domain.outcome import CancellationResult, Outcome, Progress, State
-from domain.policy import Rule, Verdict
 from domain.step import Owner, StepName, StepStatus
 from order_cancellation import Cancellations, ExitCode, Source, Status, Summary
 from sandbox import built_in

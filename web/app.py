@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 from client.errors import ExitCode, StarterError
 from web.bodies import Health
 from web.cancellations import cancellations
-from web.parts import TEMPORAL_WAIT, Parts, Services
+from web.parts import TEMPORAL_WAIT, Parts, SharedParts
 from web.problems import Code, HttpProblem, add_problems, responses_of
 from web.reading import reading
 from web.webhooks import webhooks
@@ -32,7 +32,7 @@ health = APIRouter(tags=["health"])
 
 
 @health.get("/health", summary="Whether the process lives")
-async def check_health(parts: Services) -> Health:
+async def check_health(parts: SharedParts) -> Health:
     """It answers. `warnings` says what needs somebody all the same."""
     return _health(parts)
 
@@ -46,7 +46,7 @@ def _health(parts: Parts) -> Health:
 
 
 @health.get("/ready", summary="Whether it can do its work", responses=responses_of(Code.UNAVAILABLE))
-async def check_readiness(parts: Services) -> Health:
+async def check_readiness(parts: SharedParts) -> Health:
     """Our database and Temporal answer."""
     await parts.events.check_ready()
     client = await parts.temporal.client()

@@ -54,7 +54,7 @@ class CancellationBody(Body):
         bool,
         Field(
             description="Give the shipping charge back although lines remain: beside `lines` or, without any, alone. Only "
-            "staff may ask so."
+            "staff may ask for this."
         ),
     ] = False
 

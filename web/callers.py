@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from domain.request import Actor, ActorKind, ReasonCode
 from runtime.api_keys import ApiKey, Role, find_key
-from web.parts import Services
+from web.parts import SharedParts
 from web.problems import Code, HttpProblem
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="The caller's key; it says who acts.")
@@ -16,7 +16,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 async def _caller(
-    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)], parts: Services
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)], parts: SharedParts
 ) -> ApiKey:
     key = find_key(parts.keys.current(), given.credentials) if given else None
     if key is None:

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from client.errors import ExitCode, RunPaused, StarterError, UnderWay
 from client.submitting import deferred_sentence
+from domain.decision import Decision, Rule, Verdict
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -18,7 +19,6 @@ from domain.messages import (
     Submission,
     Withdraw,
 )
-from domain.policy import Decision, Rule, Verdict
 from domain.request import ActorKind, CancellationRequest
 from runtime.api_keys import ApiKey
 from web.bodies import (
@@ -36,7 +36,7 @@ from web.bodies import (
 from web.callers import Caller, Person, actor_of, check_reason, person_of
 from web.idempotency import OptionalRequestId, RequestId
 from web.parameters import OrderId, refuse_unknown_parameters
-from web.parts import Services
+from web.parts import SharedParts
 from web.problems import (
     COMMON,
     RETRY_AFTER,
@@ -97,7 +97,7 @@ async def start_cancellation(
     body: CancellationBody,
     request_id: RequestId,
     caller: Caller,
-    parts: Services,
+    parts: SharedParts,
     response: Response,
 ) -> Submission | Response:
     """Safe to repeat after a lost answer: the same key with the same content is the same request and gets the same answer,
@@ -150,7 +150,7 @@ async def quote_cancellation(
     body: CancellationBody,
     request_id: OptionalRequestId,
     caller: Caller,
-    parts: Services,
+    parts: SharedParts,
 ) -> Quote:
     """Decision and plan with the amounts, as they would be answered now. Nothing is done, and nothing is promised."""
     request = _request_of(order_id, body, request_id or f"quote-{uuid4().hex[:12]}", caller)
@@ -206,7 +206,7 @@ def _raise_if_problem(decision: Decision) -> None:
     responses=_STEERING_FOR_A_CUSTOMER,
 )
 async def withdraw_cancellation(
-    order_id: OrderId, caller: Caller, parts: Services, body: WithdrawBody = NO_CUSTOMER
+    order_id: OrderId, caller: Caller, parts: SharedParts, body: WithdrawBody = NO_CUSTOMER
 ) -> Acknowledgement:
     """Possible as long as the money has not begun to move; what was done is rolled back. A service withdraws for the
     customer that it names."""
@@ -218,7 +218,7 @@ async def withdraw_cancellation(
 
 @cancellations.post("/orders/{order_id:path}/cancellation/approve", summary="Approve", responses=_STEERING)
 async def approve_cancellation(
-    order_id: OrderId, person: Person, parts: Services, body: NoteBody = NO_NOTE
+    order_id: OrderId, person: Person, parts: SharedParts, body: NoteBody = NO_NOTE
 ) -> Acknowledgement:
     """A second person lets it go on. Whoever asked for the cancellation cannot."""
     return await (await parts.temporal.cancellations()).approve(
@@ -228,7 +228,7 @@ async def approve_cancellation(
 
 @cancellations.post("/orders/{order_id:path}/cancellation/reject", summary="Refuse the approval", responses=_STEERING)
 async def reject_cancellation(
-    order_id: OrderId, person: Person, parts: Services, body: NoteBody = NO_NOTE
+    order_id: OrderId, person: Person, parts: SharedParts, body: NoteBody = NO_NOTE
 ) -> Acknowledgement:
     """What was done is rolled back."""
     return await (await parts.temporal.cancellations()).reject(
@@ -238,7 +238,7 @@ async def reject_cancellation(
 
 @cancellations.post("/orders/{order_id:path}/cancellation/retry-step", summary="Try a step again", responses=_STEERING)
 async def retry_step(
-    order_id: OrderId, person: Person, parts: Services, body: RetryStepBody = ONLY_STEP
+    order_id: OrderId, person: Person, parts: SharedParts, body: RetryStepBody = ONLY_STEP
 ) -> Acknowledgement:
     """Now, instead of when it is due."""
     message = RetryStep(actor=person_of(person), step=body.step, target=body.target, note=body.note)
@@ -248,7 +248,7 @@ async def retry_step(
 @cancellations.post(
     "/orders/{order_id:path}/cancellation/resolve-step", summary="Decide about a step", responses=_STEERING
 )
-async def resolve_step(order_id: OrderId, body: ResolveStepBody, person: Person, parts: Services) -> Acknowledgement:
+async def resolve_step(order_id: OrderId, body: ResolveStepBody, person: Person, parts: SharedParts) -> Acknowledgement:
     """A step that waits was done by hand, has nothing left to do, or everything is to be rolled back."""
     message = ResolveStep(
         actor=person_of(person),
@@ -267,7 +267,7 @@ async def resolve_step(order_id: OrderId, body: ResolveStepBody, person: Person,
     responses=_STEERING_FOR_A_CUSTOMER,
 )
 async def choose_refund_method(
-    order_id: OrderId, body: ChooseRefundMethodBody, caller: Caller, parts: Services
+    order_id: OrderId, body: ChooseRefundMethodBody, caller: Caller, parts: SharedParts
 ) -> Acknowledgement:
     """Where the gateway cannot give it back to the tender. The customer chooses, through a service that names them or
     through staff; nobody chooses for the customer."""

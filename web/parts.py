@@ -71,4 +71,4 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-Services = Annotated[Parts, Depends(_parts)]
+SharedParts = Annotated[Parts, Depends(_parts)]

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 
 from client.errors import AboveLimit, ExitCode, RunPaused, StarterError, UnderWay
-from domain.base import BAD_ID
+from domain.base import reason_of
 from domain.errors import Unavailable
 from domain.request import Actor, ActorKind, BusinessId
 
@@ -70,7 +70,7 @@ _PROBLEMS: dict[Code, tuple[int, str]] = {
     Code.NOT_ANSWERED: (504, "Not answered in time"),
     Code.INTERNAL_ERROR: (500, "Internal error"),
 }
-_WANT_OF_KEY = frozenset({Code.KEY_MISSING, Code.KEY_EXPIRED, Code.NOT_PERMITTED, Code.OUTSIDE_SCOPE})
+_REFUSED_KEYS = frozenset({Code.KEY_MISSING, Code.KEY_EXPIRED, Code.NOT_PERMITTED, Code.OUTSIDE_SCOPE})
 """Refused for want of a key, or of one that may do that."""
 _ID = TypeAdapter(BusinessId)
 _BY_STATUS = {404: Code.NO_SUCH_ADDRESS, 405: Code.METHOD_NOT_ALLOWED}
@@ -133,7 +133,7 @@ def _valid_id(given: str) -> str | None:
         return None
 
 
-# Rule: What was refused for want of a key is recorded
+# Rule: A call that its key does not allow is recorded
 def _record_refusal(request: Request, code: Code) -> None:
     """Who tries what they may not is seen: never the key, and of the address only what is ours and a valid order id."""
     structlog.get_logger().warning(
@@ -150,7 +150,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
     if isinstance(error, HttpProblem):
-        if error.code in _WANT_OF_KEY:
+        if error.code in _REFUSED_KEYS:
             _record_refusal(request, error.code)
         return _problem(error.code, error.detail, headers)
     code = _BY_STATUS.get(error.status_code, Code.INVALID_REQUEST)
@@ -167,10 +167,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     wrong = []
     for found in error.errors():
-        message = str(found["msg"]).removeprefix("Value error, ")
-        if found["type"] == "string_pattern_mismatch":
-            message = BAD_ID.removesuffix(".")
-        wrong.append(FieldError(at=".".join(map(str, found["loc"])), problem=message))
+        problem = reason_of(found["type"], str(found["msg"]))
+        wrong.append(FieldError(at=".".join(map(str, found["loc"])), problem=problem))
     sentence = "; ".join(f"{field.at}: {field.problem}" for field in wrong)
     return _problem(Code.INVALID_REQUEST, f"The request is not valid: {sentence}.", errors=wrong)
 

@@ -17,7 +17,7 @@ from domain.step import Owner
 from web.bodies import CancellationRecord, OrderHistory, PermittedReason, ReasonList
 from web.callers import Caller, check_names_customer
 from web.parameters import OrderId, refuse_unknown_parameters
-from web.parts import Services
+from web.parts import SharedParts
 from web.problems import COMMON, RETRY_AFTER, Code, HttpProblem, hide_existence_from, responses_of
 
 OwnerId = Annotated[BusinessId | None, Query(description="Who must own the order.")]
@@ -33,7 +33,7 @@ reading = APIRouter(tags=["cancellations"], dependencies=[Depends(refuse_unknown
 async def get_cancellation(
     order_id: OrderId,
     caller: Caller,
-    parts: Services,
+    parts: SharedParts,
     customer_id: OwnerId = None,
 ) -> Status:
     """The order's latest cancellation: goods, money and paper, what it waits for, and each step. When it is over, its
@@ -60,14 +60,14 @@ async def get_cancellation(
 async def list_cancellations(
     *,
     caller: Caller,
-    parts: Services,
-    order_id: Annotated[BusinessId | None, Query(description="Those of this order only.")] = None,
-    customer_id: Annotated[BusinessId | None, Query(description="Those of this customer's orders only.")] = None,
-    state: Annotated[State | None, Query(description="Those in this state only.")] = None,
-    owner: Annotated[Owner | None, Query(description="Those that wait for this owner only.")] = None,
-    overdue: Annotated[bool, Query(description="Those only whose wait is overdue.")] = False,
+    parts: SharedParts,
+    order_id: Annotated[BusinessId | None, Query(description="Only those of this order.")] = None,
+    customer_id: Annotated[BusinessId | None, Query(description="Only those of this customer's orders.")] = None,
+    state: Annotated[State | None, Query(description="Only those in this state.")] = None,
+    owner: Annotated[Owner | None, Query(description="Only those that wait for this owner.")] = None,
+    overdue: Annotated[bool, Query(description="Only those whose wait is overdue.")] = False,
     since: Annotated[
-        AwareDatetime | None, Query(description="Those only whose run began then or later; ISO 8601 with the offset.")
+        AwareDatetime | None, Query(description="Only those whose run began then or later; ISO 8601 with the offset.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[
@@ -105,7 +105,7 @@ async def list_cancellations(
     responses=responses_of(*COMMON, Code.OUTSIDE_SCOPE),
 )
 async def list_order_cancellations(
-    order_id: OrderId, caller: Caller, parts: Services, customer_id: OwnerId = None
+    order_id: OrderId, caller: Caller, parts: SharedParts, customer_id: OwnerId = None
 ) -> OrderHistory:
     """Those that our books know, the latest first, however long ago: a request that the policy has rejected is one too. With
     `customer_id` the list of somebody else's order is empty, like that of an unknown one."""
@@ -119,7 +119,7 @@ async def list_order_cancellations(
 
 # Rule: A caller can read which reasons it may give
 @reading.get("/reasons", summary="Reasons that the caller may give", responses=responses_of(*COMMON))
-async def list_reasons(caller: Caller, parts: Services) -> ReasonList:
+async def list_reasons(caller: Caller, parts: SharedParts) -> ReasonList:
     """By the merchant's policy and the scope of the key. A service gives those of `customer` for a customer that it names,
     and those of `system` by itself. Whether a reason holds for an order, its quote says."""
     found = []

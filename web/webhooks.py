@@ -31,7 +31,7 @@ from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider
 from runtime.rests import Rests
-from web.parts import TEMPORAL_WAIT, Parts, Services
+from web.parts import TEMPORAL_WAIT, Parts, SharedParts
 from web.problems import Code, HttpProblem, responses_of
 
 STRIPE_TOLERANCE = 300
@@ -97,7 +97,7 @@ webhooks = APIRouter(tags=["webhooks"])
     responses=_WEBHOOK,
     openapi_extra=_signed("Stripe-Signature"),
 )
-async def receive_stripe_event(request: Request, parts: Services) -> EventReceipt:
+async def receive_stripe_event(request: Request, parts: SharedParts) -> EventReceipt:
     body = await request.body()
     signature = request.headers.get("Stripe-Signature", "")
 
@@ -114,7 +114,7 @@ async def receive_stripe_event(request: Request, parts: Services) -> EventReceip
     responses=_WEBHOOK,
     openapi_extra=_signed("X-Hmac-Signature"),
 )
-async def receive_easypost_event(request: Request, parts: Services) -> EventReceipt:
+async def receive_easypost_event(request: Request, parts: SharedParts) -> EventReceipt:
     body = await request.body()
     signature = request.headers.get("X-Hmac-Signature", "")
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
+from domain.decision import Gate
 from domain.facts import RollBackOrdered, RollBackReason
 from domain.outcome import State, Wait
-from domain.policy import Gate
 from domain.step import Owner
 from workflows import steps
 from workflows.decisions import Decisions

@@ -5,9 +5,9 @@
 
 Before the pivot everything can be undone, and is, last step first. After it the process goes forward by itself; until the
 order is closed staff can still order a roll-back. What is known of the cancellation is the case (domain/case.py), and each
-part asks it what is done already: a run that takes up a lost one goes through the same steps from the top. What the steps
-come to in detail is in workflows/goods.py and workflows/money.py; how a step is carried to its own end in
-workflows/step_runner.py; what people may say in workflows/decisions.py.
+part asks it what is done already: a run that takes up a lost one goes through the same steps from the top. The details of
+the steps are in workflows/goods.py and workflows/money.py; how a step is carried to its own end, in
+workflows/step_runner.py; and how what people say is accepted, in workflows/decisions.py.
 """
 
 from typing import Any, NoReturn
@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from domain import contract
 from domain.carried import Carried
 from domain.case import Case
+from domain.decision import Gate
 from domain.errors import ErrorCode
 from domain.facts import Ended, Requested
 from domain.messages import (
@@ -32,7 +33,6 @@ from domain.messages import (
 )
 from domain.outcome import CancellationResult, Progress
 from domain.plan import Plan
-from domain.policy import Gate
 from domain.request import CancellationRequest
 from domain.said import Steering
 from domain.standing import result_of

@@ -34,7 +34,8 @@ from domain.messages import (
     RetryStep,
     Withdraw,
 )
-from domain.permissions import NotPossible, is_repetition, no_approval_due, nothing_to_choose, permit, said_before
+from domain.permissions import NotPossible, no_approval_due, nothing_to_choose, permit
+from domain.repetition import is_repetition, said_before
 from domain.said import Steering, fact_about, fact_of
 from domain.step import StepName
 from domain.terms import RefundMethod

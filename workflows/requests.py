@@ -8,11 +8,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.signatures import ReceivedRequest, ReceiveRequest
 from domain.case import Case
+from domain.decision import existing_decision, request_conflict
 from domain.errors import ErrorCode
 from domain.facts import Requested
 from domain.keys import EffectKey, id_of
 from domain.messages import Receipt
-from domain.policy import existing_decision, request_conflict
 from domain.request import CancellationRequest
 from domain.standing import result_of
 from domain.step import StepName

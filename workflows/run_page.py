@@ -125,7 +125,7 @@ def describe(progress: Progress, case: Case) -> str:
     return "\n".join(lines).rstrip()
 
 
-class _Way(Value):
+class _Answer(Value):
     """One answer to a wait: the update, and what it says."""
 
     update: str
@@ -150,26 +150,28 @@ def _describe_answers(progress: Progress, case: Case, wait: Wait) -> list[str]:
     """What a person sends to go on, and only what would be taken."""
     order_id = progress.order_id
     several = len([other for other in progress.waits if other.step]) > 1
-    ways = [way for way in _list_ways(case, wait, named=several) if _may_be_sent(case, way, wait, order_id)]
+    answers = [
+        answer for answer in _list_answers(case, wait, named=several) if _may_be_sent(case, answer, wait, order_id)
+    ]
     lines = []
-    if wait.state in {State.WAITING_FOR_CARRIER, State.WAITING_FOR_SETTLEMENT} or not ways:
+    if wait.state in {State.WAITING_FOR_CARRIER, State.WAITING_FOR_SETTLEMENT} or not answers:
         lines += ["Nothing has to be done: this is looked at again by itself.", ""]
-    if not ways:
+    if not answers:
         return lines
     lines += [_HOW_TO_ANSWER, ""]
-    for way in ways:
-        lines += [f"- **{way.update}**: {way.means}.  ", f"  `{_code(_json_of(way.message))}`"]
+    for answer in answers:
+        lines += [f"- **{answer.update}**: {answer.means}.  ", f"  `{_code(_json_of(answer.message))}`"]
     return [*lines, ""]
 
 
-def _list_ways(case: Case, wait: Wait, *, named: bool) -> Iterator[_Way]:
+def _list_answers(case: Case, wait: Wait, *, named: bool) -> Iterator[_Answer]:
     """`named`: several steps wait, so the message names its own."""
-    withdraw = _Way(update="withdraw", message=Withdraw(actor=_CLERK), means="The customer wants to keep the order")
+    withdraw = _Answer(update="withdraw", message=Withdraw(actor=_CLERK), means="The customer wants to keep the order")
     if wait.state is State.WAITING_FOR_APPROVAL:
-        yield _Way(
+        yield _Answer(
             update="approve", message=Approve(actor=_CLERK), means="Go on. Whoever requested it cannot approve it"
         )
-        yield _Way(update="reject", message=Reject(actor=_CLERK), means="Refuse it, and undo what was done")
+        yield _Answer(update="reject", message=Reject(actor=_CLERK), means="Refuse it, and undo what was done")
         yield withdraw
         return
     step, target = wait.step, wait.target
@@ -177,10 +179,10 @@ def _list_ways(case: Case, wait: Wait, *, named: bool) -> Iterator[_Way]:
         return
     for method in wait.choices:
         message = ChooseRefundMethod(actor=_CLERK, target=target, method=method)
-        yield _Way(update="choose_refund_method", message=message, means=f"The customer chooses {_words(method)}")
+        yield _Answer(update="choose_refund_method", message=message, means=f"The customer chooses {_words(method)}")
     place = {"step": step, "target": target} if named else {}
     again = "Try it again now" if wait.state is State.NEEDS_ATTENTION else "Look again now"
-    yield _Way(update="retry_step", message=RetryStep(actor=_CLERK, **place), means=again)
+    yield _Answer(update="retry_step", message=RetryStep(actor=_CLERK, **place), means=again)
     done, needless = _BY_HAND.get(step, ("It was done outside", "It need not be done any more"))
     if step is StepName.STOP_SHIPMENT and case.past_pivot:
         done, needless = _FETCHED
@@ -190,15 +192,15 @@ def _list_ways(case: Case, wait: Wait, *, named: bool) -> Iterator[_Way]:
         (Resolution.ROLL_BACK, "Undo the whole cancellation; the proof says who decided so"),
     ):
         resolve = ResolveStep(actor=_CLERK, resolution=resolution, reference="PROOF", **place)
-        yield _Way(update="resolve_step", message=resolve, means=means)
+        yield _Answer(update="resolve_step", message=resolve, means=means)
     if not case.past_pivot:
         yield withdraw
 
 
-def _may_be_sent(case: Case, way: _Way, wait: Wait, order_id: str) -> bool:
+def _may_be_sent(case: Case, answer: _Answer, wait: Wait, order_id: str) -> bool:
     """By the rules that will be asked when somebody sends it."""
     try:
-        permit(case, _fact_of(way.message, wait), order_id)
+        permit(case, _fact_of(answer.message, wait), order_id)
     except NotPossible:
         return False
     return True

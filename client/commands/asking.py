@@ -33,8 +33,8 @@ from client.commands.options import (
 )
 from client.errors import ExitCode, StarterError
 from client.requests import new_request
+from domain.decision import Rule, Verdict
 from domain.messages import Quote, Submission
-from domain.policy import Rule, Verdict
 from domain.request import CancellationRequest, Channel, LineScope
 from runtime.texts import translate
 
@@ -78,7 +78,7 @@ def _with_a_request(
             typer.Option(
                 "--shipping",
                 help="Give the shipping charge back although lines remain: beside --line or, without any, alone. Only staff "
-                "may ask so.",
+                "may ask for this.",
             ),
         ] = False,
         request_id: Annotated[
@@ -178,16 +178,16 @@ def bulk(
     reason: Reason = None,
     channel: Channel = Channel.BACK_OFFICE,
     note: Note = "",
-    rate: Annotated[float, typer.Option(metavar="PER_SECOND", min=0.1, help="How many to send in a second.")] = 20,
+    rate: Annotated[float, typer.Option(metavar="PER_SECOND", min=0.1, help="How many to send per second.")] = 20,
     json: Json = False,
 ) -> None:
-    """Ask for many cancellations. FILE is CSV with a header: order_id and, if wanted, request_id, reason, note; --actor and,
-    where a line has none, --reason and --note say the rest. It may be as a spreadsheet writes it. Or one whole request a
-    line, as JSON.
+    """Ask for many cancellations. FILE is CSV with a header: order_id and, if wanted, request_id, reason, note. --actor says
+    who asks; --reason and --note are for lines that have none of their own. A file that a spreadsheet program has saved is
+    read too, and so is JSON with one whole request in each line.
 
     Each answer is added to FILE.results.jsonl. The same command again goes on where this one ended: what was answered there
-    is not sent again, what failed is. A line whose order has another cancellation under way is sent again a few times. Exit
-    code 0: every line has its decision; 1: some have not, the summary counts them; 130: interrupted.
+    is not sent again, but what failed is. A line whose order has another cancellation under way is sent again a few times.
+    Exit code 0: every line has its decision; 1: some have none, and the summary counts them; 130: interrupted.
     """
     path = Path(f"{file}.results.jsonl")
     lines: list[Line] = []

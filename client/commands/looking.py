@@ -38,7 +38,7 @@ def status(order_id: OrderId, json: Json = False) -> None:
 
 @app.command()
 def watch(order_id: OrderId, json: Json = False) -> None:
-    """Follow a cancellation to its end. With --json one document a line, the last one the result."""
+    """Follow a cancellation to its end. With --json one document a line; the last one is the result."""
 
     async def work(cancellations: Cancellations) -> int:
         following = cancellations.watch(order_id)
@@ -67,7 +67,7 @@ def result(
     wait: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0.1, show_default=False, help="How long to wait for the end; else for ever."
+            metavar="SECONDS", min=0.1, show_default=False, help="How long to wait for the end; without it, for ever."
         ),
     ] = None,
     json: Json = False,
@@ -86,15 +86,17 @@ def result(
 def list_(
     state: Annotated[
         State | None,
-        typer.Option(metavar="STATE", show_default=False, help=f"Those in this state only: {', '.join(State)}."),
+        typer.Option(metavar="STATE", show_default=False, help=f"Only those in this state: {', '.join(State)}."),
     ] = None,
     owner: Annotated[
         Owner | None,
-        typer.Option(metavar="OWNER", show_default=False, help=f"Those that wait for it only: {', '.join(Owner)}."),
+        typer.Option(
+            metavar="OWNER", show_default=False, help=f"Only those that wait for this owner: {', '.join(Owner)}."
+        ),
     ] = None,
     order: Annotated[
         str | None,
-        typer.Option(metavar="ORDER_ID", parser=business_id, show_default=False, help="Those of this order only."),
+        typer.Option(metavar="ORDER_ID", parser=business_id, show_default=False, help="Only those of this order."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     json: Json = False,
@@ -116,7 +118,7 @@ def list_(
 
 @app.command()
 def reasons(json: Json = False) -> None:
-    """List who may claim which reason, by the policy of POLICY_FILE."""
+    """List who may give which reason, by the policy of POLICY_FILE."""
     try:
         allowed = load_policy(Path(os.environ.get("POLICY_FILE") or "policy.toml")).reasons
     except ValueError as error:

@@ -14,7 +14,7 @@ from client import views
 from client.bulk_file import decode
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
-from client.refusals import translate_problems
+from client.refusals import translate_problems, translate_refusal
 from domain.base import BAD_ID, Value
 from domain.request import Actor, BusinessId, LineScope, ReasonCode
 from domain.step import StepName
@@ -28,7 +28,7 @@ def business_id(text: str) -> str:
     try:
         return TypeAdapter(BusinessId).validate_python(text)
     except ValidationError:
-        raise typer.BadParameter(BAD_ID) from None
+        raise typer.BadParameter(f"{translate_refusal(BAD_ID)}.") from None
 
 
 def parse_actor(text: str) -> Actor:
@@ -58,7 +58,7 @@ WhoAsks = Annotated[
 ]
 Reason = Annotated[
     ReasonCode | None,
-    typer.Option(metavar="REASON", show_default=False, help="Why; the command `reasons` lists who may claim what."),
+    typer.Option(metavar="REASON", show_default=False, help="Why; the command `reasons` lists who may give which."),
 ]
 Note = Annotated[str, typer.Option(help="For the record, at most 500 characters; no personal data.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]

@@ -21,12 +21,12 @@ from domain.facts import (
     Requested,
     Run,
 )
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey, id_of
 from domain.known_order import KnownOrder
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import CARRIED_OUT
-from domain.permissions import NotTheHolder
 from domain.plan import Plan
 from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND

@@ -11,9 +11,9 @@ from sqlalchemy import Row, bindparam, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.base import Value
+from domain.decision import request_conflict
 from domain.errors import ErrorCode, Refused
 from domain.keys import id_of
-from domain.policy import request_conflict
 from domain.request import CancellationRequest
 from providers.books.adapter import SqlAdapter
 from providers.books.tables import DeferredRequestRow, NoticeRow

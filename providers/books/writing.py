@@ -26,11 +26,12 @@ from domain.facts import (
     RollBackOrdered,
     Run,
 )
+from domain.holder import NotTheHolder, check_holder
 from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder, check_holder, closed_perhaps
+from domain.permissions import closed_perhaps
 from providers.books.clock import now
 from providers.books.outbox import wake_deferred
 from providers.books.tables import CancellationRow, FactRow, VerificationRow

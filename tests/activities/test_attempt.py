@@ -21,9 +21,9 @@ from domain.facts import (
     RollBackOrdered,
     WithdrawalAsked,
 )
+from domain.holder import NotTheHolder
 from domain.money import money
 from domain.payment import Refund, RefundStatus
-from domain.permissions import NotTheHolder
 from domain.step import StepName
 from providers.gateway.stripe import StripeGateway
 from sandbox.gateway.messages import EffectKind

@@ -146,9 +146,9 @@ async def test_a_german_customer_gets_german_mail(database: AsyncEngine, mailbox
     order_id = await put(database, refunded, email=email, language="de")
     await dispatcher(database, mailbox).deliver_due(datetime.now(UTC))
     [mail] = [mail for mail in mailbox.mails() if mail.to == email]
-    assert mail.subject == f"Ihre Rückzahlung zur Bestellung {order_id}"
+    assert mail.subject == f"Ihre Erstattung zur Bestellung {order_id}"
     assert "1.234,50 EUR" in mail.body
-    assert "zurückgezahlt" in mail.body
+    assert "erstattet" in mail.body
 
 
 async def test_a_notice_whose_sender_died_is_sent_again_under_the_same_message_id(

@@ -16,8 +16,9 @@ from activities.failures import StepFailures
 from activities.signatures import Booked
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 from domain.facts import Run
+from domain.holder import NotTheHolder
 from domain.order import Tender
-from domain.permissions import NotPossible, NotTheHolder
+from domain.permissions import NotPossible
 from tests.activities.samples import environment
 
 SECRET = "SELECT card FROM orders WHERE email = 'jane@customer.example'"

@@ -3,9 +3,9 @@
 import pytest
 
 from activities.notices import write
+from domain.decision import Rule
 from domain.facts import RollBackReason
 from domain.money import money
-from domain.policy import Rule
 from providers.outbox.port import NoticeKind
 from tests.activities.test_notices import notice
 

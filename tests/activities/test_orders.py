@@ -15,13 +15,13 @@ from activities.signatures import QuoteCancellation, ReceiveRequest, StepInput, 
 from activities.tenders import Payments
 from domain.case import Case
 from domain.closing import Closing
+from domain.decision import Rule
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import OrderClosed, Requested, WithdrawalAsked
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey, id_of
 from domain.money import money
 from domain.order import Order, Tender, TenderKind
-from domain.permissions import NotTheHolder
-from domain.policy import Rule
 from domain.request import ReasonCode
 from domain.step import StepName
 from providers.carrier.easypost import EasyPostLabels

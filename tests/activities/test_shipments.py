@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.shipments import ShipmentActivities
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectEnded, EffectNoted, EffectOutcome, Ended, RollBackOrdered
+from domain.holder import NotTheHolder
 from domain.money import money
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder
 from domain.shipment import Shipment, ShipmentLine, StopStatus
 from domain.step import StepName
 from providers.books.inbox import SqlInbox

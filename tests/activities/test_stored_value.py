@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from activities.payments import PaymentActivities
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import RollBackOrdered
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey
 from domain.money import Money, money
 from domain.order import Tender, TenderKind
 from domain.payment import Refund, RefundStatus
-from domain.permissions import NotTheHolder
 from domain.step import StepName
 from providers.gateway.stripe import StripeGateway
 from providers.stored_value.built_in import BuiltInStoredValue

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from domain.case import Case
+from domain.decision import Gate
 from domain.facts import (
     ApprovalRefused,
     Approved,
@@ -34,7 +35,6 @@ from domain.facts import (
 from domain.keys import EffectKey
 from domain.payment import ChargeBack, FailureCause, Refund, RefundStatus
 from domain.permissions import NotPossible, permit
-from domain.policy import Gate
 from domain.request import Actor
 from domain.shipment import StopStatus
 from domain.step import StepName

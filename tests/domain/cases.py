@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from domain.case import Case
+from domain.decision import Decision, Gate, Rule, Verdict
 from domain.facts import (
     Decided,
     EffectEnded,
@@ -21,7 +22,6 @@ from domain.money import Money
 from domain.order import Tender, TenderKind
 from domain.payment import Refund, RefundStatus
 from domain.plan import Plan, PlannedLine, PlannedShipment, PlannedTender
-from domain.policy import Decision, Gate, Rule, Verdict
 from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup, Stop, StopAction, StopStatus
 from domain.step import StepName

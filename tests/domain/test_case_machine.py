@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from domain.case import Case
+from domain.decision import Gate
 from domain.facts import (
     ApprovalRefused,
     Approved,
@@ -27,12 +28,12 @@ from domain.facts import (
     WithdrawalAsked,
     Written,
 )
+from domain.holder import NotTheHolder, check_holder
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.outcome import GoodsStatus, Outcome
 from domain.payment import RefundStatus
-from domain.permissions import NotPossible, NotTheHolder, check_holder, permit
-from domain.policy import Gate
+from domain.permissions import NotPossible, permit
 from domain.request import Actor
 from domain.shipment import Stop, StopAction, StopStatus
 from domain.standing import goods_of, result_of

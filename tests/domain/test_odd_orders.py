@@ -4,10 +4,11 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from domain.decision import Verdict
 from domain.money import Money
 from domain.order import Order, OrderFlag, OrderLine, OrderState, SaleCondition, Tender, TenderKind
 from domain.payment import DisputeState, Payment
-from domain.policy import CustomerHistory, Verdict
+from domain.policy import CustomerHistory
 from domain.request import Actor, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Tracking
 from tests.domain.build import NOW, request

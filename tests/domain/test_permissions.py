@@ -3,6 +3,7 @@
 import pytest
 
 from domain.case import Case
+from domain.decision import Gate
 from domain.errors import ErrorCode
 from domain.facts import (
     ApprovalRefused,
@@ -25,18 +26,12 @@ from domain.facts import (
     WithdrawalAsked,
     Written,
 )
+from domain.holder import NotTheHolder, check_holder
 from domain.money import Money, money
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
-from domain.permissions import (
-    NotPossible,
-    NotTheHolder,
-    check_holder,
-    is_repetition,
-    may_see,
-    permit,
-)
-from domain.policy import Gate
+from domain.permissions import NotPossible, may_see, permit
+from domain.repetition import is_repetition
 from domain.request import Actor, ActorKind, CancellationRequest
 from domain.shipment import Stop, StopAction, StopStatus
 from domain.step import IN_BOOKS_ONLY, StepName

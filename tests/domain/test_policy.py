@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from domain.decision import Decision, Gate, Rule, Verdict
 from domain.money import money
 from domain.order import Order, OrderFlag, SaleCondition
 from domain.payment import DisputeState, Payment
-from domain.policy import CustomerHistory, Decision, Gate, OnCondition, Policy, Rule, Verdict, terms_for
+from domain.policy import CustomerHistory, OnCondition, Policy
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+from domain.terms import terms_for
 from runtime.policy_file import load_policy
 from tests.domain.build import NOW, line, order, payment, request, sold
 

@@ -3,11 +3,11 @@
 import pytest
 
 from domain.case import Case
+from domain.decision import Gate, Rule
 from domain.facts import Ended, Fact, HolderSet, Joined, Requested
 from domain.money import Money
 from domain.order import OrderFlag
 from domain.outcome import Outcome
-from domain.policy import Gate, Rule
 from domain.request import Actor, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.second_request import Meeting, joining_facts, meet, with_rights
 from tests.domain.build import NOW, line, order, request

@@ -18,7 +18,7 @@ from domain.outcome import CancellationResult, Outcome, State
 from sandbox.demo import Report
 from sandbox.samples import MARKETPLACE_ORDER, SAMPLES, SETTLES_LATER, WAITING
 from sandbox.serving import ROOT
-from sandbox.temporal_ui import ROOM, SWITCHED_OFF
+from sandbox.temporal_ui import MORE_ROOM, SWITCHED_OFF
 from tests.e2e.pasting import PAGES, Up, blocks, paste_all
 from tests.e2e.running import read_addresses, read_until, start_demo
 from tests.observing import eventually
@@ -104,7 +104,7 @@ async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
         first = re.search(r'href="(/\d[^"]+)"', mails.text)
         assert first is not None
         mail = await http.get(at["Mails"] + first[1])
-    assert {name for name, on in settings.items() if on is True} == {*SWITCHED_OFF, *ROOM}
+    assert {name for name, on in settings.items() if on is True} == {*SWITCHED_OFF, *MORE_ROOM}
     assert (page.status_code, page.headers["content-type"].split(";")[0]) == (200, "text/html")
     assert "order 1001" in mails.text.lower()
     assert "@customer.example" in mail.text

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql import ColumnElement
 from temporalio.client import Client
 
+from domain.decision import Rule
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.policy import Rule
 from domain.request import workflow_id
 from order_cancellation import ExitCode
 from providers.books.tables import CancellationRow, NoticeRow

@@ -12,10 +12,10 @@ import pytest
 
 from client.listing import SummaryPage
 from client.status import Status
+from domain.decision import Rule, Verdict
 from domain.messages import Acknowledgement, Quote, Submission
 from domain.money import money
 from domain.outcome import Outcome, State
-from domain.policy import Rule, Verdict
 from domain.step import StepName
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder, card, line

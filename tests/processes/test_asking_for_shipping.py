@@ -1,10 +1,10 @@
 """The shipping charge alone, asked for over HTTP and on the command line."""
 
 from client.status import Status
+from domain.decision import Rule
 from domain.messages import Submission
 from domain.money import Money, money
 from domain.outcome import State
-from domain.policy import Rule
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line
 from tests.fixtures.api import AGENT, SERVICE, Api, ApiSystem

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from domain.decision import Rule
 from domain.messages import Submission
 from domain.outcome import State
-from domain.policy import Rule
 from runtime.api_keys import digest_of
 from tests.fixtures.api import (
     APP,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.policy import Verdict
+from domain.decision import Verdict
 from order_cancellation import ExitCode
 from tests.fixtures.api import AGENT, SERVICE, SUPERVISOR, Api, ApiSystem
 from tests.fixtures.starter import Starter, answers, run_starter

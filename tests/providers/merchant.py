@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.case import Case
 from domain.closing import Closing
+from domain.decision import Decision, Rule, Verdict
 from domain.facts import (
     Decided,
     Ended,
@@ -28,7 +29,6 @@ from domain.outcome import Outcome
 from domain.payment import Payment, Refund, RefundStatus
 from domain.plan import Plan
 from domain.planning import make_plan
-from domain.policy import Decision, Rule, Verdict
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, ShipmentLine, Stop, StopStatus, Tracking
 from domain.step import StepName

@@ -25,9 +25,10 @@ from domain.facts import (
     Run,
     WithdrawalAsked,
 )
+from domain.holder import NotTheHolder
 from domain.money import money
 from domain.outcome import Outcome
-from domain.permissions import NotPossible, NotTheHolder
+from domain.permissions import NotPossible
 from domain.request import Actor, ActorKind
 from domain.step import StepName
 from providers.books.books import SqlBooks

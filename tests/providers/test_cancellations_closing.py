@@ -6,10 +6,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import OrderClosed
+from domain.holder import NotTheHolder
 from domain.money import money
 from domain.outcome import Outcome
 from domain.payment import RefundStatus
-from domain.permissions import NotTheHolder
 from domain.request import LineScope
 from domain.step import StepName
 from providers.outbox.port import NewNotice, NoticeKind

@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.case import Case
+from domain.decision import Verdict
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import Decided, EffectNoted, Ended, WithdrawalAsked
+from domain.holder import NotTheHolder
 from domain.order import Contact, OrderState
 from domain.outcome import Outcome
-from domain.permissions import NotTheHolder
-from domain.policy import Verdict
 from domain.request import LineScope
 from domain.step import StepName
 from providers.outbox.port import NewNotice, NoticeKind

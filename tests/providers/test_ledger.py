@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import Credited, Entry
+from domain.holder import NotTheHolder
 from domain.keys import EffectKey
 from domain.money import Money, money
 from domain.order import Tender, TenderKind
-from domain.permissions import NotTheHolder
 from domain.step import StepName
 from providers.books.tables import LedgerAccount as Account
 from providers.ledger.port import CreditedTender

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from domain.money import money
 from domain.request import ActorKind, ReasonCode
-from runtime.api_keys import SANDBOX_KEYS, ApiKey, KeyFile, Role, digest_of, find_key, load_keys, sandbox_keys
+from runtime.api_keys import SANDBOX_KEYS, ApiKey, KeyFile, Role, digest_of, find_key, load_keys, sandbox_keys_file
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = digest_of("a key that is long and random")
@@ -125,7 +125,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(path: Path, given: bytes | N
 @pytest.mark.parametrize("key", SANDBOX_KEYS)
 def test_the_keys_of_the_sandbox_open_nothing_else(path: Path, key: str) -> None:
     """M35: everybody knows them, and a compose file that is given no others has them."""
-    path.write_text(sandbox_keys())
+    path.write_text(sandbox_keys_file())
     assert find_key(load_keys(path, sandbox=True), key)
     path.write_text(entry(digest=digest_of(key)))
     with pytest.raises(ValueError, match="make keys of your own"):
@@ -149,7 +149,7 @@ def test_a_change_that_cannot_be_used_leaves_the_last_good_keys_in_force_and_is_
     path.write_text(entry())
     keys = KeyFile(path, sandbox=False)
     with capture_logs() as logged:
-        for text in ("[[key]", sandbox_keys()):
+        for text in ("[[key]", sandbox_keys_file()):
             path.write_text(text)
             for _ in range(3):
                 assert [key.id for key in keys.current()] == ["shop"]

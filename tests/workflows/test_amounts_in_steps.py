@@ -2,9 +2,9 @@
 
 import pytest
 
+from domain.decision import Verdict
 from domain.money import Money, money
 from domain.outcome import MoneyStatus, Outcome
-from domain.policy import Verdict
 from domain.request import LineScope
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request

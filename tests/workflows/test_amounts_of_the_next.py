@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import update
 
+from domain.decision import Verdict
 from domain.money import Money, money
 from domain.outcome import Outcome, State
-from domain.policy import Verdict
 from domain.request import CancellationRequest, LineScope
 from providers.orders.built_in.tables import OrderLineRow, OrderRow
 from sandbox.shop import SampleOrder, card, line, request

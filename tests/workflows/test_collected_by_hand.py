@@ -171,7 +171,7 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     await system.shop.gateway.fail(await refund_of(system, sample))
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     assert "64.00 USD" in asked.reason
@@ -210,7 +210,7 @@ async def test_a_collected_refund_that_fails_after_the_end_is_given_again(system
     sample = under_way()
     await collected_beside_ours(system, sample)
     await system.shop.gateway.fail(await refund_of(system, sample))
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     assert await system.payable() == PRICE.amount
@@ -266,7 +266,7 @@ async def test_what_was_collected_for_a_refund_of_others_that_fails_is_given_aga
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
     await system.shop.gateway.fail(theirs)
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "BANK-2"))

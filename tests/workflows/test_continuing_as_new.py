@@ -111,8 +111,8 @@ async def test_an_order_to_take_over_is_not_lost_when_the_run_continues(
         state = (await other.progress(current)).state
         taken_over.cancel()
         await asyncio.gather(taken_over, return_exceptions=True)
-        await system.leave()
-        await other.leave()
+        await system.terminate_runs()
+        await other.terminate_runs()
         with suppress(RPCError):
             await current.terminate("the test is over")
         assert state is State.WAITING_FOR_APPROVAL, state
@@ -143,7 +143,7 @@ async def test_a_rest_is_not_begun_anew_by_each_run_that_goes_on(
             runs.add((await current.describe()).run_id)
             await asyncio.sleep(1)
         refunds = await system.refunds(sample.order_id)
-        await system.leave()
+        await system.terminate_runs()
         with suppress(RPCError):
             await current.terminate("the test is over")
         assert len(refunds) == 1, f"five rests later, and {len(runs)} runs, the step was not tried again"

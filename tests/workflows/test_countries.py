@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from domain.clocks import RefundClock
+from domain.decision import Verdict
 from domain.outcome import Outcome
-from domain.policy import Verdict
 from sandbox.shop import SampleOrder, request
 from tests.system import POLICY, System
 from tests.workflows.samples import captured

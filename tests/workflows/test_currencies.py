@@ -3,10 +3,10 @@
 import asyncio
 from datetime import UTC, datetime
 
+from domain.decision import Verdict
 from domain.money import Money, money
 from domain.order import Order, OrderLine, OrderState, Tender, TenderKind
 from domain.outcome import Outcome
-from domain.policy import Verdict
 from sandbox import built_in
 from sandbox.marketplace.model import SoldLine
 from sandbox.shop import SampleOrder, card, line, request

@@ -1,9 +1,9 @@
 """A discount on the order as a whole, which may be more than the goods cost and then pays for their shipping too."""
 
+from domain.decision import Rule, Verdict
 from domain.money import Money, money
 from domain.order import OrderState
 from domain.outcome import Outcome
-from domain.policy import Rule, Verdict
 from domain.request import LineScope
 from sandbox import books
 from sandbox.shop import SampleOrder, SampleTender, card, line, request

@@ -299,7 +299,7 @@ async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_th
 
     await eventually(given, "the store credit is given")
     await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
-    result = await system.failed(handle)
+    result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
 
@@ -359,7 +359,7 @@ async def test_a_person_orders_the_roll_back_after_the_pivot(system: System) -> 
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back")
     await handle.execute_update(CancellationWorkflow.resolve_step, answer)
-    result = await system.failed(handle)
+    result = await system.read_rolled_back(handle)
     assert (result.outcome, result.goods) == (Outcome.ROLLED_BACK, GoodsStatus.MOVING_AGAIN)
     assert await system.refunds(sample.order_id) == []
     assert (await system.read_order(sample.order_id)).held_by is None
@@ -381,7 +381,7 @@ async def test_a_roll_back_after_a_refund_asks_a_person_for_the_money(system: Sy
     await handle.execute_update(
         CancellationWorkflow.resolve_step, resolve(StepName.RESTORE_PAYMENT, "T1", "done_by_hand", "PAYMENT-2")
     )
-    result = await system.failed(handle)
+    result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert await system.refunds(sample.order_id) == [money("10.00 USD")]
 

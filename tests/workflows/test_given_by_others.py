@@ -125,7 +125,7 @@ async def test_a_refund_of_others_after_the_end_besides_store_credit_is_seen(sys
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.store_credit(sample.customer_id) == PRICE
     await refunded_by_others(system, sample)
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "COLLECTED-1"))
@@ -143,7 +143,7 @@ async def test_a_refund_that_an_agent_made_up_for_before_the_event_came_is_not_g
     ours = await refund_of(system, sample)
     await system.shop.gateway.fail(ours)
     theirs = await refunded_by_others(system, sample)
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.waits_at(again, StepName.REVERSE_PAYMENT)
     if asked:
         await system.choose(again, customer_of(sample), RefundMethod.STORE_CREDIT)
@@ -240,5 +240,5 @@ async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_
         return found.model_copy(update={"charge_backs": backs})
 
     monkeypatch.setattr(system.gateway, "read_payment", disputed_for_the_rest)
-    assert await system.asks_to_collect(await system.notified_of_refund(sample.order_id)) is None
+    assert await system.asks_to_collect(await system.notify_of_refund(sample.order_id)) is None
     await system.assert_books_balance()

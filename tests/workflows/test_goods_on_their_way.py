@@ -152,12 +152,12 @@ async def test_a_lost_parcel_that_is_delivered_after_the_refund_is_a_persons_to_
     await system.shop.place(sample)
     assert (await system.cancel(request(sample))).goods is GoodsStatus.LOST
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.DELIVERED)
-    handle = await system.notified_of_parcel(sample.order_id)
+    handle = await system.notify_of_parcel(sample.order_id)
     asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
     assert asked, "the customer has the goods and 64.00"
     await system.resolve(handle, settled(asked, "nothing_due", "WRITTEN-OFF-1"))
     await system.finish(handle)
-    assert (await system.finish(await system.notified_of_parcel(sample.order_id))).existing
+    assert (await system.finish(await system.notify_of_parcel(sample.order_id))).existing
     assert await system.refunds(sample.order_id) == [PRICE]
 
 
@@ -253,7 +253,7 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
     await system.shop.place(sample)
     await system.disturb_look(sample.order_id, GatewayFault.SLOW, seconds=3, times=2)
     handle = await system.start(request(sample))
-    await system.looks(handle, sample.order_id)
+    await system.wait_for_look(handle, sample.order_id)
     packed = await system.shop.carrier.parcel(Script.INTERCEPT_SILENT, reference=f"{sample.order_id}-S1")
     made_up = Shipment(
         shipment_id="S1",

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import WorkflowExecutionStatus
 
 from client.errors import StarterError
+from domain.decision import Rule
 from domain.errors import Unavailable
 from domain.facts import Entry, Requested, Run
 from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import Outcome, State
-from domain.policy import Rule
 from domain.request import ReasonCode
 from domain.step import StepName
 from providers.books.books import SqlBooks

@@ -137,7 +137,7 @@ async def test_a_late_look_at_an_outcome_does_not_open_what_has_ended_again_sinc
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(refund.object_id)
     async with system.worker(more_interceptors=[worker]):
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
         assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
         await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
         await system.finish(handle)

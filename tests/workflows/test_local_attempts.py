@@ -109,6 +109,6 @@ async def test_an_event_in_the_moment_of_a_roll_back_does_not_make_it_a_success(
 
     monkeypatch.setattr(system.books, "release", release_as_an_event_arrives)
     handle = await system.start(request(sample).model_copy(update={"order_id": broken.order_id}))
-    result = await system.failed(handle)
+    result = await system.read_rolled_back(handle)
     assert woken
     assert (result.outcome, result.existing) == (Outcome.ROLLED_BACK, False)

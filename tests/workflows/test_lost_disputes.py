@@ -64,13 +64,13 @@ async def test_a_dispute_that_is_named_after_it_was_posted_is_in_the_ledger_once
     await system.shop.place(sample)
     await system.cancel(request(sample))
     number = await lose_dispute(system, sample.order_id)
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     asked = await system.asks_to_collect(handle)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
     await system.shop.gateway.fail(await refund_of_first(system, sample))
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", number))

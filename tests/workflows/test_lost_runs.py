@@ -60,7 +60,7 @@ async def lost_after_the_refund(system: System, sample: SampleOrder, how: Loss =
 
 async def withdrawn_while_it_looks(system: System, sample: SampleOrder, handle: Handle) -> None:
     """The customer withdraws as the next run looks the order up; then the money settles."""
-    await system.looks(handle, sample.order_id)
+    await system.wait_for_look(handle, sample.order_id)
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
     await system.shop.gateway.advance(DAYS)
     await system.wake(handle)
@@ -100,7 +100,7 @@ async def test_nothing_is_rolled_back_when_the_next_runs_first_look_fails(system
     await system.lose(lost)
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429)
     handle = await system.start(request(sample))
-    await system.looks(handle, sample.order_id)
+    await system.wait_for_look(handle, sample.order_id)
     refused = None
     if how == "cancel_request":
         await handle.cancel()
@@ -147,8 +147,8 @@ async def test_a_closed_cancellation_whose_refund_failed_is_not_withdrawn(system
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(refund.object_id)
     await system.disturb_look(sample.order_id, FaultKind.SLOW)
-    handle = await system.notified_of_refund(sample.order_id)
-    await system.looks(handle, sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
+    await system.wait_for_look(handle, sample.order_id)
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
     if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
         await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
@@ -272,7 +272,7 @@ async def approval_still_counts(system: System, sample: SampleOrder, by: str) ->
     refused = await system.refusal(system.reject(handle))
     if refused:
         await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
-        await system.notified_of_parcel(sample.order_id)
+        await system.notify_of_parcel(sample.order_id)
     await system.finish(handle)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
     assert (await system.read_order(sample.order_id)).state is OrderState.CANCELLED, (
@@ -314,7 +314,7 @@ async def test_an_intercept_that_a_lost_run_asked_for_is_taken_back_with_a_withd
     await system.lose(lost)
     await system.disturb_look(sample.order_id, FaultKind.SLOW)
     handle = await system.start(asked_again(sample))
-    await system.looks(handle, sample.order_id)
+    await system.wait_for_look(handle, sample.order_id)
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
     await system.finish(handle)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]

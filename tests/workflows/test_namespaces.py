@@ -91,8 +91,8 @@ async def test_the_second_namespace_waits_while_the_first_holds_the_order(real_t
         await other.approve(second, SUPERVISOR)
         await other.finish(second)
         assert len(await system.refunds(sample.order_id)) == 1
-        await system.leave()
-        await other.leave()
+        await system.terminate_runs()
+        await other.terminate_runs()
 
 
 async def test_both_namespaces_verify_at_once_and_the_later_one_waits(real_time_system: System) -> None:
@@ -104,12 +104,12 @@ async def test_both_namespaces_verify_at_once_and_the_later_one_waits(real_time_
     async with system.worker(), other.worker():
         await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=4, times=2)
         first = await system.start(request(sample))
-        await system.looks(first, sample.order_id)
+        await system.wait_for_look(first, sample.order_id)
         _, second = await other.submit(request(sample, request_id="second"))
         await other.waits_for(second, State.WAITING_FOR_APPROVAL)
         await waits_at_verification(system, first)
-        await system.leave()
-        await other.leave()
+        await system.terminate_runs()
+        await other.terminate_runs()
 
 
 async def test_a_cancel_request_to_a_superseded_run_ends_it_as_superseded(real_time_system: System) -> None:
@@ -127,8 +127,8 @@ async def test_a_cancel_request_to_a_superseded_run_ends_it_as_superseded(real_t
         await other.waits_for(second, State.WAITING_FOR_APPROVAL)
         await first.cancel()
         assert await failure_of(first) == "superseded"
-        await system.leave()
-        await other.leave()
+        await system.terminate_runs()
+        await other.terminate_runs()
 
 
 async def test_a_cancel_request_to_a_run_that_waits_at_verification_changes_nothing_elsewhere(
@@ -149,8 +149,8 @@ async def test_a_cancel_request_to_a_run_that_waits_at_verification_changes_noth
         await system.approve(first)
         await system.finish(first)
         assert len(await system.refunds(sample.order_id)) == 1
-        await system.leave()
-        await other.leave()
+        await system.terminate_runs()
+        await other.terminate_runs()
 
 
 async def test_a_roll_back_ordered_at_the_second_namespace_ends_its_run_alone(real_time_system: System) -> None:

@@ -38,7 +38,7 @@ async def test_the_steps_are_listed_in_the_order_in_which_they_happened(
         await system.wake(handle)
         await system.end(handle)
         if looked_at_again:
-            await system.end(await system.notified_of_refund(sample.order_id))
+            await system.end(await system.notify_of_refund(sample.order_id))
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]

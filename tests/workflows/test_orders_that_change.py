@@ -227,7 +227,7 @@ async def test_a_voided_label_that_is_used_after_the_end_is_seen_although_the_om
     else:
         await take_label_off(system, sample)
     await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
-    handle = await system.notified_of_parcel(sample.order_id)
+    handle = await system.notify_of_parcel(sample.order_id)
     assert await system.waits_at(handle, StepName.STOP_SHIPMENT), "it goes to the customer, who has the money"
 
 
@@ -270,7 +270,7 @@ async def test_what_was_labelled_since_it_was_decided_leaves_an_order_that_resto
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
         assert await over_oscar.gone(sample.order_id) == [0]
         await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.DELIVERED)
-        await system.finish(await system.notified_of_parcel(sample.order_id))
+        await system.finish(await system.notify_of_parcel(sample.order_id))
     assert await over_oscar.gone(sample.order_id) == [1]
 
 

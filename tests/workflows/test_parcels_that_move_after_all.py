@@ -94,7 +94,7 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
     order = await system.shop.place(sample)
     first = await system.cancel(request(sample))
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.IN_TRANSIT)
-    handle = await system.notified_of_parcel(sample.order_id)
+    handle = await system.notify_of_parcel(sample.order_id)
     await system.waits_for(handle, State.WAITING_FOR_CARRIER)
     assert [(c.cancellation_id, c.outcome) for c in await books.cancellations(system.engine)] == [
         (first.cancellation_id, None)
@@ -115,7 +115,7 @@ async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(system
     order = await system.shop.place(sample)
     await system.cancel(request(sample))
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
-    handle = await system.notified_of_parcel(sample.order_id)
+    handle = await system.notify_of_parcel(sample.order_id)
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
     await system.end(handle)
@@ -127,7 +127,7 @@ async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_not
     sample = captured()
     await system.shop.place(sample)
     first = await system.cancel(request(sample))
-    handle = await system.notified_of_parcel(sample.order_id)
+    handle = await system.notify_of_parcel(sample.order_id)
     result = await system.end(handle)
     assert result.existing
     assert result.cancellation_id == first.cancellation_id
@@ -144,7 +144,7 @@ async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_t
         first = await system.cancel(request(sample))
         assert first.outcome is Outcome.CANCELLED
         await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         with pytest.raises(WorkflowUpdateFailedError):  # it was closed: not rolled back any more
             await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "roll_back"))
@@ -152,7 +152,7 @@ async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_t
         result = await system.end(handle)
         assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
         assert (
-            await system.end(await system.notified_of_parcel(sample.order_id))
+            await system.end(await system.notify_of_parcel(sample.order_id))
         ).existing  # and is not opened once more
 
 
@@ -230,5 +230,5 @@ async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the
         claimed = await inbox.claim_due(datetime.now(UTC) + timedelta(minutes=1), 50)
         [due] = [due for due in claimed if due.order_id == sample.order_id]
         assert await inbox.find_ended(due)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         assert await system.waits_at(handle, StepName.STOP_SHIPMENT)

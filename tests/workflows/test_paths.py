@@ -8,11 +8,11 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from domain.decision import Rule, Verdict
 from domain.money import Money, money
 from domain.order import OrderState
 from domain.outcome import CancellationResult, GoodsStatus, MoneyStatus, Outcome, PaperStatus, State
 from domain.plan import LeftOutReason
-from domain.policy import Rule, Verdict
 from domain.request import LineScope
 from domain.terms import RefundIntercepted, Terms
 from sandbox import books, built_in

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
+from domain.decision import Rule, Verdict
 from domain.messages import ChooseRefundMethod
 from domain.money import money
 from domain.order import OrderFlag, SaleCondition
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
-from domain.policy import AbuseLimit, Mailboxes, Rule, Verdict
+from domain.policy import AbuseLimit, Mailboxes
 from domain.request import Actor, ActorKind, LineScope
 from domain.step import Owner
 from domain.terms import RefundMethod, Terms

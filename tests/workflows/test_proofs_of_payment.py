@@ -268,7 +268,7 @@ async def test_the_refund_of_the_other_order_of_a_payment_is_no_proof(system: Sy
     failing = await refund_of(system, ours)
     assert (await system.cancel(request(theirs))).refunded == THEIRS
     await system.shop.gateway.fail(failing)
-    handle = await system.notified_of_refund(ours.order_id)
+    handle = await system.notify_of_refund(ours.order_id)
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert wait
     [of_other] = [r for r in (await system.gateway.read_payment(payment)).refunds if not r.status.has_failed]

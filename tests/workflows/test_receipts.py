@@ -8,10 +8,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from client.cancellations import Cancellations
 from client.errors import StarterError
+from domain.decision import Verdict
 from domain.messages import Approve
 from domain.money import money
 from domain.outcome import Outcome, State
-from domain.policy import Verdict
 from domain.step import StepName
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import request

@@ -65,7 +65,7 @@ async def test_a_named_refund_that_fails_after_the_end_is_given_again(system: Sy
     handle, _, theirs = await paid_by_a_refund(system, sample)
     await system.finish(handle)
     await system.shop.gateway.fail(theirs)
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.asks_to_collect(again)
     assert asked
     assert asked.step is StepName.REVERSE_PAYMENT

@@ -56,7 +56,7 @@ async def test_a_refund_that_fails_at_once_is_made_again_under_the_next_key_and_
         await eventually(tried, "it is tried again")
         assert len((await handle.fetch_history()).events) < 300, "the run spins"
         await system.waits_for(handle, State.NEEDS_ATTENTION)
-        await system.leave()
+        await system.terminate_runs()
 
 
 async def test_no_other_way_is_offered_when_a_dispute_made_the_refund_fail(system: System) -> None:
@@ -91,7 +91,7 @@ async def test_two_transfers_under_one_reference_are_both_in_the_ledger(system: 
     await system.end(handle)
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
         result = await system.finish(handle)
@@ -128,4 +128,4 @@ async def test_somebody_who_refunds_between_our_look_and_our_call_leaves_the_res
         rows = [row for row in result.steps if row.step is StepName.REVERSE_PAYMENT]
         assert all(row.ended_at and row.ended_at - row.started_at < timedelta(minutes=1) for row in rows), "it rested"
         await system.assert_books_balance()
-        await system.leave()
+        await system.terminate_runs()

@@ -66,7 +66,7 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(sy
     ended = await system.cancel(request(sample))
     failed = await refund_of(system, sample)
     await system.shop.gateway.fail(failed)
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert (progress.cancellation_id, progress.waits[0].owner) == (ended.cancellation_id, Owner.REFUND_DEPARTMENT)
     assert (progress.goods, progress.paper, progress.credit_note) == (
@@ -103,7 +103,7 @@ async def test_a_refund_made_again_after_the_end_has_the_next_key(system: System
     ended = await system.cancel(request(sample))
     for _ in range(2):
         await system.shop.gateway.fail(await refund_of(system, sample))
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
         await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -130,7 +130,7 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
     await handle.execute_update(CancellationWorkflow.retry_step, again)
     await system.end(handle)
     await system.shop.gateway.fail(await refund_of(system, sample))
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -171,7 +171,7 @@ async def test_of_a_tender_refunded_in_parts_each_part_that_fails_is_given_again
     await system.end(handle)
     for failed, reference in ((await refund_of(system, sample), "BANK-1"), (theirs, "BANK-2")):
         await system.shop.gateway.fail(failed)
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         if way == "by_hand":
             await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
@@ -205,7 +205,7 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
     failed = await refund_of(system, sample)
     await system.shop.gateway.refund_elsewhere(payment, money("5.00 USD"))
     await system.shop.gateway.fail(failed)
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert "of 44.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
@@ -227,7 +227,7 @@ async def test_store_credit_is_given_once_for_each_part_that_failed(system: Syst
     await system.end(first)
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
         await system.waits_for(handle, State.NEEDS_ATTENTION)
         choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
         await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
@@ -252,7 +252,7 @@ async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_wri
     await system.wake(handle)
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     await system.shop.gateway.fail(await refund_of(system, sample))
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert wait
     assert wait.choices
@@ -282,7 +282,7 @@ async def test_the_order_does_not_show_a_refund_that_has_failed_besides_the_stor
     await system.shop.place(sample)
     await system.cancel(request(sample))
     await system.shop.gateway.fail(await refund_of(system, sample))
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert (await system.finish(handle)).refunded == money("64.00 USD")
@@ -297,7 +297,7 @@ async def test_the_order_shows_all_of_what_was_paid_by_hand_with_one_proof(syste
     await system.end(handle)
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
         wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))

@@ -56,7 +56,7 @@ async def test_a_refund_of_a_replaced_payment_that_fails_is_heard_of(system: Sys
         may_undo_outcome=True,
     )
     assert await SqlInbox(system.engine).receive(event) is EventStatus.ACCEPTED
-    again = await system.notified_of_refund(sample.order_id)
+    again = await system.notify_of_refund(sample.order_id)
     asked = await system.waits_at(again, StepName.RESTORE_PAYMENT)
     assert asked
     assert "64.00 USD" in asked.reason

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from client.errors import StarterError
+from domain.decision import Rule
 from domain.keys import id_of
 from domain.money import money
 from domain.order import OrderFlag
 from domain.outcome import Outcome, State
-from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, LineScope, ReasonCode
 from domain.step import StepName
 from sandbox.carrier.model import Script

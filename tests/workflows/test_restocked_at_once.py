@@ -50,7 +50,7 @@ async def test_a_unit_that_staff_took_out_is_not_counted_as_the_one_that_has_com
         order, back, _ = await restocked_later(over_oscar, monkeypatch, sample)
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
         await system.shop.carrier.scan(back, TrackerStatus.DELIVERED)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
     assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody notified"
 
@@ -129,7 +129,7 @@ async def test_what_was_expected_back_and_a_person_has_fetched_leaves_the_order(
     async with system.worker():
         sample, label = await expected_back(over_oscar, monkeypatch)
         await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "FETCHED-1"))
@@ -163,9 +163,9 @@ async def test_what_was_expected_back_and_is_lost_on_the_way_is_a_persons_to_tak
     async with system.worker():
         sample, label = await expected_back(over_oscar, monkeypatch)
         await lose_parcel(over_oscar, label)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         await take_out_what_is_lost(over_oscar, handle, sample)
-        again = await system.notified_of_parcel(sample.order_id)
+        again = await system.notify_of_parcel(sample.order_id)
         assert (await system.finish(again)).outcome is Outcome.CANCELLED
     assert await over_oscar.gone(sample.order_id) == [1]
 
@@ -259,7 +259,7 @@ async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_th
         await system.resolve(handle, settled(wait, "done_by_hand", "TAKEN-OUT-1"))
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
         if heard == "after_the_end":
-            await system.finish(await system.notified_of_parcel(sample.order_id))
+            await system.finish(await system.notify_of_parcel(sample.order_id))
     assert await over_oscar.gone(sample.order_id) == [3]
 
 
@@ -314,7 +314,7 @@ async def test_goods_that_a_person_writes_off_are_not_put_on_sale_by_a_shop_that
         before = await shop.for_sale(sample.order_id, ordered.line_id)
         await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
         await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
         assert wait
         await system.resolve(handle, settled(wait, "nothing_due", "WRITTEN-OFF-1"))
@@ -343,7 +343,7 @@ async def test_a_voided_label_that_is_used_and_sent_back_does_not_hide_a_unit_of
         assert first.outcome is Outcome.PARTIALLY_CANCELLED
         assert await over.gone(sample.order_id) == [1]
         await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.IN_TRANSIT)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
         await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)

@@ -6,11 +6,11 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from domain.decision import order_not_found
 from domain.messages import Approve, Reject, Withdraw
 from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import GoodsStatus, Outcome, State
-from domain.policy import order_not_found
 from domain.request import Actor, ActorKind
 from domain.step import StepName, StepStatus
 from sandbox import books, built_in
@@ -213,7 +213,7 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await system.submit(asked)  # starts the run as well: a run by itself might have ended before
         assert "no such payment" in str(refused.value.cause)
-        result = await system.failed(system.current(broken.order_id))
+        result = await system.read_rolled_back(system.current(broken.order_id))
     assert result.outcome is Outcome.ROLLED_BACK
     assert [(row.step, row.status) for row in result.steps] == [
         (StepName.VERIFY_ORDER, StepStatus.FAILED),

@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
+from domain.decision import Rule
 from domain.facts import EffectNoted
 from domain.money import money
 from domain.order import TenderKind
 from domain.outcome import GoodsStatus, MoneyStatus, Outcome, State
 from domain.plan import LeftOutReason
-from domain.policy import Rule
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.step import StepName
 from sandbox import books, built_in
@@ -220,7 +220,7 @@ async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(syst
     await system.waits_for(handle, State.NEEDS_ATTENTION)
     assert await built_in.balance(system.engine, bought) == money("0.00 USD")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
-    result = await system.failed(handle)
+    result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert await built_in.balance(system.engine, bought) == money("50.00 USD")
 

@@ -133,7 +133,7 @@ async def with_an_unknown_refund(system: System, sample: SampleOrder) -> tuple[H
 
     await eventually(committed, "the gateway commits the refund")
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=600)
-    await system.looks(handle, sample.order_id)
+    await system.wait_for_look(handle, sample.order_id)
     await system.skip(timedelta(minutes=4))
     wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
     assert wait
@@ -192,7 +192,7 @@ async def test_a_refund_that_was_unknown_when_a_person_paid_by_hand_is_reported(
     handle, wait = await with_an_unknown_refund(system, sample)
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     if event:
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
     else:
         await system.skip(timedelta(days=1))
     await collected(system, sample, handle, wait)
@@ -206,7 +206,7 @@ async def test_a_refund_that_settles_after_a_person_paid_by_hand_is_reported(sys
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     await settles(system, sample)
     if event:
-        handle = await system.notified_of_refund(sample.order_id)
+        handle = await system.notify_of_refund(sample.order_id)
     else:
         await system.skip(timedelta(days=1))
     await collected(system, sample, handle, None)

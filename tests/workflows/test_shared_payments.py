@@ -4,9 +4,9 @@ back what its own order paid, and no more."""
 import pytest
 from sqlalchemy import update
 
+from domain.decision import Verdict
 from domain.money import Money, money
 from domain.outcome import MoneyStatus, Outcome, State
-from domain.policy import Verdict
 from domain.request import LineScope
 from domain.step import StepName
 from providers.orders.built_in.tables import TenderRow

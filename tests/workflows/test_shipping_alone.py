@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
+from domain.decision import Rule, Verdict
 from domain.money import money
 from domain.order import OrderState, TenderKind
 from domain.outcome import GoodsStatus, Outcome, PaperStatus
-from domain.policy import Rule, Verdict
 from domain.request import Actor, CancellationRequest, LineScope, ReasonCode
 from providers.outbox.port import NoticeKind
 from sandbox import books

@@ -281,7 +281,7 @@ async def test_what_is_coming_back_stays_in_an_order_that_restocks_at_once(
         again = await system.library.quote(request(sample, request_id="again"))
         assert again.plan is None, "nothing of it can be cancelled once more"
         await system.shop.carrier.scan(parcel.label_reference, TrackerStatus.DELIVERED)
-        handle = await system.notified_of_parcel(sample.order_id)
+        handle = await system.notify_of_parcel(sample.order_id)
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await over_oscar.gone(sample.order_id) == [1, 1]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]

@@ -102,7 +102,7 @@ async def test_a_refund_of_two_tenders_on_a_payment_that_fails_after_the_end_is_
     assert (await system.cancel(request(sample))).refunded == WHOLE
     [failing] = (await system.gateway.read_payment(payment)).refunds
     await system.shop.gateway.fail(failing.reference)
-    handle = await system.notified_of_refund(sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
     assert await system.waits_at(handle, StepName.REVERSE_PAYMENT, "T1")
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     result = await system.finish(handle)
