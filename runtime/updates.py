@@ -1,23 +1,40 @@
-"""What is sent with an update is one JSON object. The Temporal UI sends none where its box is left empty."""
+"""What is sent with an update, or starts a run, is one JSON object. The Temporal UI sends none where its box is empty."""
+
+from typing import Any
 
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
+    ExecuteWorkflowInput,
     HandleUpdateInput,
     Interceptor,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
 
+NO_OBJECT = "a JSON object is needed"
+
+
+def unreadable(what: str, why: str) -> ApplicationError:
+    """`what` is a request or a message; `why` names the fields, and no value."""
+    return ApplicationError(f"The {what} cannot be read: {why}.", type=f"unreadable_{what}", non_retryable=True)
+
 
 # Rule: What whoever sends a message to a run has written is refused in a sentence
 class OneObject(Interceptor):
-    """Refuses an update that has no argument, or several, before Python would say it in its own words."""
+    """Refuses an update that has no argument, or several, before Python would say it in its own words. A run that is started
+    so fails."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:  # noqa: A002
         return _CountingArguments
 
 
 class _CountingArguments(WorkflowInboundInterceptor):
+    # Rule: Input that cannot be read fails a run, and a message that cannot be read is refused [none at all]
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002
+        if len(input.args) != 1:
+            raise unreadable("request", NO_OBJECT)
+        return await super().execute_workflow(input)
+
     def handle_update_validator(self, input: HandleUpdateInput) -> None:  # noqa: A002
         if (count := len(input.args)) != 1:
             sent = f"{count} were sent" if count else "nothing was sent"

@@ -27,11 +27,6 @@ async def test_a_start_input_that_cannot_be_read_fails_the_run_by_field(system: 
 
 @pytest.mark.parametrize("workflow_type", ["CancellationWorkflow", "QuoteWorkflow"])
 @pytest.mark.parametrize("arguments", [[], [None]], ids=["none", "null"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="TimeoutError: the run fails its first task for ever (missing argument 'start', 'NoneType' object has no "
-    "attribute 'request'), and its order's id is taken",
-)
 async def test_a_start_without_an_input_fails_the_run(system: System, workflow_type: str, arguments: list[Any]) -> None:
     """Rule 4: the Temporal UI starts a run so where the box is left empty, and an SDK where its own word for nothing is
     sent."""
