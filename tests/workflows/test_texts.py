@@ -135,11 +135,6 @@ def test_no_text_becomes_a_link_or_a_picture_on_the_runs_page() -> None:
     assert "\n# " not in page
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ValidationError: the page is not shown any more, and the Temporal UI keeps the one before; of a back quote the "
-    "line named another tender",
-)
 @pytest.mark.parametrize("tender_id", ["T\u200b1", " T1", "T" * 300, "", "T\n1", "T`1"], ids=ascii)
 def test_a_wait_has_its_page_whatever_the_shop_calls_its_tenders(tender_id: str) -> None:
     """E12: the ids of lines, parcels and tenders are the shop's. What no message can name is not offered."""
