@@ -202,10 +202,6 @@ async def test_a_suspects_money_goes_back_to_its_own_card_whenever_risk_joins(sy
     )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="both are rejected for good: 64.00 USD would go back, and at most 10.00 USD may here, also the withdrawal by right",
-)
 @pytest.mark.parametrize("reason", [ReasonCode.NO_LONGER_NEEDED, ReasonCode.STATUTORY_WITHDRAWAL])
 async def test_a_request_without_a_limit_is_not_rejected_by_the_limit_of_the_one_it_meets(
     system: System, reason: ReasonCode
