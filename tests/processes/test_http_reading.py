@@ -71,11 +71,6 @@ async def test_a_customer_sees_the_cancellations_of_their_own_orders_only(api: A
     problem(await api.get(f"/orders/{sample.order_id}/cancellations", None), 401, "key_missing")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a stranger gets 503 (whose order it is cannot be read) and 409 (the run was terminated, the order may be on "
-    "hold), of an unknown order 404; its owner gets 503 for ever",
-)
 async def test_the_order_of_a_lost_run_is_its_owners_alone(api: Api, api_system: ApiSystem) -> None:
     """A1: somebody has terminated the run, so nobody but our books knows whose order it is."""
     sample = expensive()
