@@ -75,8 +75,21 @@ def help_or_command(
         print(context.get_help())
 
 
+def _open_closed_streams() -> None:
+    """Where whoever called has closed a stream (`>&-`), Python has none. What is read from its place or written to it fails
+    as at any other that does not work; what would be said on standard error goes nowhere."""
+    for name, mode, flags in (
+        ("stdin", "r", os.O_WRONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+
+
 def main() -> int:
     """Run the command line; every known failure is one sentence on standard error. What a program reads is in English."""
+    _open_closed_streams()
     as_json = "--json" in sys.argv
     use_language(SOURCE if as_json else language_of_environment(os.environ))
     command = typer.main.get_command(app)

@@ -161,6 +161,13 @@ class CancellationRequest(Value):
         """What makes it the same request, whoever has signed it, and under whichever limit it is sent."""
         return self.model_copy(update={"signature": None, "at_most": None})
 
+    def exceeded_by_limit_of(self, other: "CancellationRequest") -> bool:
+        """Whether the other's sender may have more given back than this one's."""
+        mine, theirs = self.at_most, other.at_most
+        if mine is None:
+            return False
+        return theirs is None or theirs.currency != mine.currency or theirs > mine
+
     @property
     def whole_order(self) -> bool:
         return not self.lines and not self.shipping

@@ -28,7 +28,7 @@ def meet(order: Order, under_way: Case, opened: Requested, request: Cancellation
     # A run whose own request is refused without the books opens nothing in its name.
     refused = not order.is_of(opened.request.customer_id) or under_way.conflicts_with(opened.request)
     case = under_way if under_way.request else Case.opened_by(opened)
-    if not refused and _takes_requests(under_way) and same_scope(order, case, request):
+    if not refused and _takes_request(case, request) and same_scope(order, case, request):
         return Meeting.JOINS
     return meet_without_joining(request)
 
@@ -45,14 +45,18 @@ def under_way_sentence(order_id: str, cancellation_id: str, advice: str) -> str:
 
 def joining_facts(order: Order, case: Case, request: CancellationRequest) -> Sequence[Fact]:
     """What is kept when the request joins this cancellation; nothing when it has joined before, or does not."""
-    if case.has(request) or not _takes_requests(case) or not same_scope(order, case, request):
+    if case.has(request) or not _takes_request(case, request) or not same_scope(order, case, request):
         return []
     decided = with_rights(order, case.decided, request) if case.decided and not case.approved else case.decided
     return [Joined(request=request), *([decided] if decided and decided != case.decided else [])]
 
 
-def _takes_requests(case: Case) -> bool:
-    return not case.ended and case.roll_back_cause is None
+def _takes_request(case: Case, request: CancellationRequest) -> bool:
+    """As long as it is not decided, the limit of the one who opened it may reject it. Nobody joins that who may have more
+    given back: the limit is not theirs."""
+    opened = case.request
+    is_bounded = case.decided is None and opened is not None and opened.exceeded_by_limit_of(request)
+    return not case.ended and case.roll_back_cause is None and not is_bounded
 
 
 def with_rights(order: Order, decided: Decided, *requests: CancellationRequest) -> Decided:

@@ -46,11 +46,14 @@ _ACTORS: Mapping[Role, frozenset[ActorKind]] = {
 
 
 def _parse_expiry(value: Any) -> Any:
-    """A day is over when it is over in UTC."""
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime.combine(value + timedelta(days=1), time(), UTC)
+    """In UTC, where a day is over as the next one begins. The last day that there is has no next one."""
+    try:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value + timedelta(days=1), time(), UTC)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
     raise ValueError("write a day or an instant, without quotes: 2027-01-31 or 2027-01-31T18:00:00Z")
 
 
@@ -152,7 +155,7 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
     """Raises ValueError that names the file and what is wrong with it, never a digest. `sandbox`: nothing but the sandbox is
     behind it."""
     try:
-        keys = _Keys.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).key
+        keys = _Keys.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig"))).key
     except OSError as error:
         raise ValueError(f"The keys of API_KEYS_FILE ({path}) cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -162,6 +165,8 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
         raise _invalid(path, f"it is no TOML {at}") from None
     except ValidationError as error:
         raise _invalid(path, describe_validation_error(error)) from None
+    except (ValueError, RecursionError):  # the parser's limits: its words may quote the file
+        raise _invalid(path, "a number is too long, or the brackets are too deep") from None
     known = {digest_of(key) for key in SANDBOX_KEYS}
     if not sandbox and any(key.sha256 in known for key in keys):
         raise ValueError(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import temporalio.api.common.v1
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio.api.failure.v1 import Failure
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
@@ -18,7 +18,7 @@ from domain.base import reason_of
 from domain.carried import Carried
 from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.request import CancellationRequest
-from runtime.updates import UpdateCheck
+from runtime.input_check import NO_OBJECT, InputCheck, unreadable
 
 TASK_QUEUE = "order-cancellation"
 
@@ -45,30 +45,34 @@ def _runner(existing: WorkflowRunner | None) -> WorkflowRunner:
 
 
 _MESSAGES = ([Approve], [Reject], [Withdraw], [RetryStep], [ResolveStep], [ChooseRefundMethod])
-_START_INPUTS = ([CancellationRequest], [CancellationRequest | Carried])
+_START_OF_RUN = [CancellationRequest | Carried]
+_START_INPUTS = ([CancellationRequest], _START_OF_RUN)
 
 
 # Rule: Input that cannot be read fails a run, and a message that cannot be read is refused
 class _Converter(PydanticPayloadConverter):
     """A start input that does not validate fails the run: retrying its task would never heal it. A message that does not is
-    refused, and its sender hears why. Whatever else does not validate fails the task, is seen, and heals with the deploy
-    that knows the word."""
+    refused, and its sender hears why. Nothing at all and bytes, which are read without a type, do not validate either.
+    Whatever else does not validate fails the task, is seen, and heals with the deploy that knows the word; so does a run's
+    input in an encoding of which the worker has no codec yet."""
 
     def from_payloads(
         self, payloads: Sequence[temporalio.api.common.v1.Payload], type_hints: list[type] | None = None
     ) -> list[Any]:
-        try:
+        if type_hints not in (*_START_INPUTS, *_MESSAGES):
             return super().from_payloads(payloads, type_hints)
+        what = "message" if type_hints in _MESSAGES else "request"
+        try:
+            read = super().from_payloads(payloads, type_hints)
         except ValidationError as error:
-            if type_hints in _START_INPUTS:
-                what = "request"
-            elif type_hints in _MESSAGES:
-                what = "message"
-            else:
+            raise unreadable(what, _fields_of(error)) from None
+        except (KeyError, RuntimeError):
+            if type_hints == _START_OF_RUN:
                 raise
-            raise ApplicationError(
-                f"The {what} cannot be read: {_fields_of(error)}.", type=f"unreadable_{what}", non_retryable=True
-            ) from None
+            raise unreadable(what, "its encoding is not known here") from None
+        if not all(isinstance(value, BaseModel) for value in read):
+            raise unreadable(what, NO_OBJECT)
+        return read
 
 
 def _fields_of(error: ValidationError) -> str:
@@ -104,5 +108,5 @@ def plugin() -> SimplePlugin:
             pydantic_data_converter, payload_converter_class=_Converter, failure_converter_class=_FailureConverter
         ),
         workflow_runner=_runner,
-        interceptors=[UpdateCheck()],
+        interceptors=[InputCheck()],
     )

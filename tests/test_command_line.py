@@ -124,6 +124,48 @@ def test_a_full_disk_is_said_in_a_sentence_with_a_code_of_its_own() -> None:
     assert "No space left on device" in said.stderr
 
 
+def run_in_shell(line: str, *args: str) -> "subprocess.CompletedProcess[str]":
+    """The command with its streams as the shell's `line` has them, which calls it `"$@"`."""
+    return subprocess.run(
+        ["/bin/sh", "-c", line, "sh", sys.executable, str(ROOT / "starter.py"), *args],
+        env={**os.environ, "TEMPORAL_ADDRESS": NOBODY},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("args", [("--help",), ("reasons",)], ids=" ".join)
+def test_an_answer_that_nobody_wants_to_read_has_the_code_of_one_that_cannot_be_written(args: tuple[str, ...]) -> None:
+    """M34: a job whose standard output is closed."""
+    said = run_in_shell('exec "$@" >&-', *args)
+    assert said.returncode == 7, said.stderr
+    assert said.stderr == "The answer could not be written: Bad file descriptor.\n"
+
+
+def test_a_closed_standard_input_or_error_changes_no_exit_code() -> None:
+    """P8"""
+    assert run_in_shell('exec "$@" 2>&-', "status", "O-1").returncode == 3
+    said = run_in_shell('exec "$@" <&-', "start", "--file", "-")
+    assert said.returncode == 2
+    assert said.stderr == "The request file - cannot be read: Bad file descriptor.\n"
+
+
+@pytest.mark.parametrize("name", ["LC_ALL", "PLACE"])
+def test_a_variable_of_the_environment_that_is_no_utf_8_is_left_alone(name: str) -> None:
+    """P8: a locale or a path in Latin-1."""
+    said = subprocess.run(
+        [sys.executable, str(ROOT / "starter.py"), "status", "O-1"],
+        env={**os.environb, b"TEMPORAL_ADDRESS": NOBODY.encode(), name.encode(): b"de\xff"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert said.returncode == 3, said.stderr
+    assert said.stderr.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_a_command_that_ends_a_wait_fits_the_terminal_and_can_be_pasted(width: int) -> None:
     """P8"""

@@ -38,9 +38,9 @@ class Ui:
     http: httpx2.AsyncClient
     order_id: str
 
-    async def refusal(self, update: str, *inputs: str) -> str:
+    async def refusal(self, update: str, *inputs: str, encoding: str = "json/plain") -> str:
         """The sentence with which the update is refused."""
-        payloads = [{"metadata": {"encoding": _base64("json/plain")}, "data": _base64(sent)} for sent in inputs]
+        payloads = [{"metadata": {"encoding": _base64(encoding)}, "data": _base64(sent)} for sent in inputs]
         answer = await self.http.post(
             f"/api/v1/namespaces/default/workflows/{workflow_id(self.order_id)}/update/{update}",
             json={
@@ -103,6 +103,17 @@ async def test_an_input_that_cannot_be_read_is_refused_in_a_sentence(ui: Ui) -> 
         for actor in ("refund_department", "nobody:R-1", ""):
             said = await ui.refusal(update, json.dumps({"actor": actor}))
             assert "actor: write who acts as KIND:ID, where KIND is one of customer, " in said
+
+
+async def test_an_input_that_is_no_json_is_refused_in_a_sentence(ui: Ui) -> None:
+    """P2: every SDK sends `binary/null` for its own word for nothing."""
+    for update in UPDATES:
+        what = CALLED.get(update, "message")
+        for encoding, sent in (("binary/null", ""), ("binary/plain", "{}")):
+            said = await ui.refusal(update, sent, encoding=encoding)
+            assert said == f"The {what} cannot be read: a JSON object is needed."
+        said = await ui.refusal(update, "{}", encoding="binary/unheard-of")
+        assert said == f"The {what} cannot be read: its encoding is not known here."
 
 
 async def test_a_field_that_is_wrong_is_named(ui: Ui) -> None:

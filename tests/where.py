@@ -30,7 +30,7 @@ GROUPS = {
     "Steps, waits and the end of a run": (
         *("workflows/cancellation.py", "workflows/steps.py", "workflows/step_runner.py", "activities/failures.py"),
         *("workflows/waiting.py", "workflows/saga.py", "workflows/continuing.py", "domain/carried.py"),
-        *("runtime/plugin.py", "runtime/updates.py", "client/engine.py", "client/pauses.py", "client/errors.py"),
+        *("runtime/plugin.py", "runtime/input_check.py", "client/engine.py", "client/pauses.py", "client/errors.py"),
     ),
     "Decision and approval": (
         *("activities/orders.py", "domain/defects.py", "domain/policy.py", "domain/clocks.py", "domain/country.py"),

@@ -212,7 +212,7 @@ async def withdraw_cancellation(
     customer that it names."""
     actor = actor_of(caller, body.customer_id, order_id)
     library = await parts.temporal.cancellations()
-    with hide_existence_from(actor, order_id):
+    async with hide_existence_from(actor, order_id, parts.register):
         return await library.withdraw(order_id, Withdraw(actor=actor, note=body.note))
 
 
@@ -278,5 +278,5 @@ async def choose_refund_method(
         )
     message = ChooseRefundMethod(actor=actor, target=body.target, method=body.method, note=body.note)
     library = await parts.temporal.cancellations()
-    with hide_existence_from(actor, order_id):
+    async with hide_existence_from(actor, order_id, parts.register):
         return await library.choose_refund_method(order_id, message)

@@ -1,7 +1,7 @@
 """Problems: every answer that is not a success is `application/problem+json` (RFC 9457) with one of these types."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +17,9 @@ from starlette.routing import BaseRoute, Match, Route
 from client.errors import AboveLimit, ExitCode, RunPaused, StarterError, UnderWay
 from domain.base import reason_of
 from domain.errors import Unavailable
+from domain.permissions import may_see
 from domain.request import Actor, ActorKind, BusinessId
+from providers.cancellations.port import Register
 
 RETRY_AFTER = 5
 """Seconds after which a caller may ask again when something is not there at the moment."""
@@ -231,19 +233,27 @@ def check_body() -> Iterator[None]:
 
 
 # Rule: An unknown order and somebody else's get one and the same answer [over HTTP]
-@contextlib.contextmanager
-def hide_existence_from(actor: Actor, order_id: str) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def hide_existence_from(actor: Actor, order_id: str, register: Register) -> AsyncIterator[None]:
     """A customer gets the same answer for an order that is unknown, somebody else's, or without a cancellation: otherwise
-    order numbers could be tried out."""
+    order numbers could be tried out. Whose it is the books know also where the run was lost, or answers nobody."""
     try:
         yield
     except StarterError as error:
-        if error.code is not ExitCode.NOT_FOUND or actor.kind is not ActorKind.CUSTOMER:
+        if actor.kind is not ActorKind.CUSTOMER:
+            raise
+        if error.code is not ExitCode.NOT_FOUND and await is_of(actor, order_id, register) is not False:
             raise
         raise HttpProblem(
             Code.ORDER_NOT_FOUND,
             f"Order {order_id} was not found for this customer, or has no cancellation. Check the order number.",
         ) from None
+
+
+async def is_of(customer: Actor, order_id: str, register: Register) -> bool | None:
+    """Whether the order is this customer's, by our books; None: they do not know."""
+    cases = (await register.of_order(order_id)).cases
+    return any(may_see(case, customer) for case in cases) if cases else None
 
 
 def location_of(order_id: str) -> str:

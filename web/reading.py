@@ -18,7 +18,7 @@ from web.bodies import CancellationRecord, OrderHistory, PermittedReason, Reason
 from web.callers import Caller, check_names_customer
 from web.parameters import OrderId, refuse_unknown_parameters
 from web.parts import SharedParts
-from web.problems import COMMON, RETRY_AFTER, Code, HttpProblem, hide_existence_from, responses_of
+from web.problems import COMMON, RETRY_AFTER, Code, HttpProblem, hide_existence_from, is_of, responses_of
 
 OwnerId = Annotated[BusinessId | None, Query(description="Who must own the order.")]
 
@@ -43,15 +43,18 @@ async def get_cancellation(
     if customer_id is None:
         return await library.status(order_id)
     customer = Actor(kind=ActorKind.CUSTOMER, id=customer_id)
-    with hide_existence_from(customer, order_id):
+    async with hide_existence_from(customer, order_id, parts.register):
         found = await library.status(order_id)
+        is_theirs: bool | None = found.customer_id == customer_id
         if found.customer_id is None and found.source is not Source.RESULT:
+            is_theirs = await is_of(customer, order_id, parts.register)
+        if is_theirs is None:
             raise HttpProblem(
                 Code.UNAVAILABLE,
                 f"Whose order {order_id} is cannot be read at the moment; ask again.",
                 {"Retry-After": str(RETRY_AFTER)},
             )
-        if found.customer_id != customer_id:
+        if not is_theirs:
             raise OrderNotFound(f"Order {order_id} is not of this customer.")
     return found
 

@@ -56,7 +56,9 @@ class CancellationWorkflow:
     """One run per order, id `cancel-order-{order_id}`, task queue `order-cancellation`."""
 
     @workflow.init
-    def __init__(self, start: CancellationRequest | Carried) -> None:
+    def __init__(self, start: CancellationRequest | Carried = None) -> None:  # type: ignore[assignment]
+        if start is None:
+            return  # started without an input: the plugin refuses that before `run`
         carried = start if isinstance(start, Carried) else None
         began = workflow.info().start_time
         self.requested = start.requested if isinstance(start, Carried) else Requested(request=start, at=began)
@@ -75,7 +77,7 @@ class CancellationWorkflow:
         self.money_steps = MoneySteps(order_id, self.runner, self.waiting)
 
     @workflow.run
-    async def run(self, start: CancellationRequest | Carried) -> CancellationResult:
+    async def run(self, start: CancellationRequest | Carried = None) -> CancellationResult:  # type: ignore[assignment]
         self.journal.publish_start()
         try:
             result = await shield_from_cancellation(self.cancel_order())

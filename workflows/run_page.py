@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from pydantic import TypeAdapter, ValidationError
+
 from domain.base import Value
 from domain.case import Case
 from domain.facts import Written
@@ -13,6 +15,7 @@ from domain.permissions import NotPossible, permit
 from domain.request import Actor, ActorKind, scope_of
 from domain.said import Steering, fact_about, fact_of
 from domain.step import MONEY_STEPS, StepName, StepStatus
+from domain.texts import Target
 
 # Characters that any font has: the UI brings none of its own.
 _MARKS = {
@@ -25,6 +28,7 @@ _MARKS = {
     StepStatus.FAILED: "✖",
 }
 
+_TARGET: TypeAdapter[str] = TypeAdapter(Target)
 _CLERK = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="YOUR-ID")
 _OPEN = "…"
 """Stands in an update where a person writes their own. It is neither an id nor a proof: left as it is, it is refused."""
@@ -177,7 +181,10 @@ def _list_answers(case: Case, wait: Wait, *, named: bool) -> Iterator[_Answer]:
     step, target = wait.step, wait.target
     if step is None or target is None or step is StepName.RECORD_DECISION:
         return
-    for method in wait.choices:
+    can_be_named = _can_be_named(target)
+    if named and not can_be_named:
+        return
+    for method in wait.choices if can_be_named else ():
         message = ChooseRefundMethod(actor=_CLERK, target=target, method=method)
         yield _Answer(update="choose_refund_method", message=message, means=f"The customer chooses {_words(method)}")
     place = {"step": step, "target": target} if named else {}
@@ -195,6 +202,14 @@ def _list_answers(case: Case, wait: Wait, *, named: bool) -> Iterator[_Answer]:
         yield _Answer(update="resolve_step", message=resolve, means=means)
     if not case.past_pivot:
         yield withdraw
+
+
+def _can_be_named(target: str) -> bool:
+    """Whether a message can name it. The ids of parcels and tenders are the shop's, and may be anything."""
+    try:
+        return _TARGET.validate_python(target) == target
+    except ValidationError:
+        return False
 
 
 def _may_be_sent(case: Case, answer: _Answer, wait: Wait, order_id: str) -> bool:
@@ -220,7 +235,7 @@ def _json_of(message: Steering) -> str:
     fields["actor"] = f"{message.actor.kind}:{_OPEN}"
     if "reference" in fields:
         fields["reference"] = _OPEN
-    return json.dumps(fields, ensure_ascii=False)
+    return json.dumps(fields, ensure_ascii=False).replace("`", "\\u0060")  # it would end what is shown as it is
 
 
 def _words(code: str) -> str:

@@ -71,6 +71,28 @@ async def test_a_customer_sees_the_cancellations_of_their_own_orders_only(api: A
     problem(await api.get(f"/orders/{sample.order_id}/cancellations", None), 401, "key_missing")
 
 
+async def test_the_order_of_a_lost_run_is_its_owners_alone(api: Api, api_system: ApiSystem) -> None:
+    """A1: somebody has terminated the run, so nobody but our books knows whose order it is."""
+    sample = expensive()
+    await api_system.system.shop.place(sample)
+    order_id = sample.order_id
+    await api.start(order_id, asked(sample))
+    await reached(api, order_id, State.WAITING_FOR_APPROVAL)
+    await api_system.system.lose(api_system.system.current(order_id))
+
+    async def answers(of: str, customer_id: str) -> list[tuple[int, str]]:
+        chosen = {"target": "T1", "method": "store_credit"}
+        found = (
+            await api.get(f"/orders/{of}/cancellation", APP, customer_id=customer_id),
+            await api.steer(of, "withdraw", {"customer_id": customer_id}, APP),
+            await api.steer(of, "choose-refund-method", {"customer_id": customer_id, **chosen}, APP),
+        )
+        return [(answer.status_code, answer.text.replace(of, "ORDER")) for answer in found]
+
+    assert await answers(order_id, "C-stranger") == await answers(an_id(), "C-stranger")
+    assert [status for status, _ in await answers(order_id, sample.customer_id)] == [200, 409, 409]
+
+
 async def test_a_request_that_is_repeated_after_the_end_gets_its_first_decision_and_plan(
     api: Api, api_system: ApiSystem, tmp_path: Path
 ) -> None:

@@ -60,6 +60,37 @@ def test_an_instant_of_another_offset_is_the_same_instant(path: Path) -> None:
     assert key.has_expired(datetime(2027, 1, 31, tzinfo=UTC))
 
 
+def test_a_key_may_expire_at_the_end_of_time(path: Path) -> None:
+    """How many people write "never"."""
+    path.write_text(entry("expires = 9999-12-31"))
+    [key] = load_keys(path, sandbox=False)
+    assert not key.has_expired(datetime(9999, 12, 31, tzinfo=UTC))
+
+
+def test_when_a_key_expired_is_said_in_utc(path: Path) -> None:
+    path.write_text(entry("expires = 2027-01-31T01:00:00+01:00"))
+    [key] = load_keys(path, sandbox=False)
+    assert f"{key.expires:%Y-%m-%d %H:%M}" == "2027-01-31 00:00"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(path: Path) -> None:
+    """Editors of Windows put one before it."""
+    path.write_bytes(b"\xef\xbb\xbf" + entry().encode())
+    assert [key.id for key in load_keys(path, sandbox=False)] == ["shop"]
+
+
+@pytest.mark.parametrize("value", ["[" * 5_000, "9" * 5_000], ids=["brackets", "digits"])
+def test_what_the_parser_gives_up_on_changes_nothing_either(path: Path, value: str) -> None:
+    """And is said: otherwise a key that was to be revoked stays in force, and nobody knows."""
+    path.write_text(entry())
+    keys = KeyFile(path, sandbox=False)
+    path.write_text(f"at_most = {value}")
+    assert [key.id for key in keys.current()] == ["shop"]
+    assert keys.problem
+    assert "API_KEYS_FILE" in keys.problem
+    assert "999" not in keys.problem
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from client.errors import StarterError
+from client.errors import StarterError, UnderWay
 from domain.decision import Rule
 from domain.keys import id_of
 from domain.money import money
@@ -200,3 +200,28 @@ async def test_a_suspects_money_goes_back_to_its_own_card_whenever_risk_joins(sy
     assert [wait.choices for wait in (await system.progress(handle)).waits] == [()], (
         "the suspect is offered store credit"
     )
+
+
+@pytest.mark.parametrize("reason", [ReasonCode.NO_LONGER_NEEDED, ReasonCode.STATUTORY_WITHDRAWAL])
+async def test_a_request_without_a_limit_is_not_rejected_by_the_limit_of_the_one_it_meets(
+    system: System, reason: ReasonCode
+) -> None:
+    """A program that may give back 10.00 asks first, and the gateway is slow; then somebody whom nothing bounds."""
+    sample = captured().model_copy(update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "country": "DE"})
+    await system.shop.place(sample)
+    await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=5, times=2)
+    bounded = request(sample).model_copy(update={"request_id": "bounded", "at_most": money("10.00 USD")})
+    await system.start(bounded)
+    asked = request(sample, reason=reason)
+    if reason is ReasonCode.STATUTORY_WITHDRAWAL:
+        met = await system.library.start(asked)
+        assert met.deferred, met.decision
+    else:
+        with pytest.raises(UnderWay):
+            await system.library.start(asked)
+    assert (await system.end(system.current(sample.order_id))).outcome is Outcome.REJECTED
+    submission = await system.library.start(asked)
+    assert submission.decision is not None
+    assert submission.decision.rule is Rule.WITHIN_POLICY, submission.decision.sentence
+    await system.finish(system.current(sample.order_id))
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]

@@ -15,6 +15,7 @@ from domain.case import Case
 from domain.facts import Ended, Entry, RollBackOrdered
 from domain.outcome import ActionRow, GoodsStatus, MoneyStatus, Outcome, PaperStatus, Progress, State, Wait
 from domain.step import Owner, StepName, StepRow, StepStatus
+from domain.terms import RefundMethod
 from sandbox import books
 from sandbox.shop import request
 from tests.fixtures.databases import Databases
@@ -132,3 +133,36 @@ def test_no_text_becomes_a_link_or_a_picture_on_the_runs_page() -> None:
     assert "<" not in page
     assert page.count("[") == page.count("\\[") > 0
     assert "\n# " not in page
+
+
+@pytest.mark.parametrize("tender_id", ["T\u200b1", " T1", "T" * 300, "", "T\n1", "T`1"], ids=ascii)
+def test_a_wait_has_its_page_whatever_the_shop_calls_its_tenders(tender_id: str) -> None:
+    """E12: the ids of lines, parcels and tenders are the shop's. What no message can name is not offered."""
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    wait = Wait(
+        state=State.NEEDS_ATTENTION,
+        owner=Owner.REFUND_DEPARTMENT,
+        reason="The card is closed.",
+        due_at=at,
+        step=StepName.REVERSE_PAYMENT,
+        target=tender_id,
+        choices=(RefundMethod.STORE_CREDIT,),
+    )
+    page = describe(
+        Progress(
+            cancellation_id="can-1",
+            order_id="O-1",
+            state=State.NEEDS_ATTENTION,
+            goods=GoodsStatus.UNTOUCHED,
+            money=MoneyStatus.UNTOUCHED,
+            paper=PaperStatus.UNTOUCHED,
+            waits=(wait, wait.model_copy(update={"target": "T2"})),
+        ),
+        Case(),
+    )
+    assert "Waits for **refund department**" in page
+    lines = [json.loads(line) for line in re.findall(r"^  `(\{.*)`$", page, re.MULTILINE)]
+    assert {line["target"] for line in lines if "target" in line} == {
+        "T2",
+        *({tender_id} if tender_id == "T`1" else ()),
+    }
