@@ -137,13 +137,15 @@ def _valid_id(given: str) -> str | None:
 
 # Rule: A call that its key does not allow is recorded
 def _record_refusal(request: Request, code: Code) -> None:
-    """Who tries what they may not is seen: never the key, and of the address only what is ours and a valid order id."""
+    """Who tries what they may not is seen: never the key, and of the address only what is ours and, from somebody we know, a
+    valid order id. What a stranger writes into the address may be anything, an email address too."""
+    known = hasattr(request.state, "caller")
     structlog.get_logger().warning(
         "request_refused",
         caller=getattr(request.state, "caller", "unknown"),
         method=request.method,
         route=request.scope["route"].path,
-        order_id=_valid_id(request.path_params.get("order_id", "")),
+        order_id=_valid_id(request.path_params.get("order_id", "")) if known else None,
         code=code,
     )
 
