@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -159,3 +160,12 @@ def test_a_command_that_ends_a_wait_fits_the_terminal_and_can_be_pasted(width: i
         ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "store_credit"],
         ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "bank_transfer"],
     ]
+
+
+def test_the_help_of_make_is_aligned_and_fits_80_columns() -> None:
+    said = subprocess.run(["make", "help"], check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
+    assert len(said) > 15
+    assert max(map(len, said)) <= 80
+    assert {len(name) + len(blanks) for name, blanks in re.findall(r"^(\S+)( +)", "\n".join(said), re.MULTILINE)} == {
+        20
+    }

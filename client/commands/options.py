@@ -14,6 +14,7 @@ from client import views
 from client.bulk_file import decode
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
+from client.layout import Prose
 from client.refusals import translate_problems, translate_refusal
 from domain.base import BAD_ID, Value
 from domain.request import Actor, BusinessId, LineScope, ReasonCode
@@ -22,6 +23,14 @@ from runtime.texts import translate
 
 out = views.new_console(width=160)
 err = views.new_console(width=160, stderr=True)
+
+
+def print_error(sentence: str) -> None:
+    """On standard error: one line, which a terminal shows in as many as it takes."""
+    if err.is_terminal:
+        err.print(Prose(views.plain(sentence)))
+    else:
+        print(views.plain(sentence), file=sys.stderr)
 
 
 def business_id(text: str) -> str:
@@ -83,7 +92,7 @@ def read_text(what: str, file: str) -> str:
         return decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         why = (
-            error.strerror
+            translate_refusal(str(error.strerror))
             if isinstance(error, OSError)
             else translate("it is not UTF-8 or UTF-16 text; save it as UTF-8")
         )
