@@ -60,6 +60,13 @@ def test_the_readme_is_short() -> None:
     assert len(text.split()) <= 700
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_command_asks_the_api_that_was_exported(document: Path) -> None:
+    """`make up` prints the line where another program has the usual port."""
+    blocks = "".join(re.findall(r"^```\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    assert "http://127.0.0.1:8000" not in blocks.replace("${API_URL:-http://127.0.0.1:8000}", "")
+
+
 def test_the_table_of_waits_quotes_what_the_runs_say() -> None:
     """Where a sentence names an order or an amount, or leaves something out, the table has …"""
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
