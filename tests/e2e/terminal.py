@@ -8,7 +8,7 @@ import re
 import struct
 import sys
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 from sandbox.serving import ROOT
@@ -34,7 +34,7 @@ LOOKS = (
 """Commands that change nothing, with an answer of each kind."""
 
 
-def _show(argv: Sequence[str], columns: int, environment: Mapping[str, str]) -> str:
+def _show(argv: list[str], columns: int, environment: Mapping[str, str]) -> str:
     outside, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = os.posix_spawn(
