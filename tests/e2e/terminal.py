@@ -34,7 +34,7 @@ LOOKS = (
 """Commands that change nothing, with an answer of each kind."""
 
 
-def _show(argv: list[str], columns: int, environment: Mapping[str, str]) -> str:
+def show(argv: list[str], columns: int, environment: Mapping[str, str]) -> str:
     outside, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = os.posix_spawn(
@@ -68,7 +68,7 @@ async def find_broken(temporal: str, columns: int) -> list[str]:
         for look in LOOKS:
             argv = [sys.executable, str(ROOT / "starter.py"), *look.split()]
             narrow, wide = await asyncio.gather(
-                *(asyncio.to_thread(_show, argv, width, environment) for width in (columns, _WIDE))
+                *(asyncio.to_thread(show, argv, width, environment) for width in (columns, _WIDE))
             )
             fits = all(len(line) <= columns for line in narrow.splitlines())
             if not fits or _units(narrow) != _units(wide):
