@@ -8,7 +8,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v google-chrome)
 
 .PHONY: help demo up test test-sandbox test-integrations test-browser pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -31,10 +31,10 @@ up: $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API
 test: $(READY)  ## every test that belongs to a change
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser
 
-test-sandbox: $(READY)  ## the workflow tests, with the process inside of Temporal's workflow sandbox
+test-sandbox: $(READY)  ## the workflow tests, in Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
 
-test-integrations: $(READY)  ## what needs more than Python: the TypeScript example, on Node.js 20 or newer
+test-integrations: $(READY)  ## the TypeScript example, on Node.js 20 or newer
 	@command -v npm > /dev/null || { echo "Node.js 20 or newer is needed, with npm; install it and try again."; exit 1; }
 	@cd docs/contract/examples && npm ci --silent --no-audit --no-fund
 	@$(BIN)/python -m pytest tests/integrations
@@ -43,31 +43,31 @@ $(BROWSER): $(READY) requirements-browser.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
 	@touch $@
 
-test-browser: $(READY)  ## what a clerk sees and does in the Temporal UI, in a headless Chromium that is there
+test-browser: $(READY)  ## the Temporal UI as a clerk uses it, in a Chromium
 	@test -n "$(CHROMIUM)" || { echo "A Chromium is needed: install chromium or google-chrome, or say where it is: make test-browser CHROMIUM=…"; exit 1; }
 	@$(MAKE) --no-print-directory $(BROWSER)
 	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser
 
 pictures: export PICTURES = 1
-pictures: test-browser  ## the same, and write docs/pictures/ui-*.png
+pictures: test-browser  ## the same, and write docs/pictures/*.png
 
-test-faults: $(READY)  ## the longer runs: every property on many more inputs, and tests/faults/
+test-faults: $(READY)  ## the longer runs: properties on many more inputs, faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest tests/faults --hypothesis-profile=faults
 
-bench: $(READY)  ## measure what a run costs against the engine's floor, write docs/performance.md; wants a quiet machine
+bench: $(READY)  ## measure what a run costs, write docs/performance.md
 	@$(BIN)/python -m benchmarks.floor
 
-histories: $(READY)  ## record the histories of new paths; one that is there is never written again
+histories: $(READY)  ## record the histories of new paths
 	@RECORD_HISTORIES=1 $(BIN)/python -m pytest -q -n 2 tests/workflows
 
 contract: $(READY)  ## write docs/contract/*.schema.json from the messages
 	@$(BIN)/python -m tests.contract.schemas
 
-texts: $(READY)  ## bring the catalogues of texts/ up to date with the source; then translate what is empty
+texts: $(READY)  ## bring texts/ up to date; then translate what is empty
 	@$(BIN)/python -m tests.texts.catalogues
 
-where: $(READY)  ## write docs/where.md from the comments `# Rule: …` of the code
+where: $(READY)  ## write docs/where.md from the comments `# Rule: …`
 	@$(BIN)/python -m tests.where
 
 check: $(READY)  ## lint, format, strict types, import rules

@@ -38,6 +38,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from client import views
 from client.commands import asking, looking, steering
 from client.commands.help_texts import translate_help
+from client.commands.options import print_error
 from client.errors import ExitCode, StarterError
 from client.refusals import translate_refusal
 from runtime.shutdown import exit_now
@@ -105,14 +106,19 @@ def main() -> int:
     except BrokenPipeError:
         return ExitCode.DONE  # the reader has read all that it wanted
     except OSError as error:
-        code, sentence = ExitCode.NOT_WRITTEN, translate("The answer could not be written: {why}.", why=error.strerror)
+        code, sentence = (
+            ExitCode.NOT_WRITTEN,
+            translate("The answer could not be written: {why}.", why=translate_refusal(str(error.strerror))),
+        )
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
     except typer.TyperException as error:
         said = " ".join(error.format_message().replace("Value error, ", "").split())
         code, sentence = ExitCode.WRONG_INPUT, translate_refusal(said)
-    sentence = views.plain(sentence)
-    print(json.dumps({"code": code, "sentence": sentence}) if as_json else sentence, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"code": code, "sentence": views.plain(sentence)}), file=sys.stderr)
+    else:
+        print_error(sentence)
     return code
 
 

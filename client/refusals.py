@@ -18,6 +18,8 @@ REFUSALS = (
     "No such option: {option} (Possible options: {others})",
     "No such option: {option}",
     "No such command {command}.",
+    "No such command {command}. Did you mean {others}?",
+    "Choose from: {values}",
     "Option {option} requires an argument.",
     "Option {option} does not take a value.",
     "Got unexpected extra argument(s) ({arguments})",
@@ -32,6 +34,12 @@ REFUSALS = (
     "Input should be greater than or equal to {least}",
     "Input should be less than or equal to {most}",
     "String should have at most {count} characters",
+    "Invalid JSON: {why} at line {line} column {column}",
+    # of the operating system
+    "Is a directory",
+    "No space left on device",
+    "No such file or directory",
+    "Permission denied",
     # of the domain
     BAD_ID,
     "write who acts as KIND:ID, where KIND is one of {kinds}",

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from rich import progress
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
 from client.bulk import BulkSummary
 from client.engine import Execution
 from client.errors import ExitCode
+from client.layout import Prose, Rows
 from client.program import own_command
 from client.status import Status, Summary
 from client.submitting import deferred_sentence
@@ -61,14 +61,6 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def table(*columns: str) -> Table:
-    """The heads are translated already."""
-    empty = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for column in columns:
-        empty.add_column(column, overflow="fold")
-    return empty
-
-
 def given_back(refunded: Money | None, released: Money | None) -> list[str]:
     """What went back to the customer, in words; nothing for what is zero."""
     refunds = [translate("refunded {amount}", amount=refunded)] if refunded else []
@@ -86,8 +78,8 @@ def _at(moment: datetime) -> str:
 def _head(about: Progress | CancellationResult, state: State) -> list[RenderableType]:
     order = translate("order {order_id}", order_id=about.order_id)
     return [
-        Text.assemble(f"{order}  ", (words(state), _colour(state)), f"  {_axes(about)}"),
-        Text(translate("cancellation {cancellation_id}", cancellation_id=about.cancellation_id), style="dim"),
+        Prose(Text.assemble(f"{order}  ", (words(state), _colour(state)), f"  {_axes(about)}"), indent=2),
+        Prose(translate("cancellation {cancellation_id}", cancellation_id=about.cancellation_id), style="dim"),
     ]
 
 
@@ -112,22 +104,22 @@ def submission_view(submission: Submission) -> RenderableType:
     )
     if decision is None:
         return Group(
-            Text.assemble((translate("received"), "bold yellow"), "  ", deferred_sentence(submission.order_id)),
-            Text(ids, style="dim"),
+            Prose(Text.assemble((translate("received"), "bold yellow"), "  ", deferred_sentence(submission.order_id))),
+            Prose(ids, style="dim"),
             "",
             _follow_hint(submission.order_id),
         )
-    parts: list[RenderableType] = [_verdict(decision), Text(f"{ids} · {_rule(decision)}", style="dim")]
+    parts: list[RenderableType] = [_verdict(decision), Prose(f"{ids} · {_rule(decision)}", style="dim")]
     if submission.joined:
         parts.append(
-            Text(translate("Another request opened this cancellation; this one joins it and causes nothing new."))
+            Prose(translate("Another request opened this cancellation; this one joins it and causes nothing new."))
         )
     if submission.plan:
         parts += ["", _plan(submission.plan)]
     if submission.result:
         parts += ["", result_view(submission.result)]
         if ExitCode.of(submission.result):
-            parts += ["", Text(translate("To send a new request, give another --request-id."), style="dim")]
+            parts += ["", Prose(translate("To send a new request, give another --request-id."), style="dim")]
     elif decision.verdict is not Verdict.REJECTED:
         parts += ["", _follow_hint(submission.order_id)]
     return Group(*parts)
@@ -141,7 +133,7 @@ def quote_view(quote: Quote) -> RenderableType:
     decision = quote.decision
     parts: list[RenderableType] = [
         _verdict(decision),
-        Text(translate("quote only: nothing was done · {rule}", rule=_rule(decision)), style="dim"),
+        Prose(translate("quote only: nothing was done · {rule}", rule=_rule(decision)), style="dim"),
     ]
     if quote.existing:
         there_is = (
@@ -155,7 +147,7 @@ def quote_view(quote: Quote) -> RenderableType:
                 cancellation_id=quote.existing,
             )
         )
-        parts.append(Text(there_is))
+        parts.append(Prose(there_is))
     if quote.plan:
         parts += ["", _plan(quote.plan)]
     if quote.result:
@@ -163,17 +155,18 @@ def quote_view(quote: Quote) -> RenderableType:
     return Group(*parts)
 
 
-def _verdict(decision: Decision) -> Text:
-    return Text.assemble((words(decision.verdict), _VERDICTS[decision.verdict]), "  ", plain(decision.sentence))
+def _verdict(decision: Decision) -> Prose:
+    said = Text.assemble((words(decision.verdict), _VERDICTS[decision.verdict]), "  ", plain(decision.sentence))
+    return Prose(said, indent=2)
 
 
 def _rule(decision: Decision) -> str:
     return translate("policy {version}, rule {rule}", version=decision.policy_version, rule=words(decision.rule))
 
 
-def _plan(plan: Plan) -> Table:
-    rows = table(translate("plan"), translate("of"), translate("how"))
-    rows.add_column(translate("amount"), justify="right")
+def _plan(plan: Plan) -> Rows:
+    rows = Rows(translate("plan"), translate("of"), translate("how"))
+    rows.add_column(translate("amount"), right=True)
     for line in plan.lines:
         rows.add_row(translate("cancel"), f"{line.quantity} × {line.line_id}", line.sku, str(line.amount))
     if plan.shipping:
@@ -226,8 +219,8 @@ def bulk_progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
 
 
 def bulk_view(summary: BulkSummary) -> RenderableType:
-    rows = table(translate("lines"))
-    rows.columns[0].justify = "right"
+    rows = Rows()
+    rows.add_column(translate("lines"), right=True)
     rows.add_column("")
     for word, count in summary.answers.items():
         rows.add_row(str(count), answer_words(word), style="red" if word.startswith("failed") else "")
@@ -239,7 +232,7 @@ def bulk_view(summary: BulkSummary) -> RenderableType:
         if count:
             rows.add_row(str(count), what)
     rows.add_row(str(summary.lines), translate("in all"), style="bold")
-    return Group(rows, Text(translate("Each answer: {file}", file=summary.results), style="dim"))
+    return Group(rows, Prose(translate("Each answer: {file}", file=summary.results), style="dim"))
 
 
 # Progress and result
@@ -253,16 +246,17 @@ def progress_view(now: Status) -> RenderableType:
     parts = _head(now, now.state)
     explained = now.sentence or (now.decision.sentence if now.decision else "")
     if explained not in {"", *(wait.reason for wait in now.waits)}:
-        parts.append(Text(plain(explained)))
+        parts.append(Prose(plain(explained)))
     for wait in now.waits:
         place = f" ({words(wait.step)} {wait.target})" if wait.step else ""
         waits = translate(
             "{owner}, due {at} UTC: {reason}", owner=words(wait.owner) + place, at=_at(wait.due_at), reason=wait.reason
         )
-        parts += [Text.assemble((translate("waits for") + " ", "yellow"), plain(waits)), *_list_commands(now, wait)]
+        waits_for = Text.assemble((translate("waits for") + " ", "yellow"), plain(waits))
+        parts += [Prose(waits_for, indent=2), *_list_commands(now, wait)]
     if now.refund_due and now.money_is_owed:
         due = translate("By law the money is due {at} UTC ({law}).", at=_at(now.refund_due.at), law=now.refund_due.law)
-        parts.append(Text(due))
+        parts.append(Prose(due))
     return Group(*parts, "", _timeline(now))
 
 
@@ -301,31 +295,29 @@ class _Command:
 
 
 def result_view(ended: CancellationResult) -> RenderableType:
-    parts = [*_head(ended, State(ended.outcome.value)), Text(plain(ended.sentence))]
+    parts = [*_head(ended, State(ended.outcome.value)), Prose(plain(ended.sentence))]
     money = given_back(ended.refunded, ended.released)
     if ended.credit_note:
         money.append(translate("credit note {number}", number=ended.credit_note))
     if money:
-        parts.append(Text(", ".join(money)))
+        parts.append(Prose(", ".join(money)))
     if ended.left_out:
         kept = ", ".join(f"{left.quantity} × {left.line_id} ({words(left.reason)})" for left in ended.left_out)
-        parts.append(Text(translate("not cancelled, offer a return: {lines}", lines=kept)))
+        parts.append(Prose(translate("not cancelled, offer a return: {lines}", lines=kept)))
     return Group(*parts, "", _timeline(ended)) if ended.steps or ended.actions else Group(*parts)
 
 
-def _timeline(about: Progress | CancellationResult) -> Table:
+def _timeline(about: Progress | CancellationResult) -> Rows:
     """Steps and people's actions, the earliest first."""
-    rows: list[tuple[datetime, Text, str, str, str, str]] = []
+    rows: list[tuple[datetime, Text, list[str]]] = []
     for step in about.steps:
-        mark, colour = MARKS[step.status]
-        detail = step.detail or words(step.status)
-        at = step.ended_at or step.started_at
-        rows.append((at, Text(mark, style=colour), words(step.step), step.target, detail, step.reference or ""))
+        what = [f"{words(step.step)} {step.target}", step.detail or words(step.status), step.reference or ""]
+        rows.append((step.ended_at or step.started_at, Text(*MARKS[step.status]), what))
     for entry in about.actions:
-        rows.append((entry.at, Text("•"), action_words(entry.action), str(entry.actor), entry.note, ""))
-    timeline = table("UTC", "", translate("step"), translate("target"), translate("detail"), translate("reference"))
-    for at, sign, *cells in sorted(rows, key=lambda row: row[0]):
-        timeline.add_row(_at(at), sign, *(plain(cell) for cell in cells))
+        rows.append((entry.at, Text("•"), [action_words(entry.action), str(entry.actor), entry.note]))
+    timeline = Rows("UTC", "", translate("what happened"))
+    for at, sign, what in sorted(rows, key=lambda row: row[0]):
+        timeline.add_row(_at(at), sign, plain(" · ".join(filter(None, what))))
     return timeline
 
 
@@ -364,7 +356,7 @@ class PlainLines:
 
 
 def list_view(found: Sequence[Summary]) -> RenderableType:
-    """Two lines for each, which fit 80 columns."""
+    """What it is about, and below it when it began and how far it is."""
     if not found:
         return Text(translate("No cancellations."))
     parts: list[RenderableType] = []
@@ -374,13 +366,13 @@ def list_view(found: Sequence[Summary]) -> RenderableType:
         waits = " · " + translate("waits for") + f" {words(summary.owner)}{due}" if summary.owner else ""
         amount = f" · {summary.amount}" if summary.amount else ""
         order = translate("order {order_id}", order_id=summary.order_id)
-        parts.append(Text.assemble(f"{order}  ", state, amount, waits))
-        parts.append(Text(f"  {_at(summary.started_at)}  {_axes(summary)}", style="dim"))
+        parts.append(Prose(Text.assemble(f"{order}  ", state, amount, waits), indent=2))
+        parts.append(Prose(f"  {_at(summary.started_at)}  {_axes(summary)}", style="dim", indent=2))
     return Group(*parts)
 
 
 def reasons_view(allowed: Mapping[ActorKind, Sequence[ReasonCode]]) -> RenderableType:
-    rows = table(translate("who"), translate("may give"))
+    rows = Rows(translate("who"), translate("may give"))
     for who, reasons in allowed.items():
         rows.add_row(who.value, ", ".join(reasons))
     return rows

@@ -9,7 +9,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from client.views import MARKS, News, given_back, table
+from client.layout import Rows
+from client.views import MARKS, News, given_back
 from domain.outcome import CancellationResult, Outcome
 from domain.step import StepName, StepRow
 from runtime.texts import words_of as words
@@ -107,7 +108,7 @@ class Board:
             Text(remark, style="bold cyan", no_wrap=True, overflow="ellipsis")
             for remark in self._remarks[-_REMARKS_SHOWN:]
         ]
-        rows = table("order", "what it is", "state", "timeline")
+        rows = Rows("order", "what it is", "state", "timeline")
         timeline = _timeline if self.console.width >= _ROOMY else _short_timeline
         shown = self._choose_shown(self.console.height - len(remarks) - len(("the head", "more", "a line below")))
         for sample in shown:
@@ -131,9 +132,9 @@ def closing_table(
     order has two."""
     roomy = width >= _ROOMY
     columns = ("outcome", "goods", "money", "paper") if roomy else ("outcome\npaper, mails", "money")
-    rows = table("order", "what it is" if roomy else "what it is\ngoods", *columns)
+    rows = Rows("order", "what it is" if roomy else "what it is\ngoods", *columns)
     if roomy:
-        rows.add_column("mails", justify="right")
+        rows.add_column("mails", right=True)
     for sample in samples:
         result = results.get(sample.order_id)
         if result is None:
@@ -157,10 +158,10 @@ def closing_table(
 
 
 def proof_view(proof: Proof) -> RenderableType:
-    rows = table("", "")
+    rows = Rows("", "")
     columns = ("at the gateway", "by others", "in the ledger", "sold elsewhere", "put back", "credit notes", "owed")
     for column in columns:
-        rows.add_column(column, justify="right")
+        rows.add_column(column, right=True)
     for balance in proof.balances:
         amounts = (
             balance.at_gateway,

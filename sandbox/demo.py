@@ -43,7 +43,7 @@ from sandbox.proof import Proof, examine
 from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, WAITING, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
-from sandbox.stack import USUAL_PORT, Stack, StackError, new_stack
+from sandbox.stack import Stack, StackError, new_stack
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -269,7 +269,8 @@ async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
 async def _run_until_stopped(stack: Stack, console: Console) -> None:
     """Until somebody stops us."""
     python = sys.executable.removeprefix(f"{ROOT}/")
-    address = "" if stack.address.endswith(f":{USUAL_PORT}") else f"TEMPORAL_ADDRESS={stack.address} "
+    exports = stack.exports
+    address = "".join(f"{line.removeprefix('export ')} " for line in exports if "TEMPORAL" in line)
     keys = ", ".join(f"{key} ({role}:{who})" for key, (role, who) in SANDBOX_KEYS.items())
     rows = (
         *list_links(stack.ui.url),
@@ -282,6 +283,13 @@ async def _run_until_stopped(stack: Stack, console: Console) -> None:
         ("Data and logs", str(stack.folder)),
     )
     console.print()
+    if exports:
+        console.print(
+            "Another program has the usual ports (another `make up`?). Paste this into each other terminal first:"
+        )
+        for line in exports:
+            console.print(line, highlight=False, soft_wrap=True)
+        console.print()
     for name, value in rows:
         console.print(f"{name:<15}{value}", highlight=False, soft_wrap=True)
     console.print("Ctrl-C stops everything.")

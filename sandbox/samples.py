@@ -275,9 +275,9 @@ SAMPLES: Sequence[Sample] = (
 
 TO_TRY: Sequence[SampleOrder] = (
     *(_order(number, "64.00 USD", card("64.00 USD"), parcels=_LABEL) for number in range(2001, 2008)),
-    _order(2016, "640.00 USD", card("640.00 USD"), parcels=_LABEL),
+    *(_order(number, "640.00 USD", card("640.00 USD"), parcels=_LABEL) for number in (2016, 2017)),
 )
-"""Orders that nobody has cancelled yet: `make up` leaves them for whoever tries it, and the README's examples use them."""
+"""Orders that nobody has cancelled yet: `make up` leaves them for whoever tries it, and the documents use them."""
 
 WAITING: Sequence[tuple[str, SampleOrder]] = (
     ("a second person: approve, or reject", _order(3001, "640.00 USD", card("640.00 USD"), parcels=_LABEL)),
@@ -299,7 +299,7 @@ WAITING: Sequence[tuple[str, SampleOrder]] = (
     ),
     (
         "the customer: the card takes no refund",
-        _order(3005, "64.00 USD", card("64.00 USD", card=TestCard.REFUND_FAILS)),
+        _order(3005, "64.00 USD", card("64.00 USD", card=TestCard.REFUND_FAILS)).model_copy(update={"language": "de"}),
     ),
 )
-"""What `make up` leaves waiting, one of each kind, with whom it waits for."""
+"""What `make up` leaves waiting, one of each kind, with whom it waits for. The customer of the last one reads German."""

@@ -63,6 +63,7 @@ class SampleOrder(Value):
     discount: Money | None = None
     country: str | None = None
     customer: str | None = None
+    language: str = "en"
     flags: frozenset[OrderFlag] = frozenset()
     age: timedelta = timedelta(days=1)
 
@@ -154,6 +155,7 @@ class Shop:
             self.engine,
             order,
             email=f"{sample.customer_id.lower()}@customer.example",
+            language=sample.language,
             balances={
                 shipment.gift_card: Money.total(
                     (sold.total for sold in sample.lines if sold.line_id in {part.line_id for part in shipment.lines}),

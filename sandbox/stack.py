@@ -77,6 +77,15 @@ class Stack:
         self._keys = folder / "api_keys.toml"
         self.api = Process("API", ["api.py"], folder / "api.log", event="api_started")
 
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """What has to be pasted into a shell before the commands of the documents, which name the usual ports."""
+        lines = {
+            f"export TEMPORAL_ADDRESS={self.address}": self.address.endswith(f":{USUAL_PORT}"),
+            f"export API_URL=http://127.0.0.1:{self._api_port}": self._api_port in {None, USUAL_API_PORT},
+        }
+        return tuple(line for line, is_usual in lines.items() if not is_usual)
+
     async def start(self) -> Client:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
         standins = (self.gateway, self.carrier, self.marketplace, self.mailbox)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from domain.step import Owner, StepName
 from domain.terms import RefundMethod
 from runtime.version import VERSION
 from sandbox.serving import ROOT
+from tests.e2e.terminal import show
 
 NOBODY = "127.0.0.1:1"
 """Where no Temporal answers."""
@@ -200,4 +202,30 @@ def test_a_command_that_ends_a_wait_fits_the_terminal_and_can_be_pasted(width: i
         ["order-cancellation", "resolve", *to, *step, "--resolution", "RESOLUTION", "--reference", "TEXT"],
         ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "store_credit"],
         ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "bank_transfer"],
+    ]
+
+
+def test_the_help_of_make_is_aligned_and_fits_80_columns() -> None:
+    said = subprocess.run(["make", "help"], check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
+    assert len(said) > 15
+    assert max(map(len, said)) <= 80
+    assert {len(name) + len(blanks) for name, blanks in re.findall(r"^(\S+)( +)", "\n".join(said), re.MULTILINE)} == {
+        20
+    }
+
+
+def test_a_refusal_in_a_terminal_has_its_command_in_a_line_of_its_own() -> None:
+    """Broken between words the sentence is easy to read, and the command could not be copied."""
+    code = (
+        "from client.commands.options import print_error; from client.program import own_command\n"
+        "print_error('There is no cancellation of order 9999, whatever you look for; start one with: '"
+        " + own_command('start', '9999', '--actor', 'KIND:ID', '--reason', 'REASON'))"
+    )
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    environment.pop("COLUMNS", None)
+    shown = show([sys.executable, "-c", code], 60, environment)
+    assert [line for line in shown.splitlines() if line] == [
+        "There is no cancellation of order 9999, whatever you look",
+        "for; start one with:",
+        "order-cancellation start 9999 --actor KIND:ID --reason REASON",
     ]

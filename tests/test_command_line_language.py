@@ -79,6 +79,22 @@ def test_help_is_german_for_who_reads_german() -> None:
     [
         (("approve", "O-1"), ExitCode.WRONG_INPUT, "Die Option '--actor' fehlt."),
         (("nothing",), ExitCode.WRONG_INPUT, "Den Befehl 'nothing' gibt es nicht."),
+        (("statsu",), ExitCode.WRONG_INPUT, "Den Befehl 'statsu' gibt es nicht. Meinten Sie 'status', 'start'?"),
+        (
+            ("resolve", "O-1", "--actor", "risk:R-1"),
+            ExitCode.WRONG_INPUT,
+            "Die Option '--resolution' fehlt. Wählen Sie aus: done_by_hand, nothing_due, roll_back",
+        ),
+        (
+            ("start", "--file", "nowhere.json"),
+            ExitCode.WRONG_INPUT,
+            "Die Anfragedatei nowhere.json lässt sich nicht lesen: d",
+        ),
+        (
+            ("start", "--file", "Makefile"),
+            ExitCode.WRONG_INPUT,
+            "Die Anfragedatei ist nicht gültig: kein gültiges JSON (",
+        ),
         (("status", "O 1"), ExitCode.WRONG_INPUT, "Ungültiger Wert für 'ORDER_ID': eine ID hat 1 bis 64 Buchstaben"),
         (("start", "O-1"), ExitCode.WRONG_INPUT, "ORDER_ID, --actor und --reason werden gebraucht, oder --file."),
         (
@@ -88,7 +104,7 @@ def test_help_is_german_for_who_reads_german() -> None:
         ),
         (("status", "O-1"), ExitCode.UNREACHABLE, f"Temporal antwortet unter {NOBODY} nicht."),
     ],
-    ids=["option", "command", "id", "needed", "note", "unreachable"],
+    ids=["option", "command", "similar command", "choices", "file", "json", "id", "needed", "note", "unreachable"],
 )
 def test_what_is_refused_is_said_in_german(args: tuple[str, ...], code: ExitCode, sentence: str) -> None:
     said = run(*args, **GERMAN)
@@ -147,8 +163,8 @@ def test_a_status_is_german_but_for_what_the_process_has_recorded() -> None:
     assert "Bestellung O-1  wartet auf Genehmigung  Ware unberührt · Geld unberührt · Beleg unberührt" in said
     assert f"wartet auf zweite Person, fällig 2026-03-01 23:59:07 UTC: {SENTENCE[:20]}" in said
     assert "order-cancellation approve O-1 --actor KIND:ID" in said
-    assert "Schritt" in said
-    assert "Bestellung prüfen  O-1   erledigt" in said
+    assert "was geschah" in said
+    assert "Bestellung prüfen O-1 · erledigt" in said
 
 
 @pytest.mark.usefixtures("german")

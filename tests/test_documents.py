@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 
 from runtime.api_settings import ApiSettings
 from runtime.settings import WorkerSettings
+from workflows.run_page import MARKS
 
 ROOT = Path(__file__).resolve().parents[1]
 # What is recorded of a release stays as it was, whatever moves elsewhere.
@@ -58,6 +59,19 @@ def test_the_readme_is_short() -> None:
     """Whoever meets the product reads it to the end; the pages of docs/ have the rest."""
     text = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(text.split()) <= 700
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_command_asks_the_api_that_was_exported(document: Path) -> None:
+    """`make up` prints the line where another program has the usual port."""
+    blocks = "".join(re.findall(r"^```\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    assert "http://127.0.0.1:8000" not in blocks.replace("${API_URL:-http://127.0.0.1:8000}", "")
+
+
+def test_the_marks_of_a_runs_page_are_explained() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    explained = page.partition("The marks before the steps:")[2].partition("\n\n")[0]
+    assert {*MARKS.values()} == {*re.findall(r"[^\s\w(),.:`]", explained)}
 
 
 def test_the_table_of_waits_quotes_what_the_runs_say() -> None:

@@ -14,7 +14,9 @@ QUESTIONS = ROOT / "docs" / "questions.md"
 _CODE_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(((?!https?:)[^)\s]*#[^)\s]+)\)")
-_WORDS = re.compile(r"`([^`]+)`")
+_CODE = re.compile(r"`([^`]+)`")
+_MARK = re.compile(r"<!-- (.+) -->")
+"""After the link: the words of the answer that are no code, and that the section has to say; with `;` between them."""
 
 
 def _anchor(heading: str) -> str:
@@ -73,10 +75,12 @@ def test_there_are_ten_questions_of_a_newcomer_a_clerk_and_an_integrator() -> No
 def test_the_answer_is_short_and_the_linked_section_says_what_it_rests_on(question: Question) -> None:
     assert question.sentence.endswith("?")
     *_, link = _LINK.findall(question.answer)
-    answer = re.sub(r"\[[^\]]*\]\([^)]*\)\s*$", "", question.answer)
+    marked = [words for mark in _MARK.findall(question.answer) for words in mark.split("; ")]
+    answer = re.sub(r"\[[^\]]*\]\([^)]*\)\s*$", "", _MARK.sub("", question.answer))
+    assert not [words for words in marked if not _is_said(words, answer)]
     assert 1 <= len(re.findall(r"[.!](?=\s|$)", answer)) <= 3
     section = _section(link, QUESTIONS)
     assert section is not None
-    words = _WORDS.findall(answer)
-    assert words, "the words in `backticks` are what the section has to say"
+    words = [*_CODE.findall(answer), *marked]
+    assert words, "code, and what is marked after the link, is what the section has to say"
     assert not [said for said in words if not _is_said(said, section)]

@@ -347,7 +347,7 @@ async def test_the_choice_is_made_with_the_command_that_is_shown(
     handle = handle_of(dev_server.client, sample.order_id)
     page = str(await handle.query("__temporal_workflow_metadata"))
     shown = (await starter("status", sample.order_id)).out
-    assert f"starter.py choose {sample.order_id} --actor KIND:ID --tender T1 --method store_credit" in page
+    assert "**choose_refund_method**: The customer chooses store credit." in page
     [command] = re.findall(r"^  (\S.* choose .* store_credit)$", shown.replace("\\\n", " "), re.MULTILINE)
     pasted = await asyncio.create_subprocess_exec(
         *("bash", "-c", command.replace("KIND:ID", SUPERVISOR)),

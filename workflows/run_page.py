@@ -18,7 +18,7 @@ from domain.step import MONEY_STEPS, StepName, StepStatus
 from domain.texts import Target
 
 # Characters that any font has: the UI brings none of its own.
-_MARKS = {
+MARKS = {
     StepStatus.RUNNING: "▶",
     StepStatus.WAITING: "…",
     StepStatus.DONE: "✔",
@@ -111,7 +111,7 @@ def describe(progress: Progress, case: Case) -> str:
         lines += [f"By law the money is due {law.at:%Y-%m-%d %H:%M} UTC ({law.law}).", ""]
     waiting = {(wait.step, wait.target) for wait in progress.waits}
     for row in progress.steps:
-        parts = [f"{_MARKS[row.status]} {_words(row.step)} {_plain(row.target)}"]
+        parts = [f"{MARKS[row.status]} {_words(row.step)} {_plain(row.target)}"]
         if (row.step, row.target) in waiting:
             parts.append("waits, see above")
         elif row.detail:

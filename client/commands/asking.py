@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -27,6 +26,7 @@ from client.commands.options import (
     err,
     out,
     parse_line,
+    print_error,
     print_json,
     read_text,
     run_command,
@@ -197,12 +197,7 @@ def bulk(
             lines.append(read)
         else:
             wrong += 1
-            print(
-                views.plain(
-                    translate("Line {number} is not sent: {sentence}.", number=read.number, sentence=read.sentence)
-                ),
-                file=sys.stderr,
-            )
+            print_error(translate("Line {number} is not sent: {sentence}.", number=read.number, sentence=read.sentence))
 
     async def work(cancellations: Cancellations) -> int:
         to_send = list({line.key: line for line in lines if line.key not in results.answered}.values())
@@ -249,9 +244,7 @@ def _stopped_by_signals() -> Iterator[asyncio.Event]:
         if stop.is_set():
             task.cancel()
         else:
-            print(
-                translate("Stopping after the requests already sent. Press Ctrl-C again to stop now."), file=sys.stderr
-            )
+            print_error(translate("Stopping after the requests already sent. Press Ctrl-C again to stop now."))
         stop.set()
 
     for signum in (signal.SIGINT, signal.SIGTERM):

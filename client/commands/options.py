@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Annotated, NoReturn
 
 import typer
 from pydantic import TypeAdapter, ValidationError
+from rich.text import Text
 
 from client import views
 from client.bulk_file import decode
 from client.cancellations import Cancellations
 from client.errors import ExitCode, StarterError
+from client.layout import Prose
+from client.program import own_command
 from client.refusals import translate_problems, translate_refusal
 from domain.base import BAD_ID, Value
 from domain.request import Actor, BusinessId, LineScope, ReasonCode
@@ -22,6 +26,19 @@ from runtime.texts import translate
 
 out = views.new_console(width=160)
 err = views.new_console(width=160, stderr=True)
+
+
+def print_error(sentence: str) -> None:
+    """On standard error: one line. A terminal shows it in as many as it takes, and a command in one of its own, which can be
+    copied as it is."""
+    if not err.is_terminal:
+        print(views.plain(sentence), file=sys.stderr)
+        return
+    command = re.search(rf"(?:{re.escape(own_command())}|\S*temporal (?:workflow|activity|operator)) .+", sentence)
+    text = sentence[: command.start()] if command else sentence
+    err.print(Prose(views.plain(text.rstrip())))
+    if command:
+        err.print(Text(views.plain(command[0])), soft_wrap=True)
 
 
 def business_id(text: str) -> str:
@@ -83,7 +100,7 @@ def read_text(what: str, file: str) -> str:
         return decode(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         why = (
-            error.strerror
+            translate_refusal(str(error.strerror))
             if isinstance(error, OSError)
             else translate("it is not UTF-8 or UTF-16 text; save it as UTF-8")
         )

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from client.cancellations import Cancellations
 from client.commands.options import (
@@ -20,6 +19,7 @@ from client.commands.options import (
     run_command,
 )
 from client.errors import ExitCode, StarterError
+from client.layout import Prose
 from client.program import own_command
 from domain.messages import (
     Acknowledgement,
@@ -162,7 +162,7 @@ async def _find_waiting(
 def _steer(send: Callable[[Cancellations], Awaitable[Acknowledgement]], json: bool) -> None:
     async def work(cancellations: Cancellations) -> int:
         answer = await send(cancellations)
-        print_json(answer) if json else out.print(Text(answer.sentence))
+        print_json(answer) if json else out.print(Prose(answer.sentence))
         return ExitCode.DONE
 
     run_command(work)

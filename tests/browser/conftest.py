@@ -37,7 +37,7 @@ async def up(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Up]:
                 return bool((await library.list(wanted)).cancellations)
 
             await eventually(is_opened_again, "the refund of order 3005 has failed")
-            yield Up(ui=at["Temporal UI"], api=at["HTTP API"], links=links, library=library)
+            yield Up(ui=at["Temporal UI"], api=at["HTTP API"], mails=at["Mails"], links=links, library=library)
     finally:
         with suppress(ProcessLookupError):
             demo.send_signal(signal.SIGINT)
@@ -55,6 +55,8 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 WIDE, NARROW = 1440, 1024
+PICTURES = ROOT / "docs" / "pictures" if "PICTURES" in os.environ else None
+"""Where `make pictures` keeps what a wide window shows."""
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +73,9 @@ async def open_window(clerk: BrowserContext, width: int) -> Page:
 
 @pytest.fixture(params=(WIDE, NARROW))
 async def desk(up: Up, clerk: BrowserContext, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
-    """A window of either width that a clerk may have. `make pictures` keeps what the wide one shows."""
+    """A window of either width that a clerk may have."""
     page = await open_window(clerk, request.param)
-    keep = request.param == WIDE and "PICTURES" in os.environ
-    yield Desk(page, up, ROOT / "docs" / "pictures" if keep else None)
+    yield Desk(page, up, PICTURES if request.param == WIDE else None)
     await page.close()
 
 
@@ -83,4 +84,12 @@ async def narrow(up: Up, clerk: BrowserContext) -> AsyncIterator[Desk]:
     """Where it is about what is done, and not about how it looks."""
     page = await open_window(clerk, NARROW)
     yield Desk(page, up)
+    await page.close()
+
+
+@pytest.fixture
+async def wide(up: Up, clerk: BrowserContext) -> AsyncIterator[Desk]:
+    """For what the documents show of the end of an order."""
+    page = await open_window(clerk, WIDE)
+    yield Desk(page, up, PICTURES)
     await page.close()

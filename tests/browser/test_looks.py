@@ -183,8 +183,6 @@ async def test_the_page_of_an_ended_run_says_what_happened_and_no_more(desk: Des
     untrue = ("Waits for", "To answer", "to be refunded", "to be released", "on its way", "has to approve", "{")
     assert [words for words in untrue if words in said] == []
     await assert_page_fits(desk)
-    if order_id == "1015":
-        await desk.take_picture("ui-end")
 
 
 async def assert_page_fits(desk: Desk) -> None:

@@ -5,19 +5,32 @@ from domain.request import Actor
 from sandbox.samples import TO_TRY
 from sandbox.shop import request
 from tests.browser.ui import Desk
+from tests.observing import eventually
 
 CLERK = "R-1"
 STAFF = Actor.model_validate("customer_service:A-3")
 ABOVE_LIMIT = TO_TRY[-1]
 
 
-async def test_approve(narrow: Desk) -> None:
+async def test_approve(narrow: Desk, wide: Desk) -> None:
+    """And then the page of the run and the customers' mails, as docs/tour.md shows them."""
     await narrow.open_run("3001")
     await narrow.send("approve", (await narrow.copy_data("approve")).replace("…", CLERK))
     await narrow.expect_details("Order 3001 is cancelled as requested. card T1: 640.00 USD refunded")
     assert f"refund_department:{CLERK}: approved" in await narrow.read_details()
     result = await narrow.up.library.result("3001")
     assert (result.outcome, str(result.refunded)) == (Outcome.CANCELLED, "640.00 USD")
+    await wide.open_run("3001")
+    await wide.expect_details("Order 3001 is cancelled as requested.")
+    await wide.take_picture("ui-end")
+
+    async def all_mails_are_there() -> bool:
+        await wide.page.goto(narrow.up.mails)
+        shown = await wide.page.locator("tbody").inner_text()
+        return "Your refund for order 3001" in shown and "Bestellung 3005" in shown
+
+    await eventually(all_mails_are_there, "3001 is refunded, and the customer of 3005 reads German")
+    await wide.take_picture("mails")
 
 
 async def test_what_is_refused_is_one_sentence_and_then_refuse(narrow: Desk) -> None:

@@ -29,6 +29,7 @@ class Up:
 
     ui: str
     api: str
+    mails: str
     links: Mapping[str, str]
     library: Cancellations
 

@@ -3,17 +3,19 @@
 import asyncio
 import os
 import re
+import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.serving import ROOT
 
-PAGES = ("README.md", "docs/tour.md", "docs/http.md", "docs/operations.md")
+PAGES = ("README.md", "docs/tour.md", "docs/configuration.md", "docs/http.md", "docs/operations.md")
 EXAMPLE = ".venv/bin/python docs/contract/examples/cancel.py 2006 C-2006\n"
 """Stands in docs/contract/README.md, before one that needs Node.js (tests/integrations)."""
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PASTED = re.compile(r"^(\.venv/bin/python starter\.py|curl|printf) ")
+_PASTED = re.compile(r"^(\.venv/bin/python starter\.py|curl|printf|kill) |^(KEY|API_KEYS_FILE)=")
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,15 @@ class Up:
 
     temporal: str
     api: str
+    folder: Path
 
     async def paste(self, block: str) -> tuple[int, str]:
         """Run a block in a shell that ends at its first failure; returns the exit code and all that was said."""
-        script = block.replace("http://127.0.0.1:8000", self.api).replace(".venv/bin/python", sys.executable)
-        environment = {**os.environ, "TEMPORAL_ADDRESS": self.temporal}
+        script = block.replace(".run/demo", str(self.folder)).replace(".venv/bin/python", sys.executable)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            script = script.replace("8001", str(probe.getsockname()[1]))
+        environment = {**os.environ, "TEMPORAL_ADDRESS": self.temporal, "API_URL": self.api}
         if "docs/contract/examples" not in block:  # these know nothing of this checkout
             environment["PYTHONPATH"] = str(ROOT)
         shell = await asyncio.create_subprocess_exec(

@@ -21,6 +21,7 @@ from sandbox.serving import ROOT
 from sandbox.temporal_ui import MORE_ROOM, SWITCHED_OFF
 from tests.e2e.pasting import PAGES, Up, blocks, paste_all
 from tests.e2e.running import read_addresses, read_until, start_demo
+from tests.e2e.terminal import find_broken
 from tests.observing import eventually
 
 
@@ -123,8 +124,9 @@ async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
     starter = await asyncio.create_subprocess_exec(sys.executable, *argv, env=environment, stdout=PIPE)
     out, _ = await starter.communicate()
     assert CancellationResult.model_validate_json(out).outcome is Outcome.CANCELLED
-    up = Up(temporal=environment["TEMPORAL_ADDRESS"], api=at["HTTP API"])
-    assert [len(blocks(page)) for page in PAGES] == [3, 3, 4, 4]
+    assert not await find_broken(at["Temporal"], columns=80)
+    up = Up(temporal=environment["TEMPORAL_ADDRESS"], api=at["HTTP API"], folder=tmp_path / "demo")
+    assert [len(blocks(page)) for page in PAGES] == [3, 3, 1, 5, 4]
     failed = await paste_all(up)
     assert not failed, "\n\n".join(failed)
     demo.send_signal(signal.SIGINT)
