@@ -120,7 +120,7 @@ def make_worker(
         register=books, outbox=books, orders=orders, stored_value=stored_value, gateway=gateway, payments=tenders
     )
     on_refunds = RefundActivities(books, books)
-    on_register = RegisterActivities(books, books, orders, policy)
+    on_register = RegisterActivities(books, books, orders, policy, gateway)
     notices = NoticeActivities(books, books, policy)
     return Worker(
         client,

@@ -158,7 +158,17 @@ def closing_table(
 
 def proof_view(proof: Proof) -> RenderableType:
     rows = table("", "")
-    columns = ("at the gateway", "by others", "in the ledger", "sold elsewhere", "put back", "credit notes", "owed")
+    rows.padding = (0, 1, 0, 0)
+    columns = (
+        "at the gateway",
+        "by others",
+        "in the ledger",
+        "sold elsewhere",
+        "put back",
+        "by hand",
+        "credit notes",
+        "owed",
+    )
     for column in columns:
         rows.add_column(column, justify="right")
     for balance in proof.balances:
@@ -168,6 +178,7 @@ def proof_view(proof: Proof) -> RenderableType:
             balance.settled,
             balance.sold_elsewhere,
             balance.put_back,
+            balance.by_hand,
             balance.credited,
             balance.payable,
         )
@@ -178,7 +189,8 @@ def proof_view(proof: Proof) -> RenderableType:
     return Group(
         Text(),
         Text(
-            "The books: refunds at the gateway less others' = ledger; with sales elsewhere and gift cards = credit notes",
+            "The books: refunds at the gateway less others' = ledger; "
+            "with sales elsewhere, gift cards and by hand = credit notes",
             style="dim",
         ),
         rows,
