@@ -40,6 +40,7 @@ from client.commands import asking, looking, steering
 from client.commands.help_texts import translate_help
 from client.errors import ExitCode, StarterError
 from client.refusals import translate_refusal
+from domain.base import in_plain_words
 from runtime.shutdown import exit_now
 from runtime.texts import SOURCE, language_of_environment, translate, use_language
 from runtime.version import VERSION
@@ -96,7 +97,7 @@ def main() -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
     except typer.TyperException as error:
-        said = " ".join(error.format_message().replace("Value error, ", "").split())
+        said = in_plain_words(" ".join(error.format_message().split()))
         code, sentence = ExitCode.WRONG_INPUT, translate_refusal(said)
     sentence = views.plain(sentence)
     print(json.dumps({"code": code, "sentence": sentence}) if as_json else sentence, file=sys.stderr)

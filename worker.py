@@ -339,7 +339,7 @@ def replay(
     """Replay histories on today's code; exit 1 when one does not replay. Do this before every deploy."""
     if not files and query is None:
         _fail(EXIT_USAGE, "Name history files, or a --query for runs on the server.")
-    logs.configure(logs.LogFormat.CONSOLE, "ERROR")
+    logs.configure(logs.LogFormat.CONSOLE, logs.LogLevel.ERROR)
     raise typer.Exit(asyncio.run(_replay(files or [], query)))
 
 
