@@ -41,6 +41,7 @@ from client.commands.help_texts import translate_help
 from client.commands.options import print_error
 from client.errors import ExitCode, StarterError
 from client.refusals import translate_refusal
+from domain.base import in_plain_words
 from runtime.shutdown import exit_now
 from runtime.texts import SOURCE, language_of_environment, translate, use_language
 from runtime.version import VERSION
@@ -113,7 +114,7 @@ def main() -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
     except typer.TyperException as error:
-        said = " ".join(error.format_message().replace("Value error, ", "").split())
+        said = in_plain_words(" ".join(error.format_message().split()))
         code, sentence = ExitCode.WRONG_INPUT, translate_refusal(said)
     if as_json:
         print(json.dumps({"code": code, "sentence": views.plain(sentence)}), file=sys.stderr)

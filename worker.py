@@ -120,7 +120,7 @@ def make_worker(
         register=books, outbox=books, orders=orders, stored_value=stored_value, gateway=gateway, payments=tenders
     )
     on_refunds = RefundActivities(books, books)
-    on_register = RegisterActivities(books, books, orders, policy)
+    on_register = RegisterActivities(books, books, orders, policy, gateway)
     notices = NoticeActivities(books, books, policy)
     return Worker(
         client,
@@ -339,7 +339,7 @@ def replay(
     """Replay histories on today's code; exit 1 when one does not replay. Do this before every deploy."""
     if not files and query is None:
         _fail(EXIT_USAGE, "Name history files, or a --query for runs on the server.")
-    logs.configure(logs.LogFormat.CONSOLE, "ERROR")
+    logs.configure(logs.LogFormat.CONSOLE, logs.LogLevel.ERROR)
     raise typer.Exit(asyncio.run(_replay(files or [], query)))
 
 

@@ -8,11 +8,15 @@ from domain.decision import Decision
 from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested, RollBackReason
 from domain.keys import id_of
 from domain.money import Money
+from domain.order import TenderKind
+from domain.payment import Refund
 from domain.request import ActorKind, ReasonCode
+from domain.reversal import ByHand, Reversal
 from domain.shipment import StopAction, StopStatus
 from domain.step import MONEY_STEPS
+from domain.terms import RefundMethod
 from domain.units import LinePart, units_by_line
-from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox
+from providers.outbox.port import NewNotice, NoticeKind, NoticeLine, Outbox, RefundWay
 
 
 async def acknowledge(outbox: Outbox, requested: Requested, met: Case) -> None:
@@ -59,8 +63,39 @@ def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
     credit = credit_of(case)
     if credit is None:
         return []
+    ways = refund_ways(case) if kind is NoticeKind.REFUNDED else ()
     failures = sum(refund.status.has_failed for reversal in case.reversals for refund in reversal.refunds)
-    return [NewNotice(kind=kind, amount=credit.total, about=str(failures) if failures else "")]
+    return [NewNotice(kind=kind, amount=credit.total, ways=ways, about=str(failures) if failures else "")]
+
+
+# Rule: The customer reads by which way the money goes back
+def refund_ways(case: Case) -> tuple[RefundWay, ...]:
+    """Each way in which something went back, as it happened, not as it was planned."""
+    seen = {
+        way
+        for reversal in case.reversals
+        for way in (
+            *(_way_of_refund(reversal, refund) for refund in reversal.live_refunds),
+            *(_way_by_hand(case, reversal, hand) for hand in reversal.by_hand if hand.amount.amount > 0),
+        )
+    }
+    return tuple(way for way in RefundWay if way in seen)
+
+
+def _way_of_refund(reversal: Reversal, refund: Refund) -> RefundWay:
+    kind = reversal.planned.tender.kind
+    if kind.is_stored_value:
+        return RefundWay.STORED_VALUE
+    if reversal.is_store_credit(refund):
+        return RefundWay.STORE_CREDIT
+    return RefundWay.MARKETPLACE if kind is TenderKind.MARKETPLACE else RefundWay.CARD
+
+
+def _way_by_hand(case: Case, reversal: Reversal, hand: ByHand) -> RefundWay:
+    if hand.reference in reversal.dispute_numbers:
+        return RefundWay.DISPUTE
+    chosen = case.chosen_method(reversal.tender_id)
+    return RefundWay.BANK_TRANSFER if chosen is RefundMethod.BANK_TRANSFER else RefundWay.AGREED
 
 
 def failure_notice(case: Case, *, may_choose: bool = True, refused: bool = False) -> NewNotice:

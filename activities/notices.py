@@ -113,6 +113,7 @@ def write(notice: Notice, domain: str) -> Mail:
         "left_out": _articles(notice.left_out),
         "note": notice.note.splitlines(),
         "methods": notice.methods,
+        "ways": notice.ways,
         "about": notice.about,
     }
     # What a notice does not have stays undefined: a mail with a gap where the amount should be is not written at all.

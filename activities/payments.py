@@ -359,8 +359,9 @@ def _disputed(attempt: Attempt, payment: Payment) -> Refused:
     if payment.dispute is DisputeState.OPEN or not payment.charge_backs:
         return Refused(
             ErrorCode.PAYMENT_DISPUTED,
-            f"The payment of {attempt.tender_in_words} is disputed at the bank; refunding now could pay twice. "
-            "Answer the dispute, then resolve the step with the dispute's number.",
+            f"The payment of {attempt.tender_in_words} is disputed at the bank{reversal.disputes_in_words}; refunding now "
+            "could pay twice. Answer the dispute. If the bank pays the customer, resolve the step with the dispute's "
+            "number; if the dispute is won, retry the step.",
         )
     unnamed = [back.less(reversal.named_disputes) for back in reversal.charge_backs]
     given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in unnamed if back.amount)

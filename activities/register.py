@@ -21,13 +21,17 @@ from domain.request import CancellationRequest
 from domain.second_request import Meeting, joining_facts, meet, meet_without_joining, under_way_sentence
 from domain.standing import result_of
 from providers.cancellations.port import Register
+from providers.gateway.port import PaymentGateway
 from providers.orders.port import Orders
 from providers.outbox.port import DeferredRequest, Outbox
 
 
 class RegisterActivities:
-    def __init__(self, register: Register, outbox: Outbox, orders: Orders, policy: Policy) -> None:
+    def __init__(
+        self, register: Register, outbox: Outbox, orders: Orders, policy: Policy, gateway: PaymentGateway
+    ) -> None:
         self._register = register
+        self._gateway = gateway
         self._outbox = outbox
         self._known = KnownOrders(orders, register)
         self._incoming = IncomingRequests(orders, register, outbox)
@@ -46,9 +50,10 @@ class RegisterActivities:
         request, said = step_input.requested.request, step_input.said
         known = step_input.cancellation_id if step_input.last_seq else None
         refunds_of_others = await self._refunds_of_others(step_input) if isinstance(said, SettledByHand) else None
+        names_dispute = isinstance(said, SettledByHand) and self._gateway.is_dispute_number(said.reference)
 
         def change(case: Case) -> Sequence[Fact]:
-            kept = permit(case, said, step_input.order_id, refunds_of_others)
+            kept = permit(case, said, step_input.order_id, refunds_of_others, names_dispute=names_dispute)
             return [] if kept is None else [kept]
 
         try:

@@ -24,9 +24,14 @@ def dispute_news(reversal: Reversal, payment: Payment, other_reversals: Sequence
     """Whether the bank disputes the payment, and what it has given back that counts for no other cancellation of the order,
     where that is news."""
     charge_backs = left_of_disputes(payment, other_reversals)
-    if (payment.disputed, charge_backs) == (reversal.disputed, reversal.charge_backs):
-        return []
-    return [DisputeSeen(target=reversal.tender_id, disputed=payment.disputed, charge_backs=charge_backs)]
+    seen = DisputeSeen(
+        target=reversal.tender_id,
+        disputed=payment.disputed,
+        charge_backs=charge_backs,
+        open_disputes=payment.open_disputes,
+    )
+    known = (reversal.disputed, reversal.charge_backs, reversal.open_disputes)
+    return [] if (seen.disputed, seen.charge_backs, seen.open_disputes) == known else [seen]
 
 
 def settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:

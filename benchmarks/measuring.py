@@ -159,7 +159,7 @@ async def replay(limit: int | None) -> Replayed:
     """All recorded histories, or the first `limit`, by one replayer, as `worker.py replay` does it. Reading the files
     counts."""
     files = sorted(HISTORIES.glob("*.json"))[:limit]
-    logs.configure(logs.LogFormat.CONSOLE, "ERROR")
+    logs.configure(logs.LogFormat.CONSOLE, logs.LogLevel.ERROR)
     workflows = (CancellationWorkflow, QuoteWorkflow)
     replayer = Replayer(workflows=workflows, plugins=[plugin()], interceptors=[logs.LogContext()])
     events = 0

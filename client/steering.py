@@ -15,7 +15,7 @@ from domain.contract import Answer, Message, UpdateType
 from domain.decision import Rule, order_not_found
 from domain.facts import Entry
 from domain.messages import ResolveStep, RetryStep
-from domain.request import ActorKind
+from domain.request import STAFF, ActorKind
 from domain.said import Steering, fact_about, fact_of
 from domain.standing import action_of
 from runtime.texts import translate, translate_code
@@ -60,7 +60,15 @@ def explain_closed(ended: Status, message: Steering) -> StarterError:
     """Why nobody takes a message any more. A stranger learns nothing of somebody else's order."""
     order_id = ended.order_id
     if ended.decision and ended.decision.rule is Rule.ORDER_NOT_FOUND:
-        return OrderNotFound(ended.decision.sentence)
+        if message.actor.kind not in STAFF:
+            return OrderNotFound(ended.decision.sentence)
+        return OrderNotFound(
+            translate(
+                "Order {order_id} has no cancellation to act on: the last request for it named a customer whose order it is "
+                "not, or there is no such order. Ask again with the order's own customer.",
+                order_id=order_id,
+            )
+        )
     if message.actor.kind is ActorKind.CUSTOMER and ended.customer_id not in {None, message.actor.id}:
         return OrderNotFound(order_not_found(order_id))
     if ended.source is not Source.RESULT:  # the run was lost

@@ -177,12 +177,14 @@ class RefundSeen(Value):
 
 
 class DisputeSeen(Value):
-    """Whether the bank disputes the payment of the tender `target`, and what it has given back, where that is news."""
+    """Whether the bank disputes the payment of the tender `target`, and what it has given back, where that is news.
+    `open_disputes`: the numbers of those that it has not decided."""
 
     kind: Literal["dispute_seen"] = "dispute_seen"
     target: str
     disputed: bool
     charge_backs: tuple[ChargeBack, ...] = ()
+    open_disputes: tuple[str, ...] = ()
 
 
 class RetryOrdered(Value):

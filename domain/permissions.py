@@ -39,10 +39,16 @@ class NotPossible(Exception):
 
 # Rule: Nobody who asked approves
 def permit(
-    case: Case, said: Written, order_id: str, refunds_of_others: Mapping[str, str] | None = None
+    case: Case,
+    said: Written,
+    order_id: str,
+    refunds_of_others: Mapping[str, str] | None = None,
+    *,
+    names_dispute: bool = False,
 ) -> Written | None:
     """What is to be kept of what was said; None: the same was said before by the same person, and is kept already.
-    `refunds_of_others`: those of other cancellations, each with its order, which the books know and a run does not.
+    `refunds_of_others`: those of other cancellations, each with its order, and `names_dispute`: by its form the proof is the
+    number of a dispute. The books know both, and a run does not.
 
     Raises NotPossible.
     """
@@ -71,6 +77,8 @@ def permit(
         case SettledByHand():
             amount = _amount_by_hand(case, said, order_id)
             _check_proof(case, said, order_id, refunds_of_others or {})
+            if names_dispute:
+                _check_dispute(case, said, order_id)
             return said.model_copy(update={"amount": amount})
         case NothingDue():
             _check_nothing_due(case, said, order_id)
@@ -250,6 +258,20 @@ def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_othe
     raise NotPossible(
         f"{said.reference} {what}, so it pays nothing of what is owed on {said.target}. Name the proof of what you have "
         "paid for it, or retry the step."
+    )
+
+
+# Rule: Only a dispute of this payment is the proof that the bank has paid
+def _check_dispute(case: Case, said: SettledByHand, order_id: str) -> None:
+    if said.step not in MONEY_STEPS or case.planned(said.target) is None:
+        return
+    known = case.reversal(said.target).dispute_numbers
+    if said.reference in known:
+        return
+    raise NotPossible(
+        f"{said.reference} is no dispute by which the bank pays back anything of {said.target} of order {order_id}"
+        + (f"; its disputes are: {', '.join(known)}. " if known else ", as far as it is known here. ")
+        + "Name the right number, or the proof of what you have paid; or retry the step: it looks for disputes again."
     )
 
 

@@ -35,9 +35,9 @@ class Reversal(Value):
     `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
     was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `paid_back`: what
     the customer has paid back of what was given twice, and `left_with_them` what a person has left with them of it.
-    `charge_backs`: what the bank has given back. `named`: payments by hand that were refunds of a provider's own, whose
-    number the person named, and are among the refunds, of this tender or of another one; or that the bank made by a dispute,
-    and that were less than was owed.
+    `charge_backs`: what the bank has given back; `open_disputes`: the numbers of those that it has not decided. `named`:
+    payments by hand that were refunds of a provider's own, whose number the person named, and are among the refunds, of this
+    tender or of another one; or that the bank made by a dispute, and that were less than was owed.
     """
 
     planned: PlannedTender
@@ -51,6 +51,7 @@ class Reversal(Value):
     named: tuple[ByHand, ...] = ()
     disputed: bool = False
     charge_backs: tuple[ChargeBack, ...] = ()
+    open_disputes: tuple[str, ...] = ()
     detail: str = ""
 
     @classmethod
@@ -181,6 +182,18 @@ class Reversal(Value):
             part = given - self._total(*(before.amount for before in parts))
             parts.append(ChargeBack(reference=lost.reference, amount=part))
         return tuple(parts)
+
+    @property
+    def dispute_numbers(self) -> tuple[str, ...]:
+        """The disputes that a person may name: by them the bank has given something back, or still may."""
+        return (*self.open_disputes, *(back.reference for back in self.charge_backs))
+
+    @property
+    def disputes_in_words(self) -> str:
+        """The numbers of the open disputes in brackets, where they are known."""
+        if not self.open_disputes:
+            return ""
+        return f" (dispute{'s' if self.open_disputes[1:] else ''} {', '.join(self.open_disputes)})"
 
     @property
     def named_disputes(self) -> tuple[ChargeBack, ...]:
@@ -322,8 +335,9 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal._paid_by(refund)
                 refunds[refund.reference] = refund
                 reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
-            case DisputeSeen(target=target, disputed=disputed, charge_backs=charge_backs) if target == tender_id:
-                reversal = reversal.model_copy(update={"disputed": disputed, "charge_backs": charge_backs})
+            case DisputeSeen(target=target) as seen if target == tender_id:
+                update = {"disputed": seen.disputed, "charge_backs": seen.charge_backs}
+                reversal = reversal.model_copy(update={**update, "open_disputes": seen.open_disputes})
                 reversal = reversal._paid_by_bank(entry.seq)
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None

@@ -3,7 +3,6 @@
 import hmac
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -26,6 +25,7 @@ from pydantic import (
 from domain.base import describe_validation_error
 from domain.money import Money, money
 from domain.request import ActorKind, BusinessId, ReasonCode
+from runtime.toml_file import read_toml
 
 
 class Role(StrEnum):
@@ -155,18 +155,12 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
     """Raises ValueError that names the file and what is wrong with it, never a digest. `sandbox`: nothing but the sandbox is
     behind it."""
     try:
-        keys = _Keys.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig"))).key
+        keys = _Keys.model_validate(read_toml(path)).key
     except OSError as error:
         raise ValueError(f"The keys of API_KEYS_FILE ({path}) cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise _invalid(path, "write the file in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        at = str(error).rpartition("(")[2].rstrip(")")  # the rest may quote the file
-        raise _invalid(path, f"it is no TOML {at}") from None
-    except ValidationError as error:
-        raise _invalid(path, describe_validation_error(error)) from None
-    except (ValueError, RecursionError):  # the parser's limits: its words may quote the file
-        raise _invalid(path, "a number is too long, or the brackets are too deep") from None
+    except ValueError as error:
+        why = describe_validation_error(error) if isinstance(error, ValidationError) else error
+        raise ValueError(f"The keys of API_KEYS_FILE ({path}) are not valid: {why}.") from None
     known = {digest_of(key) for key in SANDBOX_KEYS}
     if not sandbox and any(key.sha256 in known for key in keys):
         raise ValueError(
@@ -174,10 +168,6 @@ def load_keys(path: Path, *, sandbox: bool) -> tuple[ApiKey, ...]:
             "docs/configuration.md says."
         )
     return keys
-
-
-def _invalid(path: Path, why: str) -> ValueError:
-    return ValueError(f"The keys of API_KEYS_FILE ({path}) are not valid: {why}.")
 
 
 # Rule: A key opens the API for one service or one person

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from runtime.logs import LogFormat
+from runtime.logs import LogFormat, LogLevel
 from runtime.settings import Seconds
 
 
@@ -44,7 +44,7 @@ class ApiSettings(BaseSettings):
     """How long requests in flight may take after SIGTERM; longer than any waits for an answer."""
 
     log_format: LogFormat = LogFormat.CONSOLE
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: LogLevel = LogLevel.INFO
 
     @property
     def is_sandbox(self) -> bool:

@@ -21,6 +21,13 @@ from domain.keys import id_of
 from domain.request import CancellationRequest
 
 
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
 class LogFormat(StrEnum):
     CONSOLE = "console"
     JSON = "json"
@@ -43,7 +50,7 @@ def _run_context(_: Any, __: str, event: structlog.typing.EventDict) -> structlo
     return event
 
 
-def configure(form: LogFormat, level: str = "INFO") -> None:
+def configure(form: LogFormat, level: LogLevel = LogLevel.INFO) -> None:
     """Send structlog and the standard library's logging through one pipeline to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -61,7 +68,7 @@ def configure(form: LogFormat, level: str = "INFO") -> None:
         render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[_not_under_replay, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.value]),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.base import problems_of
-from runtime.logs import LogFormat
+from runtime.logs import LogFormat, LogLevel
 
 # The environment holds text, and pydantic takes only numbers for seconds.
 Seconds = Annotated[
@@ -56,7 +56,7 @@ class WorkerSettings(BaseSettings):
     happens to it."""
 
     log_format: LogFormat = LogFormat.CONSOLE
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: LogLevel = LogLevel.INFO
     graceful_shutdown: Seconds = timedelta(seconds=45)
     """Longer than the longest attempt of a step, so that a stop loses nothing. Seconds or ISO 8601."""
 

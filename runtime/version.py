@@ -1,3 +1,3 @@
 """Of the whole product; a wheel takes its version from here too."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0.dev0"

@@ -159,7 +159,16 @@ def closing_table(
 
 def proof_view(proof: Proof) -> RenderableType:
     rows = Rows("", "")
-    columns = ("at the gateway", "by others", "in the ledger", "sold elsewhere", "put back", "credit notes", "owed")
+    columns = (
+        "at the gateway",
+        "by others",
+        "in the ledger",
+        "sold elsewhere",
+        "put back",
+        "by hand",
+        "credit notes",
+        "owed",
+    )
     for column in columns:
         rows.add_column(column, right=True)
     for balance in proof.balances:
@@ -169,6 +178,7 @@ def proof_view(proof: Proof) -> RenderableType:
             balance.settled,
             balance.sold_elsewhere,
             balance.put_back,
+            balance.by_hand,
             balance.credited,
             balance.payable,
         )
@@ -179,7 +189,8 @@ def proof_view(proof: Proof) -> RenderableType:
     return Group(
         Text(),
         Text(
-            "The books: refunds at the gateway less others' = ledger; with sales elsewhere and gift cards = credit notes",
+            "The books: refunds at the gateway less others' = ledger; "
+            "with sales elsewhere, gift cards and by hand = credit notes",
             style="dim",
         ),
         rows,

@@ -176,14 +176,17 @@ class Demo:
             case Person.SETTLES_DISPUTE:
                 (payment,) = self._shop.payments[order_id]
                 (dispute,) = await self._shop.gateway.effects(payment, EffectKind.DISPUTE_CREATED)
-                self._board.add_remark(f"{SUPERVISOR} resolves order {order_id}: the bank decides, {dispute.object_id}")
+                await self._shop.gateway.dispute(payment, "lost")
+                self._board.add_remark(
+                    f"{SUPERVISOR} resolves order {order_id}: the bank has paid, {dispute.object_id}"
+                )
                 message = ResolveStep(
                     actor=SUPERVISOR,
                     step=StepName.REVERSE_PAYMENT,
                     target="T1",
-                    resolution=Resolution.NOTHING_DUE,
+                    resolution=Resolution.DONE_BY_HAND,
                     reference=dispute.object_id,
-                    note="the bank pays the customer through the dispute",
+                    note="the bank has decided the dispute for the customer",
                 )
                 await desk.resolve_step(order_id, message)
             case Person.PAYS_THE_BUYER:

@@ -165,9 +165,7 @@ SAMPLES: Sequence[Sample] = (
         title="payment disputed at the bank",
         order=_order(1008, "64.00 USD", card("64.00 USD", disputed=True), parcels=_LABEL),
         person=Person.SETTLES_DISPUTE,
-        expected=_refunded("0.00 USD").model_copy(
-            update={"money": MoneyStatus.NOTHING_DUE, "paper": PaperStatus.NONE_NEEDED}
-        ),
+        expected=_refunded("64.00 USD").model_copy(update={"money": MoneyStatus.BY_HAND}),
     ),
     Sample(
         title="yen: no decimals",

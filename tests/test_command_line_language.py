@@ -96,11 +96,11 @@ def test_help_is_german_for_who_reads_german() -> None:
             "Die Anfragedatei ist nicht gültig: kein gültiges JSON (",
         ),
         (("status", "O 1"), ExitCode.WRONG_INPUT, "Ungültiger Wert für 'ORDER_ID': eine ID hat 1 bis 64 Buchstaben"),
-        (("start", "O-1"), ExitCode.WRONG_INPUT, "ORDER_ID, --actor und --reason werden gebraucht, oder --file."),
+        (("start", "O-1"), ExitCode.WRONG_INPUT, "Es fehlt: --actor, --reason. Oder"),
         (
             ("approve", "O-1", "--actor", "risk:R-1", "--note", "x" * 501),
             ExitCode.WRONG_INPUT,
-            "Die Genehmigung ist nicht gültig: note: Der Text darf höchstens 500 Zeichen haben.",
+            "Die Genehmigung ist nicht gültig: note: höchstens 500 Zeichen",
         ),
         (("status", "O-1"), ExitCode.UNREACHABLE, f"Temporal antwortet unter {NOBODY} nicht."),
     ],

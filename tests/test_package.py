@@ -192,6 +192,13 @@ def test_a_program_that_uses_it_is_checked_by_its_types(installation: Installati
     assert "Found 2 errors in 1 file" in said.stdout
 
 
+def test_the_version_is_after_the_one_whose_tables_are_left_behind() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    [left_behind, current] = re.findall(r"tables of (\S+) are not brought up to date by (\S+),", page)[0]
+    assert left_behind != current
+    assert VERSION.removesuffix(".dev0") == current
+
+
 def test_the_command_has_the_version_of_the_package(installation: Installation) -> None:
     """P8"""
     assert installation.run(COMMAND, "--version").stdout == f"{COMMAND} {VERSION}\n"

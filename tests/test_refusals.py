@@ -96,7 +96,9 @@ async def test_an_input_that_cannot_be_read_is_refused_in_a_sentence(ui: Ui) -> 
         for sent in ("[]", '"x"', "7", "null"):
             assert await ui.refusal(update, sent) == f"The {what} cannot be read: a JSON object is needed."
         for sent in ("", "{", "approve"):
-            assert (await ui.refusal(update, sent)).startswith(f"The {what} cannot be read: Invalid JSON: ")
+            assert (await ui.refusal(update, sent)).startswith(
+                f"The {what} cannot be read: it is no JSON (line 1 column "
+            )
         left_out = LEFT_OUT.get(update, "actor: it is missing")
         assert await ui.refusal(update, "{}") == f"The {what} cannot be read: {left_out}."
         assert "actor.id: " in await ui.refusal(update, '{"actor": "refund_department:"}')
@@ -119,10 +121,14 @@ async def test_an_input_that_is_no_json_is_refused_in_a_sentence(ui: Ui) -> None
 async def test_a_field_that_is_wrong_is_named(ui: Ui) -> None:
     sent = f'{{{DEPARTMENT}, "resolution": "somehow", "reference": "…"}}'
     said = await ui.refusal("resolve_step", sent)
-    assert said.startswith("The message cannot be read: resolution: Input should be 'done_by_hand', 'nothing_due' or ")
+    assert said.startswith(
+        "The message cannot be read: resolution: it has to be one of 'done_by_hand', 'nothing_due', "
+    )
     assert "reference: it names no proof" in said
-    assert "step: Input should be " in await ui.refusal("retry_step", f'{{{DEPARTMENT}, "step": "all"}}')
-    assert "method: Input should be " in await ui.refusal("choose_refund_method", f'{{{DEPARTMENT}, "method": "cash"}}')
+    assert "step: it has to be one of " in await ui.refusal("retry_step", f'{{{DEPARTMENT}, "step": "all"}}')
+    assert "method: it has to be one of " in await ui.refusal(
+        "choose_refund_method", f'{{{DEPARTMENT}, "method": "cash"}}'
+    )
 
 
 async def test_an_actor_who_may_not_and_a_state_in_which_nothing_waits_are_said(ui: Ui) -> None:

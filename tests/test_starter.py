@@ -171,6 +171,21 @@ async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_un
     assert (owner.code, "recorded before the end" in owner.out) == (ExitCode.DONE, True)
 
 
+async def test_after_a_request_of_the_wrong_customer_staff_reads_what_to_do(
+    open_system: System, starter: Starter
+) -> None:
+    """A1: who approves is no customer, and has nothing of "not found for this customer"."""
+    sample = captured()
+    await open_system.shop.place(sample)
+    await starter("start", sample.order_id, "--actor", "customer:C-2", "--reason", "no_longer_needed")
+    await starter("result", sample.order_id)
+    for command in ("approve", "reject", "withdraw"):
+        answer = await starter(command, sample.order_id, "--actor", "refund_department:R-1")
+        assert answer.code == ExitCode.NOT_FOUND
+        assert "Ask again with the order's own customer." in answer.sentence
+    assert "for this customer" in (await starter("withdraw", sample.order_id, "--actor", "customer:C-2")).sentence
+
+
 async def test_a_rejected_request_names_what_is_allowed(open_system: System, starter: Starter) -> None:
     """A8"""
     sample = captured()

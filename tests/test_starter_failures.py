@@ -106,7 +106,10 @@ async def test_a_server_that_goes_down_under_a_watcher_is_one_sentence_beside_it
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("start", "O-1"), "ORDER_ID, --actor and --reason are needed"),
+        (("start", "O-1"), "Missing: --actor, --reason. Or give the whole request with --file."),
+        (("quote", "--reason", "other"), "Missing: ORDER_ID, --actor. Or"),
+        (("start", "O-1", "--wait", "soon"), "'--wait': a number is needed"),
+        (("list", "--limit", "0"), "'--limit': it has to be at least 1"),
         (("start", "O-1", "--actor", "bob", "--reason", "other"), "write who acts as KIND:ID"),
         (("start", "Jo Doe", "--actor", "risk:R-1", "--reason", "other"), "an id is 1 to 64 letters"),
         (("start", "O-1", "--actor", "risk:R-1", "--reason", "other"), "the reason 'other' needs a note"),

@@ -90,10 +90,11 @@ class MoneySteps:
 
     async def _ask_about_dispute(self, tender_id: str, owed: Money) -> None:
         """The bank may pay the customer itself: a second way would pay twice, so none is offered."""
+        disputes = self._case.reversal(tender_id).disputes_in_words
         why = (
-            f"The refund of {owed} on tender {tender_id} has failed, and the bank disputes the payment: the bank may pay "
-            "it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once the "
-            "dispute is won. What the bank has not given back is yours to transfer: resolve the step with its reference."
+            f"The refund of {owed} on tender {tender_id} has failed, and the bank disputes the payment{disputes}: the bank "
+            "may pay it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once "
+            "the dispute is won. What the bank has not given back is yours to transfer: resolve the step with its reference."
         )
         await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
 
@@ -149,9 +150,9 @@ class MoneySteps:
 
         def urgent() -> str:
             return (
-                "The bank disputes the payment while its refund is under way: answer the dispute with the refund's "
-                "reference, so that the money does not go back twice."
-                if case.reversal(tender_id).disputed
+                f"The bank disputes the payment{reversal.disputes_in_words} while its refund is under way: answer the "
+                "dispute with the refund's reference, so that the money does not go back twice."
+                if (reversal := case.reversal(tender_id)).disputed
                 else ""
             )
 

@@ -33,6 +33,9 @@ _CLERK = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="YOUR-ID")
 _OPEN = "…"
 """Stands in an update where a person writes their own. It is neither an id nor a proof: left as it is, it is refused."""
 
+_PROOF = "PROOF"
+"""Stands for the proof in a message that is made to see whether it would be taken."""
+
 _HOW_TO_ANSWER = (
     "To answer, send an update: **More Actions**, **Send an Update**, then its name and, under *Data*, its line, with your "
     f"own id, and the proof where one is wanted, in place of each `{_OPEN}`."
@@ -190,6 +193,10 @@ def _list_answers(case: Case, wait: Wait, *, named: bool) -> Iterator[_Answer]:
     place = {"step": step, "target": target} if named else {}
     again = "Try it again now" if wait.state is State.NEEDS_ATTENTION else "Look again now"
     yield _Answer(update="retry_step", message=RetryStep(actor=_CLERK, **place), means=again)
+    disputed = case.reversal(target) if step in MONEY_STEPS and case.planned(target) else None
+    for number in disputed.dispute_numbers if disputed else ():
+        resolve = ResolveStep(actor=_CLERK, resolution=Resolution.DONE_BY_HAND, reference=number, **place)
+        yield _Answer(update="resolve_step", message=resolve, means=f"The bank pays the customer by dispute {number}")
     done, needless = _BY_HAND.get(step, ("It was done outside", "It need not be done any more"))
     if step is StepName.STOP_SHIPMENT and case.past_pivot:
         done, needless = _FETCHED
@@ -198,7 +205,7 @@ def _list_answers(case: Case, wait: Wait, *, named: bool) -> Iterator[_Answer]:
         (Resolution.NOTHING_DUE, f"{needless}; the proof says who decided so"),
         (Resolution.ROLL_BACK, "Undo the whole cancellation; the proof says who decided so"),
     ):
-        resolve = ResolveStep(actor=_CLERK, resolution=resolution, reference="PROOF", **place)
+        resolve = ResolveStep(actor=_CLERK, resolution=resolution, reference=_PROOF, **place)
         yield _Answer(update="resolve_step", message=resolve, means=means)
     if not case.past_pivot:
         yield withdraw
@@ -233,7 +240,7 @@ def _json_of(message: Steering) -> str:
     """As it is pasted, with what a person puts in left open."""
     fields = message.model_dump(mode="json", exclude_defaults=True)
     fields["actor"] = f"{message.actor.kind}:{_OPEN}"
-    if "reference" in fields:
+    if fields.get("reference") == _PROOF:
         fields["reference"] = _OPEN
     return json.dumps(fields, ensure_ascii=False).replace("`", "\\u0060")  # it would end what is shown as it is
 

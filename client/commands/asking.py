@@ -116,7 +116,10 @@ def _with_a_request(
             with check_input(translate("The request file")):
                 request = CancellationRequest.model_validate_json(content)
         elif order_id is None or actor is None or reason is None:
-            raise StarterError(ExitCode.WRONG_INPUT, translate("ORDER_ID, --actor and --reason are needed, or --file."))
+            given = {"ORDER_ID": order_id, "--actor": actor, "--reason": reason}
+            missing = ", ".join(name for name, value in given.items() if value is None)
+            sentence = translate("Missing: {missing}. Or give the whole request with --file.", missing=missing)
+            raise StarterError(ExitCode.WRONG_INPUT, sentence)
         else:
             with check_input(translate("The request")):
                 request = new_request(

@@ -15,6 +15,10 @@ class PaymentGateway(Protocol):
     that `read_payment` finds our own refunds again after the gateway has forgotten the key itself.
     """
 
+    def is_dispute_number(self, text: str) -> bool:
+        """Whether a dispute's number here is written like this; asks nobody."""
+        ...
+
     async def read_payment(self, reference: str) -> Payment:
         """The live truth, with every refund there is. Refused: PAYMENT_NOT_FOUND."""
         ...

@@ -27,6 +27,7 @@ from providers.gateway.stripe_objects import (
     KEY,
     REPLACES,
     charge_of,
+    is_dispute_number,
     key_of,
     mandate_of,
     refunds_shown,
@@ -59,6 +60,9 @@ class StripeGateway:
 
     async def aclose(self) -> None:
         await self._transport.close_async()  # type: ignore[no-untyped-call]
+
+    def is_dispute_number(self, text: str) -> bool:
+        return is_dispute_number(text)
 
     async def read_payment(self, reference: str) -> Payment:
         return await self._complete(await self._intent(reference))

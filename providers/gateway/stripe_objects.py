@@ -33,6 +33,9 @@ _GIVEN_BACK = {"lost", "prevented"}
 _WEIGHT = [DisputeState.OPEN, *_DISPUTES.values()]
 """Of several disputes of one payment the first of these counts."""
 
+_DISPUTE_NUMBERS = ("dp_", "du_")
+"""How the numbers of disputes begin (docs.stripe.com/api/disputes/object)."""
+
 _OPEN = {"requires_payment_method", "requires_confirmation", "requires_action"}
 """The customer has not paid, and still can (docs.stripe.com/payments/paymentintents/lifecycle)."""
 
@@ -137,6 +140,11 @@ def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
     return min(states, key=_WEIGHT.index, default=DisputeState.NONE)
 
 
+# Rule: Only a dispute of this payment is the proof that the bank has paid [what such a number looks like]
+def is_dispute_number(text: str) -> bool:
+    return text.startswith(_DISPUTE_NUMBERS)
+
+
 def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
     refunds = tuple(to_refund(refund) for refund in listed if not _is_release(refund))
     captured = _money(intent.amount_received, intent.currency)
@@ -159,6 +167,7 @@ def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disput
             for dispute in disputes
             if dispute.status in _GIVEN_BACK
         ),
+        open_disputes=tuple(dispute.id for dispute in disputes if dispute.status not in _DISPUTES),
         step=step_of(captured.currency),
         unpaid=_money(intent.amount, intent.currency) if intent.status in _OPEN else None,
     )

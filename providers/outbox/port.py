@@ -34,6 +34,20 @@ class NoticeKind(StrEnum):
     APPROVAL_ESCALATED = "approval_escalated"
 
 
+class RefundWay(StrEnum):
+    """How the customer has their money back: on the card, or on the gift card or store credit, that they paid with; as store
+    credit in its place; through the marketplace where they bought; from their bank, by a dispute; or as was agreed with
+    them."""
+
+    CARD = "card"
+    STORED_VALUE = "stored_value"
+    STORE_CREDIT = "store_credit"
+    MARKETPLACE = "marketplace"
+    BANK_TRANSFER = "bank_transfer"
+    DISPUTE = "dispute"
+    AGREED = "agreed"
+
+
 class NoticeLine(Value):
     """So many units of an order line. The `title` is added when the notice is sent."""
 
@@ -49,7 +63,7 @@ class NewNotice(Value):
     Its content is kept with it, so that every attempt says the same. `lines` were asked for or are cancelled; without
     any, the whole order; after a roll-back, they had been stopped on their way. `left_out` could not be stopped and are
     offered as a return. `note` is the customer's own. `sentence` and `due_at` are what staff decides on, and until when;
-    `methods` are the other ways to have the money.
+    `methods` are the other ways to have the money, and `ways` those in which it went back.
     """
 
     kind: NoticeKind
@@ -63,6 +77,7 @@ class NewNotice(Value):
     sentence: str = ""
     due_at: datetime | None = None
     methods: tuple[RefundMethod, ...] = ()
+    ways: tuple[RefundWay, ...] = ()
 
 
 class DueNotice(Value):

@@ -6,7 +6,7 @@ from activities.notices import write
 from domain.decision import Rule
 from domain.facts import RollBackReason
 from domain.money import money
-from providers.outbox.port import NoticeKind
+from providers.outbox.port import NoticeKind, RefundWay
 from tests.activities.test_notices import notice
 
 
@@ -102,7 +102,7 @@ def test_a_rule_without_words_of_its_own_claims_nothing(language: str, says: str
 
 SAYS_WHO = {
     RollBackReason.WITHDRAWN: ("You have withdrawn", "Sie haben die Anfrage zurückgenommen"),
-    RollBackReason.WITHDRAWN_BY_STAFF: ("Our staff has withdrawn", "unsere Mitarbeiter haben"),
+    RollBackReason.WITHDRAWN_BY_STAFF: ("has been withdrawn, so", "zu stornieren, wurde zurückgenommen."),
     RollBackReason.APPROVAL_REFUSED: ("decided not to cancel it", "uns dagegen entschieden"),
     RollBackReason.APPROVAL_EXPIRED: ("nobody gave it in time", "nicht rechtzeitig"),
     RollBackReason.CANCEL_REQUEST: ("an administrator of our systems stopped", "von einem Administrator abgebrochen"),
@@ -139,3 +139,35 @@ def test_what_need_not_be_paid_is_not_called_reserved(language: str, says: tuple
         assert words in mail.body
     assert "reserv" not in mail.subject + mail.body
     assert "60" in mail.subject
+
+
+BANKS = {"en": ("bank", "card issuer"), "de": ("Bank", "Kartenanbieter")}
+SAYS_WAY = {
+    RefundWay.CARD: ("the way you paid", "auf dem Weg zurück, auf dem Sie bezahlt haben"),
+    RefundWay.STORED_VALUE: ("the gift card or store credit", "Geschenkkarte oder dem Guthaben"),
+    RefundWay.STORE_CREDIT: ("as store credit", "als Guthaben"),
+    RefundWay.MARKETPLACE: ("The marketplace", "Marktplatz"),
+    RefundWay.BANK_TRANSFER: ("transferred the money to your bank account", "auf Ihr Bankkonto überwiesen"),
+    RefundWay.DISPUTE: ("from your bank, where the payment was disputed", "von Ihrer Bank"),
+    RefundWay.AGREED: ("that we have agreed on with you", "mit Ihnen vereinbart"),
+}
+
+
+def refunded_mail(language: str, *ways: RefundWay) -> str:
+    return write(notice(kind=NoticeKind.REFUNDED, ways=ways, language=language), "shop.example").body
+
+
+@pytest.mark.parametrize("way", RefundWay)
+@pytest.mark.parametrize(("at", "language"), enumerate(BANKS))
+def test_a_mail_about_a_refund_says_by_which_way_the_money_goes_back(at: int, language: str, way: RefundWay) -> None:
+    body = refunded_mail(language, way)
+    assert SAYS_WAY[way][at] in body
+    of_bank = way in {RefundWay.CARD, RefundWay.BANK_TRANSFER, RefundWay.DISPUTE}
+    assert any(word in body for word in BANKS[language]) is of_bank
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "- as store credit"), ("de", "- als Guthaben")])
+def test_a_mail_about_a_refund_in_parts_names_each_way(language: str, says: str) -> None:
+    body = refunded_mail(language, RefundWay.CARD, RefundWay.STORE_CREDIT)
+    assert says in body
+    assert body.count("\n- ") == 2

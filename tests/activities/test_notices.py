@@ -11,6 +11,7 @@ from domain.order import Contact
 from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
 from domain.step import StepName
+from domain.terms import RefundMethod
 from providers.outbox.port import DueNotice, NewNotice, NoticeKind, NoticeLine
 from sandbox.carrier.model import Script, TrackerStatus
 from sandbox.gateway.messages import EffectKind
@@ -20,7 +21,7 @@ from tests.activities.mailing import dispatcher
 from tests.fixtures.mail import Mailbox
 from tests.observing import eventually
 from tests.providers.merchant import order
-from tests.system import Handle, System, resolve
+from tests.system import Handle, System, customer_of, resolve
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -203,6 +204,33 @@ async def test_the_customer_is_notified_of_each_thing_once(system: System, mailb
     assert any("We have refunded 64.00 USD" in mail.body for mail in mails)
     assert not any("reservation" in mail.subject + mail.body for mail in mails)
     assert len({mail.message_id for mail in mails}) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "says", "bank"),
+    [
+        (RefundMethod.STORE_CREDIT, "You have it as store credit.", False),
+        (RefundMethod.BANK_TRANSFER, "We have transferred the money to your bank account.", True),
+    ],
+)
+async def test_the_customer_reads_by_which_way_they_have_the_money(
+    system: System, mailbox: Mailbox, method: RefundMethod, says: str, bank: bool
+) -> None:
+    """B24: not the way they paid, which could not take it."""
+    sample = captured().model_copy(update={"tenders": (card("64.00 USD", fault="refund.create:refuse"),)})
+    await system.shop.place(sample)
+    _, handle = await system.submit(request(sample))
+    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.choose(handle, customer_of(sample), method)
+    if method is RefundMethod.BANK_TRANSFER:
+        await system.wait_like(handle, lambda wait: "chose a bank transfer" in wait.reason, "it waits for the transfer")
+        await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-7"))
+    await system.finish(handle)
+    mails = await delivered(system, mailbox, sample)
+    [refunded] = [mail for mail in mails if mail.subject == f"Your refund for order {sample.order_id}"]
+    assert says in refunded.body
+    assert "the way you paid" not in refunded.body
+    assert ("bank" in refunded.body) is bank
 
 
 async def test_what_could_not_be_stopped_is_named_with_the_return_offer(system: System, mailbox: Mailbox) -> None:

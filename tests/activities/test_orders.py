@@ -249,7 +249,7 @@ async def test_a_request_for_an_unknown_order_is_answered_and_not_kept_for_later
 ) -> None:
     """A1: a statutory withdrawal, too."""
     await put_in(database)
-    register = RegisterActivities(merchant.books, merchant.books, merchant.orders, POLICY)
+    register = RegisterActivities(merchant.books, merchant.books, merchant.orders, POLICY, StripeGateway("sk_test_1"))
     asked = cancellation(order("O-404"), request_id="R-2", reason=ReasonCode.STATUTORY_WITHDRAWAL).request
     step = ReceiveRequest(
         cancellation_id=id_of(asked),

@@ -1,10 +1,12 @@
 """Texts of people: what every message, request, body, row and option takes of them, and in which words it is refused."""
 
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from domain.base import describe_validation_error
 from domain.messages import (
@@ -16,6 +18,8 @@ from domain.messages import (
     RetryStep,
     Withdraw,
 )
+from domain.money import CurrencyCode
+from domain.payment import RefundStatus
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, ReasonCode
 from domain.terms import RefundMethod
 from domain.texts import Reference
@@ -157,3 +161,56 @@ def test_a_character_that_shows_nothing_is_refused_in_a_reference(unseen: str) -
     """E12, F17: otherwise a proof reads as another one does."""
     with pytest.raises(ValidationError):
         TypeAdapter(Reference).validate_python(f"BANK{unseen}-1")
+
+
+class Everything(BaseModel):
+    """One field of each kind that a person writes somewhere: in a body, a file, an option or a setting."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    whole: Annotated[int, Field(ge=1, lt=9)] = 1
+    share: float = 1.0
+    switch: bool = False
+    text: Annotated[str, Field(max_length=3)] = ""
+    several: Annotated[frozenset[str], Field(min_length=1, max_length=2)] = frozenset({"a"})
+    named: Mapping[str, int] = {}
+    patience: timedelta = timedelta()
+    at: AwareDatetime | None = None
+    day: date | None = None
+    state: RefundStatus = RefundStatus.FAILED
+    currency: CurrencyCode = "USD"
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "says"),
+    [
+        ("whole", "x", "a whole number is needed"),
+        ("whole", 0, "it has to be at least 1"),
+        ("whole", 9, "it has to be less than 9"),
+        ("share", "x", "a number is needed"),
+        ("switch", "x", "true or false is needed"),
+        ("text", 7, "a text is needed"),
+        ("text", "abcd", "write at most 3 characters"),
+        ("several", 7, "a list is needed"),
+        ("several", [], "name at least 1"),
+        ("several", ["a", "b", "c"], "name at most 2"),
+        ("named", 7, "names with values are needed"),
+        ("patience", "soon", "write a duration such as PT12H or P3D"),
+        ("at", "2027-01-31T18:00:00", "write an instant such as 2027-01-31T18:00:00Z"),
+        ("day", "soon", "write a day such as 2027-01-31"),
+        ("state", "x", "it has to be one of 'requested', 'submitted', "),
+        ("currency", "dollars", "write a currency as its three letters"),
+        ("misspelt", 7, "there is no such field"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_said_in_plain_words(field: str, given: object, says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Everything.model_validate({field: given})
+    assert describe_validation_error(refused.value).startswith(f"{field}: {says}")
+
+
+@pytest.mark.parametrize("text", ["", "{", "approve", '{"whole": 1}}'])
+def test_what_is_no_json_is_said_with_its_place(text: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Everything.model_validate_json(text)
+    assert re.fullmatch(r"it is no JSON \(line 1 column \d+\)", describe_validation_error(refused.value))

@@ -250,7 +250,7 @@ async def test_a_policy_that_does_not_read_is_named(real_time_system: System, ma
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [
-        ("fallbacks = ", "fallback = ", "terms.fallback: Extra inputs"),
+        ("fallbacks = ", "fallback = ", "terms.fallback: there is no such field"),
         ('approval_escalation = "P2D"', 'approval_escalation = "P5D"', "in that sequence"),
         ('carrier_poll = "PT2H"', 'carrier_poll = "PT0S"', "carrier_poll must be longer"),
         ('countries = ["US"]', 'countries = ["USA"]', "'USA' is no country"),

@@ -49,6 +49,9 @@ async def test_a_disputed_payment_is_not_refunded_unless_the_dispute_was_won(
     assert payment.dispute is seen
     given = seen in {DisputeState.LOST, DisputeState.PREVENTED}
     assert [back.amount for back in payment.charge_backs] == ([TOTAL] if given else [])
+    numbers = (*payment.open_disputes, *(back.reference for back in payment.charge_backs))
+    assert [gateway.is_dispute_number(number) for number in numbers] == ([] if seen is DisputeState.WON else [True])
+    assert bool(payment.open_disputes) is (seen is DisputeState.OPEN)
 
     if seen is DisputeState.WON:
         assert (await gateway.refund(reference, TOTAL, key=key)).refund.status is RefundStatus.SUCCEEDED

@@ -1,7 +1,9 @@
 """The file of the API's keys: how strictly it is read, and what happens when it changes."""
 
 import re
+import shlex
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,16 +97,16 @@ def test_what_the_parser_gives_up_on_changes_nothing_either(path: Path, value: s
     ("text", "says"),
     [
         ("", "key: it is missing"),
-        ("key = []", "key: Tuple should have at least 1 item"),
+        ("key = []", "key: name at least 1."),
         ("[[key]]\nid = canary", "it is no TOML at line 2, column 6"),
-        (entry("scope = 1"), "key.0.scope: Extra inputs are not permitted"),
+        (entry("scope = 1"), "key.0.scope: there is no such field"),
         (entry(digest="canary"), "key.0.sha256: write what `printf %s KEY | sha256sum` makes of the key"),
-        (entry(role="admin"), "key.0.role: Input should be 'service'"),
+        (entry(role="admin"), "key.0.role: it has to be one of 'service'"),
         (entry(key_id="Jo Canary"), "key.0.id: an id is 1 to 64 letters"),
         (entry("expires = 2027"), "key.0.expires: write a day or an instant"),
         (entry("expires = 2027-01-31T12:00:00"), "key.0.expires: write a day or an instant"),
         (entry('expires = "2027-01-31"'), "key.0.expires: write a day or an instant"),
-        (entry("actors = []"), "key.0.actors: Frozenset should have at least 1 item"),
+        (entry("actors = []"), "key.0.actors: name at least 1;"),
         (
             entry('actors = ["risk"]'),
             "key.0: a key of the role service cannot speak as risk; it can as customer, system",
@@ -113,7 +115,7 @@ def test_what_the_parser_gives_up_on_changes_nothing_either(path: Path, value: s
             entry('actors = ["customer"]', role="customer_service"),
             "cannot speak as customer; it can as customer_service",
         ),
-        (entry('reasons = ["bored"]'), "key.0.reasons.0: Input should be 'no_longer_needed'"),
+        (entry('reasons = ["bored"]'), "key.0.reasons.0: it has to be one of 'no_longer_needed'"),
         (entry("at_most = 100"), "key.0.at_most: write an amount in quotes"),
         (entry('at_most = "-1.00 USD"'), "key.0: at_most is an amount of 0 or more"),
         (entry() + entry(key_id="twice"), "the keys shop and twice are the same"),
@@ -194,3 +196,21 @@ def test_a_change_that_cannot_be_used_leaves_the_last_good_keys_in_force_and_is_
     events = [(line["log_level"], line["event"]) for line in logged]
     assert events == [("error", "api_keys_not_read")] * 3 + [("info", "api_keys_read")]
     assert all(DIGEST not in str(line) for line in logged)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [(entry(), 0, "1 keys"), ("key = []", 1, "are not valid: key: name at least 1.")],
+    ids=["right", "empty"],
+)
+def test_the_documented_command_checks_a_file_before_it_is_moved(path: Path, text: str, code: int, says: str) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    [command] = [line for line in page.splitlines() if "load_keys" in line]
+    _, *arguments = shlex.split(command)
+    path.write_text(text)
+    done = subprocess.run(
+        [sys.executable, *arguments[:-1], path], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

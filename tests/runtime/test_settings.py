@@ -40,3 +40,22 @@ def test_the_test_environment_of_ups_is_refused_in_production(monkeypatch: pytes
     assert "set UPS_BASE_URL and UPS_TOKEN_URL to it" in settings_error(caught.value)
     monkeypatch.setenv("UPS_BASE_URL", "https://wwwcie.ups.com/api/deliveryintercept/v2")
     assert WorkerSettings().ups_test_environment
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("LOG_LEVEL", "debug", "it has to be one of 'DEBUG', 'INFO', 'WARNING', 'ERROR'"),
+        ("UPS_CONTACT_PHONE", "none", "write a telephone number such as +15551234567"),
+        ("MAX_CACHED_WORKFLOWS", "-1", "it has to be at least 0"),
+        ("SMTP_PORT", "mail", "a whole number is needed"),
+        ("GRACEFUL_SHUTDOWN", "soon", "write a duration such as PT12H or P3D"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: str, says: str
+) -> None:
+    monkeypatch.setenv(name, given)
+    with pytest.raises(ValidationError) as caught:
+        WorkerSettings()
+    assert f"  {name}: {says}\n" in settings_error(caught.value)

@@ -113,9 +113,11 @@ def test_the_proof_has_every_figure(width: int) -> None:
     assert not [line for line in lines if "…" in line]
     for currency, figure in (("USD", "11250.42"), ("KWD", "1012.340"), ("JPY", "99899")):
         [row] = [line for line in lines if f" {currency} " in line]
-        assert row.split().count(figure) == 7
+        assert row.split().count(figure) == 8
     heads = " ".join(" ".join(lines).split())
-    assert all(word in heads for word in ("gateway", "others", "ledger", "sold", "put", "credit", "notes", "owed"))
+    assert all(
+        word in heads for word in ("gateway", "others", "ledger", "sold", "put", "hand", "credit", "notes", "owed")
+    )
 
 
 @pytest.mark.parametrize("ended", [0, 3, 12, 23])
@@ -126,7 +128,7 @@ def test_while_it_runs_a_screen_of_80_columns_has_one_line_for_an_order(ended: i
         board.show(sample, result_of(sample) if number < ended else status_of(sample, StepStatus.WAITING))
     for _ in range(6):
         board.add_remark(
-            "refund_department:supervisor-2 resolves order 1008: the bank decides, dp_73204f38ae2aebb026497572"
+            "refund_department:supervisor-2 resolves order 1008: the bank has paid, dp_73204f38ae2aebb026497572"
         )
     lines = lines_of(console, board)
     assert max(map(len, lines)) <= 80

@@ -6,10 +6,11 @@ from domain.terms import RefundMethod
 from providers.outbox.port import NoticeKind
 from sandbox import books
 from sandbox.shop import SampleOrder, request
-from tests.system import Handle, System, customer_of, resolve
+from tests.system import Handle, System, customer_of, resolve, settled
 from tests.workflows.refunds import refund_of
 from tests.workflows.samples import captured
 from tests.workflows.test_settled_by_hand import PRICE, under_way
+from tests.workflows.test_texts import read_page
 
 
 async def kinds(system: System) -> set[NoticeKind]:
@@ -19,6 +20,11 @@ async def kinds(system: System) -> set[NoticeKind]:
 async def number_of_dispute(system: System, sample: SampleOrder) -> str:
     payment = await system.gateway.read_payment(system.shop.payments[sample.order_id][0])
     return payment.charge_backs[0].reference
+
+
+async def number_of_open_dispute(system: System, sample: SampleOrder) -> str:
+    (number,) = (await system.gateway.read_payment(system.shop.payments[sample.order_id][0])).open_disputes
+    return number
 
 
 async def test_an_inquiry_is_answered_by_the_refund(system: System) -> None:
@@ -98,4 +104,28 @@ async def test_a_refund_that_failed_for_a_reason_of_ours_is_finances_and_not_the
     result = await system.finish(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
     assert await system.refunds(sample.order_id) == [PRICE, PRICE]
+    await system.assert_books_balance()
+
+
+async def test_only_a_dispute_of_this_payment_is_the_proof_that_the_bank_has_paid(system: System) -> None:
+    """B27: with a mistyped number the customer would read of a refund that nobody has made."""
+    sample, other = (captured(parcels=()) for _ in range(2))
+    for order in (sample, other):
+        await system.shop.place(order)
+        await system.shop.gateway.dispute(system.shop.payments[order.order_id][0])
+    numbers = [await number_of_open_dispute(system, order) for order in (sample, other)]
+    _, handle = await system.submit(request(sample))
+    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert wait
+    assert numbers[0] in wait.reason
+    assert numbers[0] in (await read_page(handle)).partition("resolve_step")[2]
+    for mistyped in ("dp_12345", numbers[1]):
+        no = await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", mistyped)))
+        assert no
+        assert f"{mistyped} is no dispute" in no
+        assert numbers[0] in no
+    assert (await system.progress(handle)).waits == (wait,)
+    await system.resolve(handle, settled(wait, "done_by_hand", numbers[0]))
+    result = await system.finish(handle)
+    assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.BY_HAND)
     await system.assert_books_balance()

@@ -69,14 +69,14 @@ async def read_page(handle: Handle) -> str:
 
 async def test_the_page_offers_what_is_taken_and_a_refusal_is_a_sentence(pg_system: System) -> None:
     """P2, P3: each line of the page is refused as it stands, in words and without a place in the code, and taken once
-    it is filled in. After the end there is none."""
+    it is filled in; the number of the dispute is. After the end there is none."""
     sample = captured(parcels=())
     await pg_system.shop.place(sample)
     await pg_system.shop.gateway.dispute(pg_system.shop.payments[sample.order_id][0])
     _, handle = await pg_system.submit(request(sample))
     await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
     offered = re.findall(r"^- \*\*(\w+)\*\*: .*\n  `(.*)`$", await read_page(handle), re.MULTILINE)
-    assert [update for update, _ in offered] == ["retry_step", *["resolve_step"] * 3]
+    assert [update for update, _ in offered] == ["retry_step", *["resolve_step"] * 4]
     for update, line in offered:
         for arguments in ((), (json.loads(line),)):
             with pytest.raises(WorkflowUpdateFailedError) as refused:
@@ -89,7 +89,7 @@ async def test_the_page_offers_what_is_taken_and_a_refusal_is_a_sentence(pg_syst
             assert cause.failure is not None
             assert not cause.failure.stack_trace
     by_hand = json.loads(next(line for _, line in offered if "done_by_hand" in line))
-    await handle.execute_update("resolve_step", {**by_hand, "actor": "refund_department:R-1", "reference": "dp-1"})
+    await handle.execute_update("resolve_step", {**by_hand, "actor": "refund_department:R-1"})
     assert (await pg_system.end(handle)).outcome is Outcome.CANCELLED
     assert "{" not in await read_page(handle)
 
