@@ -132,8 +132,10 @@ PAGES = {
     "3004": (
         "needs attention",
         "Waits for refund department, due",
-        "is disputed at the bank; refunding now could pay twice.",
+        "is disputed at the bank (dispute dp_",
+        "refunding now could pay twice.",
         "retry_step: Try it again now.",
+        "resolve_step: The bank pays the customer by dispute dp_",
         "resolve_step: The customer has the money another way; the proof says how.",
         "resolve_step: Nothing is owed to the customer any more; the proof says who decided so.",
     ),
