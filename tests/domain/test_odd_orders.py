@@ -88,7 +88,8 @@ def orders(draw: st.DrawFn) -> Order:
 
 @st.composite
 def payments(draw: st.DrawFn, order: Order) -> dict[str, Payment]:
-    """A provider's count, which is in one currency and never below zero."""
+    """A provider's count, which is in one currency and never below zero. What is captured and what still can be are parts of
+    the amount."""
     found = {}
     for tender in order.tenders:
         currency = "EUR" if draw(st.integers(0, 30)) == 30 else "USD"
@@ -96,12 +97,12 @@ def payments(draw: st.DrawFn, order: Order) -> dict[str, Payment]:
         def some(currency: str = currency) -> Money:
             return Money(amount=draw(st.integers(0, 30_000)), currency=currency)
 
-        captured = some()
+        captured, capturable = some(), some()
         found[tender.tender_id] = Payment(
             reference=tender.reference,
-            amount=draw(st.none() | st.just(captured + some())),
+            amount=draw(st.none() | st.just(captured + capturable + some())),
             captured=captured,
-            capturable=some(),
+            capturable=capturable,
             refunded=min(some(), captured),
             capturing=draw(st.none() | st.just(some())),
             released=draw(st.booleans()),
