@@ -11,7 +11,6 @@ from rich.text import Text
 
 _UNIT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?: UTC)?(?!\w)\S*|\d[\d.]* [A-Z]{3}(?!\w)\S*|\S+")
 """What stays in one line. What is longer than a line alone is broken anywhere."""
-_BETWEEN = 2
 """Blanks between two columns."""
 
 
@@ -53,8 +52,9 @@ class Prose:
 class Rows:
     """A table. Where a line is too short for it, the widest columns become as narrow as their longest word allows."""
 
-    def __init__(self, *heads: str) -> None:
-        """The heads are translated already."""
+    def __init__(self, *heads: str, between: int = 2) -> None:
+        """The heads are translated already. `between`: the blanks between two columns."""
+        self._between = between
         self._heads = [Prose(head) for head in heads]
         self._right = [False] * len(heads)
         self._rows: list[tuple[list[Prose], str]] = []
@@ -68,7 +68,7 @@ class Rows:
         self._rows.append(([*map(Prose, cells), *(Prose("") for _ in range(missing))], style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table(box=None, padding=(0, _BETWEEN, 0, 0), pad_edge=False, header_style="dim")
+        table = Table(box=None, padding=(0, self._between, 0, 0), pad_edge=False, header_style="dim")
         for head, right, width in zip(self._heads, self._right, self._widths(options.max_width), strict=True):
             table.add_column(head, justify="right" if right else "left", width=width, overflow="fold")
         for cells, style in self._rows:
@@ -79,7 +79,7 @@ class Rows:
         columns = list(zip(self._heads, *(cells for cells, _ in self._rows), strict=True))
         least = [max(cell.longest for cell in column) for column in columns]
         wanted = [max(cell.widest for cell in column) for column in columns]
-        too_much = sum(wanted) + _BETWEEN * (len(columns) - 1) - width
+        too_much = sum(wanted) + self._between * (len(columns) - 1) - width
         while too_much > 0 and (shrinkable := [at for at, cells in enumerate(wanted) if cells > least[at]]):
             widest = max(shrinkable, key=lambda at: wanted[at])
             wanted[widest] -= 1

@@ -158,7 +158,7 @@ def closing_table(
 
 
 def proof_view(proof: Proof) -> RenderableType:
-    rows = Rows("", "")
+    rows = Rows("", "", between=1)
     columns = (
         "at the gateway",
         "by others",

@@ -93,7 +93,7 @@ def test_help_is_german_for_who_reads_german() -> None:
         (
             ("start", "--file", "Makefile"),
             ExitCode.WRONG_INPUT,
-            "Die Anfragedatei ist nicht gültig: kein gültiges JSON (",
+            "Die Anfragedatei ist nicht gültig: das ist kein JSON (Zeile 1, Spalte 1).",
         ),
         (("status", "O 1"), ExitCode.WRONG_INPUT, "Ungültiger Wert für 'ORDER_ID': eine ID hat 1 bis 64 Buchstaben"),
         (("start", "O-1"), ExitCode.WRONG_INPUT, "Es fehlt: --actor, --reason. Oder"),

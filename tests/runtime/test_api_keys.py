@@ -140,11 +140,11 @@ def test_the_documented_files_are_such_files(tmp_path: Path) -> None:
     written.write_text(shown.replace("…", DIGEST))
     [bounded] = load_keys(written, sandbox=False)
     assert bounded.model_dump(exclude={"sha256"}, exclude_none=True).keys() == ApiKey.model_fields.keys() - {"sha256"}
-    *making, start = commands.splitlines()
+    *making, start, _, _ = commands.splitlines()
     subprocess.run(["bash", "-e", "-c", "\n".join(making)], cwd=tmp_path, check=True)
     [made] = load_keys(written, sandbox=False)
     assert (made.id, made.role) == ("shop", Role.SERVICE)
-    assert start == "API_KEYS_FILE=.run/api_keys.toml .venv/bin/python api.py"
+    assert start.startswith("API_KEYS_FILE=.run/api_keys.toml ")
 
 
 @pytest.mark.parametrize("given", [None, b"\xff"], ids=["missing", "not UTF-8"])
