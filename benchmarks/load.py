@@ -135,7 +135,7 @@ class Orders(Load):
     async def _place(self, count: int, total: str) -> list[str]:
         free = asyncio.Semaphore(_PLACED_AT_ONCE)
 
-        async def place() -> str:
+        async def place_order() -> str:
             order = SampleOrder(
                 order_id=str(next(self._numbers)),
                 lines=(line("L1", 1, total),),
@@ -143,8 +143,8 @@ class Orders(Load):
                 parcels=self._parcels,
             )
             async with free:
-                await self._shop.place(order)
+                await self._shop.place_order(order)
             self._orders[order.order_id] = order
             return order.order_id
 
-        return await asyncio.gather(*(place() for _ in range(count)))
+        return await asyncio.gather(*(place_order() for _ in range(count)))

@@ -87,7 +87,7 @@ class Demo:
     async def run(self, samples: Sequence[Sample], *, kill_worker: bool) -> Report:
         began = time.monotonic()
         await self._stack.start_worker()
-        orders = await asyncio.gather(*(self._shop.place(sample.order) for sample in samples))
+        orders = await asyncio.gather(*(self._shop.place_order(sample.order) for sample in samples))
         with self._board.live():
             await self._cancel_all(samples, kill_worker=kill_worker)
             await self._wait_for_mails()
@@ -263,9 +263,9 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
 async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
     """Orders to try, and cancellations that wait."""
     for order in TO_TRY:
-        await shop.place(order)
+        await shop.place_order(order)
     for _, order in WAITING:
-        await shop.place(order)
+        await shop.place_order(order)
         await cancellations.start(request(order))
 
 

@@ -116,7 +116,7 @@ class Shop:
         self.payments: dict[str, list[str]] = {}
         self.labels: dict[str, list[str]] = {}
 
-    async def place(self, sample: SampleOrder) -> Order:
+    async def place_order(self, sample: SampleOrder) -> Order:
         """Pay, pack, and write the order into the book."""
         tenders = [await self._pay(sample, number, part) for number, part in enumerate(sample.tenders, start=1)]
         shipments = [await self._pack(sample, number, part) for number, part in enumerate(sample.parcels, start=1)]

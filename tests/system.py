@@ -330,7 +330,7 @@ class System(Observing):
             waits = (await self.progress(handle)).waits
             raise AssertionError(f"the run has not ended; it waits: {waits}") from None
 
-    async def waits_for(self, handle: Handle, *states: State) -> Progress:
+    async def wait_for_state(self, handle: Handle, *states: State) -> Progress:
         """Look until the run is in one of `states`."""
         seen: list[Progress] = []
 
@@ -341,7 +341,7 @@ class System(Observing):
         await eventually(there, f"the run is {' or '.join(states)}")
         return seen[-1]
 
-    async def wait_like(self, handle: Handle, wanted: Callable[[Wait], bool], what: str) -> Wait | None:
+    async def wait_for_wait(self, handle: Handle, wanted: Callable[[Wait], bool], what: str) -> Wait | None:
         """The first wait of the run that is as `wanted`; None when the run ends without one."""
         found: list[Wait] = []
 
@@ -353,17 +353,17 @@ class System(Observing):
         await eventually(there, f"{what}, or the run ends")
         return found[0] if found else None
 
-    async def waits_at(self, handle: Handle, step: StepName, target: str | None = None) -> Wait | None:
+    async def wait_for_step(self, handle: Handle, step: StepName, target: str | None = None) -> Wait | None:
         """The wait for a person at `step`; None when the run ends without it."""
-        return await self.wait_like(
+        return await self.wait_for_wait(
             handle,
             lambda wait: wait.state is State.NEEDS_ATTENTION and wait.step is step and target in {None, wait.target},
             f"a person is needed at {step} {target or ''}",
         )
 
-    async def asks_to_collect(self, handle: Handle, *, after: Wait | None = None) -> Wait | None:
+    async def wait_for_collection(self, handle: Handle, *, after: Wait | None = None) -> Wait | None:
         """The refund department's wait, other than the one `after` which it comes; None when the run ends without it."""
-        return await self.wait_like(
+        return await self.wait_for_wait(
             handle,
             lambda wait: (
                 wait.state is State.NEEDS_ATTENTION

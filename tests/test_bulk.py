@@ -34,9 +34,9 @@ def by_gift_card() -> SampleOrder:
     )
 
 
-async def place(system: System, samples: Sequence[SampleOrder]) -> list[str]:
+async def place_orders(system: System, samples: Sequence[SampleOrder]) -> list[str]:
     for sample in samples:
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
     return [sample.order_id for sample in samples]
 
 
@@ -76,7 +76,7 @@ async def test_two_hundred_orders_with_an_unknown_one_in_the_middle(
     open_system: System, starter: Starter, tmp_path: Path
 ) -> None:
     """D12"""
-    order_ids = await place(open_system, [authorised() for _ in range(200)])
+    order_ids = await place_orders(open_system, [authorised() for _ in range(200)])
     file = csv_of(tmp_path, *order_ids[:100], "O-none", *order_ids[100:])
     done = await starter("bulk", str(file), *AGENT, "--json")
     assert done.code == ExitCode.DONE, done.err
@@ -98,7 +98,7 @@ async def test_an_interrupted_run_says_how_to_go_on_and_starts_nothing_twice(
     open_system: System, starter: Starter, tmp_path: Path, dev_server: WorkflowEnvironment
 ) -> None:
     """D12"""
-    order_ids = await place(open_system, [by_gift_card() for _ in range(30)])
+    order_ids = await place_orders(open_system, [by_gift_card() for _ in range(30)])
     file = csv_of(tmp_path, *order_ids)
     results = tmp_path / "orders.csv.results.jsonl"
     running = await begin_starter(address_of(dev_server), "bulk", str(file), *AGENT, "--rate", "5", "--json")
@@ -127,8 +127,8 @@ async def test_wrong_lines_and_a_failure_stop_nothing_and_the_failed_line_is_sen
     open_system: System, starter: Starter, tmp_path: Path
 ) -> None:
     """D12"""
-    order_ids = await place(open_system, [by_gift_card() for _ in range(3)])
-    placed = await open_system.shop.place(authorised())
+    order_ids = await place_orders(open_system, [by_gift_card() for _ in range(3)])
+    placed = await open_system.shop.place_order(authorised())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
     await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
@@ -169,7 +169,7 @@ async def test_wrong_lines_and_a_failure_stop_nothing_and_the_failed_line_is_sen
 
 async def test_whole_requests_are_read_from_json_lines(open_system: System, starter: Starter, tmp_path: Path) -> None:
     samples = [by_gift_card(), by_gift_card()]
-    order_ids = await place(open_system, samples)
+    order_ids = await place_orders(open_system, samples)
     file = tmp_path / "requests.jsonl"
     file.write_text("\n".join(request(sample).model_dump_json() for sample in samples), encoding="utf-8")
     done = await starter("bulk", str(file), "--json")

@@ -174,7 +174,7 @@ async def test_a_german_spreadsheets_file_is_carried_out(open_system: System, st
     """F20, E14, D12: with the mark and the line `sep=`, and a line break in a note."""
     samples = [captured(parcels=()), captured(parcels=())]
     for sample in samples:
-        await open_system.shop.place(sample)
+        await open_system.shop.place_order(sample)
     rows = ["sep=;", "Order ID;Note;", f'{samples[0].order_id};"zu groß;\nzu spät";', f"{samples[1].order_id};;", ";;"]
     file = tmp_path / "Aufträge.csv"
     file.write_bytes("\r\n".join([*rows, ""]).encode("utf-16"))

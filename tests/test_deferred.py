@@ -36,9 +36,9 @@ def withdrawal(sample: SampleOrder) -> CancellationRequest:
 
 async def first_under_way(system: System) -> SampleOrder:
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.library.start(request(sample, L1, request_id="first"))
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     return sample
 
 
@@ -80,7 +80,7 @@ async def test_bulk_counts_it_as_deferred_and_sends_what_is_under_way_again(
     waits = await first_under_way(open_system)
     both = (line("L1", 1, "32.00 USD"), line("L2", 1, "32.00 USD"))
     ends = SampleOrder(order_id=an_id(), lines=both, tenders=(card("64.00 USD"),))
-    await open_system.shop.place(ends)
+    await open_system.shop.place_order(ends)
     lines = [
         withdrawal(waits),
         request(ends, L1, request_id="one"),
@@ -109,7 +109,7 @@ async def test_the_product_sends_it_until_it_is_decided(open_system: System, *, 
         await system.current(sample.order_id).terminate("by mistake")
     await dispatcher.send_due(now)
     first = system.current(sample.order_id)
-    await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
     assert await system.books.due_requests(now + timedelta(seconds=3), 10) == [], "not before some seconds have passed"
     await system.approve(first)
     await system.end(first)

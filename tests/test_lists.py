@@ -75,7 +75,7 @@ def sold(total: str, taken: str) -> SampleOrder:
 async def test_a_wait_shows_the_amount_and_the_end_what_was_given_back(
     open_system: System, sample: SampleOrder, planned: str, act: Act, given_back: str
 ) -> None:
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await open_system.library.start(request(sample))
     waiting = await listed(open_system, sample.order_id, State.WAITING_FOR_APPROVAL)
     assert (waiting.owner, waiting.amount) == (Owner.SECOND_PERSON, money(planned))
@@ -101,7 +101,7 @@ async def test_a_part_that_could_not_be_stopped_is_not_in_the_amount(open_system
         tenders=(card("64.00 USD"),),
         parcels=(parcel(Script.LABEL_ONLY, L1=1), parcel(Script.DELIVERED, L2=1)),
     )
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await open_system.library.start(request(sample))
     result = await open_system.library.result(sample.order_id)
     ended = await listed(open_system, sample.order_id, State.PARTIALLY_CANCELLED)
@@ -110,7 +110,7 @@ async def test_a_part_that_could_not_be_stopped_is_not_in_the_amount(open_system
 
 async def test_a_rejected_request_shows_no_amount(open_system: System, starter: Starter) -> None:
     sample = captured(parcels=(parcel(Script.DELIVERED, L1=1),))
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await open_system.library.start(request(sample))
     assert (await open_system.library.result(sample.order_id)).outcome is Outcome.REJECTED
     assert (await listed(open_system, sample.order_id, State.REJECTED)).amount is None
@@ -142,7 +142,7 @@ async def start_bare(client: Client, sample: SampleOrder) -> WorkflowHandle[Any,
 
 async def test_a_run_that_was_started_without_attributes_sets_them_in_its_first_task(open_system: System) -> None:
     sample = captured(parcels=())
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     run = await start_bare(await Client.connect(address_of(open_system.server)), sample)
     await open_system.library.result(sample.order_id)
     assert await attributes_of(run, tasks=0) == {}
@@ -165,7 +165,7 @@ async def test_what_wakes_a_run_starts_it_with_its_attributes(
     open_system: System, event: RefundEvent | ShipmentEvent
 ) -> None:
     sample = captured(parcels=())
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await open_system.library.start(request(sample))
     await open_system.library.result(sample.order_id)
     await Submitter(open_system.client, TASK_QUEUE).wake(request(sample), event)
@@ -180,7 +180,7 @@ async def test_what_wakes_a_run_starts_it_with_its_attributes(
 
 async def test_the_python_example_starts_the_run_with_its_attributes(open_system: System) -> None:
     sample = captured(parcels=())
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     example = runpy.run_path(str(ROOT / "docs" / "contract" / "examples" / "cancel.py"))
     await example["cancel"](await Client.connect(address_of(open_system.server)), content_of(sample))
     shown = await attributes_of(open_system.current(sample.order_id), tasks=0)
@@ -194,7 +194,7 @@ async def test_the_python_example_starts_the_run_with_its_attributes(open_system
 async def test_what_no_book_keeps_is_left_out_of_the_lists(open_system: System) -> None:
     """P11: an unknown order, and somebody else's, which stays listed by its own cancellation."""
     unknown, theirs = captured(), captured(parcels=())
-    await open_system.shop.place(theirs)
+    await open_system.shop.place_order(theirs)
     await open_system.library.start(request(theirs))
     await open_system.library.result(theirs.order_id)
     stranger = Actor(kind=ActorKind.CUSTOMER, id="C-stranger")
@@ -221,7 +221,7 @@ async def test_what_no_book_keeps_is_left_out_of_the_lists(open_system: System) 
 
 async def test_the_command_line_lists_the_amount(open_system: System, starter: Starter) -> None:
     sample = captured(total="600.00 USD")
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await open_system.library.start(request(sample))
     await listed(open_system, sample.order_id, State.WAITING_FOR_APPROVAL)
     shown = await starter("list", "--state", "waiting_for_approval")

@@ -168,7 +168,7 @@ async def test_a_program_that_knows_nothing_else_cancels_an_order(
     installation: Installation, open_system: System, dev_server: WorkflowEnvironment
 ) -> None:
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     program = installation.folder / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
     temporal = {"TEMPORAL_ADDRESS": address_of(dev_server)}

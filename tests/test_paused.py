@@ -36,9 +36,9 @@ BY = f'UTC by {WHO} ("{WHY}").'
 async def waiting(system: System) -> SampleOrder:
     """An order above the limit, whose cancellation waits for a second person."""
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.library.start(request(sample))
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     return sample
 
 
@@ -211,7 +211,7 @@ async def test_a_request_whose_run_is_paused_before_a_worker_has_it_ends_in_time
 ) -> None:
     """E27: nobody knows whether it was kept; sent again it is the same request."""
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     nobody_works = Cancellations(open_system.client, task_queue=new_queue())
     asking = asyncio.create_task(nobody_works.start(request(sample), timedelta(seconds=3)))
     await begun(open_system.client, workflow_id(sample.order_id))
@@ -228,11 +228,11 @@ async def test_a_deferred_request_that_meets_a_paused_run_is_sent_again_later(op
     """E27: it is no answer to a statutory withdrawal."""
     lines = (line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD"), line("L3", 1, "600.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("1220.00 USD"),))
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     first, second, third = (LineScope(line_id=line.line_id, quantity=1) for line in lines)
     library = open_system.library
     await library.start(request(sample, first, request_id="first"))
-    await open_system.waits_for(open_system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await open_system.wait_for_state(open_system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     withdrawal = request(sample, second, request_id="second", reason=ReasonCode.STATUTORY_WITHDRAWAL)
     assert (await library.start(withdrawal)).deferred
     await open_system.withdraw(open_system.current(sample.order_id), customer_of(sample))
@@ -303,7 +303,7 @@ async def test_a_paused_step_waits_for_operations_beside_what_the_run_says(
 ) -> None:
     """E27: the run answers, so what it says is live; a request that waits for the step hears why."""
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await open_system.disturb_look(sample.order_id, FaultKind.SLOW, 15, times=2)
     asking = asyncio.create_task(open_system.library.start(request(sample)))
     await begun(open_system.client, workflow_id(sample.order_id))

@@ -47,7 +47,7 @@ async def everything_done(system: System, order_id: str) -> list[object]:
 
 async def test_a_quote_says_what_start_answers_then_and_does_nothing(open_system: System, starter: Starter) -> None:
     sample = a_bit_of_everything()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     before = await everything_done(open_system, sample.order_id)
     shown = await starter(*by_customer("quote", sample))
     quoted = await starter(*by_customer("quote", sample, "--json"))
@@ -80,7 +80,7 @@ async def test_a_quote_for_an_order_that_is_being_cancelled_or_has_been_says_so(
 ) -> None:
     """A3"""
     sample = captured(total="600.00 USD")
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     submission, handle = await open_system.submit(request(sample))
     other = by_customer("quote", sample, "--request-id", "another")
     under_way = Quote.model_validate_json((await starter(*other, "--json")).out)
@@ -107,7 +107,7 @@ async def test_a_quote_for_other_lines_than_those_that_are_being_cancelled_is_re
 ) -> None:
     """A3: the plan of the one that is under way is no answer."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "600.00 USD"),), tenders=(card("600.00 USD"),))
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     submission, handle = await open_system.submit(request(sample))
     other = ("--request-id", "another", "--line", "L1=1")
     quoted = await starter(*by_customer("quote", sample, *other))
@@ -126,7 +126,7 @@ async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_sta
 ) -> None:
     """A1, A8"""
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     asks = ("--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock", "--json")
     refused = await starter("quote", sample.order_id, *asks)
     assert refused.code == ExitCode.NOT_CANCELLED
@@ -138,7 +138,7 @@ async def test_what_would_be_rejected_is_quoted_as_rejected_with_the_code_of_sta
 
 async def test_an_order_that_cannot_be_verified_cannot_be_quoted(open_system: System, starter: Starter) -> None:
     """Its payment is not at the gateway."""
-    placed = await open_system.shop.place(captured())
+    placed = await open_system.shop.place_order(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
     await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")

@@ -80,9 +80,9 @@ async def ui(sqlite_url: str, parts: Parts) -> AsyncIterator[Ui]:
 
 async def order_that_waits(system: System) -> str:
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.library.start(request(sample))
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     return sample.order_id
 
 

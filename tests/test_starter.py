@@ -62,7 +62,7 @@ async def test_start_shows_the_decision_with_the_amounts_and_result_shows_the_en
 ) -> None:
     """B2"""
     sample = captured(total="52.35 USD")
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     started = await starter(*by_customer("start", sample))
     assert started.code == ExitCode.DONE, started.err
     assert "approved" in started.out
@@ -82,7 +82,7 @@ async def test_the_same_request_twice_is_one_cancellation_with_one_answer(
 ) -> None:
     """A4: while it runs; and the result once it has ended (A3)."""
     sample = captured(total="52.35 USD")
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     command = by_customer("start", sample, "--request-id", "req-1", "--json")
     first = await starter(*command)
     submission = Submission.model_validate_json(first.out)
@@ -101,7 +101,7 @@ async def test_the_same_request_twice_is_one_cancellation_with_one_answer(
 async def test_two_at_once_get_the_same_answer(open_system: System, starter: Starter) -> None:
     """A4: the double click."""
     sample = expensive()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     command = by_customer("start", sample, "--json")
     first, second = await asyncio.gather(starter(*command), starter(*command))
     assert (first.code, first.err) == (0, "")
@@ -118,7 +118,7 @@ async def test_two_at_once_get_the_same_answer(open_system: System, starter: Sta
 async def test_asking_twice_without_a_request_id_is_one_request(open_system: System, starter: Starter) -> None:
     """A4: where a second request would cancel another unit."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     command = by_customer("start", sample, "--line", "L1=1", "--json")
     await starter(*command)
     await starter("result", sample.order_id)
@@ -130,7 +130,7 @@ async def test_asking_twice_without_a_request_id_is_one_request(open_system: Sys
 async def test_a_request_id_that_was_used_with_other_content_is_refused(open_system: System, starter: Starter) -> None:
     """A4"""
     sample = expensive()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     first = await starter(*by_customer("start", sample, "--request-id", "req-1"))
     assert first.code == ExitCode.DONE
     other = await starter(*by_customer("start", sample, "--request-id", "req-1", "--note", "but in blue"))
@@ -145,7 +145,7 @@ async def test_a_request_id_that_was_used_with_other_content_is_refused(open_sys
 async def test_an_unknown_order_and_somebody_elses_get_one_sentence(open_system: System, starter: Starter) -> None:
     """A1"""
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     unknown = await starter("start", "O-none", "--actor", "customer:C-2", "--reason", "no_longer_needed")
     others = await starter("start", sample.order_id, "--actor", "customer:C-2", "--reason", "no_longer_needed")
     assert unknown.code == others.code == ExitCode.NOT_FOUND
@@ -158,7 +158,7 @@ async def test_a_message_for_somebody_elses_order_is_answered_like_one_for_an_un
 ) -> None:
     """A1: while it runs, and when it is over."""
     sample = expensive()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await starter(*by_customer("start", sample))
     stranger = await starter("withdraw", sample.order_id, "--actor", "customer:C-2")
     unknown = await starter("withdraw", "O-none", "--actor", "customer:C-2")
@@ -176,7 +176,7 @@ async def test_after_a_request_of_the_wrong_customer_staff_reads_what_to_do(
 ) -> None:
     """A1: who approves is no customer, and has nothing of "not found for this customer"."""
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await starter("start", sample.order_id, "--actor", "customer:C-2", "--reason", "no_longer_needed")
     await starter("result", sample.order_id)
     for command in ("approve", "reject", "withdraw"):
@@ -189,7 +189,7 @@ async def test_after_a_request_of_the_wrong_customer_staff_reads_what_to_do(
 async def test_a_rejected_request_names_what_is_allowed(open_system: System, starter: Starter) -> None:
     """A8"""
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     command = ("start", sample.order_id, "--actor", f"customer:{sample.customer_id}", "--reason", "out_of_stock")
     answer = await starter(*command, "--json")
     assert answer.code == ExitCode.NOT_CANCELLED
@@ -200,7 +200,7 @@ async def test_a_rejected_request_names_what_is_allowed(open_system: System, sta
 
 async def test_a_whole_request_is_read_from_standard_input(open_system: System, starter: Starter) -> None:
     sample = captured()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     whole = request(sample, request_id="from-the-shop").model_dump_json()
     answer = await starter("start", "--file", "-", "--json", stdin=whole)
     assert answer.code == ExitCode.DONE, answer.err
@@ -215,7 +215,7 @@ async def test_the_result_of_a_run_that_a_failure_rolled_back_tells_its_steps(
     open_system: System, starter: Starter
 ) -> None:
     """The payment is not at the gateway, so nothing can be verified."""
-    placed = await open_system.shop.place(captured())
+    placed = await open_system.shop.place_order(captured())
     tender = placed.tenders[0].model_copy(update={"reference": "pi_gone"})
     lost = placed.model_copy(update={"order_id": an_id(), "tenders": (tender,), "shipments": ()})
     await built_in.add_order(open_system.engine, lost, email="buyer@shop.example")
@@ -239,7 +239,7 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
 ) -> None:
     """A9: the requester may not."""
     sample = expensive()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     started = await starter(
         "start",
         sample.order_id,
@@ -290,7 +290,7 @@ async def test_a_second_person_approves_and_the_watcher_sees_it_to_the_end(
 async def test_a_refused_approval_ends_as_rolled_back(open_system: System, starter: Starter) -> None:
     """D5"""
     sample = expensive()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await starter(*by_customer("start", sample))
     assert (await starter("reject", sample.order_id, "--actor", SUPERVISOR)).code == ExitCode.DONE
     watched = await starter("watch", sample.order_id)
@@ -308,7 +308,7 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
 ) -> None:
     """D2; and then the refund settles (B22)."""
     sample = settles_later()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await starter(*by_customer("start", sample))
     cancellations = Cancellations(dev_server.client)
     waiting = await reached(cancellations, sample.order_id, State.WAITING_FOR_SETTLEMENT)
@@ -333,7 +333,7 @@ async def test_a_person_resolves_the_only_step_that_waits_without_naming_it(
     open_system: System, starter: Starter, dev_server: WorkflowEnvironment
 ) -> None:
     sample = captured(fault="refund.create:refuse")
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await starter(*by_customer("start", sample))
     await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
     resolved = await starter(
@@ -356,7 +356,7 @@ async def test_the_choice_is_made_with_the_command_that_is_shown(
 ) -> None:
     """B29: on the command line and on the run's page."""
     sample = captured(fault="refund.create:refuse")
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     await starter(*by_customer("start", sample))
     await reached(Cancellations(dev_server.client), sample.order_id, State.NEEDS_ATTENTION)
     handle = handle_of(dev_server.client, sample.order_id)

@@ -52,13 +52,13 @@ async def place_orders(system: System) -> Orders:
     ids = dict[str, str]()
     for kind in ("waiting", "withdrawn", "lost", "paused", "quoted"):
         sample = captured(total="600.00 USD")
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         ids[kind] = sample.order_id
         if kind == "quoted":
             await system.library.quote(request(sample))
             continue
         await system.library.start(request(sample))
-        await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
         if kind == "withdrawn":
             await system.library.withdraw(sample.order_id, Withdraw(actor=customer_of(sample)))
             await system.library.result(sample.order_id)

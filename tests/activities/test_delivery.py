@@ -127,7 +127,7 @@ async def test_an_order_management_system_that_is_down_gives_no_notice_up(
 async def test_a_mail_server_that_is_down_holds_no_cancellation_up(system: System, mailbox: Mailbox) -> None:
     """D8: the mails go out later."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     down = NoticeDispatcher(system.books, system.orders, SmtpMailer("127.0.0.1", 1, "shop@example.com"), "shop.example")
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.CANCELLED

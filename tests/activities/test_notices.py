@@ -175,7 +175,7 @@ async def test_a_released_reservation_is_not_called_a_refund(system: System, mai
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD", "0.00 USD"),)
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     mails = await delivered(system, mailbox, sample)
     assert subjects(mails) == [
@@ -192,7 +192,7 @@ async def test_a_released_reservation_is_not_called_a_refund(system: System, mai
 async def test_the_customer_is_notified_of_each_thing_once(system: System, mailbox: Mailbox) -> None:
     """B2: a captured payment is refunded; nothing is said of a reservation."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     mails = await delivered(system, mailbox, sample)
     assert await dispatcher(system.engine, mailbox).deliver_due(datetime.now(UTC) + timedelta(days=1)) == 0
@@ -218,12 +218,14 @@ async def test_the_customer_reads_by_which_way_they_have_the_money(
 ) -> None:
     """B24: not the way they paid, which could not take it."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", fault="refund.create:refuse"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await system.choose(handle, customer_of(sample), method)
     if method is RefundMethod.BANK_TRANSFER:
-        await system.wait_like(handle, lambda wait: "chose a bank transfer" in wait.reason, "it waits for the transfer")
+        await system.wait_for_wait(
+            handle, lambda wait: "chose a bank transfer" in wait.reason, "it waits for the transfer"
+        )
         await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-7"))
     await system.finish(handle)
     mails = await delivered(system, mailbox, sample)
@@ -241,7 +243,7 @@ async def test_what_could_not_be_stopped_is_named_with_the_return_offer(system: 
         tenders=(card("90.00 USD"),),
         parcels=(parcel(Script.DELIVERED, L1=1), parcel(Script.DELIVERED, L1=1), parcel(Script.LABEL_ONLY, L1=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     [cancelled] = [mail for mail in await delivered(system, mailbox, sample) if "is cancelled" in mail.subject]
     assert cancelled.subject == f"A part of order {sample.order_id} is cancelled"
@@ -254,9 +256,9 @@ async def test_what_could_not_be_stopped_is_named_with_the_return_offer(system: 
 async def test_goods_that_the_carrier_did_not_stop_are_a_return_offer(system: System, mailbox: Mailbox) -> None:
     """C7: nothing else was in the order."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_ACCEPTED_THEN_DELIVERED, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.advance(timedelta(days=3).total_seconds())
     result = await system.end(handle)
     assert result.outcome is Outcome.REJECTED
@@ -277,9 +279,9 @@ async def test_who_cancels_a_run_at_the_engine_stands_in_the_mail_with_what_was_
         tenders=(card("90.00 USD"),),
         parcels=(parcel(Script.INTERCEPT_SILENT, L1=1), parcel(Script.INTERCEPT_SILENT, L2=2)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
     await system.wake_by_carrier(handle)
 
@@ -288,7 +290,7 @@ async def test_who_cancels_a_run_at_the_engine_stands_in_the_mail_with_what_was_
 
     await eventually(is_written_about, "the customer is written to about the parcel")
     await handle.cancel()
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     answer = resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77")
     await handle.execute_update(CancellationWorkflow.resolve_step, answer)
     assert (await system.end(handle)).outcome is Outcome.ROLLED_BACK
@@ -302,14 +304,14 @@ async def test_who_cancels_a_run_at_the_engine_stands_in_the_mail_with_what_was_
 async def test_the_mail_about_a_refund_that_fails_names_the_other_ways(system: System, mailbox: Mailbox) -> None:
     """B23: the customer was notified that the refund had started, and is not left with that."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     payment = system.shop.payments[sample.order_id][0]
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(refund.object_id)
     await system.wake(handle)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     mails = await delivered(system, mailbox, sample)
     assert subjects(mails) == [
         f"Order {sample.order_id} is cancelled",
@@ -333,7 +335,7 @@ async def test_a_statutory_withdrawal_is_acknowledged_with_content_date_and_time
         lines=(line("L1", 3, "90.00 USD"), line("L2", 1, "10.00 USD")),
         tenders=(card("100.00 USD"),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample, LineScope(line_id="L1", quantity=2), reason=ReasonCode.STATUTORY_WITHDRAWAL)
     _, handle = await system.submit(asked.model_copy(update={"note": "Zu groß.\nI withdraw."}))
     await system.end(handle)
@@ -353,7 +355,7 @@ async def test_a_withdrawal_from_delivered_goods_is_acknowledged_too_and_answere
     """A15, C9: there is nothing to cancel, but the withdrawal was declared and its receipt is owed. That promises another
     mail."""
     sample = captured(parcels=(parcel(Script.DELIVERED, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
     assert result.outcome is Outcome.REJECTED
     mail, answer = await delivered(system, mailbox, sample)

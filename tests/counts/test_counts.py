@@ -25,18 +25,18 @@ async def nothing_more(system: System, sample: SampleOrder) -> None:
 
 
 async def approve(system: System, sample: SampleOrder) -> None:
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     await system.library.approve(sample.order_id, Approve(actor=SUPERVISOR))
 
 
 async def withdraw(system: System, sample: SampleOrder) -> None:
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     await system.library.withdraw(sample.order_id, Withdraw(actor=customer_of(sample)))
 
 
 async def signal(system: System, sample: SampleOrder) -> None:
     """An event more than the path needs."""
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     await system.wake(system.current(sample.order_id))
     await system.library.approve(sample.order_id, Approve(actor=SUPERVISOR))
 
@@ -74,7 +74,7 @@ PATHS: dict[str, tuple[Callable[[], SampleOrder], Act, Outcome]] = {
 
 
 async def run_path(system: System, sample: SampleOrder, act: Act) -> tuple[CancellationResult, Counts]:
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     calls = await provider_calls(system)
     async with statements_of(system.engine) as statements:
         await system.library.start(request(sample))

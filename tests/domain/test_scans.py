@@ -21,7 +21,7 @@ def scanned(*groups: GoodsGroup | None) -> list[Scan]:
     return [Scan(group=group, at=START + timedelta(hours=hours)) for hours, group in enumerate(groups)]
 
 
-def place(scans: list[Scan]) -> GoodsGroup | None:
+def place_of(scans: list[Scan]) -> GoodsGroup | None:
     found = latest_meaning(scans)
     return found.group if found else None
 
@@ -52,7 +52,7 @@ def test_the_latest_scan_that_means_something_decides(
     groups: list[GoodsGroup | None], where: GoodsGroup | None
 ) -> None:
     """F14a, E10."""
-    assert place(scanned(*groups)) is where
+    assert place_of(scanned(*groups)) is where
 
 
 @given(st.lists(st.sampled_from([None, *GoodsGroup]), max_size=8), st.randoms(use_true_random=False))
@@ -63,10 +63,10 @@ def test_the_order_in_which_scans_are_listed_does_not_matter(
     scans = scanned(*groups)
     listed = list(scans)
     shuffled.shuffle(listed)
-    assert place(listed) is place(scans)
+    assert place_of(listed) is place_of(scans)
 
 
 def test_a_scan_without_a_time_happened_when_it_was_listed() -> None:
     late, early = scanned(NETWORK, THERE)[1], scanned(NETWORK)[0]
-    assert place([early, Scan(group=OUT), late]) is THERE
-    assert place([Scan(group=OUT), early]) is NETWORK
+    assert place_of([early, Scan(group=OUT), late]) is THERE
+    assert place_of([Scan(group=OUT), early]) is NETWORK

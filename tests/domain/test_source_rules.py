@@ -41,7 +41,7 @@ def nodes(path: Path) -> Iterator[ast.AST]:
     return ast.walk(ast.parse(path.read_text()))
 
 
-def place(path: Path, node: ast.AST) -> str:
+def place_of(path: Path, node: ast.AST) -> str:
     return f"{name_of(path)}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
 
 
@@ -88,12 +88,12 @@ def is_set_by_name(node: ast.AST) -> bool:
 @pytest.mark.parametrize("path", sources("domain", "workflows", "activities"), ids=name_of)
 def test_what_is_derived_is_assigned_nowhere(path: Path) -> None:
     found = [
-        place(path, attribute)
+        place_of(path, attribute)
         for node in nodes(path)
         for attribute in assigned_attributes(node)
         if attribute.attr in DERIVED
     ]
-    found += [place(path, node) for node in nodes(path) if isinstance(node, ast.Call) and is_set_by_name(node)]
+    found += [place_of(path, node) for node in nodes(path) if isinstance(node, ast.Call) and is_set_by_name(node)]
     assert not found, "goods, money, paper and past_pivot follow from the facts"
 
 
@@ -141,7 +141,7 @@ def reads_a_key(node: ast.AST) -> bool:
 @pytest.mark.parametrize("path", sources("domain", "workflows", "activities", *REGISTER), ids=name_of)
 def test_keys_are_built_and_read_in_one_place(path: Path) -> None:
     found = [
-        place(path, node)
+        place_of(path, node)
         for node in nodes(path)
         if isinstance(node, ast.expr) and (builds_a_key(node) or reads_a_key(node))
     ]
@@ -182,7 +182,7 @@ def is_spelt_part(node: ast.AST) -> bool:
 
 @pytest.mark.parametrize("path", sources("domain", "workflows", "activities", *REGISTER), ids=name_of)
 def test_the_parts_of_keys_are_named_in_one_place(path: Path) -> None:
-    assert not [place(path, node) for node in nodes(path) if is_spelt_part(node)], "domain/key_parts.py names them"
+    assert not [place_of(path, node) for node in nodes(path) if is_spelt_part(node)], "domain/key_parts.py names them"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_the_domain_has_no_clock(path: Path) -> None:
     read = [n for n in called if isinstance(n.func, ast.Attribute) and n.func.attr in CLOCKS]
     imports = [n for n in nodes(path) if isinstance(n, ast.Import) and any(alias.name == "time" for alias in n.names)]
     imports_from = [n for n in nodes(path) if isinstance(n, ast.ImportFrom) and n.module == "time"]
-    assert not [place(path, n) for n in (*read, *imports, *imports_from)], "what time it is, is given"
+    assert not [place_of(path, n) for n in (*read, *imports, *imports_from)], "what time it is, is given"
 
 
 # Owners
@@ -224,7 +224,7 @@ def owners_named(path: Path) -> list[str]:
         for n in nodes(path)
         if isinstance(n, ast.Call | ast.Subscript) and ast.unparse(n).startswith(("Owner(", "Owner["))
     ]
-    return [place(path, n) for n in (*found, *made)]
+    return [place_of(path, n) for n in (*found, *made)]
 
 
 @pytest.mark.parametrize("path", sources("workflows"), ids=name_of)
@@ -232,7 +232,7 @@ def test_whose_turn_it_is_stands_in_a_steps_row(path: Path) -> None:
     """Nobody invents an owner where a step is run or waited for."""
     named = set(owners_named(path))
     compared = [n for n in nodes(path) if isinstance(n, ast.Compare) and isinstance(n.ops[0], ast.Is | ast.IsNot)]
-    asked = {place(path, n) for compare in compared for n in compare.comparators}
+    asked = {place_of(path, n) for compare in compared for n in compare.comparators}
     assert not named - asked or name_of(path) in MAY_NAME_OWNERS
 
 
@@ -241,9 +241,9 @@ def test_a_wait_has_an_owner_and_no_call_brings_one_along(path: Path) -> None:
     for call in (n for n in nodes(path) if isinstance(n, ast.Call)):
         names = {keyword.arg for keyword in call.keywords}
         if ast.unparse(call.func) == "Wait":
-            assert "owner" in names, f"{place(path, call)} has no owner"
+            assert "owner" in names, f"{place_of(path, call)} has no owner"
         else:
-            assert "owner" not in names, f"{place(path, call)}: the row says whose turn it is"
+            assert "owner" not in names, f"{place_of(path, call)}: the row says whose turn it is"
 
 
 def test_the_stages_of_an_approval_wait_for_a_second_person_and_then_for_who_is_above() -> None:
@@ -258,7 +258,20 @@ RETIRED = frozenset(
         *("Ask", "Complaint", "Entrance", "Filled", "House", "Refusal", "Remark", "TakeBack", "Teller", "WrongLine"),
         *("amiss", "carried_to_its_end", "carry_out", "complaint", "dead", "each", "elsewhere", "go_on_from", "hands"),
         *("leave", "mend", "note", "stop_what_came_loose", "tell", "told", "told_to", "turn_if_wanted", "turn_round"),
-        *("about", "afterwards", "ask", "asked_for", "become", "look", "once", "say", "stay", "turning", "until"),
+        *(
+            "about",
+            "afterwards",
+            "ask",
+            "asked_for",
+            "become",
+            "look",
+            "once",
+            "place",
+            "say",
+            "stay",
+            "turning",
+            "until",
+        ),
     }
 )
 """Names that say nothing where they are used, or one thing here and another there."""
@@ -290,14 +303,14 @@ def named_one(node: ast.AST) -> bool:
 
 @pytest.mark.parametrize("path", sources(*FOLDERS, "benchmarks"), ids=name_of)
 def test_a_variable_has_the_name_of_what_it_holds(path: Path) -> None:
-    assert not [place(path, node) for node in nodes(path) if named_one(node)], "name the noun"
+    assert not [place_of(path, node) for node in nodes(path) if named_one(node)], "name the noun"
 
 
 @pytest.mark.parametrize("path", sources("tests"), ids=name_of)
 def test_a_loop_of_a_test_has_the_name_of_what_it_goes_through(path: Path) -> None:
     """Of the two cancellations of a test, one is `one` and the other is `other`."""
     loops = (ast.For, ast.AsyncFor, ast.comprehension, ast.Lambda)
-    assert not [place(path, node) for node in nodes(path) if isinstance(node, loops) and named_one(node)], (
+    assert not [place_of(path, node) for node in nodes(path) if isinstance(node, loops) and named_one(node)], (
         "name the noun"
     )
 

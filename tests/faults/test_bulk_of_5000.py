@@ -61,14 +61,14 @@ async def shop(stack: Stack) -> AsyncIterator[Shop]:
     await engine.dispose()
 
 
-async def place(shop: Shop) -> list[Order]:
+async def place_orders(shop: Shop) -> list[Order]:
     """Paid by card and captured, each for another amount."""
     some_at_once = asyncio.Semaphore(8)
 
     async def one(number: int) -> Order:
         total = f"{10 + number // 100}.{number % 100:02} USD"
         async with some_at_once:
-            return await shop.place(
+            return await shop.place_order(
                 SampleOrder(order_id=f"B-{number}", lines=(line("L1", 1, total),), tenders=(card(total),))
             )
 
@@ -109,7 +109,7 @@ async def test_each_order_is_cancelled_once_although_the_command_is_stopped_and_
     stack: Stack, temporal: Client, shop: Shop, tmp_path: Path
 ) -> None:
     """D12"""
-    orders = await place(shop)
+    orders = await place_orders(shop)
     good, lost, unknown = [order.order_id for order in orders], [], []
     lines = ["order_id"]
     for number, order in enumerate(orders, start=1):

@@ -16,9 +16,9 @@ async def test_ten_thousand_signals_one_after_the_other_are_heard(open_system: S
     """E17, rule 13: no run of the chain is long, and the settlement is found after the last of them."""
     system = open_system
     sample = captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     for _ in range(10_000):
         await system.wake(system.current(sample.order_id))
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())

@@ -61,9 +61,9 @@ async def signals(handle: Handle) -> list[str]:
 async def waiting_for_settlement(system: System) -> tuple[SampleOrder, Handle, str, str]:
     """An order whose refund is pending: with its run, its payment and its refund."""
     sample = settles_later()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     refund = next(row.reference for row in progress.steps if row.step is StepName.REVERSE_PAYMENT)
     assert refund is not None
     return sample, handle, system.shop.payments[sample.order_id][0], refund

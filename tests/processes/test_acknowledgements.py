@@ -86,11 +86,11 @@ async def test_a_withdrawal_is_acknowledged_with_its_content_and_the_time_of_the
 ) -> None:
     """A15, E28, M30: with the time zone, in the customer's words, and before anything is decided."""
     system, sample = api_system.system, two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     if under_way:
         first = request(sample, LineScope(line_id="L1", quantity=1), request_id="first")
         await system.library.start(first)
-        await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     before = datetime.now(UTC).replace(microsecond=0)
     await send(api_system, withdrawal(sample), tmp_path)
     after = datetime.now(UTC)

@@ -32,7 +32,7 @@ async def test_a_request_is_answered_with_the_decision_and_the_amounts_and_ends(
 ) -> None:
     """B2"""
     sample = captured(total="52.35 USD")
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     started = await api.start(sample.order_id, asked(sample))
     assert started.status_code == 201, started.text
     assert started.headers["location"] == f"/orders/{sample.order_id}/cancellation"
@@ -50,7 +50,7 @@ async def test_the_same_request_gets_the_same_answer_and_its_result_once_it_is_o
 ) -> None:
     """A4: ten at once, and A3: again after the end."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     answers = await asyncio.gather(*(api.start(sample.order_id, asked(sample)) for _ in range(10)))
     assert {(answer.status_code, answer.text) for answer in answers} == {(201, answers[0].text)}
     await api.steer(sample.order_id, "approve", {})
@@ -68,7 +68,7 @@ async def test_another_request_joins_and_other_content_under_the_same_key_is_a_c
 ) -> None:
     """A4: while it runs and after its end."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     joined = await api.start(sample.order_id, asked(sample), request_id="req-2")
     assert (joined.status_code, Submission.model_validate_json(joined.content).joined) == (200, True)
@@ -83,7 +83,7 @@ async def test_another_request_joins_and_other_content_under_the_same_key_is_a_c
 async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_system: ApiSystem) -> None:
     """A1"""
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     stranger = {"customer_id": "C-other", "reason": "no_longer_needed"}
     others = await api.start(sample.order_id, stranger)
     unknown = await api.start("O-none", stranger)
@@ -95,7 +95,7 @@ async def test_an_unknown_order_and_somebody_elses_get_one_answer(api: Api, api_
 async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_system: ApiSystem) -> None:
     """The same decision and plan as the request gets afterwards; a stranger's is like that of an unknown order."""
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     where = f"/orders/{sample.order_id}/cancellation"
     answer = await api.post(f"{where}/quote", asked(sample))
     assert answer.status_code == 200
@@ -118,7 +118,7 @@ async def test_a_quote_tells_the_amounts_and_does_nothing(api: Api, api_system: 
 async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_system: ApiSystem) -> None:
     """A8"""
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     answer = await api.start(sample.order_id, asked(sample, reason="out_of_stock"))
     assert answer.status_code == 200
     decision = Submission.model_validate_json(answer.content).decision
@@ -129,7 +129,7 @@ async def test_a_business_no_is_an_answer_with_what_is_allowed(api: Api, api_sys
 
 async def test_a_part_is_cancelled(api: Api, api_system: ApiSystem) -> None:
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "20.00 USD"),), tenders=(card("20.00 USD"),))
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     answer = await api.start(sample.order_id, asked(sample, lines=[{"line_id": "L1", "quantity": 1}]))
     assert answer.status_code == 201
     await reached(api, sample.order_id, State.CANCELLED, State.PARTIALLY_CANCELLED)
@@ -142,7 +142,7 @@ async def test_a_part_is_cancelled(api: Api, api_system: ApiSystem) -> None:
 async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: Api, api_system: ApiSystem) -> None:
     """A9"""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     started = await api.start(sample.order_id, asked(sample, channel="help_desk"), AGENT)
     decision = Submission.model_validate_json(started.content).decision
     assert decision is not None
@@ -167,7 +167,7 @@ async def test_the_one_who_asked_does_not_approve_and_a_service_never_does(api: 
 async def test_a_refused_approval_rolls_back(api: Api, api_system: ApiSystem) -> None:
     """D5"""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     assert (await api.steer(sample.order_id, "reject", {})).status_code == 200
     await reached(api, sample.order_id, State.ROLLED_BACK)
@@ -179,7 +179,7 @@ async def test_a_refused_approval_rolls_back(api: Api, api_system: ApiSystem) ->
 async def test_a_service_withdraws_for_the_customer_it_names(api: Api, api_system: ApiSystem) -> None:
     """D1: and for nobody else; A1: who learns the same of an order that is unknown."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     others = await api.steer(sample.order_id, "withdraw", {"customer_id": "C-other"}, SERVICE)
     unknown = await api.steer("O-never", "withdraw", {"customer_id": "C-other"}, SERVICE)
@@ -204,7 +204,7 @@ async def test_a_person_resolves_a_step_that_waits_and_no_other(api: Api, api_sy
         lines=(line("L1", 1, "30.00 USD"),),
         tenders=(card("30.00 USD", card=TestCard.PENDING_REFUND),),
     )
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     waiting = await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     late = await api.steer(sample.order_id, "withdraw", {"customer_id": sample.customer_id}, SERVICE)
@@ -230,7 +230,7 @@ async def test_a_customer_chooses_how_to_have_money_that_the_card_does_not_take(
         lines=(line("L1", 1, "30.00 USD"),),
         tenders=(card("30.00 USD", card=TestCard.PENDING_REFUND),),
     )
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     waiting = await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     choice = {"customer_id": sample.customer_id, "target": "T1", "method": "store_credit"}
@@ -302,7 +302,7 @@ async def test_a_body_that_is_no_json_a_missing_id_and_a_wrong_address_are_probl
 async def test_the_ids_of_a_shop_may_be_addresses(api: Api, api_system: ApiSystem) -> None:
     """The number of an order may have slashes, as Shopify's have."""
     sample = captured().model_copy(update={"order_id": f"gid://shop/Order/{an_id()}"})
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     place = f"/orders/{quote(sample.order_id, safe='')}/cancellation"
     started = await api.post(place, asked(sample), **{"Idempotency-Key": "req-1"})
     assert started.status_code == 201, started.text
@@ -317,7 +317,7 @@ async def test_every_answer_to_generated_requests_fits_the_published_description
     """Requests that fit the OpenAPI document and such that do not, on every endpoint, about an order that waits for
     approval."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     config = tmp_path / "schemathesis.toml"
     # 503 is in the description: Temporal asks to come again when a message meets a run that is just beginning.

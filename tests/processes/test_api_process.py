@@ -128,7 +128,7 @@ async def test_sigterm_lets_a_request_in_flight_be_answered(databases: Databases
 async def test_nothing_personal_or_secret_is_in_the_log(api: Api, api_system: ApiSystem) -> None:
     """I8"""
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample, note="call Mrs. Canary at 555-0199"))
     await api.get("/orders/jo@canary.example/cancellation")
     await api.http.get("/cancellations", params={"key": "Canary"}, headers={"Authorization": "Bearer Canary"})

@@ -31,7 +31,7 @@ async def credited(system: System, order_id: str) -> list[Money]:
 async def test_over_http_staff_asks_for_the_shipping_charge_alone(api: Api, api_system: ApiSystem) -> None:
     """F21, E13: that, and nothing else, down to the credit note; a service for its customer may not."""
     system, sample = api_system.system, with_shipping()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     body = {"reason": "no_longer_needed", "shipping": True}
     refused = await api.start(sample.order_id, {**body, "customer_id": sample.customer_id}, SERVICE)
     assert refused.json()["decision"]["rule"] == Rule.INVALID_SCOPE
@@ -56,7 +56,7 @@ async def test_on_the_command_line_staff_asks_for_the_shipping_charge_alone(
 ) -> None:
     """F21, E13: quoted first, which shows no line of the order."""
     sample = with_shipping()
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     asks = (sample.order_id, "--actor", "customer_service:agent-7", "--reason", "no_longer_needed", "--shipping")
     quoted = await starter("quote", *asks)
     assert quoted.code == 0, quoted.err

@@ -71,7 +71,7 @@ async def test_a_parameter_that_is_unknown_is_refused(api: Api, path: str) -> No
 async def test_a_status_is_somebody_elses_for_the_customer_who_is_named(api: Api, api_system: ApiSystem) -> None:
     """P6, A1: the same answer as for an order that is unknown."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     where = f"/orders/{sample.order_id}/cancellation"
     others = problem(await api.get(where, customer_id="C-other"), 404, "order_not_found")
@@ -86,7 +86,7 @@ async def test_a_status_is_somebody_elses_for_the_customer_who_is_named(api: Api
 async def test_a_status_has_who_asked_for_what_and_the_amounts(api: Api, api_system: ApiSystem) -> None:
     """P7: while it waits, and when it is over."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     shown = await reached(api, sample.order_id, State.WAITING_FOR_APPROVAL)
     customer = Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id)
@@ -102,7 +102,7 @@ async def test_a_status_has_who_asked_for_what_and_the_amounts(api: Api, api_sys
 async def test_what_needs_no_words_needs_no_body(api: Api, api_system: ApiSystem, verb: str, end: State) -> None:
     """P9"""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     answer = await api.http.post(
         f"/orders/{sample.order_id}/cancellation/{verb}", headers={"Authorization": f"Bearer {SUPERVISOR}"}
@@ -118,7 +118,7 @@ async def test_the_step_is_named_only_where_several_wait(api: Api, api_system: A
         lines=(line("L1", 1, "30.00 USD"),),
         tenders=(card("30.00 USD", card=TestCard.PENDING_REFUND),),
     )
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     await reached(api, sample.order_id, State.WAITING_FOR_SETTLEMENT)
     paid = {"resolution": "done_by_hand", "reference": "BANK-1"}
@@ -142,7 +142,7 @@ async def test_the_step_is_named_only_where_several_wait(api: Api, api_system: A
 async def test_a_key_is_a_text_in_quotes_or_without(api: Api, api_system: ApiSystem, key: str) -> None:
     """P9: `"abc"` and `abc` are the same key."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     first = await api.start(sample.order_id, asked(sample), request_id=key)
     assert first.status_code == 201, first.text
     bare = key if not key.startswith('"') or " " in key else key.strip('"')
@@ -153,7 +153,7 @@ async def test_a_key_is_a_text_in_quotes_or_without(api: Api, api_system: ApiSys
 
 async def test_a_key_that_is_missing_and_one_with_other_content_are_told_apart(api: Api, api_system: ApiSystem) -> None:
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     missing = await api.post(f"/orders/{sample.order_id}/cancellation", asked(sample))
     assert "Idempotency-Key" in problem(missing, 400, "idempotency_key_missing")
     empty = await api.start(sample.order_id, asked(sample), request_id='""')

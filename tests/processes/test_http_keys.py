@@ -70,7 +70,7 @@ async def test_a_service_that_may_not_decide_is_recorded(api: Api) -> None:
 
 async def test_a_key_for_customers_sees_and_asks_nothing_without_one(api: Api, api_system: ApiSystem) -> None:
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     order_id = sample.order_id
     for answer in (
         await api.start(order_id, {"reason": "no_longer_needed"}, APP),
@@ -91,7 +91,7 @@ async def test_a_key_for_customers_sees_and_asks_nothing_without_one(api: Api, a
 
 async def test_a_key_that_speaks_by_itself_names_no_customer(api: Api, api_system: ApiSystem) -> None:
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     refused = await api.start(sample.order_id, asked(sample), RISK_ENGINE)
     assert "Leave customer_id out" in problem(refused, 403, "outside_scope")
     by_itself = await api.start(sample.order_id, {"reason": "unpaid_expired"}, RISK_ENGINE)
@@ -100,7 +100,7 @@ async def test_a_key_that_speaks_by_itself_names_no_customer(api: Api, api_syste
 
 async def test_a_reason_outside_the_scope_is_refused_before_anything_begins(api: Api, api_system: ApiSystem) -> None:
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     body = asked(sample, reason="found_cheaper")
     for answer in (
         await api.start(sample.order_id, body, APP),
@@ -118,7 +118,7 @@ async def test_a_key_with_a_limit_gives_back_no_more_than_that(
 ) -> None:
     """On what would really go out: the run that holds the order decides it, so nothing comes in between."""
     sample = captured(total=total)
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     quote = await api.post(f"/orders/{sample.order_id}/cancellation/quote", asked(sample), APP)
     assert quote.status_code == (200 if status == 201 else 403)
     answer = await api.start(sample.order_id, asked(sample), APP)
@@ -140,7 +140,7 @@ async def test_a_key_with_a_limit_gives_back_no_more_than_that(
 async def test_whoever_has_a_limit_approves_no_more_than_that(api: Api, api_system: ApiSystem) -> None:
     """The run itself refuses it; another person goes on."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     started = Submission.model_validate_json((await api.start(sample.order_id, asked(sample))).content)
     assert started.decision is not None
     assert started.decision.rule is Rule.ABOVE_LIMIT

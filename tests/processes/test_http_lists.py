@@ -21,7 +21,7 @@ async def listed(api: Api, **params: str) -> SummaryPage:
 async def begin(api: Api, system: ApiSystem, customer: str) -> str:
     """An order of the customer whose cancellation waits for an approval."""
     sample = expensive().model_copy(update={"customer": customer})
-    await system.system.shop.place(sample)
+    await system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     await reached(api, sample.order_id, State.WAITING_FOR_APPROVAL)
     return sample.order_id
@@ -56,7 +56,7 @@ async def test_the_pages_of_a_list_hold_each_cancellation_once(api: Api, api_sys
     customer = f"C-{an_id()}"
     orders = [await begin(api, api_system, customer) for _ in range(3)]
     sample = captured().model_copy(update={"customer": customer})
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     for request_id in ("req-1", "req-2"):  # the second one is answered by a run of its own
         await api.start(sample.order_id, asked(sample), request_id=request_id)
         await reached(api, sample.order_id, State.CANCELLED)

@@ -28,7 +28,7 @@ async def test_an_order_has_all_its_cancellations_the_latest_first_also_where_th
 ) -> None:
     """They are read from our books alone: the engine forgets its runs when their retention has passed."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     order_id = sample.order_id
     await api.start(order_id, asked(sample, reason="out_of_stock"), request_id="not-theirs")
     await reached(api, order_id, State.REJECTED)
@@ -62,7 +62,7 @@ async def test_an_order_has_all_its_cancellations_the_latest_first_also_where_th
 async def test_a_customer_sees_the_cancellations_of_their_own_orders_only(api: Api, api_system: ApiSystem) -> None:
     """A1: somebody else's order is like one that is unknown."""
     sample = captured()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     await api.start(sample.order_id, asked(sample))
     await reached(api, sample.order_id, State.CANCELLED)
     assert len(await history(api, sample.order_id, customer_id=sample.customer_id)) == 1
@@ -74,7 +74,7 @@ async def test_a_customer_sees_the_cancellations_of_their_own_orders_only(api: A
 async def test_the_order_of_a_lost_run_is_its_owners_alone(api: Api, api_system: ApiSystem) -> None:
     """A1: somebody has terminated the run, so nobody but our books knows whose order it is."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     order_id = sample.order_id
     await api.start(order_id, asked(sample))
     await reached(api, order_id, State.WAITING_FOR_APPROVAL)
@@ -98,7 +98,7 @@ async def test_a_request_that_is_repeated_after_the_end_gets_its_first_decision_
 ) -> None:
     """A3: also by an engine that has forgotten the run."""
     sample = expensive()
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     order_id = sample.order_id
     first = Submission.model_validate_json((await api.start(order_id, asked(sample))).content)
     assert first.decision is not None

@@ -104,9 +104,9 @@ async def rows_of(engine: AsyncEngine, subject: str) -> list[WebhookEventRow]:
 async def waiting_for_return(system: System) -> tuple[Handle, str]:
     """A run whose parcel is to be returned: with the label."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     return handle, system.shop.labels[sample.order_id][0]
 
 

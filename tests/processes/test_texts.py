@@ -45,7 +45,7 @@ async def test_over_http_a_text_is_refused_by_its_field(api: Api, text: str) -> 
 async def test_over_http_a_note_of_several_lines_and_scripts_is_kept(api: Api, api_system: ApiSystem) -> None:
     """E12"""
     sample = captured(total="600.00 USD")
-    await api_system.system.shop.place(sample)
+    await api_system.system.shop.place_order(sample)
     assert (await api.start(sample.order_id, asked(sample))).status_code == 201
     note = "Zu groß,\nשלום ☕ <b>" + "x" * 300
     assert (await api.steer(sample.order_id, "reject", {"note": f"  {note}\r\n"})).status_code == 200
@@ -82,7 +82,7 @@ async def test_a_row_with_such_a_text_is_not_sent_and_the_others_are(
 ) -> None:
     """E12, E14"""
     sample = captured(parcels=())
-    await open_system.shop.place(sample)
+    await open_system.shop.place_order(sample)
     file = tmp_path / "orders.csv"
     file.write_text(f"order_id,note\n{sample.order_id},ok\n{an_id()},a\x1bb\nO\u20661,\n", encoding="utf-8")
     done = await starter("bulk", str(file), "--actor", "merchant:M-1", "--reason", "cannot_ship")

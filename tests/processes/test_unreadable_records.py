@@ -51,7 +51,7 @@ async def test_an_event_about_a_cancellation_that_cannot_be_read_is_logged_and_d
     system, api = api_system.system, api_system.api
     unreadable, other = captured(parcels=()), captured(parcels=())
     for sample in (unreadable, other):
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         assert (await system.cancel(request(sample))).outcome is Outcome.CANCELLED
     await add_fact_of_tomorrow(system.engine, unreadable.order_id)
     for sample in (unreadable, other):
@@ -59,7 +59,7 @@ async def test_an_event_about_a_cancellation_that_cannot_be_read_is_logged_and_d
         [made] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
         await system.shop.gateway.fail(made.object_id)
     again = system.current(other.order_id)
-    await system.waits_for(again, State.NEEDS_ATTENTION)
+    await system.wait_for_state(again, State.NEEDS_ATTENTION)
 
     async def delayed() -> bool:
         return any(

@@ -77,7 +77,7 @@ async def test_the_gateways_event_tells_that_a_refund_has_failed(api_system: Api
     system = api_system.system
     _, handle, _, refund = await waiting_for_settlement(system)
     await system.shop.gateway.fail(refund)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await handle.terminate("the test is over")
 
 
@@ -85,9 +85,9 @@ async def test_the_carriers_event_ends_the_wait_for_the_return_scan(api_system: 
     """C6: the run looks by itself only every two hours."""
     system = api_system.system
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     label = system.shop.labels[sample.order_id][0]
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     assert (await handle.result()).outcome is Outcome.CANCELLED
@@ -106,13 +106,13 @@ async def test_a_refund_that_fails_after_the_end_is_heard_of_and_the_cancellatio
     """B23: succeeded became failed; a person makes it again, and it settles."""
     system = api_system.system
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     ended = await system.cancel(request(sample))
     payment = system.shop.payments[sample.order_id][0]
     [made] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(made.object_id)
     handle = latest(system, sample.order_id)
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert progress.cancellation_id == ended.cancellation_id
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -125,14 +125,14 @@ async def test_a_refund_of_others_besides_store_credit_is_heard_of_after_the_end
     """I11: an agent gets the card's refund through in the gateway's dashboard."""
     system = api_system.system
     sample = captured(fault="refund.create:refuse", parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, first = await system.submit(request(sample))
-    await system.waits_for(first, State.NEEDS_ATTENTION)
+    await system.wait_for_state(first, State.NEEDS_ATTENTION)
     await system.choose(first, customer_of(sample), RefundMethod.STORE_CREDIT)
     await first.result()
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("64.00 USD"))
     again = latest(system, sample.order_id)
-    progress = await system.waits_for(again, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(again, State.NEEDS_ATTENTION)
     assert "64.00 USD more than is due" in progress.waits[0].reason
     await again.terminate("the test is over")
 
@@ -141,12 +141,12 @@ async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_returned(api_
     """C4: its label was voided and used all the same."""
     system = api_system.system
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     label = system.shop.labels[sample.order_id][0]
     await system.shop.carrier.scan(label, TrackerStatus.IN_TRANSIT)
     handle = latest(system, sample.order_id)
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     assert (await handle.result()).goods is GoodsStatus.COMING_BACK
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
@@ -162,10 +162,10 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
         lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "600.00 USD")),
         tenders=(card("620.00 USD"),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
     _, second = await system.submit(request(sample, request_id="the-rest"))
-    await system.waits_for(second, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(second, State.WAITING_FOR_APPROVAL)
     [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(made.object_id)
 
@@ -185,7 +185,7 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
     ended = await events.find_ended(about)
     assert ended is not None
     assert (ended.busy, ended.request.request_id) == (True, f"req-{sample.order_id}")
-    assert (await system.waits_for(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
+    assert (await system.wait_for_state(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
     await second.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
     await second.result()
     ended = await events.find_ended(about)
@@ -199,10 +199,10 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
     """B23, D6: the run waits for a person and has looked at its refunds for the last time."""
     system = api_system.system
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, first = await system.submit(request(sample))
-    await system.waits_for(first, State.NEEDS_ATTENTION)
+    await system.wait_for_state(first, State.NEEDS_ATTENTION)
     [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
     await system.shop.gateway.fail(made.object_id)
 
@@ -220,7 +220,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
         await session.execute(update(WebhookEventRow).values(due_at=datetime.now(UTC)))
         await session.commit()
     again = latest(system, sample.order_id)
-    progress = await system.waits_for(again, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(again, State.NEEDS_ATTENTION)
     assert f"Refund {made.object_id} of 64.00 USD to tender T1" in progress.waits[0].reason
     await again.terminate("the test is over")
 
@@ -245,7 +245,7 @@ async def test_events_in_any_order_and_repeated_come_to_the_same_end(
         assert (await send(api, posted)).status_code == 200
     for posted in events:
         await was_delivered(system.engine, posted["id"])
-    assert (await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)).steps
+    assert (await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)).steps
     await system.shop.gateway.settle(refund)
     for posted in reversed(events):
         assert (await send(api, posted)).json()["status"] == "repeated"
@@ -300,7 +300,7 @@ async def test_events_about_nothing_of_ours_are_taken_and_remembered(api: Api, a
     """An unknown payment, an unknown kind about a payment that we know, an unknown parcel."""
     system = api_system.system
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     unknown_payment = event(StripeEventKind.REFUND_UPDATED, "pi_unknown")
     unknown_kind = event("charge.updated", system.shop.payments[sample.order_id][0])
@@ -330,7 +330,7 @@ async def test_an_event_of_an_order_without_a_run_has_nobody_to_go_to(api: Api, 
     """Ended. Of an order that nobody has asked to cancel it is about nothing, and is never delivered."""
     system = api_system.system
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     early = event(StripeEventKind.REFUND_UPDATED, payment)
     assert (await send(api, early)).json()["status"] == "unmatched"

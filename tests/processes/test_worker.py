@@ -95,7 +95,7 @@ async def test_a_worker_killed_between_the_gateways_commit_and_its_record_refund
     """D7: the gateway works on the refund while the worker dies; the next worker finds it."""
     system = process_system
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
     worker = workers.start()
@@ -124,7 +124,7 @@ async def test_a_worker_sends_deferred_requests_by_itself(process_system: System
     system = process_system
     lines = (line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("620.00 USD"),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     workers.start()
     first = request(sample, LineScope(line_id="L1", quantity=1), request_id="first")
     _, handle = await system.submit(first)
@@ -151,7 +151,7 @@ async def test_sigterm_lets_the_running_step_end(process_system: System, workers
     """Nothing is lost and no attempt is repeated."""
     system = process_system
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.SLOW, payment=payment, seconds=1)
     worker = workers.start()
@@ -180,7 +180,7 @@ async def test_every_line_names_its_cancellation_and_comes_once_also_under_repla
     """The second worker replays the run from its start and says nothing twice."""
     system = process_system
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = workers.start()
     submission, handle = await system.submit(request(sample))
     first.kill()
@@ -205,7 +205,7 @@ async def test_nothing_personal_or_secret_is_in_the_log(process_system: System, 
     """I8"""
     system = process_system
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     worker = workers.start()
     private = request(sample).model_copy(update={"note": "call Mrs. Canary at 555-0199"})
     _, handle = await system.submit(private)

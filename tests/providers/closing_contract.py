@@ -25,7 +25,7 @@ class ClosingContract:
     @pytest.fixture
     async def placed(self, shop: ShopUnderTest, request: pytest.FixtureRequest) -> Order:
         """The order as the adapter reads it."""
-        order_id = await shop.place(an_order())
+        order_id = await shop.place_order(an_order())
         return await shop.orders.read(order_id)
 
     # Lines
@@ -98,7 +98,7 @@ class ClosingContract:
     async def test_two_lines_of_one_product_are_two_lines(self, shop: ShopUnderTest) -> None:
         sold = an_order()
         twice = (sold.lines[0], sold.lines[1].model_copy(update={"sku": sold.lines[0].sku}))
-        order = await shop.orders.read(await shop.place(sold.model_copy(update={"lines": twice})))
+        order = await shop.orders.read(await shop.place_order(sold.model_copy(update={"lines": twice})))
         before = await shop.for_sale(order.order_id, order.lines[0].line_id)
         await shop.orders.close(order.order_id, closing(order, 2, 1), None, key=key(order.order_id))
         assert await units_gone(shop, order) == [2, 1]
@@ -150,7 +150,7 @@ class ClosingContract:
     async def test_an_attempt_that_is_cut_off_is_finished_by_the_next(self, shop: ShopUnderTest) -> None:
         """A worker that stops ends its calls, wherever they are; the next one begins anew."""
         for turns in range(12):
-            order = await shop.orders.read(await shop.place(an_order()))
+            order = await shop.orders.read(await shop.place_order(an_order()))
             close, chairs = closing(order, 1, 0), order.lines[0].line_id
             before = await shop.for_sale(order.order_id, chairs)
             attempt = asyncio.create_task(shop.orders.close(order.order_id, close, None, key=key(order.order_id)))
@@ -185,7 +185,7 @@ class ClosingContract:
         """Unavailable says that nothing has left the order, OutcomeUnknown that something may have."""
 
         async def sold() -> tuple[Order, Coroutine[Any, Any, None]]:
-            order = await shop.orders.read(await shop.place(an_order()))
+            order = await shop.orders.read(await shop.place_order(an_order()))
             return order, shop.orders.close(order.order_id, closing(order, 1, 1), None, key=key(order.order_id))
 
         _, close = await sold()
@@ -215,7 +215,7 @@ class ClosingContract:
         refused."""
 
         async def sold() -> tuple[Order, str, int]:
-            order = await shop.orders.read(await shop.place(an_order()))
+            order = await shop.orders.read(await shop.place_order(an_order()))
             chairs = order.lines[0].line_id
             return order, chairs, await shop.for_sale(order.order_id, chairs)
 

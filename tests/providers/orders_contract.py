@@ -24,7 +24,7 @@ class OrdersContract(ClosingContract):
 
     async def test_an_order_is_read_as_it_was_placed(self, shop: ShopUnderTest) -> None:
         asked = an_order()
-        placed = await shop.orders.read(await shop.place(asked))
+        placed = await shop.orders.read(await shop.place_order(asked))
         assert [(line.title, line.quantity, line.total, line.tax, line.cancelled) for line in placed.lines] == [
             (line.title, line.quantity, line.total, line.tax, 0) for line in asked.lines
         ]
@@ -50,7 +50,7 @@ class OrdersContract(ClosingContract):
         order = sold.model_copy(
             update={"currency": "JPY", "lines": (line,), "tenders": (card,), "shipping": Money.zero("JPY")}
         )
-        read = await shop.orders.read(await shop.place(order))
+        read = await shop.orders.read(await shop.place_order(order))
         assert (read.lines[0].total, read.tenders[0].amount, read.shipping) == (yen, yen, Money.zero("JPY"))
 
     async def test_an_unknown_order_is_refused_in_a_sentence(self, shop: ShopUnderTest) -> None:

@@ -25,7 +25,7 @@ class ShopUnderTest(Protocol):
         """An adapter of the same shop that remembers nothing, as after the restart of a worker."""
         ...
 
-    async def place(self, order: Order) -> str:
+    async def place_order(self, order: Order) -> str:
         """Place an order with these lines, tenders and contact; returns its number. Line ids may be the shop's own. Lines
         with the same SKU are of one product, with one stock."""
         ...

@@ -51,7 +51,7 @@ class MyShopUnderTest:
         away = self._file.with_suffix(".away")
         (away if reachable else self._file).rename(self._file if reachable else away)
 
-    async def place(self, order: Order) -> str:
+    async def place_order(self, order: Order) -> str:
         [tender] = order.tenders
         assert order.contact is not None
         with closing(sqlite3.connect(self._file)) as shop, shop:

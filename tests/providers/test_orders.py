@@ -45,7 +45,7 @@ class BuiltInShop:
         elif not self._reachable:
             options["host"] = "/no-such-folder"
 
-    async def place(self, order: Order) -> str:
+    async def place_order(self, order: Order) -> str:
         assert order.contact is not None
         await built_in.add_order(self._engine, order, email=order.contact.email)
         return order.order_id

@@ -19,8 +19,8 @@ async def refund_of(system: System, sample: SampleOrder, tender: int = 0) -> str
 
 async def refunded_in_part_by_others(system: System, sample: SampleOrder) -> tuple[Handle, str]:
     """20.00 of 64.00, while the approval is waited for; with their refund's id."""
-    await system.shop.place(sample.model_copy(update={"age": timedelta(days=60)}))
+    await system.shop.place_order(sample.model_copy(update={"age": timedelta(days=60)}))
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("20.00 USD"))
     return handle, theirs

@@ -46,7 +46,7 @@ async def test_thirds_go_back_as_the_gateway_takes_them_and_the_sum_is_exact(
 ) -> None:
     """E9, F10c: at Stripe the last digit of three decimals is 0, and MGA has no decimals; the customer is never short."""
     sample = three_of(total)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     for n in range(3):
         await cancel_one(system, sample, n)
     payment = await system.gateway.read_payment(system.shop.payments[sample.order_id][0])

@@ -26,7 +26,7 @@ async def test_two_tenders_on_one_payment_give_back_all_of_it_in_two_parts(syste
     tenders = (card(str(OURS), payment=payment), card(str(THEIRS), payment=payment))
     lines = (line("L1", 1, "50.00 USD"), line("L2", 1, "50.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(of_line(sample, "L1", "first"))
     rest = await system.cancel(request(sample, request_id="rest"))
     assert (first.refunded, rest.refunded) == (money("50.00 USD"), money("50.00 USD"))
@@ -57,10 +57,10 @@ async def test_what_an_order_costs_now_counts_where_the_first_cancellation_was_w
     system = bare_system
     lines = (line("L1", 1, "1000.00 USD"), line("L2", 1, "1000.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("2000.00 USD"),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(of_line(sample, "L1", "first"))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await system.withdraw(handle, customer_of(sample))
         assert (await system.finish(handle)).outcome is Outcome.WITHDRAWN
         async with system.engine.begin() as shop:
@@ -83,7 +83,7 @@ async def test_what_a_gateway_does_not_take_of_a_shared_payment_is_shown(system:
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "3.333 KWD"),), tenders=(card("3.333 KWD", payment=payment),)
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, _ = await system.submit(request(sample))
     assert submission.plan is not None
     plan = submission.plan
@@ -95,7 +95,7 @@ async def reserved_as_two_tenders(system: System) -> tuple[SampleOrder, str]:
     tenders = (card(str(OURS), payment=payment), card(str(THEIRS), payment=payment))
     lines = (line("L1", 1, str(OURS)), line("L2", 1, str(THEIRS)))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     return sample, payment
 
 
@@ -130,7 +130,7 @@ async def test_the_shipping_charge_goes_back_once_beside_a_discount_and_a_partia
         shipping_tax=money("0.79 USD"),
         discount=money("4.99 USD"),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     alone = request(sample, request_id="alone").model_copy(update={"actor": AGENT, "shipping": True})
     given = [(await system.cancel(alone)).refunded]
     given.append((await system.cancel(of_line(sample, "L1", "one"))).refunded)

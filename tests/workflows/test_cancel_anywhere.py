@@ -101,7 +101,7 @@ async def run_once(
 ) -> tuple[CancellationResult, int, bool]:
     """One run to its end, cancelled when its history has `cancel_at` events. Returns its result, the length of its
     history, and whether the request landed while the run was open."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     handle: Handle | None = None
     sent = False
 

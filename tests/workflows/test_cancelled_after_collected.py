@@ -18,12 +18,12 @@ PRICE, REST = money("64.00 USD"), money("36.00 USD")
 
 async def rolled_back_and_collected(system: System, sample: SampleOrder, wanted: CancellationRequest) -> None:
     """The refund had gone out, and the customer paid it back."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(wanted)
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    collect = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    collect = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert collect
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
@@ -32,7 +32,7 @@ async def rolled_back_and_collected(system: System, sample: SampleOrder, wanted:
 
 async def given_by_hand(system: System, handle: Handle, reference: str) -> Money:
     """What a person gives back because the gateway does not have it; the cancellation ends with it."""
-    asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert asked, "nobody is asked to give it back"
     await system.resolve(handle, settled(asked, "done_by_hand", reference))
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -54,14 +54,14 @@ async def test_what_was_collected_in_a_roll_back_goes_back_with_the_next_cancell
 async def test_what_was_collected_of_a_larger_refund_of_others_goes_back_with_the_rest(system: System) -> None:
     """I1: others refunded 80.00 for 64.00; the customer paid 16.00 back. The rest is 20.00 by card and 16.00 by hand."""
     sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(of_line(sample, "L1", "first"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.refund_elsewhere(payment, money("80.00 USD"))
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    collect = await system.asks_to_collect(handle, after=wait)
+    collect = await system.wait_for_collection(handle, after=wait)
     assert collect
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
@@ -94,7 +94,7 @@ async def test_a_collected_refund_that_fails_after_the_next_cancellation_is_give
     await system.shop.gateway.fail(await refund_of(system, sample))
     await system.library.look_again(first, RefundEvent(event_id="evt_r"))
     again = system.current(sample.order_id)
-    asked = await system.asks_to_collect(again)
+    asked = await system.wait_for_collection(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "GIVEN-BACK-1"))
     assert (await system.finish(again)).outcome is Outcome.ROLLED_BACK

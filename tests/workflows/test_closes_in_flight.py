@@ -29,7 +29,7 @@ async def test_a_roll_back_after_a_close_whose_answer_was_lost_leaves_no_line_ta
     """E21, I2, rule 6: the shop has taken the units out, its answer was lost, and it is away since; a person rolls back."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await over_oscar.place(sample)
+    await over_oscar.place_order(sample)
     close, tried = over_oscar.shop.orders.close, list[int]()
 
     async def lose_and_go_away(*args: Any, **more: Any) -> None:
@@ -42,14 +42,16 @@ async def test_a_roll_back_after_a_close_whose_answer_was_lost_leaves_no_line_ta
     monkeypatch.setattr(over_oscar.shop.orders, "close", lose_and_go_away)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         refusal = await system.refusal(
             system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
         )
         seen = list[str]()
         if refusal is None:
             for number in range(3):
-                wait = await system.wait_like(handle, lambda w: w.step is not StepName.CLOSE_ORDER, "a person is asked")
+                wait = await system.wait_for_wait(
+                    handle, lambda w: w.step is not StepName.CLOSE_ORDER, "a person is asked"
+                )
                 if wait is None:
                     break
                 seen.append(f"{wait.step} {wait.reason}")
@@ -63,7 +65,7 @@ async def test_a_roll_back_of_what_the_shop_has_closed_already_leaves_no_line_ta
 ) -> None:
     """I2, I3: the built-in shop has closed the order, our books could not keep it, and a person orders the roll-back."""
     system, sample = bare_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
 
     async def away(*_: Any, **__: Any) -> Any:
         raise Unavailable("The books are not reachable at the moment.")
@@ -72,16 +74,16 @@ async def test_a_roll_back_of_what_the_shop_has_closed_already_leaves_no_line_ta
     async with system.worker():
         _, handle = await system.submit(request(sample))
         await system.skip(timedelta(minutes=4))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         refusal = await system.refusal(
             system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
         )
         seen = list[str]()
         if refusal is None:
-            wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+            wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
             assert wait
             await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-            other = await system.wait_like(
+            other = await system.wait_for_wait(
                 handle, lambda w: w.step is not StepName.RESTORE_PAYMENT, "somebody is asked"
             )
             seen = [other.reason] if other else []
@@ -96,20 +98,20 @@ async def test_a_roll_back_where_a_lost_parcel_is_to_be_taken_out_leaves_no_line
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.LOST, 0, units=2)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         refusal = await system.refusal(
             system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
         )
         seen = list[str]()
         if refusal is None:
-            wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+            wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
             assert wait
             await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-            other = await system.wait_like(
+            other = await system.wait_for_wait(
                 handle, lambda w: w.step is not StepName.RESTORE_PAYMENT, "somebody is asked"
             )
             seen = [other.reason] if other else []
@@ -122,7 +124,7 @@ async def test_a_shop_that_can_be_read_and_not_written_adds_no_facts_with_each_a
     """Rule 13: what says nothing new is not appended, however long the shop refuses to write; a person may roll back."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await over_oscar.place(sample)
+    await over_oscar.place_order(sample)
 
     async def away(*_: Any, **__: Any) -> None:
         raise Unavailable("The shop's database is read only at the moment.")
@@ -131,13 +133,13 @@ async def test_a_shop_that_can_be_read_and_not_written_adds_no_facts_with_each_a
     async with system.worker():
         _, handle = await system.submit(request(sample))
         await system.skip(timedelta(minutes=5))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         before = len(await books.facts(system.engine, sample.order_id))
         await system.skip(timedelta(days=5))
         after = len(await books.facts(system.engine, sample.order_id))
         assert after == before, "each attempt that came to nothing was noted"
         await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-        wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+        wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert wait, "it is known that the shop has closed nothing"
 
 
@@ -179,7 +181,7 @@ async def test_an_attempt_that_comes_to_nothing_does_not_make_forgotten_that_ano
     lost; the first wakes, and the shop is away. A person orders the roll-back."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await over_oscar.place(sample)
+    await over_oscar.place_order(sample)
     held, tried = HeldUp(), list[int]()
     close, read = over_oscar.shop.orders.close, over_oscar.shop.orders.read
 
@@ -205,16 +207,16 @@ async def test_an_attempt_that_comes_to_nothing_does_not_make_forgotten_that_ano
         await asyncio.wait({held.late})
         assert isinstance(held.late.exception(), Unavailable)
         await system.skip(timedelta(minutes=4))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         refusal = await system.refusal(
             system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
         )
         seen = list[str]()
         if refusal is None:
-            wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+            wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
             assert wait
             await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-            other = await system.wait_like(
+            other = await system.wait_for_wait(
                 handle, lambda w: w.step is not StepName.RESTORE_PAYMENT, "somebody is asked"
             )
             seen = [other.reason] if other else []
@@ -233,7 +235,7 @@ async def test_a_shop_that_refuses_our_credentials_adds_no_facts_with_each_attem
     """Rule 13, rule 5: it is ours to put right, and tried again by itself, under the same key."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await over_oscar.place(sample)
+    await over_oscar.place_order(sample)
 
     async def expired(*_: Any, **__: Any) -> None:
         raise Refused(ErrorCode.PROVIDER_REJECTED_CREDENTIALS, "The shop's token has expired.")
@@ -241,7 +243,7 @@ async def test_a_shop_that_refuses_our_credentials_adds_no_facts_with_each_attem
     monkeypatch.setattr(over_oscar.shop.orders, "close", expired)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         before = len(await books.facts(system.engine, sample.order_id))
         await system.skip(timedelta(days=5))
         after = len(await books.facts(system.engine, sample.order_id))
@@ -254,7 +256,7 @@ async def test_a_commit_whose_answer_was_lost_is_no_close_that_came_to_nothing(
     """Rule 6, E21: the connection to the built-in shop's database breaks while it commits (providers/database/engine.py says
     that the effect may be there), and the shop is away since. A person orders the roll-back."""
     system, sample = bare_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     close, tried, commit = system.orders.close, list[int](), AsyncSession.commit
 
     async def commit_and_break(session: AsyncSession) -> None:
@@ -273,16 +275,16 @@ async def test_a_commit_whose_answer_was_lost_is_no_close_that_came_to_nothing(
     async with system.worker():
         _, handle = await system.submit(request(sample))
         await system.skip(timedelta(minutes=4))
-        assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+        assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         refusal = await system.refusal(
             system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
         )
         seen = list[str]()
         if refusal is None:
-            wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+            wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
             assert wait
             await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
-            other = await system.wait_like(
+            other = await system.wait_for_wait(
                 handle, lambda w: w.step is not StepName.RESTORE_PAYMENT, "somebody is asked"
             )
             seen = [other.reason] if other else []

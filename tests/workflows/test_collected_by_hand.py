@@ -31,7 +31,7 @@ async def test_nothing_is_due_because_the_bank_pays_and_the_unknown_refund_had_g
     handle, wait = await with_an_unknown_refund(system, sample)
     await system.resolve(handle, settled(wait, "nothing_due", "DISPUTE-7"))
     await system.skip(timedelta(days=1))
-    asked = await system.asks_to_collect(handle, after=wait)
+    asked = await system.wait_for_collection(handle, after=wait)
     assert await system.refunds(sample.order_id) == [PRICE]
     assert asked or await books.documents(system.engine), "64.00 went out, nobody is notified and no paper says so"
 
@@ -44,12 +44,12 @@ async def test_a_larger_refund_that_others_made_meanwhile_is_not_followed_by_our
         tenders=(card("500.00 USD"),),
         age=timedelta(days=60),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("64.00 USD"))
     await system.approve(handle)
-    asked = await system.asks_to_collect(handle)
+    asked = await system.wait_for_collection(handle)
     total = Money.total(await system.refunds(sample.order_id), "USD")
     assert asked or total == money("64.00 USD"), f"{total} for a line of 60.00, and nobody is notified"
 
@@ -58,15 +58,15 @@ async def test_what_the_customer_kept_of_a_cancellation_that_was_rolled_back_is_
     """I11, M18: 64.00 of store credit were spent before the roll-back, and staff let the customer keep them. The next
     cancellation does not give the card its 64.00 as well, or somebody is asked first."""
     sample = captured(parcels=(), fault="refund.create:refuse")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await built_in.spend_balance(system.engine, f"store-credit-{sample.customer_id}-USD", PRICE, key="order-2")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL-1"))
     await system.finish(handle)
@@ -83,11 +83,11 @@ async def test_whoever_collects_after_a_roll_back_hears_of_all_that_is_to_be_col
     handle, wait = await with_an_unknown_refund(system, sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.shop.gateway.advance(1000)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.skip(timedelta(minutes=12))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
@@ -103,12 +103,12 @@ async def test_what_was_released_is_reserved_again_beside_what_a_person_collecte
         lines=(line("L1", 1, "106.00 USD"),),
         tenders=(card("106.00 USD", "50.00 USD", mandate=True),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
@@ -120,12 +120,12 @@ async def test_what_was_released_is_reserved_again_beside_what_a_person_collecte
 
 async def rolled_back_under_way(system: System, sample: SampleOrder) -> Handle:
     """The refund was under way when a person ordered the roll-back, and cannot be cancelled any more."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert wait
     assert "under way" in wait.reason
     assert await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", "TOO-EARLY")))
@@ -149,7 +149,7 @@ async def test_a_refund_under_way_is_collected_once_it_has_arrived_after_the_rol
     handle = await rolled_back_under_way(system, sample)
     await system.shop.gateway.settle(await refund_of(system, sample))
     await system.retry(handle, StepName.RESTORE_PAYMENT, "T1")
-    asked = await system.wait_like(handle, lambda wait: "collect it" in wait.reason, "a person is asked to collect")
+    asked = await system.wait_for_wait(handle, lambda wait: "collect it" in wait.reason, "a person is asked to collect")
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
@@ -161,18 +161,18 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
     """I1: the customer paid back what never arrived. The roll-back is opened again for its money alone: a person gives it
     back, and the order goes on as it was."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    collect = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    collect = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert collect
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     await system.shop.gateway.fail(await refund_of(system, sample))
     again = await system.notify_of_refund(sample.order_id)
-    asked = await system.asks_to_collect(again)
+    asked = await system.wait_for_collection(again)
     assert asked
     assert "64.00 USD" in asked.reason
     assert await system.refusal(system.resolve(again, settled(asked, "roll_back", "R-1")))
@@ -193,13 +193,13 @@ async def test_a_refund_that_fails_after_it_was_collected_in_a_roll_back_is_seen
 
 async def collected_beside_ours(system: System, sample: SampleOrder) -> None:
     """A person paid while the refund was under way; it arrived as well, and the customer paid the second one back."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.resolve(handle, settled(progress.waits[0], "done_by_hand", "BANK-1"))
     await settles(system, sample)
     await system.wake(handle)
-    asked = await system.asks_to_collect(handle, after=progress.waits[0])
+    asked = await system.wait_for_collection(handle, after=progress.waits[0])
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
@@ -211,7 +211,7 @@ async def test_a_collected_refund_that_fails_after_the_end_is_given_again(system
     await collected_beside_ours(system, sample)
     await system.shop.gateway.fail(await refund_of(system, sample))
     again = await system.notify_of_refund(sample.order_id)
-    asked = await system.asks_to_collect(again)
+    asked = await system.wait_for_collection(again)
     assert asked
     assert await system.payable() == PRICE.amount
     await system.resolve(again, settled(asked, "done_by_hand", "BANK-2"))
@@ -229,20 +229,20 @@ async def test_a_collected_refund_that_fails_before_the_end_is_given_again(syste
         lines=(line("L1", 1, "50.00 USD"),),
         tenders=(card("10.00 USD", card=pending), card("40.00 USD", card=pending)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1"))
     ours = await refund_of(system, sample, 0)
     await system.shop.gateway.settle(ours)
     await system.wake(handle)
-    collect = await system.waits_at(handle, StepName.CHECK_REFUND, "T1")
+    collect = await system.wait_for_step(handle, StepName.CHECK_REFUND, "T1")
     assert collect
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     await system.shop.gateway.fail(ours)
     await system.shop.gateway.settle(await refund_of(system, sample, 1))
     await system.wake(handle)
-    asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT, "T1")
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T1")
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "BANK-2"))
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -254,20 +254,20 @@ async def test_a_collected_refund_that_fails_before_the_end_is_given_again(syste
 async def test_what_was_collected_for_a_refund_of_others_that_fails_is_given_again(system: System) -> None:
     """I1: 64.00 by hand and 40.00 by others, of which 40.00 were paid back; theirs failed, so 40.00 of 64.00 are missing."""
     sample = captured(fault="refund.create:refuse", parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     payment = system.shop.payments[sample.order_id][0]
     theirs = await system.shop.gateway.refund_elsewhere(payment, money("40.00 USD"))
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))
-    collect = await system.asks_to_collect(handle, after=wait)
+    collect = await system.wait_for_collection(handle, after=wait)
     assert collect
     await system.resolve(handle, settled(collect, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
     await system.shop.gateway.fail(theirs)
     again = await system.notify_of_refund(sample.order_id)
-    asked = await system.asks_to_collect(again)
+    asked = await system.wait_for_collection(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "BANK-2"))
     assert (await system.finish(again)).outcome is Outcome.CANCELLED

@@ -39,11 +39,11 @@ def expensive(parcels: int) -> SampleOrder:
 async def approved_and_continued(system: System, sample: SampleOrder, monkeypatch: pytest.MonkeyPatch) -> Handle:
     """A run that has grown while it waited for its approval: once it has that, another run goes on, which stops the parcels.
     The carrier takes its time for that. Returns the other run."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     for label in system.shop.labels[sample.order_id]:
         await system.shop.carrier.add_fault(Operation.SHIPMENT_REFUND, Breakage.SLOW, parcel=label, seconds=5)
     _, first = await system.submit(request(sample))
-    await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
     monkeypatch.setattr(continuing, "_LONGEST_HISTORY", await events_of(first))
     await system.approve(first)
     current = system.current(sample.order_id)
@@ -95,10 +95,10 @@ async def test_an_order_to_take_over_is_not_lost_when_the_run_continues(
     system = real_time_system
     other = await elsewhere(system)
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(max_cached_workflows=0), other.worker(max_cached_workflows=0):
         _, first = await system.submit(request(sample))
-        await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
         second = await other.start(request(sample, request_id="second"))
         await waits_at_verification(other, second)
         monkeypatch.setattr(continuing, "_LONGEST_HISTORY", await events_of(second))
@@ -106,7 +106,7 @@ async def test_an_order_to_take_over_is_not_lost_when_the_run_continues(
         await other.retry(current, StepName.VERIFY_ORDER, sample.order_id)
         monkeypatch.setattr(continuing, "_LONGEST_HISTORY", 1_000)
 
-        taken_over = asyncio.create_task(other.waits_for(current, State.WAITING_FOR_APPROVAL))
+        taken_over = asyncio.create_task(other.wait_for_state(current, State.WAITING_FOR_APPROVAL))
         await asyncio.wait({taken_over}, timeout=10)
         state = (await other.progress(current)).state
         taken_over.cancel()
@@ -125,13 +125,13 @@ async def test_a_rest_is_not_begun_anew_by_each_run_that_goes_on(
     numbers: a rest of six hours, and a caller who asks every 80 seconds under new update ids. Here: a rest of three seconds,
     and signals that let the run continue every second."""
     system, sample = real_time_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=1, retry_after=600)
     policy = POLICY.model_copy(update={"terms": Terms(next_round=timedelta(seconds=3))})
     async with system.worker(policy=policy):
         _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
         monkeypatch.setattr(continuing, "_LONGEST_HISTORY", 20)
         current = system.current(sample.order_id)
         runs = set()

@@ -25,7 +25,7 @@ from tests.workflows.test_settled_by_hand import settles, under_way
 
 
 async def submitted(system: System, sample: SampleOrder) -> Handle:
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     return handle
 
@@ -33,58 +33,58 @@ async def submitted(system: System, sample: SampleOrder) -> Handle:
 async def a_transfer(system: System) -> tuple[SampleOrder, Handle]:
     sample = captured(parcels=(), fault="refund.create:refuse")
     handle = await submitted(system, sample)
-    await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.BANK_TRANSFER)
-    await system.wait_like(handle, lambda wait: "transfer" in wait.reason, "the transfer is asked for")
+    await system.wait_for_wait(handle, lambda wait: "transfer" in wait.reason, "the transfer is asked for")
     return sample, handle
 
 
 async def a_dispute(system: System) -> tuple[SampleOrder, Handle]:
     sample = captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", disputed=True),)})
     handle = await submitted(system, sample)
-    await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     return sample, handle
 
 
 async def money_that_came_twice(system: System) -> tuple[SampleOrder, Handle]:
     sample = under_way()
     handle = await submitted(system, sample)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1"))
     await settles(system, sample)
     await system.wake(handle)
-    await system.waits_at(handle, StepName.CHECK_REFUND)
+    await system.wait_for_step(handle, StepName.CHECK_REFUND)
     return sample, handle
 
 
 async def a_parcel_to_fetch(system: System) -> tuple[SampleOrder, Handle]:
     sample = under_way().model_copy(update={"parcels": captured().parcels})
     handle = await submitted(system, sample)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.OUT_FOR_DELIVERY)
     await settles(system, sample)
     await system.wake_by_carrier(handle)
-    await system.waits_at(handle, StepName.STOP_SHIPMENT)
+    await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     return sample, handle
 
 
 async def a_parcel_to_send_on(system: System) -> tuple[SampleOrder, Handle]:
     sample = in_network(Script.INTERCEPT_IS_FINAL)
     handle = await submitted(system, sample)
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.withdraw(handle, customer_of(sample))
-    await system.waits_at(handle, StepName.RESUME_SHIPMENT)
+    await system.wait_for_step(handle, StepName.RESUME_SHIPMENT)
     return sample, handle
 
 
 async def money_to_collect(system: System) -> tuple[SampleOrder, Handle]:
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    await system.waits_at(handle, StepName.CLOSE_ORDER)
+    await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     await built_in.lock_order(system.engine, sample.order_id, None)
     return sample, handle
 

@@ -33,7 +33,7 @@ async def test_the_laws_clock_runs_however_the_country_is_written(bare_system: S
     policy = POLICY.model_copy(update={"refund_clocks": (*POLICY.refund_clocks, BRITISH)})
     async with bare_system.worker(policy=policy):
         sample = sent_to(written)
-        await bare_system.shop.place(sample)
+        await bare_system.shop.place_order(sample)
         submission, handle = await bare_system.submit(request(sample))
         assert submission.plan is not None
         assert submission.plan.refund_due is not None
@@ -46,7 +46,7 @@ async def test_the_laws_clock_runs_however_the_country_is_written(bare_system: S
 async def test_what_is_no_country_is_refused_when_the_order_is_read(system: System, written: str) -> None:
     """F22"""
     sample = sent_to(written)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample))
     assert (submission.decision.verdict, submission.decision.rule.value) == (Verdict.REJECTED, "invalid_order")
     assert "ISO 3166" in submission.decision.sentence

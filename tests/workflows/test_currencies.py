@@ -34,7 +34,7 @@ async def test_an_order_in_euro_that_was_paid_in_dollars_is_refused_with_both_na
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "64.00 EUR"),), tenders=(card("64.00 EUR", payment=payment),)
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await is_refused(system, sample, "EUR", "USD")
 
 

@@ -30,7 +30,7 @@ async def taxes(system: System) -> Money:
 async def test_a_discount_that_covers_the_shipping_is_divided_over_it_too(system: System) -> None:
     """F2, E2: 35.00 of 40.00; each line is worth 1.25 and the shipping 1.25. One line, then the rest."""
     sample = discounted(card("5.00 USD"))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
     assert submission.plan is not None
     assert [planned.amount for planned in submission.plan.lines] == [money("1.25 USD")]
@@ -46,7 +46,7 @@ async def test_a_discount_that_covers_the_shipping_is_divided_over_it_too(system
 async def test_a_discount_over_more_than_the_order_costs_is_refused_before_the_order_is_held(system: System) -> None:
     """F2, E2: no amount is ever negative; nothing but reading has happened."""
     sample = discounted(card("5.00 USD"), discount="45.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample))
     assert (submission.decision.verdict, submission.decision.rule.value) == (Verdict.REJECTED, "invalid_order")
     for figure in ("45.00 USD", "40.00 USD"):
@@ -60,7 +60,7 @@ async def test_a_discount_over_more_than_the_order_costs_is_refused_before_the_o
 async def test_an_order_that_a_discount_paid_in_full_is_cancelled_without_money(system: System) -> None:
     """E2: 40.00 of 40.00; a line, then the rest; there is nothing to give back, and no credit note."""
     sample = discounted(discount="40.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
     rest = await system.cancel(request(sample, request_id="the-rest"))
     assert [result.outcome for result in (first, rest)] == [Outcome.CANCELLED, Outcome.CANCELLED]

@@ -39,9 +39,9 @@ async def test_a_no_that_is_not_the_cards_is_no_matter_of_the_customers(
 ) -> None:
     """E6, F10a, F10b, F10c: seen at once by its own owner, and the customer has nothing to choose and no letter."""
     sample = captured(parcels=(), fault=f"refund.create:refuse={word}*99")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     assert (wait.owner, wait.choices) == (owner, ())
     assert says in wait.reason
@@ -57,9 +57,9 @@ async def test_a_no_that_is_not_the_cards_is_no_matter_of_the_customers(
 async def test_the_customers_card_is_the_customers_matter(system: System) -> None:
     """E6: they are written to once, and may have the money another way."""
     sample = captured(parcels=(), fault="refund.create:refuse=expired_card")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     assert wait.choices
     assert [notice.kind for notice in await books.notices(system.engine)].count(NoticeKind.REFUND_FAILED) == 1
@@ -74,9 +74,9 @@ async def test_what_is_ours_to_put_right_is_tried_again_under_the_same_key_witho
 ) -> None:
     """F10b: the balance is topped up, or the setting corrected, while the run waits."""
     sample = captured(parcels=(), fault=f"refund.create:refuse={word}*2")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.skip(timedelta(hours=1))
     result = await system.finish(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
@@ -89,12 +89,12 @@ async def test_what_is_ours_to_put_right_is_tried_again_under_the_same_key_witho
 async def test_a_marketplace_that_refuses_leaves_the_customer_nothing_to_choose(system: System) -> None:
     """E6, A13: the marketplace has the buyer's money; store credit besides would be the merchant's own."""
     sample = sold_there()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert system.shop.marketplace is not None
     await system.shop.marketplace.add_fault(Operation.ORDERS_CANCEL, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
     await system.shop.marketplace.add_fault(Operation.ORDERS_REFUND, FaultKind.REFUSE, order_id=f"M-{sample.order_id}")
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     assert (wait.owner, wait.choices) == (Owner.REFUND_DEPARTMENT, ())
     assert await system.refusal(system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT))

@@ -27,9 +27,9 @@ NOTHING = money("0.00 USD")
 
 async def refund_refused(system: System, sample: SampleOrder) -> Handle:
     """The gateway refuses our refund for good, so a person or the customer has to say how the money goes back."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     return handle
 
 
@@ -41,7 +41,7 @@ async def refunded_by_others(system: System, sample: SampleOrder) -> str:
 async def paid_by_a_refund(system: System, sample: SampleOrder, amount: Money = PRICE) -> tuple[Handle, Wait, str]:
     """Our refund is refused; an agent refunds in the gateway's dashboard, and names that refund's number as their proof."""
     handle = await refund_refused(system, sample)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], amount)
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
@@ -69,7 +69,7 @@ async def test_store_credit_is_not_given_while_the_bank_disputes(system: System)
     handle = await refund_refused(system, sample)
     await system.shop.gateway.dispute(system.shop.payments[sample.order_id][0])
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
-    asked = await system.wait_like(handle, lambda wait: "disputes" in wait.reason, "a person hears of the dispute")
+    asked = await system.wait_for_wait(handle, lambda wait: "disputes" in wait.reason, "a person hears of the dispute")
     assert await system.store_credit(sample.customer_id) == NOTHING
     assert asked
     assert not asked.choices
@@ -95,11 +95,11 @@ async def test_what_is_paid_by_hand_and_was_refunded_by_others_meanwhile_is_seen
     """I11: the refund department is asked to collect before the cancellation ends."""
     sample = captured(fault="refund.create:refuse", parcels=())
     handle = await refund_refused(system, sample)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     theirs = await refunded_by_others(system, sample)
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))
-    asked = await system.asks_to_collect(handle, after=wait)
+    asked = await system.wait_for_collection(handle, after=wait)
     assert asked
     assert "64.00 USD more than is due" in asked.reason
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
@@ -112,7 +112,7 @@ async def test_who_refunded_in_the_dashboard_and_says_so_has_paid_once(system: S
     """I11: the person names the gateway's own number of their refund, so nothing came twice."""
     sample = captured(fault="refund.create:refuse", parcels=())
     handle, wait, _ = await paid_by_a_refund(system, sample)
-    assert await system.asks_to_collect(handle, after=wait) is None
+    assert await system.wait_for_collection(handle, after=wait) is None
     assert (await system.finish(handle)).refunded == PRICE
     await system.assert_books_balance()
 
@@ -126,7 +126,7 @@ async def test_a_refund_of_others_after_the_end_besides_store_credit_is_seen(sys
     assert await system.store_credit(sample.customer_id) == PRICE
     await refunded_by_others(system, sample)
     again = await system.notify_of_refund(sample.order_id)
-    asked = await system.asks_to_collect(again)
+    asked = await system.wait_for_collection(again)
     assert asked
     await system.resolve(again, settled(asked, "done_by_hand", "COLLECTED-1"))
     assert (await system.finish(again)).outcome is Outcome.CANCELLED
@@ -138,13 +138,13 @@ async def test_a_refund_that_an_agent_made_up_for_before_the_event_came_is_not_g
     """I11: ours fails after the end, and an agent refunds the same 64.00 at once. Nobody has to do anything any more,
     and the books name the refund that arrived."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     ours = await refund_of(system, sample)
     await system.shop.gateway.fail(ours)
     theirs = await refunded_by_others(system, sample)
     again = await system.notify_of_refund(sample.order_id)
-    asked = await system.waits_at(again, StepName.REVERSE_PAYMENT)
+    asked = await system.wait_for_step(again, StepName.REVERSE_PAYMENT)
     if asked:
         await system.choose(again, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert (await system.finish(again)).refunded == PRICE
@@ -159,16 +159,16 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
     """I11: 64.00 of store credit were spent and kept when the first line was rolled back. All is cancelled then, 36.00 go
     back, and days later an agent gets 64.00 through by card."""
     sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L1", "L1"))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     account = f"store-credit-{sample.customer_id}-USD"
     await built_in.spend_balance(system.engine, account, PRICE, key=f"spent-{sample.order_id}")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
     await system.finish(handle)
@@ -188,7 +188,7 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
     await system.library.look_again(ended.request, RefundEvent(event_id="evt_1"))
     again = system.current(sample.order_id)
     system.started.append(again)
-    asked = await system.asks_to_collect(again)
+    asked = await system.wait_for_collection(again)
     assert asked
     assert "64.00 USD more than is due" in asked.reason
     await system.resolve(again, settled(asked, "done_by_hand", "COLLECTED-1"))
@@ -202,17 +202,17 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
 async def test_a_lost_dispute_besides_a_settled_refund_is_seen(system: System) -> None:
     """I11: the refund department is asked to collect before the cancellation ends, and the ledger names the dispute."""
     sample = under_way()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.dispute(payment)
     await system.wake(handle)
-    before = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    before = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await system.shop.gateway.dispute(payment, "lost")
     await settles(system, sample)
     await system.wake(handle)
-    asked = await system.asks_to_collect(handle, after=before.waits[0])
+    asked = await system.wait_for_collection(handle, after=before.waits[0])
     assert asked
     assert "64.00 USD more than is due" in asked.reason
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
@@ -227,7 +227,7 @@ async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_
 ) -> None:
     """I11: 64.00 of 100.00 are cancelled and refunded; the bank decides about the other 36.00 for the customer."""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(of_line(sample, "L1", "first"))
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.dispute(payment)
@@ -240,5 +240,5 @@ async def test_what_the_bank_gave_back_for_goods_that_were_kept_is_not_demanded_
         return found.model_copy(update={"charge_backs": backs})
 
     monkeypatch.setattr(system.gateway, "read_payment", disputed_for_the_rest)
-    assert await system.asks_to_collect(await system.notify_of_refund(sample.order_id)) is None
+    assert await system.wait_for_collection(await system.notify_of_refund(sample.order_id)) is None
     await system.assert_books_balance()

@@ -30,14 +30,14 @@ async def test_a_run_that_takes_up_looks_at_the_parcels_before_the_money_goes_ba
     """C4, E15: the label was voided, the run was lost for a day, and the parcel travels meanwhile. The next run looks
     before it refunds, although it has not waited itself."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample))
-    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
     await system.lose(lost)
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.OUT_FOR_DELIVERY)
     await system.skip(timedelta(days=1))
     _, handle = await system.submit(request(sample, request_id="again"))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.approve(handle)
     await system.finish(handle)
     assert await system.refunds(sample.order_id) == [], "the customer has the goods and 64.00"
@@ -46,9 +46,9 @@ async def test_a_run_that_takes_up_looks_at_the_parcels_before_the_money_goes_ba
 async def test_an_intercept_that_a_person_gives_up_is_taken_back(system: System) -> None:
     """I2, rule 7: the goods stay with the customer, who gets a return offer; so the parcel must not come back."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "TICKET-1"))
     try:
         await system.finish(handle)
@@ -62,13 +62,13 @@ async def test_an_intercept_that_a_person_gives_up_is_taken_back(system: System)
 async def test_a_retry_for_a_parcel_that_reaches_a_refunded_customer_looks_again(system: System) -> None:
     """I10: "it is tried again" is said, so it is: by now the parcel is on its way back."""
     sample = under_way().model_copy(update={"parcels": captured().parcels})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.OUT_FOR_DELIVERY)
     await settles(system, sample)
     await system.wake_by_carrier(handle)
-    assert await system.waits_at(handle, StepName.STOP_SHIPMENT)
+    assert await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.RETURN_TO_SENDER)
     await system.retry(handle, StepName.STOP_SHIPMENT, "S1")
 
@@ -82,18 +82,18 @@ async def test_a_parcel_that_a_person_stopped_is_a_persons_to_send_on(system: Sy
     """I2: the carrier's interface was down, somebody telephoned, and the customer withdraws: the interface knows of no
     intercept, so somebody has to telephone again."""
     sample = in_network(Script.INTERCEPT_SILENT).model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     label = label_of(system, sample)
     for operation in (Operation.INTERCEPT_ELIGIBILITY, Operation.INTERCEPT_RETURN):
         await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=200, parcel=label)
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=3))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "TELEPHONED-1"))
     await system.shop.carrier.clear_faults()
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.withdraw(handle, customer_of(sample))
-    asked = await system.waits_at(handle, StepName.RESUME_SHIPMENT)
+    asked = await system.wait_for_step(handle, StepName.RESUME_SHIPMENT)
     assert asked, "the order goes on, and its parcel comes back"
 
 
@@ -102,9 +102,9 @@ async def test_a_parcel_that_a_person_stopped_is_a_persons_to_send_on(system: Sy
 
 async def coming_back(system: System, sample: SampleOrder) -> Handle:
     """The intercept was taken, and the parcel is on its way back."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.RETURN_TO_SENDER)
     await system.wake_by_carrier(handle)
     return handle
@@ -121,7 +121,7 @@ async def test_an_intercepted_parcel_that_is_delivered_after_all_is_not_refunded
     leave the cancellation."""
     sample = in_network(Script.INTERCEPT_SILENT).model_copy(update={"flags": SUSPECT})
     handle = await coming_back(system, sample)
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await delivered(system, sample, handle)
     await system.approve(handle)
     result = await system.finish(handle)
@@ -135,11 +135,11 @@ async def test_an_intercepted_parcel_that_is_delivered_while_the_money_settles_i
     """I2, C7: it is too late to leave the cancellation."""
     sample = under_way().model_copy(update={"parcels": in_network(Script.INTERCEPT_SILENT).parcels})
     handle = await coming_back(system, sample)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await delivered(system, sample, handle)
     await settles(system, sample)
     await system.wake(handle)
-    asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+    asked = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     assert asked, "it ends as cancelled; the customer has the goods and 64.00"
     await system.resolve(handle, settled(asked, "done_by_hand", "RETURN-7"))
     assert (await system.finish(handle)).goods is GoodsStatus.COMING_BACK
@@ -149,11 +149,11 @@ async def test_an_intercepted_parcel_that_is_delivered_while_the_money_settles_i
 async def test_a_lost_parcel_that_is_delivered_after_the_refund_is_a_persons_to_fetch(system: System) -> None:
     """I2: the carrier has found it. The cancellation is opened again, once."""
     sample = in_network(Script.LOST)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert (await system.cancel(request(sample))).goods is GoodsStatus.LOST
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.DELIVERED)
     handle = await system.notify_of_parcel(sample.order_id)
-    asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+    asked = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     assert asked, "the customer has the goods and 64.00"
     await system.resolve(handle, settled(asked, "nothing_due", "WRITTEN-OFF-1"))
     await system.finish(handle)
@@ -167,15 +167,15 @@ async def test_a_lost_parcel_that_is_delivered_after_the_refund_is_a_persons_to_
 async def stopped_by_hand(system: System, sample: SampleOrder) -> Handle:
     """Planned as a voided label; it was scanned before that, the carrier's intercepts are down, and a person takes it off
     the belt."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     for operation in (Operation.INTERCEPT_ELIGIBILITY, Operation.INTERCEPT_RETURN):
         fault = FaultKind.HTTP_500
         await system.shop.carrier.add_fault(operation, fault, times=200, parcel=label_of(system, sample))
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=3))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "BELT-7"))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     return handle
 
 
@@ -189,7 +189,7 @@ async def test_a_parcel_that_a_person_stopped_stays_stopped_for_the_next_run(sys
     handle = await stopped_by_hand(system, sample)
     await system.lose(handle)
     _, handle = await system.submit(request(sample, request_id="again"))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.wake_by_carrier(handle)
     await system.approve(handle)
     result = await system.finish(handle)
@@ -218,7 +218,7 @@ async def test_a_parcel_that_a_person_stopped_and_that_is_delivered_is_a_persons
     handle = await stopped_by_hand(system, sample)
     await delivered(system, sample, handle)
     await system.approve(handle)
-    asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+    asked = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     assert asked
     assert "stopped by hand (BELT-7)" in asked.reason
     assert await system.refunds(sample.order_id) == []
@@ -235,7 +235,7 @@ async def test_a_parcel_that_a_person_stopped_and_the_customer_keeps_is_not_refu
     handle = await stopped_by_hand(system, sample)
     await delivered(system, sample, handle)
     await system.approve(handle)
-    asked = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+    asked = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     assert asked
     await system.shop.carrier.clear_faults()
     await system.resolve(handle, settled(asked, "nothing_due", "SIGNED-FOR"))
@@ -250,7 +250,7 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
     """I2: the warehouse labels and hands over while the gateway is read slowly. The order is held as it was read, or it is
     read again."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.disturb_look(sample.order_id, GatewayFault.SLOW, seconds=3, times=2)
     handle = await system.start(request(sample))
     await system.wait_for_look(handle, sample.order_id)
@@ -263,7 +263,7 @@ async def test_a_parcel_that_is_packed_between_the_look_and_the_hold_is_stopped(
         tracking_number=packed.tracking_number,
     )
     await built_in.add_shipment(system.engine, sample.order_id, made_up)
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(packed.shipment_id)]
     assert effects == ["label.bought", "intercept.requested"]
     assert await system.refunds(sample.order_id) == []
@@ -274,9 +274,9 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
     """Rule 14, I3: it is looked at by the label that it had; nobody is asked about a parcel that is not there any more."""
     parcels, reviewed = {"parcels": captured().parcels}, {"flags": frozenset({OrderFlag.FRAUD_REVIEW})}
     sample = under_way().model_copy(update=parcels) if settling else captured().model_copy(update=reviewed)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT if settling else State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT if settling else State.WAITING_FOR_APPROVAL)
     await built_in.remove_shipment(system.engine, sample.order_id, "S1")
     await system.wake_by_carrier(handle)
     if settling:
@@ -291,7 +291,7 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
 async def test_what_was_delivered_is_not_cancelled_although_an_older_scan_is_reported_later(system: System) -> None:
     """F14a, E10: the customer has it, and the carrier's last word is that it travels."""
     sample = in_network(Script.DELIVERED)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.shop.carrier.scan(label_of(system, sample), TrackerStatus.IN_TRANSIT, ago=timedelta(hours=5))
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.REJECTED
@@ -302,9 +302,9 @@ async def test_what_was_delivered_is_not_cancelled_although_an_older_scan_is_rep
 async def test_a_parcel_that_travels_on_its_way_back_is_refunded(system: System) -> None:
     """F14a, E10, C6: after the return scan it goes through the carrier's buildings, which is no news."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     for status in (TrackerStatus.RETURN_TO_SENDER, TrackerStatus.IN_TRANSIT, TrackerStatus.UNKNOWN):
         await system.shop.carrier.scan(label_of(system, sample), status)
     await system.wake_by_carrier(handle)

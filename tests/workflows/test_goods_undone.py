@@ -17,9 +17,9 @@ EXPENSIVE = "600.00 USD"
 async def test_an_intercept_that_is_not_taken_back_waits_for_a_person(system: System) -> None:
     """M24: the order is not released as if the parcel were on its way, before a person has said what becomes of it."""
     sample = in_network(Script.INTERCEPT_IS_FINAL)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.withdraw(handle, customer_of(sample))
 
     async def rests() -> bool:
@@ -46,9 +46,9 @@ async def test_an_intercept_that_is_not_taken_back_waits_for_a_person(system: Sy
 async def test_a_stop_that_never_happened_is_not_undone(system: System) -> None:
     """M26: the carrier never answered, and the warehouse has packed the goods another way meanwhile."""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
         await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=1_000, parcel=label)

@@ -15,10 +15,10 @@ from tests.workflows.samples import captured
 async def test_a_currency_that_is_none_waits_for_its_correction_in_words(system: System, written: str) -> None:
     """F5, rule 14: by operations, with the field and the reason, no library's text and no traceback."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await set_currency(system, sample.order_id, written)
     handle = await system.start(request(sample))
-    wait = await system.waits_at(handle, StepName.VERIFY_ORDER)
+    wait = await system.wait_for_step(handle, StepName.VERIFY_ORDER)
     assert wait is not None
     assert (wait.owner, wait.target) == (Owner.OPERATIONS, sample.order_id)
     assert "currency: " in wait.reason

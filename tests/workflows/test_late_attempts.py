@@ -82,7 +82,7 @@ async def paused(
 
 
 async def run_to_pause(system: System, sample: SampleOrder, worker: PausedWorker) -> Handle:
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     handle = await system.start(request(sample))
     await eventually(worker.has_begun, f"{worker.step} has begun")
     return handle
@@ -99,7 +99,7 @@ async def withdrawn(system: System, sample: SampleOrder, handle: Handle) -> None
 async def rolled_back(system: System, sample: SampleOrder, handle: Handle, step: StepName, target: str) -> None:
     """The step has no answer; a person orders the roll-back, and the order is released."""
     await system.skip(timedelta(minutes=3))
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(step, target, "roll_back", "TICKET-1"))
     with contextlib.suppress(WorkflowFailureError):
         await system.end(handle)
@@ -142,7 +142,7 @@ async def test_a_late_attempt_leaves_the_new_label_alone(bare_system: System) ->
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
     async with paused(system, StepName.STOP_SHIPMENT, first=True) as worker:
         handle = await run_to_pause(system, sample, worker)
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await system.withdraw(handle, customer_of(sample))
         await system.skip(timedelta(minutes=3))
         await system.end(handle)
@@ -164,7 +164,7 @@ async def test_a_late_attempt_leaves_the_new_label_alone_while_the_roll_back_goe
         tenders=(card("100.00 USD"),),
         parcels=(parcel(Script.SCANNED_BEFORE_VOID, L1=1), parcel(Script.LABEL_ONLY, L2=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
 
     async def is_done(step: StepName) -> bool:
         rows = (await system.progress(handle)).steps
@@ -176,7 +176,7 @@ async def test_a_late_attempt_leaves_the_new_label_alone_while_the_roll_back_goe
         await system.withdraw(handle, customer_of(sample))
         await eventually(lambda: is_done(StepName.RESUME_SHIPMENT), "S2 goes on")
         await worker.wake()
-        asked = await system.waits_at(handle, StepName.RESUME_SHIPMENT, "S1")
+        asked = await system.wait_for_step(handle, StepName.RESUME_SHIPMENT, "S1")
         assert asked
         await system.resolve(handle, settled(asked, "done_by_hand", "SHIPPED-AGAIN"))
         assert (await system.finish(handle)).outcome is Outcome.WITHDRAWN
@@ -270,7 +270,7 @@ async def test_a_late_stop_of_a_lost_run_does_no_harm_after_the_next_one_was_und
         lost = await run_to_pause(system, sample, worker)
         await system.lose(lost)
         _, handle = await system.submit(request(sample, request_id="second"))
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back", "TICKET-1"))
         with contextlib.suppress(WorkflowFailureError):
             await system.end(handle)

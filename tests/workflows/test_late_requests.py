@@ -78,7 +78,7 @@ async def test_a_withdrawal_while_a_cancelled_order_is_verified_opens_nothing(ba
     """I3, I10: the customer asks once more for the order, and takes that back: it stays cancelled, and that is said."""
     books = SlowVerification(bare_system.engine)
     system, sample = dataclasses.replace(bare_system, books=books), captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         await system.cancel(request(sample, request_id="first"))
         books.slow = True
@@ -94,7 +94,7 @@ async def test_a_withdrawal_while_a_cancelled_order_is_verified_opens_nothing(ba
 async def test_a_withdrawal_in_the_first_task_of_a_second_request_says_nothing_false(real_time_system: System) -> None:
     """I10: nobody is written to that the cancelled order is not cancelled."""
     system, sample = real_time_system, captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         await system.cancel(request(sample, request_id="first"))
     handle = await system.start(request(sample, request_id="second"))
@@ -110,13 +110,13 @@ async def test_a_request_that_joins_as_the_cancellation_ends_opens_nothing(real_
     """I3: the run was begun by another request than the one that opened the cancellation, which it took up."""
     register = SlowRegister(real_time_system.engine)
     system, sample = dataclasses.replace(real_time_system, books=register), under_way()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, lost = await system.submit(request(sample, request_id="first"))
-        await system.waits_for(lost, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(lost, State.WAITING_FOR_SETTLEMENT)
         await system.lose(lost)
         _, handle = await system.submit(request(sample, request_id="second"))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         register.slow = True
         third = asyncio.create_task(system.library.start(request(sample, request_id="third")))
         await asyncio.wait_for(register.stands.wait(), 10)
@@ -141,11 +141,11 @@ async def test_a_request_that_joins_as_the_cancellation_ends_opens_nothing(real_
 async def test_a_request_does_not_join_what_is_being_rolled_back(system: System, *, statutory: bool) -> None:
     """Rule 15, I10: its sender would learn that it is approved, while everything is undone."""
     sample = in_network(Script.INTERCEPT_IS_FINAL).model_copy(update=CONSUMER)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, request_id="first"))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.withdraw(handle, customer_of(sample))
-    assert await system.waits_at(handle, StepName.RESUME_SHIPMENT)
+    assert await system.wait_for_step(handle, StepName.RESUME_SHIPMENT)
     reason = ReasonCode.STATUTORY_WITHDRAWAL if statutory else ReasonCode.NO_LONGER_NEEDED
     asked = request(sample, request_id="second", reason=reason)
     if statutory:
@@ -162,9 +162,9 @@ async def test_a_request_does_not_join_what_is_being_rolled_back(system: System,
 
 async def waiting_for_approval(system: System) -> SampleOrder:
     sample = captured(total=EXPENSIVE).model_copy(update=CONSUMER)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.submit(request(sample, request_id="first"))
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     return sample
 
 
@@ -194,9 +194,9 @@ async def test_a_request_that_the_policy_does_not_admit_does_not_join(real_time_
     system = real_time_system
     async with system.worker():
         sample = captured(total=EXPENSIVE)
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         await system.submit(request(sample, request_id="first"))
-        await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
         if lost:
             await system.lose(system.current(sample.order_id))
         asked = request(sample, request_id="second", reason=ReasonCode.SUSPECTED_FRAUD)
@@ -215,13 +215,13 @@ async def test_a_mistake_while_the_process_records_its_own_roll_back_fails_no_ru
     """Rules 4 and 14, I6: it is seen, tried again, and heals without a click."""
     register = SlowRegister(bare_system.engine, mistaken=True)
     system, sample = dataclasses.replace(bare_system, books=register), captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         register.slow = True
         await handle.cancel()
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
         assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     assert await system.outcomes(sample.order_id) == [Outcome.ROLLED_BACK]

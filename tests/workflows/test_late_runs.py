@@ -107,13 +107,13 @@ async def test_a_late_refusal_of_a_lost_run_does_not_end_the_next_runs_cancellat
     worker = Abandoned(StepName.VERIFY_ORDER, rest=600)
     gateway: Any = SlowGateway(bare_system.gateway, worker)
     system, sample = dataclasses.replace(bare_system, gateway=gateway), captured(total=str(EXPENSIVE))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(more_interceptors=[worker]):
         lost = await system.start(request(sample, LineScope(line_id="L9", quantity=1), request_id="wrong"))
         await eventually(worker.is_reached, "the first attempt looks")
         await system.lose(lost)
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await worker.wake()
         assert await system.outcomes(sample.order_id) == [None], "ended by a run that is lost"
         await system.approve(handle)
@@ -130,7 +130,7 @@ async def test_a_late_look_at_an_outcome_does_not_open_what_has_ended_again_sinc
     worker = Abandoned(StepName.VERIFY_ORDER)
     books: Any = SlowBooks(bare_system.books, worker)
     system, sample = dataclasses.replace(bare_system, books=books), captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with bare_system.worker():
         await system.cancel(request(sample))
     payment = system.shop.payments[sample.order_id][0]
@@ -138,7 +138,7 @@ async def test_a_late_look_at_an_outcome_does_not_open_what_has_ended_again_sinc
     await system.shop.gateway.fail(refund.object_id)
     async with system.worker(more_interceptors=[worker]):
         handle = await system.notify_of_refund(sample.order_id)
-        assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
         await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
         await system.finish(handle)
         assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
@@ -161,10 +161,10 @@ async def test_a_late_freeze_does_not_hold_an_order_that_was_released_since(bare
     worker = Abandoned(StepName.VERIFY_ORDER)
     system = dataclasses.replace(bare_system, orders=SlowOrders(bare_system.engine, worker))
     sample = captured(total=str(EXPENSIVE))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(more_interceptors=[worker]):
         handle = await system.start(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await system.withdraw(handle, customer_of(sample))
         await system.finish(handle)
         assert (await system.read_order(sample.order_id)).held_by is None
@@ -178,10 +178,10 @@ async def test_a_late_freeze_leaves_the_order_to_the_attempt_that_went_on(bare_s
     worker = Abandoned(StepName.VERIFY_ORDER)
     system = dataclasses.replace(bare_system, orders=SlowOrders(bare_system.engine, worker))
     sample = captured(total=str(EXPENSIVE))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(more_interceptors=[worker]):
         handle = await system.start(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await worker.wake()
         assert (await system.read_order(sample.order_id)).held_by is not None
         await system.approve(handle)

@@ -21,7 +21,7 @@ async def test_a_refusal_whose_first_attempt_was_given_up_is_not_an_earlier_one(
     """The first attempt has kept the refusal, and its answer comes too late. The ordinary one finds it in the books, as
     something that is over; it is this run's own all the same, as its holder says, and not an existing one."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     refuse, late = system.books.refuse, True
 
     async def slow(*args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ async def test_a_time_in_the_past_does_not_break_the_runs_own_code(open_system: 
     """A gateway (or what stands before it) answers 429 with `Retry-After: -5`: it is asked again at once, and the engine,
     which takes no timer that lies in the past, does not hear of it."""
     system, sample = open_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=-5, times=1)
     handle = await system.start(request(sample))
     await system.finish(handle)
@@ -55,7 +55,7 @@ async def test_an_event_in_the_moment_of_the_end_repeats_nothing(
     """The gateway's event arrives while the last task carries out what is left, so the server has that task repeated. The
     run finds in the books that it has ended the cancellation itself, and ends; it takes nothing up."""
     system, sample = open_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     close, woken = system.books.close, 0
 
     async def close_as_an_event_arrives(*args: Any, **kwargs: Any) -> Any:
@@ -94,7 +94,7 @@ async def test_an_event_in_the_moment_of_a_roll_back_does_not_make_it_a_success(
     """I3, rule 10: a run that a failure has rolled back fails, also when its last task is repeated and it finds that it has
     ended."""
     system, sample = open_system, captured()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
     broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
     await built_in.add_order(system.engine, broken, email="c@customer.example")

@@ -62,9 +62,9 @@ def above_limit() -> SampleOrder:
 
 
 async def waiting_for_approval(system: System, sample: SampleOrder) -> Handle:
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     return handle
 
 
@@ -74,11 +74,11 @@ async def waiting_for_approval(system: System, sample: SampleOrder) -> Handle:
 async def test_two_months_of_settlement(system: System) -> None:
     """M11, E17, rule 13: looked up every six hours."""
     sample = captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.skip(TWO_MONTHS)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)  # it is overdue
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)  # it is overdue
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
     await system.skip(timedelta(hours=7))
     assert (await system.finish(handle)).refunded == PRICE
@@ -89,11 +89,11 @@ async def test_two_months_of_settlement(system: System) -> None:
 async def test_two_months_of_a_carriers_silence(system: System) -> None:
     """M11, E17, rule 13: looked up every two hours."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.skip(TWO_MONTHS)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
     await system.skip(timedelta(hours=3))
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -106,9 +106,9 @@ async def test_weeks_of_silence_about_eight_intercepts(system: System) -> None:
     """M11, E17, rule 13"""
     sample = captured(parcels=tuple(parcel(Script.INTERCEPT_SILENT, L1=1) for _ in range(8)))
     sample = sample.model_copy(update={"lines": (line("L1", 8, "64.00 USD"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     for _ in range(3):
         await system.skip(timedelta(days=5))
     for label in system.shop.labels[sample.order_id]:
@@ -134,12 +134,12 @@ async def test_a_month_of_a_silent_gateway(system: System) -> None:
 
 async def _wait_for_a_silent_gateway(system: System) -> tuple[timedelta, bool]:
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=500, retry_after=50)
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=3))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     assert "slow down" in wait.reason
     result = await system.end(handle)
@@ -162,9 +162,9 @@ async def test_signals_one_after_the_other_make_no_run_long(open_system: System)
     """E17, rule 13: each is a look, and the run continues as new; the settlement is found all the same."""
     system = open_system
     sample = captured(parcels=()).model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     while len(await events_of(system, handle)) < 2:
         for _ in range(20):
             await system.wake(system.current(sample.order_id))
@@ -180,7 +180,7 @@ async def test_signals_one_after_the_other_make_no_run_long(open_system: System)
 
 async def is_shown_as_one(system: System, handle: Handle, sample: SampleOrder) -> None:
     """Lists leave out the runs that were continued; what the run is about, and how to act, is on the page of the last."""
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_SETTLEMENT)
     assert (await system.library.status(sample.order_id)).state is State.WAITING_FOR_SETTLEMENT
 
     async def is_listed() -> bool:
@@ -203,7 +203,7 @@ async def is_shown_as_one(system: System, handle: Handle, sample: SampleOrder) -
 async def test_two_thousand_repetitions_of_a_request_are_one_message(open_system: System) -> None:
     """M20, E17, rule 15: a repetition is the same update, and the customer can still withdraw."""
     system, sample = open_system, above_limit()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.library.start(request(sample))
     for _ in range(100):
         again = await asyncio.gather(*(system.library.start(request(sample)) for _ in range(20)))
@@ -217,7 +217,7 @@ async def test_two_thousand_repetitions_of_a_request_are_one_message(open_system
 async def test_ten_repetitions_while_nobody_answers_leave_room_for_a_withdrawal(open_system: System) -> None:
     """M21, rule 15: the server takes ten messages of a run at a time, and no handler waits long."""
     system, sample = open_system, above_limit()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("payment_intent.retrieve", FaultKind.HTTP_429, payment=payment, times=1_000)
     handle = await system.start(request(sample))

@@ -39,17 +39,17 @@ async def lose_dispute(system: System, order_id: str) -> str:
 async def test_a_lost_dispute_over_two_cancellations_is_collected_by_each(system: System) -> None:
     """I4, I11: 64.00 and 36.00 are refunded, and then the bank gives back all 100.00 as well."""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     for line_id in ("L1", "L2"):
         await system.cancel(of_line(sample, line_id, line_id))
     number = await lose_dispute(system, sample.order_id)
     for line_id, part in (("L1", FIRST), ("L2", REST)):
         handle = await after_an_event(system, sample, line_id)
-        asked = await system.asks_to_collect(handle)
+        asked = await system.wait_for_collection(handle)
         assert asked
         assert f"{part} more than is due" in asked.reason
         await system.resolve(handle, settled(asked, "done_by_hand", f"COLLECTED-{line_id}"))
-        then = await system.wait_like(handle, lambda wait: wait.step is not StepName.CHECK_REFUND, "it waits")
+        then = await system.wait_for_wait(handle, lambda wait: wait.step is not StepName.CHECK_REFUND, "it waits")
         assert then is None
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.paid_by_hand(number) == money("100.00 USD")
@@ -61,20 +61,20 @@ async def test_a_dispute_that_is_named_after_it_was_posted_is_in_the_ledger_once
     """I4: 64.00 are refunded, the bank gives them back as well, and they are collected. Then the refund fails: the person
     names the dispute, as the sentence says, and gives back what was collected."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     number = await lose_dispute(system, sample.order_id)
     handle = await system.notify_of_refund(sample.order_id)
-    asked = await system.asks_to_collect(handle)
+    asked = await system.wait_for_collection(handle)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
     await system.shop.gateway.fail(await refund_of_first(system, sample))
     handle = await system.notify_of_refund(sample.order_id)
-    asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", number))
-    again = await system.asks_to_collect(handle, after=asked)
+    again = await system.wait_for_collection(handle, after=asked)
     assert again
     await system.resolve(handle, settled(again, "done_by_hand", "BANK-9"))
     await system.finish(handle)
@@ -97,7 +97,7 @@ def give_back_in_part(system: System, monkeypatch: pytest.MonkeyPatch, given: st
 
 async def transfer(system: System, handle: Handle, proof: str) -> CancellationResult:
     """A person pays what the bank has not given back; returns how the cancellation ends."""
-    wait = await system.wait_like(handle, lambda wait: "Transfer it" in wait.reason, "a transfer is asked for")
+    wait = await system.wait_for_wait(handle, lambda wait: "Transfer it" in wait.reason, "a transfer is asked for")
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", proof))
     return await system.finish(handle)
@@ -111,20 +111,20 @@ async def test_what_the_bank_has_not_given_back_of_a_lost_dispute_is_still_owed(
     say."""
     give_back_in_part(system, monkeypatch, "20.00 USD")
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.dispute(payment)
     if decided == "before it is named":
         number = await lose_dispute(system, sample.order_id)
         _, handle = await system.submit(request(sample))
-        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     else:
         _, handle = await system.submit(request(sample))
-        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
         number = await lose_dispute(system, sample.order_id)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", number))
-    rest = await system.wait_like(handle, lambda wait: "44.00 USD of" in wait.reason, "44.00 are owed")
+    rest = await system.wait_for_wait(handle, lambda wait: "44.00 USD of" in wait.reason, "44.00 are owed")
     assert rest
     once_more = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", number, AGENT)
     assert "recorded already" in str(await system.refusal(system.resolve(handle, once_more)))
@@ -144,10 +144,10 @@ async def test_what_the_bank_gave_back_counts_for_one_of_two_cancellations(
     """I1: the first one is settled with the dispute's number, as far as it goes; the second one has nothing of it."""
     give_back_in_part(system, monkeypatch, "20.00 USD")
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     number = await lose_dispute(system, sample.order_id)
     _, handle = await system.submit(of_line(sample, "L1", "L1"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", number))
     await transfer(system, handle, "BANK-44")

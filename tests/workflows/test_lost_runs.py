@@ -51,9 +51,9 @@ async def assert_cancelled(system: System, sample: SampleOrder) -> None:
 
 
 async def lost_after_the_refund(system: System, sample: SampleOrder, how: Loss = Loss.TERMINATED) -> None:
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample))
-    await system.waits_for(lost, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(lost, State.WAITING_FOR_SETTLEMENT)
     await system.disturb_look(sample.order_id, FaultKind.SLOW)
     await system.lose(lost, how)
 
@@ -94,9 +94,9 @@ async def test_a_withdrawal_is_refused_while_a_reset_run_looks(real_time_system:
 async def test_nothing_is_rolled_back_when_the_next_runs_first_look_fails(system: System, how: str) -> None:
     """M2, E15: a second attempt does not make the order's hold, or what was refunded, this run's own doing."""
     sample = settling_late(captured())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample))
-    await system.waits_for(lost, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(lost, State.WAITING_FOR_SETTLEMENT)
     await system.lose(lost)
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429)
     handle = await system.start(request(sample))
@@ -117,17 +117,17 @@ async def test_nothing_is_rolled_back_when_the_next_runs_first_look_fails(system
 async def test_a_roll_back_asks_for_a_refund_that_a_lost_run_made_under_a_later_key(system: System) -> None:
     """M3: the gateway refused the first one; the second went through. What has settled is collected by a person."""
     sample = captured(parcels=(), fault="refund.create:refuse")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, lost = await system.submit(request(sample))
-    assert await system.waits_at(lost, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(lost, StepName.REVERSE_PAYMENT)
     await system.retry(lost, StepName.REVERSE_PAYMENT, "T1")
-    assert await system.waits_at(lost, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(lost, StepName.CLOSE_ORDER)
     await system.lose(lost)
     _, handle = await system.submit(asked_again(sample))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert await system.refunds(sample.order_id) == [PRICE]
     assert (await system.read_order(sample.order_id)).held_by, "released, and the customer keeps the 64.00"
     assert asked
@@ -141,7 +141,7 @@ async def test_a_roll_back_asks_for_a_refund_that_a_lost_run_made_under_a_later_
 async def test_a_closed_cancellation_whose_refund_failed_is_not_withdrawn(system: System) -> None:
     """M14: what is reopened only goes forward, also while the run that the gateway's event started still looks."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     payment = system.shop.payments[sample.order_id][0]
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
@@ -150,7 +150,7 @@ async def test_a_closed_cancellation_whose_refund_failed_is_not_withdrawn(system
     handle = await system.notify_of_refund(sample.order_id)
     await system.wait_for_look(handle, sample.order_id)
     refused = await system.refusal(system.withdraw(handle, customer_of(sample)))
-    if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
+    if await system.wait_for_step(handle, StepName.REVERSE_PAYMENT):
         await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
     await system.finish(handle)
     assert (await system.gateway.read_payment(payment)).refunded == PRICE, "no goods, and no money"
@@ -166,15 +166,15 @@ async def lost_before_the_close(
 ) -> None:
     """The gateway refused, somebody chose store credit or resolved the step, and the shop does not close the order.
     The gateway forgets its keys before the order is asked for again."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, lost = await system.submit(request(sample), lasts=LONGEST if how is Loss.TIMED_OUT else None)
-    assert await system.waits_at(lost, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(lost, StepName.REVERSE_PAYMENT)
     if isinstance(settlement, ResolveStep):
         await system.resolve(lost, settlement)
     else:
         await system.choose(lost, settlement, RefundMethod.STORE_CREDIT)
-    assert await system.waits_at(lost, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(lost, StepName.CLOSE_ORDER)
     await system.lose(lost, how)
     await built_in.lock_order(system.engine, sample.order_id, None)
     await system.shop.gateway.advance(timedelta(days=2).total_seconds())
@@ -208,7 +208,7 @@ async def test_store_credit_that_a_lost_run_gave_is_not_asked_for_again(system: 
     sample = captured(parcels=(), fault="refund.create:refuse*2")
     await lost_before_the_close(system, sample, customer_of(sample))
     _, handle = await system.submit(asked_again(sample))
-    asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     if asked:
         await system.resolve(handle, BANK_TRANSFER)
     await system.finish(handle)
@@ -254,11 +254,11 @@ async def test_what_a_person_paid_is_not_paid_again_after_the_engine_lost_its_me
 
 async def lost_with_an_intercept(system: System, sample: SampleOrder, how: Loss = Loss.TERMINATED) -> None:
     """Approved by a second person; the carrier took the intercept and says no more."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample), lasts=LONGEST if how is Loss.TIMED_OUT else None)
-    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
     await system.approve(lost)
-    await system.waits_for(lost, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(lost, State.WAITING_FOR_CARRIER)
     await system.lose(lost, how)
 
 
@@ -266,7 +266,7 @@ async def approval_still_counts(system: System, sample: SampleOrder, by: str) ->
     """A second person who would refuse now comes too late: the parcel comes back, and the money goes back."""
     await system.submit(asked_again(sample, by))
     handle = system.current(sample.order_id)
-    progress = await system.waits_for(
+    progress = await system.wait_for_state(
         handle, State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION
     )
     refused = await system.refusal(system.reject(handle))
@@ -308,9 +308,9 @@ async def test_an_approval_still_counts_after_the_engine_lost_its_memory(
 async def test_an_intercept_that_a_lost_run_asked_for_is_taken_back_with_a_withdrawal(system: System) -> None:
     """M15, rule 1: no money has moved, so the customer may withdraw; whoever stopped the parcel, it goes on."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample))
-    await system.waits_for(lost, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(lost, State.WAITING_FOR_CARRIER)
     await system.lose(lost)
     await system.disturb_look(sample.order_id, FaultKind.SLOW)
     handle = await system.start(asked_again(sample))
@@ -329,7 +329,7 @@ async def test_an_intercept_that_a_lost_run_asked_for_is_taken_back_with_a_withd
 
 async def requester_stays_first(system: System, sample: SampleOrder, handle: Handle) -> None:
     """The agent, who asked, cannot approve; somebody else can."""
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     refused = await system.refusal(system.approve(handle, AGENT))
     if not refused:
         await system.finish(handle)
@@ -348,9 +348,9 @@ def by_agent(sample: SampleOrder, request_id: str | None = None) -> Cancellation
 async def test_who_asked_in_a_lost_run_does_not_approve_in_the_next(system: System) -> None:
     """M16, A9: another request took the cancellation up; it is the agent's own all the same."""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(by_agent(sample))
-    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
     await system.lose(lost)
     _, handle = await system.submit(asked_again(sample))
     await requester_stays_first(system, sample, handle)
@@ -360,9 +360,9 @@ async def test_who_asked_in_a_lost_run_does_not_approve_in_the_next(system: Syst
 async def test_who_joined_the_request_does_not_approve_it(system: System, *, lost_meanwhile: bool) -> None:
     """M16, A9, rule 16: requesters are all whose requests opened or joined the cancellation, in any run of it."""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.submit(by_agent(sample, "joined"))
     if lost_meanwhile:
         await system.lose(handle)
@@ -378,11 +378,11 @@ async def test_a_run_whose_books_were_restored_from_a_backup_verifies_the_order_
 ) -> None:
     """Rule 11: the books are the truth. They know nothing of the run that waits, which begins again."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     backup = tmp_path / "backup.db"
     copy_books(system.engine, backup)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     restore_books(system.engine, backup)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
     await system.wake(handle)

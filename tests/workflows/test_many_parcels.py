@@ -22,7 +22,7 @@ async def test_the_parcels_of_an_order_are_read_together_and_ten_at_a_time(
     system = bare_system
     parcels = tuple(parcel(Script.LABEL_ONLY, L1=1) for _ in range(PARCELS))
     sample = captured(parcels=parcels).model_copy(update={"lines": (line("L1", PARCELS, "64.00 USD"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     track, begun, most, reading = system.labels.track, asyncio.Event(), 0, 0
 
     async def counted(label: str) -> Tracking:

@@ -80,14 +80,14 @@ async def test_the_second_namespace_waits_while_the_first_holds_the_order(real_t
     system = real_time_system
     other = await elsewhere(system)
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(max_cached_workflows=0), other.worker(max_cached_workflows=0):
         _, first = await system.submit(request(sample))
-        await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
         second = await other.start(request(sample, request_id="second"))
         await waits_at_verification(other, second)
         await other.retry(second, StepName.VERIFY_ORDER, sample.order_id)
-        await other.waits_for(second, State.WAITING_FOR_APPROVAL)
+        await other.wait_for_state(second, State.WAITING_FOR_APPROVAL)
         await other.approve(second, SUPERVISOR)
         await other.finish(second)
         assert len(await system.refunds(sample.order_id)) == 1
@@ -100,13 +100,13 @@ async def test_both_namespaces_verify_at_once_and_the_later_one_waits(real_time_
     system = real_time_system
     other = await elsewhere(system)
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(), other.worker():
         await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=4, times=2)
         first = await system.start(request(sample))
         await system.wait_for_look(first, sample.order_id)
         _, second = await other.submit(request(sample, request_id="second"))
-        await other.waits_for(second, State.WAITING_FOR_APPROVAL)
+        await other.wait_for_state(second, State.WAITING_FOR_APPROVAL)
         await waits_at_verification(system, first)
         await system.terminate_runs()
         await other.terminate_runs()
@@ -117,14 +117,14 @@ async def test_a_cancel_request_to_a_superseded_run_ends_it_as_superseded(real_t
     system = real_time_system
     other = await elsewhere(system)
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(), other.worker():
         _, first = await system.submit(request(sample))
-        await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
         second = await other.start(request(sample, request_id="second"))
         await waits_at_verification(other, second)
         await other.retry(second, StepName.VERIFY_ORDER, sample.order_id)
-        await other.waits_for(second, State.WAITING_FOR_APPROVAL)
+        await other.wait_for_state(second, State.WAITING_FOR_APPROVAL)
         await first.cancel()
         assert await failure_of(first) == "superseded"
         await system.terminate_runs()
@@ -138,10 +138,10 @@ async def test_a_cancel_request_to_a_run_that_waits_at_verification_changes_noth
     system = real_time_system
     other = await elsewhere(system)
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(), other.worker():
         _, first = await system.submit(request(sample))
-        await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
         second = await other.start(request(sample, request_id="second"))
         await waits_at_verification(other, second)
         await second.cancel()
@@ -158,10 +158,10 @@ async def test_a_roll_back_ordered_at_the_second_namespace_ends_its_run_alone(re
     system = real_time_system
     other = await elsewhere(system)
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(), other.worker():
         _, first = await system.submit(request(sample))
-        await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
         second = await other.start(request(sample, request_id="second"))
         await waits_at_verification(other, second)
         await other.resolve(second, resolve(StepName.VERIFY_ORDER, sample.order_id, "roll_back"))

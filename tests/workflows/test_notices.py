@@ -42,7 +42,7 @@ async def test_a_statutory_withdrawal_that_is_refused_is_acknowledged(bare_syste
     """E1: the law wants its receipt acknowledged, also where the books were away between the refusal and the notice."""
     system = with_a_full_disk(bare_system, NoticeKind.WITHDRAWAL_ACKNOWLEDGED)
     sample = captured(parcels=in_network(Script.DELIVERED).parcels)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample, reason=ReasonCode.STATUTORY_WITHDRAWAL))
         assert (await system.end(handle)).outcome is Outcome.REJECTED
@@ -53,10 +53,10 @@ async def test_a_parcel_that_comes_back_is_written_about(bare_system: System) ->
     """C3: the customer sees in the tracking that it goes back, and hears why."""
     system = with_a_full_disk(bare_system, NoticeKind.PARCEL_STOPPED)
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
         assert (await system.end(handle)).outcome is Outcome.CANCELLED

@@ -35,10 +35,10 @@ WEB_SHOP = Actor(kind=ActorKind.SYSTEM, id="web-shop")
 
 async def wait_in(system: System, sample: SampleOrder, state: State) -> Handle:
     """A run that waits in `state`, and no worker that would hear what is said to it."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, state)
+        await system.wait_for_state(handle, state)
     return handle
 
 
@@ -199,9 +199,9 @@ async def _is_paid(system: System, reference: str) -> bool:
 async def test_a_transfer_that_is_reported_during_a_look_at_the_refund_is_in_the_books(system: System) -> None:
     """M6: the look that is under way finds that the refund has settled."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await _begin_slow_look(system, sample, handle)
     answer = await system.refusal(system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", BANK)))
     if answer is None:
@@ -213,9 +213,9 @@ async def test_a_transfer_that_is_reported_during_a_look_at_the_refund_is_in_the
 async def test_a_roll_back_that_is_ordered_during_a_look_at_the_refund_happens(system: System) -> None:
     """M6: it is refused, or the order is not cancelled."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await _begin_slow_look(system, sample, handle)
     answer = await system.refusal(
         system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back", "TICKET-1"))
@@ -231,9 +231,9 @@ async def test_a_roll_back_that_is_ordered_during_a_look_at_the_refund_happens(s
 async def test_a_roll_back_that_is_ordered_during_a_look_at_a_parcel_happens(system: System) -> None:
     """M6: the look that is under way finds the parcel on its way back."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     label = system.shop.labels[sample.order_id][0]
     await system.shop.carrier.add_fault(Operation.SHIPMENT_READ, CarrierFault.SLOW, parcel=label, seconds=2)
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
@@ -253,7 +253,7 @@ async def test_a_roll_back_that_is_ordered_during_a_look_at_a_parcel_happens(sys
 async def test_a_withdrawal_while_the_run_comes_to_a_no_is_what_it_ends_with(system: System) -> None:
     """E16: the parcel of the order turns out to be delivered while the customer withdraws."""
     sample = in_network(Script.DELIVERED)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     # Too slow for the local attempt, and then for the ordinary one to be over at once.
     await system.shop.gateway.add_fault("payment_intent.retrieve", FaultKind.SLOW, payment=payment, seconds=3, times=2)
@@ -296,10 +296,10 @@ async def _wait_for_end_or_person(system: System, handle: Handle) -> None:
 async def test_nobody_but_staff_withdraws_what_risk_asked_for(system: System, by: str) -> None:
     """M7: under fraud review; also as the web shop's own key sends it over HTTP."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = {"actor": RISK, "customer_id": None, "reason": ReasonCode.CONFIRMED_FRAUD}
     _, handle = await system.submit(request(sample).model_copy(update=asked))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     assert await system.refusal(system.withdraw(handle, customer_of(sample) if by == "customer" else WEB_SHOP))
     await system.approve(handle)
     await system.end(handle)
@@ -311,13 +311,13 @@ async def test_nobody_but_staff_withdraws_what_risk_asked_for(system: System, by
 async def test_a_customer_does_not_withdraw_what_the_merchant_wants_too(system: System, opened_by: str) -> None:
     """M7: the merchant opened the cancellation, or joined the customer's."""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     mine = request(sample)
     asked = {"actor": MERCHANT, "customer_id": None, "reason": ReasonCode.OUT_OF_STOCK, "request_id": "merchant-1"}
     theirs = mine.model_copy(update=asked)
     first, second = (theirs, mine) if opened_by == "merchant" else (mine, theirs)
     _, handle = await system.submit(first)
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.submit(second)
     assert await system.refusal(system.withdraw(handle, customer_of(sample)))
     await system.approve(handle)
@@ -329,10 +329,10 @@ async def test_a_customer_does_not_withdraw_what_the_merchant_wants_too(system: 
 async def test_staff_withdraws_what_risk_asked_for(system: System) -> None:
     """M7"""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = {"actor": RISK, "customer_id": None, "reason": ReasonCode.SUSPECTED_FRAUD}
     _, handle = await system.submit(request(sample).model_copy(update=asked))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.withdraw(handle, SUPERVISOR)
     await system.end(handle)
     assert await system.outcomes(sample.order_id) == [Outcome.WITHDRAWN]
@@ -351,30 +351,30 @@ async def test_a_decision_that_names_no_step_is_not_taken_for_the_next_one(syste
     sample = in_network(Script.INTERCEPT_SILENT).model_copy(
         update={"tenders": (card("64.00 USD", fault="refund.create:refuse"),)}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.resolve(handle, DEPOT)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     refused = await system.refusal(system.resolve(handle, DEPOT))
     assert refused is not None
     assert "DEPOT-7 is recorded already for stop_shipment of S1" in refused
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT), "the refund still waits"
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT), "the refund still waits"
     assert await system.paid_by_hand("DEPOT-7") == money("0.00 USD")
 
 
 async def test_a_roll_back_that_is_ordered_again_is_acknowledged(system: System) -> None:
     """Rule 12; the result says who ordered it, with which proof, and what had happened."""
     sample = captured(fault="refund.create:refuse", parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", BANK))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     undone = resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back", "TICKET-1")
     await system.resolve(handle, undone)
-    collect = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    collect = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert collect
     assert await system.refusal(system.resolve(handle, undone)) is None
     await built_in.lock_order(system.engine, sample.order_id, None)
@@ -389,9 +389,9 @@ async def test_the_same_answer_to_the_next_look_at_a_parcel_is_taken(system: Sys
     sample = captured().model_copy(
         update={"tenders": (card("64.00 USD", card=PENDING),), "flags": frozenset({OrderFlag.FRAUD_REVIEW})}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     label = system.shop.labels[sample.order_id][0]
     vouched = resolve(StepName.CHECK_SHIPMENT, "S1", "done_by_hand", "PHONE-1")
 
@@ -402,14 +402,14 @@ async def test_the_same_answer_to_the_next_look_at_a_parcel_is_taken(system: Sys
 
     async def vouch() -> None:
         await system.skip(timedelta(minutes=3))
-        assert await system.wait_like(handle, lambda wait: wait.step is StepName.CHECK_SHIPMENT, "the look waits")
+        assert await system.wait_for_wait(handle, lambda wait: wait.step is StepName.CHECK_SHIPMENT, "the look waits")
         assert await system.refusal(system.resolve(handle, vouched)) is None
         await system.shop.carrier.clear_faults()
 
     await silent()
     await system.approve(handle)
     await vouch()
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await silent()
     await settles(system, sample)
     await system.wake(handle)

@@ -38,7 +38,7 @@ def expired(sample: SampleOrder) -> CancellationRequest:
 async def test_a_payment_that_was_not_completed_is_closed_at_the_gateway(system: System, wants: OpenPayment) -> None:
     """E1, F1."""
     sample = unpaid(wants)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     decided, handle = await system.submit(expired(sample))
     assert "close the payment of 64.00 USD" in decided.decision.sentence
@@ -58,7 +58,7 @@ async def test_a_payment_that_was_not_completed_is_closed_at_the_gateway(system:
 async def test_a_customer_who_pays_just_before_it_is_closed_gets_the_money_back(system: System) -> None:
     """E1: the gateway has it by then."""
     sample = unpaid(OpenPayment.ACTION, fault="payment_intent.cancel:pay")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(expired(sample))
     assert (result.outcome, result.money, result.refunded) == (Outcome.CANCELLED, MoneyStatus.REFUNDED, PRICE)
     assert await system.refunds(sample.order_id) == [PRICE]
@@ -68,7 +68,7 @@ async def test_a_customer_who_pays_just_before_it_is_closed_gets_the_money_back(
 async def test_a_lost_answer_to_the_close_is_looked_up(system: System) -> None:
     """B18, E1."""
     sample = unpaid(OpenPayment.CONFIRMATION, fault="payment_intent.cancel:drop_after_commit")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(expired(sample))
     assert result.outcome is Outcome.CANCELLED
     payment = system.shop.payments[sample.order_id][0]
@@ -78,12 +78,12 @@ async def test_a_lost_answer_to_the_close_is_looked_up(system: System) -> None:
 async def test_an_order_that_goes_on_after_its_payment_was_closed_needs_a_new_one(system: System) -> None:
     """E1: a person orders the roll-back before the order is closed."""
     sample = unpaid(OpenPayment.METHOD)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(expired(sample))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     assert "ask the customer for a new payment of 64.00 USD" in asked.reason
     await system.resolve(handle, resolve(StepName.RESTORE_PAYMENT, "T1", "nothing_due", "ASKED-1"))
@@ -96,7 +96,7 @@ async def of_two_orders(system: System, **more: Any) -> tuple[SampleOrder, str]:
     payment = await system.shop.gateway.create_open_payment(money("100.00 USD"), OpenPayment.ACTION)
     tenders = (card("60.00 USD", payment=payment),)
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "60.00 USD"),), tenders=tenders, **more)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     return sample, payment
 
 
@@ -123,7 +123,7 @@ async def test_what_is_paid_of_an_open_payment_for_two_orders_before_the_run_get
     """E1, E3: the customer pays for both orders while the approval is waited for; the other order's part stays."""
     ours, payment = await of_two_orders(system, age=timedelta(days=60))
     _, handle = await system.submit(request(ours))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.gateway.complete(payment)
     await system.approve(handle)
     assert (await system.finish(handle)).refunded == money("60.00 USD")

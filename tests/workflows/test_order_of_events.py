@@ -29,10 +29,10 @@ async def test_the_steps_are_listed_in_the_order_in_which_they_happened(
     """M12: the carrier reported on the voided label while the refund settled, and the gateway after the end."""
     system = real_time_system
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         await system.wake_by_carrier(handle)
         await system.shop.gateway.advance(timedelta(days=6).total_seconds())
         await system.wake(handle)
@@ -70,7 +70,7 @@ _STEPS = (
 async def test_the_clocks_begin_with_the_request_and_not_with_its_verification(system: System) -> None:
     """M30, A15: the carrier could not be asked for three days, so that nothing could be verified."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "country": "DE"})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
         await system.shop.carrier.add_fault(operation, FaultKind.HTTP_429, times=100_000, parcel=label, seconds=3_600)
@@ -101,10 +101,10 @@ async def test_the_rest_of_the_order_ships_while_the_refund_settles(system: Syst
         tenders=(card("84.00 USD", card=PENDING),),
         parcels=(parcel(None, L1=1), parcel(None, L2=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = request(sample, LineScope(line_id="L1", quantity=1))
     _, handle = await system.submit(first)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     order = await system.read_order(sample.order_id)
     assert order.held_by is None
     assert {line.line_id: line.cancelled for line in order.lines} == {"L1": 1, "L2": 0}
@@ -133,9 +133,9 @@ async def test_a_part_that_was_captured_for_what_stays_is_not_refunded_to_the_pa
         lines=(line("L1", 1, "600.00 USD"), line("L2", 1, "40.00 USD")),
         tenders=(card("640.00 USD", "0.00 USD"),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.gateway.capture(system.shop.payments[sample.order_id][0], money("40.00 USD"), final=True)
     await system.approve(handle)
     await system.finish(handle)

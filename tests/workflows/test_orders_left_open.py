@@ -29,7 +29,7 @@ def of_lines(sample: SampleOrder, units: dict[str, int], request_id: str = "firs
 
 
 async def send(over: Oscar, order: Order, script: Script, units: dict[int, int]) -> Shipment:
-    [label] = (await over.system.shop.place(in_network(script))).shipments
+    [label] = (await over.system.shop.place_order(in_network(script))).shipments
     parts = tuple(ShipmentLine(line_id=order.lines[at].line_id, quantity=n) for at, n in units.items())
     parcel = label.model_copy(update={"lines": parts})
     await over.shop.ship(order.order_id, parcel)
@@ -55,7 +55,7 @@ async def test_a_new_parcel_that_also_holds_goods_that_stay_is_not_sent_back(
 ) -> None:
     """C10/PARCEL_SHARED: a parcel on its way cannot be stopped in part; the customer keeps L2."""
     system, sample = over_oscar.system, two_lines("700.00 USD")
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     close, sent = over_oscar.shop.orders.close, list[Shipment]()
 
     async def close_too_late(*args: Any, **more: Any) -> None:
@@ -66,14 +66,14 @@ async def test_a_new_parcel_that_also_holds_goods_that_stay_is_not_sent_back(
     monkeypatch.setattr(over_oscar.shop.orders, "close", close_too_late)
     async with system.worker():
         _, handle = await system.submit(of_lines(sample, {order.lines[0].line_id: 1}))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         if moment == "before_the_pivot":
             sent.append(await over_oscar.send(order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, 0, 1))
         await system.approve(handle)
         if moment == "before_the_pivot":
             ended = (await system.finish(handle)).outcome
         else:
-            await system.waits_for(handle, State.NEEDS_ATTENTION, State.WAITING_FOR_CARRIER)
+            await system.wait_for_state(handle, State.NEEDS_ATTENTION, State.WAITING_FOR_CARRIER)
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(sent[0].label_reference or "")]
     assert [kind for kind in effects if kind != "label.bought"] == [], "L2 is the customer's, and was sent back"
     if moment == "before_the_pivot":
@@ -105,11 +105,11 @@ async def test_the_rest_that_ships_while_the_run_waits_is_left_alone_where_the_s
         )
         return order.model_copy(update={"lines": lines})
 
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     monkeypatch.setattr(over_oscar.shop.orders, "read", only_what_is_left)
     async with system.worker():
         _, handle = await system.submit(of_lines(sample, {order.lines[0].line_id: 1}))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         parcel = await send(over_oscar, order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, {0: 2})
         await system.approve(handle)
         result = await system.finish(handle)
@@ -124,7 +124,7 @@ async def test_a_unit_that_was_delivered_is_not_refunded_by_a_second_request_for
     """C9: two parcels of one line; one is delivered, the other was stopped, and cancelled by the first request."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, 0)
     await over_oscar.send(order, Script.DELIVERED, 0)
     async with system.worker():
@@ -142,7 +142,7 @@ async def test_units_that_staff_takes_out_while_the_shop_does_nothing_are_not_ou
     """E26: the shop said that it did nothing; one unit gone, and the customer has staff's refund and ours."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     close, tried = over_oscar.shop.orders.close, list[int]()
 
     async def nothing_at_first(*args: Any, **more: Any) -> None:
@@ -157,12 +157,12 @@ async def test_units_that_staff_takes_out_while_the_shop_does_nothing_are_not_ou
     monkeypatch.setattr(over_oscar.shop.orders, "close", nothing_at_first)
     async with system.worker():
         _, handle = await system.submit(of_lines(sample, {order.lines[0].line_id: 1}))
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         assert wait
         if said == "locked":
             assert "is locked" in wait.reason
             await system.retry(handle, StepName.CLOSE_ORDER, wait.target or "")
-            wait = await system.wait_like(
+            wait = await system.wait_for_wait(
                 handle, lambda now: "is locked" not in now.reason, "it waits for another reason"
             )
     assert await over_oscar.gone(sample.order_id) == [1]
@@ -175,7 +175,7 @@ async def test_units_that_left_with_a_lost_answer_are_ours_also_after_the_shop_w
 ) -> None:
     """E21: the first attempt took them out, the second read that the shop cannot be reached."""
     system, sample = over_oscar.system, two_units()
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     close, tried = over_oscar.shop.orders.close, list[int]()
 
     async def lose_and_go_away(*args: Any, **more: Any) -> None:
@@ -196,17 +196,17 @@ async def test_units_that_left_with_a_lost_answer_are_ours_also_after_the_shop_w
 async def test_what_left_beside_a_unit_that_staff_took_out_is_seen_before_the_pivot(over_oscar: Oscar) -> None:
     """E20 with E26: a person settles the difference of L2; L1 is out for delivery, and still a declined stop."""
     system, sample = over_oscar.system, two_lines("400.00 USD")
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.shop.take_out(sample.order_id, order.lines[1].line_id, 1)
         await over_oscar.send(order, Script.OUT_FOR_DELIVERY, 0)
         await system.approve(handle)
-        wait = await system.waits_at(handle, StepName.CHECK_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "TICKET-7"))
-        await system.wait_like(handle, lambda other: other.step is not StepName.CHECK_ORDER, "the next wait")
+        await system.wait_for_wait(handle, lambda other: other.step is not StepName.CHECK_ORDER, "the next wait")
     assert Money.total(await system.refunds(sample.order_id), "USD") <= money("200.00 USD"), "L1 goes to the customer"
 
 
@@ -215,7 +215,7 @@ async def test_a_lost_run_that_had_closed_the_order_in_the_shop_is_nobody_elses_
 ) -> None:
     """E15, E21: the units are ours, noted and refunded; the next run goes on from the books."""
     system, sample = over_oscar.system, two_units()
-    await over_oscar.place(sample)
+    await over_oscar.place_order(sample)
     close, closed = over_oscar.shop.orders.close, list[int]()
 
     async def close_and_lose_the_run(*args: Any, **more: Any) -> None:
@@ -235,7 +235,7 @@ async def test_a_lost_run_that_had_closed_the_order_in_the_shop_is_nobody_elses_
         await eventually(is_closed, "the shop has closed the order")
         await system.lose(system.current(sample.order_id))
         handle = await system.start(request(sample, request_id="first"))
-        wait = await system.wait_like(handle, lambda _: True, "it waits for anybody")
+        wait = await system.wait_for_wait(handle, lambda _: True, "it waits for anybody")
     assert wait is None, wait
     assert await over_oscar.gone(sample.order_id) == [2]
 
@@ -252,9 +252,9 @@ async def test_goods_that_are_packed_again_after_their_label_was_voided_are_seen
 ) -> None:
     """E20: the shop cannot freeze, so the warehouse gives the unit another label and sends it before the pivot."""
     system, sample = over_oscar.system, two_lines("64.00 USD")
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.LABEL_ONLY, 0)
-    [label] = (await system.shop.place(in_network(Script.OUT_FOR_DELIVERY))).shipments
+    [label] = (await system.shop.place_order(in_network(Script.OUT_FOR_DELIVERY))).shipments
     again = label.model_copy(update={"lines": (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)})
     void, sent = system.labels.void, list[int]()
 
@@ -281,15 +281,15 @@ async def test_a_unit_that_staff_puts_back_is_not_said_to_be_taken(over_oscar: O
     """E26, rule 14: one of three units was taken out by staff, who put it back while the run waits for approval."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "1800.00 USD"),), tenders=(card("1800.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
     async with system.worker():
         one = LineScope(line_id=order.lines[0].line_id, quantity=1)
         _, handle = await system.submit(request(sample, one))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.shop.put_back(sample.order_id)
         await system.approve(handle)
-        wait = await system.waits_at(handle, StepName.CHECK_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
     assert wait is None or "taken -1" not in wait.reason, wait.reason
 
 
@@ -300,16 +300,16 @@ async def test_units_that_a_person_has_said_are_this_cancellations_are_not_asked
     with a reference when they are this cancellation's"."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "1200.00 USD"),), tenders=(card("1200.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         one = LineScope(line_id=order.lines[0].line_id, quantity=1)
         _, handle = await system.submit(request(sample, one))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
         await system.approve(handle)
-        wait = await system.waits_at(handle, StepName.CHECK_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "OURS-1"))
-        again = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        again = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert again is None, again.reason
     assert await over_oscar.gone(sample.order_id) == [1]

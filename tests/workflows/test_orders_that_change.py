@@ -66,11 +66,11 @@ async def test_a_parcel_that_was_delivered_before_is_not_taken_for_the_one_that_
     """E20: of two units one was delivered long ago; the other is cancelled, leaves meanwhile, and is intercepted."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "1200.00 USD"),), tenders=(card("1200.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.DELIVERED, 0)
     async with system.worker():
         _, handle = await system.submit(request(sample, LineScope(line_id=order.lines[0].line_id, quantity=1)))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.send(order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, 0)
         await system.approve(handle)
         result = await system.finish(handle)
@@ -86,7 +86,7 @@ async def test_no_mail_says_of_goods_whose_money_is_on_its_way_back_that_they_ar
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "40.00 USD"), line("L2", 1, "20.00 USD")), tenders=(card("60.00 USD"),)
     )
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     close, sent = over_oscar.shop.orders.close, list[int]()
 
     async def close_too_late(*args: Any, **more: Any) -> None:
@@ -98,7 +98,7 @@ async def test_no_mail_says_of_goods_whose_money_is_on_its_way_back_that_they_ar
     monkeypatch.setattr(over_oscar.shop.orders, "close", close_too_late)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        assert await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     assert await system.refunds(sample.order_id) == [money("60.00 USD")]
     kinds = [notice.kind for notice in await system.notices(sample.order_id)]
     assert NoticeKind.PARCEL_NOT_STOPPED not in kinds
@@ -112,14 +112,14 @@ async def test_no_mail_says_of_goods_that_were_refunded_on_acceptance_that_they_
     terms = Terms(refund_intercepted=RefundIntercepted.ON_ACCEPTANCE)
     async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = in_network(Script.INTERCEPT_SILENT).model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.DELIVERED)
         await system.wake_by_carrier(handle)
         await system.shop.gateway.settle(await refund_of(system, sample))
         await system.wake(handle)
-        assert await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        assert await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
     kinds = [notice.kind for notice in await system.notices(sample.order_id)]
     assert NoticeKind.PARCEL_NOT_STOPPED not in kinds
 
@@ -133,11 +133,11 @@ async def test_a_unit_that_is_added_to_a_parcel_of_the_plan_and_leaves_with_it_i
     two = (line("L1", 2, "1200.00 USD"),)
     lines = two if same_line else (line("L1", 1, "600.00 USD"), line("L2", 1, "600.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("1200.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.LABEL_ONLY, 0)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await sync_to_async(add_to_parcel)(sample.order_id, order.lines[-1].line_id, 1)
         await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.OUT_FOR_DELIVERY)
         await system.approve(handle)
@@ -151,15 +151,15 @@ async def test_a_parcel_of_the_plan_to_which_goods_that_stay_were_added_is_not_i
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD")), tenders=(card("620.00 USD"),)
     )
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.LABEL_ONLY, 0)
     async with system.worker():
         _, handle = await system.submit(request(sample, LineScope(line_id=order.lines[0].line_id, quantity=1)))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await sync_to_async(add_to_parcel)(sample.order_id, order.lines[1].line_id, 1)
         await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.IN_TRANSIT)
         await system.approve(handle)
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.REJECTED, State.CANCELLED)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER, State.REJECTED, State.CANCELLED)
     effects = [effect.kind.value for effect in await system.shop.carrier.effects(parcel.label_reference or "")]
     assert [kind for kind in effects if kind != "label.bought"] == []
 
@@ -168,11 +168,11 @@ async def test_a_parcel_that_is_packed_anew_while_the_run_waits_is_stopped_as_it
     """E20: the shop cannot freeze; the warehouse gives the unit another label before the approval."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "600.00 USD"),), tenders=(card("600.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.LABEL_ONLY, 0)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await sync_to_async(unpack)(sample.order_id)
         await over_oscar.send(order, Script.LABEL_ONLY, 0)
         await system.approve(handle)
@@ -184,10 +184,10 @@ async def test_of_two_new_parcels_the_one_that_can_be_stopped_is_taken(over_osca
     """E20, C3: one of two units is cancelled; one has been delivered meanwhile, the other only got its label."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "1200.00 USD"),), tenders=(card("1200.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample, LineScope(line_id=order.lines[0].line_id, quantity=1)))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.send(order, Script.DELIVERED, 0)
         await over_oscar.send(order, Script.LABEL_ONLY, 0)
         await system.approve(handle)
@@ -202,7 +202,7 @@ async def test_what_had_come_back_before_it_was_cancelled_leaves_an_order_that_r
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
     for scan in (TrackerStatus.RETURN_TO_SENDER, TrackerStatus.DELIVERED):
         await system.shop.carrier.scan(parcel.label_reference or "", scan)
@@ -219,7 +219,7 @@ async def test_a_voided_label_that_is_used_after_the_end_is_seen_although_the_om
 ) -> None:
     """C4, rule 14: it is looked at by the label that it had, after the end as well."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert (await system.cancel(request(sample))).outcome is Outcome.CANCELLED
     label = system.shop.labels[sample.order_id][0]
     if how == "dropped":
@@ -228,7 +228,7 @@ async def test_a_voided_label_that_is_used_after_the_end_is_seen_although_the_om
         await take_label_off(system, sample)
     await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
     handle = await system.notify_of_parcel(sample.order_id)
-    assert await system.waits_at(handle, StepName.STOP_SHIPMENT), "it goes to the customer, who has the money"
+    assert await system.wait_for_step(handle, StepName.STOP_SHIPMENT), "it goes to the customer, who has the money"
 
 
 async def test_a_voided_label_that_is_used_before_the_refund_is_seen_although_the_oms_has_taken_it_off(
@@ -236,9 +236,9 @@ async def test_a_voided_label_that_is_used_before_the_refund_is_seen_although_th
 ) -> None:
     """C4, C8: the warehouse's system takes a voided label off its shipment; the parcel is out for delivery all the same."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await take_label_off(system, sample)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.OUT_FOR_DELIVERY)
     await system.wake_by_carrier(handle)
@@ -254,17 +254,17 @@ async def test_what_was_labelled_since_it_was_decided_leaves_an_order_that_resto
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "600.00 USD"),), tenders=(card("600.00 USD"),))
-    order = await over_oscar.place(sample)
-    [label] = (await system.shop.place(in_network(Script.INTERCEPT_SILENT))).shipments
+    order = await over_oscar.place_order(sample)
+    [label] = (await system.shop.place_order(in_network(Script.INTERCEPT_SILENT))).shipments
     parts = (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)
     packed = label.model_copy(update={"lines": parts, "label_reference": None, "tracking_number": None})
     await over_oscar.shop.ship(sample.order_id, packed)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await sync_to_async(put_label_on)(sample.order_id, label)
         await system.approve(handle)
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -280,14 +280,14 @@ async def test_an_event_about_a_label_that_was_bought_since_it_was_decided_finds
     """C7, rule 14: the parcel had no label when it was decided; its voided label is used after the end."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "600.00 USD"),), tenders=(card("600.00 USD"),))
-    order = await over_oscar.place(sample)
-    [label] = (await system.shop.place(in_network(Script.LABEL_ONLY))).shipments
+    order = await over_oscar.place_order(sample)
+    [label] = (await system.shop.place_order(in_network(Script.LABEL_ONLY))).shipments
     parts = (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)
     packed = label.model_copy(update={"lines": parts, "label_reference": None, "tracking_number": None})
     await over_oscar.shop.ship(sample.order_id, packed)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await sync_to_async(put_label_on)(sample.order_id, label)
         await system.approve(handle)
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED

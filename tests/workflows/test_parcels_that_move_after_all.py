@@ -38,13 +38,13 @@ async def test_a_parcel_that_travels_after_an_accepted_void_is_intercepted_befor
 ) -> None:
     """C4: it was scanned while the approval was waited for."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.IN_TRANSIT)
     await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(event_id="evt_p"))
     await system.approve(handle)
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     assert await system.refunds(sample.order_id) == []
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.RETURN_TO_SENDER)
     result = await system.end(handle)
@@ -55,9 +55,9 @@ async def test_a_parcel_that_travels_after_an_accepted_void_is_intercepted_befor
 async def test_a_parcel_that_is_delivered_after_an_accepted_void_is_not_refunded(system: System) -> None:
     """C7: no event came; the look after the wait finds it."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
     await system.skip(timedelta(hours=3))
     await system.approve(handle)
@@ -70,13 +70,13 @@ async def test_a_parcel_that_is_delivered_after_an_accepted_void_is_not_refunded
 async def test_a_parcel_that_reaches_a_refunded_customer_is_a_persons_to_fetch(system: System) -> None:
     """C7: scanned while the refund was settling; too late to leave the cancellation."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
     await system.shop.gateway.settle(await refund_of(system, sample))
     await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(event_id="evt_p"))
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert progress.waits[0].owner is Owner.OPERATIONS
     assert "fetch the goods" in progress.waits[0].reason
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "RETURN-7"))
@@ -91,11 +91,11 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
 ) -> None:
     """C4: the carrier reports it days later. Nothing is refunded twice, and the stock is right."""
     sample = captured()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     first = await system.cancel(request(sample))
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.IN_TRANSIT)
     handle = await system.notify_of_parcel(sample.order_id)
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     assert [(c.cancellation_id, c.outcome) for c in await books.cancellations(system.engine)] == [
         (first.cancellation_id, None)
     ]
@@ -112,11 +112,11 @@ async def test_a_parcel_that_travels_after_the_end_opens_the_cancellation_again_
 async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(system: System) -> None:
     """C7: the warehouse never booked that they left; the customer has them."""
     sample = captured()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     await system.cancel(request(sample))
     await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
     handle = await system.notify_of_parcel(sample.order_id)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
     await system.end(handle)
     stock = await built_in.stock(system.engine, order.lines[0].sku)
@@ -125,7 +125,7 @@ async def test_goods_that_are_done_without_after_the_end_are_not_in_stock(system
 
 async def test_an_event_about_an_ended_cancellation_that_still_holds_changes_nothing(system: System) -> None:
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample))
     handle = await system.notify_of_parcel(sample.order_id)
     result = await system.end(handle)
@@ -140,12 +140,12 @@ async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_t
     terms = Terms(refund_intercepted=RefundIntercepted.ON_ACCEPTANCE)
     async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         first = await system.cancel(request(sample))
         assert first.outcome is Outcome.CANCELLED
         await system.shop.carrier.scan(label(system, sample), TrackerStatus.DELIVERED)
         handle = await system.notify_of_parcel(sample.order_id)
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         with pytest.raises(WorkflowUpdateFailedError):  # it was closed: not rolled back any more
             await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "roll_back"))
         await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "WRITTEN-OFF-1"))
@@ -159,11 +159,11 @@ async def test_an_intercept_that_was_refunded_on_acceptance_and_delivered_goes_t
 async def test_a_carrier_that_is_silent_about_an_intercept_needs_attention_and_a_person_decides(system: System) -> None:
     """C7, C14: ten days of silence; nothing is refunded meanwhile, and the customer is notified that it was not stopped."""
     sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    assert (await system.waits_for(handle, State.WAITING_FOR_CARRIER)).waits[0].owner is Owner.CARRIER
+    assert (await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)).waits[0].owner is Owner.CARRIER
     await system.skip(timedelta(days=11))
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert progress.waits[0].step is StepName.STOP_SHIPMENT
     assert await system.refunds(sample.order_id) == []
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "nothing_due", "UPS-CLAIM-1"))
@@ -185,10 +185,10 @@ async def test_the_customer_is_notified_what_became_of_a_parcel_on_its_way(
 ) -> None:
     """C6, C7: stopped or declined, once, with what is in it."""
     sample = captured(parcels=(parcel(script, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     if script is not Script.INTERCEPT_DECLINED:
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.advance(3600)
     await system.end(handle)
     sent = [notice for notice in await books.notices(system.engine) if notice.kind.value.startswith("parcel_")]
@@ -207,8 +207,8 @@ async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the
     """C4, rule 14: the shop keeps the label, and its tracking number nowhere; the label is used after the end."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
-    [made] = (await system.shop.place(in_network(Script.LABEL_ONLY))).shipments
+    order = await over_oscar.place_order(sample)
+    [made] = (await system.shop.place_order(in_network(Script.LABEL_ONLY))).shipments
     assert made.label_reference
     parts = (ShipmentLine(line_id=order.lines[0].line_id, quantity=1),)
     await over_oscar.shop.ship(sample.order_id, made.model_copy(update={"lines": parts}))
@@ -231,4 +231,4 @@ async def test_an_event_about_a_voided_label_without_a_tracking_number_finds_the
         [due] = [due for due in claimed if due.order_id == sample.order_id]
         assert await inbox.find_ended(due)
         handle = await system.notify_of_parcel(sample.order_id)
-        assert await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        assert await system.wait_for_step(handle, StepName.STOP_SHIPMENT)

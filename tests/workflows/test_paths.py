@@ -28,7 +28,7 @@ from workflows.cancellation import CancellationWorkflow
 async def test_an_unknown_order_and_somebody_elses_get_the_same_answer(system: System) -> None:
     """A1: and nothing is called but the OMS read."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     effects_before = await system.shop.gateway.effects()
     strangers = request(sample.model_copy(update={"order_id": sample.order_id}))
     strangers = strangers.model_copy(
@@ -47,7 +47,7 @@ async def test_an_unknown_order_and_somebody_elses_get_the_same_answer(system: S
 async def test_a_stranger_who_joins_a_running_cancellation_learns_nothing(system: System) -> None:
     """A1"""
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.submit(request(sample))
     stranger = request(sample, request_id="stranger").model_copy(
         update={"customer_id": "C-other", "actor": request(sample).actor.model_copy(update={"id": "C-other"})}
@@ -60,7 +60,7 @@ async def test_a_stranger_who_joins_a_running_cancellation_learns_nothing(system
 async def test_an_order_that_is_cancelled_already_returns_the_existing_cancellation(system: System) -> None:
     """A3: by another request, after the run has ended; no new effect."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample))
     again = await system.cancel(request(sample, request_id="another"))
     assert again.existing
@@ -73,7 +73,7 @@ async def test_an_order_that_is_cancelled_already_returns_the_existing_cancellat
 async def test_a_double_click_is_one_cancellation_with_one_answer(system: System) -> None:
     """A4: ten at once, and once more after the end."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     answers = await asyncio.gather(*(system.submit(request(sample)) for _ in range(10)))
     assert len({submission.model_dump_json() for submission, _ in answers}) == 1
     first = await system.end(answers[0][1])
@@ -86,7 +86,7 @@ async def test_a_double_click_is_one_cancellation_with_one_answer(system: System
 async def test_a_request_id_that_comes_again_with_other_content_is_a_conflict(system: System) -> None:
     """A4"""
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.submit(request(sample))
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await system.submit(request(sample).model_copy(update={"note": "something else"}))
@@ -99,7 +99,7 @@ async def test_a_request_id_that_comes_again_with_other_content_is_a_conflict(sy
 async def test_a_request_id_with_other_content_is_a_conflict_after_the_run_has_ended_too(system: System) -> None:
     """A4: our books remember the request."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     again = await system.cancel(request(sample).model_copy(update={"note": "something else"}))
     assert again.outcome is Outcome.REJECTED
@@ -116,7 +116,7 @@ async def test_an_authorisation_is_voided_and_the_customer_notified(system: Syst
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD", "0.00 USD"),)
     )
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert (result.outcome, result.money, result.paper) == (
         Outcome.CANCELLED,
@@ -135,7 +135,7 @@ async def test_an_authorisation_is_voided_and_the_customer_notified(system: Syst
 async def test_a_captured_payment_is_refunded(system: System) -> None:
     """B2, C3: the label is voided ("submitted" is enough to go on), the payment refunded; finished when settled."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.CANCELLED
     assert (result.goods, result.money, result.paper) == (
@@ -154,7 +154,7 @@ async def test_a_partly_captured_payment_is_refunded_and_released(system: System
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "106.00 USD"),), tenders=(card("106.00 USD", "50.00 USD"),)
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert (result.refunded, result.released) == (money("50.00 USD"), money("56.00 USD"))
     assert await system.refunds(sample.order_id) == [money("50.00 USD")]
@@ -170,7 +170,7 @@ async def test_an_earlier_refund_is_not_made_again(system: System) -> None:
         lines=(line("L1", 1, "12.72 USD"),),
         tenders=(card("12.72 USD", refunded_elsewhere=money("5.00 USD")),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert result.refunded == money("7.72 USD")
     assert Money.total(await system.refunds(sample.order_id), "USD") == money("12.72 USD")
@@ -180,7 +180,7 @@ async def test_an_earlier_refund_is_not_made_again(system: System) -> None:
 async def test_an_order_that_was_refunded_in_full_still_has_its_parcel_stopped(system: System) -> None:
     """B9"""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", refunded_elsewhere=money("64.00 USD")),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.NOTHING_DUE)
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
@@ -194,7 +194,7 @@ async def test_lines_worth_more_than_is_left_are_rejected_before_the_gateway_is_
         lines=(line("L1", 1, "80.00 USD"), line("L2", 1, "40.00 USD")),
         tenders=(card("120.00 USD", refunded_elsewhere=money("60.00 USD")),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
     assert result.outcome is Outcome.REJECTED
     assert result.decision is not None
@@ -206,7 +206,7 @@ async def test_lines_worth_more_than_is_left_are_rejected_before_the_gateway_is_
 async def test_each_tender_gets_back_what_it_gave(system: System) -> None:
     """B12: gift card 10.00 and card 42.35."""
     sample = split_tender()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert result.refunded == money("52.35 USD")
     assert await system.refunds(sample.order_id) == [money("42.35 USD")]
@@ -218,7 +218,7 @@ async def test_each_tender_gets_back_what_it_gave(system: System) -> None:
 async def test_every_currency_goes_back_in_its_own_minor_units(system: System, total: str, minor: int) -> None:
     """B30: in the call, in the document and in the ledger."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(card(total),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     assert [refund.amount for refund in await system.refunds(sample.order_id)] == [minor]
     assert [document.total.amount for document in await books.documents(system.engine)] == [minor]
@@ -233,7 +233,7 @@ async def test_a_part_of_an_order_is_cancelled_and_later_the_rest(system: System
         tenders=(card("274.90 USD"),),
         shipping=money("4.90 USD"),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=2)))
     assert first.refunded == money("180.00 USD")
     assert (await system.read_order(sample.order_id)).state is OrderState.PARTIALLY_CANCELLED
@@ -249,7 +249,7 @@ async def test_a_part_of_an_order_is_cancelled_and_later_the_rest(system: System
 async def intercepted(system: System, sample: SampleOrder) -> CancellationResult:
     """Cancel, and let the carrier's time pass once it has taken the intercept."""
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.advance(3600)
     return await system.end(handle)
 
@@ -257,10 +257,10 @@ async def intercepted(system: System, sample: SampleOrder) -> CancellationResult
 async def test_a_parcel_that_was_scanned_before_the_void_is_intercepted(system: System) -> None:
     """C4"""
     sample = in_network(Script.SCANNED_BEFORE_VOID)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
 
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
     result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
@@ -270,7 +270,7 @@ async def test_a_parcel_that_was_scanned_before_the_void_is_intercepted(system: 
 async def test_an_intercepted_parcel_is_refunded_when_it_is_scanned_on_its_way_back(system: System) -> None:
     """C6"""
     sample = in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     result = await intercepted(system, sample)
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.COMING_BACK)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested"]
@@ -286,14 +286,14 @@ async def test_the_policy_says_when_an_intercepted_parcel_is_refunded(
     terms = Terms(refund_intercepted=when)
     async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = in_network(Script.INTERCEPT_SILENT)
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         _, handle = await system.submit(request(sample))
         if when is RefundIntercepted.ON_RECEIPT:
             label = system.shop.labels[sample.order_id][0]
-            await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+            await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
             await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
             await system.skip(timedelta(hours=3))
-            await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+            await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
             assert await system.refunds(sample.order_id) == []
             await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
         result = await system.end(handle)
@@ -304,7 +304,7 @@ async def test_the_policy_says_when_an_intercepted_parcel_is_refunded(
 async def test_a_parcel_delivered_in_spite_of_the_intercept_is_not_refunded(system: System) -> None:
     """C7: nothing else was in the order, so nothing is cancelled; a return is offered."""
     sample = in_network(Script.INTERCEPT_ACCEPTED_THEN_DELIVERED)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await intercepted(system, sample)
     assert result.outcome is Outcome.REJECTED
     assert [(out.shipment_id, out.reason) for out in result.left_out] == [("S1", LeftOutReason.STOP_DECLINED)]
@@ -316,7 +316,7 @@ async def test_a_parcel_delivered_in_spite_of_the_intercept_is_not_refunded(syst
 async def test_goods_that_reach_the_customer_are_a_return_and_no_cancellation(system: System, script: Script) -> None:
     """C8, C9"""
     sample = in_network(script)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.REJECTED
     assert result.decision is not None
@@ -335,7 +335,7 @@ async def test_what_was_delivered_stays_and_what_was_not_is_cancelled(system: Sy
         shipping=money("9.00 USD"),
         parcels=(parcel(Script.DELIVERED, L1=1), parcel(Script.DELIVERED, L1=1), parcel(Script.LABEL_ONLY, L1=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert result.outcome is Outcome.PARTIALLY_CANCELLED
     assert result.refunded == money("33.00 USD")
@@ -350,7 +350,7 @@ async def test_every_shipment_is_stopped(system: System) -> None:
         tenders=(card("50.00 USD"),),
         parcels=(parcel(Script.LABEL_ONLY, L1=1), parcel(None, L2=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample))
     assert submission.decision.verdict is Verdict.APPROVED
     assert submission.plan is not None
@@ -364,7 +364,7 @@ async def test_every_shipment_is_stopped(system: System) -> None:
 async def test_a_lost_parcel_is_refunded(system: System) -> None:
     """C12: no restock."""
     sample = in_network(Script.LOST)
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.LOST)
     assert (await built_in.stock(system.engine, order.lines[0].sku)).expected_back == 0

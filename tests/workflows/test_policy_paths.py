@@ -25,11 +25,11 @@ from workflows.cancellation import CancellationWorkflow
 async def test_outside_the_window_a_second_person_is_asked_and_the_order_not_refused(system: System) -> None:
     """A7"""
     sample = captured().model_copy(update={"age": timedelta(days=31)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample))
     assert (submission.decision.verdict, submission.decision.rule) == (Verdict.NEEDS_APPROVAL, Rule.OUTSIDE_WINDOW)
     assert submission.decision.policy_version == POLICY.version
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.approve(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
 
@@ -37,7 +37,7 @@ async def test_outside_the_window_a_second_person_is_asked_and_the_order_not_ref
 async def test_a_reason_that_the_customer_may_not_claim_is_rejected_and_nothing_is_touched(system: System) -> None:
     """A8"""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample).model_dump(mode="json") | {"reason": "out_of_stock"}
     result = await system.cancel(request(sample).model_validate(asked))
     assert result.decision is not None
@@ -55,7 +55,7 @@ def with_condition(condition: SaleCondition) -> SampleOrder:
 async def test_a_customised_line_is_refused_by_name_and_the_other_line_can_be_cancelled(system: System) -> None:
     """A12"""
     sample = with_condition(SaleCondition.CUSTOMISED)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     whole = await system.cancel(request(sample))
     assert whole.decision is not None
     assert (whole.outcome, whole.decision.rule) == (Outcome.REJECTED, Rule.CUSTOMISED)
@@ -67,10 +67,10 @@ async def test_a_customised_line_is_refused_by_name_and_the_other_line_can_be_ca
 async def test_a_final_sale_waits_for_a_second_person(system: System) -> None:
     """A12"""
     sample = with_condition(SaleCondition.FINAL_SALE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample))
     assert submission.decision.rule is Rule.FINAL_SALE
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.approve(handle)
     assert (await system.end(handle)).refunded == money("30.00 USD")
 
@@ -86,7 +86,7 @@ async def test_an_eu_consumers_withdrawal_passes_the_policy_and_shows_the_laws_d
         country="DE",
         age=timedelta(days=40),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample).model_dump(mode="json") | {"reason": "statutory_withdrawal"}
     submission, handle = await system.submit(request(sample).model_validate(asked))
     assert submission.decision.verdict is Verdict.APPROVED
@@ -94,7 +94,7 @@ async def test_an_eu_consumers_withdrawal_passes_the_policy_and_shows_the_laws_d
     due = submission.plan.refund_due
     assert due is not None
     assert due.law == "Directive 2011/83/EU, art. 13"
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     assert progress.refund_due == due
     assert "withdrawal_acknowledged" in {notice.kind.value for notice in await books.notices(system.engine)}
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
@@ -106,7 +106,7 @@ async def test_a_withdrawal_from_the_whole_order_leaves_what_was_made_to_specifi
     sample = with_condition(SaleCondition.CUSTOMISED).model_copy(
         update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "country": "DE"}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample).model_dump(mode="json") | {"reason": "statutory_withdrawal"}
     result = await system.cancel(request(sample).model_validate(asked))
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("10.00 USD"))
@@ -120,14 +120,14 @@ async def test_the_due_time_of_a_refund_that_waits_is_never_later_than_the_laws(
     terms = Terms(settlement_due=timedelta(days=60))
     async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = captured(fault="refund.create:pending_insufficient_funds").model_copy(update={"country": "US"})
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         submission, handle = await system.submit(request(sample))
-        progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         assert submission.plan is not None
         assert submission.plan.refund_due is not None
         assert progress.waits[0].due_at == submission.plan.refund_due.at
         await system.skip(timedelta(days=15))
-        assert (await system.waits_for(handle, State.NEEDS_ATTENTION)).waits[0].owner is Owner.REFUND_DEPARTMENT
+        assert (await system.wait_for_state(handle, State.NEEDS_ATTENTION)).waits[0].owner is Owner.REFUND_DEPARTMENT
 
 
 async def test_a_customer_who_cancels_often_needs_a_second_person(bare_system: System) -> None:
@@ -139,7 +139,7 @@ async def test_a_customer_who_cancels_often_needs_a_second_person(bare_system: S
         rules = []
         for _ in range(3):
             sample = captured(parcels=()).model_copy(update={"customer": customer})
-            await system.shop.place(sample)
+            await system.shop.place_order(sample)
             submission, handle = await system.submit(request(sample))
             rules.append(submission.decision.rule)
             if submission.decision.verdict is Verdict.APPROVED:
@@ -155,7 +155,7 @@ async def test_an_order_discount_is_divided_among_the_lines(system: System) -> N
         tenders=(card("270.00 USD"),),
         discount=money("30.00 USD"),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=2)))
     second = await system.cancel(request(sample, request_id="the-rest"))
     assert (first.refunded, second.refunded) == (money("180.00 USD"), money("90.00 USD"))
@@ -174,7 +174,7 @@ async def test_the_tax_of_the_shipping_charge_is_credited_with_it(system: System
         shipping=money("5.95 USD"),
         shipping_tax=money("0.95 USD"),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert result.refunded == money("124.95 USD")
     assert [document.tax for document in await books.documents(system.engine)] == [money("19.95 USD")]
@@ -188,7 +188,7 @@ async def test_staff_gives_the_shipping_charge_back_with_a_part_of_the_order(sys
         tenders=(card("54.90 USD"),),
         shipping=money("4.90 USD"),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample, LineScope(line_id="L1", quantity=1)).model_copy(update={"actor": AGENT, "shipping": True})
     first = await system.cancel(asked)
     second = await system.cancel(request(sample, request_id="the-rest"))
@@ -201,11 +201,11 @@ async def test_an_approval_that_nobody_gives_is_reminded_of_and_escalated_by_mai
     boxes = Mailboxes(approvals="refunds@shop.example", escalations="head@shop.example")
     async with system.worker(policy=POLICY.model_copy(update={"mailboxes": boxes})):
         sample = captured(total="600.00 USD")
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         _, handle = await system.submit(request(sample))
-        assert (await system.waits_for(handle, State.WAITING_FOR_APPROVAL)).waits[0].owner is Owner.SECOND_PERSON
+        assert (await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)).waits[0].owner is Owner.SECOND_PERSON
         await system.skip(timedelta(hours=49))
-        progress = await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        progress = await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         assert progress.waits[0].owner is Owner.SUPERVISOR
         sent = {notice.kind.value: notice.to for notice in await books.notices(system.engine) if notice.to}
         assert sent == {"approval_due": "refunds@shop.example", "approval_escalated": "head@shop.example"}
@@ -222,9 +222,9 @@ async def test_an_approval_that_nobody_gives_is_reminded_of_and_escalated_by_mai
 async def test_an_approval_that_was_reminded_of_still_counts(system: System) -> None:
     """A9"""
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.skip(timedelta(hours=25))
     await system.approve(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
@@ -236,9 +236,9 @@ async def test_a_customer_chooses_only_what_the_policy_offers(bare_system: Syste
     terms = Terms(fallbacks=(RefundMethod.BANK_TRANSFER,))
     async with system.worker(policy=POLICY.model_copy(update={"terms": terms})):
         sample = captured(fault="refund.create:refuse")
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         choice = ChooseRefundMethod(
             actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
         )
@@ -250,13 +250,13 @@ async def test_a_customer_chooses_only_what_the_policy_offers(bare_system: Syste
 async def test_a_suspects_money_goes_back_to_its_own_card_or_waits_for_a_person(system: System) -> None:
     """A11: approved after the review, refused by the gateway; no store credit, no transfer by the customer's choice."""
     sample = captured(fault="refund.create:refuse").model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample))
     assert submission.decision.rule is Rule.FRAUD_REVIEW
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
     await system.approve(handle)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     choice = ChooseRefundMethod(
         actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
     )
@@ -270,7 +270,7 @@ async def test_a_suspects_reservation_above_the_limit_is_released_at_once(system
     sample = captured(total="900.00 USD").model_copy(
         update={"tenders": (card("900.00 USD", "0.00 USD"),), "flags": frozenset({OrderFlag.FRAUD_REVIEW})}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     result = await system.cancel(request(sample))
     assert (result.outcome, result.released) == (Outcome.CANCELLED, money("900.00 USD"))
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
@@ -284,15 +284,15 @@ async def test_a_run_that_was_terminated_after_the_refund_is_taken_up_without_as
     sample = captured(total="600.00 USD").model_copy(
         update={"tenders": (card("600.00 USD", card="pm_card_pendingRefund"),)}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample))
-    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
     await system.approve(lost)
-    await system.waits_for(lost, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(lost, State.WAITING_FOR_SETTLEMENT)
     await lost.terminate("by mistake")
     _, handle = await system.submit(request(sample, request_id="again"))
     system.started.reverse()
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
     result = await system.end(handle)
     assert (result.outcome, result.money, result.goods) == (
@@ -307,13 +307,13 @@ async def test_a_run_that_was_terminated_after_the_refund_is_taken_up_without_as
 async def test_a_run_that_was_terminated_before_the_approval_asks_again(system: System) -> None:
     """A9: nothing has moved, so nobody has approved anything."""
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, lost = await system.submit(request(sample))
-    await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
     await lost.terminate("by mistake")
     _, handle = await system.submit(request(sample, request_id="again"))
     system.started.reverse()
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     assert await system.refunds(sample.order_id) == []
     await system.approve(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
@@ -327,7 +327,7 @@ async def test_another_scope_while_one_runs_is_refused_as_under_way_and_carried_
         lines=(line("L1", 1, "600.00 USD"), line("L2", 1, "20.00 USD")),
         tenders=(card("620.00 USD"),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
     other = request(sample, LineScope(line_id="L2", quantity=1), request_id="other").model_copy(update={"actor": AGENT})
     with pytest.raises(WorkflowUpdateFailedError) as refused:
@@ -342,9 +342,9 @@ async def test_another_scope_while_one_runs_is_refused_as_under_way_and_carried_
 
 async def test_the_runs_page_says_by_when_the_law_wants_the_money_back(system: System) -> None:
     sample = captured(fault="refund.create:pending_insufficient_funds").model_copy(update={"country": "US"})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     page = json.dumps(str(await handle.query("__temporal_workflow_metadata")))
     assert "By law the money is due" in page
     payment = system.shop.payments[sample.order_id][0]
@@ -356,9 +356,9 @@ async def test_the_runs_page_says_by_when_the_law_wants_the_money_back(system: S
 
 async def test_the_runs_page_says_once_what_is_asked_and_in_the_end_how_it_ended(system: System) -> None:
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
 
     async def page() -> str:
         return str(await handle.query("__temporal_workflow_metadata"))

@@ -39,12 +39,12 @@ async def refuses(system: System, sample: SampleOrder) -> str:
 
 async def second_half_is_refused(system: System, sample: SampleOrder) -> tuple[Handle, Wait, str]:
     """The first half is refunded, the refund of the second is refused. Returns the first one's refund as well."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(of_line(sample, "L1", "first"))
     ours = await refund_of_first(system, sample)
     await refuses(system, sample)
     _, handle = await system.submit(of_line(sample, "L2", "rest"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     return handle, wait, ours
 
@@ -69,7 +69,7 @@ async def test_a_roll_back_collects_nothing_that_an_earlier_cancellation_refunde
     await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", ours)))
     step = StepName.REVERSE_PAYMENT
     await system.resolve(handle, resolve(step, "T1", "roll_back"))
-    assert await system.waits_at(handle, StepName.RESTORE_PAYMENT) is None
+    assert await system.wait_for_step(handle, StepName.RESTORE_PAYMENT) is None
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     assert await at_gateway(system, sample) == HALF
 
@@ -77,21 +77,21 @@ async def test_a_roll_back_collects_nothing_that_an_earlier_cancellation_refunde
 async def test_the_refund_of_an_earlier_cancellation_is_no_proof_while_ours_is_pending(system: System) -> None:
     """Rule 6, I11: ours settles, and each half has gone back once."""
     sample = halves("pm_card_pendingRefund")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, first = await system.submit(of_line(sample, "L1", "first"))
-    await system.waits_for(first, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(first, State.WAITING_FOR_SETTLEMENT)
     ours = await refund_of_first(system, sample)
     await system.shop.gateway.settle(ours)
     await system.wake(first)
     await system.finish(first)
     _, handle = await system.submit(of_line(sample, "L2", "rest"))
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     refusal = await system.refusal(system.resolve(handle, settled(progress.waits[0], "done_by_hand", ours)))
     payment = system.shop.payments[sample.order_id][0]
     second = (await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))[-1].object_id
     await system.shop.gateway.settle(second)
     await system.wake(handle)
-    assert await system.asks_to_collect(handle) is None
+    assert await system.wait_for_collection(handle) is None
     assert refusal
     assert (await system.finish(handle)).refunded == HALF
     await system.assert_books_balance()
@@ -107,7 +107,7 @@ async def test_the_refund_of_a_later_cancellation_is_no_proof_for_the_one_that_i
     await system.library.look_again(first, RefundEvent(event_id="evt_r"))
     handle = system.current(sample.order_id)
     system.started.append(handle)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     refusal = await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", theirs)))
     assert refusal
@@ -121,15 +121,15 @@ async def test_the_refund_of_a_later_cancellation_is_no_proof_for_the_one_that_i
 async def test_a_refund_that_a_roll_back_left_with_the_customer_is_no_proof(system: System) -> None:
     """Rule 6, I1: the second half is rolled back, and its refund is left as goodwill; then the first half's refund fails."""
     sample = halves()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = of_line(sample, "L1", "first")
     await system.cancel(first)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L2", "rest"))
-    close = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    close = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert close
     await system.resolve(handle, settled(close, "roll_back", "the month is closed"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "nothing_due", "GOODWILL"))
     await system.finish(handle)
@@ -139,7 +139,7 @@ async def test_a_refund_that_a_roll_back_left_with_the_customer_is_no_proof(syst
     await system.library.look_again(first, RefundEvent(event_id="evt_r"))
     again = system.current(sample.order_id)
     system.started.append(again)
-    wait = await system.waits_at(again, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(again, StepName.REVERSE_PAYMENT)
     assert wait
     refusal = await system.refusal(system.resolve(again, settled(wait, "done_by_hand", left.object_id)))
     assert refusal
@@ -153,13 +153,13 @@ async def test_a_refund_that_a_roll_back_left_with_the_customer_is_no_proof(syst
 async def test_a_refund_of_before_the_plan_is_no_proof_of_a_payment(system: System) -> None:
     """Rule 9, I1: 10.00 were refunded for a late delivery long before, so 54.00 are planned."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     before = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("10.00 USD"))
     await refuses(system, sample)
     submission, handle = await system.submit(request(sample))
     assert submission.plan
     assert submission.plan.refund == money("54.00 USD")
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     refusal = await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", before)))
     assert refusal
@@ -173,13 +173,13 @@ async def test_a_refund_of_before_the_plan_is_no_proof_of_a_payment(system: Syst
 async def test_a_proof_with_a_space_is_the_same_proof(system: System) -> None:
     """I11: it was copied with a space behind it."""
     sample = captured(fault="refund.create:refuse", parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], FIRST)
     await system.resolve(handle, settled(wait, "done_by_hand", f"{theirs} "))
-    assert await system.asks_to_collect(handle, after=wait) is None
+    assert await system.wait_for_collection(handle, after=wait) is None
     assert (await system.finish(handle)).refunded == FIRST
     await system.assert_books_balance()
 
@@ -191,10 +191,10 @@ def two_cards() -> SampleOrder:
 
 
 async def both_are_refused(system: System, sample: SampleOrder) -> tuple[Handle, Wait, Wait]:
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    first = await system.waits_at(handle, StepName.REVERSE_PAYMENT, "T1")
-    second = await system.waits_at(handle, StepName.REVERSE_PAYMENT, "T2")
+    first = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T1")
+    second = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T2")
     assert first
     assert second
     return handle, first, second
@@ -209,7 +209,7 @@ async def test_a_refund_that_was_named_for_two_cards_is_the_ones_that_has_it(sys
     named = await system.shop.gateway.refund_elsewhere(other, money("40.00 USD"))
     await system.resolve(handle, settled(first, "done_by_hand", named))
     await system.resolve(handle, settled(second, "done_by_hand", named))
-    asked = await system.wait_like(handle, lambda wait: wait.step is StepName.CHECK_REFUND, "it is to be collected")
+    asked = await system.wait_for_wait(handle, lambda wait: wait.step is StepName.CHECK_REFUND, "it is to be collected")
     assert asked is None
     assert (await system.finish(handle)).refunded == HALF
     assert {theirs, named} <= await system.references()
@@ -225,7 +225,7 @@ async def test_a_refund_that_was_named_for_two_cards_leaves_the_other_ones_money
     named = await system.shop.gateway.refund_elsewhere(other, money("40.00 USD"))
     await system.resolve(handle, settled(first, "done_by_hand", named))
     await system.resolve(handle, settled(second, "done_by_hand", named))
-    asked = await system.wait_like(handle, lambda wait: named in wait.reason, "a person hears what the number is")
+    asked = await system.wait_for_wait(handle, lambda wait: named in wait.reason, "a person hears what the number is")
     assert asked
     assert f"{named} was named as the proof of a payment for tender T1, and is the refund of T2" in asked.reason
     again = await system.refusal(system.resolve(handle, settled(asked, "done_by_hand", named)))
@@ -241,17 +241,17 @@ async def test_a_refund_that_was_named_for_two_cards_leaves_the_other_ones_money
 async def test_a_named_refund_is_looked_up_until_the_gateway_has_answered(system: System) -> None:
     """Rule 14, I11: the gateway is away when the proof is named, and the run waits for it before it goes on."""
     sample = two_lines(card("100.00 USD", fault="refund.create:refuse"))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     _, handle = await system.submit(of_line(sample, "L1", "first"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     theirs = await system.shop.gateway.refund_elsewhere(payment, FIRST)
     away = FaultKind.HTTP_429
     await system.shop.gateway.add_fault("payment_intent.retrieve", away, payment=payment, times=6, retry_after=30)
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     await system.skip(timedelta(minutes=3))
-    asked = await system.waits_at(handle, StepName.CHECK_REFUND)
+    asked = await system.wait_for_step(handle, StepName.CHECK_REFUND)
     assert asked
     assert asked.owner is Owner.REFUND_DEPARTMENT
     assert (await system.finish(handle)).refunded == FIRST
@@ -269,7 +269,7 @@ async def test_the_refund_of_the_other_order_of_a_payment_is_no_proof(system: Sy
     assert (await system.cancel(request(theirs))).refunded == THEIRS
     await system.shop.gateway.fail(failing)
     handle = await system.notify_of_refund(ours.order_id)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     [of_other] = [r for r in (await system.gateway.read_payment(payment)).refunds if not r.status.has_failed]
     refusal = await system.refusal(system.resolve(handle, settled(wait, "done_by_hand", of_other.reference)))

@@ -30,9 +30,9 @@ async def test_a_quote_of_a_withdrawal_by_right_says_what_its_start_answers(open
     sample = captured(total="600.00 USD").model_copy(
         update={"country": "DE", "flags": frozenset({OrderFlag.EU_CONSUMER})}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     by_right = request(sample, request_id="by-right").model_copy(update={"reason": ReasonCode.STATUTORY_WITHDRAWAL})
     quote = await system.library.quote(by_right)
     answer = await system.library.start(by_right)
@@ -45,11 +45,11 @@ async def test_a_quote_of_the_same_scope_while_it_is_rolled_back_says_what_its_s
 ) -> None:
     """Rule 15: what is being rolled back is not joined."""
     system, sample = open_system, in_network(Script.INTERCEPT_IS_FINAL)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.withdraw(handle, customer_of(sample))
-    assert await system.waits_at(handle, StepName.RESUME_SHIPMENT)
+    assert await system.wait_for_step(handle, StepName.RESUME_SHIPMENT)
     again = request(sample, request_id="again")
     with pytest.raises(UnderWay):
         await system.library.start(again)
@@ -62,11 +62,11 @@ async def test_a_quote_of_a_request_that_has_ended_is_its_own_answer_while_anoth
 ) -> None:
     """M38: as its start is answered."""
     system, sample = open_system, of_two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = request(sample, LineScope(line_id="L1", quantity=1), request_id="first")
     ended = await system.cancel(first)
     _, handle = await system.submit(request(sample, LineScope(line_id="L2", quantity=1), request_id="second"))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     answer = await system.library.start(first)
     assert answer.cancellation_id == ended.cancellation_id
     quote = await system.library.quote(first)
@@ -78,11 +78,11 @@ async def test_a_request_that_has_ended_is_answered_with_its_own_when_the_other_
 ) -> None:
     """M38, E15: the run of the second is lost, and the first is sent again."""
     system, sample = open_system, of_two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = request(sample, LineScope(line_id="L1", quantity=1), request_id="first")
     ended = await system.cancel(first)
     _, handle = await system.submit(request(sample, LineScope(line_id="L2", quantity=1), request_id="second"))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.lose(handle)
     answer = await system.library.start(first)
     system.started.append(system.current(sample.order_id))
@@ -96,7 +96,7 @@ async def test_a_quote_for_an_order_that_is_cancelled_says_what_its_start_answer
 ) -> None:
     """A3, A8: by the sequence of the rules the existing cancellation comes first."""
     system, sample = open_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample, request_id="first"))
     other = request(sample, request_id="other").model_copy(
         update={"actor": customer_of(sample), "reason": ReasonCode.OUT_OF_STOCK}

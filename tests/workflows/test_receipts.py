@@ -45,7 +45,7 @@ async def test_a_decision_that_is_read_from_the_run_comes_with_its_plan(open_sys
     """Rule 15, D12: the first look at the payment takes longer than `submit` waits for, so decision and plan are read from
     the run; a worker that is busy answers the first question and not the second."""
     system, sample = open_system, captured(parcels=(), total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=5, times=2)
     busy = BusyWorker()
     config = system.client.config()
@@ -64,12 +64,12 @@ async def test_a_decision_that_is_read_from_the_run_comes_with_its_plan(open_sys
 async def test_a_decision_sent_again_after_the_end_is_acknowledged(open_system: System) -> None:
     """Rule 12: the first answer was lost, and the run has ended since. Somebody else's answer comes too late."""
     system, sample = open_system, captured(total="600.00 USD", fault="refund.create:refuse")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     approval, paid = Approve(actor=SUPERVISOR), resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1")
     await system.library.approve(sample.order_id, approval)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.library.resolve_step(sample.order_id, paid)
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     unnamed = paid.model_copy(update={"step": None, "target": None})

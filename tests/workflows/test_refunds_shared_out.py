@@ -40,7 +40,7 @@ def much_stays() -> SampleOrder:
 
 async def both_failed(system: System, sample: SampleOrder) -> str:
     """L1 and L2 are cancelled one after the other; both refunds fail afterwards. Returns the payment's number."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     for line_id in ("L1", "L2"):
         await system.cancel(of_line(sample, line_id, line_id))
     payment = system.shop.payments[sample.order_id][0]
@@ -68,7 +68,7 @@ async def test_one_refund_of_others_makes_up_for_two_that_failed(system: System)
     await system.shop.gateway.refund_elsewhere(payment, WHOLE)
     for line_id in ("L1", "L2"):
         handle = await after_an_event(system, sample, line_id)
-        asked = await system.asks_to_collect(handle)
+        asked = await system.wait_for_collection(handle)
         assert asked is None, asked.reason
     assert await system.store_credit(sample.customer_id) == NOTHING
     await system.assert_books_balance()
@@ -81,7 +81,7 @@ async def test_one_refund_of_others_makes_up_for_two_of_three_cancellations(syst
     await system.shop.gateway.refund_elsewhere(payment, money("70.00 USD"))
     assert (await system.cancel(of_line(sample, "L3", "L3"))).refunded == money("30.00 USD")
     for line_id in ("L1", "L2"):
-        asked = await system.asks_to_collect(await after_an_event(system, sample, line_id))
+        asked = await system.wait_for_collection(await after_an_event(system, sample, line_id))
         assert asked is None, asked.reason
     await system.assert_books_balance()
 
@@ -111,7 +111,7 @@ async def test_a_refund_for_two_that_fails_is_heard_of_by_both(system: System) -
             continue
         [line_id] = (scope.line_id for scope in ended.request.lines)
         handle = await after_an_event(system, sample, line_id)
-        if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
+        if await system.wait_for_step(handle, StepName.REVERSE_PAYMENT):
             await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
             heard.append(line_id)
         await system.finish(handle)
@@ -127,13 +127,13 @@ async def test_a_refund_of_others_for_the_first_one_is_not_taken_for_the_second(
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=payment)
     _, handle = await system.submit(of_line(sample, "L2", "L2"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.shop.gateway.refund_elsewhere(payment, FIRST)
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    assert await system.asks_to_collect(handle, after=wait) is None
+    assert await system.wait_for_collection(handle, after=wait) is None
     await system.finish(handle)
-    assert await system.asks_to_collect(await first_reopened(system, sample)) is None
+    assert await system.wait_for_collection(await first_reopened(system, sample)) is None
     assert await at_gateway(system, sample) == WHOLE
     await system.assert_books_balance()
 
@@ -144,7 +144,7 @@ async def test_a_refund_of_others_of_the_same_amount_is_not_followed_by_ours(sys
     await cancel_first(system, sample)
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], FIRST)
     handle = await first_reopened(system, sample)
-    if await system.waits_at(handle, StepName.REVERSE_PAYMENT):
+    if await system.wait_for_step(handle, StepName.REVERSE_PAYMENT):
         await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     await system.finish(handle)
     assert await at_gateway(system, sample) + await system.store_credit(sample.customer_id) == FIRST
@@ -159,7 +159,7 @@ async def test_a_person_hears_of_a_refund_of_others_that_may_have_been_for_one_t
     some = money("60.00 USD")
     theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], some)
     handle = await first_reopened(system, sample)
-    asked = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert asked
     assert f"60.00 USD by refund {theirs}" in asked.reason
     assert not asked.choices

@@ -44,9 +44,9 @@ async def test_a_refund_that_fails_at_once_is_made_again_under_the_next_key_and_
     gateway: Any = RefusesLate(bare_system.gateway, bare_system)
     system, sample = dataclasses.replace(bare_system, gateway=gateway), captured(parcels=())
     async with system.worker():
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         _, handle = await system.submit(request(sample))
-        assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
         await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
 
         async def tried() -> bool:
@@ -55,20 +55,20 @@ async def test_a_refund_that_fails_at_once_is_made_again_under_the_next_key_and_
 
         await eventually(tried, "it is tried again")
         assert len((await handle.fetch_history()).events) < 300, "the run spins"
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         await system.terminate_runs()
 
 
 async def test_no_other_way_is_offered_when_a_dispute_made_the_refund_fail(system: System) -> None:
     """E7, F11: the bank pays. Store credit besides would be paid twice."""
     sample = under_way()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.dispute(payment)
     await system.wake(handle)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await system.shop.gateway.fail(await refund_of(system, sample))
     await system.wake(handle)
 
@@ -92,7 +92,7 @@ async def test_two_transfers_under_one_reference_are_both_in_the_ledger(system: 
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
         handle = await system.notify_of_refund(sample.order_id)
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
         result = await system.finish(handle)
         assert result.refunded == PRICE
@@ -120,7 +120,7 @@ async def test_somebody_who_refunds_between_our_look_and_our_call_leaves_the_res
     gateway: Any = RefundsBetween(bare_system.gateway, bare_system)
     system, sample = dataclasses.replace(bare_system, gateway=gateway), captured(parcels=())
     async with system.worker():
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         _, handle = await system.submit(request(sample))
         result = await system.finish(handle)
         assert result.outcome is Outcome.CANCELLED

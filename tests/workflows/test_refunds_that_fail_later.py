@@ -33,14 +33,14 @@ def two_cards() -> SampleOrder:
 async def test_a_refund_that_fails_after_it_had_succeeded_is_noticed_before_the_end(system: System) -> None:
     """B23: while the other tender was waited for. Made again under the next key; the ledger has the contra transfer."""
     sample = two_cards()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     first, second = await refund_of(system, sample), await refund_of(system, sample, 1)
     await system.shop.gateway.fail(first)
     await system.shop.gateway.settle(second)
     await system.wake(handle)
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert f"Refund {first} of 10.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -62,12 +62,12 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(sy
     """B23: succeeded can become failed days later. The customer chooses store credit; the books balance, and the customer
     is notified each time."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     ended = await system.cancel(request(sample))
     failed = await refund_of(system, sample)
     await system.shop.gateway.fail(failed)
     handle = await system.notify_of_refund(sample.order_id)
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert (progress.cancellation_id, progress.waits[0].owner) == (ended.cancellation_id, Owner.REFUND_DEPARTMENT)
     assert (progress.goods, progress.paper, progress.credit_note) == (
         ended.goods,
@@ -99,12 +99,12 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(sy
 async def test_a_refund_made_again_after_the_end_has_the_next_key(system: System) -> None:
     """B23, rule 5; and once more after that."""
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     ended = await system.cancel(request(sample))
     for _ in range(2):
         await system.shop.gateway.fail(await refund_of(system, sample))
         handle = await system.notify_of_refund(sample.order_id)
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
         await handle.execute_update(CancellationWorkflow.retry_step, retry)
         assert (await system.end(handle)).outcome is Outcome.CANCELLED
@@ -121,17 +121,17 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
 ) -> None:
     """B23, D6: the first try to close it was refused, so the second one had another key."""
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the accounting period is closed")
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await built_in.lock_order(system.engine, sample.order_id, None)
     again = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
     await handle.execute_update(CancellationWorkflow.retry_step, again)
     await system.end(handle)
     await system.shop.gateway.fail(await refund_of(system, sample))
     handle = await system.notify_of_refund(sample.order_id)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
@@ -144,14 +144,14 @@ async def test_a_refund_by_others_that_fails_is_made_up_for_although_ours_has_se
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
     handle, theirs = await refunded_in_part_by_others(system, sample)
     await system.approve(handle)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.settle(await refund_of(system, sample))
     await system.shop.gateway.fail(theirs)
     await system.wake(handle)
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.settle(await refund_of(system, sample))
     await system.wake(handle)
     result = await system.end(handle)
@@ -172,7 +172,7 @@ async def test_of_a_tender_refunded_in_parts_each_part_that_fails_is_given_again
     for failed, reference in ((await refund_of(system, sample), "BANK-1"), (theirs, "BANK-2")):
         await system.shop.gateway.fail(failed)
         handle = await system.notify_of_refund(sample.order_id)
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         if way == "by_hand":
             await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
         elif failed == theirs:
@@ -195,10 +195,10 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
         tenders=(card("200.00 USD"),),
         flags=frozenset({OrderFlag.FRAUD_REVIEW}),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     _, first = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
-    await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
     await system.shop.gateway.refund_elsewhere(payment, money("20.00 USD"))
     await system.approve(first)
     assert (await system.end(first)).refunded == money("64.00 USD")
@@ -206,7 +206,7 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
     await system.shop.gateway.refund_elsewhere(payment, money("5.00 USD"))
     await system.shop.gateway.fail(failed)
     handle = await system.notify_of_refund(sample.order_id)
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "of 44.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
     await handle.execute_update(CancellationWorkflow.retry_step, retry)
@@ -219,16 +219,16 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
 async def test_store_credit_is_given_once_for_each_part_that_failed(system: System) -> None:
     """B23, rule 5: half by us and half by others, both failed after the end; the second is not taken for the first."""
     sample = captured(total="600.00 USD", parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, first = await system.submit(request(sample))
-    await system.waits_for(first, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
     theirs = await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("300.00 USD"))
     await system.approve(first)
     await system.end(first)
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
         handle = await system.notify_of_refund(sample.order_id)
-        await system.waits_for(handle, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
         await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
         assert (await system.end(handle)).refunded == money("600.00 USD")
@@ -240,29 +240,29 @@ async def test_a_refund_that_fails_again_after_the_customer_read_refunded_is_wri
     """B23, rule 8: it fails while it is pending, staff has it made again, it settles and the customer reads "refunded"; then
     it fails after the end, and the customer is to choose another way. They are written to once for each."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.fail(await refund_of(system, sample))
     await system.wake(handle)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.settle(await refund_of(system, sample))
     await system.wake(handle)
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     await system.shop.gateway.fail(await refund_of(system, sample))
     handle = await system.notify_of_refund(sample.order_id)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     assert wait.choices
     kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
     assert kinds.count("refund_failed") == 2, f"the customer's last word is: {kinds[-1]}"
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.fail(await refund_of(system, sample))
     await system.wake(handle)
-    assert await system.wait_like(
+    assert await system.wait_for_wait(
         handle, lambda again: again.reason != wait.reason and bool(again.choices), "it has failed again"
     )
     kinds = [notice.kind.value for notice in await system.notices(sample.order_id)]
@@ -279,11 +279,11 @@ async def shown_in_shop(system: System, sample: SampleOrder) -> Money:
 async def test_the_order_does_not_show_a_refund_that_has_failed_besides_the_store_credit_for_it(system: System) -> None:
     """I3, B23: the shop's own record of what went back is what the customer has."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(request(sample))
     await system.shop.gateway.fail(await refund_of(system, sample))
     handle = await system.notify_of_refund(sample.order_id)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert (await system.finish(handle)).refunded == money("64.00 USD")
     assert await shown_in_shop(system, sample) == money("64.00 USD")
@@ -298,7 +298,7 @@ async def test_the_order_shows_all_of_what_was_paid_by_hand_with_one_proof(syste
     for failed in (await refund_of(system, sample), theirs):
         await system.shop.gateway.fail(failed)
         handle = await system.notify_of_refund(sample.order_id)
-        wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+        wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "BANK-1"))
         assert (await system.end(handle)).refunded == money("64.00 USD")

@@ -57,6 +57,6 @@ async def test_a_refund_of_a_replaced_payment_that_fails_is_heard_of(system: Sys
     )
     assert await SqlInbox(system.engine).receive(event) is EventStatus.ACCEPTED
     again = await system.notify_of_refund(sample.order_id)
-    asked = await system.waits_at(again, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(again, StepName.RESTORE_PAYMENT)
     assert asked
     assert "64.00 USD" in asked.reason

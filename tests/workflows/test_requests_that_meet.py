@@ -35,7 +35,7 @@ async def test_the_owners_request_that_meets_a_strangers_run_is_decided_for_the_
 ) -> None:
     """A1, E5: the stranger's run knows no order. The owner's request joins nothing of it; it gets its own answer."""
     system, sample = open_system, captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.start(of_a_stranger(sample))
     asked = request(sample, reason=reason)
     submission = await system.library.start(asked)
@@ -51,12 +51,12 @@ async def test_a_strangers_withdrawal_does_not_show_them_the_owners_cancellation
     """A1: the owner's run was lost. A stranger asks, and withdraws before a worker has looked: they learn nothing."""
     system = bare_system
     sample = captured(total=EXPENSIVE, parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, lost = await system.submit(request(sample))
-        await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
         await system.approve(lost)
-        await system.waits_for(lost, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(lost, State.WAITING_FOR_CARRIER)
         await system.lose(lost)
     handle = await system.start(of_a_stranger(sample))
     sent = await system.send_unheard(handle, lambda: system.withdraw(handle, STRANGER))
@@ -73,7 +73,7 @@ async def test_a_strangers_withdrawal_does_not_show_them_the_owners_cancellation
 async def test_a_strangers_withdrawal_opens_nothing_on_somebody_elses_order(bare_system: System) -> None:
     """A1: nothing is called but the OMS read; the owner gets no mail about what they never asked for."""
     system, sample = bare_system, captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     handle = await system.start(of_a_stranger(sample))
     sent = await system.send_unheard(handle, lambda: system.withdraw(handle, STRANGER))
     async with system.worker():
@@ -89,7 +89,7 @@ async def test_a_strangers_withdrawal_opens_nothing_on_somebody_elses_order(bare
 async def test_a_cancel_request_to_a_strangers_run_opens_nothing_on_somebody_elses_order(bare_system: System) -> None:
     """A1: the process's own order to roll back is kept no more than the stranger's."""
     system, sample = bare_system, captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     handle = await system.start(of_a_stranger(sample))
     await handle.cancel()
     async with system.worker():
@@ -120,9 +120,9 @@ async def test_the_rest_of_the_order_does_not_join_the_part_that_has_left_it(
     """Rule 15, M9, E28: one unit is cancelled and its refund settles; the customer asks for what is left. That is another
     scope: refused as under way, or deferred; answered with the first one's plan, it is lost."""
     sample = two_units()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     joined = None
     with contextlib.suppress(StarterError):
         joined = await system.library.start(request(sample, request_id="the-rest", reason=reason))
@@ -132,9 +132,9 @@ async def test_the_rest_of_the_order_does_not_join_the_part_that_has_left_it(
 async def test_a_whole_order_request_written_out_joins_after_the_close_too(system: System) -> None:
     """Rule 15: all units of all lines are the whole order, on any day of the same cancellation."""
     sample = two_units()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, request_id="first"))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     again = await system.library.start(request(sample, LineScope(line_id="L1", quantity=2), request_id="written-out"))
     assert again.joined
 
@@ -148,9 +148,9 @@ async def test_a_deferred_request_id_with_other_content_is_a_conflict(system: Sy
         country="DE",
         flags=frozenset({OrderFlag.EU_CONSUMER}),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
 
     def withdrawal(line_id: str) -> CancellationRequest:
         scope = LineScope(line_id=line_id, quantity=1)
@@ -170,11 +170,11 @@ async def test_a_deferred_request_id_with_other_content_is_a_conflict(system: Sy
 async def test_a_suspects_money_goes_back_to_its_own_card_when_risk_itself_asks(system: System) -> None:
     """Rule 15, A11: the reason asks for the original tender only, whether the request opens a cancellation or joins one."""
     sample = captured(fault="refund.create:refuse")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     by_risk = {"actor": Actor(kind=ActorKind.RISK, id="risk-1"), "customer_id": None}
     asked = request(sample, reason=ReasonCode.CONFIRMED_FRAUD).model_copy(update=by_risk)
     _, handle = await system.submit(asked)
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert progress.waits[0].choices == (), "the suspect is offered store credit"
 
 
@@ -182,7 +182,7 @@ async def test_a_suspects_money_goes_back_to_its_own_card_when_risk_itself_asks(
 async def test_a_suspects_money_goes_back_to_its_own_card_whenever_risk_joins(system: System, when: str) -> None:
     """Rule 15: also before there is a decision, and with the request that a run begins with."""
     sample = captured(total=EXPENSIVE, fault="refund.create:refuse")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     by_risk = {"actor": Actor(kind=ActorKind.RISK, id="risk-1"), "customer_id": None, "request_id": "by-risk"}
     asked = request(sample, reason=ReasonCode.SUSPECTED_FRAUD).model_copy(update=by_risk)
     if when == "while the order is verified":
@@ -191,12 +191,12 @@ async def test_a_suspects_money_goes_back_to_its_own_card_whenever_risk_joins(sy
         await system.submit(asked)
     else:
         _, lost = await system.submit(request(sample))
-        await system.waits_for(lost, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
         await system.lose(lost)
         _, handle = await system.submit(asked)
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.approve(handle)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert [wait.choices for wait in (await system.progress(handle)).waits] == [()], (
         "the suspect is offered store credit"
     )
@@ -208,7 +208,7 @@ async def test_a_request_without_a_limit_is_not_rejected_by_the_limit_of_the_one
 ) -> None:
     """A program that may give back 10.00 asks first, and the gateway is slow; then somebody whom nothing bounds."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "country": "DE"})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.disturb_look(sample.order_id, FaultKind.SLOW, seconds=5, times=2)
     bounded = request(sample).model_copy(update={"request_id": "bounded", "at_most": money("10.00 USD")})
     await system.start(bounded)

@@ -28,11 +28,11 @@ __all__ = ["over_oscar"]
 async def restocked_later(over: Oscar, monkeypatch: pytest.MonkeyPatch, sample: SampleOrder) -> tuple[Order, str, str]:
     """A shop that restocks at once: the first parcel of the order's only line comes back, the other is out for delivery."""
     monkeypatch.setattr(type(over.shop.orders), "restocks_at_once", True)
-    order = await over.place(sample)
+    order = await over.place_order(sample)
     back = await over.send(order, Script.INTERCEPT_SILENT, 0)
     other = await over.send(order, Script.OUT_FOR_DELIVERY, 0)
     _, handle = await over.system.submit(request(sample, request_id="first"))
-    await over.system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await over.system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await over.system.shop.carrier.scan(back.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
     await over.system.wake_by_carrier(handle)
     result = await over.system.finish(handle)
@@ -51,7 +51,7 @@ async def test_a_unit_that_staff_took_out_is_not_counted_as_the_one_that_has_com
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
         await system.shop.carrier.scan(back, TrackerStatus.DELIVERED)
         handle = await system.notify_of_parcel(sample.order_id)
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert wait or await over_oscar.gone(sample.order_id) == [2], "one unit gone, two paid back, and nobody notified"
 
 
@@ -85,7 +85,7 @@ async def test_an_answer_lost_by_a_shop_that_restocks_at_once_is_nobody_elses_do
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1 + warehouse, "64.00 USD"),), tenders=(card("64.00 USD"),)
     )
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
     close, lost = over_oscar.shop.orders.close, list[int]()
 
@@ -98,10 +98,10 @@ async def test_an_answer_lost_by_a_shop_that_restocks_at_once_is_nobody_elses_do
     monkeypatch.setattr(over_oscar.shop.orders, "close", close_and_lose_the_answer)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert wait is None, wait
     assert await over_oscar.gone(sample.order_id) == [warehouse]
 
@@ -110,10 +110,10 @@ async def expected_back(over: Oscar, monkeypatch: pytest.MonkeyPatch) -> tuple[S
     """All of an order comes back to a shop that restocks at once."""
     monkeypatch.setattr(type(over.shop.orders), "restocks_at_once", True)
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over.place(sample)
+    order = await over.place_order(sample)
     parcel = await over.send(order, Script.INTERCEPT_SILENT, 0)
     _, handle = await over.system.submit(request(sample))
-    await over.system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await over.system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await over.system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
     await over.system.wake_by_carrier(handle)
     assert (await over.system.finish(handle)).outcome is Outcome.CANCELLED
@@ -130,7 +130,7 @@ async def test_what_was_expected_back_and_a_person_has_fetched_leaves_the_order(
         sample, label = await expected_back(over_oscar, monkeypatch)
         await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
         handle = await system.notify_of_parcel(sample.order_id)
-        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        wait = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
         assert wait
         await system.resolve(handle, settled(wait, "done_by_hand", "FETCHED-1"))
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -145,7 +145,7 @@ async def lose_parcel(over: Oscar, label: str) -> None:
 
 async def take_out_what_is_lost(over: Oscar, handle: Handle, sample: SampleOrder) -> None:
     """Somebody is asked to take the unit out without putting it on sale, and does."""
-    wait = await over.system.waits_at(handle, StepName.CLOSE_ORDER)
+    wait = await over.system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert wait, "nobody is asked"
     assert "without putting it on sale" in wait.reason
     assert await over.gone(sample.order_id) == [0]
@@ -178,7 +178,7 @@ async def test_a_parcel_that_arrives_after_the_answer_to_the_close_was_lost_is_n
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
     close, lost = over_oscar.shop.orders.close, list[int]()
 
@@ -192,10 +192,10 @@ async def test_a_parcel_that_arrives_after_the_answer_to_the_close_was_lost_is_n
     monkeypatch.setattr(over_oscar.shop.orders, "close", close_and_lose_the_answer)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert wait is None, wait.reason
     assert await over_oscar.gone(sample.order_id) == [2]
 
@@ -210,15 +210,15 @@ async def test_what_becomes_of_a_parcel_while_the_money_settles_is_seen_before_t
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD", card=PENDING),)
     )
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
     label = parcel.label_reference or ""
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         assert await over_oscar.gone(sample.order_id) == [0]
         await (system.shop.carrier.scan(label, TrackerStatus.DELIVERED) if arrives else lose_parcel(over_oscar, label))
         await system.wake_by_carrier(handle)
@@ -240,15 +240,15 @@ async def test_what_has_come_back_when_a_person_takes_out_what_is_lost_leaves_th
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.LOST, 0)
     back = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(back.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         assert wait
         assert "without putting it on sale" in wait.reason
         assert await over_oscar.gone(sample.order_id) == [1]
@@ -272,7 +272,7 @@ async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_a
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.LABEL_ONLY, 0)
     close, sent = over_oscar.shop.orders.close, list[str]()
 
@@ -287,7 +287,7 @@ async def test_a_unit_that_left_right_before_the_close_of_a_shop_that_restocks_a
     async with system.worker():
         two = LineScope(line_id=order.lines[0].line_id, quantity=2)
         _, handle = await system.submit(request(sample, two, request_id="first"))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(sent[1], TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -315,7 +315,7 @@ async def test_goods_that_a_person_writes_off_are_not_put_on_sale_by_a_shop_that
         await system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
         await system.shop.carrier.scan(label, TrackerStatus.DELIVERED)
         handle = await system.notify_of_parcel(sample.order_id)
-        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        wait = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
         assert wait
         await system.resolve(handle, settled(wait, "nothing_due", "WRITTEN-OFF-1"))
         await take_out_what_is_lost(over, handle, sample)
@@ -335,7 +335,7 @@ async def test_a_voided_label_that_is_used_and_sent_back_does_not_hide_a_unit_of
     system = over.system
     lines = (line("L1", 2, "60.00 USD"),)
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD"),))
-    order = await over.place(sample)
+    order = await over.place_order(sample)
     label = await over.send(order, Script.LABEL_ONLY, 0)
     other = await over.send(order, Script.OUT_FOR_DELIVERY, 0)
     async with system.worker():
@@ -344,7 +344,7 @@ async def test_a_voided_label_that_is_used_and_sent_back_does_not_hide_a_unit_of
         assert await over.gone(sample.order_id) == [1]
         await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.IN_TRANSIT)
         handle = await system.notify_of_parcel(sample.order_id)
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
         await system.shop.carrier.scan(label.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
         await system.finish(handle)

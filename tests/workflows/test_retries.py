@@ -15,9 +15,9 @@ from tests.workflows.samples import captured, in_network
 async def test_a_retry_during_an_open_intercept_refunds_nothing_before_the_carriers_answer(system: System) -> None:
     """Rule 7: the parcel may still be delivered."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.retry(handle, StepName.STOP_SHIPMENT, "S1")
 
     async def waits_again() -> bool:
@@ -33,10 +33,10 @@ async def test_a_retry_during_the_settlement_looks_at_once(real_time_system: Sys
     """Rule 12: what was acknowledged has its effect. The next look by itself would come after hours."""
     system = real_time_system
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         payment = await system.gateway.read_payment(system.shop.payments[sample.order_id][0])
         await system.shop.gateway.settle(payment.refunds[0].reference)
         await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
@@ -49,15 +49,15 @@ async def test_a_step_that_is_tried_again_is_still_seen_to_wait(system: System) 
     """Rules 13 and 14: the carrier's system is down for hours. The run stays in the lists of what waits while it tries
     again, and what is said at that moment has to be said again."""
     sample = captured(total="600.00 USD")
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     label = system.shop.labels[sample.order_id][0]
     for operation in (Operation.SHIPMENT_READ, Operation.TRACKER_READ):
         await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=1_000, parcel=label)
     await system.approve(handle)
     await system.skip(timedelta(minutes=4))
-    first = await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    first = await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.skip(timedelta(minutes=9))
     answer = resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "DEPOT-7")
 

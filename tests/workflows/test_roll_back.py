@@ -52,12 +52,12 @@ def customer(sample: SampleOrder) -> Actor:
 async def test_a_value_above_the_limit_waits_for_a_second_person(system: System) -> None:
     """A9: the requester is never the approver, and neither is a customer."""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     mine = request(sample).model_copy(update={"actor": AGENT, "customer_id": None})
     submission, handle = await system.submit(mine)
     assert submission.plan is not None
     assert submission.plan.refund == money(EXPENSIVE)
-    progress = await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     assert "above the limit" in progress.waits[0].reason
     assert await system.carrier_effects(sample.order_id) == []
     assert "somebody else" in await update_refusal(handle, CancellationWorkflow.approve, Approve(actor=AGENT))
@@ -74,7 +74,7 @@ async def test_a_value_above_the_limit_waits_for_a_second_person(system: System)
 async def test_silence_on_an_approval_rolls_back(system: System) -> None:
     """A9: after the expiry."""
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     result = await system.end(handle)
     assert result.outcome is Outcome.ROLLED_BACK
@@ -89,9 +89,9 @@ async def test_silence_on_an_approval_rolls_back(system: System) -> None:
 async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(system: System) -> None:
     """D5, A11: under fraud review the goods are stopped first and only the money waits."""
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
     await handle.execute_update(CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
     result = await system.end(handle)
@@ -109,9 +109,9 @@ async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(
 async def test_a_customer_withdraws_while_the_carrier_is_asked(system: System) -> None:
     """D1: the intercept is taken back, then the hold; outcome withdrawn."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
     result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.WITHDRAWN, GoodsStatus.MOVING_AGAIN)
@@ -129,9 +129,9 @@ async def test_compensations_run_in_reverse_order(system: System) -> None:
         tenders=(card("90.00 USD"),),
         parcels=(parcel(None, L1=1), parcel(Script.LABEL_ONLY, L1=1), parcel(Script.INTERCEPT_SILENT, L1=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
     await system.end(handle)
     history = await handle.fetch_history()
@@ -151,7 +151,7 @@ async def test_compensations_run_in_reverse_order(system: System) -> None:
 
 async def test_nobody_else_withdraws_a_customers_request(system: System) -> None:
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     stranger = Withdraw(actor=Actor(kind=ActorKind.CUSTOMER, id="C-other"))
     refused = await update_refusal(handle, CancellationWorkflow.withdraw, stranger)
@@ -161,9 +161,9 @@ async def test_nobody_else_withdraws_a_customers_request(system: System) -> None
 async def test_after_the_money_has_gone_a_withdrawal_is_refused_with_the_reason(system: System) -> None:
     """D2: while a refund waits for its settlement, and after the end."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     withdraw = Withdraw(actor=customer(sample))
     assert "being given back" in await update_refusal(handle, CancellationWorkflow.withdraw, withdraw)
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
@@ -174,9 +174,9 @@ async def test_after_the_money_has_gone_a_withdrawal_is_refused_with_the_reason(
 
 async def test_a_cancel_request_is_the_roll_back(system: System) -> None:
     sample = captured(total=EXPENSIVE)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await handle.cancel()
     result = await system.end(handle)
     assert result.outcome is Outcome.ROLLED_BACK
@@ -185,9 +185,9 @@ async def test_a_cancel_request_is_the_roll_back(system: System) -> None:
 
 async def test_after_the_pivot_a_cancel_request_changes_nothing(system: System) -> None:
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card="pm_card_pendingRefund"),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await handle.cancel()
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
     result = await system.end(handle)
@@ -204,7 +204,7 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
     """Rule 10. The caller who waits for the decision hears the reason."""
     system = real_time_system
     sample = captured()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     tender = order.tenders[0].model_copy(update={"reference": "pi_unknown"})
     broken = order.model_copy(update={"order_id": an_id(), "tenders": (tender,)})
     await built_in.add_order(system.engine, broken, email="c@customer.example")
@@ -224,12 +224,12 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
 async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_on(system: System) -> None:
     """Rule 2: the parcel was returned before the intercept could be taken back."""
     sample = in_network(Script.INTERCEPT_SILENT)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
     await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "ship the goods again" in progress.waits[0].reason
     await handle.cancel()  # a further cancel request does not stop a roll-back
     answer = resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77")

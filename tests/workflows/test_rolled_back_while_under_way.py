@@ -24,30 +24,30 @@ async def refund_is_refused(system: System, amount: str) -> tuple[Handle, str]:
         lines=(line("L1", 1, "64.00 USD"),),
         tenders=(card("64.00 USD", card="pm_card_pendingRefund"),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=payment)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     return handle, await system.shop.gateway.refund_elsewhere(payment, money(amount))
 
 
 async def paid_and_rolled_back(system: System, handle: Handle, proof: str) -> None:
     """A person has paid, by that proof, and the roll-back waits."""
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", proof))
-    close = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    close = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert close
     await system.resolve(handle, settled(close, "roll_back", "the month is closed"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
 
 
 async def collect(system: System, handle: Handle) -> str:
     """What the person reads who has collected the money."""
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     assert await system.refusal(system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))) is None
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK

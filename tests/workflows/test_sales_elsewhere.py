@@ -53,9 +53,9 @@ async def cancelled_there(system: System, sample: SampleOrder, *, by: Seller = S
 async def test_a_marketplace_order_is_cancelled_there_and_never_refunded_here(system: System) -> None:
     """A13: their refund is recorded, and finished when they have made it; the seller's share only."""
     sample = sold_there()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     assert progress.money is MoneyStatus.REFUND_PENDING
     assert await cancelled_there(system, sample) == [1]
     assert system.shop.marketplace is not None
@@ -78,7 +78,7 @@ async def test_a_marketplace_order_is_cancelled_there_and_never_refunded_here(sy
 async def test_an_order_that_the_marketplace_has_cancelled_is_not_cancelled_there_again(system: System) -> None:
     """A13: its connector asks, and what it did is taken over."""
     sample = sold_there()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert system.shop.marketplace is not None
     await system.shop.marketplace.withdraw(f"M-{sample.order_id}", f"{sample.order_id}-L1", 1)
     await system.shop.marketplace.settle(f"M-{sample.order_id}")
@@ -91,13 +91,13 @@ async def test_an_order_that_the_marketplace_has_cancelled_is_not_cancelled_ther
 async def test_a_lost_answer_of_the_marketplace_is_looked_up(system: System) -> None:
     """A13, B18: cancelled there once."""
     sample = sold_there()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert system.shop.marketplace is not None
     await system.shop.marketplace.add_fault(
         Operation.ORDERS_REFUND, FaultKind.DROP_AFTER_COMMIT, order_id=f"M-{sample.order_id}"
     )
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.marketplace.settle(f"M-{sample.order_id}")
     await system.wake(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
@@ -107,12 +107,12 @@ async def test_a_lost_answer_of_the_marketplace_is_looked_up(system: System) -> 
 async def test_a_part_of_a_marketplace_order_is_cancelled_there_and_later_the_rest(system: System) -> None:
     """A13: each unit once, each with its part of the seller's share."""
     sample = sold_there(quantity=2)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert system.shop.marketplace is not None
     refunded = []
     for n, scope in enumerate(((LineScope(line_id=f"{sample.order_id}-L1", quantity=1),), ()), start=1):
         _, handle = await system.submit(request(sample, *scope, request_id=f"part-{n}"))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         await system.shop.marketplace.settle(f"M-{sample.order_id}")
         await system.wake(handle)
         refunded.append((await system.end(handle)).refunded)
@@ -126,14 +126,14 @@ async def test_a_part_and_then_the_rest_where_the_marketplace_takes_what_is_canc
 ) -> None:
     """F15, E11: by what such a line shows, its second unit would seem cancelled too."""
     sample = sold_there(quantity=2)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert system.shop.marketplace is not None
     sold = SoldLine(id=f"{sample.order_id}-L1", quantity=2, price=6400)
     await system.shop.marketplace.sell(f"M-{sample.order_id}", [sold], currency="USD", takes_off=True)
     refunded = []
     for n, scope in enumerate(((LineScope(line_id=f"{sample.order_id}-L1", quantity=1),), ()), start=1):
         _, handle = await system.submit(request(sample, *scope, request_id=f"part-{n}"))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         await system.shop.marketplace.settle(f"M-{sample.order_id}")
         await system.wake(handle)
         refunded.append((await system.end(handle)).refunded)
@@ -145,12 +145,12 @@ async def test_a_part_and_then_the_rest_where_the_marketplace_takes_what_is_canc
 async def test_a_unit_that_the_marketplace_gave_back_without_a_quantity_is_not_given_back_again(system: System) -> None:
     """F15, E11: an operator's refund, whose quantity is informative only."""
     sample = sold_there(quantity=2)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert system.shop.marketplace is not None
     sale, line_id = f"M-{sample.order_id}", f"{sample.order_id}-L1"
     await system.shop.marketplace.withdraw(sale, line_id, 1, reports_quantity=False)
     _, handle = await system.submit(request(sample, LineScope(line_id=line_id, quantity=1)))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.marketplace.settle(sale)
     await system.wake(handle)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
@@ -163,7 +163,7 @@ async def test_a_unit_that_the_marketplace_gave_back_without_a_quantity_is_not_g
 async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(system: System) -> None:
     """B15"""
     sample = bought_gift_card()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
     result = await system.cancel(request(sample))
@@ -184,7 +184,7 @@ async def test_an_unused_gift_card_is_deactivated_before_its_price_goes_back(sys
 async def test_a_gift_card_that_was_used_is_not_taken_back(system: System) -> None:
     """B15: nothing is refunded."""
     sample = bought_gift_card()
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
     await built_in.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
@@ -198,11 +198,11 @@ async def test_a_gift_card_that_was_used_is_not_taken_back(system: System) -> No
 async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_the_customer(system: System) -> None:
     """B15: the other line is cancelled."""
     sample = bought_gift_card(besides="600.00 USD")
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await built_in.spend_balance(system.engine, bought, money("5.00 USD"), key=f"spent-{bought}")
     await system.approve(handle)
     result = await system.end(handle)
@@ -213,11 +213,11 @@ async def test_a_gift_card_that_is_used_while_the_cancellation_waits_stays_with_
 async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(system: System) -> None:
     """B15: the compensation."""
     sample = bought_gift_card().model_copy(update={"tenders": (card("50.00 USD", fault="refund.create:refuse"),)})
-    order = await system.shop.place(sample)
+    order = await system.shop.place_order(sample)
     bought = order.shipments[0].gift_card
     assert bought is not None
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.NEEDS_ATTENTION)
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert await built_in.balance(system.engine, bought) == money("0.00 USD")
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back"))
     result = await system.read_rolled_back(handle)
@@ -228,7 +228,7 @@ async def test_a_gift_card_works_again_when_the_cancellation_is_rolled_back(syst
 async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_reported(system: System) -> None:
     """M36, E23: the marketplace took the cancellation and refunds the buyer; its answer was lost and it was away."""
     sample = sold_there()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     sales = system.shop.marketplace
     assert sales is not None
     sale = f"M-{sample.order_id}"
@@ -241,11 +241,11 @@ async def test_a_sale_that_was_cancelled_without_an_answer_and_paid_by_hand_is_r
 
     await eventually(committed, "the marketplace takes the cancellation")
     await system.skip(timedelta(minutes=4))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", "BANK-TRANSFER-9"))
     await sales.clear_faults()
     await sales.settle(sale)
     await system.wake(handle)
-    asked = await system.asks_to_collect(handle, after=wait)
+    asked = await system.wait_for_collection(handle, after=wait)
     assert asked, "the buyer has 64.00 from the marketplace and 64.00 by hand, and nobody is notified"

@@ -22,12 +22,12 @@ async def test_many_sales_are_cancelled_with_a_list_a_second(real_time_system: S
         async with MarketplaceAdmin(process.url) as marketplace:
             system.marketplace, system.shop.marketplace = mirakl, marketplace
             for sample in samples:
-                await system.shop.place(sample)
+                await system.shop.place_order(sample)
             began = time.monotonic()
             async with system.worker():
                 handles = [handle for _, handle in await asyncio.gather(*(system.submit(request(s)) for s in samples))]
                 for handle in handles:
-                    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+                    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
                 calls = await marketplace.calls()
                 assert calls[Operation.ORDERS_READ] <= time.monotonic() - began + 1
                 assert calls[Operation.ORDERS_REFUND] == len(samples)

@@ -40,7 +40,7 @@ async def submission(system: System, asked: CancellationRequest) -> Submission:
 
 async def approve_and_end(system: System, order_id: str) -> None:
     handle = system.current(order_id)
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.approve(handle)
     await system.end(handle)
 
@@ -54,7 +54,7 @@ async def test_another_scope_is_refused_as_under_way_and_carried_out_when_asked_
 ) -> None:
     """M9, E5"""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await submission(system, request(sample, L1, request_id="first"))
     actor = customer_of(sample) if asks == "customer" else AGENT
     second = request(sample, L2, request_id="second").model_copy(update={"actor": actor})
@@ -78,7 +78,7 @@ async def test_another_scope_over_http_is_a_conflict_and_carried_out_when_asked_
     """M9, E5"""
     api, system = api_system.api, api_system.system
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     ours = {"customer_id": sample.customer_id, "reason": "no_longer_needed"}
     first, second = ({**ours, "lines": [{"line_id": name, "quantity": 1}]} for name in ("L1", "L2"))
     await api.start(sample.order_id, first, request_id="first")
@@ -98,7 +98,7 @@ async def test_another_scope_in_a_file_is_carried_out_after_the_first(
     """M9, E5: by itself, or by the next run over the same file."""
     system = open_system
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await submission(system, request(sample, L1, request_id="first"))
     file = tmp_path / "requests.jsonl"
     file.write_text(request(sample, L2, request_id="second").model_dump_json() + "\n", encoding="utf-8")
@@ -133,13 +133,13 @@ async def test_a_statutory_withdrawal_is_acknowledged_at_once_and_carried_out_af
         country="DE",
         flags=frozenset({OrderFlag.EU_CONSUMER}),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     ours = {"customer_id": sample.customer_id}
     first = {**ours, "reason": "no_longer_needed", "lines": [{"line_id": "L1", "quantity": 1}]}
     withdrawal = {**ours, "reason": "statutory_withdrawal", "lines": [{"line_id": "L2", "quantity": 1}]}
     await api.start(sample.order_id, first, request_id="first")
     handle = system.current(sample.order_id)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await api.start(sample.order_id, withdrawal, request_id="second")
 
     async def acknowledged() -> bool:
@@ -176,10 +176,10 @@ async def test_the_same_request_gets_the_first_decision_and_plan_after_the_end(
 ) -> None:
     """M10: the first answer was lost; sent again it says the same, and how it ended."""
     sample = captured(total=str(EXPENSIVE))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await submission(system, request(sample))
     handle = system.current(sample.order_id)
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     if outcome is Outcome.CANCELLED:
         await system.approve(handle)
     else:
@@ -197,12 +197,12 @@ async def test_the_same_request_gets_the_first_decision_and_plan_after_the_end(
 async def test_an_ended_request_gets_its_own_result_while_another_runs(system: System) -> None:
     """M38"""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample, L2, request_id="first")
     first = await submission(system, asked)
     await system.end(system.current(sample.order_id))
     other = await submission(system, request(sample, L1, request_id="second"))
-    await system.waits_for(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(system.current(sample.order_id), State.WAITING_FOR_APPROVAL)
     again = await submission(system, asked)
     assert again.cancellation_id == first.cancellation_id != other.cancellation_id
     assert (again.decision, again.plan) == (first.decision, first.plan)
@@ -216,7 +216,7 @@ async def test_one_cancellation_is_one_row_however_often_it_is_asked_for(open_sy
     """M13: the same request again, and other requests for what is cancelled already."""
     system = open_system
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await submission(system, request(sample))
     await system.end(system.current(sample.order_id))
     for request_id in (None, "second", "third"):
@@ -239,7 +239,7 @@ async def test_one_cancellation_is_one_row_however_often_it_is_asked_for(open_sy
 async def test_the_same_scope_joins(system: System) -> None:
     """M9: all units of all lines are the whole order."""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await submission(system, request(sample, request_id="first"))
     joined = await submission(system, request(sample, L1, L2, request_id="second"))
     assert joined.joined

@@ -27,12 +27,12 @@ async def document_kinds(system: System) -> list[str]:
 
 async def at_the_close(system: System, sample: SampleOrder) -> Handle:
     """Settled by hand, because the gateway refuses for good; the order management system does not close the order."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-TRANSFER-9"))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     return handle
 
 
@@ -44,7 +44,7 @@ async def test_what_was_paid_by_hand_is_collected_before_the_roll_back_ends(syst
     sample = captured(parcels=(), fault="refund.create:refuse")
     handle = await at_the_close(system, sample)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert (await system.read_order(sample.order_id)).held_by, "released, and the customer keeps 64.00"
     assert asked
     assert await system.payable() >= 0
@@ -64,7 +64,7 @@ async def test_a_cancellation_after_that_roll_back_pays_once(system: System) -> 
     sample = captured(parcels=(), fault="refund.create:refuse")
     handle = await at_the_close(system, sample)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
-    asked = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     if asked:
         await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
@@ -80,10 +80,10 @@ async def test_a_cancellation_after_that_roll_back_pays_once(system: System) -> 
 
 async def reserved_again(system: System, sample: SampleOrder) -> str:
     """Cancelled, rolled back by a person, and reserved again under the customer's mandate; returns the new payment."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.finish(handle)
     await built_in.lock_order(system.engine, sample.order_id, None)
@@ -125,7 +125,7 @@ async def test_the_next_cancellation_releases_what_was_reserved_again(system: Sy
 
 async def with_an_unknown_refund(system: System, sample: SampleOrder) -> tuple[Handle, Wait]:
     """The gateway committed the refund, its answer was lost, and it is too busy to be read. A person is needed."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
 
     async def committed() -> bool:
@@ -135,16 +135,16 @@ async def with_an_unknown_refund(system: System, sample: SampleOrder) -> tuple[H
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=600)
     await system.wait_for_look(handle, sample.order_id)
     await system.skip(timedelta(minutes=4))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     return handle, wait
 
 
 async def with_a_pending_refund(system: System, sample: SampleOrder) -> tuple[Handle, Wait]:
     """The gateway has taken the refund, and it has not settled."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     return handle, progress.waits[0]
 
 
@@ -156,7 +156,7 @@ async def settles(system: System, sample: SampleOrder) -> None:
 
 async def collected(system: System, sample: SampleOrder, handle: Handle, before: Wait | None) -> None:
     """64.00 by hand and 64.00 by card: the refund department is asked, collects, and names the proof."""
-    asked = await system.asks_to_collect(handle, after=before)
+    asked = await system.wait_for_collection(handle, after=before)
     if asked:
         assert await system.payable() >= 0
         await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))

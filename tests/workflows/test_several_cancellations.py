@@ -37,7 +37,7 @@ async def credited(system: System) -> list[Money]:
 
 async def cancel_first(system: System, sample: SampleOrder) -> CancellationRequest:
     """L1 is cancelled and over; then its refund fails, and nobody has heard of it yet."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = of_line(sample, "L1", "first")
     await system.cancel(first)
     await system.shop.gateway.fail(await refund_of_first(system, sample))
@@ -46,9 +46,9 @@ async def cancel_first(system: System, sample: SampleOrder) -> CancellationReque
 
 async def first_is_refused(system: System, sample: SampleOrder, resolution: str) -> None:
     """The gateway refuses the refund of L1 for good, and a person says what becomes of it."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(of_line(sample, "L1", "first"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, resolution, "REF-1"))
     await system.finish(handle)
@@ -74,7 +74,7 @@ async def test_the_customer_of_two_cancellations_has_what_the_order_cost(system:
     await system.library.look_again(first, RefundEvent(event_id="evt_r"))
     handle = system.current(sample.order_id)
     system.started.append(handle)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     assert (await system.finish(handle)).refunded == FIRST
     credit = await system.store_credit(sample.customer_id)
@@ -95,13 +95,13 @@ async def test_what_was_declared_not_due_is_not_paid_by_the_next_cancellation(sy
 
 async def collect_after_a_payment_by_hand(system: System, sample: SampleOrder) -> None:
     """L1 is paid by hand while its refund is pending; the refund settles, and is collected."""
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(of_line(sample, "L1", "first"))
-    progress = await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.resolve(handle, settled(progress.waits[0], "done_by_hand", "BANK-1"))
     await system.shop.gateway.settle(await refund_of_first(system, sample))
     await system.wake(handle)
-    asked = await system.asks_to_collect(handle, after=progress.waits[0])
+    asked = await system.wait_for_collection(handle, after=progress.waits[0])
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
@@ -114,7 +114,7 @@ async def test_a_refund_that_was_paid_by_hand_and_collected_counts_once(system: 
     submission, handle = await system.submit(of_line(sample, "L2", "rest"))
     assert submission.plan is not None
     assert submission.plan.refund == REST
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     assert await system.refunds(sample.order_id) == [FIRST, REST]
 
 
@@ -126,11 +126,11 @@ async def test_after_a_new_reservation_the_rest_can_still_be_cancelled_in_parts(
         lines=(line("L1", 1, "40.00 USD"), line("L2", 2, "60.00 USD")),
         tenders=(card("100.00 USD", "0.00 USD", mandate=True),),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(of_line(sample, "L1", "first"))
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(of_line(sample, "L2", "undone", units=2))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     await system.finish(handle)
     await built_in.lock_order(system.engine, sample.order_id, None)
@@ -160,7 +160,7 @@ async def store_credit_for(system: System, sample: SampleOrder, line_id: str) ->
     payment = system.shop.payments[sample.order_id][0]
     await system.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=payment)
     _, handle = await system.submit(of_line(sample, line_id, line_id))
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     await system.finish(handle)
 
@@ -178,36 +178,36 @@ async def test_what_others_made_up_for_is_not_deducted_from_the_rest_as_well(sys
 async def test_what_others_refunded_is_collected_by_one_cancellation(system: System) -> None:
     """I11: 64.00 of store credit for L1, 64.00 by others for L2, of which 28.00 are collected: nobody owes anything more."""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     payment = system.shop.payments[sample.order_id][0]
     await store_credit_for(system, sample, "L1")
     await system.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=payment)
     _, handle = await system.submit(of_line(sample, "L2", "L2"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     await system.shop.gateway.refund_elsewhere(payment, FIRST)
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    asked = await system.asks_to_collect(handle, after=wait)
+    asked = await system.wait_for_collection(handle, after=wait)
     assert asked
     assert "28.00 USD more than is due" in asked.reason
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
-    assert await system.asks_to_collect(await after_an_event(system, sample, "L1")) is None
+    assert await system.wait_for_collection(await after_an_event(system, sample, "L1")) is None
     await system.assert_books_balance()
 
 
 async def test_what_others_refunded_besides_two_store_credits_is_collected_once(system: System) -> None:
     """I11: each line for itself leaves room for it at the gateway, the two together do not."""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     for line_id in ("L1", "L2"):
         await store_credit_for(system, sample, line_id)
     assert await system.store_credit(sample.customer_id) == WHOLE
     await system.shop.gateway.refund_elsewhere(system.shop.payments[sample.order_id][0], money("30.00 USD"))
     handle = await after_an_event(system, sample, "L1")
-    asked = await system.asks_to_collect(handle)
+    asked = await system.wait_for_collection(handle)
     assert asked
     assert "30.00 USD more than is due" in asked.reason
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
     await system.finish(handle)
-    assert await system.asks_to_collect(await after_an_event(system, sample, "L2")) is None
+    assert await system.wait_for_collection(await after_an_event(system, sample, "L2")) is None
     await system.assert_books_balance()

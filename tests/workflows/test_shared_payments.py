@@ -30,7 +30,7 @@ async def two_orders(system: System, *, captured: Money | None) -> tuple[SampleO
         order_id=an_id(), lines=(line("L1", 1, str(THEIRS)),), tenders=(card(str(THEIRS), payment=payment),)
     )
     for sample in (ours, theirs):
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
     return ours, theirs, payment
 
 
@@ -105,7 +105,7 @@ async def test_the_mail_about_a_part_of_a_reservation_says_that_it_is_not_charge
     """F3: the same where one order alone is reserved for, and a part of it is cancelled."""
     lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD", "0.00 USD"),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1)))
     assert "do not capture 20.00 USD" in submission.decision.sentence
     await system.finish(handle)
@@ -162,7 +162,7 @@ async def test_no_more_goes_out_than_the_order_paid_by_the_tender(system: System
     sample = SampleOrder(
         order_id=an_id(), lines=(line("L1", 1, "64.00 USD"),), tenders=(card("64.00 USD", payment=payment),)
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample).model_copy(update={"actor": AGENT})
     assert (await system.cancel(asked)).refunded == money("64.00 USD")
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
@@ -173,7 +173,7 @@ async def test_two_tenders_on_one_payment_get_back_their_own_shares(system: Syst
     payment = await system.shop.gateway.create_payment(WHOLE, capture=WHOLE)
     tenders = (card(str(OURS), payment=payment), card(str(THEIRS), payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, str(WHOLE)),), tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     assert (await system.cancel(request(sample))).refunded == WHOLE
 
 
@@ -188,7 +188,7 @@ async def test_of_two_orders_that_paid_half_each_the_one_that_has_shipped_gets_b
     moving = in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)
     ours = moving.model_copy(update=half) if shipped else SampleOrder(order_id=an_id(), **half)
     for sample in (ours, SampleOrder(order_id=an_id(), **half)):
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
     await system.shop.gateway.capture(payment, money("50.00 USD"), final=final)
     result = await system.cancel(request(ours))
     assert result.outcome is Outcome.CANCELLED
@@ -230,7 +230,7 @@ async def test_what_was_captured_for_another_order_is_not_refunded_because_a_par
         order_id=an_id(), lines=(line("L1", 1, "40.00 USD"),), tenders=(card("40.00 USD", payment=payment),)
     )
     for sample in (first, second):
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
     part = await system.cancel(request(first, LineScope(line_id="L1", quantity=1)))
     assert part.refunded == money("20.00 USD")
     result = await system.cancel(request(second))
@@ -249,7 +249,7 @@ async def test_the_rest_of_an_order_that_has_shipped_gets_back_what_was_captured
         tenders=(card("60.00 USD", payment=payment),),
         parcels=(parcel(Script.INTERCEPT_ACCEPTED_THEN_RETURNS, L2=1),),
     )
-    await system.shop.place(ours)
+    await system.shop.place_order(ours)
     first = await system.cancel(request(ours, LineScope(line_id="L1", quantity=1)))
     assert first.released == money("20.00 USD")
     await system.shop.gateway.capture(payment, money("40.00 USD"), final=True)
@@ -268,9 +268,9 @@ async def test_what_is_captured_and_refunded_for_the_other_order_while_the_run_w
         await system.shop.gateway.capture(payment, money(taken), final=False)
     tenders = (card("600.00 USD", payment=payment),)
     ours = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "600.00 USD"),), tenders=tenders)
-    await system.shop.place(ours)
+    await system.shop.place_order(ours)
     _, handle = await system.submit(request(ours))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     rest = money("400.00 USD") if taken else money("1000.00 USD")
     await system.shop.gateway.capture(payment, rest, final=True)
     await system.shop.gateway.refund_elsewhere(payment, money("400.00 USD"))
@@ -285,7 +285,7 @@ async def test_a_shop_that_counts_what_is_left_of_what_was_paid_gets_no_share_ta
     The payment is of this order alone."""
     lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "60.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("100.00 USD"),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
     assert first.refunded == money("40.00 USD")
     async with system.engine.begin() as shop:
@@ -300,15 +300,15 @@ async def test_what_an_order_has_paid_back_is_not_given_out_of_the_other_orders_
     ours, theirs, _ = await two_orders(system, captured=WHOLE)
     await built_in.lock_order(system.engine, ours.order_id, "the month is closed")
     _, handle = await system.submit(request(ours, request_id="first"))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, ours.order_id, "roll_back"))
-    wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", "PAID-BACK-1"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     await built_in.lock_order(system.engine, ours.order_id, None)
     _, handle = await system.submit(request(ours, request_id="second"))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait
     other = await system.cancel(request(theirs))
     assert (other.outcome, other.refunded) == (Outcome.CANCELLED, THEIRS)

@@ -37,7 +37,7 @@ def shipping_of(sample: SampleOrder, *, by: Actor = AGENT, request_id: str = "sh
 async def test_staff_gives_back_the_shipping_charge_and_nothing_else(system: System) -> None:
     """F21, E13: from the request to the credit note; the parcel goes on, and the lines stay in the order."""
     sample = shipped()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, handle = await system.submit(shipping_of(sample))
     plan = submission.plan
     assert plan is not None
@@ -65,7 +65,7 @@ async def test_staff_gives_back_the_shipping_charge_and_nothing_else(system: Sys
 async def test_the_customer_reads_of_the_refund_and_of_no_cancellation(system: System) -> None:
     """F21, E13"""
     sample = shipped()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.cancel(shipping_of(sample))
     assert {mail.kind for mail in await system.notices(sample.order_id)} == {NoticeKind.REFUNDED}
 
@@ -73,7 +73,7 @@ async def test_the_customer_reads_of_the_refund_and_of_no_cancellation(system: S
 async def test_the_goods_can_still_be_cancelled_without_the_charge(system: System) -> None:
     """F21, E13: it is given back once."""
     sample = shipped().model_copy(update={"parcels": ()})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(shipping_of(sample))
     rest = await system.cancel(request(sample, request_id="goods"))
     assert (first.refunded, rest.refunded) == (CHARGE, money("50.00 USD"))
@@ -91,7 +91,7 @@ async def test_a_request_for_the_whole_order_does_not_join_one_for_the_shipping_
                 "parcels": (),
             }
         )
-        await system.shop.place(sample)
+        await system.shop.place_order(sample)
         submission, handle = await system.submit(shipping_of(sample))
         assert submission.decision.verdict is Verdict.NEEDS_APPROVAL
         refusal = await system.refusal(_sent(system, request(sample, request_id="goods")))
@@ -108,7 +108,7 @@ async def test_a_charge_whose_approval_is_refused_stays_and_nobody_is_written_to
     sample = shipped().model_copy(
         update={"shipping": money("600.00 USD"), "tenders": (card("650.00 USD"),), "parcels": ()}
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(shipping_of(sample))
     await system.reject(handle)
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
@@ -135,7 +135,7 @@ async def test_without_a_charge_that_is_left_the_request_is_refused(system: Syst
     sample = shipped().model_copy(update={"parcels": ()})
     if given is None:
         sample = sample.model_copy(update={"shipping": None, "shipping_tax": None})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     if given:
         await system.cancel(shipping_of(sample, request_id="first"))
     submission, _ = await system.submit(shipping_of(sample))
@@ -147,7 +147,7 @@ async def test_without_a_charge_that_is_left_the_request_is_refused(system: Syst
 async def test_a_customer_does_not_give_themselves_the_shipping_charge(system: System) -> None:
     """F21"""
     sample = shipped()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, _ = await system.submit(shipping_of(sample, by=customer_of(sample)))
     assert submission.decision.rule is Rule.INVALID_SCOPE
 
@@ -161,7 +161,7 @@ async def test_what_a_marketplace_settles_gives_its_shipping_charge_back_there(s
         tenders=(SampleTender(kind=TenderKind.MARKETPLACE, amount=money("64.00 USD")),),
         shipping=CHARGE,
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     submission, _ = await system.submit(shipping_of(sample))
     assert submission.decision.rule is Rule.INVALID_SCOPE
     assert "marketplace" in submission.decision.sentence
@@ -170,6 +170,6 @@ async def test_what_a_marketplace_settles_gives_its_shipping_charge_back_there(s
 async def test_with_lines_the_shipping_charge_goes_back_beside_them(system: System) -> None:
     """F21: as before."""
     sample = shipped().model_copy(update={"parcels": ()})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     asked = request(sample, LineScope(line_id="L1", quantity=1)).model_copy(update={"actor": AGENT, "shipping": True})
     assert (await system.cancel(asked)).refunded == money("29.90 USD")

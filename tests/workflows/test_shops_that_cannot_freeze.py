@@ -33,11 +33,11 @@ class Oscar:
     system: System
     shop: Any
 
-    async def place(self, sample: SampleOrder) -> Order:
+    async def place_order(self, sample: SampleOrder) -> Order:
         """Paid at the gateway and placed in the shop; the order as its adapter reads it."""
-        order = await self.system.shop.place(sample)
+        order = await self.system.shop.place_order(sample)
         contact = Contact(email=f"{sample.customer_id.lower()}@customer.example")
-        await self.shop.place(order.model_copy(update={"contact": contact}))
+        await self.shop.place_order(order.model_copy(update={"contact": contact}))
         return await self.read(sample.order_id)
 
     async def read(self, order_id: str) -> Order:
@@ -46,7 +46,7 @@ class Oscar:
 
     async def send(self, order: Order, script: Script, *lines: int, units: int = 1) -> Shipment:
         """The warehouse hands so many of each of these lines to the carrier, where the parcel does as the script says."""
-        [label] = (await self.system.shop.place(in_network(script))).shipments
+        [label] = (await self.system.shop.place_order(in_network(script))).shipments
         parts = tuple(ShipmentLine(line_id=order.lines[at].line_id, quantity=units) for at in lines)
         parcel = label.model_copy(update={"lines": parts})
         await self.shop.ship(order.order_id, parcel)
@@ -76,7 +76,7 @@ async def test_an_order_is_cancelled_and_refunded(over_oscar: Oscar) -> None:
         over_oscar.system,
         SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),)),
     )
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     before = await over_oscar.shop.for_sale(sample.order_id, order.lines[0].line_id)
     async with system.worker():
         result = await system.cancel(request(sample))
@@ -89,10 +89,10 @@ async def test_an_order_is_cancelled_and_refunded(over_oscar: Oscar) -> None:
 async def test_goods_that_leave_while_the_run_waits_are_a_declined_stop(over_oscar: Oscar) -> None:
     """E20: seen before the pivot; what has left stays in the order and is not refunded."""
     system, sample = over_oscar.system, two_lines()
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.send(order, Script.OUT_FOR_DELIVERY, 0)
         await system.approve(handle)
         result = await system.finish(handle)
@@ -105,10 +105,10 @@ async def test_goods_that_leave_while_the_run_waits_are_a_declined_stop(over_osc
 async def test_a_parcel_that_left_while_the_run_waited_is_stopped_where_the_carrier_does(over_oscar: Oscar) -> None:
     """E20: it is in the network and comes back, so everything is cancelled."""
     system, sample = over_oscar.system, two_lines()
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.send(order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, 0)
         await system.approve(handle)
         result = await system.finish(handle)
@@ -120,10 +120,10 @@ async def test_a_parcel_that_left_while_the_run_waited_is_stopped_where_the_carr
 async def test_when_everything_has_left_nothing_is_refunded(over_oscar: Oscar) -> None:
     """E20: the customer is offered a return."""
     system, sample = over_oscar.system, two_lines()
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.send(order, Script.DELIVERED, 0, 1)
         await system.approve(handle)
         result = await system.finish(handle)
@@ -137,7 +137,7 @@ async def test_what_leaves_between_the_refund_and_the_close_is_a_persons_to_fetc
 ) -> None:
     """E20, I2: the money is on its way; the lines leave the order, and somebody has to get the goods."""
     system, sample = over_oscar.system, two_lines()
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     close = over_oscar.shop.orders.close
     sent: list[Shipment] = []
 
@@ -149,9 +149,9 @@ async def test_what_leaves_between_the_refund_and_the_close_is_a_persons_to_fetc
     monkeypatch.setattr(over_oscar.shop.orders, "close", close_too_late)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await system.approve(handle)
-        wait = await system.waits_at(handle, StepName.STOP_SHIPMENT)
+        wait = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
         assert wait is not None
         assert wait.owner is Owner.OPERATIONS
         assert await over_oscar.gone(sample.order_id) == [1, 1]
@@ -168,13 +168,13 @@ async def test_units_that_staff_takes_out_meanwhile_are_a_difference_that_is_rep
     """E26: before any money has moved, and never one unit gone and two refunded."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, TWO_LINES),), tenders=(card(TWO_LINES),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
         await system.approve(handle)
-        wait = await system.waits_at(handle, StepName.CHECK_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
         assert wait is not None
         assert wait.owner is Owner.OPERATIONS
         assert f"1 of line {order.lines[0].line_id}" in wait.reason
@@ -201,7 +201,7 @@ async def test_units_that_staff_takes_out_after_the_refund_are_not_counted_as_ou
     """E26: found before the order is closed; a person closes it by hand, and the books go on."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(card("64.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     note_effect = system.books.note_effect
 
     async def staff_is_quicker(key: EffectKey, *args: Any, **more: Any) -> Any:
@@ -212,7 +212,7 @@ async def test_units_that_staff_takes_out_after_the_refund_are_not_counted_as_ou
     monkeypatch.setattr(system.books, "note_effect", staff_is_quicker)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         assert wait is not None
         assert await over_oscar.gone(sample.order_id) == [1], "nothing more was taken out"
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 1)
@@ -230,7 +230,7 @@ async def test_an_answer_that_is_lost_after_the_shop_has_closed_the_order_takes_
     """E21: one cancellation, stock counted once."""
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "90.00 USD"),), tenders=(card("90.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     before = await over_oscar.shop.for_sale(sample.order_id, order.lines[0].line_id)
     close = over_oscar.shop.orders.close
     lost: list[int] = []
@@ -264,12 +264,12 @@ async def test_what_is_coming_back_stays_in_an_order_that_restocks_at_once(
             tenders=(card("60.00 USD"),),
         ),
     )
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
     assert parcel.label_reference is not None
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.shop.carrier.scan(parcel.label_reference, TrackerStatus.RETURN_TO_SENDER)
         await system.wake_by_carrier(handle)
         result = await system.finish(handle)
@@ -296,7 +296,7 @@ async def test_of_a_line_that_is_partly_on_its_way_back_the_rest_leaves_once(
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     parcel = await over_oscar.send(order, Script.INTERCEPT_ACCEPTED_THEN_RETURNS, 0, units=2)
     close = over_oscar.shop.orders.close
     calls: list[Closing] = []
@@ -324,11 +324,11 @@ async def test_a_lost_parcel_is_not_put_on_sale_by_a_shop_that_restocks_at_once(
     monkeypatch.setattr(type(over_oscar.shop.orders), "restocks_at_once", True)
     system = over_oscar.system
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 3, "60.00 USD"),), tenders=(card("60.00 USD"),))
-    order = await over_oscar.place(sample)
+    order = await over_oscar.place_order(sample)
     await over_oscar.send(order, Script.LOST, 0, units=2)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+        wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
         assert wait, "nobody is asked"
         assert await over_oscar.gone(sample.order_id) == [1]
         await over_oscar.shop.take_out(sample.order_id, order.lines[0].line_id, 2)

@@ -42,10 +42,10 @@ async def test_a_proof_that_the_books_cannot_keep_is_refused_where_it_is_typed(
 ) -> None:
     """F17, E12: by a caller of any SDK, whom no library of ours checks."""
     sample = captured(parcels=())
-    await pg_system.shop.place(sample)
+    await pg_system.shop.place_order(sample)
     await pg_system.shop.gateway.dispute(pg_system.shop.payments[sample.order_id][0])
     _, handle = await pg_system.submit(request(sample))
-    await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
+    await pg_system.wait_for_state(handle, State.NEEDS_ATTENTION)
     typed = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK 0042").model_dump(mode="json")
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await handle.execute_update("resolve_step", {**typed, "reference": reference})
@@ -53,7 +53,7 @@ async def test_a_proof_that_the_books_cannot_keep_is_refused_where_it_is_typed(
     assert "reference: it " in said
     for foreign in ("pydantic", "Traceback", "\n", reference):
         assert foreign not in said
-    await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
+    await pg_system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await pg_system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", " BANK 0042 "))
     result = await pg_system.end(handle)
     assert result.outcome is Outcome.CANCELLED
@@ -71,10 +71,10 @@ async def test_the_page_offers_what_is_taken_and_a_refusal_is_a_sentence(pg_syst
     """P2, P3: each line of the page is refused as it stands, in words and without a place in the code, and taken once
     it is filled in; the number of the dispute is. After the end there is none."""
     sample = captured(parcels=())
-    await pg_system.shop.place(sample)
+    await pg_system.shop.place_order(sample)
     await pg_system.shop.gateway.dispute(pg_system.shop.payments[sample.order_id][0])
     _, handle = await pg_system.submit(request(sample))
-    await pg_system.waits_for(handle, State.NEEDS_ATTENTION)
+    await pg_system.wait_for_state(handle, State.NEEDS_ATTENTION)
     offered = re.findall(r"^- \*\*(\w+)\*\*: .*\n  `(.*)`$", await read_page(handle), re.MULTILINE)
     assert [update for update, _ in offered] == ["retry_step", *["resolve_step"] * 4]
     for update, line in offered:

@@ -89,7 +89,7 @@ async def test_a_word_of_a_newer_worker_waits_for_the_deploy(real_time_system: S
     """M22, E18: an activity of a newer worker has answered; the money has moved."""
     system = real_time_system
     sample = captured()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with older_worker(system, OlderVersion("succeeded")):
         handle = await system.start(request(sample))
 
@@ -114,10 +114,10 @@ async def test_an_older_library_answers_for_a_newer_run(real_time_system: System
     """E18: a state that the library does not know yet is said in a sentence, or as it is."""
     system = real_time_system
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         library = Cancellations(older_client(system, OlderVersion(word)), task_queue=system.task_queue)
         with contextlib.suppress(StarterError):
             assert (await library.status(sample.order_id)).order_id == sample.order_id
@@ -135,12 +135,12 @@ async def test_a_mistake_in_one_of_two_parallel_stops_is_seen_at_once(real_time_
         tenders=(card("64.00 USD"),),
         parcels=(parcel(Script.INTERCEPT_SILENT, L1=1), parcel(Script.LABEL_ONLY, L1=1)),
     )
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker(more_interceptors=[Mistake()]):
         handle = await system.start(request(sample))
         await eventually(lambda: system.has_failed_task(handle), "the mistake is seen", within=8)
     async with system.worker():
-        await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
         await system.withdraw(handle, customer_of(sample))
         await asyncio.wait_for(system.end(handle), 60)
     stopped, undone = {"intercept.requested", "label.void_submitted"}, {"intercept.cancelled"}
@@ -172,10 +172,10 @@ async def test_a_signal_of_any_form_does_no_harm(
     """M23: the run goes on, and hears the next signal."""
     system = real_time_system
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
         await system.signal_by_hand(handle, about, *arguments)
         await system.shop.gateway.advance(timedelta(days=6).total_seconds())
         await system.wake(handle)

@@ -25,7 +25,7 @@ async def two_tenders(system: System, taken: str) -> tuple[SampleOrder, str]:
     tenders = (card("60.00 USD", payment=payment), card("40.00 USD", payment=payment))
     lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "60.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     return sample, payment
 
 
@@ -56,7 +56,7 @@ async def test_nobody_is_asked_to_pay_by_hand_what_went_back_before(system: Syst
     sample, payment = await two_tenders(system, "100.00 USD")
     await system.shop.gateway.refund_elsewhere(payment, money("30.00 USD"))
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait is None, wait.reason
 
 
@@ -68,13 +68,13 @@ async def test_of_two_tenders_on_a_reservation_what_is_captured_meanwhile_goes_b
     payment = await system.shop.gateway.create_payment(money("1000.00 USD"), capture=None)
     tenders = (card("600.00 USD", payment=payment), card("400.00 USD", payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "1000.00 USD"),), tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     taken = money(f"{percent * 10}.00 USD")
     await system.shop.gateway.capture(payment, taken, final=True)
     await system.approve(handle)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait is None, wait.reason
     result = await system.finish(handle)
     assert (await system.gateway.read_payment(payment)).refunded == taken
@@ -88,7 +88,7 @@ async def test_two_tenders_of_an_order_on_a_payment_of_two_orders_get_back_what_
     payment = await system.shop.gateway.create_payment(money("150.00 USD"), capture=WHOLE)
     tenders = (card("60.00 USD", payment=payment), card("40.00 USD", payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, str(WHOLE)),), tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     result = await system.finish(handle)
     assert (result.refunded, result.released) == (WHOLE, money("0.00 USD"))
@@ -103,7 +103,7 @@ async def test_a_refund_of_two_tenders_on_a_payment_that_fails_after_the_end_is_
     [failing] = (await system.gateway.read_payment(payment)).refunds
     await system.shop.gateway.fail(failing.reference)
     handle = await system.notify_of_refund(sample.order_id)
-    assert await system.waits_at(handle, StepName.REVERSE_PAYMENT, "T1")
+    assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T1")
     await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
     result = await system.finish(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, WHOLE)
@@ -116,12 +116,12 @@ async def test_of_two_tenders_on_one_payment_what_an_agent_refunds_meanwhile_is_
     payment = await system.shop.gateway.create_payment(money("1000.00 USD"), capture=money("1000.00 USD"))
     tenders = (card("600.00 USD", payment=payment), card("400.00 USD", payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "1000.00 USD"),), tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.gateway.refund_elsewhere(payment, money("300.00 USD"))
     await system.approve(handle)
-    wait = await system.waits_at(handle, StepName.REVERSE_PAYMENT)
+    wait = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert wait is None, wait.reason
     result = await system.finish(handle)
     assert result.refunded == money("1000.00 USD")
@@ -134,7 +134,7 @@ async def test_of_two_tenders_on_one_payment_the_rest_that_was_captured_goes_bac
     tenders = (card("60.00 USD", payment=payment), card("40.00 USD", payment=payment))
     lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "60.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
     assert first.released == money("40.00 USD")
     await system.shop.gateway.capture(payment, money("60.00 USD"), final=True)
@@ -150,9 +150,9 @@ async def test_an_uncompleted_payment_of_two_tenders_is_closed_and_what_is_paid_
     payment = await system.shop.gateway.create_open_payment(money("1000.00 USD"), OpenPayment.ACTION)
     tenders = (card("600.00 USD", payment=payment), card("400.00 USD", payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "1000.00 USD"),), tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    progress = await system.waits_for(handle, State.WAITING_FOR_APPROVAL, State.CANCELLED)
+    progress = await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL, State.CANCELLED)
     if progress.state is State.WAITING_FOR_APPROVAL:
         await system.shop.gateway.complete(payment)
         await system.approve(handle)
@@ -167,10 +167,10 @@ async def test_two_tenders_on_a_reservation_that_is_rolled_back_are_reserved_aga
     payment = await system.shop.gateway.create_payment(WHOLE, capture=None, mandate=True)
     tenders = (card("60.00 USD", payment=payment), card("40.00 USD", payment=payment))
     sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, str(WHOLE)),), tenders=tenders)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample, request_id="first"))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     await built_in.lock_order(system.engine, sample.order_id, None)

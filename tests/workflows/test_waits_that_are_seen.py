@@ -30,7 +30,7 @@ async def test_a_provider_that_names_a_late_time_is_a_visible_wait(system: Syste
     """Rule 14, I6: the gateway asks verification to come again in six hours. The first attempt is a local one; no run sleeps
     for so long without a wait, an owner and a due time."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=6 * 3600, times=1_000)
     handle = await system.start(request(sample))
     await has_ended_its_first_attempt(handle)
@@ -46,29 +46,29 @@ async def test_a_provider_that_names_a_late_time_is_a_visible_wait(system: Syste
 async def test_a_withdrawal_while_verification_sleeps_is_carried_out_at_once(system: System) -> None:
     """The same: the customer's withdrawal is acknowledged, and carried out after one round at most."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=6 * 3600, times=1)
     handle = await system.start(request(sample))
     await has_ended_its_first_attempt(handle)
     await system.withdraw(handle, customer_of(sample))
     await system.skip(timedelta(hours=1))
-    await system.waits_for(handle, State.WITHDRAWN)
+    await system.wait_for_state(handle, State.WITHDRAWN)
 
 
 async def test_a_wait_for_the_carrier_is_its_owners_once_it_is_overdue(system: System) -> None:
     """Rule 14: the carrier is silent while the label is voided. Its time is over after a day, and from then on a person is
     needed, also in the middle of a rest, which has grown to six hours."""
     sample = captured(parcels=(parcel(Script.LABEL_ONLY, L1=1),))
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     label = system.shop.labels[sample.order_id][0]
     await system.shop.carrier.add_fault(
         Operation.SHIPMENT_REFUND, Breakage.HTTP_429, parcel=label, times=10_000, seconds=60
     )
     _, handle = await system.submit(request(sample))
     await system.skip(timedelta(minutes=5))
-    await system.waits_for(handle, State.WAITING_FOR_CARRIER)
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.skip(timedelta(hours=25))
-    progress = await system.waits_for(handle, State.NEEDS_ATTENTION)
+    progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     now = await system.client.test_service.get_current_time(Empty())
     [wait] = progress.waits
     assert wait.due_at < now.time.ToDatetime(UTC), "it is overdue"

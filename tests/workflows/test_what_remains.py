@@ -34,10 +34,10 @@ async def test_what_remains_of_an_order_that_was_closed_by_hand_is_not_frozen_fo
 ) -> None:
     """DESIGN 3 step 5: the hold comes off what remains; E25: the rest ships; E5: it can be cancelled afterwards."""
     sample = two_lines()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample, LineScope(line_id="L1", quantity=1), request_id="first"))
-    wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert wait
     await built_in.lock_order(system.engine, sample.order_id, None)
     await system.resolve(handle, settled(wait, resolution, "TICKET-1"))
@@ -48,10 +48,10 @@ async def test_what_remains_of_an_order_that_was_closed_by_hand_is_not_frozen_fo
 async def test_what_went_back_of_an_order_that_was_closed_by_hand_is_in_the_order(system: System) -> None:
     """I3, DESIGN 6: "note the money"; the refund had settled when the person resolved the close."""
     sample = captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample))
-    wait = await system.waits_at(handle, StepName.CLOSE_ORDER)
+    wait = await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     assert wait
     await system.resolve(handle, settled(wait, "done_by_hand", "TICKET-1"))
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
@@ -66,7 +66,7 @@ async def test_a_freeze_that_arrives_after_the_release_does_not_stay(
 ) -> None:
     """E19: the call was on its way when its attempt was given up; the customer has withdrawn meanwhile."""
     system, sample = bare_system, captured(parcels=())
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     freeze, sent = system.orders.freeze, list[int]()
     arrives, arrived = asyncio.Event(), asyncio.Event()
 
@@ -106,15 +106,15 @@ async def test_a_freeze_that_arrives_after_the_release_does_not_stay(
 async def test_what_was_collected_for_a_spent_gift_card_is_given_back_by_the_next_cancellation(system: System) -> None:
     """I1, I11: rolled back; the customer paid the 10.00 that were spent; then all is cancelled after all."""
     sample = split_tender()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     await built_in.lock_order(system.engine, sample.order_id, "the month is closed")
     _, handle = await system.submit(request(sample, request_id="first"))
-    assert await system.waits_at(handle, StepName.CLOSE_ORDER)
+    assert await system.wait_for_step(handle, StepName.CLOSE_ORDER)
     order = await system.read_order(sample.order_id)
     await built_in.spend_balance(system.engine, order.tenders[0].reference, money("10.00 USD"), key="spent-1")
     await system.resolve(handle, resolve(StepName.CLOSE_ORDER, sample.order_id, "roll_back"))
     for number in range(2):
-        wait = await system.waits_at(handle, StepName.RESTORE_PAYMENT)
+        wait = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
         if wait is None:
             break
         await system.resolve(handle, settled(wait, "done_by_hand", f"COLLECTED-{number}"))
@@ -131,7 +131,7 @@ async def test_a_label_that_the_shop_cannot_record_is_bought_once(
     """I5, I9: at most one committed effect each. `relabel` is that of a shop like django-oscar (PlainOrders)."""
     system = bare_system
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     buy, bought = system.labels.buy_again, list[Any]()
 
     async def buy_again(*args: Any, **more: Any) -> Any:
@@ -143,12 +143,12 @@ async def test_a_label_that_the_shop_cannot_record_is_bought_once(
     monkeypatch.setattr(system.orders, "relabel", partial(PlainOrders.relabel, cast("PlainOrders", system.orders)))
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await system.reject(handle)
-        wait = await system.waits_at(handle, StepName.RESUME_SHIPMENT)
+        wait = await system.wait_for_step(handle, StepName.RESUME_SHIPMENT)
         assert wait
         await system.retry(handle, StepName.RESUME_SHIPMENT, wait.target or "")
-        await system.wait_like(
+        await system.wait_for_wait(
             handle, lambda again: len(bought) > 1 or again.due_at != wait.due_at, "it waits once more"
         )
     assert len(set(bought)) == 1, bought
@@ -160,7 +160,7 @@ async def test_what_is_bought_and_relabelled_after_a_lost_answer_is_one_label(
     """I9: the shop's answer to the new label is lost once."""
     system = bare_system
     sample = captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     relabel, lost = system.orders.relabel, list[int]()
 
     async def lose(*args: Any, **more: Any) -> None:
@@ -172,7 +172,7 @@ async def test_what_is_bought_and_relabelled_after_a_lost_answer_is_one_label(
     monkeypatch.setattr(system.orders, "relabel", lose)
     async with system.worker():
         _, handle = await system.submit(request(sample))
-        await system.waits_for(handle, State.WAITING_FOR_APPROVAL)
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
         await system.reject(handle)
         assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     order = await system.read_order(sample.order_id)

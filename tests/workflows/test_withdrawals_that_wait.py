@@ -44,13 +44,13 @@ async def test_who_was_promised_a_mail_hears_that_a_withdrawal_that_had_to_wait_
     """E28: its goods are out for delivery."""
     api, system = api_system.api, api_system.system
     sample = of_consumer(sent=True)
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     ours = {"customer_id": sample.customer_id}
     first = {**ours, "reason": "no_longer_needed", "lines": [{"line_id": "L1", "quantity": 1}]}
     second = {**ours, "reason": "statutory_withdrawal", "lines": [{"line_id": "L2", "quantity": 1}]}
     await api.start(sample.order_id, first, request_id="first")
     handle = system.current(sample.order_id)
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await api.start(sample.order_id, second, request_id="second")
     assert await mails_about_withdrawal(system, sample) == ["withdrawal_acknowledged"]
     await system.shop.gateway.settle(await refund_of(system, sample))
@@ -70,9 +70,9 @@ async def test_who_was_promised_a_mail_hears_that_a_withdrawal_that_had_to_wait_
 async def test_who_withdraws_from_what_is_cancelled_already_hears_so(system: System, ended: bool) -> None:
     """E28: it joins the cancellation, or finds it; whose own mail about the goods went out before."""
     sample = of_consumer()
-    await system.shop.place(sample)
+    await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
-    await system.waits_for(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     if ended:
         await system.shop.gateway.settle(await refund_of(system, sample))
         await system.wake(handle)

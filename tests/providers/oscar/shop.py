@@ -32,7 +32,7 @@ class OscarShop:
     async def set_reachable(self, reachable: bool) -> None:
         await sync_to_async(self._set_reachable)(reachable)
 
-    async def place(self, order: Order) -> str:
+    async def place_order(self, order: Order) -> str:
         return await sync_to_async(self._place)(order)
 
     async def take_out(self, order_id: str, line_id: str, units: int) -> None:
