@@ -11,7 +11,6 @@ from rich.text import Text
 
 _UNIT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?: UTC)?(?!\w)\S*|\d[\d.]* [A-Z]{3}(?!\w)\S*|\S+")
 """What stays in one line. What is longer than a line alone is broken anywhere."""
-"""Blanks between two columns."""
 
 
 class Prose:

@@ -90,8 +90,7 @@ class Payment(Value):
     """One payment at a provider. `amount` is what it was made over, where that is known. `unpaid` is what the customer has
     not paid, and still can; `capturable` what an authorisation still reserves; `refunded` counts every refund that has not
     failed, whoever made it, and nothing that the bank has given back. `open_disputes` are the numbers of those that the bank
-    has not decided. The provider takes amounts that are divisible by
-    `step` minor units."""
+    has not decided. The provider takes amounts that are divisible by `step` minor units."""
 
     reference: str
     amount: Money | None = None
