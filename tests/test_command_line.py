@@ -206,7 +206,14 @@ def test_a_command_that_ends_a_wait_fits_the_terminal_and_can_be_pasted(width: i
 
 
 def test_the_help_of_make_is_aligned_and_fits_80_columns() -> None:
-    said = subprocess.run(["make", "help"], check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"MAKELEVEL": "1"},
+    ).stdout.splitlines()
     assert len(said) > 15
     assert max(map(len, said)) <= 80
     assert {len(name) + len(blanks) for name, blanks in re.findall(r"^(\S+)( +)", "\n".join(said), re.MULTILINE)} == {
