@@ -8,6 +8,7 @@ that keeps parcels passes parcels_contract.py too.
 import pytest
 
 from domain.errors import ErrorCode, Refused, Unavailable
+from domain.findings import Subject
 from domain.money import Money, money
 from domain.order import Order, OrderState
 from domain.shipment import Shipment, ShipmentLine
@@ -20,6 +21,22 @@ __all__ = ["OrdersContract", "ShopUnderTest"]
 
 
 class OrdersContract(ClosingContract):
+    # What it can do
+
+    async def test_it_says_of_each_subject_in_one_line_whether_it_is_known(self, shop: ShopUnderTest) -> None:
+        findings = await shop.orders.list_findings()
+        assert sorted(finding.subject for finding in findings) == sorted(Subject)
+        for finding in findings:
+            assert finding.sentence.endswith("."), finding
+            assert finding.sentence.splitlines() == [finding.sentence.strip()], finding
+
+    async def test_what_it_says_of_itself_is_what_it_does(self, shop: ShopUnderTest) -> None:
+        known = {finding.subject for finding in await shop.orders.list_findings() if finding.known}
+        assert (Subject.FREEZING in known) is self.can_freeze
+        assert (Subject.PICKS in known) is self.has_picks
+        assert (Subject.GIVEN_BACK in known) is self.shows_refunds
+        assert (Subject.GOODS_COMING_BACK in known) is not shop.orders.restocks_at_once
+
     # Reading
 
     async def test_an_order_is_read_as_it_was_placed(self, shop: ShopUnderTest) -> None:
