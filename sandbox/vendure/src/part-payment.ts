@@ -11,5 +11,5 @@ export function takeParts(handler: PaymentMethodHandler): PaymentMethodHandler {
             metadata,
             method,
         );
-    return Object.create(handler, { createPayment: { value: createPayment } }) as PaymentMethodHandler;
+    return Object.assign(Object.create(handler) as PaymentMethodHandler, { createPayment });
 }
