@@ -1,0 +1,185 @@
+import { Injectable } from '@nestjs/common';
+import { HistoryEntryType } from '@vendure/common/lib/generated-types';
+import {
+    AdjustmentType,
+    Allocation,
+    EventBus,
+    Fulfillment,
+    HistoryService,
+    type ID,
+    idsAreEqual,
+    IllegalOperationError,
+    isGraphQlErrorResult,
+    Order,
+    OrderCalculator,
+    OrderLine,
+    OrderLineEvent,
+    OrderService,
+    Release,
+    type RequestContext,
+    Sale,
+    ShippingLine,
+    StockMovementService,
+    TransactionalConnection,
+    type Type,
+    UserInputError,
+} from '@vendure/core';
+
+import { OrderHolds } from './holds';
+import { OrderLock } from './order-lock';
+
+/** How many units of the line have left the order in the end, by whoever. */
+export interface CancelledLineInput {
+    orderLineId: ID;
+    cancelled: number;
+}
+
+export interface CloseOrderInput {
+    orderId: ID;
+    cancellationId: string;
+    lines: CancelledLineInput[];
+    fulfillmentIds: ID[];
+    cancelShipping: boolean;
+}
+
+/** Units that leave a line now. */
+interface LeavingUnits {
+    line: OrderLine;
+    quantity: number;
+}
+
+/** What Vendure calls the shipping lines' cancellation when it cancels an order itself. */
+const CANCELLED_SHIPPING = 'CANCEL_ORDER';
+
+@Injectable()
+export class OrderClosing {
+    constructor(
+        private readonly connection: TransactionalConnection,
+        private readonly lock: OrderLock,
+        private readonly holds: OrderHolds,
+        private readonly orders: OrderService,
+        private readonly calculator: OrderCalculator,
+        private readonly stock: StockMovementService,
+        private readonly history: HistoryService,
+        private readonly events: EventBus,
+    ) {}
+
+    /** Bring the order to its targets and let it go. Where it is there already, nothing happens again. */
+    async close(ctx: RequestContext, input: CloseOrderInput): Promise<void> {
+        await this.lock.change(ctx, input.orderId, async (tx, order) => {
+            const holder = order.customFields.heldByCancellation;
+            if (holder && holder !== input.cancellationId) {
+                throw new IllegalOperationError(
+                    `Order ${order.code} is held by cancellation ${holder}, so ${input.cancellationId} must not close it. ` +
+                        'Wait until the other one is done, or withdraw it.',
+                );
+            }
+            // First, so that what follows is not refused as a change of a held order.
+            await this.holds.letGo(tx, order, input.cancellationId);
+            for (const fulfillmentId of input.fulfillmentIds) {
+                await this.cancelFulfillment(tx, order, fulfillmentId);
+            }
+            const leaving = this.countLeavingUnits(order, await this.lock.lockLines(tx, order.id), input.lines);
+            for (const units of leaving) {
+                await this.takeOut(tx, order, units);
+            }
+            await this.settleTotals(tx, order, leaving, input);
+        });
+    }
+
+    private async cancelFulfillment(ctx: RequestContext, order: Order, fulfillmentId: ID): Promise<void> {
+        const fulfillment = await this.connection.getRepository(ctx, Fulfillment).findOne({
+            where: { id: fulfillmentId, orders: { id: order.id } },
+        });
+        if (!fulfillment) {
+            throw new UserInputError(`Order ${order.code} has no fulfillment ${fulfillmentId}. Read the order again.`);
+        }
+        if (fulfillment.state !== 'Cancelled') {
+            const result = await this.orders.transitionFulfillmentToState(ctx, fulfillmentId, 'Cancelled');
+            if (isGraphQlErrorResult(result)) {
+                throw new IllegalOperationError(result.transitionError);
+            }
+        }
+    }
+
+    private countLeavingUnits(order: Order, lines: OrderLine[], targets: CancelledLineInput[]): LeavingUnits[] {
+        return targets.flatMap(({ orderLineId, cancelled }) => {
+            const line = lines.find(candidate => idsAreEqual(candidate.id, orderLineId));
+            if (!line) {
+                throw new UserInputError(`Order ${order.code} has no line ${orderLineId}. Read the order again.`);
+            }
+            const left = line.orderPlacedQuantity - line.quantity;
+            const quantity = Math.min(cancelled - left, line.quantity);
+            return quantity > 0 ? [{ line, quantity }] : [];
+        });
+    }
+
+    private async takeOut(ctx: RequestContext, order: Order, { line, quantity }: LeavingUnits): Promise<void> {
+        // What is promised to the line is for sale again. The rest is in a parcel that has left: it is on nobody's shelf,
+        // whatever becomes of the order.
+        const promised = Math.min(quantity, await this.countPromisedUnits(ctx, line));
+        if (promised > 0) {
+            await this.stock.createReleasesForOrderLines(ctx, [{ orderLineId: line.id, quantity: promised }]);
+        }
+        await this.connection.getRepository(ctx, OrderLine).update(line.id, { quantity: line.quantity - quantity });
+        await this.events.publish(new OrderLineEvent(ctx, order, line, 'cancelled'));
+    }
+
+    private async countPromisedUnits(ctx: RequestContext, line: OrderLine): Promise<number> {
+        const sum = (movement: Type<Allocation | Sale | Release>): Promise<number | null> =>
+            this.connection.getRepository(ctx, movement).sum('quantity', { orderLine: { id: line.id } });
+        const allocated = (await sum(Allocation)) ?? 0;
+        const sold = (await sum(Sale)) ?? 0; // negative
+        const released = (await sum(Release)) ?? 0;
+        return Math.max(allocated + sold - released, 0);
+    }
+
+    private async settleTotals(
+        ctx: RequestContext,
+        { id }: Order,
+        leaving: LeavingUnits[],
+        { cancelShipping, cancellationId }: CloseOrderInput,
+    ): Promise<void> {
+        const order = await this.connection.getEntityOrThrow(ctx, Order, id, {
+            relations: ['lines', 'surcharges', 'shippingLines'],
+        });
+        const shippingLines = cancelShipping ? order.shippingLines.filter(line => !isCancelled(line)) : [];
+        for (const line of shippingLines) {
+            line.adjustments.push({
+                adjustmentSource: CANCELLED_SHIPPING,
+                type: AdjustmentType.OTHER,
+                description: 'shipping cancellation',
+                amount: line.listPriceIncludesTax ? -line.discountedPriceWithTax : -line.discountedPrice,
+                data: {},
+            });
+            await this.connection.getRepository(ctx, ShippingLine).save(line, { reload: false });
+        }
+        if (leaving.length > 0 || shippingLines.length > 0) {
+            this.calculator.calculateOrderTotals(order);
+            const { subTotal, subTotalWithTax, shipping, shippingWithTax } = order;
+            await this.connection
+                .getRepository(ctx, Order)
+                .update(id, { subTotal, subTotalWithTax, shipping, shippingWithTax });
+            await this.history.createHistoryEntryForOrder({
+                ctx,
+                orderId: id,
+                type: HistoryEntryType.ORDER_CANCELLATION,
+                data: {
+                    lines: leaving.map(({ line, quantity }) => ({ orderLineId: line.id, quantity })),
+                    reason: `Cancellation ${cancellationId}`,
+                    shippingCancelled: shippingLines.length > 0,
+                },
+            });
+        }
+        if (order.state !== 'Cancelled' && order.lines.every(line => line.quantity === 0)) {
+            const result = await this.orders.transitionToState(ctx, id, 'Cancelled');
+            if (isGraphQlErrorResult(result)) {
+                throw new IllegalOperationError(result.transitionError);
+            }
+        }
+    }
+}
+
+function isCancelled(line: ShippingLine): boolean {
+    return line.adjustments.some(adjustment => adjustment.adjustmentSource === CANCELLED_SHIPPING);
+}

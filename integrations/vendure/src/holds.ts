@@ -1,0 +1,83 @@
+import { Injectable } from '@nestjs/common';
+import { type ID, IllegalOperationError, Order, type RequestContext, TransactionalConnection } from '@vendure/core';
+
+import { OrderLock } from './order-lock';
+
+/** The header by which a request names the cancellation that it belongs to. */
+export const CANCELLATION_HEADER = 'cancellation-id';
+
+export enum OrderHold {
+    HELD = 'HELD',
+    HELD_BY_ANOTHER = 'HELD_BY_ANOTHER',
+    LET_GO = 'LET_GO',
+}
+
+/** Which cancellation holds which order. */
+@Injectable()
+export class OrderHolds {
+    constructor(
+        private readonly connection: TransactionalConnection,
+        private readonly lock: OrderLock,
+    ) {}
+
+    async hold(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<OrderHold> {
+        return this.lock.change(ctx, orderId, async (tx, order) => {
+            const { heldByCancellation, cancellationsLetGo } = order.customFields;
+            if (cancellationsLetGo?.includes(cancellationId)) {
+                return OrderHold.LET_GO;
+            }
+            if (heldByCancellation && heldByCancellation !== cancellationId) {
+                return OrderHold.HELD_BY_ANOTHER;
+            }
+            await this.connection
+                .getRepository(tx, Order)
+                .update(order.id, { customFields: { heldByCancellation: cancellationId } });
+            return OrderHold.HELD;
+        });
+    }
+
+    async release(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<void> {
+        await this.lock.change(ctx, orderId, (tx, order) => this.letGo(tx, order, cancellationId));
+    }
+
+    /** Within a change of the order: this cancellation does not hold it any more, and cannot hold it again. */
+    async letGo(ctx: RequestContext, order: Order, cancellationId: string): Promise<void> {
+        const { heldByCancellation, cancellationsLetGo } = order.customFields;
+        const letGo = cancellationsLetGo ?? [];
+        await this.connection.getRepository(ctx, Order).update(order.id, {
+            customFields: {
+                heldByCancellation: heldByCancellation === cancellationId ? null : heldByCancellation,
+                cancellationsLetGo: letGo.includes(cancellationId) ? letGo : [...letGo, cancellationId],
+            },
+        });
+    }
+
+    /** `what` completes the sentence: "Order X is held by a cancellation and …". */
+    async refuseIfHeld(ctx: RequestContext, orderId: ID, what: string): Promise<void> {
+        const refusal = await this.describeRefusal(ctx, orderId, what);
+        if (refusal) {
+            throw new IllegalOperationError(refusal);
+        }
+    }
+
+    /** The sentence that says why this request must not touch the order, if it must not. */
+    async describeRefusal(ctx: RequestContext, orderId: ID, what: string): Promise<string | undefined> {
+        // The row is locked so that a hold which is being set is either seen here or waits for this request to end.
+        const order = await this.lock.lock(ctx, orderId);
+        const holder = order.customFields.heldByCancellation;
+        if (!holder || holder === readCancellationId(ctx)) {
+            return undefined;
+        }
+        // Vendure passes sentences through its translations, which would cut them at a colon.
+        return (
+            `Order ${order.code} is held by cancellation ${holder} and ${what}. ` +
+            'Wait until the cancellation is done, or withdraw it.'
+        );
+    }
+}
+
+function readCancellationId(ctx: RequestContext): string | undefined {
+    // Customers reach the Shop API, so what they send there counts for nothing.
+    const value = ctx.apiType === 'admin' ? ctx.req?.headers[CANCELLATION_HEADER] : undefined;
+    return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,3 @@
+export { CANCELLATION_HEADER, OrderHold } from './holds';
+export { OrderCancellationPlugin } from './plugin';
+export { recordedPayment } from './recorded-payment';

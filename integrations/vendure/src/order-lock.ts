@@ -1,0 +1,85 @@
+import { Injectable } from '@nestjs/common';
+import {
+    EntityNotFoundError,
+    type ID,
+    Order,
+    OrderLine,
+    type RequestContext,
+    TransactionalConnection,
+} from '@vendure/core';
+
+const LOCKING_DATABASES: readonly string[] = [
+    'postgres',
+    'cockroachdb',
+    'mysql',
+    'mariadb',
+    'aurora-mysql',
+    'aurora-postgres',
+];
+
+/** Lets one request at a time change an order. */
+@Injectable()
+export class OrderLock {
+    private readonly last = new Map<ID, Promise<unknown>>();
+    private readonly locksRows: boolean;
+
+    constructor(private readonly connection: TransactionalConnection) {
+        this.locksRows = LOCKING_DATABASES.includes(connection.rawConnection.options.type);
+    }
+
+    /**
+     * Run `work` on the order of this channel in a transaction that no other such work on the order overlaps.
+     *
+     * The lock of the row holds among all servers. SQLite has none, and its transactions within one server share a
+     * connection, so there they wait for each other here.
+     */
+    async change<T>(
+        ctx: RequestContext,
+        orderId: ID,
+        work: (ctx: RequestContext, order: Order) => Promise<T>,
+    ): Promise<T> {
+        const before = this.last.get(orderId) ?? Promise.resolve();
+        const mine = before.then(() =>
+            this.connection.withTransaction(ctx, async tx => {
+                const order = await this.lock(tx, orderId);
+                await this.connection.getEntityOrThrow(tx, Order, orderId, { channelId: tx.channelId });
+                return work(tx, order);
+            }),
+        );
+        const settled = mine.then(
+            () => undefined,
+            () => undefined,
+        );
+        this.last.set(orderId, settled);
+        try {
+            return await mine;
+        } finally {
+            if (this.last.get(orderId) === settled) {
+                this.last.delete(orderId);
+            }
+        }
+    }
+
+    /** The order as it is now. Until the transaction of `ctx` ends, no other one changes its row. */
+    async lock(ctx: RequestContext, orderId: ID): Promise<Order> {
+        const query = this.connection
+            .getRepository(ctx, Order)
+            .createQueryBuilder('order')
+            .where('order.id = :orderId', { orderId });
+        const order = await (this.locksRows ? query.setLock('pessimistic_write') : query).getOne();
+        if (!order) {
+            throw new EntityNotFoundError('Order', orderId);
+        }
+        return order;
+    }
+
+    /** The lines of the order, locked like the order itself. */
+    async lockLines(ctx: RequestContext, orderId: ID): Promise<OrderLine[]> {
+        const query = this.connection
+            .getRepository(ctx, OrderLine)
+            .createQueryBuilder('line')
+            .where('line.orderId = :orderId', { orderId })
+            .orderBy('line.id');
+        return (this.locksRows ? query.setLock('pessimistic_write') : query).getMany();
+    }
+}

@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { LanguageCode, PaymentMethodHandler } from '@vendure/core';
+
+import { type Line, type Order, type PaymentInput, Shop } from './shop';
+
+/** Stands for the handler of a gateway, which moves money before Vendure's processes are asked. */
+const captured: string[] = [];
+const gateway = new PaymentMethodHandler({
+    code: 'gateway',
+    description: [{ languageCode: LanguageCode.en, value: 'A gateway' }],
+    args: {},
+    createPayment: (_ctx, _order, amount) => ({ amount, state: 'Authorized', transactionId: 'pi_gateway' }),
+    settlePayment: (_ctx, order) => {
+        captured.push(order.code);
+        return { success: true };
+    },
+});
+
+let shop: Shop;
+
+before(async () => {
+    shop = await Shop.start(gateway);
+});
+
+after(() => shop.stop());
+
+interface Held {
+    order: Order;
+    line: Line;
+    variantId: string;
+}
+
+/** An order of three units. */
+async function placeOrder(...payments: PaymentInput[]): Promise<Held> {
+    const variantId = await shop.addProduct();
+    const order = await shop.placeOrder({ [variantId]: 3 }, ...payments);
+    return { order, line: order.lines[0]!, variantId };
+}
+
+/** `change` is refused in a sentence, to staff and to another cancellation, and the holder may do it. */
+async function onlyHolderMay(order: Order, change: (cancellation?: string) => Promise<unknown>): Promise<void> {
+    assert.equal(await shop.hold(order.id, 'can-1'), 'HELD');
+    const stateBefore = await shop.readOrder(order.id);
+    const sentence = new RegExp(
+        `^Error: Order ${order.code} is held by cancellation can-1 and .+\\. Wait until the cancellation is done, or withdraw it\\.$`,
+    );
+    await assert.rejects(change(), sentence);
+    await assert.rejects(change('can-2'), sentence);
+    assert.deepEqual(await shop.readOrder(order.id), stateBefore);
+    await change('can-1');
+}
+
+describe('a held order', () => {
+    it('is not packed, and no label is bought for it', async () => {
+        const { order, line } = await placeOrder();
+        await onlyHolderMay(order, cancellation => shop.pack(line, 3, cancellation));
+    });
+
+    it('is not shipped, but that a parcel has arrived is recorded', async () => {
+        const { order, line } = await placeOrder();
+        const shipped = await shop.pack(line, 1);
+        await shop.moveFulfillment(shipped, 'Shipped');
+        const pending = await shop.pack(line, 2);
+        await onlyHolderMay(order, cancellation => shop.moveFulfillment(pending, 'Shipped', cancellation));
+        await shop.moveFulfillment(shipped, 'Delivered');
+        assert.equal((await shop.readOrder(order.id)).state, 'PartiallyDelivered');
+    });
+
+    it('keeps its parcels', async () => {
+        const { order, line, variantId } = await placeOrder();
+        const pending = await shop.pack(line, 2);
+        await onlyHolderMay(order, cancellation => shop.moveFulfillment(pending, 'Cancelled', cancellation));
+        assert.deepEqual(await shop.readStock(variantId), { stockOnHand: 10, stockAllocated: 3 });
+    });
+
+    it('is not handed over', async () => {
+        const { order, line } = await placeOrder();
+        const pending = await shop.pack(line, 3);
+        await onlyHolderMay(order, cancellation => shop.moveFulfillment(pending, 'Delivered', cancellation));
+    });
+
+    it('is not captured, and the gateway is not asked to', async () => {
+        const { order } = await placeOrder({ method: 'gateway', metadata: {} });
+        const [payment] = order.payments;
+        assert.equal(payment!.state, 'Authorized');
+        await onlyHolderMay(order, async cancellation => {
+            const times = captured.length;
+            await shop.settlePayment(payment!.id, cancellation).finally(() => {
+                assert.equal(captured.length - times, cancellation === 'can-1' ? 1 : 0);
+            });
+        });
+    });
+
+    it('takes no payment', async () => {
+        const { order } = await placeOrder();
+        await shop.moveOrder(order.id, 'ArrangingAdditionalPayment');
+        const payment = `input: { orderId: "${order.id}", method: "cash", transactionId: "by hand", metadata: {} }`;
+        await onlyHolderMay(order, cancellation =>
+            shop.change(
+                `addManualPaymentToOrder(${payment}) { ... on Order { id } ... on ErrorResult { message } }`,
+                cancellation,
+            ),
+        );
+    });
+
+    it('is not modified', async () => {
+        const { order } = await placeOrder();
+        await onlyHolderMay(order, cancellation => shop.moveOrder(order.id, 'Modifying', cancellation));
+    });
+
+    it('is not modified either when its modification had begun', async () => {
+        const { order } = await placeOrder();
+        await shop.moveOrder(order.id, 'Modifying');
+        const surcharge = 'surcharges: [{ description: "Wrapping", price: 100, priceIncludesTax: true }]';
+        await onlyHolderMay(order, cancellation =>
+            shop.change(
+                `modifyOrder(input: { dryRun: false, orderId: "${order.id}", ${surcharge} }) {
+                    ... on Order { id } ... on ErrorResult { message }
+                }`,
+                cancellation,
+            ),
+        );
+    });
+
+    it('is not cancelled', async () => {
+        const { order } = await placeOrder();
+        await onlyHolderMay(order, cancellation => shop.cancelUnits(order, undefined, 0, cancellation));
+    });
+
+    it('keeps its units and their stock', async () => {
+        const { order, line, variantId } = await placeOrder();
+        await onlyHolderMay(order, cancellation => shop.cancelUnits(order, line, 1, cancellation));
+        assert.deepEqual(await shop.readStock(variantId), { stockOnHand: 10, stockAllocated: 2 });
+    });
+
+    it('gets no label', async () => {
+        const { order, line } = await placeOrder();
+        const pending = await shop.pack(line, 3);
+        await onlyHolderMay(order, cancellation =>
+            shop.change(
+                `recordLabel(fulfillmentId: "${pending}", carrier: "UPS", labelReference: "shp_1", trackingCode: "1Z1") { id }`,
+                cancellation,
+            ),
+        );
+        const { fulfillments } = await shop.readOrder(order.id);
+        assert.deepEqual(fulfillments[0], {
+            id: pending,
+            state: 'Pending',
+            trackingCode: '1Z1',
+            customFields: { carrier: 'UPS', labelReference: 'shp_1' },
+        });
+    });
+
+    it('takes notes', async () => {
+        const { order } = await placeOrder();
+        await shop.hold(order.id, 'can-1');
+        await shop.change(
+            `addNoteToOrder(input: { id: "${order.id}", note: "Called the customer", isPublic: false }) { id }`,
+        );
+    });
+});
+
+describe('a hold', () => {
+    it('is set once and may be repeated', async () => {
+        const { order } = await placeOrder();
+        assert.equal(await shop.hold(order.id, 'can-1'), 'HELD');
+        assert.equal(await shop.hold(order.id, 'can-1'), 'HELD');
+        assert.equal(await shop.hold(order.id, 'can-2'), 'HELD_BY_ANOTHER');
+        assert.equal((await shop.readOrder(order.id)).customFields.heldByCancellation, 'can-1');
+    });
+
+    it('is set by one of many that come at once', async () => {
+        const { order } = await placeOrder();
+        const answers = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(number => shop.hold(order.id, `can-${number}`)));
+        assert.equal(answers.filter(answer => answer === 'HELD').length, 1);
+        assert.equal(answers.filter(answer => answer === 'HELD_BY_ANOTHER').length, 7);
+    });
+
+    it('comes too late after its release, whether it had held the order or not', async () => {
+        const { order, line } = await placeOrder();
+        await shop.hold(order.id, 'can-1');
+        assert.equal(await shop.release(order.id, 'can-1'), true);
+        assert.equal(await shop.release(order.id, 'can-2'), true);
+        assert.equal(await shop.hold(order.id, 'can-1'), 'LET_GO');
+        assert.equal(await shop.hold(order.id, 'can-2'), 'LET_GO');
+        await shop.pack(line, 3);
+        assert.equal(await shop.hold(order.id, 'can-3'), 'HELD');
+    });
+
+    it('comes too late after the close', async () => {
+        const { order, line } = await placeOrder();
+        await shop.hold(order.id, 'can-1');
+        await shop.close(order, { cancelled: { [line.id]: 1 } });
+        assert.equal((await shop.readOrder(order.id)).customFields.heldByCancellation, null);
+        assert.equal(await shop.hold(order.id, 'can-1'), 'LET_GO');
+        await shop.pack(line, 2);
+    });
+
+    it('is not ended by the release of another cancellation', async () => {
+        const { order } = await placeOrder();
+        await shop.hold(order.id, 'can-1');
+        await shop.release(order.id, 'can-2');
+        assert.equal((await shop.readOrder(order.id)).customFields.heldByCancellation, 'can-1');
+    });
+
+    it('keeps another cancellation from closing the order', async () => {
+        const { order, line } = await placeOrder();
+        await shop.hold(order.id, 'can-1');
+        await assert.rejects(
+            shop.close(order, { cancellationId: 'can-2', cancelled: { [line.id]: 3 } }),
+            new RegExp(`Order ${order.code} is held by cancellation can-1, so can-2 must not close it`),
+        );
+        assert.equal((await shop.readOrder(order.id)).lines[0]!.quantity, 3);
+    });
+
+    it('needs an order of the shop', async () => {
+        await assert.rejects(shop.hold('999', 'can-1'), /No Order with the id "999" could be found/);
+    });
+});
