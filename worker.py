@@ -126,7 +126,7 @@ def make_worker(
     on_refunds = RefundActivities(books, books)
     on_register = RegisterActivities(books, books, orders, policy, gateway)
     notices = NoticeActivities(books, books, policy)
-    counterparts = Counterparts(books, orders, stored_value, gateway, labels, intercepts, mailer, marketplace)
+    counterparts = Counterparts(books, orders, stored_value, gateway, labels, intercepts, mailer)
     examining = ExaminingActivities(counterparts, policy.version)
     return Worker(
         client,

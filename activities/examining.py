@@ -14,7 +14,6 @@ from providers.cancellations.port import Register
 from providers.carrier.port import Intercepts, Labels
 from providers.gateway.port import PaymentGateway
 from providers.mail.port import Mailer
-from providers.marketplace.port import Marketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
 from runtime.version import VERSION
@@ -37,13 +36,11 @@ class Counterparts:
     labels: Labels
     intercepts: Intercepts
     mailer: Mailer
-    marketplace: Marketplace | None
 
     @property
     def calls(self) -> Mapping[Counterpart, Callable[[], Awaitable[object]]]:
         """The cheapest call of each that changes nothing."""
-        marketplace = self.marketplace
-        calls: dict[Counterpart, Callable[[], Awaitable[object]]] = {
+        return {
             Counterpart.DATABASE: lambda: self.register.of_order(_UNKNOWN),
             Counterpart.ORDERS: lambda: self.orders.read(_UNKNOWN),
             Counterpart.STORED_VALUE: lambda: self.stored_value.gift_card_used(_UNKNOWN),
@@ -52,9 +49,6 @@ class Counterparts:
             Counterpart.CARRIER: lambda: self.intercepts.active(_UNKNOWN),
             Counterpart.MAIL: lambda: _open_connection(self.mailer),
         }
-        if marketplace is not None:
-            calls[Counterpart.MARKETPLACE] = lambda: marketplace.read_sale(_UNKNOWN, fresh=False)
-        return calls
 
 
 class ExaminingActivities:

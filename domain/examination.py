@@ -7,7 +7,8 @@ from domain.findings import Finding
 
 
 class Counterpart(StrEnum):
-    """The systems that a worker works with."""
+    """The systems that a worker works with, and can be asked at any time. A marketplace cannot: it may let its
+    orders be listed once a minute, and a cancellation would wait for that."""
 
     DATABASE = "database"
     ORDERS = "orders"
@@ -15,7 +16,6 @@ class Counterpart(StrEnum):
     GATEWAY = "gateway"
     LABELS = "labels"
     CARRIER = "carrier"
-    MARKETPLACE = "marketplace"
     MAIL = "mail"
 
 
