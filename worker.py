@@ -52,6 +52,9 @@ from providers.marketplace.mirakl import MiraklMarketplace
 from providers.marketplace.port import Marketplace
 from providers.orders.built_in.orders import BuiltInOrders
 from providers.orders.port import Orders
+from providers.orders.vendure.api import VendureApi
+from providers.orders.vendure.orders import VendureOrders
+from providers.orders.vendure.shop_file import ShopFile, load_shop_file
 from providers.stored_value.built_in import BuiltInStoredValue
 from providers.stored_value.port import StoredValue
 from runtime import logs, search_attributes
@@ -181,9 +184,18 @@ async def _check_tables(database_url: str) -> None:
         await engine.dispose()
 
 
+def _vendure(settings: WorkerSettings, shop_file: ShopFile) -> VendureOrders | None:
+    if settings.vendure_url is None or settings.vendure_username is None or settings.vendure_password is None:
+        return None
+    password = settings.vendure_password.get_secret_value()
+    return VendureOrders(
+        VendureApi(settings.vendure_url, settings.vendure_username, password, settings.vendure_channel), shop_file
+    )
+
+
 @contextlib.asynccontextmanager
 async def _counterparts(
-    settings: WorkerSettings,
+    settings: WorkerSettings, shop_file: ShopFile
 ) -> AsyncIterator[tuple[Books, Orders, StoredValue, PaymentGateway, Labels, Intercepts, Marketplace | None]]:
     engine = open_engine(settings.database_url)
     gateway = StripeGateway(settings.stripe_api_key.get_secret_value(), settings.stripe_base_url)
@@ -205,10 +217,11 @@ async def _counterparts(
             reason_code=settings.marketplace_reason_code,
             orders_every=settings.marketplace_orders_every.total_seconds(),
         )
+    vendure = _vendure(settings, shop_file)
     try:
         yield (
             SqlBooks(engine),
-            BuiltInOrders(engine),
+            vendure or BuiltInOrders(engine),
             BuiltInStoredValue(engine),
             gateway,
             labels,
@@ -216,6 +229,8 @@ async def _counterparts(
             marketplace,
         )
     finally:
+        if vendure:
+            await vendure.aclose()
         if marketplace:
             await marketplace.aclose()
         await intercepts.aclose()
@@ -223,7 +238,7 @@ async def _counterparts(
         await engine.dispose()
 
 
-async def _run(settings: WorkerSettings, policy: Policy) -> None:
+async def _run(settings: WorkerSettings, policy: Policy, shop_file: ShopFile) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -236,7 +251,15 @@ async def _run(settings: WorkerSettings, policy: Policy) -> None:
             + search_attributes.creating_command(missing, client.namespace),
         )
     await _check_tables(settings.database_url)
-    async with _counterparts(settings) as (books, orders, stored_value, gateway, labels, intercepts, marketplace):
+    async with _counterparts(settings, shop_file) as (
+        books,
+        orders,
+        stored_value,
+        gateway,
+        labels,
+        intercepts,
+        marketplace,
+    ):
         mailer = SmtpMailer(
             settings.smtp_host,
             settings.smtp_port,
@@ -294,12 +317,13 @@ def run() -> None:
     try:
         settings = WorkerSettings()
         policy = load_policy(settings.policy_file)
+        shop_file = load_shop_file(settings.vendure_file)
     except ValidationError as error:
         _fail(EXIT_USAGE, settings_error(error))
     except ValueError as error:
         _fail(EXIT_USAGE, str(error))
     logs.configure(settings.log_format, settings.log_level)
-    uvloop.run(_run(settings, policy))
+    uvloop.run(_run(settings, policy, shop_file))
 
 
 async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[WorkflowHistory]:

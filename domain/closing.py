@@ -31,12 +31,14 @@ class ClosedLine(Value):
 class Closing(Value):
     """What leaves the order in all. `stopped` are the shipments that were stopped or written off. Those that are `gone` have
     left the warehouse, and the goods of those that are `coming_back` are restocked when they arrive. Everything else only
-    releases the promise, and stock on hand stays."""
+    releases the promise, and stock on hand stays. `shipping_back`: nothing of the order's shipping charge is owed after this
+    close."""
 
     lines: tuple[ClosedLine, ...]
     stopped: frozenset[str] = frozenset()
     coming_back: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
+    shipping_back: bool = False
 
     @classmethod
     def of(cls, case: Case) -> "Closing":
@@ -59,6 +61,7 @@ class Closing(Value):
             stopped=shipments(tuple(stop for stop in case.stops if stop.status not in _STILL_TRAVELLING)),
             coming_back=shipments(tuple(stop for stop in case.stops if stop.status in _COMING_BACK)),
             gone=shipments(tuple(stop for stop in case.stops if stop.status in _GONE)),
+            shipping_back=_gives_back_shipping(case),
         )
 
     @classmethod
@@ -119,6 +122,15 @@ class Closing(Value):
             if before not in {now, target} and all(now != earlier.get(line_id, before) for earlier in tried):
                 found[line_id] = now - before
         return found
+
+
+def _gives_back_shipping(case: Case) -> bool:
+    """Whether the rest of the shipping charge, which earlier cancellations have not given back, goes back. It was planned
+    so with the last line, or because it was asked for; parcels that were not stopped have kept their part of it."""
+    decided, plan, request = case.decided, case.plan, case.request
+    if decided is None or decided.plan is None or plan is None or request is None:
+        return False
+    return plan.shipping == decided.plan.shipping and (decided.plan.everything or request.shipping)
 
 
 def cases_since(case: Case, key: EffectKey) -> Iterator[Case]:

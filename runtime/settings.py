@@ -24,6 +24,14 @@ class WorkerSettings(BaseSettings):
     database_url: str = "sqlite:///.run/cancellations.sqlite"
     policy_file: Path = Path("policy.toml")
 
+    vendure_url: str | None = None
+    """Of Vendure's Admin API. Without it orders are in the built-in order management system."""
+    vendure_username: str | None = None
+    vendure_password: SecretStr | None = None
+    vendure_channel: str | None = None
+    """The token of a channel; None means the default one."""
+    vendure_file: Path | None = None
+
     stripe_api_key: SecretStr
     stripe_base_url: str | None = None
     easypost_api_key: SecretStr
@@ -67,6 +75,18 @@ class WorkerSettings(BaseSettings):
                 "UPS_TEST_ENVIRONMENT is for UPS's test environment: set UPS_BASE_URL and UPS_TOKEN_URL to it "
                 "(https://wwwcie.ups.com/…), or leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _vendure_is_complete(self) -> "WorkerSettings":
+        if len({self.vendure_url is None, self.vendure_username is None, self.vendure_password is None}) > 1:
+            raise ValueError(
+                "VENDURE_URL, VENDURE_USERNAME and VENDURE_PASSWORD belong together: set all three, or none"
+            )
+        if self.vendure_url is None and (self.vendure_channel or self.vendure_file):
+            raise ValueError("VENDURE_CHANNEL and VENDURE_FILE need VENDURE_URL: set it too, or leave them out")
+        if self.vendure_url and not self.vendure_url.startswith(("https://", "http://")):
+            raise ValueError("VENDURE_URL is no address: write it as https://shop.example/admin-api")
         return self
 
     @model_validator(mode="after")

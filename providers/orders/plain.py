@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from domain.closing import Closing
 from domain.errors import ErrorCode, Refused
+from domain.findings import Finding, Subject
 from domain.keys import EffectKey
 from domain.order import Order
 from providers.orders.port import GivenBack
@@ -17,6 +18,22 @@ class PlainOrders(ABC):
 
     is_local = False
     restocks_at_once = False
+    told_by_read: frozenset[Subject] = frozenset()
+    """Which of LABELS, SALE_CONDITIONS and FLAGS are in the orders that it reads."""
+
+    async def list_findings(self) -> tuple[Finding, ...]:
+        """By the methods that were written, and by what is said above. Its `close` is as docs/providers.md asks."""
+        own, plain = type(self), PlainOrders
+        known = {
+            Subject.FREEZING: own.freeze is not plain.freeze,
+            Subject.PICKS: own.withdraw_pick is not plain.withdraw_pick,
+            Subject.GIVEN_BACK: own.note_given_back is not plain.note_given_back,
+            Subject.REPLACED_PAYMENTS: own.replace_payment is not plain.replace_payment,
+            Subject.GOODS_COMING_BACK: not self.restocks_at_once,
+            Subject.STOCK: True,
+            Subject.CLOSES_AT_ONCE: True,
+        }
+        return tuple(Finding.of(subject, known=known.get(subject, subject in self.told_by_read)) for subject in Subject)
 
     @abstractmethod
     async def read(self, order_id: str) -> Order: ...

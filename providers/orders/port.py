@@ -14,6 +14,7 @@ from typing import Protocol
 
 from domain.base import Value
 from domain.closing import Closing
+from domain.findings import Finding
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order
@@ -33,6 +34,11 @@ class Orders(Protocol):
     restocks_at_once: bool
     """What leaves an order counts as on hand at once, even while it is on its way back. Lines that are on their way back are
     therefore left in the order until they are received."""
+
+    async def list_findings(self) -> tuple[Finding, ...]:
+        """What this order management system can and cannot tell or do, as it is set up now: one finding for each subject.
+        Raises what `read` does when it has to ask for that."""
+        ...
 
     async def read(self, order_id: str) -> Order:
         """The order as it is now, with the contact of its customer. What our own cancellations did to it and the OMS does

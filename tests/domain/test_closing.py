@@ -1,5 +1,7 @@
 """What leaves an order when it is closed, and what others have taken out of it meanwhile."""
 
+from typing import Any
+
 import pytest
 
 from domain.closing import (
@@ -12,9 +14,12 @@ from domain.closing import (
     not_received,
 )
 from domain.facts import OrderClosed, ParcelReceived
+from domain.money import money
 from domain.order import Order
 from domain.payment import RefundStatus
+from domain.plan import Plan
 from domain.planning import make_plan
+from domain.request import CancellationRequest, LineScope
 from domain.shipment import GoodsGroup, StopAction, StopStatus
 from domain.step import StepName
 from domain.terms import Terms
@@ -35,16 +40,20 @@ def closing(*units: tuple[str, int, int]) -> Closing:
 
 
 def planned(of: Order) -> Closing:
-    """All of the order, every parcel being in the warehouse."""
-    plan = make_plan(
+    """All of the order."""
+    return Closing.of(opened(plan_for(of, request())))
+
+
+def plan_for(of: Order, asks: CancellationRequest) -> Plan:
+    """Every parcel is in the warehouse."""
+    return make_plan(
         cancellation_id=CANCELLATION,
         order=of,
-        request=request(),
+        request=asks,
         payments={tender.tender_id: payment("90.00 USD") for tender in of.tenders},
         trackings={shipment.shipment_id: tracked(GoodsGroup.NOT_HANDED_OVER) for shipment in of.shipments},
         terms=Terms(),
     )
-    return Closing.of(opened(plan))
 
 
 # What leaves
@@ -133,6 +142,51 @@ def test_goods_on_their_way_back_stay_in_an_order_that_would_restock_them_at_onc
     assert (left.stopped, left.coming_back) == (one.stopped, one.coming_back)
     less = closing(("L1", 1, 2), ("L2", 1, 0)).but_expected((), {"L1": 2})
     assert (less.gone_before, less.targets) == ({"L1": 0, "L2": 0}, {"L1": 1, "L2": 1})
+
+
+@pytest.mark.parametrize(
+    ("remaining", "asked", "back"),
+    [
+        ((1, 1), {}, True),
+        ((1, 0), {}, True),
+        ((1, 1), {"lines": (LineScope(line_id="L1", quantity=1),)}, False),
+        ((1, 0), {"lines": (LineScope(line_id="L1", quantity=1),)}, True),
+        ((1, 1), {"lines": (LineScope(line_id="L1", quantity=1),), "shipping": True}, True),
+        ((1, 1), {"shipping": True}, True),
+    ],
+    ids=["whole", "rest", "one line", "last line", "one line with shipping", "shipping alone"],
+)
+@pytest.mark.parametrize("credited", ["0.00 USD", "2.00 USD"])
+def test_nothing_of_the_shipping_charge_is_owed_once_its_rest_has_gone_back(
+    remaining: tuple[int, int], asked: dict[str, Any], *, back: bool, credited: str
+) -> None:
+    """With the last line, or because it was asked for; earlier cancellations may have given back a part of it."""
+    lines = (line(name, 1, "40.00 USD", cancelled=1 - left) for name, left in zip(("L1", "L2"), remaining, strict=True))
+    of = order(*lines, shipping="5.00 USD").model_copy(update={"shipping_credited": money(credited)})
+    asks = request().model_copy(update=asked)
+
+    plan = plan_for(of, asks)
+
+    assert (plan.shipping + money(credited) == of.shipping) is back
+    assert Closing.of(opened(plan, by=asks)).shipping_back is back
+
+
+@pytest.mark.parametrize("with_shipping", [True, False])
+def test_a_parcel_that_was_not_stopped_keeps_its_part_of_the_shipping_charge(*, with_shipping: bool) -> None:
+    of = order(line("L1", 2, "40.00 USD"), shipments=(parcel("A", L1=1), parcel("B", L1=1)), shipping="5.00 USD")
+    asks = request().model_copy(
+        update={"shipping": True, "lines": (LineScope(line_id="L1", quantity=2),)} if with_shipping else {}
+    )
+    stopped, declined = stop_seen("A", StopStatus.STOPPED), stop_seen("B", StopStatus.DECLINED)
+    plan = plan_for(of, asks)
+    assert Closing.of(opened(plan, stopped, by=asks)).shipping_back
+    assert not Closing.of(opened(plan, stopped, declined, by=asks)).shipping_back
+
+
+def test_a_shop_that_restocks_at_once_hears_of_the_shipping_charge_when_it_goes_back() -> None:
+    """The goods leave the order later, when they arrive."""
+    one = Closing.of(opened(TWO_PARCELS, stop_seen("A", StopStatus.COMING_BACK)))
+    assert one.but_expected(("A",), {}).shipping_back
 
 
 # What others have taken out

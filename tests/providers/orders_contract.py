@@ -8,6 +8,7 @@ that keeps parcels passes parcels_contract.py too.
 import pytest
 
 from domain.errors import ErrorCode, Refused, Unavailable
+from domain.findings import Subject
 from domain.money import Money, money
 from domain.order import Order, OrderState
 from domain.shipment import Shipment, ShipmentLine
@@ -20,6 +21,22 @@ __all__ = ["OrdersContract", "ShopUnderTest"]
 
 
 class OrdersContract(ClosingContract):
+    # What it can do
+
+    async def test_it_says_of_each_subject_in_one_line_whether_it_is_known(self, shop: ShopUnderTest) -> None:
+        findings = await shop.orders.list_findings()
+        assert sorted(finding.subject for finding in findings) == sorted(Subject)
+        for finding in findings:
+            assert finding.sentence.endswith("."), finding
+            assert finding.sentence.splitlines() == [finding.sentence.strip()], finding
+
+    async def test_what_it_says_of_itself_is_what_it_does(self, shop: ShopUnderTest) -> None:
+        known = {finding.subject for finding in await shop.orders.list_findings() if finding.known}
+        assert (Subject.FREEZING in known) is self.can_freeze
+        assert (Subject.PICKS in known) is self.has_picks
+        assert (Subject.GIVEN_BACK in known) is self.shows_refunds
+        assert (Subject.GOODS_COMING_BACK in known) is not shop.orders.restocks_at_once
+
     # Reading
 
     async def test_an_order_is_read_as_it_was_placed(self, shop: ShopUnderTest) -> None:
@@ -114,21 +131,25 @@ class OrdersContract(ClosingContract):
     async def test_a_pick_is_withdrawn_and_resumed_or_refused_in_a_sentence(
         self, shop: ShopUnderTest, placed: Order
     ) -> None:
+        """The one that is resumed may have a new id."""
         part = ShipmentLine(line_id=placed.lines[0].line_id, quantity=1)
-        stop = key(placed.order_id, StepName.STOP_SHIPMENT, target="S1")
         if not self.has_picks:
+            stop = key(placed.order_id, StepName.STOP_SHIPMENT, target="S1")
             with pytest.raises(Refused, match=placed.order_id) as refused:
                 await shop.orders.withdraw_pick(placed.order_id, "S1", key=stop)
             assert refused.value.code is ErrorCode.SHIPMENT_NOT_STOPPABLE
             return
         await shop.ship(placed.order_id, Shipment(shipment_id="S1", lines=(part,)))
+        [pick] = (await shop.orders.read(placed.order_id)).shipments
+        stop = key(placed.order_id, StepName.STOP_SHIPMENT, target=pick.shipment_id)
         for _ in range(2):
-            await shop.orders.withdraw_pick(placed.order_id, "S1", key=stop)
+            await shop.orders.withdraw_pick(placed.order_id, pick.shipment_id, key=stop)
         assert [s.stopped for s in (await shop.orders.read(placed.order_id)).shipments] == [True]
-        resume = key(placed.order_id, StepName.RESUME_SHIPMENT, target="S1")
-        for _ in range(2):
-            await shop.orders.resume_pick(placed.order_id, "S1", key=resume)
-        assert [s.stopped for s in (await shop.orders.read(placed.order_id)).shipments] == [False]
+        resume = key(placed.order_id, StepName.RESUME_SHIPMENT, target=pick.shipment_id)
+        for orders in (shop.orders, shop.orders, shop.restarted()):
+            await orders.resume_pick(placed.order_id, pick.shipment_id, key=resume)
+        [resumed] = (await shop.orders.read(placed.order_id)).shipments
+        assert (resumed.stopped, resumed.lines) == (False, (part,))
 
     async def test_a_pick_that_nobody_withdrew_is_not_resumed(self, shop: ShopUnderTest, placed: Order) -> None:
         await shop.orders.resume_pick(

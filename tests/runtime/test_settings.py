@@ -32,6 +32,28 @@ def test_half_a_marketplace_is_complained_about(monkeypatch: pytest.MonkeyPatch,
     assert "a-secret" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"VENDURE_URL": "https://shop.example/admin-api"}, "belong together: set all three, or none"),
+        ({"VENDURE_FILE": "vendure.toml"}, "VENDURE_CHANNEL and VENDURE_FILE need VENDURE_URL"),
+        (
+            {"VENDURE_URL": "shop.example", "VENDURE_USERNAME": "a", "VENDURE_PASSWORD": "a-secret"},
+            "VENDURE_URL is no address: write it as https://shop.example/admin-api",
+        ),
+    ],
+)
+def test_half_a_shop_on_vendure_is_complained_about(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], says: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        WorkerSettings()
+    assert says in settings_error(caught.value)
+    assert "a-secret" not in settings_error(caught.value)
+
+
 def test_the_test_environment_of_ups_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """F26: every intercept would be asked for of one parcel of UPS's own."""
     monkeypatch.setenv("UPS_TEST_ENVIRONMENT", "true")

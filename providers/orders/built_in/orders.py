@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from domain.closing import Closing
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
+from domain.findings import Finding, Subject
 from domain.keys import EffectKey
 from domain.order import Order
 from providers.database.columns import table_of
@@ -50,6 +51,9 @@ class BuiltInOrders:
     def __init__(self, engine: AsyncEngine) -> None:
         self._reads = async_sessionmaker(reading(engine), expire_on_commit=False)
         self._writes = async_sessionmaker(writing(engine), expire_on_commit=False)
+
+    async def list_findings(self) -> tuple[Finding, ...]:
+        return tuple(Finding.of(subject, known=True) for subject in Subject)
 
     async def read(self, order_id: str) -> Order:
         async with transaction(self._reads) as session:

@@ -18,6 +18,7 @@ from oscar.core.loading import get_class, get_model
 
 from domain.closing import Closing
 from domain.errors import ErrorCode, Refused, Unavailable
+from domain.findings import Subject
 from domain.keys import EffectKey
 from domain.money import Money, exponent
 from domain.order import Contact, Order, OrderLine, Tender, TenderKind
@@ -35,6 +36,8 @@ EventHandler = get_class("order.processing", "EventHandler")
 
 
 class OscarOrders(PlainOrders):
+    told_by_read = frozenset({Subject.LABELS})
+
     async def read(self, order_id: str) -> Order:
         return await sync_to_async(self._read)(order_id)
 

@@ -1,0 +1,243 @@
+"""What Vendure's Admin API answers, as far as it is used."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import ConfigDict, Field
+
+from domain.order import SaleCondition
+from domain.units import units_by_line
+from providers.orders.vendure.api import Answer
+
+_LEFT = {"Shipped", "Delivered"}
+CANCELLED = "Cancelled"
+
+
+class _Code(Answer):
+    code: str
+
+
+class _Product(Answer):
+    facet_values: tuple[_Code, ...] = ()
+
+
+class VariantFields(Answer):
+    sale_condition: SaleCondition | None = None
+
+
+class _Variant(_Product):
+    name: str
+    sku: str
+    product: _Product
+    custom_fields: VariantFields | None = None
+
+    @property
+    def facet_codes(self) -> frozenset[str]:
+        return frozenset(value.code for value in (*self.facet_values, *self.product.facet_values))
+
+
+class Line(Answer):
+    """Amounts are of the units that are left, or of one unit."""
+
+    id: str
+    quantity: int
+    order_placed_quantity: int
+    unit_price: int
+    unit_price_with_tax: int
+    prorated_line_price: int
+    prorated_line_price_with_tax: int
+    product_variant: _Variant
+
+
+class _Customer(Answer):
+    id: str
+    email_address: str
+
+
+class _Address(Answer):
+    country_code: str | None = None
+
+
+class _Surcharge(Answer):
+    price: int
+    price_with_tax: int
+
+
+class Payment(Answer):
+    id: str
+    method: str
+    amount: int
+    state: str
+    transaction_id: str | None = None
+
+    @property
+    def pays(self) -> bool:
+        return self.state in {"Authorized", "Settled"}
+
+
+class UnitsOfLine(Answer):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    order_line_id: str
+    quantity: int
+
+    @property
+    def line_id(self) -> str:
+        return self.order_line_id
+
+
+class FulfillmentFields(Answer):
+    carrier: str | None = None
+    label_reference: str | None = None
+
+
+class Fulfillment(Answer):
+    id: str
+    state: str
+    method: str
+    tracking_code: str | None = None
+    lines: tuple[UnitsOfLine, ...]
+    custom_fields: FulfillmentFields | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.state == CANCELLED
+
+
+class _HistoryKind(StrEnum):
+    CANCELLATION = "ORDER_CANCELLATION"
+    FULFILLMENT = "ORDER_FULFILLMENT_TRANSITION"
+
+
+class _HistoryData(Answer):
+    """Its ids are those of the database, which Vendure's usual way of naming them leaves as they are."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    lines: tuple[UnitsOfLine, ...] = ()
+    fulfillment_id: str | None = None
+    to: str | None = None
+
+
+class HistoryEntry(Answer):
+    type: _HistoryKind
+    data: _HistoryData
+
+
+class History(Answer):
+    total_items: int
+    items: tuple[HistoryEntry, ...]
+
+
+class OrderFields(Answer):
+    fraud_review: bool | None = None
+    eu_consumer: bool | None = None
+
+
+class VendureOrder(Answer):
+    id: str
+    code: str
+    state: str
+    next_states: tuple[str, ...]
+    order_placed_at: datetime | None = None
+    currency_code: str
+    customer: _Customer | None = None
+    shipping_address: _Address | None = None
+    lines: tuple[Line, ...]
+    surcharges: tuple[_Surcharge, ...]
+    shipping: int
+    shipping_with_tax: int
+    payments: tuple[Payment, ...] | None = None
+    fulfillments: tuple[Fulfillment, ...] | None = None
+    history: History
+    custom_fields: OrderFields | None = None
+
+    @property
+    def paid_by(self) -> Sequence[Payment]:
+        return [payment for payment in self.payments or () if payment.pays]
+
+    def fulfillment(self, fulfillment_id: str) -> Fulfillment | None:
+        return next((found for found in self.fulfillments or () if found.id == fulfillment_id), None)
+
+    def had_left(self, fulfillment: Fulfillment) -> bool:
+        """Whether it was ever shipped. Its state does not say so any more once it is cancelled."""
+        return fulfillment.state in _LEFT or any(
+            entry.data.fulfillment_id == fulfillment.id and entry.data.to in _LEFT for entry in self.history.items
+        )
+
+    @property
+    def cancelled_units(self) -> Counter[str]:
+        """By line, the units that were ever cancelled. Vendure counts only what is left of a line, and what it had when the
+        order was placed; staff may have added units since."""
+        return units_by_line(part for entry in self.history.items for part in entry.data.lines)
+
+
+class _Orders(Answer):
+    items: tuple[VendureOrder, ...]
+
+
+class _Channel(Answer):
+    default_language_code: str
+
+
+class _ServerConfig(Answer):
+    money_strategy_precision: int
+
+
+class _GlobalSettings(Answer):
+    server_config: _ServerConfig
+
+
+class FoundOrders(Answer):
+    orders: _Orders
+    active_channel: _Channel
+    global_settings: _GlobalSettings
+
+
+class _Plugin(Answer):
+    version: str
+
+
+class FoundPlugin(Answer):
+    order_cancellation_plugin: _Plugin
+
+
+class ErrorResult(Answer):
+    """An error as Vendure gives it in place of what was asked for; without a code it is what was asked for."""
+
+    error_code: str | None = None
+    message: str = ""
+    transition_error: str = ""
+    fulfillment_handler_error: str = ""
+
+    @property
+    def words(self) -> str:
+        return self.transition_error or self.fulfillment_handler_error or self.message
+
+
+class Changed(Answer):
+    result: ErrorResult
+
+
+class Hold(StrEnum):
+    HELD = "HELD"
+    HELD_BY_ANOTHER = "HELD_BY_ANOTHER"
+    LET_GO = "LET_GO"
+
+
+class Held(Answer):
+    result: Hold
+
+
+class Done(Answer):
+    """What is answered tells nothing more: it was done."""
+
+
+class Snapshot(Answer):
+    """An order with what is needed to read it."""
+
+    order: VendureOrder
+    language: str
+    precision: int = Field(ge=0)

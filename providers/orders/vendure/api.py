@@ -1,0 +1,256 @@
+"""Vendure's Admin API over HTTP: login, one renewal of it, the channel, and what each answer means.
+
+GraphQL answers nearly everything with HTTP 200. Vendure says by the code of an error what it is (`FORBIDDEN`,
+`ENTITY_NOT_FOUND`); one without a code on our lists is a failure of its own.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic.alias_generators import to_camel
+
+from domain.base import Value
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+
+_TIMEOUT = 5.0
+"""Seconds. An attempt has 30 for all of its calls."""
+_KEPT_OPEN = 2.0
+"""Seconds that an idle connection is used again: Node closes it after 5, and a call that meets the end is a lost one."""
+_TOKEN_HEADER = "vendure-auth-token"  # noqa: S105 (the name of a header)
+_CHANNEL_HEADER = "vendure-token"
+_WORDS = 200
+
+_LOGIN = """
+mutation ($username: String!, $password: String!) {
+  login(username: $username, password: $password) { __typename }
+}
+"""
+_FORBIDDEN = {"FORBIDDEN", "UNAUTHORIZED"}
+_SAYS_NO = {"BAD_USER_INPUT", "ENTITY_NOT_FOUND", "ILLEGAL_OPERATION", "USER_INPUT_ERROR"}
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+class Answer(Value):
+    """What Vendure answers, in its own names."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class _Extensions(Value):
+    code: str = ""
+
+
+class _Error(Value):
+    message: str = ""
+    extensions: _Extensions = _Extensions()
+
+
+class _Errors(Value):
+    errors: tuple[_Error, ...] = ()
+
+
+class _TypeName(BaseModel):
+    model_config = ConfigDict(alias_generator=lambda _: "__typename")
+
+    name: str
+
+
+class _Login(Answer):
+    login: _TypeName
+
+
+_Data = TypeVar("_Data", bound=Answer)
+
+
+class _Envelope(BaseModel):
+    data: JsonValue
+
+
+class SaysNo(Exception):
+    """Vendure's decision against a call, in its own words. Nothing has happened."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words[:_WORDS])
+
+
+class UnknownToSchema(Exception):
+    """The API has no such query, mutation or field. Nothing has happened."""
+
+
+class _Forbidden(Exception):
+    """Nobody is logged in, or the user may not do this. Nothing has happened."""
+
+
+class VendureApi:
+    """`url` is that of the Admin API (`https://…/admin-api`), `channel` the token of a channel; None: the default one."""
+
+    def __init__(self, url: str, username: str, password: str, channel: str | None = None) -> None:
+        self.url = url
+        # The session's cookie would go on counting when the token does not.
+        nowhere = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._http = httpx2.AsyncClient(
+            timeout=_TIMEOUT,
+            limits=httpx2.Limits(keepalive_expiry=_KEPT_OPEN),
+            cookies=nowhere,
+            headers={_CHANNEL_HEADER: channel} if channel else {},
+        )
+        self._credentials: Mapping[str, JsonValue] = {"username": username, "password": password}
+        self._token = ""
+        self._one_login = asyncio.Lock()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def read(self, document: str, model: type[_Data], doing: str, **variables: JsonValue) -> _Data:
+        """Raises Unavailable, `SaysNo` and `UnknownToSchema`. Refused: PROVIDER_REJECTED_CREDENTIALS,
+        PROVIDER_REJECTED_SETTINGS."""
+        return await self._call(document, model, variables, _Call(doing, writes=False))
+
+    async def write(
+        self, document: str, model: type[_Data], doing: str, *, cancellation_id: str, **variables: JsonValue
+    ) -> _Data:
+        """The same, of a call that changes something. `cancellation_id`: on whose behalf, which the plugin asks for where
+        an order is frozen. Raises OutcomeUnknown too."""
+        return await self._call(document, model, variables, _Call(doing, writes=True, cancellation_id=cancellation_id))
+
+    async def _call(
+        self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], call: "_Call"
+    ) -> _Data:
+        used = await self._current_token("")
+        try:
+            return await self._send(document, model, variables, call, used)
+        except _Forbidden:
+            pass  # the login has ended
+        try:
+            return await self._send(document, model, variables, call, await self._current_token(used))
+        except _Forbidden:
+            raise Refused(
+                ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+                f"Vendure does not let the user of VENDURE_USERNAME do this: {call.doing}. Give its role the permissions "
+                "ReadOrder and UpdateOrder in the channel, then retry the step.",
+            ) from None
+
+    async def _current_token(self, instead_of: str) -> str:
+        """The token of the login. A new one where there is none, or where it is the one that has ended."""
+        async with self._one_login:
+            if self._token == instead_of:
+                self._token = await self._log_in()
+            return self._token
+
+    async def _log_in(self) -> str:
+        call = _Call("logging in to Vendure", writes=False)
+        answer = await self._post(_LOGIN, self._credentials, call, {})
+        try:
+            logged_in = call.data_of(answer, _Login).login.name == "CurrentUser"
+        except _Forbidden:
+            logged_in = False
+        if not logged_in:
+            raise Refused(
+                ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+                "Vendure does not know the user and password of VENDURE_USERNAME and VENDURE_PASSWORD. Check them in the "
+                "settings, then retry the step.",
+            )
+        token = answer.headers.get(_TOKEN_HEADER)
+        if not token:
+            raise Refused(
+                ErrorCode.PROVIDER_REJECTED_SETTINGS,
+                "Vendure gives no token for a login. Add 'bearer' to authOptions.tokenMethod in its configuration, then "
+                "retry the step.",
+            )
+        return str(token)
+
+    async def _send(
+        self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], call: "_Call", token: str
+    ) -> _Data:
+        headers = {"Authorization": f"Bearer {token}"}
+        if call.cancellation_id:
+            headers["cancellation-id"] = call.cancellation_id
+        return call.data_of(await self._post(document, variables, call, headers), model)
+
+    async def _post(
+        self, document: str, variables: Mapping[str, JsonValue], call: "_Call", headers: Mapping[str, str]
+    ) -> httpx2.Response:
+        body: Mapping[str, JsonValue] = {"query": document, "variables": dict(variables)}
+        try:
+            return await self._http.post(self.url, json=body, headers=headers)
+        except _NOT_SENT:
+            raise Unavailable(f"Vendure cannot be reached for {call.doing}.") from None
+        except httpx2.TransportError:
+            raise call.lost(f"Vendure did not answer while {call.doing}") from None
+
+
+class _Call:
+    """One call, and what its answer means."""
+
+    def __init__(self, doing: str, *, writes: bool, cancellation_id: str | None = None) -> None:
+        self.doing = doing
+        self.cancellation_id = cancellation_id
+        self._writes = writes
+
+    def lost(self, what: str, retry_after: float | None = None) -> StepError:
+        if self._writes:
+            return OutcomeUnknown(f"{what}; it may have happened.", retry_after)
+        return Unavailable(f"{what}.", retry_after)
+
+    def data_of(self, answer: httpx2.Response, model: type[_Data]) -> _Data:
+        """The data of an answer without errors."""
+        self._check_status(answer)
+        try:
+            errors = _Errors.model_validate_json(answer.content).errors
+        except ValidationError:
+            if self._writes:
+                raise self._no_sense() from None
+            raise self._wrong_address(answer) from None
+        if errors:
+            raise self._failure(errors)
+        try:
+            return model.model_validate(_Envelope.model_validate_json(answer.content).data)
+        except ValidationError:
+            raise self._no_sense() from None
+
+    def _no_sense(self) -> StepError:
+        return self.lost(f"Vendure's answer makes no sense while {self.doing}")
+
+    def _check_status(self, answer: httpx2.Response) -> None:
+        status, retry_after = answer.status_code, _retry_after(answer)
+        if status in {429, 503}:
+            raise Unavailable(f"Vendure takes no calls at the moment; {self.doing} did not happen.", retry_after)
+        if status >= 500:
+            raise self.lost(f"Vendure failed while {self.doing} ({status})", retry_after)
+        if status in {401, 403}:
+            raise _Forbidden
+        if status not in {200, 400}:  # 400 has errors, in GraphQL's own form
+            raise self._wrong_address(answer)
+
+    def _failure(self, errors: Sequence[_Error]) -> Exception:
+        code = errors[0].extensions.code
+        if code in _FORBIDDEN:
+            return _Forbidden()
+        if code in _SAYS_NO:
+            return SaysNo(errors[0].message)
+        if code == "GRAPHQL_VALIDATION_FAILED":
+            return UnknownToSchema()
+        if code == "CHANNEL_NOT_FOUND":
+            return Refused(
+                ErrorCode.PROVIDER_REJECTED_SETTINGS,
+                "Vendure has no channel with the token of VENDURE_CHANNEL. Correct it in the settings, then retry the "
+                "step.",
+            )
+        return self.lost(f"Vendure failed while {self.doing}")
+
+    def _wrong_address(self, answer: httpx2.Response) -> Refused:
+        return Refused(
+            ErrorCode.PROVIDER_REJECTED_SETTINGS,
+            f"What answers at the address of VENDURE_URL is no Admin API of Vendure ({answer.status_code}). Correct it in "
+            "the settings, then retry the step.",
+        )
+
+
+def _retry_after(answer: httpx2.Response) -> float | None:
+    """Only the form in seconds is used."""
+    given = answer.headers.get("Retry-After", "")
+    return float(given) if given.isdecimal() else None

@@ -1,0 +1,228 @@
+"""Orders in Vendure, by its Admin API: with this product's plugin (integrations/vendure), or without it."""
+
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
+from domain.closing import Closing
+from domain.errors import ErrorCode, Refused, Unavailable
+from domain.findings import Finding
+from domain.keys import EffectKey
+from domain.order import Order
+from providers.orders.plain import PlainOrders
+from providers.orders.port import GivenBack
+from providers.orders.vendure import documents
+from providers.orders.vendure.answers import Changed, Done, Fulfillment, Held, Hold, Snapshot, VendureOrder
+from providers.orders.vendure.api import SaysNo, VendureApi
+from providers.orders.vendure.closing import close_plain, close_with_plugin
+from providers.orders.vendure.findings import list_findings
+from providers.orders.vendure.reading import Reading, amounts_of, method_of_replacement, not_found, replacement_of
+from providers.orders.vendure.shop import VendureShop
+from providers.orders.vendure.shop_file import ShopFile
+from providers.orders.vendure.turns import one_at_a_time
+
+
+class VendureOrders(PlainOrders):
+    """What Vendure cannot do without the plugin is as `PlainOrders` has it."""
+
+    restocks_at_once = True
+
+    def __init__(self, api: VendureApi, shop_file: ShopFile) -> None:
+        self._shop = VendureShop(api)
+        self._file = shop_file
+
+    async def aclose(self) -> None:
+        await self._shop.aclose()
+
+    async def list_findings(self) -> tuple[Finding, ...]:
+        return list_findings(self._file, has_plugin=await self._shop.has_plugin(look=True))
+
+    async def read(self, order_id: str) -> Order:
+        return self._order(await self._shop.get(order_id))
+
+    def _order(self, snapshot: Snapshot) -> Order:
+        return Reading(snapshot, self._file).to_order()
+
+    # Rule: An order in Vendure is frozen by the plugin
+    async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
+        """First held, then read again: from then on nobody else changes it, so that the comparison is exact. One that has
+        changed stays held by this cancellation, which decides about it again, and thaws it wherever it ends."""
+        if not await self._shop.has_plugin():
+            return False
+        order_id = seen.order_id
+        order = (await self._shop.get(order_id)).order
+        doing = f"freezing order {order_id}"
+        try:
+            hold = await self._shop.change(
+                documents.HOLD_ORDER, Held, doing, key=key, orderId=order.id, cancellationId=key.cancellation_id
+            )
+        except SaysNo:
+            raise not_found(order_id) from None
+        if hold.result is Hold.LET_GO:
+            return False
+        if hold.result is Hold.HELD_BY_ANOTHER:
+            raise Unavailable(
+                f"Order {order_id} is frozen for another cancellation. End that, or release the order in Vendure; it is "
+                "tried again."
+            )
+        if await self.read(order_id) != seen:
+            raise Unavailable(
+                f"Order {order_id} has changed while it was looked at; it is read and decided about again."
+            )
+        return True
+
+    async def thaw(self, order_id: str, *, key: EffectKey) -> None:
+        if not await self._shop.has_plugin():
+            return
+        found = await self._shop.find(order_id)
+        if found is not None:
+            await self._shop.change(
+                documents.RELEASE_ORDER,
+                Done,
+                f"releasing order {order_id}",
+                key=key,
+                orderId=found.order.id,
+                cancellationId=key.cancellation_id,
+            )
+
+    async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        """Vendure cancels a fulfilment also when it has just been shipped. So what it was before is looked at afterwards."""
+        if not await self._is_withdrawn(order_id, shipment_id):
+            try:
+                await self._shop.cancel_fulfillment(order_id, shipment_id, key=key)
+            except SaysNo as no:
+                if not await self._is_withdrawn(order_id, shipment_id):
+                    raise _not_stoppable(order_id, shipment_id, f"Vendure does not cancel it: {no}") from None
+            else:
+                await self._is_withdrawn(order_id, shipment_id)
+
+    async def _is_withdrawn(self, order_id: str, shipment_id: str) -> bool:
+        """Refused: SHIPMENT_NOT_STOPPABLE where it cannot be."""
+        snapshot = await self._shop.get(order_id)
+        found = snapshot.order.fulfillment(shipment_id)
+        if found is None:
+            raise _not_stoppable(order_id, shipment_id, "Vendure does not know it")
+        if snapshot.order.had_left(found):
+            cancelled = ", and was cancelled in Vendure afterwards" if found.is_cancelled else ""
+            raise _not_stoppable(order_id, shipment_id, f"it has left the warehouse{cancelled}")
+        if found.is_cancelled:
+            return True
+        if Reading(snapshot, self._file).shipment(found).label_reference:
+            raise _not_stoppable(order_id, shipment_id, "it has a label")
+        return False
+
+    # Rule: A pick that is resumed in Vendure is another fulfilment
+    async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        """A cancelled fulfilment is final. The one in its place says which it replaces, so that it is made once."""
+        async with one_at_a_time(self._shop.url, order_id) as turn:
+            found = await self._shop.find(order_id)
+            withdrawn = found and found.order.fulfillment(shipment_id)
+            if found is None or not withdrawn or not _can_be_resumed(found.order, withdrawn):
+                return
+            doing = f"packing fulfilment {shipment_id} of order {order_id} again"
+            call = self._shop.change(
+                documents.ADD_FULFILLMENT, Changed, doing, key=key, input=self._replacement(withdrawn)
+            )
+            try:
+                result = (await turn.finish(call)).result
+            except SaysNo as no:
+                raise _not_resumable(order_id, shipment_id, str(no)) from None
+            if result.error_code:
+                raise _not_resumable(order_id, shipment_id, result.words)
+
+    def _replacement(self, withdrawn: Fulfillment) -> JsonValue:
+        return {
+            "lines": [{"orderLineId": part.line_id, "quantity": part.quantity} for part in withdrawn.lines],
+            "handler": {
+                "code": self._file.pick_handler,
+                "arguments": [
+                    {"name": "method", "value": method_of_replacement(withdrawn)},
+                    {"name": "trackingCode", "value": withdrawn.tracking_code or ""},
+                ],
+            },
+        }
+
+    async def relabel(
+        self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: EffectKey
+    ) -> None:
+        if not await self._shop.has_plugin():
+            await super().relabel(order_id, shipment_id, label_reference, tracking_number, key=key)
+            return
+        snapshot = await self._shop.get(order_id)
+        found = snapshot.order.fulfillment(shipment_id)
+        if found is None:
+            raise Refused(
+                ErrorCode.STOP_NOT_UNDOABLE,
+                f"Order {order_id} has no fulfilment {shipment_id} in Vendure to put the new label {label_reference} on. "
+                "Check the order's fulfilments and void the label if it is not needed.",
+            )
+        await self._shop.change(
+            documents.RECORD_LABEL,
+            Done,
+            f"recording the new label of fulfilment {shipment_id} of order {order_id}",
+            key=key,
+            fulfillmentId=shipment_id,
+            carrier=Reading(snapshot, self._file).shipment(found).carrier or "",
+            labelReference=label_reference,
+            trackingCode=tracking_number,
+        )
+
+    async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
+        if not await self._shop.has_plugin():
+            await super().replace_payment(order_id, tender_id, reference, key=key)
+            return
+        order = (await self._shop.get(order_id)).order
+        if not any(payment.id == tender_id for payment in order.paid_by):
+            raise Refused(
+                ErrorCode.PAYMENT_NOT_FOUND,
+                f"Order {order_id} has no payment {tender_id} in Vendure that {reference} could replace. Check the order's "
+                "payments.",
+            )
+        doing = f"recording the new payment of order {order_id}"
+        await self._shop.change(
+            documents.REPLACE_PAYMENT, Done, doing, key=key, paymentId=tender_id, reference=reference
+        )
+
+    async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
+        close = close_with_plugin if await self._shop.has_plugin() else close_plain
+        await close(self._shop, order_id, closing, key=key)
+
+    async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
+        if not await self._shop.has_plugin():
+            return
+        found = await self._shop.get(order_id)
+        amounts = amounts_of(found)
+        refunds: list[JsonValue] = [
+            {"paymentId": part.tender_id, "reference": part.reference, "amount": amounts.to_vendure(part.amount)}
+            for part in given
+        ]
+        await self._shop.change(
+            documents.NOTE_REFUNDS,
+            Done,
+            f"noting what was given back of order {order_id}",
+            key=key,
+            orderId=found.order.id,
+            cancellationId=key.cancellation_id,
+            refunds=refunds,
+        )
+
+
+def _can_be_resumed(order: VendureOrder, fulfillment: Fulfillment) -> bool:
+    """It was withdrawn, and nothing has taken its place."""
+    return fulfillment.is_cancelled and not order.had_left(fulfillment) and replacement_of(order, fulfillment) is None
+
+
+def _not_stoppable(order_id: str, shipment_id: str, why: str) -> Refused:
+    return Refused(
+        ErrorCode.SHIPMENT_NOT_STOPPABLE,
+        f"Fulfilment {shipment_id} of order {order_id} cannot be taken out of the warehouse's work: {why.rstrip('.')}. Ask "
+        "the warehouse or its carrier where it is.",
+    )
+
+
+def _not_resumable(order_id: str, shipment_id: str, why: str) -> Refused:
+    return Refused(
+        ErrorCode.STOP_NOT_UNDOABLE,
+        f"Fulfilment {shipment_id} of order {order_id} was withdrawn, and Vendure does not pack it again: "
+        f"{why.rstrip('.')}. Pack it there by hand and resolve the step with a reference.",
+    )

@@ -1,0 +1,166 @@
+"""Vendure's order in the words of the domain."""
+
+import re
+from fractions import Fraction
+
+from domain.errors import ErrorCode, Refused
+from domain.money import Money
+from domain.order import Contact, Order, OrderFlag, OrderLine, SaleCondition, Tender, TenderKind
+from domain.shipment import Shipment, ShipmentLine
+from providers.orders.vendure.amounts import Amounts
+from providers.orders.vendure.answers import Fulfillment, Line, Payment, Snapshot, VendureOrder
+from providers.orders.vendure.shop_file import ShopFile
+
+_REPLACES = re.compile(r"^(?P<method>.*) \(replaces (?P<replaced>[^()]+)\)$")
+
+
+def method_of_replacement(fulfillment: Fulfillment) -> str:
+    """The method of the fulfilment that is made in place of a cancelled one, which is final in Vendure."""
+    return f"{_written_method(fulfillment)} (replaces {fulfillment.id})"
+
+
+def replacement_of(order: VendureOrder, fulfillment: Fulfillment) -> Fulfillment | None:
+    """The fulfilment that was made in its place."""
+    return next((later for later in order.fulfillments or () if _replaced_by(later) == fulfillment.id), None)
+
+
+def _replaced_by(fulfillment: Fulfillment) -> str | None:
+    found = _REPLACES.match(fulfillment.method)
+    return found["replaced"] if found else None
+
+
+def _written_method(fulfillment: Fulfillment) -> str:
+    """As the warehouse has written it."""
+    found = _REPLACES.match(fulfillment.method)
+    return found["method"] if found else fulfillment.method
+
+
+def units_sold(order: VendureOrder, line: Line) -> int:
+    """Also those that have left since, and those that staff has added."""
+    return max(line.order_placed_quantity, line.quantity + order.cancelled_units[line.id])
+
+
+def amounts_of(snapshot: Snapshot) -> Amounts:
+    return Amounts(snapshot.order.code, snapshot.order.currency_code, snapshot.precision)
+
+
+class Reading:
+    """One order, read with what the shop's own file says."""
+
+    def __init__(self, snapshot: Snapshot, shop: ShopFile) -> None:
+        self._order = snapshot.order
+        self._language = snapshot.language.replace("_", "-")
+        self._amounts = amounts_of(snapshot)
+        self._shop = shop
+
+    # Rule: Vendure's surcharges count as shipping, and its reductions as a discount on the order
+    def to_order(self) -> Order:
+        found, amounts = self._order, self._amounts
+        if found.order_placed_at is None:
+            raise not_found(found.code)
+        charges = [surcharge for surcharge in found.surcharges if surcharge.price_with_tax > 0]
+        less = sum(surcharge.price_with_tax for surcharge in found.surcharges if surcharge.price_with_tax < 0)
+        shipping = found.shipping_with_tax + sum(charge.price_with_tax for charge in charges)
+        net = found.shipping + sum(charge.price for charge in charges)
+        return Order(
+            order_id=found.code,
+            customer_id=found.customer.id if found.customer else "",
+            placed_at=found.order_placed_at,
+            currency=found.currency_code,
+            lines=tuple(self._line(line, sold) for line in found.lines if (sold := units_sold(found, line))),
+            tenders=tuple(self._tender(payment) for payment in found.paid_by),
+            shipments=tuple(
+                self.shipment(fulfillment)
+                for fulfillment in found.fulfillments or ()
+                if replacement_of(found, fulfillment) is None
+            ),
+            shipping=amounts.exact(shipping),
+            shipping_tax=amounts.nearest(Fraction(shipping - net)),
+            discount=amounts.exact(-less) if less else None,
+            country=(found.shipping_address and found.shipping_address.country_code) or None,
+            flags=self._flags(),
+            contact=Contact(email=found.customer.email_address, language=self._language) if found.customer else None,
+        )
+
+    def _line(self, line: Line, sold: int) -> OrderLine:
+        total, tax = self._amounts_of_line(line, sold)
+        return OrderLine(
+            line_id=line.id,
+            sku=line.product_variant.sku,
+            title=line.product_variant.name,
+            quantity=sold,
+            total=total,
+            tax=tax,
+            cancelled=sold - line.quantity,
+            condition=self._condition(line),
+        )
+
+    def _amounts_of_line(self, line: Line, sold: int) -> tuple[Money, Money]:
+        """Of all units sold. Vendure keeps those of the units that are left, and once none is left the price of a unit
+        without its reductions."""
+        if line.quantity == sold:
+            total = self._amounts.exact(line.prorated_line_price_with_tax)
+            return total, self._amounts.nearest(Fraction(line.prorated_line_price_with_tax - line.prorated_line_price))
+        gross, net, units = (
+            (line.prorated_line_price_with_tax, line.prorated_line_price, line.quantity)
+            if line.quantity
+            else (line.unit_price_with_tax, line.unit_price, 1)
+        )
+        return (
+            self._amounts.nearest(Fraction(gross * sold, units)),
+            self._amounts.nearest(Fraction((gross - net) * sold, units)),
+        )
+
+    def _condition(self, line: Line) -> SaleCondition:
+        variant = line.product_variant
+        told = variant.custom_fields and variant.custom_fields.sale_condition
+        if told and told is not SaleCondition.REGULAR:
+            return told
+        named = (condition for code, condition in self._shop.conditions.items() if code in variant.facet_codes)
+        return next(named, SaleCondition.REGULAR)
+
+    def _tender(self, payment: Payment) -> Tender:
+        if not payment.transaction_id:
+            raise Refused(
+                ErrorCode.PAYMENT_NOT_FOUND,
+                f"Payment {payment.id} of order {self._order.code} has no transaction id in Vendure, so nobody knows which "
+                "payment at the gateway it is. Note the gateway's reference there and ask again.",
+            )
+        return Tender(
+            tender_id=payment.id,
+            kind=self._shop.payment_methods.get(payment.method, TenderKind.CARD),
+            amount=self._amounts.exact(payment.amount),
+            reference=payment.transaction_id,
+        )
+
+    # Rule: What was in a cancelled fulfilment of Vendure is in no parcel
+    def shipment(self, fulfillment: Fulfillment) -> Shipment:
+        written = re.search(self._shop.fulfillment_method or r"$^", _written_method(fulfillment))
+        by_method = written.groupdict() if written else {}
+        fields = fulfillment.custom_fields
+        return Shipment(
+            shipment_id=fulfillment.id,
+            lines=()
+            if fulfillment.is_cancelled
+            else tuple(ShipmentLine(line_id=part.line_id, quantity=part.quantity) for part in fulfillment.lines),
+            carrier=(fields and fields.carrier) or by_method.get("carrier") or None,
+            label_reference=(fields and fields.label_reference) or by_method.get("label") or None,
+            tracking_number=fulfillment.tracking_code or None,
+            stopped=fulfillment.is_cancelled,
+        )
+
+    def _flags(self) -> frozenset[OrderFlag]:
+        fields, address = self._order.custom_fields, self._order.shipping_address
+        flags = set()
+        if fields and fields.fraud_review:
+            flags.add(OrderFlag.FRAUD_REVIEW)
+        by_country = address and address.country_code in self._shop.eu_consumer_countries
+        if (fields and fields.eu_consumer) or by_country:
+            flags.add(OrderFlag.EU_CONSUMER)
+        return frozenset(flags)
+
+
+def not_found(order_id: str) -> Refused:
+    return Refused(
+        ErrorCode.ORDER_NOT_FOUND, f"Vendure has no placed order {order_id}. Check the order number and ask again."
+    )

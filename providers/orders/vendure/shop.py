@@ -1,0 +1,110 @@
+"""The shop behind Vendure's Admin API: whether the plugin is in it, its orders, and single changes of them."""
+
+import time
+from typing import TypeVar
+
+from pydantic import JsonValue
+
+from domain.errors import ErrorCode, Refused, Unavailable
+from domain.keys import EffectKey
+from providers.orders.vendure import documents
+from providers.orders.vendure.answers import Changed, FoundOrders, FoundPlugin, Snapshot
+from providers.orders.vendure.api import Answer, SaysNo, UnknownToSchema, VendureApi
+from providers.orders.vendure.reading import not_found
+
+_LOOK_FOR_PLUGIN = 60.0
+"""Seconds until a plugin that was not there is looked for again."""
+
+_Data = TypeVar("_Data", bound=Answer)
+
+
+class VendureShop:
+    def __init__(self, api: VendureApi) -> None:
+        self._api = api
+        self._has_plugin = False
+        self._look_for_plugin_at = 0.0
+
+    @property
+    def url(self) -> str:
+        return self._api.url
+
+    async def aclose(self) -> None:
+        await self._api.aclose()
+
+    async def has_plugin(self, *, look: bool = False) -> bool:
+        """`look`: not by what was found before."""
+        if look or (not self._has_plugin and time.monotonic() >= self._look_for_plugin_at):
+            try:
+                await self._api.read(documents.PLUGIN, FoundPlugin, "looking for the plugin")
+                self._has_plugin = True
+            except UnknownToSchema:
+                self._forget_plugin()
+        return self._has_plugin
+
+    def _forget_plugin(self) -> None:
+        self._has_plugin = False
+        self._look_for_plugin_at = time.monotonic() + _LOOK_FOR_PLUGIN
+
+    async def get(self, order_id: str) -> Snapshot:
+        """Refused: ORDER_NOT_FOUND."""
+        found = await self.find(order_id)
+        if found is None:
+            raise not_found(order_id)
+        return found
+
+    async def find(self, order_id: str) -> Snapshot | None:
+        """None: there is no such order, or it was not placed yet."""
+        first = await self._read(order_id, 0)
+        order = next((order for order in first.orders.items if order.code == order_id), None)
+        if order is None or order.order_placed_at is None:
+            return None
+        history = order.history
+        while len(history.items) < history.total_items:
+            page = await self._read(order_id, len(history.items))
+            more = next((entry for item in page.orders.items for entry in [item.history.items]), ())
+            if not more:
+                break
+            history = history.model_copy(update={"items": (*history.items, *more)})
+        return Snapshot(
+            order=order.model_copy(update={"history": history}),
+            language=first.active_channel.default_language_code,
+            precision=first.global_settings.server_config.money_strategy_precision,
+        )
+
+    async def _read(self, order_id: str, skip: int) -> FoundOrders:
+        doing = f"reading order {order_id}"
+        document = documents.ORDER_WITH_PLUGIN if await self.has_plugin() else documents.ORDER
+        try:
+            return await self._api.read(document, FoundOrders, doing, code=order_id, skip=skip)
+        except SaysNo as no:
+            raise _not_as_expected(doing, f": {no}") from None
+        except UnknownToSchema:
+            if not self._has_plugin:
+                raise _not_as_expected(doing, "") from None
+        self._forget_plugin()
+        return await self._read(order_id, skip)
+
+    async def change(
+        self, document: str, model: type[_Data], doing: str, *, key: EffectKey, **variables: JsonValue
+    ) -> _Data:
+        """Raises SaysNo, and Unavailable where the plugin is not there any more."""
+        try:
+            return await self._api.write(document, model, doing, cancellation_id=key.cancellation_id, **variables)
+        except UnknownToSchema:
+            self._forget_plugin()
+            raise Unavailable(f"Vendure does not have the plugin any more, which was needed for {doing}.") from None
+
+    async def cancel_fulfillment(self, order_id: str, fulfillment_id: str, *, key: EffectKey) -> None:
+        """Raises SaysNo, also where it is cancelled already."""
+        doing = f"cancelling fulfilment {fulfillment_id} of order {order_id}"
+        answer = await self.change(documents.CANCEL_FULFILLMENT, Changed, doing, key=key, id=fulfillment_id)
+        if answer.result.error_code:
+            raise SaysNo(answer.result.words)
+
+
+def _not_as_expected(doing: str, why: str) -> Refused:
+    return Refused(
+        ErrorCode.PROVIDER_REJECTED_SETTINGS,
+        f"Vendure's Admin API is not as this adapter knows it (version 3.7), which was seen while {doing}{why}. Install an "
+        "adapter for its version, then retry the step.",
+    )
