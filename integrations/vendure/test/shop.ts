@@ -2,7 +2,15 @@ import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 
 import type { INestApplication } from '@nestjs/common';
-import { bootstrap, LanguageCode, NoopLogger, Permission, type PaymentMethodHandler } from '@vendure/core';
+import {
+    bootstrap,
+    type FulfillmentHandler,
+    LanguageCode,
+    manualFulfillmentHandler,
+    NoopLogger,
+    type PaymentMethodHandler,
+    type Permission,
+} from '@vendure/core';
 import { populateInitialData } from '@vendure/core/cli';
 
 import { OrderCancellationPlugin } from '../src';
@@ -77,7 +85,10 @@ interface Result {
     sentence?: string;
 }
 
-/** A Vendure server with this plugin, on an empty database in memory. */
+// A PostgreSQL database to use in place of one in memory. What is in it is lost.
+const { TEST_DATABASE_URL } = process.env;
+
+/** A Vendure server with this plugin, on an empty database. */
 export class Shop {
     readonly staff: Client;
     private readonly url: string;
@@ -89,16 +100,22 @@ export class Shop {
         this.staff = new Client(`${this.url}/admin-api`);
     }
 
-    static async start(...paymentMethodHandlers: PaymentMethodHandler[]): Promise<Shop> {
+    static async start(
+        paymentMethodHandlers: PaymentMethodHandler[] = [],
+        fulfillmentHandlers: FulfillmentHandler[] = [],
+    ): Promise<Shop> {
         const app = await bootstrap({
             apiOptions: { hostname: '127.0.0.1', port: 0 },
             authOptions: {
                 tokenMethod: 'bearer',
                 superadminCredentials: { identifier: 'superadmin', password: 'superadmin' },
             },
-            dbConnectionOptions: { type: 'sqljs', synchronize: true },
+            dbConnectionOptions: TEST_DATABASE_URL
+                ? { type: 'postgres', url: TEST_DATABASE_URL, synchronize: true, dropSchema: true }
+                : { type: 'sqljs', synchronize: true },
             logger: new NoopLogger(),
             paymentOptions: { paymentMethodHandlers },
+            shippingOptions: { fulfillmentHandlers: [manualFulfillmentHandler, ...fulfillmentHandlers] },
             plugins: [OrderCancellationPlugin],
         });
         await populateInitialData(app, {
@@ -233,7 +250,18 @@ export class Shop {
             }`,
             { id },
         );
+        // In which order the payments come is the database's choice.
+        order.payments.sort((one, other) => Number(one.id) - Number(other.id));
         return order;
+    }
+
+    /** The entries about cancelled units in the order's history. */
+    async readCancellations(id: string): Promise<string[]> {
+        const { order } = await this.staff.ask<{ order: { history: { items: { type: string }[] } } }>(
+            'query($id: ID!) { order(id: $id) { history { items { type } } } }',
+            { id },
+        );
+        return order.history.items.map(({ type }) => type).filter(type => type === 'ORDER_CANCELLATION');
     }
 
     /** One of Vendure's own mutations, by staff or by a request of `cancellation`. A refusal is thrown, as its sentence. */
@@ -248,11 +276,11 @@ export class Shop {
     }
 
     /** The id of the new fulfillment. */
-    async pack(line: Line, quantity: number, cancellation?: string): Promise<string> {
+    async pack(line: Line, quantity: number, cancellation?: string, handler = 'manual-fulfillment'): Promise<string> {
         return this.change(
             `addFulfillmentToOrder(input: {
                 lines: [{ orderLineId: "${line.id}", quantity: ${quantity} }]
-                handler: { code: "manual-fulfillment", arguments: [{ name: "method", value: "DHL" }] }
+                handler: { code: "${handler}", arguments: [{ name: "method", value: "DHL" }] }
             }) {
                 ... on Fulfillment { id }
                 ... on ErrorResult { message }

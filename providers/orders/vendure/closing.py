@@ -114,16 +114,11 @@ class _PlainClose:
 
 
 def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[str]:
-    """Those that were stopped and have not left, or whose goods have arrived. What is on its way back stays, because its
-    goods would be for sale."""
-    arrived = {line.shipment_id for line in closing.lines}
-    stopped = (order.fulfillment(shipment_id) for shipment_id in sorted(closing.stopped))
-    return [
-        fulfillment.id
-        for fulfillment in stopped
-        if fulfillment and not fulfillment.is_cancelled
-        if fulfillment.id not in closing.gone or fulfillment.id in arrived
-    ]
+    """Those that were stopped in the warehouse, and those whose goods have arrived there: their lines leave the order. What
+    is on its way back stays, because its goods would be for sale."""
+    arrived = closing.gone.intersection(line.shipment_id for line in closing.lines if line.shipment_id)
+    ended = (order.fulfillment(shipment_id) for shipment_id in sorted((closing.stopped - closing.gone) | arrived))
+    return [fulfillment.id for fulfillment in ended if fulfillment and not fulfillment.is_cancelled]
 
 
 def _units_to_leave(order: VendureOrder, closing: Closing) -> Sequence[tuple[Line, int]]:
