@@ -71,6 +71,7 @@ GROUPS = {
     "What people see": (
         *("domain/standing.py", "workflows/journal.py", "runtime/search_attributes.py", "workflows/run_page.py"),
         *("activities/customer_notices.py", "activities/notices.py", "client/runs.py", "client/program.py"),
+        "activities/examining.py",
         *("runtime/texts.py", "client/words.py", "client/refusals.py", "client/commands/help_texts.py"),
     ),
     "Tests": ("tests/specifications/specification.py", "tests/specifications/watching.py"),
