@@ -74,7 +74,7 @@ _ADDRESS = re.compile(rb"""\burl(?:=|":\s*")(http://[^\s"]+)["\s]""")
 @dataclass
 class Process:
     """A child process that announced its address. Its output goes to `log`. `event`: it announces it by this event of its
-    log; else by its first line of standard output, unless it announces nothing."""
+    log; else by its first line of standard output, unless it announces nothing. `program` runs `argv`."""
 
     name: str
     argv: Sequence[str]
@@ -82,6 +82,7 @@ class Process:
     env: Mapping[str, str] = field(default_factory=dict)
     announces: bool = True
     event: str = ""
+    program: str = sys.executable
     url: str = ""
     _child: "subprocess.Popen[str] | None" = None
 
@@ -91,7 +92,7 @@ class Process:
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a") as log:
             self._child = subprocess.Popen(
-                [sys.executable, *self.argv],
+                [self.program, *self.argv],
                 cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env},
                 stdout=subprocess.PIPE if self.announces and not self.event else log,

@@ -1,0 +1,56 @@
+"""How the shop's program is run: on Node, on a free port of the loopback interface, with its data in a folder."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sandbox.serving import ROOT, Process
+
+SHOP = ROOT / "sandbox" / "vendure"
+_PROGRAM = SHOP / "dist" / "server.js"
+_PLUGIN = SHOP / "node_modules" / "@order-cancellation" / "vendure-plugin" / "dist"
+_POPULATED = ROOT / ".run" / "vendure"
+_DATABASE = "vendure.sqlite"
+_START_SECONDS = 90
+
+
+class VendureProcess(Process):
+    """A shop whose data is in `folder`; a new folder gets a populated shop without orders. What was answered is on disk: it
+    survives `kill`, and `start` goes on from it."""
+
+    def __init__(self, folder: Path, *, plugin: bool) -> None:
+        argv = [str(_PROGRAM), "--data", str(folder), *(["--plugin"] if plugin else [])]
+        super().__init__("Vendure", argv, folder / "vendure.log", program="node")
+        self.folder = folder
+        self.plugin = plugin
+
+    def start(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
+        if not (self.folder / _DATABASE).exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(_populated(plugin=self.plugin), self.folder / _DATABASE)
+        return self.start_on_what_is_there(timeout=timeout)
+
+    def start_on_what_is_there(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
+        """The same, but a new folder is populated on the spot."""
+        if not _PROGRAM.exists():
+            raise RuntimeError("The Vendure shop is not installed. Run: make vendure")
+        super().start(timeout=timeout)
+        return self
+
+
+def _populated(*, plugin: bool) -> Path:
+    """The database of a shop without orders. It is made once for each version of the shop and its plugin."""
+    made = _POPULATED / f"{'with' if plugin else 'without'}-plugin-{_version()}.sqlite"
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=made.parent) as new:
+            VendureProcess(Path(new), plugin=plugin).start_on_what_is_there().stop()
+            (Path(new) / _DATABASE).replace(made)
+    return made
+
+
+def _version() -> str:
+    """Changes with what decides about the tables and what is in them."""
+    programs = sorted([*_PROGRAM.parent.rglob("*.js"), *_PLUGIN.rglob("*.js"), SHOP / "package-lock.json"])
+    return hashlib.sha256(b"".join(program.read_bytes() for program in programs)).hexdigest()[:12]

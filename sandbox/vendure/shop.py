@@ -1,0 +1,237 @@
+"""What customers, staff and the warehouse do in the shop, and what it shows."""
+
+from types import TracebackType
+from typing import Self
+
+from pydantic import JsonValue
+
+from domain.money import Money
+from domain.order import Order, OrderFlag
+from domain.shipment import Shipment
+from sandbox.vendure.answers import (
+    Found,
+    PluginsFields,
+    StockLevel,
+    VariantStock,
+    VendureLine,
+    VendureOrder,
+    VendureRefund,
+)
+from sandbox.vendure.graphql import Created, Done, VendureApi
+from sandbox.vendure.money import money_of, units_of
+from sandbox.vendure.placing import OrderPlacement
+
+USERNAME = PASSWORD = "superadmin"  # noqa: S105  # of the sandbox
+
+_REFUSED = "__typename ... on ErrorResult { errorCode message }"
+_TRANSITION = f"{_REFUSED} ... on FulfillmentStateTransitionError {{ transitionError }}"
+_FULFILLMENT = "id state method trackingCode lines { orderLineId quantity }"
+_ORDER = f"""
+    id code state orderPlacedAt currencyCode totalWithTax shippingWithTax shipping
+    customer {{ id emailAddress }}
+    lines {{ id orderPlacedQuantity quantity proratedLinePriceWithTax proratedLinePrice productVariant {{ id sku name }} }}
+    surcharges {{ description priceWithTax }}
+    payments {{ id method amount state transactionId refunds {{ id state total transactionId paymentId }} }}
+    fulfillments {{ {_FULFILLMENT} }}
+"""
+
+
+class VendureShop:
+    """`url` is the program's (process.py). `plugin`: ours is part of the shop, and keeps labels, flags and conditions."""
+
+    def __init__(self, url: str, *, plugin: bool) -> None:
+        self.url = url
+        self.plugin = plugin
+        self._staff = VendureApi(self.admin_api)
+
+    @property
+    def admin_api(self) -> str:
+        return f"{self.url}/admin-api"
+
+    async def __aenter__(self) -> Self:
+        await self.log_in()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._staff.__aexit__(kind, error, trace)
+
+    async def log_in(self) -> None:
+        await self._staff.log_in(USERNAME, PASSWORD)
+
+    async def end_sessions(self) -> None:
+        """Log everybody out, and staff in again."""
+        await self._staff.send(Done, "mutation { answer: endSessions { success } }")
+        await self.log_in()
+
+    # Customers
+
+    async def place_order(self, order: Order, *, captured: bool = True) -> str:
+        """Order these lines at these totals, paid by these tenders; returns the order's code. Ids of lines, tenders and
+        customer are Vendure's own. Raises VendureRefused."""
+        async with VendureApi(f"{self.url}/shop-api", order.currency) as visitor:
+            placement = OrderPlacement(self._staff, visitor, order, plugin=self.plugin)
+            order_id = await placement.place_order(captured=captured)
+        if self.plugin and order.flags:
+            await self._flag(order_id, order)
+        placed = await self._staff.send(
+            VendureOrder, f"query ($order: ID!) {{ answer: order(id: $order) {{ {_ORDER} }} }}", order=order_id
+        )
+        return placed.code
+
+    async def _flag(self, order_id: str, order: Order) -> None:
+        await self._staff.send(
+            Done,
+            "mutation ($order: ID!, $fraud: Boolean!, $eu: Boolean!) { answer: setOrderCustomFields(input: { id: $order, "
+            "customFields: { fraudReview: $fraud, euConsumer: $eu } }) { id } }",
+            order=order_id,
+            fraud=OrderFlag.FRAUD_REVIEW in order.flags,
+            eu=OrderFlag.EU_CONSUMER in order.flags,
+        )
+
+    # What the shop shows
+
+    async def read(self, code: str) -> VendureOrder:
+        found = await self._staff.send(
+            Found[VendureOrder],
+            "query ($code: String!) { answer: orders(options: { filter: { code: { eq: $code } } }) "
+            f"{{ items {{ {_ORDER} }} }} }}",
+            code=code,
+        )
+        [order] = found.items
+        return order
+
+    async def read_custom_fields(self, code: str) -> PluginsFields:
+        """What the plugin keeps."""
+        found = await self._staff.send(
+            Found[PluginsFields],
+            "query ($code: String!) { answer: orders(options: { filter: { code: { eq: $code } } }) { items { "
+            "customFields { fraudReview euConsumer heldByCancellation } "
+            "lines { productVariant { customFields { saleCondition } } } "
+            "fulfillments { customFields { carrier labelReference } } } } }",
+            code=code,
+        )
+        [fields] = found.items
+        return fields
+
+    async def stock(self, code: str, line_id: str) -> StockLevel:
+        """Of the line's product."""
+        line = await self._line(code, line_id)
+        stock = await self._staff.send(
+            VariantStock,
+            "query ($variant: ID!) { answer: productVariant(id: $variant) { stockLevels { stockOnHand stockAllocated } } }",
+            variant=line.variant.id,
+        )
+        [level] = stock.levels
+        return level
+
+    async def _line(self, code: str, line_id: str) -> VendureLine:
+        return next(line for line in (await self.read(code)).lines if line.id == line_id)
+
+    async def for_sale(self, code: str, line_id: str) -> int:
+        return (await self.stock(code, line_id)).for_sale
+
+    async def given_back(self, code: str) -> list[tuple[str, Money]]:
+        """Each settled refund's reference and amount."""
+        order = await self.read(code)
+        return [
+            (refund.reference or "", money_of(refund.total, order.currency))
+            for payment in order.payments
+            for refund in payment.refunds
+            if refund.state == "Settled"
+        ]
+
+    # Staff
+
+    async def take_out(self, code: str, line_id: str, units: int) -> None:
+        await self._cancel(code, [{"orderLineId": line_id, "quantity": units}])
+
+    async def cancel_order(self, code: str) -> None:
+        """All that is left of it, with the shipping charge."""
+        await self._cancel(code, None)
+
+    async def _cancel(self, code: str, lines: JsonValue) -> None:
+        await self._staff.send(
+            Done,
+            "mutation ($order: ID!, $lines: [OrderLineInput!], $shipping: Boolean!) { answer: cancelOrder(input: "
+            '{ orderId: $order, lines: $lines, cancelShipping: $shipping, reason: "Asked for by phone" }) '
+            f"{{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
+            order=(await self.read(code)).id,
+            lines=lines,
+            shipping=lines is None,
+        )
+
+    async def capture(self, code: str) -> None:
+        """Each payment that is only authorised."""
+        for payment in (await self.read(code)).payments:
+            if payment.state == "Authorized":
+                await self._staff.send(
+                    Done,
+                    "mutation ($payment: ID!) { answer: settlePayment(id: $payment) "
+                    f"{{ {_REFUSED} ... on PaymentStateTransitionError {{ transitionError }} }} }}",
+                    payment=payment.id,
+                )
+
+    async def refund(self, code: str, amount: Money) -> VendureRefund:
+        """Refund a part of the first payment, in Vendure's own way."""
+        payment, *_ = (await self.read(code)).payments
+        return await self._staff.send(
+            VendureRefund,
+            "mutation ($payment: ID!, $amount: Money!) { answer: refundOrder(input: "
+            "{ paymentId: $payment, amount: $amount, lines: [], shipping: 0, adjustment: 0 }) "
+            f"{{ {_REFUSED} ... on Refund {{ id state total transactionId paymentId }} }} }}",
+            payment=payment.id,
+            amount=units_of(amount),
+        )
+
+    # The warehouse
+
+    async def pack(self, code: str, parcel: Shipment) -> str:
+        """Make a fulfilment, which is picked from then on; with a label it is ready for the carrier. Returns its id."""
+        lines: list[JsonValue] = [{"orderLineId": line.line_id, "quantity": line.quantity} for line in parcel.lines]
+        method = f"{parcel.carrier} {parcel.label_reference}" if parcel.label_reference else "pick"
+        arguments: list[JsonValue] = [
+            {"name": "method", "value": method},
+            {"name": "trackingCode", "value": parcel.tracking_number or ""},
+        ]
+        made = await self._staff.send(
+            Created,
+            "mutation ($lines: [OrderLineInput!]!, $arguments: [ConfigArgInput!]!) { answer: "
+            'addFulfillmentToOrder(input: { lines: $lines, handler: { code: "manual-fulfillment", arguments: $arguments } })'
+            f" {{ {_TRANSITION} ... on Fulfillment {{ id }} }} }}",
+            lines=lines,
+            arguments=arguments,
+        )
+        if self.plugin and parcel.label_reference:
+            await self.label(made.id, parcel)
+        return made.id
+
+    async def label(self, fulfillment_id: str, parcel: Shipment) -> None:
+        """Record the parcel's label in the plugin's fields."""
+        await self._staff.send(
+            Done,
+            "mutation ($fulfillment: ID!, $carrier: String!, $label: String!, $tracking: String!) { answer: recordLabel("
+            "fulfillmentId: $fulfillment, carrier: $carrier, labelReference: $label, trackingCode: $tracking) { id } }",
+            fulfillment=fulfillment_id,
+            carrier=parcel.carrier or "",
+            label=parcel.label_reference or "",
+            tracking=parcel.tracking_number or "",
+        )
+
+    async def ship(self, fulfillment_id: str) -> None:
+        """Hand it over to the carrier."""
+        await self.move_parcel(fulfillment_id, "Shipped")
+
+    async def deliver(self, fulfillment_id: str) -> None:
+        await self.move_parcel(fulfillment_id, "Delivered")
+
+    async def move_parcel(self, fulfillment_id: str, state: str) -> None:
+        """Raises VendureRefused."""
+        await self._staff.send(
+            Done,
+            "mutation ($fulfillment: ID!, $state: String!) { answer: transitionFulfillmentToState(id: $fulfillment, "
+            f"state: $state) {{ {_TRANSITION} }} }}",
+            fulfillment=fulfillment_id,
+            state=state,
+        )

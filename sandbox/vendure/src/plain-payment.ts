@@ -1,0 +1,19 @@
+import { randomUUID } from 'node:crypto';
+import { LanguageCode, PaymentMethodHandler } from '@vendure/core';
+
+/**
+ * Payments of a shop without the plugin, as Vendure's own Stripe handler keeps them: a refund settles at once. Metadata:
+ * the gateway's `reference`; `capturable` when it is not captured yet.
+ */
+export const plainPayment = new PaymentMethodHandler({
+    code: 'plain',
+    description: [{ languageCode: LanguageCode.en, value: 'A payment at a gateway' }],
+    args: {},
+    createPayment: (_ctx, _order, amount, _args, metadata) => ({
+        amount,
+        state: metadata.capturable === true ? ('Authorized' as const) : ('Settled' as const),
+        transactionId: String(metadata.reference),
+    }),
+    settlePayment: () => ({ success: true }),
+    createRefund: () => ({ state: 'Settled' as const, transactionId: `re_${randomUUID()}` }),
+});
