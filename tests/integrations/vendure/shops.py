@@ -1,7 +1,7 @@
 """A real Vendure as the conformance suite sees it: the adapter behind a network that can be cut."""
 
 from domain.money import Money
-from domain.order import Order
+from domain.order import Order, TenderKind
 from domain.shipment import Shipment
 from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
@@ -9,7 +9,12 @@ from providers.orders.vendure.shop_file import ShopFile
 from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
 
-WRITTEN_BY_WAREHOUSE = ShopFile(fulfillment_method=r"^(?P<carrier>\w+) (?P<label>shp_\w+)$")
+TENDERS = {"gift-card": TenderKind.GIFT_CARD, "store-credit": TenderKind.STORE_CREDIT}
+# With the plugin labels are in its fields, and nothing is read out of what the warehouse has written.
+FILES = {
+    True: ShopFile(payment_methods=TENDERS),
+    False: ShopFile(payment_methods=TENDERS, fulfillment_method=r"^(?P<carrier>\w+) (?P<label>shp_\w+)$"),
+}
 
 
 class VendureUnderTest:
@@ -24,9 +29,8 @@ class VendureUnderTest:
             await adapter.aclose()
 
     def restarted(self) -> VendureOrders:
-        # With the plugin labels are in its fields, and nothing is read out of what the warehouse has written.
-        file = ShopFile() if self.shop.plugin else WRITTEN_BY_WAREHOUSE
-        adapter = VendureOrders(VendureApi(f"{self.network.url}/admin-api", USERNAME, PASSWORD), file)
+        api = VendureApi(f"{self.network.url}/admin-api", USERNAME, PASSWORD)
+        adapter = VendureOrders(api, FILES[self.shop.plugin])
         self._adapters.append(adapter)
         return adapter
 
