@@ -162,6 +162,28 @@ class VendureShop:
             shipping=lines is None,
         )
 
+    async def begin_change(self, code: str) -> None:
+        """Open the order for changes. It stays so: what it costs more is not paid."""
+        await self._staff.send(
+            Done,
+            'mutation ($order: ID!) { answer: transitionOrderToState(id: $order, state: "Modifying") '
+            f"{{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
+            order=(await self.read(code)).id,
+        )
+
+    async def add_units(self, code: str, line_id: str, units: int) -> None:
+        """To an order that is open for changes."""
+        lines: list[JsonValue] = [
+            {"orderLineId": line_id, "quantity": (await self._line(code, line_id)).quantity + units}
+        ]
+        await self._staff.send(
+            Done,
+            "mutation ($order: ID!, $lines: [OrderLineInput!]!) { answer: modifyOrder(input: "
+            f"{{ dryRun: false, orderId: $order, adjustOrderLines: $lines }}) {{ {_REFUSED} }} }}",
+            order=(await self.read(code)).id,
+            lines=lines,
+        )
+
     async def capture(self, code: str) -> None:
         """Each payment that is only authorised."""
         for payment in (await self.read(code)).payments:
