@@ -1,5 +1,6 @@
 """What customers, staff and the warehouse do in the shop, and what it shows."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -160,6 +161,26 @@ class VendureShop:
             order=(await self.read(code)).id,
             lines=lines,
             shipping=lines is None,
+        )
+
+    async def add_administrator(self, email: str, password: str, permissions: Sequence[str]) -> None:
+        """Somebody, or a program, who may do just this in the shop."""
+        channel = await self._staff.send(Created, "query { answer: activeChannel { id } }")
+        role = await self._staff.send(
+            Created,
+            "mutation ($code: String!, $permissions: [Permission!]!, $channel: ID!) { answer: createRole(input: "
+            '{ code: $code, description: "", permissions: $permissions, channelIds: [$channel] }) { id } }',
+            code=email,
+            permissions=list(permissions),
+            channel=channel.id,
+        )
+        await self._staff.send(
+            Created,
+            "mutation ($email: String!, $password: String!, $role: ID!) { answer: createAdministrator(input: "
+            '{ firstName: "A", lastName: "B", emailAddress: $email, password: $password, roleIds: [$role] }) { id } }',
+            email=email,
+            password=password,
+            role=role.id,
         )
 
     async def begin_change(self, code: str) -> None:

@@ -1,5 +1,8 @@
 """A real Vendure as the conformance suite sees it: the adapter behind a network that can be cut."""
 
+from collections.abc import Sequence
+from uuid import uuid4
+
 from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.shipment import Shipment
@@ -28,8 +31,17 @@ class VendureUnderTest:
         for adapter in self._adapters:
             await adapter.aclose()
 
+    async def adapter_of(self, permissions: Sequence[str]) -> VendureOrders:
+        """One that may do just this."""
+        name = f"{uuid4().hex}@shop.example"
+        await self.shop.add_administrator(name, PASSWORD, permissions)
+        return self._connect(name)
+
     def restarted(self) -> VendureOrders:
-        api = VendureApi(f"{self.network.url}/admin-api", USERNAME, PASSWORD)
+        return self._connect(USERNAME)
+
+    def _connect(self, username: str) -> VendureOrders:
+        api = VendureApi(f"{self.network.url}/admin-api", username, PASSWORD)
         adapter = VendureOrders(api, FILES[self.shop.plugin])
         self._adapters.append(adapter)
         return adapter

@@ -318,6 +318,26 @@ async def test_a_login_that_has_ended_is_made_anew(
     assert await units_gone(connected, placed) == [1, 0]
 
 
+async def test_the_permissions_that_are_documented_are_enough_and_fewer_are_refused(
+    connected: VendureUnderTest, placed: Order
+) -> None:
+    pick = await pick_of(connected, placed, 1)
+    order = await connected.orders.read(placed.order_id)
+    orders = await connected.adapter_of(["ReadOrder", "UpdateOrder"])
+    given = [GivenBack(tender_id=placed.tenders[0].tender_id, reference="re_1", amount=money("30.00 EUR"))]
+    assert await orders.read(placed.order_id) == order
+    assert await orders.freeze(order, key=hold_of(placed)) is connected.shop.plugin
+    for move in (orders.withdraw_pick, orders.resume_pick):
+        await move(placed.order_id, pick, key=key(placed.order_id, StepName.STOP_SHIPMENT, target=pick))
+    await orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
+    await orders.note_given_back(placed.order_id, given, key=key(placed.order_id))
+    assert len(await orders.list_findings()) == len(Subject)
+    reader = await connected.adapter_of(["ReadOrder"])
+    with pytest.raises(Refused, match="ReadOrder and UpdateOrder") as refused:
+        await reader.close(placed.order_id, closing(placed, 2, 0), None, key=key(placed.order_id))
+    assert refused.value.code is ErrorCode.PROVIDER_REJECTED_CREDENTIALS
+
+
 async def test_what_is_not_known_of_the_shop_is_said_with_what_to_do(connected: VendureUnderTest) -> None:
     unknown = {
         finding.subject: finding.sentence for finding in await connected.orders.list_findings() if not finding.known
