@@ -8,6 +8,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v google-chrome)
 EXAMPLE := docs/contract/examples
 PLUGIN := integrations/vendure
 SHOP   := sandbox/vendure
+OMS    ?= built_in
 
 .PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure vendure-dashboard node test-browser pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
@@ -28,8 +29,9 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY)  ## cancel the sample orders on real parts, show the table, end
 	@$(BIN)/python -m sandbox.demo
 
-up: $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API
-	@$(BIN)/python -m sandbox.demo --stay
+OVER_VENDURE := $(filter vendure,$(OMS))
+up: $(OVER_VENDURE:vendure=node) $(READY) $(OVER_VENDURE:vendure=$(SHOP)/dist/dashboard/.ready)  ## the same, and stay, with the Temporal UI and the HTTP API; OMS=vendure: over a shop on Vendure
+	@$(BIN)/python -m sandbox.demo --stay --oms $(OMS)
 
 test: $(READY)  ## every test that belongs to a change
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser
@@ -51,11 +53,17 @@ node:
 	@command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
 	    { echo "Node.js 20 or newer is needed, with npm; install it and try again."; exit 1; }
 
+# Counts what npm fetches, and ends as it does.
+define npm
+{ npm $(1) --no-audit --no-fund --loglevel http 2>&1; echo "exit $$?"; } | awk ' \
+	    /^npm http fetch .*\.tgz / { printf "\r  %d packages fetched", ++n; fflush() } \
+	    /^exit/ { if (n) print ""; if ($$2) print "$(2) could not be installed; is there a network?"; exit $$2 }'
+endef
+
 # The packages of a folder as its lock file says.
 %/node_modules/.ready: %/package-lock.json | node
 	@echo "Installing the pinned packages into $*/node_modules (first run only; needs a network, about half a minute) …"
-	@cd $* && npm ci --omit=optional --silent --no-audit --no-fund || \
-	    { echo "The packages of $* could not be installed; is there a network?"; exit 1; }
+	@cd $* && $(call npm,ci --omit=optional,The packages of $*)
 	@touch $@
 
 $(PLUGIN)/dist/.ready: $(PLUGIN)/node_modules/.ready $(wildcard $(PLUGIN)/src/*.ts) $(wildcard $(PLUGIN)/tsconfig*.json)
@@ -70,8 +78,7 @@ vendure-dashboard: $(SHOP)/dist/dashboard/.ready  ## install the shop's dashboar
 
 $(SHOP)/node_modules/.dashboard_ready: $(SHOP)/node_modules/.ready
 	@echo "Installing Vendure's dashboard into $(SHOP)/node_modules (first run only; needs a network, about a minute) …"
-	@cd $(SHOP) && npm install --no-save --include=optional --silent --no-audit --no-fund || \
-	    { echo "Vendure's dashboard could not be installed; is there a network?"; exit 1; }
+	@cd $(SHOP) && $(call npm,install --no-save --include=optional,The packages of the dashboard)
 	@touch $@
 
 $(SHOP)/dist/dashboard/.ready: $(SHOP)/node_modules/.dashboard_ready $(SHOP)/dist/.ready $(SHOP)/vite.config.mts

@@ -24,9 +24,10 @@ from benchmarks.report import page_block, replace_block, terminal_view
 from client.errors import StarterError
 from client.views import new_console
 from runtime.shutdown import exit_now
-from sandbox.demo import cancel_on_signals, only_this_machine
+from sandbox.demo import only_this_machine
 from sandbox.serving import ROOT
 from sandbox.stack import StackError
+from sandbox.staying import cancel_on_signals
 
 PAGE = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "pictures" / "performance.svg"

@@ -6,11 +6,8 @@ it was stopped. `--stay` keeps everything running until Ctrl-C. `--kill-worker` 
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -29,21 +26,17 @@ from domain.messages import Approve, Reject, Resolution, ResolveStep, Withdraw
 from domain.outcome import CancellationResult
 from domain.request import Actor, ActorKind
 from domain.step import StepName
-from providers.database.engine import open_engine
-from runtime.api_keys import SANDBOX_KEYS
 from runtime.shutdown import exit_now
 from sandbox import books
 from sandbox.board import Board, closing_table, proof_view
-from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway.messages import EffectKind
-from sandbox.gateway_admin import GatewayAdmin
-from sandbox.links import list_links
-from sandbox.marketplace_admin import MarketplaceAdmin
+from sandbox.over_vendure import stay_over_vendure
 from sandbox.proof import Proof, examine
 from sandbox.samples import SAMPLES, SLOW_REFUND, TO_TRY, WAITING, Ending, Person, Sample
 from sandbox.serving import ROOT
 from sandbox.shop import Shop, request
 from sandbox.stack import Stack, StackError, new_stack
+from sandbox.staying import cancel_on_signals, open_shop, run_until_stopped
 
 SUPERVISOR = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-2")
 RISK = Actor(kind=ActorKind.RISK, id="analyst-5")
@@ -231,20 +224,11 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
     )
     async with new_stack(folder, stay=stay) as stack:
         client = await stack.start()
-        engine = open_engine(stack.database_url)
-        async with (
-            GatewayAdmin(stack.gateway.url) as gateway,
-            CarrierAdmin(stack.carrier.url) as carrier,
-            MarketplaceAdmin(stack.marketplace.url) as marketplace,
-        ):
-            shop = Shop(gateway, carrier, engine, marketplace)
+        async with open_shop(stack) as shop:
             board = Board(SAMPLES, console)
-            try:
-                report = await Demo(stack, shop, Cancellations(client), board).run(SAMPLES, kill_worker=kill_worker)
-                if stay:
-                    await _leave_for_people(shop, Cancellations(client))
-            finally:
-                await engine.dispose()
+            report = await Demo(stack, shop, Cancellations(client), board).run(SAMPLES, kill_worker=kill_worker)
+            if stay:
+                await _leave_for_people(shop, Cancellations(client))
         if report_file:
             await asyncio.to_thread(report_file.write_text, report.model_dump_json(indent=2), encoding="utf-8")
         for problem in report.problems:
@@ -254,10 +238,16 @@ async def _demo(console: Console, folder: Path, report_file: Path | None, *, sta
                 Text(f"✓  {len(report.orders)} orders ended as expected, in {report.seconds:.0f} s", "bold green")
             )
         if stay:
-            await _run_until_stopped(stack, console)
+            await run_until_stopped(stack, console, _TO_TRY, "status 3001")
         else:
             console.print("\n`make up` does the same and keeps everything running, with the Temporal UI.")
     return 1 if report.problems else 0
+
+
+_TO_TRY = (
+    ("To try", f"orders {', '.join(order.order_id for order in TO_TRY)}"),
+    *(("Waiting" if not at else "", f"{order.order_id} for {whom}") for at, (whom, order) in enumerate(WAITING)),
+)
 
 
 async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
@@ -267,53 +257,6 @@ async def _leave_for_people(shop: Shop, cancellations: Cancellations) -> None:
     for _, order in WAITING:
         await shop.place_order(order)
         await cancellations.start(request(order))
-
-
-async def _run_until_stopped(stack: Stack, console: Console) -> None:
-    """Until somebody stops us."""
-    python = sys.executable.removeprefix(f"{ROOT}/")
-    exports = stack.exports
-    address = "".join(f"{line.removeprefix('export ')} " for line in exports if "TEMPORAL" in line)
-    keys = ", ".join(f"{key} ({role}:{who})" for key, (role, who) in SANDBOX_KEYS.items())
-    rows = (
-        *list_links(stack.ui.url),
-        ("HTTP API", f"{stack.api.url}/docs"),
-        ("  keys", keys),
-        ("Mails", stack.mail_pages.url),
-        ("To try", f"orders {', '.join(order.order_id for order in TO_TRY)}"),
-        *((("Waiting" if not at else "", f"{order.order_id} for {whom}")) for at, (whom, order) in enumerate(WAITING)),
-        ("Command line", f"{address}{python} starter.py status 3001"),
-        ("Data and logs", str(stack.folder)),
-    )
-    console.print()
-    if exports:
-        console.print(
-            "Another program has the usual ports (another `make up`?). Paste this into each other terminal first:"
-        )
-        for line in exports:
-            console.print(line, highlight=False, soft_wrap=True)
-        console.print()
-    for name, value in rows:
-        console.print(f"{name:<15}{value}", highlight=False, soft_wrap=True)
-    console.print("Ctrl-C stops everything.")
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
-    console.print("Stopping …", style="dim")
-
-
-def cancel_on_signals() -> None:
-    """The first signal cancels the task that calls this; while it stops its processes, more of them change nothing."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    asked: list[int] = []
-
-    def stop(signum: int) -> None:
-        if not asked:
-            asked.append(signum)
-            task.cancel()
-
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(signum, stop, signum)
 
 
 def only_this_machine() -> None:
@@ -329,6 +272,7 @@ def only_this_machine() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="sandbox.demo", description="Cancel the sample orders on real parts.")
     parser.add_argument("--stay", action="store_true", help="keep everything running until Ctrl-C")
+    parser.add_argument("--oms", choices=("built_in", "vendure"), default="built_in", help="where the orders are")
     parser.add_argument("--kill-worker", action="store_true", help="kill the worker in the middle, twice")
     parser.add_argument("--report", type=Path, help="write the outcomes and the counts here, as JSON")
     parser.add_argument("--folder", type=Path, default=ROOT / ".run" / "demo", help="data and logs; emptied first")
@@ -336,6 +280,8 @@ def main() -> int:
     console = new_console(width=120)
     only_this_machine()
     try:
+        if given.oms == "vendure":
+            return asyncio.run(stay_over_vendure(console, given.folder.resolve()))
         return asyncio.run(
             _demo(console, given.folder.resolve(), given.report, stay=given.stay, kill_worker=given.kill_worker)
         )

@@ -15,6 +15,7 @@ from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway_admin import GatewayAdmin, OpenPayment, TestCard
 from sandbox.marketplace.model import SoldLine
 from sandbox.marketplace_admin import MarketplaceAdmin
+from sandbox.vendure.shop import VendureShop
 
 
 class SampleLine(Value):
@@ -24,6 +25,7 @@ class SampleLine(Value):
     quantity: int
     total: Money
     tax: Money
+    title: str | None = None
     condition: SaleCondition = SaleCondition.REGULAR
     commission: Money | None = None
 
@@ -100,7 +102,8 @@ def parcel(script: Script | None, **quantities: int) -> SampleParcel:
 
 
 class Shop:
-    """Places sample orders. `payments` and `labels` remember the provider's id per order, for faults and counts."""
+    """Places sample orders: in Vendure where there is one, else in the built-in system. `payments` and `labels` remember the
+    provider's id per order, for faults and counts."""
 
     def __init__(
         self,
@@ -108,16 +111,18 @@ class Shop:
         carrier: CarrierAdmin,
         engine: AsyncEngine,
         marketplace: MarketplaceAdmin | None = None,
+        vendure: VendureShop | None = None,
     ) -> None:
         self.gateway = gateway
         self.carrier = carrier
         self.engine = engine
         self.marketplace = marketplace
+        self.vendure = vendure
         self.payments: dict[str, list[str]] = {}
         self.labels: dict[str, list[str]] = {}
 
     async def place_order(self, sample: SampleOrder) -> Order:
-        """Pay, pack, and write the order into the book."""
+        """Pay, pack, and write the order into the book. Returns it with the number and the customer that it has there."""
         tenders = [await self._pay(sample, number, part) for number, part in enumerate(sample.tenders, start=1)]
         shipments = [await self._pack(sample, number, part) for number, part in enumerate(sample.parcels, start=1)]
         order = Order(
@@ -129,7 +134,7 @@ class Shop:
                 OrderLine(
                     line_id=sold.line_id,
                     sku=f"SKU-{sample.order_id}-{sold.line_id}",
-                    title=f"Article {sold.line_id}",
+                    title=sold.title or f"Article {sold.line_id}",
                     quantity=sold.quantity,
                     total=sold.total,
                     tax=sold.tax,
@@ -151,6 +156,8 @@ class Shop:
             if sample_parcel.gift_card
             or sample_parcel.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
         }
+        if self.vendure is not None:
+            return await _place_in_vendure(self.vendure, sample, order, handed_over)
         await built_in.add_order(
             self.engine,
             order,
@@ -217,6 +224,20 @@ class Shop:
             label_reference=label.shipment_id,
             tracking_number=label.tracking_number,
         )
+
+
+async def _place_in_vendure(vendure: VendureShop, sample: SampleOrder, order: Order, handed_over: set[str]) -> Order:
+    code = await vendure.place_order(order, captured=all(part.captured is None for part in sample.tenders))
+    placed = await vendure.read(code)
+    line_ids = {sold.line_id: placed.line_of(sold.sku).id for sold in order.lines}
+    for shipment, part in zip(order.shipments, sample.parcels, strict=True):
+        lines = tuple(packed.model_copy(update={"line_id": line_ids[packed.line_id]}) for packed in shipment.lines)
+        fulfillment = await vendure.pack(code, shipment.model_copy(update={"lines": lines}))
+        if shipment.shipment_id in handed_over:
+            await vendure.ship(fulfillment)
+        if part.script is Script.DELIVERED:
+            await vendure.deliver(fulfillment)
+    return order.model_copy(update={"order_id": code, "customer_id": placed.customer.id})
 
 
 def _sold(sold: SampleLine) -> SoldLine:

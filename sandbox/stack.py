@@ -29,6 +29,8 @@ from sandbox.mailbox import mailbox_process
 from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
+from sandbox.vendure.process import VendureProcess, is_installed_with_dashboard
+from sandbox.vendure.shop import PASSWORD, USERNAME
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
 _PATIENCE = 30  # seconds for a process to become ready
@@ -44,9 +46,18 @@ class StackError(Exception):
 class Stack:
     """The running processes. Their data and logs are in `folder`. With a port for the API it runs too, and the stand-ins
     send it their events. `measured`: Temporal's data are in memory, and the merchant's rules are those of policy.toml; else
-    a demo has clocks of seconds."""
+    a demo has clocks of seconds. `over_vendure`: orders are in a shop on Vendure, with our plugin and its own dashboard."""
 
-    def __init__(self, folder: Path, port: int, ui_port: int, api_port: int | None, *, measured: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        ui_port: int,
+        api_port: int | None,
+        *,
+        measured: bool = False,
+        over_vendure: bool = False,
+    ) -> None:
         self.folder = folder
         _, behind, _ = _free_ports()
         self.address = f"127.0.0.1:{port}"
@@ -66,6 +77,7 @@ class Stack:
         self.gateway = Process("gateway", gateway, folder / "gateway.log", env={"STRIPE_WEBHOOK_SECRET": SECRET})
         self.carrier = carrier_process(folder, scan_seconds=2, webhook_url=webhooks and f"{webhooks}/easypost")
         self.mailbox = mailbox_process(self.mails)
+        self.vendure = VendureProcess(folder / "vendure", plugin=True, dashboard=True) if over_vendure else None
         ui = ["-m", "sandbox.temporal_ui", "--upstream", f"http://127.0.0.1:{behind}", "--port", str(ui_port)]
         self.ui = Process("Temporal UI", ui, folder / "ui.log")
         self.mail_pages = Process(
@@ -88,9 +100,9 @@ class Stack:
 
     async def start(self) -> Client:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
-        standins = (self.gateway, self.carrier, self.marketplace, self.mailbox)
+        others = [self.gateway, self.carrier, self.marketplace, self.mailbox, *([self.vendure] if self.vendure else [])]
         self.temporal.start()
-        await self._start_all(standins, migrate(self.database_url))
+        await self._start_all(others, migrate(self.database_url))
         client = await self._connect()
         if self._api_port:
             await self._start_for_people(self._api_port)
@@ -134,6 +146,15 @@ class Stack:
             "POLICY_FILE": str(self._policy),
         }
 
+    def _merchants_orders(self) -> dict[str, str]:
+        if self.vendure is None:
+            return {}
+        return {
+            "VENDURE_URL": f"{self.vendure.url}/admin-api",
+            "VENDURE_USERNAME": USERNAME,
+            "VENDURE_PASSWORD": PASSWORD,
+        }
+
     async def start_worker(self) -> None:
         """Start the worker, or start it again, and wait until it works. Raises StackError."""
         await self.start_as_worker(self.worker)
@@ -155,6 +176,7 @@ class Stack:
             "SMTP_PORT": str(mail.port),
             "LOG_FORMAT": "json",
             "GRACEFUL_SHUTDOWN": "PT5S",
+            **self._merchants_orders(),
         }
         before = process.log.stat().st_size if process.log.exists() else 0
         process.start()
@@ -183,20 +205,26 @@ class Stack:
             self.api,
             self.ui,
             self.mail_pages,
+            self.vendure,
             self.mailbox,
             self.marketplace,
             self.carrier,
             self.gateway,
             self.temporal,
         ):
-            process.stop()
+            if process is not None:
+                process.stop()
 
 
 @asynccontextmanager
-async def new_stack(folder: Path, *, stay: bool = False, measured: bool = False) -> AsyncIterator[Stack]:
+async def new_stack(
+    folder: Path, *, stay: bool = False, measured: bool = False, over_vendure: bool = False
+) -> AsyncIterator[Stack]:
     """A stack on an empty `folder`, all of it stopped in the end. `stay`: for people, with the API, and Temporal and the API
-    where everybody looks for them, when nothing else is there. `measured`: see `Stack`. Raises
+    where everybody looks for them, when nothing else is there. `measured`, `over_vendure`: see `Stack`. Raises
     StackError."""
+    if over_vendure and not is_installed_with_dashboard():
+        raise StackError("Vendure and its dashboard are not installed. Run: make up OMS=vendure")
     port, ui_port, free = _free_ports()
     api_port = None
     if stay:
@@ -204,7 +232,7 @@ async def new_stack(folder: Path, *, stay: bool = False, measured: bool = False)
         if _is_free(USUAL_PORT) and _is_free(USUAL_UI_PORT):
             port, ui_port = USUAL_PORT, USUAL_UI_PORT
     with _claim_folder(folder):
-        stack = Stack(folder, port, ui_port, api_port, measured=measured)
+        stack = Stack(folder, port, ui_port, api_port, measured=measured, over_vendure=over_vendure)
         try:
             yield stack
         finally:

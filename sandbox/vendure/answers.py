@@ -124,6 +124,9 @@ class VendureOrder(Value):
     payments: tuple[VendurePayment, ...]
     fulfillments: tuple[VendureFulfillment, ...]
 
+    def line_of(self, sku: str) -> VendureLine:
+        return next(line for line in self.lines if line.variant.sku == sku)
+
     @property
     def shipping_tax(self) -> int:
         return self.shipping - self.shipping_net

@@ -21,7 +21,8 @@ class VendureProcess(Process):
     survives `kill`, and `start` goes on from it."""
 
     def __init__(self, folder: Path, *, plugin: bool, dashboard: bool = False) -> None:
-        """`plugin`: ours is part of the shop. `dashboard`: so is Vendure's own, under /dashboard."""
+        """`plugin`: ours is part of the shop. `dashboard`: so is Vendure's own, under /dashboard, and orders have numbers
+        from 5001 on."""
         wanted = {"--plugin": plugin, "--dashboard": dashboard}
         argv = [str(_PROGRAM), "--data", str(folder), *(option for option, given in wanted.items() if given)]
         super().__init__("Vendure", argv, folder / "vendure.log", program="node")
@@ -42,6 +43,10 @@ class VendureProcess(Process):
             raise RuntimeError("Vendure's dashboard is not installed. Run: make vendure-dashboard")
         super().start(timeout=timeout)
         return self
+
+
+def is_installed_with_dashboard() -> bool:
+    return _PROGRAM.exists() and _DASHBOARD.exists()
 
 
 def _populated(*, plugin: bool) -> Path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from pathlib import Path
@@ -28,5 +29,15 @@ async def read_until(demo: Process, words: str) -> str:
 def read_addresses(said: str) -> dict[str, str]:
     """Where everything is that stays, by the names that `make up` prints, and Temporal itself."""
     elsewhere = re.search(r"TEMPORAL_ADDRESS=(\S+)", said)
-    printed = dict(re.findall(r"^(Temporal UI|HTTP API|Mails)\s+(http://[\d.:]+)", said, re.MULTILINE))
+    printed = dict(re.findall(r"^(Temporal UI|HTTP API|Mails|Vendure)\s+(http://[\d.:]+)", said, re.MULTILINE))
     return {**printed, "Temporal": elsewhere[1] if elsewhere else f"127.0.0.1:{USUAL_PORT}"}
+
+
+def children_of(pid: int) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+    return {int(child) for child, parent in map(str.split, listed.splitlines()) if int(parent) == pid}
+
+
+def alive(pids: set[int]) -> set[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], check=True, capture_output=True, text=True).stdout
+    return pids & set(map(int, listed.split()))

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from functools import partial
@@ -20,7 +19,7 @@ from sandbox.samples import MARKETPLACE_ORDER, SAMPLES, SETTLES_LATER, WAITING
 from sandbox.serving import ROOT
 from sandbox.temporal_ui import MORE_ROOM, SWITCHED_OFF
 from tests.e2e.pasting import PAGES, Up, blocks, paste_all
-from tests.e2e.running import read_addresses, read_until, start_demo
+from tests.e2e.running import alive, children_of, read_addresses, read_until, start_demo
 from tests.e2e.terminal import find_broken
 from tests.observing import eventually
 
@@ -33,16 +32,6 @@ async def run_demo(folder: Path, *options: str) -> Report:
     assert demo.returncode == 0, out.decode()
     assert "Traceback" not in out.decode()
     return Report.model_validate_json(file.read_bytes())
-
-
-def children_of(pid: int) -> set[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
-    return {int(child) for child, parent in map(str.split, listed.splitlines()) if int(parent) == pid}
-
-
-def alive(pids: set[int]) -> set[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid="], check=True, capture_output=True, text=True).stdout
-    return pids & set(map(int, listed.split()))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ import type { Type, VendureConfig } from '@vendure/core';
 import type { DataSourceOptions } from 'typeorm';
 import { quietLog } from './log';
 import { oneAtATime } from './one-at-a-time';
+import { OrderNumbers } from './order-numbers';
 import { plainPayment } from './plain-payment';
 import { SandboxPlugin } from './sandbox-plugin';
 
@@ -10,7 +11,7 @@ export interface Shop {
     port: number;
     database: DataSourceOptions;
     hasPlugin: boolean;
-    /** Vendure's dashboard, where it is installed and asked for. */
+    /** Vendure's dashboard, where it is installed and asked for. Whoever looks at it reads the numbers of orders. */
     dashboard?: Type<unknown>;
 }
 
@@ -24,6 +25,7 @@ export function shopConfig({ port, database, hasPlugin, dashboard }: Shop): Vend
             requireVerification: false,
         },
         dbConnectionOptions: database,
+        orderOptions: dashboard ? { orderCodeStrategy: new OrderNumbers() } : {},
         paymentOptions: { paymentMethodHandlers: [plainPayment] },
         logger: quietLog,
         plugins: [...(hasPlugin ? [OrderCancellationPlugin] : []), ...(dashboard ? [dashboard] : []), SandboxPlugin],

@@ -1,0 +1,59 @@
+"""`make up OMS=vendure`: the product over a real shop, with orders that nobody has cancelled yet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from client.layout import Rows
+from domain.money import Money
+from domain.order import Order
+from sandbox.stack import Stack, new_stack
+from sandbox.staying import PYTHON, cancel_on_signals, open_shop, run_until_stopped
+from sandbox.vendure.samples import SAMPLES, VendureSample
+from sandbox.vendure.shop import PASSWORD, USERNAME
+
+_OVER_HTTP = (
+    "curl -i API/orders/5004/cancellation -H 'Authorization: Bearer sandbox' -H 'Idempotency-Key: web-5004' "
+    """-H 'Content-Type: application/json' -d '{"customer_id": "4", "reason": "no_longer_needed", "channel": "web_shop"}'"""
+)
+
+
+async def stay_over_vendure(console: Console, folder: Path) -> int:
+    cancel_on_signals()
+    console.print(
+        Text(
+            "Starting Vendure, Temporal, the gateway, carrier, marketplace and mail stand-ins, the worker and the API …\n"
+            "The first time, Vendure also fills its database, which takes up to a minute.",
+            style="dim",
+        )
+    )
+    async with new_stack(folder, stay=True, over_vendure=True) as stack:
+        await stack.start()
+        await stack.start_worker()
+        console.print(Text(f"Placing {len(SAMPLES)} orders in Vendure …", style="dim"))
+        async with open_shop(stack) as shop:
+            orders = [await shop.place_order(sample.order) for sample in SAMPLES]
+        console.print()
+        console.print(_table(SAMPLES, orders))
+        await run_until_stopped(stack, console, _to_try(stack), "list")
+    return 0
+
+
+def _table(samples: Sequence[VendureSample], orders: Sequence[Order]) -> Rows:
+    rows = Rows("order", "customer", "paid", "what it is")
+    for sample, order in zip(samples, orders, strict=True):
+        paid = Money.total((tender.amount for tender in order.tenders), order.currency)
+        rows.add_row(order.order_id, order.customer_id, str(paid), sample.title)
+    return rows
+
+
+def _to_try(stack: Stack) -> tuple[tuple[str, str], ...]:
+    assert stack.vendure is not None
+    return (
+        ("Vendure", f"{stack.vendure.url}/dashboard/orders"),
+        ("  login", f"{USERNAME}, password {PASSWORD}"),
+        ("Cancel 5001", f"{PYTHON} starter.py start 5001 --actor customer:1 --reason no_longer_needed"),
+        ("Cancel 5004", _OVER_HTTP.replace("API", stack.api.url)),
+    )

@@ -1,0 +1,106 @@
+"""`make up OMS=vendure` as somebody tries it: the documented commands are pasted, and Vendure's books agree with ours."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from client.cancellations import Cancellations
+from domain.money import Money, money
+from domain.outcome import Outcome
+from providers.books.tables import LedgerAccount
+from providers.database.engine import open_engine
+from runtime.plugin import plugin
+from sandbox import books
+from sandbox.staying import PYTHON
+from sandbox.vendure.placing import UNITS_IN_STOCK
+from sandbox.vendure.samples import SAMPLES
+from sandbox.vendure.shop import VendureShop
+from tests.e2e.pasting import Up, blocks
+from tests.e2e.running import alive, children_of, read_addresses, read_until, start_demo
+
+pytestmark = pytest.mark.long
+
+STATES = {
+    "5001": "PaymentSettled",
+    "5002": "PaymentSettled",
+    "5003": "PaymentAuthorized",
+    "5004": "PaymentSettled",
+    "5005": "Shipped",
+    "5006": "Shipped",
+    "5007": "PartiallyDelivered",
+    "5008": "PaymentSettled",
+    "5009": "PaymentSettled",
+    "5010": "PaymentSettled",
+    "5011": "PaymentSettled",
+    "5012": "PaymentSettled",
+}
+"""In Vendure, of each order that waits to be tried. Two of them are being picked, which is no state of the order."""
+
+CANCELLED = {"5001": money("291.55 EUR"), "5004": money("119.00 EUR")}
+"""By the documented commands: with what is to be given back."""
+
+
+@pytest.mark.timeout(300)
+async def test_an_order_placed_in_vendure_is_cancelled_as_documented(tmp_path: Path) -> None:
+    """By the command line and over HTTP; afterwards Vendure's books, its stock and our ledger say the same."""
+    folder = tmp_path / "up"
+    demo = await start_demo(folder, "--stay", "--oms", "vendure")
+    try:
+        said = await read_until(demo, "Ctrl-C stops everything")
+        processes = children_of(demo.pid)
+        await check_as_documented(folder, said)
+    finally:
+        demo.send_signal(signal.SIGINT)
+        await demo.communicate()
+    assert demo.returncode == 0
+    assert alive(processes) == set()
+
+
+async def check_as_documented(folder: Path, said: str) -> None:
+    at = read_addresses(said)
+    up = Up(temporal=at["Temporal"], api=at["HTTP API"], folder=folder)
+    commands = [block for block in blocks("docs/providers.md") if not block.startswith(".venv/bin/python -")]
+    async with VendureShop(at["Vendure"], plugin=True) as shop:
+        assert {code: (await shop.read(code)).state for code in STATES} == STATES
+        assert [len((await shop.read(code)).fulfillments) for code in ("5001", "5002", "5004")] == [0, 1, 1]
+        assert len(STATES) == len(SAMPLES)
+        printed = said.replace(PYTHON, ".venv/bin/python").replace(at["HTTP API"], "${API_URL:-http://127.0.0.1:8000}")
+        for command in commands:
+            assert command.replace("\\\n  ", "").splitlines()[0] in printed
+            code, answer = await up.paste(command)
+            assert (code, "urn:order-cancellation:" in answer) == (0, False), answer
+        async with Cancellations(await Client.connect(at["Temporal"], plugins=[plugin()])) as library:
+            results = {order_id: await library.result(order_id) for order_id in CANCELLED}
+        assert {result.outcome for result in results.values()} == {Outcome.CANCELLED}
+        assert {order_id: result.refunded for order_id, result in results.items()} == CANCELLED
+        for order_id, amount in CANCELLED.items():
+            order = await shop.read(order_id)
+            assert (order.state, order.total, [line.quantity for line in order.lines]) == (
+                "Cancelled",
+                0,
+                [0 for _ in order.lines],
+            )
+            assert {parcel.state for parcel in order.fulfillments} <= {"Cancelled"}
+            assert (await shop.read_custom_fields(order_id)).fields.held_by is None
+            assert await shop.given_back(order_id) == await paid_out(folder, order_id)
+            assert [given for _, given in await shop.given_back(order_id)] == [amount]
+            for line in order.lines:
+                level = await shop.stock(order_id, line.id)
+                assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 0)
+        level = await shop.stock("5012", (await shop.read("5012")).lines[0].id)
+        assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 1), "nobody has cancelled it"
+
+
+async def paid_out(folder: Path, order_id: str) -> list[tuple[str, Money]]:
+    """What has settled at the gateway, by the ledger: each refund's reference and amount."""
+    engine = open_engine(f"sqlite:///{folder / 'cancellations.sqlite'}")
+    try:
+        return [
+            (entry.reference, entry.amount)
+            for entry in await books.ledger(engine)
+            if entry.credit is LedgerAccount.GATEWAY_CLEARING and entry.cancellation_id.startswith(f"can-{order_id}-")
+        ]
+    finally:
+        await engine.dispose()
