@@ -9,8 +9,9 @@ EXAMPLE := docs/contract/examples
 PLUGIN := integrations/vendure
 SHOP   := sandbox/vendure
 OMS    ?= built_in
+DASHBOARD := node $(SHOP)/dist/dashboard/.ready
 
-.PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure vendure-dashboard node test-browser pictures test-faults bench histories contract texts where check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure vendure-dashboard node test-browser test-dashboard chromium pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
 
@@ -29,8 +30,7 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY)  ## cancel the sample orders on real parts, show the table, end
 	@$(BIN)/python -m sandbox.demo
 
-OVER_VENDURE := $(filter vendure,$(OMS))
-up: $(OVER_VENDURE:vendure=node) $(READY) $(OVER_VENDURE:vendure=$(SHOP)/dist/dashboard/.ready)  ## the same, and stay, with the Temporal UI and the HTTP API; OMS=vendure: over a shop on Vendure
+up: $(and $(filter vendure,$(OMS)),$(DASHBOARD)) $(READY)  ## the same, and stay, with the Temporal UI and the HTTP API; OMS=vendure: over a shop on Vendure
 	@$(BIN)/python -m sandbox.demo --stay --oms $(OMS)
 
 test: $(READY)  ## every test that belongs to a change
@@ -40,7 +40,7 @@ test-sandbox: $(READY)  ## the workflow tests, in Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
 
 INTEGRATIONS := node $(READY) $(EXAMPLE)/node_modules/.ready $(SHOP)/dist/.ready
-test-integrations: $(INTEGRATIONS)  ## what needs Node.js 20 or newer: a Vendure shop, the TypeScript example
+test-integrations: $(INTEGRATIONS) $(DASHBOARD)  ## what needs Node.js 20 or newer: a Vendure shop, the TypeScript example
 	@cd $(PLUGIN) && npm test --silent
 	@$(BIN)/python -m pytest tests/integrations
 
@@ -81,7 +81,7 @@ $(SHOP)/node_modules/.dashboard_ready: $(SHOP)/node_modules/.ready
 	@cd $(SHOP) && $(call npm,install --no-save --include=optional,The packages of the dashboard)
 	@touch $@
 
-$(SHOP)/dist/dashboard/.ready: $(SHOP)/node_modules/.dashboard_ready $(SHOP)/dist/.ready $(SHOP)/vite.config.mts
+$(SHOP)/dist/dashboard/.ready: $(SHOP)/node_modules/.dashboard_ready $(SHOP)/vite.config.mts | $(SHOP)/dist/.ready
 	@echo "Building Vendure's dashboard (first run only; about a minute and a half) …"
 	@cd $(SHOP) && npm run --silent build-dashboard > /dev/null
 	@touch $@
@@ -94,13 +94,18 @@ $(BROWSER): $(READY) requirements-browser.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
 	@touch $@
 
-test-browser: $(READY)  ## the Temporal UI as a clerk uses it, in a Chromium
-	@test -n "$(CHROMIUM)" || { echo "A Chromium is needed: install chromium or google-chrome, or say where it is: make test-browser CHROMIUM=…"; exit 1; }
+test-browser: chromium  ## the Temporal UI as a clerk uses it, in a Chromium
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser --ignore=tests/browser/vendure
+
+test-dashboard: chromium $(DASHBOARD)  ## Vendure's dashboard over make up OMS=vendure, in a Chromium
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser/vendure
+
+chromium: $(READY)
+	@test -n "$(CHROMIUM)" || { echo "A Chromium is needed: install chromium or google-chrome, or say where it is: make $(MAKECMDGOALS) CHROMIUM=…"; exit 1; }
 	@$(MAKE) --no-print-directory $(BROWSER)
-	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser
 
 pictures: export PICTURES = 1
-pictures: test-browser  ## the same, and write docs/pictures/*.png
+pictures: test-browser test-dashboard  ## both of these, and write docs/pictures/*.png
 
 test-faults: $(READY)  ## the longer runs: properties on many more inputs, faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults

@@ -12,7 +12,7 @@ from domain.order import Order
 from sandbox.stack import Stack, new_stack
 from sandbox.staying import PYTHON, cancel_on_signals, open_shop, run_until_stopped
 from sandbox.vendure.samples import SAMPLES, VendureSample
-from sandbox.vendure.shop import PASSWORD, USERNAME
+from sandbox.vendure.shop import CANCELLATIONS, PASSWORD, USERNAME
 
 _OVER_HTTP = (
     "curl -i API/orders/5004/cancellation -H 'Authorization: Bearer sandbox' -H 'Idempotency-Key: web-5004' "
@@ -31,9 +31,11 @@ async def stay_over_vendure(console: Console, folder: Path) -> int:
     )
     async with new_stack(folder, stay=True, over_vendure=True) as stack:
         await stack.start()
-        await stack.start_worker()
         console.print(Text(f"Placing {len(SAMPLES)} orders in Vendure …", style="dim"))
         async with open_shop(stack) as shop:
+            assert shop.vendure is not None
+            await shop.vendure.add_administrator(CANCELLATIONS, PASSWORD, ("ReadOrder", "UpdateOrder"))
+            await stack.start_worker()
             orders = [await shop.place_order(sample.order) for sample in SAMPLES]
         console.print()
         console.print(_table(SAMPLES, orders))

@@ -30,7 +30,7 @@ from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
 from sandbox.vendure.process import VendureProcess, is_installed_with_dashboard
-from sandbox.vendure.shop import PASSWORD, USERNAME
+from sandbox.vendure.shop import CANCELLATIONS, PASSWORD
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
 _PATIENCE = 30  # seconds for a process to become ready
@@ -151,7 +151,7 @@ class Stack:
             return {}
         return {
             "VENDURE_URL": f"{self.vendure.url}/admin-api",
-            "VENDURE_USERNAME": USERNAME,
+            "VENDURE_USERNAME": CANCELLATIONS,
             "VENDURE_PASSWORD": PASSWORD,
         }
 

@@ -23,6 +23,8 @@ from sandbox.vendure.money import money_of, units_of
 from sandbox.vendure.placing import OrderPlacement
 
 USERNAME = PASSWORD = "superadmin"  # noqa: S105  # of the sandbox
+CANCELLATIONS = "cancellations@shop.example"
+"""The administrator that the product is, where it may do no more than it needs, with the same password."""
 
 _REFUSED = "__typename ... on ErrorResult { errorCode message }"
 _TRANSITION = f"{_REFUSED} ... on FulfillmentStateTransitionError {{ transitionError }}"
@@ -177,7 +179,8 @@ class VendureShop:
         await self._staff.send(
             Created,
             "mutation ($email: String!, $password: String!, $role: ID!) { answer: createAdministrator(input: "
-            '{ firstName: "A", lastName: "B", emailAddress: $email, password: $password, roleIds: [$role] }) { id } }',
+            '{ firstName: "Order", lastName: "cancellations", emailAddress: $email, password: $password, '
+            "roleIds: [$role] }) { id } }",
             email=email,
             password=password,
             role=role.id,

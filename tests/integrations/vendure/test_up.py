@@ -7,18 +7,16 @@ import pytest
 from temporalio.client import Client
 
 from client.cancellations import Cancellations
-from domain.money import Money, money
+from domain.money import money
 from domain.outcome import Outcome
-from providers.books.tables import LedgerAccount
-from providers.database.engine import open_engine
 from runtime.plugin import plugin
-from sandbox import books
 from sandbox.staying import PYTHON
 from sandbox.vendure.placing import UNITS_IN_STOCK
 from sandbox.vendure.samples import SAMPLES
 from sandbox.vendure.shop import VendureShop
 from tests.e2e.pasting import Up, blocks
 from tests.e2e.running import alive, children_of, read_addresses, read_until, start_demo
+from tests.integrations.vendure.paid_out import paid_out
 
 pytestmark = pytest.mark.long
 
@@ -91,16 +89,3 @@ async def check_as_documented(folder: Path, said: str) -> None:
                 assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 0)
         level = await shop.stock("5012", (await shop.read("5012")).lines[0].id)
         assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 1), "nobody has cancelled it"
-
-
-async def paid_out(folder: Path, order_id: str) -> list[tuple[str, Money]]:
-    """What has settled at the gateway, by the ledger: each refund's reference and amount."""
-    engine = open_engine(f"sqlite:///{folder / 'cancellations.sqlite'}")
-    try:
-        return [
-            (entry.reference, entry.amount)
-            for entry in await books.ledger(engine)
-            if entry.credit is LedgerAccount.GATEWAY_CLEARING and entry.cancellation_id.startswith(f"can-{order_id}-")
-        ]
-    finally:
-        await engine.dispose()
