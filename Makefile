@@ -97,7 +97,7 @@ $(BROWSER): $(READY) requirements-browser.txt
 test-browser: chromium  ## the Temporal UI as a clerk uses it, in a Chromium
 	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser --ignore=tests/browser/vendure
 
-test-dashboard: chromium $(DASHBOARD)  ## Vendure's dashboard, in a Chromium; needs Node.js too
+test-dashboard: $(DASHBOARD) chromium  ## Vendure's dashboard, in a Chromium; needs Node.js too
 	@CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest tests/browser/vendure
 
 chromium: $(READY)

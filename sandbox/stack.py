@@ -29,7 +29,7 @@ from sandbox.mailbox import mailbox_process
 from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
-from sandbox.vendure.process import VendureProcess, is_installed_with_dashboard
+from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.shop import CANCELLATIONS, PASSWORD
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
@@ -100,6 +100,11 @@ class Stack:
 
     async def start(self) -> Client:
         """Start everything but the worker; returns a client of Temporal. Raises StackError."""
+        if self.vendure:
+            try:
+                self.vendure.check_installed()
+            except RuntimeError as error:
+                raise StackError(str(error)) from None
         others = [self.gateway, self.carrier, self.marketplace, self.mailbox, *([self.vendure] if self.vendure else [])]
         self.temporal.start()
         await self._start_all(others, migrate(self.database_url))
@@ -223,8 +228,6 @@ async def new_stack(
     """A stack on an empty `folder`, all of it stopped in the end. `stay`: for people, with the API, and Temporal and the API
     where everybody looks for them, when nothing else is there. `measured`, `over_vendure`: see `Stack`. Raises
     StackError."""
-    if over_vendure and not is_installed_with_dashboard():
-        raise StackError("Vendure and its dashboard are not installed. Run: make up OMS=vendure")
     port, ui_port, free = _free_ports()
     api_port = None
     if stay:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -219,6 +220,17 @@ def test_the_help_of_make_is_aligned_and_fits_80_columns() -> None:
     assert {len(name) + len(blanks) for name, blanks in re.findall(r"^(\S+)( +)", "\n".join(said), re.MULTILINE)} == {
         20
     }
+
+
+@pytest.mark.parametrize("goal", [["up", "OMS=vendure"], ["test-integrations"], ["test-dashboard"]], ids=" ".join)
+def test_what_needs_node_says_so_before_anything_else_is_done(goal: list[str], tmp_path: Path) -> None:
+    for tool in ("bash", "make", "sh"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    made = subprocess.run(
+        ["make", "--silent", *goal], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert made.stdout == "Node.js 20 or newer is needed, with npm; install it and try again.\n"
 
 
 def test_a_refusal_in_a_terminal_has_its_command_in_a_line_of_its_own() -> None:

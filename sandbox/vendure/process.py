@@ -37,16 +37,16 @@ class VendureProcess(Process):
 
     def start_on_what_is_there(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
         """The same, but a new folder is populated on the spot."""
+        self.check_installed()
+        super().start(timeout=timeout)
+        return self
+
+    def check_installed(self) -> None:
+        """Raises RuntimeError that says what to run."""
         if not _PROGRAM.exists():
             raise RuntimeError("The Vendure shop is not installed. Run: make vendure")
         if "--dashboard" in self.argv and not _DASHBOARD.exists():
             raise RuntimeError("Vendure's dashboard is not installed. Run: make vendure-dashboard")
-        super().start(timeout=timeout)
-        return self
-
-
-def is_installed_with_dashboard() -> bool:
-    return _PROGRAM.exists() and _DASHBOARD.exists()
 
 
 def _populated(*, plugin: bool) -> Path:

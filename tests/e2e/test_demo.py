@@ -117,7 +117,7 @@ async def test_it_stays_for_people_until_it_is_stopped(tmp_path: Path) -> None:
     assert CancellationResult.model_validate_json(out).outcome is Outcome.CANCELLED
     assert not await find_broken(at["Temporal"], columns=80)
     up = Up(temporal=environment["TEMPORAL_ADDRESS"], api=at["HTTP API"], folder=tmp_path / "demo")
-    assert [len(blocks(page)) for page in PAGES] == [3, 3, 1, 5, 4]
+    assert [len(blocks(page)) for page in PAGES] == [3, 3, 1, 5, 5]
     failed = await paste_all(up)
     assert not failed, "\n\n".join(failed)
     demo.send_signal(signal.SIGINT)

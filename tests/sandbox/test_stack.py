@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.stack import USUAL_API_PORT, USUAL_PORT, USUAL_UI_PORT, Stack
+from sandbox.stack import USUAL_API_PORT, USUAL_PORT, USUAL_UI_PORT, Stack, StackError
+from sandbox.vendure import process
 
 TEMPORAL, API = "export TEMPORAL_ADDRESS=127.0.0.1:41234", "export API_URL=http://127.0.0.1:41235"
 
@@ -22,3 +23,19 @@ def test_what_is_elsewhere_than_the_documents_say_is_a_line_to_paste(
     tmp_path: Path, port: int, api_port: int, lines: tuple[str, ...]
 ) -> None:
     assert Stack(tmp_path, port, USUAL_UI_PORT, api_port).exports == lines
+
+
+@pytest.mark.parametrize(
+    ("missing", "goal"),
+    [("_PROGRAM", "make vendure"), ("_DASHBOARD", "make vendure-dashboard")],
+    ids=["shop", "dashboard"],
+)
+async def test_what_is_not_installed_of_vendure_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, goal: str
+) -> None:
+    monkeypatch.setattr(process, "_PROGRAM", tmp_path)  # it is there
+    monkeypatch.setattr(process, missing, tmp_path / "nothing")
+    stack = Stack(tmp_path, USUAL_PORT, USUAL_UI_PORT, None, over_vendure=True)
+    with pytest.raises(StackError, match=f"is not installed. Run: {goal}$"):
+        await stack.start()
+    assert not stack.temporal.running
