@@ -3,6 +3,7 @@
 A test that asks for `vendure` runs on both; `parametrize("vendure_process", [True], indirect=True)` takes one of them. A
 test places orders of its own: what others have left in the shop is there."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,6 +12,9 @@ import pytest_asyncio
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import VendureShop
+from tests.integrations.vendure.over import OverVendure
+from tests.integrations.vendure.shops import VendureUnderTest
+from tests.system import System
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["with_plugin", "without_plugin"])
@@ -33,3 +37,11 @@ async def network(vendure_process: VendureProcess) -> AsyncIterator[CuttableProx
     """Between an adapter and the shop: `network.url` is the shop's address there."""
     async with CuttableProxy(vendure_process.url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+async def over(bare_system: System, vendure: VendureShop, network: CuttableProxy) -> AsyncIterator[OverVendure]:
+    """The whole process over the shop, without a worker yet."""
+    under_test = VendureUnderTest(vendure, network)
+    yield OverVendure(dataclasses.replace(bare_system, orders=under_test.orders), vendure, network)
+    await under_test.aclose()
