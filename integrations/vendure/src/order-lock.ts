@@ -8,7 +8,7 @@ import {
     TransactionalConnection,
 } from '@vendure/core';
 
-// SQLite has no locks of rows. Its drivers within Node carry out one statement after the other.
+// SQLite has no locks of rows. It is for development, where one server has its only connection.
 const LOCKING_DATABASES: readonly string[] = [
     'postgres',
     'cockroachdb',

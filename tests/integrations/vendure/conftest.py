@@ -39,9 +39,15 @@ async def network(vendure_process: VendureProcess) -> AsyncIterator[CuttableProx
         yield proxy
 
 
-@pytest.fixture
-async def over(bare_system: System, vendure: VendureShop, network: CuttableProxy) -> AsyncIterator[OverVendure]:
-    """The whole process over the shop, without a worker yet."""
+@pytest_asyncio.fixture
+async def connected(vendure: VendureShop, network: CuttableProxy) -> AsyncIterator[VendureUnderTest]:
+    """The shop with the adapter, behind that network."""
     under_test = VendureUnderTest(vendure, network)
-    yield OverVendure(dataclasses.replace(bare_system, orders=under_test.orders), vendure, network)
+    yield under_test
     await under_test.aclose()
+
+
+@pytest.fixture
+def over(bare_system: System, connected: VendureUnderTest) -> OverVendure:
+    """The whole process over the shop, without a worker yet."""
+    return OverVendure(dataclasses.replace(bare_system, orders=connected.orders), connected.shop, connected.network)
