@@ -5,10 +5,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 BROWSER := $(VENV)/.browser_ready
 CHROMIUM ?= $(shell command -v chromium || command -v google-chrome)
+EXAMPLE := docs/contract/examples
+PLUGIN := integrations/vendure
+SHOP   := sandbox/vendure
 
-.PHONY: help demo up test test-sandbox test-integrations test-browser pictures test-faults bench histories contract texts where check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure node test-browser pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -34,10 +37,37 @@ test: $(READY)  ## every test that belongs to a change
 test-sandbox: $(READY)  ## the workflow tests, in Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
 
-test-integrations: $(READY)  ## the TypeScript example, on Node.js 20 or newer
-	@command -v npm > /dev/null || { echo "Node.js 20 or newer is needed, with npm; install it and try again."; exit 1; }
-	@cd docs/contract/examples && npm ci --silent --no-audit --no-fund
+INTEGRATIONS := node $(READY) $(EXAMPLE)/node_modules/.ready $(SHOP)/dist/.ready
+test-integrations: $(INTEGRATIONS)  ## what needs Node.js 20 or newer: a Vendure shop, the TypeScript example
+	@cd $(PLUGIN) && npm test --silent
 	@$(BIN)/python -m pytest tests/integrations
+
+test-integrations-short: $(INTEGRATIONS)  ## a part of that, in a few minutes
+	@$(BIN)/python -m pytest tests/integrations -m "not long"
+
+vendure: $(SHOP)/dist/.ready  ## install the Vendure shop of the tests, on Node.js 20 or newer
+
+node:
+	@command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
+	    { echo "Node.js 20 or newer is needed, with npm; install it and try again."; exit 1; }
+
+# The packages of a folder as its lock file says.
+%/node_modules/.ready: %/package-lock.json | node
+	@echo "Installing the pinned packages into $*/node_modules (first run only; needs a network, about half a minute) …"
+	@cd $* && npm ci --silent --no-audit --no-fund || \
+	    { echo "The packages of $* could not be installed; is there a network?"; exit 1; }
+	@touch $@
+
+$(PLUGIN)/dist/.ready: $(PLUGIN)/node_modules/.ready $(wildcard $(PLUGIN)/src/*.ts) $(wildcard $(PLUGIN)/tsconfig*.json)
+	@cd $(PLUGIN) && npm run --silent build
+	@touch $@
+
+# npm copies what is built of the plugin, as it would for a merchant who installs it.
+$(SHOP)/node_modules/.ready: $(PLUGIN)/dist/.ready
+
+$(SHOP)/dist/.ready: $(SHOP)/node_modules/.ready $(wildcard $(SHOP)/src/*.ts) $(SHOP)/tsconfig.json
+	@cd $(SHOP) && npm run --silent build
+	@touch $@
 
 $(BROWSER): $(READY) requirements-browser.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
@@ -84,4 +114,5 @@ pins: $(READY)  ## recompute the pinned packages from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --extra browser pyproject.toml -o requirements-browser.txt -c requirements-dev.txt
 
 clean:  ## remove what the other targets made
+	@rm -rf $(EXAMPLE)/node_modules $(PLUGIN)/node_modules $(PLUGIN)/dist $(PLUGIN)/build $(SHOP)/node_modules $(SHOP)/dist
 	@rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -52,6 +52,38 @@ class VendureVariant(Value):
     name: str
 
 
+class PluginsOrder(Value):
+    """The plugin's fields of an order."""
+
+    fraud_review: bool = Field(alias="fraudReview")
+    eu_consumer: bool = Field(alias="euConsumer")
+    held_by: str | None = Field(alias="heldByCancellation")
+
+
+class PluginsVariant(Value):
+    sale_condition: str = Field(alias="saleCondition")
+
+
+class PluginsFulfillment(Value):
+    carrier: str | None
+    label_reference: str | None = Field(alias="labelReference")
+
+
+class _Fields(Value, Generic[T]):
+    fields: T = Field(alias="customFields")
+
+
+class _PluginsLine(Value):
+    variant: _Fields[PluginsVariant] = Field(alias="productVariant")
+
+
+class PluginsFields(_Fields[PluginsOrder]):
+    """What the plugin keeps of an order, its lines' variants and its fulfilments."""
+
+    lines: tuple[_PluginsLine, ...]
+    fulfillments: tuple[_Fields[PluginsFulfillment], ...]
+
+
 class VendureLine(Value):
     """`placed` units were sold; `quantity` of them are left."""
 
@@ -85,11 +117,16 @@ class VendureOrder(Value):
     currency: str = Field(alias="currencyCode")
     total: int = Field(alias="totalWithTax")
     shipping: int = Field(alias="shippingWithTax")
+    shipping_net: int = Field(alias="shipping")
     customer: VendureCustomer
     lines: tuple[VendureLine, ...]
     surcharges: tuple[VendureSurcharge, ...]
     payments: tuple[VendurePayment, ...]
     fulfillments: tuple[VendureFulfillment, ...]
+
+    @property
+    def shipping_tax(self) -> int:
+        return self.shipping - self.shipping_net
 
 
 class StockLevel(Value):

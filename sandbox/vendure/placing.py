@@ -3,10 +3,11 @@ methods that it lacks are made first."""
 
 from pydantic import JsonValue
 
+from domain.base import Value
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender, TenderKind
 from sandbox.vendure.answers import Found, TaxCategory, VendureVariant
-from sandbox.vendure.graphql import Created, Done, VendureApi
+from sandbox.vendure.graphql import Created, Done, VendureApi, VendureRefused
 from sandbox.vendure.money import tax_rate_of, units_of
 
 UNITS_IN_STOCK = 100
@@ -17,7 +18,11 @@ _METHODS = {TenderKind.CARD: "card", TenderKind.GIFT_CARD: "gift-card", TenderKi
 _REFUSED = "__typename ... on ErrorResult { errorCode message }"
 
 
-class Placing:
+class _Paid(Value):
+    state: str
+
+
+class OrderPlacement:
     """One order. `shop` is a visitor of the shop, and `staff` makes what it lacks. `plugin`: it keeps conditions of sale."""
 
     def __init__(self, staff: VendureApi, shop: VendureApi, order: Order, *, plugin: bool) -> None:
@@ -26,7 +31,7 @@ class Placing:
         self._order = order
         self._plugin = plugin
 
-    async def place(self, *, captured: bool) -> str:
+    async def place_order(self, *, captured: bool) -> str:
         """Returns the id of the order."""
         for line in self._order.lines:
             await self._add_line(line)
@@ -46,8 +51,11 @@ class Placing:
             f'mutation {{ answer: transitionOrderToState(state: "ArrangingPayment") {{ {_REFUSED} '
             "... on OrderStateTransitionError { transitionError } } }",
         )
-        for tender in self._order.tenders:
-            await self._pay(tender, captured=captured)
+        states = [await self._pay(tender, captured=captured) for tender in self._order.tenders]
+        if states[-1:] == ["ArrangingPayment"]:
+            raise VendureRefused(
+                f"The tenders of order {self._order.order_id} are less than its total, so it is not paid."
+            )
         await self._staff.send(
             Done,
             "mutation ($order: ID!, $at: DateTime!) { answer: setOrderPlacedAt(orderId: $order, at: $at) { success } }",
@@ -57,10 +65,11 @@ class Placing:
         return order_id
 
     async def _add_line(self, line: OrderLine) -> None:
-        """A unit costs the same as the next one, so what a total is not divisible by is taken off the line."""
-        unit = Money(amount=-(-line.total.amount // line.quantity), currency=self._order.currency)
-        discount = units_of(unit) * line.quantity - units_of(line.total)
+        """A product has one price in an order, so a line that costs less than its units has a discount."""
         same_product = [other for other in self._order.lines if other.sku == line.sku]
+        price = max(-(-other.total.amount // other.quantity) for other in same_product)
+        unit = Money(amount=price, currency=self._order.currency)
+        discount = units_of(unit) * line.quantity - units_of(line.total)
         fields: dict[str, JsonValue] = {"discount": discount} if discount else {}
         if len(same_product) > 1:
             fields["engraving"] = line.line_id  # Vendure makes one line of what does not differ
@@ -208,16 +217,19 @@ class Placing:
         )
         return made.id
 
-    async def _pay(self, tender: Tender, *, captured: bool) -> None:
+    async def _pay(self, tender: Tender, *, captured: bool) -> str:
+        """Returns the state of the order afterwards."""
         metadata: dict[str, JsonValue] = {
             "reference": tender.reference,
             "amount": units_of(tender.amount),
             "capturable": not captured,
         }
-        await self._shop.send(
-            Done,
+        paid = await self._shop.send(
+            _Paid,
             "mutation ($method: String!, $metadata: JSON!) { answer: addPaymentToOrder(input: { method: $method, "
-            f"metadata: $metadata }}) {{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
+            f"metadata: $metadata }}) {{ {_REFUSED} ... on Order {{ state }} "
+            "... on OrderStateTransitionError { transitionError } } }",
             method=_METHODS[tender.kind],
             metadata=metadata,
         )
+        return paid.state

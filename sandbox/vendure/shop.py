@@ -8,10 +8,18 @@ from pydantic import JsonValue
 from domain.money import Money
 from domain.order import Order, OrderFlag
 from domain.shipment import Shipment
-from sandbox.vendure.answers import Found, StockLevel, VariantStock, VendureLine, VendureOrder, VendureRefund
+from sandbox.vendure.answers import (
+    Found,
+    PluginsFields,
+    StockLevel,
+    VariantStock,
+    VendureLine,
+    VendureOrder,
+    VendureRefund,
+)
 from sandbox.vendure.graphql import Created, Done, VendureApi
 from sandbox.vendure.money import money_of, units_of
-from sandbox.vendure.placing import Placing
+from sandbox.vendure.placing import OrderPlacement
 
 USERNAME = PASSWORD = "superadmin"  # noqa: S105  # of the sandbox
 
@@ -19,7 +27,7 @@ _REFUSED = "__typename ... on ErrorResult { errorCode message }"
 _TRANSITION = f"{_REFUSED} ... on FulfillmentStateTransitionError {{ transitionError }}"
 _FULFILLMENT = "id state method trackingCode lines { orderLineId quantity }"
 _ORDER = f"""
-    id code state orderPlacedAt currencyCode totalWithTax shippingWithTax
+    id code state orderPlacedAt currencyCode totalWithTax shippingWithTax shipping
     customer {{ id emailAddress }}
     lines {{ id orderPlacedQuantity quantity proratedLinePriceWithTax proratedLinePrice productVariant {{ id sku name }} }}
     surcharges {{ description priceWithTax }}
@@ -63,7 +71,8 @@ class VendureShop:
         """Order these lines at these totals, paid by these tenders; returns the order's code. Ids of lines, tenders and
         customer are Vendure's own. Raises VendureRefused."""
         async with VendureApi(f"{self.url}/shop-api", order.currency) as visitor:
-            order_id = await Placing(self._staff, visitor, order, plugin=self.plugin).place(captured=captured)
+            placement = OrderPlacement(self._staff, visitor, order, plugin=self.plugin)
+            order_id = await placement.place_order(captured=captured)
         if self.plugin and order.flags:
             await self._flag(order_id, order)
         placed = await self._staff.send(
@@ -92,6 +101,19 @@ class VendureShop:
         )
         [order] = found.items
         return order
+
+    async def read_custom_fields(self, code: str) -> PluginsFields:
+        """What the plugin keeps."""
+        found = await self._staff.send(
+            Found[PluginsFields],
+            "query ($code: String!) { answer: orders(options: { filter: { code: { eq: $code } } }) { items { "
+            "customFields { fraudReview euConsumer heldByCancellation } "
+            "lines { productVariant { customFields { saleCondition } } } "
+            "fulfillments { customFields { carrier labelReference } } } } }",
+            code=code,
+        )
+        [fields] = found.items
+        return fields
 
     async def stock(self, code: str, line_id: str) -> StockLevel:
         """Of the line's product."""
@@ -166,7 +188,7 @@ class VendureShop:
     # The warehouse
 
     async def pack(self, code: str, parcel: Shipment) -> str:
-        """Make a fulfilment and start to pick it; with a label it is ready for the carrier. Returns its id."""
+        """Make a fulfilment, which is picked from then on; with a label it is ready for the carrier. Returns its id."""
         lines: list[JsonValue] = [{"orderLineId": line.line_id, "quantity": line.quantity} for line in parcel.lines]
         method = f"{parcel.carrier} {parcel.label_reference}" if parcel.label_reference else "pick"
         arguments: list[JsonValue] = [
@@ -183,7 +205,6 @@ class VendureShop:
         )
         if self.plugin and parcel.label_reference:
             await self.label(made.id, parcel)
-        await self.move_parcel(made.id, "Pending")
         return made.id
 
     async def label(self, fulfillment_id: str, parcel: Shipment) -> None:

@@ -1,6 +1,7 @@
 import { Args, Mutation, Resolver } from '@nestjs/graphql';
 import {
     Allow,
+    ConfigService,
     Ctx,
     ID,
     LanguageCode,
@@ -33,6 +34,7 @@ export const lineDiscount = new PromotionLineAction({
 @Resolver()
 class SandboxResolver {
     constructor(
+        private readonly config: ConfigService,
         private readonly connection: TransactionalConnection,
         private readonly orders: OrderService,
     ) {}
@@ -66,6 +68,7 @@ class SandboxResolver {
     @Allow(Permission.SuperAdmin)
     async endSessions(@Ctx() ctx: RequestContext) {
         await this.connection.getRepository(ctx, Session).createQueryBuilder().delete().execute();
+        await this.config.authOptions.sessionCacheStrategy.clear();
         return { success: true };
     }
 }

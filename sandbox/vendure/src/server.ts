@@ -1,22 +1,14 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
-import {
-    bootstrap,
-    TransactionalConnection,
-    type Type,
-    type VendureConfig,
-} from '@vendure/core';
+import { OrderCancellationPlugin, recordedPayment } from '@order-cancellation/vendure-plugin';
+import { bootstrap, TransactionalConnection, type VendureConfig } from '@vendure/core';
 import { Database } from './database';
 import { quietLog } from './log';
 import { oneAtATime } from './one-at-a-time';
 import { plainPayment } from './plain-payment';
 import { populate } from './populate';
 import { SandboxPlugin } from './sandbox-plugin';
-
-interface CancellationPlugin {
-    OrderCancellationPlugin: Type<unknown>;
-}
 
 const IDLE_MILLISECONDS = 600_000;
 
@@ -30,9 +22,6 @@ const { values } = parseArgs({
 
 async function start(folder: string): Promise<void> {
     const database = new Database(folder);
-    const cancellations = values.plugin
-        ? ((await import('@order-cancellation/vendure-plugin' as string)) as CancellationPlugin)
-        : undefined;
     const config: VendureConfig = {
         apiOptions: {
             hostname: '127.0.0.1',
@@ -50,12 +39,12 @@ async function start(folder: string): Promise<void> {
         dbConnectionOptions: database.options,
         paymentOptions: { paymentMethodHandlers: [plainPayment] },
         logger: quietLog,
-        plugins: [...(cancellations ? [cancellations.OrderCancellationPlugin] : []), SandboxPlugin],
+        plugins: [...(values.plugin ? [OrderCancellationPlugin] : []), SandboxPlugin],
     };
     const app = await bootstrap(config);
     if (database.isNew) {
-        const recorded = { code: 'recorded', arguments: [{ name: 'fromStorefront', value: 'true' }] };
-        await populate(app, cancellations ? recorded : { code: plainPayment.code, arguments: [] });
+        const recorded = { code: recordedPayment.code, arguments: [{ name: 'fromStorefront', value: 'true' }] };
+        await populate(app, values.plugin ? recorded : { code: plainPayment.code, arguments: [] });
         database.startSaving(app.get(TransactionalConnection).rawConnection.sqljsManager.exportDatabase());
     }
     const server = app.getHttpServer() as Server;
