@@ -7,13 +7,15 @@ Every command answers with an exit code, and with `--json` in the models of `dom
 
       0  done, or accepted and under way
       1  the order was not cancelled: rejected, withdrawn, rolled back, or its
-         run was lost; of a file: not every line has its decision
+         run was lost; of a file: not every line has its decision; of
+         `doctor`: a system does not answer
       2  wrong input
       3  Temporal cannot be reached, or does not let us in
       4  there is no such order, or no cancellation of it
       5  refused: the cancellation does not allow that now or is paused, or the
          request conflicts with an earlier one
-      6  not decided, or still running, when the time to wait was over
+      6  not decided, or still running, when the time to wait was over; of
+         `doctor`: no worker has answered
       7  the answer could not be written
     130  stopped by a signal
 

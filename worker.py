@@ -26,6 +26,7 @@ from temporalio.worker import Interceptor, Replayer, Worker
 
 from activities.closing import ClosingActivities
 from activities.deciding import Deciding
+from activities.examining import Counterparts, ExaminingActivities, log_unknown
 from activities.failures import StepFailures
 from activities.notices import NoticeActivities, NoticeDispatcher
 from activities.orders import OrderActivities
@@ -47,6 +48,7 @@ from providers.database.engine import open_engine
 from providers.database.migrate import WrongTables, check_tables
 from providers.gateway.port import PaymentGateway
 from providers.gateway.stripe import StripeGateway
+from providers.mail.port import Mailer
 from providers.mail.smtp import SmtpMailer
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.marketplace.port import Marketplace
@@ -65,9 +67,10 @@ from runtime.policy_file import load_policy
 from runtime.settings import WorkerSettings, settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from workflows.cancellation import CancellationWorkflow
+from workflows.examination import ExaminationWorkflow
 from workflows.quote import QuoteWorkflow
 
-WORKFLOWS = (CancellationWorkflow, QuoteWorkflow)
+WORKFLOWS = (CancellationWorkflow, QuoteWorkflow, ExaminationWorkflow)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -92,6 +95,7 @@ def make_worker(
     gateway: PaymentGateway,
     labels: Labels,
     intercepts: Intercepts,
+    mailer: Mailer,
     policy: Policy,
     marketplace: Marketplace | None = None,
     task_queue: str = TASK_QUEUE,
@@ -125,6 +129,8 @@ def make_worker(
     on_refunds = RefundActivities(books, books)
     on_register = RegisterActivities(books, books, orders, policy, gateway)
     notices = NoticeActivities(books, books, policy)
+    counterparts = Counterparts(books, orders, stored_value, gateway, labels, intercepts, mailer)
+    examining = ExaminingActivities(counterparts, policy.version)
     return Worker(
         client,
         task_queue=task_queue,
@@ -149,6 +155,7 @@ def make_worker(
             on_refunds.credit_refund,
             on_refunds.revoke_refund,
             notices.remind_staff,
+            examining.examine_counterparts,
         ],
         interceptors=[logs.LogContext(), StepFailures(), Heartbeats(), *more_interceptors],
         max_concurrent_local_activities=LOCAL_AT_ONCE,
@@ -279,6 +286,7 @@ async def _run(settings: WorkerSettings, policy: Policy, shop_file: ShopFile) ->
             gateway=gateway,
             labels=labels,
             intercepts=intercepts,
+            mailer=mailer,
             policy=policy,
             marketplace=marketplace,
             graceful_shutdown_timeout=settings.graceful_shutdown,
@@ -288,6 +296,7 @@ async def _run(settings: WorkerSettings, policy: Policy, shop_file: ShopFile) ->
         log = structlog.get_logger()
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace, policy=policy.version)
         _tune_garbage_collection()
+        saying = asyncio.create_task(log_unknown(orders))
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping, *dispatchers}, return_when=asyncio.FIRST_COMPLETED)
@@ -298,8 +307,8 @@ async def _run(settings: WorkerSettings, policy: Policy, shop_file: ShopFile) ->
             log.info("worker_draining")
             await worker.shutdown()
         await running
-        for dispatcher in dispatchers:
-            await cancel_and_wait(dispatcher)
+        for task in (saying, *dispatchers):
+            await cancel_and_wait(task)
         log.info("worker_stopped")
 
 

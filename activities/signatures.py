@@ -139,3 +139,6 @@ REVOKE_REFUND = Signature(StepName.REVOKE_REFUND, StepInput, Booked)
 REMIND_STAFF = Signature(StepName.REMIND_STAFF, RemindStaff, Booked)
 RECORD_DECISION = Signature(StepName.RECORD_DECISION, RecordDecision, Booked)
 RECEIVE_REQUEST = Signature(StepName.RECEIVE_REQUEST, ReceiveRequest, ReceivedRequest)
+
+EXAMINE_COUNTERPARTS = "examine_counterparts"
+"""The name of the only activity that is about no order."""

@@ -26,6 +26,7 @@ from sandbox.serving import ROOT, Process
 from sandbox.shop import Shop
 from sandbox.stack import Stack, StackError, new_stack
 from workflows.cancellation import CancellationWorkflow
+from workflows.examination import ExaminationWorkflow
 from workflows.quote import QuoteWorkflow
 
 HISTORIES = ROOT / "tests" / "histories"
@@ -160,7 +161,7 @@ async def replay(limit: int | None) -> Replayed:
     counts."""
     files = sorted(HISTORIES.glob("*.json"))[:limit]
     logs.configure(logs.LogFormat.CONSOLE, logs.LogLevel.ERROR)
-    workflows = (CancellationWorkflow, QuoteWorkflow)
+    workflows = (CancellationWorkflow, QuoteWorkflow, ExaminationWorkflow)
     replayer = Replayer(workflows=workflows, plugins=[plugin()], interceptors=[logs.LogContext()])
     events = 0
 

@@ -10,6 +10,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from client.diagnosis import Diagnosis, diagnose
 from client.engine import Execution, Run
 from client.errors import ExitCode, OrderNotFound, StarterError, UnderWay, translate_errors, unreachable
 from client.listing import EVERYTHING, Filter, SummaryPage, list_page
@@ -264,6 +265,11 @@ class Cancellations:
         StarterError: WRONG_INPUT when the cursor is not of this list.
         """
         return await self._call(None, list_page(self._client, which, limit=limit, cursor=cursor))
+
+    async def diagnose(self) -> Diagnosis:
+        """Whether Temporal, a worker and the systems that it is connected to work, and what is not known of the orders.
+        Nothing is changed. It takes seconds, also where nobody answers."""
+        return await self._call(None, diagnose(self._client, self._task_queue))
 
     # Steering
 

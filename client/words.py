@@ -3,6 +3,8 @@
 from client.bulk import LineAnswer
 from client.engine import Execution
 from domain.decision import Rule, Verdict
+from domain.examination import Counterpart
+from domain.findings import Finding
 from domain.order import TenderKind
 from domain.outcome import GoodsStatus, MoneyStatus, PaperStatus, State
 from domain.plan import LeftOutReason
@@ -12,7 +14,8 @@ from runtime.texts import translate_code, translate_word
 
 # Rule: The command line speaks the language of its reader [words of codes]
 Shown = (
-    Execution
+    Counterpart
+    | Execution
     | GoodsGroup
     | GoodsStatus
     | LeftOutReason
@@ -45,6 +48,11 @@ def words(code: Shown) -> str:
 
 def action_words(action: str) -> str:
     return translate_word("Action", action)
+
+
+def sentence_of(finding: Finding) -> str:
+    """A merchant's adapter may have words of its own, which are shown as they are."""
+    return translate_word(Finding.__name__, finding.sentence)
 
 
 def answer_words(word: str) -> str:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from domain.base import Value
 from domain.errors import ErrorCode
+from domain.examination import Examination, ExaminationRequest
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -62,6 +63,7 @@ CANCELLATION = WorkflowType("CancellationWorkflow", CancellationRequest, Cancell
 QUOTE = WorkflowType(
     "QuoteWorkflow", CancellationRequest, Quote, frozenset({ErrorCode.PAYMENT_NOT_FOUND, ErrorCode.UNDER_WAY})
 )
+EXAMINATION = WorkflowType("ExaminationWorkflow", ExaminationRequest, Examination)
 
 # Rule: Callers reach a run by these names, each with its message and answer
 SUBMIT = UpdateType("submit", CancellationRequest, Receipt)

@@ -32,14 +32,14 @@ class Finding(Value):
     @classmethod
     def of(cls, subject: Subject, *, known: bool) -> "Finding":
         """In the words that are true of any order management system."""
-        if_known, if_not = _SENTENCES[subject]
+        if_known, if_not = SENTENCES[subject]
         return cls(subject=subject, known=known, sentence=if_known if known else if_not)
 
 
-_SENTENCES: Mapping[Subject, tuple[str, str]] = {
+SENTENCES: Mapping[Subject, tuple[str, str]] = {
     Subject.FREEZING: (
         "Orders can be frozen: nobody packs, captures or changes an order while it is being cancelled.",
-        "Orders cannot be frozen: each is read again before money moves, and what has left by then is stopped or kept.",
+        "Orders cannot be frozen: each is read again before money moves, and what has left is stopped or not cancelled.",
     ),
     Subject.PICKS: (
         "Parcels without a label can be taken out of the warehouse's work.",

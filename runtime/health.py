@@ -22,22 +22,25 @@ from runtime.shutdown import exit_now
 RECENT = timedelta(minutes=2)
 
 
-async def polled() -> bool:
-    """Whether a worker of this host (the SDK's identity is `pid@host`) has polled within RECENT."""
-    client = await Client.connect(**connection())
+async def has_polled(client: Client, task_queue: str, *, host: str | None = None) -> bool:
+    """Whether a worker, of this host where one is named (the SDK's identity is `pid@host`), has polled within RECENT."""
     queue = await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(
             namespace=client.namespace,
-            task_queue=TaskQueue(name=TASK_QUEUE),
+            task_queue=TaskQueue(name=task_queue),
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
         )
     )
     since = datetime.now(UTC) - RECENT
     return any(
-        poller.identity.partition("@")[2] == socket.gethostname()
-        and poller.last_access_time.ToDatetime(tzinfo=UTC) > since
+        host in {None, poller.identity.partition("@")[2]} and poller.last_access_time.ToDatetime(tzinfo=UTC) > since
         for poller in queue.pollers
     )
+
+
+async def polled() -> bool:
+    """Whether a worker of this host has."""
+    return await has_polled(await Client.connect(**connection()), TASK_QUEUE, host=socket.gethostname())
 
 
 def main() -> int:

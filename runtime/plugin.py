@@ -16,6 +16,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from domain.base import reason_of
 from domain.carried import Carried
+from domain.examination import ExaminationRequest
 from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.request import CancellationRequest
 from runtime.input_check import NO_OBJECT, InputCheck, unreadable
@@ -46,7 +47,7 @@ def _runner(existing: WorkflowRunner | None) -> WorkflowRunner:
 
 _MESSAGES = ([Approve], [Reject], [Withdraw], [RetryStep], [ResolveStep], [ChooseRefundMethod])
 _START_OF_RUN = [CancellationRequest | Carried]
-_START_INPUTS = ([CancellationRequest], _START_OF_RUN)
+_START_INPUTS = ([CancellationRequest], [ExaminationRequest], _START_OF_RUN)
 
 
 # Rule: Input that cannot be read fails a run, and a message that cannot be read is refused

@@ -52,6 +52,7 @@ from providers.books.books import SqlBooks
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.gateway.stripe import StripeGateway
+from providers.mail.port import Mailer
 from providers.marketplace.mirakl import MiraklMarketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
@@ -93,6 +94,7 @@ class System(Observing):
     labels: EasyPostLabels
     intercepts: UpsIntercepts
     marketplace: MiraklMarketplace
+    mailer: Mailer
     task_queue: str
     started: list[Handle] = field(default_factory=list)
 
@@ -121,6 +123,7 @@ class System(Observing):
             gateway=self.gateway,
             labels=self.labels,
             intercepts=self.intercepts,
+            mailer=self.mailer,
             policy=policy,
             marketplace=self.marketplace,
             task_queue=self.task_queue,

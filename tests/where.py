@@ -59,6 +59,10 @@ GROUPS = {
         *("activities/closing.py", "domain/closing.py", "providers/orders/built_in/orders.py"),
         "providers/orders/built_in/closing.py",
     ),
+    "A shop on Vendure": (
+        *("providers/orders/vendure/orders.py", "providers/orders/vendure/reading.py"),
+        *("providers/orders/vendure/closing.py", "providers/orders/vendure/turns.py"),
+    ),
     "After the end": ("activities/reopening.py",),
     "Events of providers": (
         *("web/webhooks.py", "providers/events/stripe.py", "providers/events/easypost.py", "providers/events/port.py"),
@@ -67,6 +71,7 @@ GROUPS = {
     "What people see": (
         *("domain/standing.py", "workflows/journal.py", "runtime/search_attributes.py", "workflows/run_page.py"),
         *("activities/customer_notices.py", "activities/notices.py", "client/runs.py", "client/program.py"),
+        "activities/examining.py",
         *("runtime/texts.py", "client/words.py", "client/refusals.py", "client/commands/help_texts.py"),
     ),
     "Tests": ("tests/specifications/specification.py", "tests/specifications/watching.py"),

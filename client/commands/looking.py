@@ -1,4 +1,4 @@
-"""The commands that look: status, watch, result, list, reasons."""
+"""The commands that look: status, watch, result, list, doctor, reasons."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +13,7 @@ from rich.live import Live
 from client import views
 from client.cancellations import Cancellations
 from client.commands.options import Json, OrderId, business_id, out, print_json, run_command
+from client.diagnosis_view import diagnosis_view
 from client.errors import ExitCode, StarterError
 from client.listing import Filter
 from client.status import Summary
@@ -112,6 +113,19 @@ def list_(
         else:
             out.print(views.list_view(page.cancellations))
         return ExitCode.DONE
+
+    run_command(work)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show whether everything is reached: Temporal, a worker, and the systems that it is connected to. Shows too what the
+    order management system can and cannot tell or do. Changes nothing."""
+
+    async def work(cancellations: Cancellations) -> int:
+        found = await cancellations.diagnose()
+        print_json(found) if json else out.print(diagnosis_view(found))
+        return found.code
 
     run_command(work)
 

@@ -16,6 +16,10 @@ class Mail(Value):
 
 
 class MailConnection(Protocol):
+    async def open(self) -> None:
+        """Connect and log in, if that is wanted; nothing is sent. Raises what `send` does, but MAIL_REFUSED."""
+        ...
+
     async def send(self, mail: Mail) -> None:
         """Hand the mail to the mail server. Raises Unavailable (try later) or Refused: MAIL_REFUSED (never will),
         PROVIDER_REJECTED_CREDENTIALS (no fault of this mail: try later)."""

@@ -1,7 +1,7 @@
 """Mail by SMTP."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -12,6 +12,7 @@ import aiosmtplib
 from domain.errors import ErrorCode, Refused, Unavailable
 from providers.mail.port import Mail
 
+_OF_THE_CONNECTION = (aiosmtplib.SMTPAuthenticationError, aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError)
 _HAS_HAD_ENOUGH = 421  # RFC 5321: the server closes the connection; nothing of this mail was taken
 
 
@@ -63,30 +64,31 @@ class SmtpConnection:
             address = _address_in(message)
         except (ValueError, IndexError):  # the standard library's own slip, at an address that ends with its @
             raise _refused(mail, "its address is not one, or its subject or id has a line break") from None
-        try:
-            await self._send(address, message)
-        except ValueError:
-            # The library's word for what no SMTP command can hold.
-            raise _refused(mail, "its address has a character that no mail server takes") from None
-        except aiosmtplib.SMTPAuthenticationError:
-            raise Refused(
-                ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-                "The mail server rejected the user name and password. Check them in the settings.",
-            ) from None
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            # 450 and 550 come in this one wrapper; only its code distinguishes a full mailbox from one that is not there.
-            raise _answered(mail, _code_of(error)) from None
-        except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
-            raise Unavailable("The mail server is not taking connections.") from None
-        except aiosmtplib.SMTPSenderRefused:
-            # Ours, not the customer's: every mail would be refused for it, so none is given up.
-            raise Unavailable(f"The mail server does not let us send as {self._sender}. Check MAIL_SENDER.") from None
-        except aiosmtplib.SMTPResponseException as error:
-            raise _answered(mail, error.code) from None
-        except aiosmtplib.SMTPNotSupported:
-            raise _refused(mail, "the server takes no address with letters outside ASCII") from None
-        except (aiosmtplib.SMTPException, OSError):
-            raise Unavailable("The connection to the mail server was lost or timed out.") from None
+        with _translate_connection_errors():
+            try:
+                await self._send(address, message)
+            except ValueError:
+                # The library's word for what no SMTP command can hold.
+                raise _refused(mail, "its address has a character that no mail server takes") from None
+            except aiosmtplib.SMTPRecipientsRefused as error:
+                # 450 and 550 come in this one wrapper; only its code distinguishes a full mailbox from a missing one.
+                raise _answered(mail, _code_of(error)) from None
+            except aiosmtplib.SMTPSenderRefused:
+                # Ours, not the customer's: every mail would be refused for it, so none is given up.
+                raise Unavailable(
+                    f"The mail server does not let us send as {self._sender}. Check MAIL_SENDER."
+                ) from None
+            except _OF_THE_CONNECTION:
+                raise
+            except aiosmtplib.SMTPResponseException as error:
+                raise _answered(mail, error.code) from None
+            except aiosmtplib.SMTPNotSupported:
+                raise _refused(mail, "the server takes no address with letters outside ASCII") from None
+
+    async def open(self) -> None:
+        with _translate_connection_errors():
+            if self._open is None or not await self._is_usable(self._open):
+                await self._connect()
 
     async def _send(self, address: str, message: EmailMessage) -> None:
         """Use the open connection. If the server has closed it, or has had enough of it, connect again. A mail that it may
@@ -100,10 +102,13 @@ class SmtpConnection:
                 await self.close()
             else:
                 return
+        await self._send_by(await self._connect(), address, message)
+
+    async def _connect(self) -> aiosmtplib.SMTP:
         made = self._make()
         await made.connect()
         self._open = made
-        await self._send_by(made, address, message)
+        return made
 
     async def _is_usable(self, connection: aiosmtplib.SMTP) -> bool:
         try:
@@ -141,6 +146,22 @@ class SmtpConnection:
         message["Date"] = format_datetime(datetime.now(UTC))
         message.set_content(mail.body)
         return message
+
+
+@contextmanager
+def _translate_connection_errors() -> Iterator[None]:
+    """What is wrong whichever mail is to be sent."""
+    try:
+        yield
+    except aiosmtplib.SMTPAuthenticationError:
+        raise Refused(
+            ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+            "The mail server rejected the user name and password. Check them in the settings.",
+        ) from None
+    except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
+        raise Unavailable("The mail server is not taking connections.") from None
+    except (aiosmtplib.SMTPException, OSError):
+        raise Unavailable("The connection to the mail server was lost or timed out.") from None
 
 
 def _address_in(message: EmailMessage) -> str:

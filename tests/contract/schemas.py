@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from domain.examination import Examination, ExaminationRequest
 from domain.messages import (
     Acknowledgement,
     Approve,
@@ -38,8 +39,17 @@ SENT: tuple[type[BaseModel], ...] = (
     ChooseRefundMethod,
     ShipmentEvent,
     RefundEvent,
+    ExaminationRequest,
 )
-ANSWERED: tuple[type[BaseModel], ...] = (Receipt, CancellationResult, Acknowledgement, Progress, Plan, Quote)
+ANSWERED: tuple[type[BaseModel], ...] = (
+    Receipt,
+    CancellationResult,
+    Acknowledgement,
+    Progress,
+    Plan,
+    Quote,
+    Examination,
+)
 
 
 def schemas() -> dict[Path, str]:

@@ -11,6 +11,7 @@ from domain import contract
 from runtime.plugin import TASK_QUEUE
 from tests.contract.schemas import FOLDER, MESSAGE, schemas
 from workflows.cancellation import CancellationWorkflow
+from workflows.examination import ExaminationWorkflow
 from workflows.quote import QuoteWorkflow
 
 SIGNALS = {row.name: row.message for row in (contract.SHIPMENT_EVENT, contract.REFUND_EVENT)}
@@ -55,8 +56,8 @@ def _messages_of_the_workflows() -> set[tuple[str, str, str, str]]:
     assert contract.CANCELLATION.message in get_args(get_type_hints(CancellationWorkflow.run)["start"])
     gives = get_type_hints(CancellationWorkflow.run)["return"]
     expected.add(("workflow", str(definition.name), contract.CANCELLATION.message.__name__, gives.__name__))
-    quote = workflow._Definition.must_from_class(QuoteWorkflow)
-    expected.add(("workflow", str(quote.name), *_models(QuoteWorkflow.run)))
+    for looking in (QuoteWorkflow, ExaminationWorkflow):
+        expected.add(("workflow", str(workflow._Definition.must_from_class(looking).name), *_models(looking.run)))
     return expected
 
 

@@ -28,6 +28,7 @@ from sandbox.shop import request
 from tests.fixtures.api import Api, ApiSystem, environment, running_api, system_at_work
 from tests.fixtures.databases import Databases
 from tests.fixtures.gateway import GatewaySandbox, gateway_process
+from tests.fixtures.mail import Mailbox
 from tests.fixtures.specifications import watched
 from tests.fixtures.temporal import start_dev_server
 from tests.processes.events import signals, waiting_for_settlement, was_delivered
@@ -59,7 +60,7 @@ def reconciling(env: dict[str, str], gateway_url: str, easypost_url: str) -> dic
 
 @pytest.fixture(scope="module")
 async def quiet(
-    tmp_path_factory: pytest.TempPathFactory, databases: Databases, marketplace: MiraklMarketplace
+    tmp_path_factory: pytest.TempPathFactory, databases: Databases, marketplace: MiraklMarketplace, mailbox: Mailbox
 ) -> AsyncIterator[QuietSystem]:
     folder = tmp_path_factory.mktemp("quiet")
     database_url = await databases.sqlite(folder / "books.db")
@@ -69,7 +70,9 @@ async def quiet(
             carrier_process(folder, webhook_url=f"{gateway.url}/sandbox/nobody-knows-this", scan_seconds=3600)
         ).start()
         try:
-            async with system_at_work(server, database_url, gateway.url, carrier.url, marketplace) as system:
+            async with system_at_work(
+                server, database_url, gateway.url, carrier.url, marketplace, mailer=mailbox.mailer()
+            ) as system:
                 env = environment(server.client.service_client.config.target_host, database_url)
                 yield QuietSystem(system, gateway, reconciling(env, gateway.url, system.shop.carrier.easypost_url))
         finally:

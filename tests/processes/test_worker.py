@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from client.cancellations import Cancellations
+from domain.examination import Counterpart
 from domain.money import money
 from domain.outcome import Outcome
 from domain.request import LineScope, ReasonCode, workflow_id
@@ -145,6 +147,30 @@ async def test_a_worker_sends_deferred_requests_by_itself(process_system: System
     assert {"deferred_request_delayed", "deferred_request_sent"} >= {
         entry["event"] for entry in workers.lines() if entry["event"].startswith("deferred_request")
     }
+
+
+async def test_a_worker_works_and_says_why_while_the_orders_do_not_answer(
+    real_time_system: System, mailbox: Mailbox, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """And asks for work all the same: what it hears from `starter.py doctor` is answered with the same sentence."""
+    nowhere = f"postgresql://shop@127.0.0.1:{unused_tcp_port}/books"
+    away = Workers({**environment(real_time_system, mailbox), "DATABASE_URL": nowhere}, tmp_path, [])
+    worker = away.start()
+    try:
+
+        async def said() -> bool:
+            return any(line["event"] == "orders_do_not_answer" for line in away.lines())
+
+        await eventually(said, "the worker says that it could not ask", within=20)
+        found = await Cancellations(real_time_system.client).diagnose()
+    finally:
+        worker.stop()
+    [line] = [line for line in away.lines() if line["event"] == "orders_do_not_answer"]
+    assert line["level"] == "warning"
+    assert found.examination is not None
+    failures = {answer.counterpart: answer.failure for answer in found.examination.answers if answer.failure}
+    assert failures[Counterpart.ORDERS] == failures[Counterpart.DATABASE] == line["why"]
+    assert Counterpart.GATEWAY not in failures
 
 
 async def test_sigterm_lets_the_running_step_end(process_system: System, workers: Workers) -> None:

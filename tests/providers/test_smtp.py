@@ -113,6 +113,20 @@ async def test_encryption_that_is_demanded_and_not_offered_sends_nothing(mailbox
     assert "<7@shop.example>" not in [got.message_id for got in mailbox.mails()]
 
 
+async def test_a_connection_is_opened_without_a_mail(unused_tcp_port: int) -> None:
+    """Whoever asks whether the mail server answers."""
+    server = Server()
+    async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
+        mailer = SmtpMailer("127.0.0.1", listening.sockets[0].getsockname()[1], "shop@example.com")
+        async with mailer.connection() as connection:
+            for _ in range(2):
+                await connection.open()
+    assert (server.mails, server.connections) == (0, 1)
+    async with SmtpMailer("127.0.0.1", unused_tcp_port, "shop@example.com").connection() as connection:
+        with pytest.raises(Unavailable):
+            await connection.open()
+
+
 @dataclass
 class Server:
     """Takes so many mails by a connection, and then ends it, with a word or without. Is slow to answer one of them, which

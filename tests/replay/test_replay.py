@@ -14,6 +14,7 @@ from temporalio.workflow import NondeterminismError
 from runtime.plugin import plugin
 from tests.fixtures.recording import HISTORIES, file_of, record
 from tests.system import System
+from worker import WORKFLOWS
 from workflows.approval import Approval
 from workflows.cancellation import CancellationWorkflow
 from workflows.money import MoneySteps
@@ -23,7 +24,7 @@ PATHS = Path(__file__).parent.parent / "workflows"
 
 
 def replayer() -> Replayer:
-    return Replayer(workflows=[CancellationWorkflow], plugins=[plugin()])
+    return Replayer(workflows=WORKFLOWS, plugins=[plugin()])
 
 
 def read(file: Path) -> WorkflowHistory:

@@ -25,7 +25,7 @@ async def test_a_start_input_that_cannot_be_read_fails_the_run_by_field(system: 
     assert "actor: it is missing" in cause.message
 
 
-@pytest.mark.parametrize("workflow_type", ["CancellationWorkflow", "QuoteWorkflow"])
+@pytest.mark.parametrize("workflow_type", ["CancellationWorkflow", "QuoteWorkflow", "ExaminationWorkflow"])
 @pytest.mark.parametrize("arguments", [[], [None]], ids=["none", "null"])
 async def test_a_start_without_an_input_fails_the_run(system: System, workflow_type: str, arguments: list[Any]) -> None:
     """Rule 4: the Temporal UI starts a run so where the box is left empty, and an SDK where its own word for nothing is

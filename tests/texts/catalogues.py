@@ -18,6 +18,7 @@ from client.bulk import ANSWERS, LineAnswer
 from client.commands.help_texts import texts_of
 from client.refusals import REFUSALS
 from client.words import ACTIONS, Shown
+from domain.findings import SENTENCES, Finding
 from runtime.texts import FOLDER, words_of
 from starter import app
 
@@ -60,6 +61,8 @@ def _other_texts() -> Iterator[tuple[str, str, str | None]]:
     yield from (("client/refusals.py", text, None) for text in REFUSALS)
     for codes in typing.get_args(Shown):
         yield from (("client/words.py", words_of(code), codes.__name__) for code in codes)
+    sentences = (sentence for both in SENTENCES.values() for sentence in both)
+    yield from (("domain/findings.py", sentence, Finding.__name__) for sentence in sentences)
     yield from (("client/words.py", action, "Action") for action in ACTIONS)
     yield from (("client/words.py", answer.replace("_", " "), LineAnswer.__name__) for answer in ANSWERS)
 

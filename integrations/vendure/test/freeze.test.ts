@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { LanguageCode, PaymentMethodHandler } from '@vendure/core';
+import { FulfillmentHandler, LanguageCode, PaymentMethodHandler } from '@vendure/core';
 
 import { type Line, type Order, type PaymentInput, Shop } from './shop';
 
-/** Stands for the handler of a gateway, which moves money before Vendure's processes are asked. */
+// What handlers did elsewhere, before Vendure's processes are asked: orders captured, methods of labels bought.
 const captured: string[] = [];
+const labels: string[] = [];
 const gateway = new PaymentMethodHandler({
     code: 'gateway',
     description: [{ languageCode: LanguageCode.en, value: 'A gateway' }],
@@ -18,10 +19,20 @@ const gateway = new PaymentMethodHandler({
     },
 });
 
+const carrier = new FulfillmentHandler({
+    code: 'carrier',
+    description: [{ languageCode: LanguageCode.en, value: 'A carrier' }],
+    args: { method: { type: 'string' } },
+    createFulfillment: (_ctx, _orders, _lines, { method }) => {
+        labels.push(method);
+        return { method, customFields: { carrier: method, labelReference: 'shp_7' } };
+    },
+});
+
 let shop: Shop;
 
 before(async () => {
-    shop = await Shop.start(gateway);
+    shop = await Shop.start([gateway], [carrier]);
 });
 
 after(() => shop.stop());
@@ -55,7 +66,13 @@ async function onlyHolderMay(order: Order, change: (cancellation?: string) => Pr
 describe('a held order', () => {
     it('is not packed, and no label is bought for it', async () => {
         const { order, line } = await placeOrder();
-        await onlyHolderMay(order, cancellation => shop.pack(line, 3, cancellation));
+        await onlyHolderMay(order, cancellation => shop.pack(line, 3, cancellation, 'carrier'));
+        assert.deepEqual(labels, ['DHL']);
+        const { fulfillments } = await shop.readOrder(order.id);
+        assert.deepEqual(
+            fulfillments.map(({ customFields }) => customFields),
+            [{ carrier: 'DHL', labelReference: 'shp_7' }],
+        );
     });
 
     it('is not shipped, but that a parcel has arrived is recorded', async () => {
@@ -85,12 +102,8 @@ describe('a held order', () => {
         const { order } = await placeOrder({ method: 'gateway', metadata: {} });
         const [payment] = order.payments;
         assert.equal(payment!.state, 'Authorized');
-        await onlyHolderMay(order, async cancellation => {
-            const times = captured.length;
-            await shop.settlePayment(payment!.id, cancellation).finally(() => {
-                assert.equal(captured.length - times, cancellation === 'can-1' ? 1 : 0);
-            });
-        });
+        await onlyHolderMay(order, cancellation => shop.settlePayment(payment!.id, cancellation));
+        assert.deepEqual(captured, [order.code]);
     });
 
     it('takes no payment', async () => {

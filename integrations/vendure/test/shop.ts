@@ -2,7 +2,15 @@ import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 
 import type { INestApplication } from '@nestjs/common';
-import { bootstrap, LanguageCode, NoopLogger, Permission, type PaymentMethodHandler } from '@vendure/core';
+import {
+    bootstrap,
+    type FulfillmentHandler,
+    LanguageCode,
+    manualFulfillmentHandler,
+    NoopLogger,
+    type PaymentMethodHandler,
+    type Permission,
+} from '@vendure/core';
 import { populateInitialData } from '@vendure/core/cli';
 
 import { OrderCancellationPlugin } from '../src';
@@ -89,7 +97,10 @@ export class Shop {
         this.staff = new Client(`${this.url}/admin-api`);
     }
 
-    static async start(...paymentMethodHandlers: PaymentMethodHandler[]): Promise<Shop> {
+    static async start(
+        paymentMethodHandlers: PaymentMethodHandler[] = [],
+        fulfillmentHandlers: FulfillmentHandler[] = [],
+    ): Promise<Shop> {
         const app = await bootstrap({
             apiOptions: { hostname: '127.0.0.1', port: 0 },
             authOptions: {
@@ -99,6 +110,7 @@ export class Shop {
             dbConnectionOptions: { type: 'sqljs', synchronize: true },
             logger: new NoopLogger(),
             paymentOptions: { paymentMethodHandlers },
+            shippingOptions: { fulfillmentHandlers: [manualFulfillmentHandler, ...fulfillmentHandlers] },
             plugins: [OrderCancellationPlugin],
         });
         await populateInitialData(app, {
@@ -236,6 +248,15 @@ export class Shop {
         return order;
     }
 
+    /** The entries about cancelled units in the order's history. */
+    async readCancellations(id: string): Promise<string[]> {
+        const { order } = await this.staff.ask<{ order: { history: { items: { type: string }[] } } }>(
+            'query($id: ID!) { order(id: $id) { history { items { type } } } }',
+            { id },
+        );
+        return order.history.items.map(({ type }) => type).filter(type => type === 'ORDER_CANCELLATION');
+    }
+
     /** One of Vendure's own mutations, by staff or by a request of `cancellation`. A refusal is thrown, as its sentence. */
     async change(mutation: string, cancellation?: string): Promise<string> {
         const headers: Record<string, string> = cancellation === undefined ? {} : { 'cancellation-id': cancellation };
@@ -248,11 +269,11 @@ export class Shop {
     }
 
     /** The id of the new fulfillment. */
-    async pack(line: Line, quantity: number, cancellation?: string): Promise<string> {
+    async pack(line: Line, quantity: number, cancellation?: string, handler = 'manual-fulfillment'): Promise<string> {
         return this.change(
             `addFulfillmentToOrder(input: {
                 lines: [{ orderLineId: "${line.id}", quantity: ${quantity} }]
-                handler: { code: "manual-fulfillment", arguments: [{ name: "method", value: "DHL" }] }
+                handler: { code: "${handler}", arguments: [{ name: "method", value: "DHL" }] }
             }) {
                 ... on Fulfillment { id }
                 ... on ErrorResult { message }

@@ -65,23 +65,23 @@ class _PlainClose:
         return OutcomeUnknown(failure.message) if self._has_changed else failure
 
     async def run(self) -> None:
-        order = await self._look()
+        order = await self._read_order()
         _check_unlocked(order, self._closing)
         for fulfillment_id in _fulfillments_to_cancel(order, self._closing):
             await self._cancel_fulfillment(fulfillment_id)
         for _ in range(_LOOKS):
-            if await self._cancel_lines(await self._look()):
+            if await self._cancel_lines(await self._read_order()):
                 return
         raise Unavailable(f"Others take units out of order {self._order_id} at this moment; it is closed again later.")
 
-    async def _look(self) -> VendureOrder:
+    async def _read_order(self) -> VendureOrder:
         return (await self._shop.get(self._order_id)).order
 
     async def _cancel_fulfillment(self, fulfillment_id: str) -> None:
         try:
             await self._turn.finish(self._shop.cancel_fulfillment(self._order_id, fulfillment_id, key=self._key))
         except SaysNo:
-            found = (await self._look()).fulfillment(fulfillment_id)
+            found = (await self._read_order()).fulfillment(fulfillment_id)
             if found is not None and not found.is_cancelled:
                 raise
         self._has_changed = True
@@ -114,16 +114,11 @@ class _PlainClose:
 
 
 def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[str]:
-    """Those that were stopped and have not left, or whose goods have arrived. What is on its way back stays, because its
-    goods would be for sale."""
-    arrived = {line.shipment_id for line in closing.lines}
-    stopped = (order.fulfillment(shipment_id) for shipment_id in sorted(closing.stopped))
-    return [
-        fulfillment.id
-        for fulfillment in stopped
-        if fulfillment and not fulfillment.is_cancelled
-        if fulfillment.id not in closing.gone or fulfillment.id in arrived
-    ]
+    """Those that were stopped in the warehouse, and those whose goods have arrived there: their lines leave the order. What
+    is on its way back stays, because its goods would be for sale."""
+    arrived = closing.gone.intersection(line.shipment_id for line in closing.lines if line.shipment_id)
+    ended = (order.fulfillment(shipment_id) for shipment_id in sorted((closing.stopped - closing.gone) | arrived))
+    return [fulfillment.id for fulfillment in ended if fulfillment and not fulfillment.is_cancelled]
 
 
 def _units_to_leave(order: VendureOrder, closing: Closing) -> Sequence[tuple[Line, int]]:

@@ -1,0 +1,65 @@
+"""Whether the product works from here: Temporal, its workers, and the systems that they are connected to."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowFailureError
+
+from client.errors import ExitCode
+from domain import contract
+from domain.base import Value
+from domain.examination import Examination, ExaminationRequest
+from runtime import search_attributes
+from runtime.health import has_polled
+
+WORKER_WAIT = timedelta(seconds=10)
+"""Longer than a worker takes for its systems, whatever they do."""
+
+
+class Diagnosis(Value):
+    """`polling`: a worker has asked Temporal for work in the last two minutes. `examination` is what a worker has answered;
+    None: none has."""
+
+    address: str
+    namespace: str
+    missing_search_attributes: tuple[str, ...]
+    polling: bool
+    examination: Examination | None
+
+    @property
+    def code(self) -> ExitCode:
+        """What is wrong first. What an order management system cannot do is nothing wrong."""
+        if self.missing_search_attributes:
+            return ExitCode.UNREACHABLE
+        if self.examination is None:
+            return ExitCode.UNDECIDED
+        return ExitCode.NOT_CANCELLED if self.examination.failed else ExitCode.DONE
+
+
+async def diagnose(client: Client, task_queue: str) -> Diagnosis:
+    """Raises RPCError when Temporal does not answer."""
+    polling = await has_polled(client, task_queue)
+    return Diagnosis(
+        address=client.service_client.config.target_host,
+        namespace=client.namespace,
+        missing_search_attributes=tuple(await search_attributes.missing(client)),
+        polling=polling,
+        examination=await _examine(client, task_queue) if polling else None,
+    )
+
+
+async def _examine(client: Client, task_queue: str) -> Examination | None:
+    """What one of the workers answers. None: none of them has in time, or none that knows the question."""
+    try:
+        examination: Examination = await client.execute_workflow(
+            contract.EXAMINATION.name,
+            ExaminationRequest(),
+            id=f"examination-{uuid4().hex[:8]}",
+            task_queue=task_queue,
+            execution_timeout=WORKER_WAIT,  # it changes nothing, so it may end anywhere; nobody wants it later
+            static_summary="Examine the systems of a worker",
+            result_type=contract.EXAMINATION.answer,
+        )
+    except (WorkflowFailureError, RPCTimeoutOrCancelledError):
+        return None
+    return examination

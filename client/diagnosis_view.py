@@ -1,0 +1,73 @@
+"""What `doctor` shows: a line for each thing that can be wrong, with its mark."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from client.diagnosis import WORKER_WAIT, Diagnosis
+from client.layout import Prose
+from client.runs import seconds
+from client.views import plain
+from client.words import sentence_of, words
+from domain.examination import Counterpart, Examination
+from runtime import search_attributes
+from runtime.plugin import TASK_QUEUE
+from runtime.texts import translate
+
+_MARKS = {True: ("✓ ", "green"), False: ("✗ ", "bold red")}
+_FINDING_MARKS = {True: ("✓ ", "green"), False: ("✗ ", "yellow")}
+"""What an order management system cannot do is nothing wrong."""
+
+
+def diagnosis_view(found: Diagnosis) -> RenderableType:
+    return Group(*_list_lines(found))
+
+
+def _list_lines(found: Diagnosis) -> Iterator[Prose]:
+    at = {"address": found.address, "namespace": found.namespace}
+    yield _line(translate("Temporal answers at {address}; its namespace is {namespace}.", **at), good=True)
+    yield _search_attributes_line(found)
+    if found.examination is not None:
+        yield from _examination_lines(found.examination)
+    elif found.polling:
+        waited = translate(
+            "A worker has polled the task queue {queue} in the last two minutes, and none has answered within {wait}. "
+            "Look at the log of the workers.",
+            queue=TASK_QUEUE,
+            wait=seconds(WORKER_WAIT),
+        )
+        yield _line(waited, good=False)
+    else:
+        absent = translate("No worker polls the task queue {queue}. Start one: python worker.py run", queue=TASK_QUEUE)
+        yield _line(absent, good=False)
+
+
+def _search_attributes_line(found: Diagnosis) -> Prose:
+    if not found.missing_search_attributes:
+        return _line(translate("The namespace has all search attributes."), good=True)
+    lacking = translate(
+        "Namespace {namespace} lacks search attributes; create them with: {command}",
+        namespace=found.namespace,
+        command=search_attributes.creating_command(found.missing_search_attributes, found.namespace),
+    )
+    return _line(lacking, good=False)
+
+
+def _examination_lines(examination: Examination) -> Iterator[Prose]:
+    answers = translate(
+        "A worker answers: version {version}, policy {policy}.",
+        version=examination.version,
+        policy=examination.policy_version,
+    )
+    yield _line(answers, good=True)
+    for answer in sorted(examination.answers, key=lambda answer: answer.counterpart is Counterpart.ORDERS):
+        said = answer.failure or translate("answers.")
+        yield _line(f"{words(answer.counterpart)}: {said}", good=answer.failure is None)
+    for finding in examination.findings:
+        mark = _FINDING_MARKS[finding.known]
+        yield Prose(Text.assemble("  ", mark, plain(sentence_of(finding))), indent=4)
+
+
+def _line(text: str, *, good: bool) -> Prose:
+    return Prose(Text.assemble(_MARKS[good], plain(text)), indent=2)

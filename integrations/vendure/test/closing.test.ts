@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import { type Closing, type Order, Shop } from './shop';
+
+let shop: Shop;
+
+before(async () => {
+    shop = await Shop.start();
+});
+
+after(() => shop.stop());
+
+/** An order of one line, whose product there were ten of. */
+class Sale {
+    private constructor(
+        readonly variantId: string,
+        readonly order: Order,
+    ) {}
+
+    static async of(quantity: number): Promise<Sale> {
+        const variantId = await shop.addProduct();
+        return new Sale(variantId, await shop.placeOrder({ [variantId]: quantity }));
+    }
+
+    get line(): Order['lines'][number] {
+        return this.order.lines[0]!;
+    }
+
+    async close(cancelled: number, closing: Omit<Closing, 'cancelled'> = {}): Promise<void> {
+        await shop.close(this.order, { ...closing, cancelled: { [this.line.id]: cancelled } });
+    }
+
+    async assertStock(expected: { onHand: number; allocated: number }): Promise<void> {
+        const { stockOnHand, stockAllocated } = await shop.readStock(this.variantId);
+        assert.deepEqual({ onHand: stockOnHand, allocated: stockAllocated }, expected);
+    }
+
+    async assertQuantity(quantity: number): Promise<void> {
+        assert.equal((await shop.readOrder(this.order.id)).lines[0]!.quantity, quantity);
+    }
+}
+
+describe('a close', () => {
+    it('takes out the whole order, with its shipping', async () => {
+        const sale = await Sale.of(3);
+        await sale.assertStock({ onHand: 10, allocated: 3 });
+        await shop.hold(sale.order.id, 'can-1');
+        await sale.close(3, { cancelShipping: true });
+        const { state, shippingWithTax, totalWithTax, customFields } = await shop.readOrder(sale.order.id);
+        assert.deepEqual(
+            { state, shippingWithTax, totalWithTax, heldBy: customFields.heldByCancellation },
+            { state: 'Cancelled', shippingWithTax: 0, totalWithTax: 0, heldBy: null },
+        );
+        await sale.assertStock({ onHand: 10, allocated: 0 });
+    });
+
+    it('leaves what is not cancelled', async () => {
+        const sale = await Sale.of(3);
+        await sale.close(1);
+        const { state, totalWithTax } = await shop.readOrder(sale.order.id);
+        assert.deepEqual({ state, totalWithTax }, { state: 'PaymentSettled', totalWithTax: 2500 });
+        await sale.assertQuantity(2);
+        await sale.assertStock({ onHand: 10, allocated: 2 });
+    });
+
+    it('repeated takes out nothing more, and shipping once', async () => {
+        const sale = await Sale.of(3);
+        await sale.close(1, { cancelShipping: true });
+        await sale.close(1, { cancelShipping: true });
+        const { shippingWithTax, totalWithTax } = await shop.readOrder(sale.order.id);
+        assert.deepEqual({ shippingWithTax, totalWithTax }, { shippingWithTax: 0, totalWithTax: 2000 });
+        await sale.assertQuantity(2);
+        await sale.assertStock({ onHand: 10, allocated: 2 });
+        assert.equal((await shop.readCancellations(sale.order.id)).length, 1);
+    });
+
+    it('of a cancelled order repeated is harmless', async () => {
+        const sale = await Sale.of(3);
+        await sale.close(3);
+        await sale.close(3);
+        await sale.assertStock({ onHand: 10, allocated: 0 });
+    });
+
+    it('at the same time as others takes the units out once', async () => {
+        const sale = await Sale.of(5);
+        const fulfillmentId = await shop.pack(sale.line, 2);
+        await Promise.all(
+            [1, 2, 3, 4, 5, 6, 7, 8].map(() =>
+                sale.close(4, { fulfillmentIds: [fulfillmentId], cancelShipping: true }),
+            ),
+        );
+        const { shippingWithTax, totalWithTax } = await shop.readOrder(sale.order.id);
+        assert.deepEqual({ shippingWithTax, totalWithTax }, { shippingWithTax: 0, totalWithTax: 1000 });
+        await sale.assertQuantity(1);
+        await sale.assertStock({ onHand: 10, allocated: 1 });
+        assert.equal((await shop.readCancellations(sale.order.id)).length, 1);
+    });
+
+    it('counts what others have taken out', async () => {
+        const sale = await Sale.of(3);
+        await shop.cancelUnits(sale.order, sale.line, 1);
+        await sale.close(2);
+        await sale.assertQuantity(1);
+        await sale.assertStock({ onHand: 10, allocated: 1 });
+    });
+
+    it('never takes out more than the line has', async () => {
+        const sale = await Sale.of(3);
+        await sale.close(5);
+        await sale.assertQuantity(0);
+        await sale.assertStock({ onHand: 10, allocated: 0 });
+    });
+
+    it('puts nothing back', async () => {
+        const sale = await Sale.of(3);
+        await sale.close(2);
+        await sale.close(1);
+        await sale.assertQuantity(1);
+        await sale.assertStock({ onHand: 10, allocated: 1 });
+    });
+
+    it('of the rest of a line that has left in part puts the rest on sale, and not what is on a truck', async () => {
+        const sale = await Sale.of(3);
+        await shop.moveFulfillment(await shop.pack(sale.line, 2), 'Shipped');
+        await sale.assertStock({ onHand: 8, allocated: 1 });
+        await sale.close(1);
+        await sale.assertQuantity(2);
+        await sale.assertStock({ onHand: 8, allocated: 0 });
+    });
+
+    it('of units that have left and do not come back puts nothing on sale', async () => {
+        const sale = await Sale.of(3);
+        await shop.moveFulfillment(await shop.pack(sale.line, 2), 'Shipped');
+        await sale.close(3);
+        await sale.assertQuantity(0);
+        await sale.assertStock({ onHand: 8, allocated: 0 });
+    });
+
+    it('with a fulfillment puts its units back on the shelf once', async () => {
+        const sale = await Sale.of(3);
+        const fulfillmentId = await shop.pack(sale.line, 2);
+        await sale.assertStock({ onHand: 8, allocated: 1 });
+        await sale.close(2, { fulfillmentIds: [fulfillmentId] });
+        await sale.close(2, { fulfillmentIds: [fulfillmentId] });
+        await sale.assertQuantity(1);
+        await sale.assertStock({ onHand: 10, allocated: 1 });
+        assert.deepEqual(
+            (await shop.readOrder(sale.order.id)).fulfillments.map(({ state }) => state),
+            ['Cancelled'],
+        );
+    });
+
+    it('keeps units of a stopped parcel that are not ours in the order, promised', async () => {
+        const sale = await Sale.of(3);
+        const fulfillmentId = await shop.pack(sale.line, 3);
+        await sale.close(1, { fulfillmentIds: [fulfillmentId] });
+        await sale.assertQuantity(2);
+        await sale.assertStock({ onHand: 10, allocated: 2 });
+        await shop.pack(sale.line, 2);
+    });
+
+    it('again, once a parcel is back, puts its units on the shelf', async () => {
+        const sale = await Sale.of(3);
+        const fulfillmentId = await shop.pack(sale.line, 2);
+        await shop.moveFulfillment(fulfillmentId, 'Shipped');
+        await sale.close(1);
+        await sale.close(3, { fulfillmentIds: [fulfillmentId] });
+        await sale.assertStock({ onHand: 10, allocated: 0 });
+        assert.equal((await shop.readOrder(sale.order.id)).state, 'Cancelled');
+    });
+
+    it('that cannot be done as a whole does nothing', async () => {
+        const sale = await Sale.of(3);
+        const other = await Sale.of(1);
+        const fulfillmentId = await shop.pack(sale.line, 2);
+        await shop.hold(sale.order.id, 'can-1');
+        await assert.rejects(
+            shop.close(sale.order, {
+                cancelled: { [sale.line.id]: 3, [other.line.id]: 1 },
+                fulfillmentIds: [fulfillmentId],
+            }),
+            new RegExp(`Order ${sale.order.code} has no line ${other.line.id}. Read the order again.`),
+        );
+        const order = await shop.readOrder(sale.order.id);
+        assert.equal(order.customFields.heldByCancellation, 'can-1');
+        assert.equal(order.fulfillments[0]!.state, 'Pending');
+        await sale.assertQuantity(3);
+        await sale.assertStock({ onHand: 8, allocated: 1 });
+    });
+
+    it('cancels fulfillments of its own order only', async () => {
+        const sale = await Sale.of(1);
+        const other = await Sale.of(1);
+        const fulfillmentId = await shop.pack(other.line, 1);
+        await assert.rejects(
+            sale.close(1, { fulfillmentIds: [fulfillmentId] }),
+            new RegExp(`Order ${sale.order.code} has no fulfillment ${fulfillmentId}. Read the order again.`),
+        );
+        await sale.assertQuantity(1);
+    });
+});
