@@ -24,19 +24,20 @@ class Resuming:
         self._labels = labels
         self._intercepts = intercepts
 
-    async def resume(self, attempt: Attempt, shipment: Shipment) -> None:
-        """Refused: STOP_NOT_UNDOABLE."""
+    async def resume(self, attempt: Attempt, shipment: Shipment | None) -> None:
+        """None: the order has no such shipment any more. Refused: STOP_NOT_UNDOABLE."""
         step_input = attempt.step_input
+        pick = step_input.key.part_of(key_parts.PICK)
+        if shipment is None:
+            # An attempt whose answer was lost may have given the pick back, and it has another id since.
+            if attempt.case.is_noted(pick):
+                await self._give_pick_back(attempt, pick)
+            return
         if shipment.gift_card is not None:
             await self._reactivate(attempt, shipment.gift_card)
             return
         if shipment.label_reference is None:
-            key = step_input.key.part_of(key_parts.PICK)
-            await attempt.make_effect(
-                key,
-                lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
-                lambda _: EffectAnswer(),
-            )
+            await self._give_pick_back(attempt, pick)
             return
         label = shipment.label_reference
         tracking = await self._labels.track(label)
@@ -54,6 +55,14 @@ class Resuming:
             ended = end_of(answer, _describe_cancel)
             if ended.outcome is not EffectOutcome.DONE:
                 raise _comes_back(step_input)
+
+    async def _give_pick_back(self, attempt: Attempt, key: EffectKey) -> None:
+        step_input = attempt.step_input
+        await attempt.make_effect(
+            key,
+            lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
+            lambda _: EffectAnswer(),
+        )
 
     async def _replace_label(self, attempt: Attempt, voided: str) -> None:
         """Buy another label and put it on the shipment. These are two effects: when only the shipment could not be changed,
