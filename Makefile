@@ -9,7 +9,7 @@ EXAMPLE := docs/contract/examples
 PLUGIN := integrations/vendure
 SHOP   := sandbox/vendure
 
-.PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure node test-browser pictures test-faults bench histories contract texts where check pins clean
+.PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure vendure-dashboard node test-browser pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
 
@@ -54,7 +54,7 @@ node:
 # The packages of a folder as its lock file says.
 %/node_modules/.ready: %/package-lock.json | node
 	@echo "Installing the pinned packages into $*/node_modules (first run only; needs a network, about half a minute) …"
-	@cd $* && npm ci --silent --no-audit --no-fund || \
+	@cd $* && npm ci --omit=optional --silent --no-audit --no-fund || \
 	    { echo "The packages of $* could not be installed; is there a network?"; exit 1; }
 	@touch $@
 
@@ -64,6 +64,20 @@ $(PLUGIN)/dist/.ready: $(PLUGIN)/node_modules/.ready $(wildcard $(PLUGIN)/src/*.
 
 # npm copies what is built of the plugin, as it would for a merchant who installs it.
 $(SHOP)/node_modules/.ready: $(PLUGIN)/dist/.ready
+
+# The dashboard is larger than all the rest, and only needed to look at the shop.
+vendure-dashboard: $(SHOP)/dist/dashboard/.ready  ## install the shop's dashboard too, and build it (three minutes, 800 MB)
+
+$(SHOP)/node_modules/.dashboard_ready: $(SHOP)/node_modules/.ready
+	@echo "Installing Vendure's dashboard into $(SHOP)/node_modules (first run only; needs a network, about a minute) …"
+	@cd $(SHOP) && npm install --no-save --include=optional --silent --no-audit --no-fund || \
+	    { echo "Vendure's dashboard could not be installed; is there a network?"; exit 1; }
+	@touch $@
+
+$(SHOP)/dist/dashboard/.ready: $(SHOP)/node_modules/.dashboard_ready $(SHOP)/dist/.ready $(SHOP)/vite.config.mts
+	@echo "Building Vendure's dashboard (first run only; about a minute and a half) …"
+	@cd $(SHOP) && npm run --silent build-dashboard > /dev/null
+	@touch $@
 
 $(SHOP)/dist/.ready: $(SHOP)/node_modules/.ready $(wildcard $(SHOP)/src/*.ts) $(SHOP)/tsconfig.json
 	@cd $(SHOP) && npm run --silent build

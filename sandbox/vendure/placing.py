@@ -209,7 +209,8 @@ class OrderPlacement:
         made = await self._staff.send(
             Created,
             "mutation ($code: String!, $price: [ConfigArgInput!]!) { answer: createShippingMethod(input: { code: $code, "
-            'fulfillmentHandler: "manual-fulfillment", translations: [{ languageCode: en, name: $code, description: "" }], '
+            'fulfillmentHandler: "manual-fulfillment", '
+            'translations: [{ languageCode: en, name: "Standard shipping", description: "" }], '
             'checker: { code: "default-shipping-eligibility-checker", arguments: [{ name: "orderMinimum", value: "0" }] }, '
             'calculator: { code: "default-shipping-calculator", arguments: $price } }) { id } }',
             code=code,

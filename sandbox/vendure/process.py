@@ -9,6 +9,7 @@ from sandbox.serving import ROOT, Process
 
 SHOP = ROOT / "sandbox" / "vendure"
 _PROGRAM = SHOP / "dist" / "server.js"
+_DASHBOARD = SHOP / "dist" / "dashboard" / "index.html"
 _PLUGIN = SHOP / "node_modules" / "@order-cancellation" / "vendure-plugin" / "dist"
 _POPULATED = ROOT / ".run" / "vendure"
 _DATABASE = "vendure.sqlite"
@@ -19,8 +20,10 @@ class VendureProcess(Process):
     """A shop whose data is in `folder`; a new folder gets a populated shop without orders. What was answered is on disk: it
     survives `kill`, and `start` goes on from it."""
 
-    def __init__(self, folder: Path, *, plugin: bool) -> None:
-        argv = [str(_PROGRAM), "--data", str(folder), *(["--plugin"] if plugin else [])]
+    def __init__(self, folder: Path, *, plugin: bool, dashboard: bool = False) -> None:
+        """`plugin`: ours is part of the shop. `dashboard`: so is Vendure's own, under /dashboard."""
+        wanted = {"--plugin": plugin, "--dashboard": dashboard}
+        argv = [str(_PROGRAM), "--data", str(folder), *(option for option, given in wanted.items() if given)]
         super().__init__("Vendure", argv, folder / "vendure.log", program="node")
         self.folder = folder
         self.plugin = plugin
@@ -35,6 +38,8 @@ class VendureProcess(Process):
         """The same, but a new folder is populated on the spot."""
         if not _PROGRAM.exists():
             raise RuntimeError("The Vendure shop is not installed. Run: make vendure")
+        if "--dashboard" in self.argv and not _DASHBOARD.exists():
+            raise RuntimeError("Vendure's dashboard is not installed. Run: make vendure-dashboard")
         super().start(timeout=timeout)
         return self
 
@@ -52,5 +57,5 @@ def _populated(*, plugin: bool) -> Path:
 
 def _version() -> str:
     """Changes with what decides about the tables and what is in them."""
-    programs = sorted([*_PROGRAM.parent.rglob("*.js"), *_PLUGIN.rglob("*.js"), SHOP / "package-lock.json"])
+    programs = sorted([*_PROGRAM.parent.glob("*.js"), *_PLUGIN.rglob("*.js"), SHOP / "package-lock.json"])
     return hashlib.sha256(b"".join(program.read_bytes() for program in programs)).hexdigest()[:12]

@@ -1,5 +1,6 @@
 """What customers, staff and the warehouse do in the shop, and what it shows."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -160,6 +161,48 @@ class VendureShop:
             order=(await self.read(code)).id,
             lines=lines,
             shipping=lines is None,
+        )
+
+    async def add_administrator(self, email: str, password: str, permissions: Sequence[str]) -> None:
+        """Somebody, or a program, who may do just this in the shop."""
+        channel = await self._staff.send(Created, "query { answer: activeChannel { id } }")
+        role = await self._staff.send(
+            Created,
+            "mutation ($code: String!, $permissions: [Permission!]!, $channel: ID!) { answer: createRole(input: "
+            '{ code: $code, description: "", permissions: $permissions, channelIds: [$channel] }) { id } }',
+            code=email,
+            permissions=list(permissions),
+            channel=channel.id,
+        )
+        await self._staff.send(
+            Created,
+            "mutation ($email: String!, $password: String!, $role: ID!) { answer: createAdministrator(input: "
+            '{ firstName: "A", lastName: "B", emailAddress: $email, password: $password, roleIds: [$role] }) { id } }',
+            email=email,
+            password=password,
+            role=role.id,
+        )
+
+    async def begin_change(self, code: str) -> None:
+        """Open the order for changes. It stays so: what it costs more is not paid."""
+        await self._staff.send(
+            Done,
+            'mutation ($order: ID!) { answer: transitionOrderToState(id: $order, state: "Modifying") '
+            f"{{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
+            order=(await self.read(code)).id,
+        )
+
+    async def add_units(self, code: str, line_id: str, units: int) -> None:
+        """To an order that is open for changes."""
+        lines: list[JsonValue] = [
+            {"orderLineId": line_id, "quantity": (await self._line(code, line_id)).quantity + units}
+        ]
+        await self._staff.send(
+            Done,
+            "mutation ($order: ID!, $lines: [OrderLineInput!]!) { answer: modifyOrder(input: "
+            f"{{ dryRun: false, orderId: $order, adjustOrderLines: $lines }}) {{ {_REFUSED} }} }}",
+            order=(await self.read(code)).id,
+            lines=lines,
         )
 
     async def capture(self, code: str) -> None:

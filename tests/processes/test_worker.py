@@ -212,6 +212,19 @@ async def test_a_policy_that_does_not_read_is_named(real_time_system: System, ma
     assert "Traceback" not in done.stderr
 
 
+async def test_a_file_of_a_shop_that_does_not_read_is_named(
+    real_time_system: System, mailbox: Mailbox, tmp_path: Path
+) -> None:
+    broken = tmp_path / "vendure.toml"
+    broken.write_text('fulfillment_methods = "UPS"\n')
+    shop = {"VENDURE_URL": "http://127.0.0.1:9/admin-api", "VENDURE_USERNAME": "worker", "VENDURE_PASSWORD": "a-secret"}
+    done = run_worker({**environment(real_time_system, mailbox), **shop, "VENDURE_FILE": str(broken)})
+    assert done.returncode == 2
+    assert "vendure.toml) is not valid: fulfillment_methods: there is no such field" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "a-secret" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [

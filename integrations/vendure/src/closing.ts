@@ -97,7 +97,10 @@ export class OrderClosing {
         if (fulfillment.state !== 'Cancelled') {
             const result = await this.orders.transitionFulfillmentToState(ctx, fulfillmentId, 'Cancelled');
             if (isGraphQlErrorResult(result)) {
-                throw new IllegalOperationError(result.transitionError);
+                throw new IllegalOperationError(
+                    `Fulfillment ${fulfillmentId} of order ${order.code} is ${fulfillment.state} and cannot be cancelled ` +
+                        `(${result.transitionError}). Cancel it in Vendure, then close the order again.`,
+                );
             }
         }
     }
@@ -174,7 +177,10 @@ export class OrderClosing {
         if (order.state !== 'Cancelled' && order.lines.every(line => line.quantity === 0)) {
             const result = await this.orders.transitionToState(ctx, id, 'Cancelled');
             if (isGraphQlErrorResult(result)) {
-                throw new IllegalOperationError(result.transitionError);
+                throw new IllegalOperationError(
+                    `Order ${order.code} is ${order.state} and cannot be cancelled (${result.transitionError}). ` +
+                        'Bring it into another state in Vendure, then close it again.',
+                );
             }
         }
     }

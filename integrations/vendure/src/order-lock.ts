@@ -8,6 +8,7 @@ import {
     TransactionalConnection,
 } from '@vendure/core';
 
+// SQLite has no locks of rows. It is for development, where one server has its only connection.
 const LOCKING_DATABASES: readonly string[] = [
     'postgres',
     'cockroachdb',
@@ -20,44 +21,23 @@ const LOCKING_DATABASES: readonly string[] = [
 /** Lets one request at a time change an order. */
 @Injectable()
 export class OrderLock {
-    private readonly last = new Map<ID, Promise<unknown>>();
     private readonly locksRows: boolean;
 
     constructor(private readonly connection: TransactionalConnection) {
         this.locksRows = LOCKING_DATABASES.includes(connection.rawConnection.options.type);
     }
 
-    /**
-     * Run `work` on the order of this channel in a transaction that no other such work on the order overlaps.
-     *
-     * The lock of the row holds among all servers. SQLite has none, and its transactions within one server share a
-     * connection, so there they wait for each other here.
-     */
+    /** Run `work` on the order of this channel in a transaction that no other such work on the order overlaps. */
     async change<T>(
         ctx: RequestContext,
         orderId: ID,
-        work: (ctx: RequestContext, order: Order) => Promise<T>,
+        work: (tx: RequestContext, order: Order) => Promise<T>,
     ): Promise<T> {
-        const before = this.last.get(orderId) ?? Promise.resolve();
-        const mine = before.then(() =>
-            this.connection.withTransaction(ctx, async tx => {
-                const order = await this.lock(tx, orderId);
-                await this.connection.getEntityOrThrow(tx, Order, orderId, { channelId: tx.channelId });
-                return work(tx, order);
-            }),
-        );
-        const settled = mine.then(
-            () => undefined,
-            () => undefined,
-        );
-        this.last.set(orderId, settled);
-        try {
-            return await mine;
-        } finally {
-            if (this.last.get(orderId) === settled) {
-                this.last.delete(orderId);
-            }
-        }
+        return this.connection.withTransaction(ctx, async tx => {
+            const order = await this.lock(tx, orderId);
+            await this.connection.getEntityOrThrow(tx, Order, orderId, { channelId: tx.channelId });
+            return work(tx, order);
+        });
     }
 
     /** The order as it is now. Until the transaction of `ctx` ends, no other one changes its row. */

@@ -189,6 +189,18 @@ describe('a close', () => {
         await sale.assertStock({ onHand: 8, allocated: 1 });
     });
 
+    it('of a whole order that is being modified is refused', async () => {
+        const sale = await Sale.of(1);
+        await shop.moveOrder(sale.order.id, 'Modifying');
+        await assert.rejects(
+            sale.close(1),
+            new RegExp(
+                `^Error: Order ${sale.order.code} is Modifying and cannot be cancelled .+, then close it again\\.$`,
+            ),
+        );
+        await sale.assertQuantity(1);
+    });
+
     it('cancels fulfillments of its own order only', async () => {
         const sale = await Sale.of(1);
         const other = await Sale.of(1);

@@ -185,10 +185,25 @@ describe('a hold', () => {
     });
 
     it('is set by one of many that come at once', async () => {
-        const { order } = await placeOrder();
-        const answers = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(number => shop.hold(order.id, `can-${number}`)));
-        assert.equal(answers.filter(answer => answer === 'HELD').length, 1);
-        assert.equal(answers.filter(answer => answer === 'HELD_BY_ANOTHER').length, 7);
+        for (const _repetition of [1, 2, 3, 4, 5]) {
+            const { order } = await placeOrder();
+            const cancellations = [1, 2, 3, 4, 5, 6, 7, 8].map(number => `can-${number}`);
+            const answers = await Promise.all(cancellations.map(cancellation => shop.hold(order.id, cancellation)));
+            assert.deepEqual(answers.sort(), ['HELD', ...Array<string>(7).fill('HELD_BY_ANOTHER')]);
+        }
+    });
+
+    it('is set before a parcel is packed or after it, and not while', async () => {
+        for (const _repetition of [1, 2, 3, 4, 5]) {
+            const { order, line } = await placeOrder();
+            const packed = shop.pack(line, 3).then(
+                () => 1,
+                () => 0,
+            );
+            assert.equal(await shop.hold(order.id, 'can-1'), 'HELD');
+            const { fulfillments } = await shop.readOrder(order.id);
+            assert.equal(fulfillments.length, await packed);
+        }
     });
 
     it('comes too late after its release, whether it had held the order or not', async () => {

@@ -186,6 +186,29 @@ describe('the API', () => {
         }
     });
 
+    it('needs no other permissions than those to read and update orders', async () => {
+        const order = await placeOrder();
+        const user = await shop.addStaff('cancellations', [Permission.ReadOrder, Permission.UpdateOrder]);
+        const answer = await user.ask<{ order: { code: string } }>(
+            `query($id: ID!) {
+                globalSettings { serverConfig { moneyStrategyPrecision } }
+                activeChannel { defaultCurrencyCode }
+                order(id: $id) {
+                    code
+                    customer { emailAddress }
+                    shippingAddress { countryCode }
+                    lines { productVariant { sku customFields { saleCondition } } }
+                    payments { transactionId refunds { metadata } }
+                    fulfillments { lines { quantity } }
+                }
+            }`,
+            { id: order.id },
+        );
+        assert.equal(answer.order.code, order.code);
+        const hold = 'mutation($id: ID!) { holdOrder(orderId: $id, cancellationId: "can-1") }';
+        assert.deepEqual(await user.ask(hold, { id: order.id }), { holdOrder: 'HELD' });
+    });
+
     it('says its version to staff who may read orders', async () => {
         const query = '{ orderCancellationPlugin { version } }';
         const { version } = JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf-8')) as {

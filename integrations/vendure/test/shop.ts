@@ -85,7 +85,10 @@ interface Result {
     sentence?: string;
 }
 
-/** A Vendure server with this plugin, on an empty database in memory. */
+// A PostgreSQL database to use in place of one in memory. What is in it is lost.
+const { TEST_DATABASE_URL } = process.env;
+
+/** A Vendure server with this plugin, on an empty database. */
 export class Shop {
     readonly staff: Client;
     private readonly url: string;
@@ -107,7 +110,9 @@ export class Shop {
                 tokenMethod: 'bearer',
                 superadminCredentials: { identifier: 'superadmin', password: 'superadmin' },
             },
-            dbConnectionOptions: { type: 'sqljs', synchronize: true },
+            dbConnectionOptions: TEST_DATABASE_URL
+                ? { type: 'postgres', url: TEST_DATABASE_URL, synchronize: true, dropSchema: true }
+                : { type: 'sqljs', synchronize: true },
             logger: new NoopLogger(),
             paymentOptions: { paymentMethodHandlers },
             shippingOptions: { fulfillmentHandlers: [manualFulfillmentHandler, ...fulfillmentHandlers] },
@@ -245,6 +250,8 @@ export class Shop {
             }`,
             { id },
         );
+        // In which order the payments come is the database's choice.
+        order.payments.sort((one, other) => Number(one.id) - Number(other.id));
         return order;
     }
 

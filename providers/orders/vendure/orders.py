@@ -12,7 +12,7 @@ from domain.order import Order
 from providers.orders.plain import PlainOrders
 from providers.orders.port import GivenBack
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import Changed, Done, Fulfillment, Held, Hold, Snapshot, VendureOrder
+from providers.orders.vendure.answers import Changed, Done, Fulfillment, Held, Hold, VendureOrder
 from providers.orders.vendure.api import SaysNo, VendureApi
 from providers.orders.vendure.closing import close_plain, close_with_plugin
 from providers.orders.vendure.findings import list_findings
@@ -38,10 +38,7 @@ class VendureOrders(PlainOrders):
         return list_findings(self._file, has_plugin=await self._shop.has_plugin(look=True))
 
     async def read(self, order_id: str) -> Order:
-        return self._order(await self._shop.get(order_id))
-
-    def _order(self, snapshot: Snapshot) -> Order:
-        return Reading(snapshot, self._file).to_order()
+        return Reading(await self._shop.get(order_id), self._file).to_order()
 
     # Rule: An order in Vendure is frozen by the plugin
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:

@@ -1,47 +1,47 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OrderCancellationPlugin, recordedPayment } from '@order-cancellation/vendure-plugin';
-import { bootstrap, TransactionalConnection, type VendureConfig } from '@vendure/core';
+import { recordedPayment } from '@order-cancellation/vendure-plugin';
+import { bootstrap, TransactionalConnection, type Type } from '@vendure/core';
+import { shopConfig } from './config';
 import { Database } from './database';
-import { quietLog } from './log';
-import { oneAtATime } from './one-at-a-time';
 import { plainPayment } from './plain-payment';
 import { populate } from './populate';
-import { SandboxPlugin } from './sandbox-plugin';
 
 const IDLE_MILLISECONDS = 600_000;
+
+/** As a text, because the tests do without this package, which is larger than all the others. */
+const DASHBOARD: string = '@vendure/dashboard/plugin';
+
+interface DashboardModule {
+    DashboardPlugin: { init(options: { route: string; appDir: string }): Type<unknown> };
+}
 
 const { values } = parseArgs({
     options: {
         port: { type: 'string', default: '0' },
         data: { type: 'string' },
         plugin: { type: 'boolean', default: false },
+        dashboard: { type: 'boolean', default: false },
     },
 });
 
+async function loadDashboard(): Promise<Type<unknown>> {
+    const { DashboardPlugin } = (await import(DASHBOARD)) as DashboardModule;
+    return DashboardPlugin.init({ route: 'dashboard', appDir: join(__dirname, 'dashboard') });
+}
+
 async function start(folder: string): Promise<void> {
     const database = new Database(folder);
-    const config: VendureConfig = {
-        apiOptions: {
-            hostname: '127.0.0.1',
+    const app = await bootstrap(
+        shopConfig({
             port: Number(values.port),
-            cors: false,
-            csrfPrevention: true,
-            middleware: oneAtATime,
-        },
-        authOptions: {
-            tokenMethod: ['bearer', 'cookie'],
-            superadminCredentials: { identifier: 'superadmin', password: 'superadmin' },
-            cookieOptions: { secret: 'sandbox' },
-            requireVerification: false,
-        },
-        dbConnectionOptions: database.options,
-        paymentOptions: { paymentMethodHandlers: [plainPayment] },
-        logger: quietLog,
-        plugins: [...(values.plugin ? [OrderCancellationPlugin] : []), SandboxPlugin],
-    };
-    const app = await bootstrap(config);
+            database: database.options,
+            hasPlugin: values.plugin,
+            dashboard: values.dashboard ? await loadDashboard() : undefined,
+        }),
+    );
     if (database.isNew) {
         const recorded = { code: recordedPayment.code, arguments: [{ name: 'fromStorefront', value: 'true' }] };
         await populate(app, values.plugin ? recorded : { code: plainPayment.code, arguments: [] });

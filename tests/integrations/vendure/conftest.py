@@ -11,6 +11,7 @@ import pytest_asyncio
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import VendureShop
+from tests.integrations.vendure.shops import VendureUnderTest
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["with_plugin", "without_plugin"])
@@ -33,3 +34,11 @@ async def network(vendure_process: VendureProcess) -> AsyncIterator[CuttableProx
     """Between an adapter and the shop: `network.url` is the shop's address there."""
     async with CuttableProxy(vendure_process.url) as proxy:
         yield proxy
+
+
+@pytest_asyncio.fixture
+async def connected(vendure: VendureShop, network: CuttableProxy) -> AsyncIterator[VendureUnderTest]:
+    """The shop with the adapter, behind that network."""
+    under_test = VendureUnderTest(vendure, network)
+    yield under_test
+    await under_test.aclose()

@@ -1,7 +1,10 @@
 """A real Vendure as the conformance suite sees it: the adapter behind a network that can be cut."""
 
+from collections.abc import Sequence
+from uuid import uuid4
+
 from domain.money import Money
-from domain.order import Order
+from domain.order import Order, TenderKind
 from domain.shipment import Shipment
 from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
@@ -9,7 +12,12 @@ from providers.orders.vendure.shop_file import ShopFile
 from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
 
-WRITTEN_BY_WAREHOUSE = ShopFile(fulfillment_method=r"^(?P<carrier>\w+) (?P<label>shp_\w+)$")
+TENDERS = {"gift-card": TenderKind.GIFT_CARD, "store-credit": TenderKind.STORE_CREDIT}
+# With the plugin labels are in its fields, and nothing is read out of what the warehouse has written.
+FILES = {
+    True: ShopFile(payment_methods=TENDERS),
+    False: ShopFile(payment_methods=TENDERS, fulfillment_method=r"^(?P<carrier>\w+) (?P<label>shp_\w+)$"),
+}
 
 
 class VendureUnderTest:
@@ -23,10 +31,18 @@ class VendureUnderTest:
         for adapter in self._adapters:
             await adapter.aclose()
 
+    async def adapter_of(self, permissions: Sequence[str]) -> VendureOrders:
+        """One that may do just this."""
+        name = f"{uuid4().hex}@shop.example"
+        await self.shop.add_administrator(name, PASSWORD, permissions)
+        return self._connect(name)
+
     def restarted(self) -> VendureOrders:
-        # With the plugin labels are in its fields, and nothing is read out of what the warehouse has written.
-        file = ShopFile() if self.shop.plugin else WRITTEN_BY_WAREHOUSE
-        adapter = VendureOrders(VendureApi(f"{self.network.url}/admin-api", USERNAME, PASSWORD), file)
+        return self._connect(USERNAME)
+
+    def _connect(self, username: str) -> VendureOrders:
+        api = VendureApi(f"{self.network.url}/admin-api", username, PASSWORD)
+        adapter = VendureOrders(api, FILES[self.shop.plugin])
         self._adapters.append(adapter)
         return adapter
 

@@ -1,5 +1,6 @@
 """The Vendure shop that the other tests work over keeps what is placed in it, and does what staff and warehouse ask for."""
 
+import asyncio
 from uuid import uuid4
 
 import httpx2
@@ -193,6 +194,18 @@ async def test_what_was_answered_survives_a_kill(tmp_path_factory: pytest.TempPa
             await shop.take_out(code, line.id, 1)
     finally:
         process.stop()
+
+
+async def test_requests_that_arrive_at_once_do_not_undo_one_another(vendure: VendureShop) -> None:
+    """Each second one fails, in the middle of its transaction: there is no fourth chair."""
+    placed = [await vendure.read(await vendure.place_order(an_order())) for _ in range(4)]
+    answers = await asyncio.gather(
+        *(vendure.take_out(order.code, order.lines[0].id, units) for order in placed for units in (3, 4)),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [type(None), VendureRefused] * 4
+    left = [await vendure.read(order.code) for order in placed]
+    assert [order.lines[0].quantity for order in left] == [0] * 4
 
 
 async def test_a_session_ends_when_everybody_is_logged_out(vendure: VendureShop) -> None:

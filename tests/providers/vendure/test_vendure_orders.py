@@ -1,0 +1,142 @@
+"""Orders in Vendure, where a real shop does not do on demand what is tested (tests/integrations/vendure has one)."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from domain.closing import ClosedLine, Closing
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
+from domain.keys import EffectKey, cancellation_id
+from domain.step import StepName
+from providers.orders.vendure import turns
+from providers.orders.vendure.orders import VendureOrders
+from providers.orders.vendure.shop_file import ShopFile
+from providers.orders.vendure.turns import one_at_a_time
+from tests.providers.vendure.scripted import NO_PLUGIN, Reply, ScriptedVendure, recorded, vendure_at
+
+PLUGIN = json.dumps({"data": {"orderCancellationPlugin": {"version": "1.0.0"}}})
+KEY = EffectKey(cancellation_id("O-1", "R-1"), StepName.CLOSE_ORDER, "O-1")
+ONE_CHAIR = Closing(lines=(ClosedLine(line_id="7", quantity=1, shipment_id=None, gone_before=0),))
+
+
+def placed(**changes: Any) -> str:
+    answer = json.loads(recorded("order_as_placed"))
+    answer["data"]["orders"]["items"][0] |= {"code": "O-1", **changes}
+    return json.dumps(answer)
+
+
+def result(**fields: str) -> Reply:
+    return Reply(json.dumps({"data": {"result": fields}}))
+
+
+async def test_a_plugin_that_was_removed_is_not_asked_any_more() -> None:
+    vendure = ScriptedVendure([Reply(PLUGIN), Reply(NO_PLUGIN, 400), Reply(placed()), Reply(placed())])
+    async with vendure_at(vendure) as api:
+        orders = VendureOrders(api, ShopFile())
+        for _ in range(2):
+            assert (await orders.read("O-1")).order_id == "O-1"
+    assert ["fraudReview" in query for query in vendure.asked] == [False, True, False, False]
+
+
+async def test_a_write_that_needs_the_plugin_has_not_happened_without_it() -> None:
+    vendure = ScriptedVendure([Reply(PLUGIN), Reply(placed()), Reply(NO_PLUGIN, 400)])
+    async with vendure_at(vendure) as api:
+        with pytest.raises(Unavailable, match="does not have the plugin any more"):
+            await VendureOrders(api, ShopFile()).close("O-1", ONE_CHAIR, None, key=KEY)
+
+
+async def test_a_vendure_that_knows_other_fields_is_a_matter_of_the_settings() -> None:
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400)] * 2)) as api:
+        with pytest.raises(Refused, match=r"version 3\.7") as refused:
+            await VendureOrders(api, ShopFile()).read("O-1")
+    assert refused.value.code is ErrorCode.PROVIDER_REJECTED_SETTINGS
+
+
+@pytest.mark.parametrize("changes", [{"orderPlacedAt": None}, {"code": "o-1"}], ids=["a_basket", "another_code"])
+async def test_a_basket_and_an_order_with_a_similar_code_are_not_found(changes: dict[str, str | None]) -> None:
+    """Some databases compare without regard to case."""
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed(**changes))])) as api:
+        with pytest.raises(Refused, match="O-1") as refused:
+            await VendureOrders(api, ShopFile()).read("O-1")
+    assert refused.value.code is ErrorCode.ORDER_NOT_FOUND
+
+
+async def test_a_long_history_is_read_to_its_end() -> None:
+    """Units that staff has added and cancelled are in it."""
+
+    def page(*units: int) -> Reply:
+        entry = {"type": "ORDER_CANCELLATION"}
+        items = [{**entry, "data": {"lines": [{"orderLineId": 7, "quantity": count}]}} for count in units]
+        return Reply(placed(history={"totalItems": 3, "items": items}))
+
+    vendure = ScriptedVendure([Reply(NO_PLUGIN, 400), page(1, 2), page(4)])
+    async with vendure_at(vendure) as api:
+        chairs = (await VendureOrders(api, ShopFile()).read("O-1")).lines[0]
+    assert (chairs.quantity, chairs.cancelled) == (10, 7)
+
+
+async def test_a_line_that_became_shorter_meanwhile_is_read_again() -> None:
+    shorter = json.loads(placed())
+    shorter["data"]["orders"]["items"][0]["lines"][0]["quantity"] = 2
+    vendure = ScriptedVendure(
+        [
+            *(Reply(NO_PLUGIN, 400), Reply(placed()), Reply(placed())),
+            *(result(errorCode="QUANTITY_TOO_GREAT_ERROR", message="too many"), Reply(json.dumps(shorter))),
+        ]
+    )
+    async with vendure_at(vendure) as api:
+        await VendureOrders(api, ShopFile()).close("O-1", ONE_CHAIR, None, key=KEY)
+    assert not vendure.script, "the target is reached, and nothing more is asked for"
+
+
+async def test_a_refusal_after_lines_have_left_is_no_refusal() -> None:
+    """Vendure takes the lines out, and says that the order cannot become cancelled."""
+    no = result(errorCode="ORDER_STATE_TRANSITION_ERROR", message="It is locked.")
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed()), Reply(placed()), no])) as api:
+        with pytest.raises(OutcomeUnknown, match="It is locked"):
+            await VendureOrders(api, ShopFile()).close("O-1", ONE_CHAIR, None, key=KEY)
+
+
+async def test_whoever_is_cancelled_waits_for_the_call_that_was_sent() -> None:
+    began, answered, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def call() -> None:
+        began.set()
+        await answered.wait()
+        ended.set()
+
+    async def attempt() -> None:
+        async with one_at_a_time("shop", "O-1") as turn:
+            await turn.finish(call())
+
+    async def next_attempt() -> bool:
+        async with one_at_a_time("shop", "O-1"):
+            return ended.is_set()
+
+    first = asyncio.create_task(attempt())
+    await began.wait()
+    second = asyncio.create_task(next_attempt())
+    first.cancel()
+    await asyncio.sleep(0)
+    first.cancel()
+    async with one_at_a_time("shop", "O-2"):
+        answered.set()
+    assert await second, "another order is nobody's turn"
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_after_an_answer_that_was_lost_the_next_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_QUIET", 0.05)
+
+    async def lose() -> None:
+        raise OutcomeUnknown("lost")
+
+    with pytest.raises(OutcomeUnknown):
+        async with one_at_a_time("shop", "O-1") as turn:
+            await turn.finish(lose())
+    async with one_at_a_time("shop", "O-1") as turn:
+        assert 0 < turn.quiet_until <= time.monotonic()
