@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 from sandbox.serving import ROOT, Process
 
@@ -18,13 +19,13 @@ _START_SECONDS = 90
 
 class VendureProcess(Process):
     """A shop whose data is in `folder`; a new folder gets a populated shop without orders. What was answered is on disk: it
-    survives `kill`, and `start` goes on from it."""
+    survives `kill`, and `start` goes on from it, at the same address."""
 
     def __init__(self, folder: Path, *, plugin: bool, dashboard: bool = False) -> None:
         """`plugin`: ours is part of the shop. `dashboard`: so is Vendure's own, under /dashboard."""
         wanted = {"--plugin": plugin, "--dashboard": dashboard}
-        argv = [str(_PROGRAM), "--data", str(folder), *(option for option, given in wanted.items() if given)]
-        super().__init__("Vendure", argv, folder / "vendure.log", program="node")
+        self._command = [str(_PROGRAM), "--data", str(folder), *(option for option, given in wanted.items() if given)]
+        super().__init__("Vendure", self._command, folder / "vendure.log", program="node")
         self.folder = folder
         self.plugin = plugin
 
@@ -40,6 +41,7 @@ class VendureProcess(Process):
             raise RuntimeError("The Vendure shop is not installed. Run: make vendure")
         if "--dashboard" in self.argv and not _DASHBOARD.exists():
             raise RuntimeError("Vendure's dashboard is not installed. Run: make vendure-dashboard")
+        self.argv = [*self._command, "--port", str(urlsplit(self.url).port or 0)]
         super().start(timeout=timeout)
         return self
 
