@@ -10,12 +10,14 @@ _CHUNK = 65536
 
 
 class CuttableProxy:
-    """Passes on what it gets to `upstream`, from an address of its own (`url`), which stays the same when it is cut."""
+    """Passes on what it gets to `upstream`, from an address of its own (`url`), which stays the same when it is cut.
+    `connections_refused` counts those for which nothing answered at `upstream`."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.url = ""
         self.requests_lost: list[str] = []
+        self.connections_refused = 0
         self._server: asyncio.Server | None = None
         self._reachable = True
         self._losing: str | None = None
@@ -57,6 +59,7 @@ class CuttableProxy:
         try:
             up_reader, up_writer = await asyncio.open_connection(address.hostname, address.port)
         except OSError:
+            self.connections_refused += 1
             writer.transport.abort()
             return
         connection = _Connection(self, reader, writer, up_reader, up_writer)

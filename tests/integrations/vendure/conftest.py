@@ -3,6 +3,7 @@
 A test that asks for `vendure` runs on both; `parametrize("vendure_process", [True], indirect=True)` takes one of them. A
 test places orders of its own: what others have left in the shop is there."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,7 +12,9 @@ import pytest_asyncio
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import VendureShop
+from tests.integrations.vendure.over import OverVendure
 from tests.integrations.vendure.shops import VendureUnderTest
+from tests.system import System
 
 
 @pytest.fixture(scope="session", params=[True, False], ids=["with_plugin", "without_plugin"])
@@ -42,3 +45,9 @@ async def connected(vendure: VendureShop, network: CuttableProxy) -> AsyncIterat
     under_test = VendureUnderTest(vendure, network)
     yield under_test
     await under_test.aclose()
+
+
+@pytest.fixture
+def over(bare_system: System, connected: VendureUnderTest) -> OverVendure:
+    """The whole process over the shop, without a worker yet."""
+    return OverVendure(dataclasses.replace(bare_system, orders=connected.orders), connected.shop, connected.network)
