@@ -9,9 +9,9 @@ EXAMPLE := docs/contract/examples
 PLUGIN := integrations/vendure
 SHOP   := sandbox/vendure
 
-.PHONY: help demo up test test-sandbox test-integrations test-integrations-short vendure vendure-dashboard node test-browser pictures test-faults bench histories contract texts where check pins clean
+.PHONY: help demo up test test-sandbox test-integrations integrations-short vendure vendure-dashboard node test-browser pictures test-faults bench histories contract texts where check pins clean
 help:  ## say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 26
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -38,14 +38,14 @@ test-sandbox: $(READY)  ## the workflow tests, in Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
 
 INTEGRATIONS := node $(READY) $(EXAMPLE)/node_modules/.ready $(SHOP)/dist/.ready
-test-integrations: $(INTEGRATIONS)  ## what needs Node.js 20 or newer: a Vendure shop, the TypeScript example
+test-integrations: $(INTEGRATIONS)  ## what needs Node.js: a Vendure shop, the TypeScript example
 	@cd $(PLUGIN) && npm test --silent
 	@$(BIN)/python -m pytest tests/integrations
 
-test-integrations-short: $(INTEGRATIONS)  ## a part of that, in a few minutes
+integrations-short: $(INTEGRATIONS)  ## a part of that, in a few minutes
 	@$(BIN)/python -m pytest tests/integrations -m "not long"
 
-vendure: $(SHOP)/dist/.ready  ## install the Vendure shop of the tests, on Node.js 20 or newer
+vendure: $(SHOP)/dist/.ready  ## install the Vendure shop of the tests (needs Node.js)
 
 node:
 	@command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
@@ -66,7 +66,7 @@ $(PLUGIN)/dist/.ready: $(PLUGIN)/node_modules/.ready $(wildcard $(PLUGIN)/src/*.
 $(SHOP)/node_modules/.ready: $(PLUGIN)/dist/.ready
 
 # The dashboard is larger than all the rest, and only needed to look at the shop.
-vendure-dashboard: $(SHOP)/dist/dashboard/.ready  ## install the shop's dashboard too, and build it (three minutes, 800 MB)
+vendure-dashboard: $(SHOP)/dist/dashboard/.ready  ## the same, with its dashboard (some minutes, 800 MB)
 
 $(SHOP)/node_modules/.dashboard_ready: $(SHOP)/node_modules/.ready
 	@echo "Installing Vendure's dashboard into $(SHOP)/node_modules (first run only; needs a network, about a minute) …"

@@ -245,6 +245,15 @@ def test_an_empty_address_and_key_mean_no_marketplace(monkeypatch: pytest.Monkey
     assert (settings.marketplace_base_url, settings.marketplace_api_key) == (None, None)
 
 
+def test_a_shop_on_vendure_is_in_place_of_the_built_in_orders_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert _settings(monkeypatch, "worker", WorkerSettings).vendure_url is None
+    shop = {"VENDURE_URL": "https://shop.example/admin-api", "VENDURE_USERNAME": "a", "VENDURE_PASSWORD": "a-secret"}
+    settings = _settings(monkeypatch, "worker", WorkerSettings, **shop)
+    assert (settings.vendure_url, settings.vendure_channel) == ("https://shop.example/admin-api", None)
+
+
 def _settings(monkeypatch: pytest.MonkeyPatch, service: str, kind: type[Settings], **given: str) -> Settings:
     for name in [*os.environ, *map(str.upper, kind.model_fields)]:
         if name.startswith("TEMPORAL_") or name.lower() in kind.model_fields:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from domain.closing import Closing
-from domain.errors import ErrorCode, Refused, Unavailable
+from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.findings import Finding
 from domain.keys import EffectKey
 from domain.order import Order
@@ -62,7 +62,11 @@ class VendureOrders(PlainOrders):
                 f"Order {order_id} is frozen for another cancellation. End that, or release the order in Vendure; it is "
                 "tried again."
             )
-        if await self.read(order_id) != seen:
+        try:
+            now = await self.read(order_id)
+        except Unavailable as away:
+            raise OutcomeUnknown(f"{away.message} Order {order_id} is held in Vendure.") from None
+        if now != seen:
             raise Unavailable(
                 f"Order {order_id} has changed while it was looked at; it is read and decided about again."
             )
@@ -73,10 +77,10 @@ class VendureOrders(PlainOrders):
             return
         found = await self._shop.find(order_id)
         if found is not None:
-            await self._shop.change(
+            await self._record(
                 documents.RELEASE_ORDER,
-                Done,
                 f"releasing order {order_id}",
+                ErrorCode.ORDER_LOCKED,
                 key=key,
                 orderId=found.order.id,
                 cancellationId=key.cancellation_id,
@@ -91,7 +95,14 @@ class VendureOrders(PlainOrders):
                 if not await self._is_withdrawn(order_id, shipment_id):
                     raise _not_stoppable(order_id, shipment_id, f"Vendure does not cancel it: {no}") from None
             else:
-                await self._is_withdrawn(order_id, shipment_id)
+                await self._check_withdrawn(order_id, shipment_id)
+
+    async def _check_withdrawn(self, order_id: str, shipment_id: str) -> None:
+        """It is cancelled. Refused: SHIPMENT_NOT_STOPPABLE where it had been shipped."""
+        try:
+            await self._is_withdrawn(order_id, shipment_id)
+        except Unavailable as away:
+            raise OutcomeUnknown(f"{away.message} Fulfilment {shipment_id} is cancelled in Vendure.") from None
 
     async def _is_withdrawn(self, order_id: str, shipment_id: str) -> bool:
         """Refused: SHIPMENT_NOT_STOPPABLE where it cannot be."""
@@ -153,10 +164,10 @@ class VendureOrders(PlainOrders):
                 f"Order {order_id} has no fulfilment {shipment_id} in Vendure to put the new label {label_reference} on. "
                 "Check the order's fulfilments and void the label if it is not needed.",
             )
-        await self._shop.change(
+        await self._record(
             documents.RECORD_LABEL,
-            Done,
             f"recording the new label of fulfilment {shipment_id} of order {order_id}",
+            ErrorCode.STOP_NOT_UNDOABLE,
             key=key,
             fulfillmentId=shipment_id,
             carrier=Reading(snapshot, self._file).shipment(found).carrier or "",
@@ -175,9 +186,13 @@ class VendureOrders(PlainOrders):
                 f"Order {order_id} has no payment {tender_id} in Vendure that {reference} could replace. Check the order's "
                 "payments.",
             )
-        doing = f"recording the new payment of order {order_id}"
-        await self._shop.change(
-            documents.REPLACE_PAYMENT, Done, doing, key=key, paymentId=tender_id, reference=reference
+        await self._record(
+            documents.REPLACE_PAYMENT,
+            f"recording the new payment of order {order_id}",
+            ErrorCode.PAYMENT_NOT_FOUND,
+            key=key,
+            paymentId=tender_id,
+            reference=reference,
         )
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
@@ -193,15 +208,27 @@ class VendureOrders(PlainOrders):
             {"paymentId": part.tender_id, "reference": part.reference, "amount": amounts.to_vendure(part.amount)}
             for part in given
         ]
-        await self._shop.change(
+        await self._record(
             documents.NOTE_REFUNDS,
-            Done,
             f"noting what was given back of order {order_id}",
+            ErrorCode.ORDER_LOCKED,
             key=key,
             orderId=found.order.id,
             cancellationId=key.cancellation_id,
             refunds=refunds,
         )
+
+    async def _record(
+        self, document: str, doing: str, refusal: ErrorCode, *, key: EffectKey, **variables: JsonValue
+    ) -> None:
+        """By a call of the plugin that Vendure may say no to."""
+        try:
+            await self._shop.change(document, Done, doing, key=key, **variables)
+        except SaysNo as no:
+            why = str(no).rstrip(".")
+            raise Refused(
+                refusal, f"Vendure said no while {doing}: {why}. Put that right there, then retry the step."
+            ) from None
 
 
 def _can_be_resumed(order: VendureOrder, fulfillment: Fulfillment) -> bool:

@@ -17,7 +17,6 @@ import {
     VendurePlugin,
 } from '@vendure/core';
 import { gql } from 'graphql-tag';
-import { takeParts } from './part-payment';
 
 interface Discounted {
     discount?: number | null;
@@ -73,7 +72,7 @@ class SandboxResolver {
     }
 }
 
-/** What the sandbox needs of its shop and no shop offers. The last plugin, because it wraps what others have added. */
+/** What the sandbox needs of its shop and no shop offers. */
 @VendurePlugin({
     imports: [PluginCommonModule],
     compatibility: '^3.7.0',
@@ -95,7 +94,6 @@ class SandboxResolver {
             { name: 'engraving', type: 'string', nullable: true },
             { name: 'discount', type: 'int', nullable: true },
         );
-        config.paymentOptions.paymentMethodHandlers = config.paymentOptions.paymentMethodHandlers.map(takeParts);
         config.promotionOptions.promotionActions = [...(config.promotionOptions.promotionActions ?? []), lineDiscount];
         return config;
     },

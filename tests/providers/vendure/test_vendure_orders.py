@@ -15,7 +15,7 @@ from providers.orders.vendure import turns
 from providers.orders.vendure.orders import VendureOrders
 from providers.orders.vendure.shop_file import ShopFile
 from providers.orders.vendure.turns import one_at_a_time
-from tests.providers.vendure.scripted import NO_PLUGIN, Reply, ScriptedVendure, recorded, vendure_at
+from tests.providers.vendure.scripted import NO_PLUGIN, Reply, ScriptedVendure, error, recorded, vendure_at
 
 PLUGIN = json.dumps({"data": {"orderCancellationPlugin": {"version": "1.0.0"}}})
 KEY = EffectKey(cancellation_id("O-1", "R-1"), StepName.CLOSE_ORDER, "O-1")
@@ -98,6 +98,36 @@ async def test_a_refusal_after_lines_have_left_is_no_refusal() -> None:
     async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed()), Reply(placed()), no])) as api:
         with pytest.raises(OutcomeUnknown, match="It is locked"):
             await VendureOrders(api, ShopFile()).close("O-1", ONE_CHAIR, None, key=KEY)
+
+
+async def test_what_is_done_and_cannot_be_looked_at_may_have_happened() -> None:
+    """The order is held, and the pick is cancelled: only the look afterwards has failed."""
+    pick = placed(fulfillments=[{"id": "9", "state": "Pending", "method": "", "lines": []}])
+    held = [Reply(PLUGIN), Reply(placed()), Reply('{"data": {"result": "HELD"}}'), Reply("", 502)]
+    withdrawn = [Reply(NO_PLUGIN, 400), Reply(pick), result(), Reply("", 502)]
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed())])) as api:
+        seen = await VendureOrders(api, ShopFile()).read("O-1")
+    async with vendure_at(ScriptedVendure(held)) as api:
+        with pytest.raises(OutcomeUnknown, match="is held in Vendure"):
+            await VendureOrders(api, ShopFile()).freeze(seen, key=KEY)
+    async with vendure_at(ScriptedVendure(withdrawn)) as api:
+        with pytest.raises(OutcomeUnknown, match="is cancelled in Vendure"):
+            await VendureOrders(api, ShopFile()).withdraw_pick("O-1", "9", key=KEY)
+
+
+async def test_a_no_of_vendure_is_a_sentence_to_act_on() -> None:
+    no = Reply(error("USER_INPUT_ERROR", "Order O-1 is locked."))
+    async with vendure_at(ScriptedVendure([Reply(PLUGIN), *[Reply(placed()), no] * 4])) as api:
+        orders = VendureOrders(api, ShopFile())
+        for call, code in (
+            (orders.thaw("O-1", key=KEY), ErrorCode.ORDER_LOCKED),
+            (orders.note_given_back("O-1", [], key=KEY), ErrorCode.ORDER_LOCKED),
+            (orders.close("O-1", ONE_CHAIR, None, key=KEY), ErrorCode.ORDER_LOCKED),
+            (orders.replace_payment("O-1", "5", "pi_2", key=KEY), ErrorCode.PAYMENT_NOT_FOUND),
+        ):
+            with pytest.raises(Refused, match=r"Order O-1 is locked\. Put that right there, then retry") as refused:
+                await call
+            assert refused.value.code is code
 
 
 async def test_whoever_is_cancelled_waits_for_the_call_that_was_sent() -> None:
