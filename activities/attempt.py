@@ -11,7 +11,16 @@ from temporalio import activity
 
 from activities.signatures import Booked, Look, StepInput
 from domain.case import Case
-from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.errors import (
+    OURS_TO_PUT_RIGHT,
+    ErrorCode,
+    NothingNew,
+    NotLocal,
+    OutcomeUnknown,
+    Refused,
+    StepError,
+    Unavailable,
+)
 from domain.facts import EffectEnded, EffectOutcome, Entry, Fact, Run
 from domain.holder import check_holder
 from domain.keys import EffectKey
@@ -217,9 +226,9 @@ class Attempt:
 
 def check_local_attempt(orders: Orders) -> None:
     """A local attempt does not call an order management system over a network: the workflow's own task would stay open for
-    as long. Raises Unavailable: an ordinary attempt follows at once."""
+    as long. Raises NotLocal: an ordinary attempt follows at once."""
     if activity.info().is_local and not orders.is_local:
-        raise Unavailable("The order management system is asked by an ordinary attempt.")
+        raise NotLocal("The order management system is asked by an ordinary attempt.")
 
 
 def check_done(answer: object, refusal: ErrorCode) -> None:

@@ -72,5 +72,6 @@ class Deciding:
             return Tracking(group=GoodsGroup.DELIVERED if used else GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
         if shipment.label_reference and shipment.lines:
             return await self._labels.track(shipment.label_reference)
-        # In the warehouse, or emptied by an earlier cancellation.
-        return Tracking(group=GoodsGroup.NOT_HANDED_OVER, label=LabelStatus.NONE)
+        # In the warehouse, or emptied by an earlier cancellation, unless the OMS says otherwise.
+        group = (shipment.lines and shipment.group) or GoodsGroup.NOT_HANDED_OVER
+        return Tracking(group=group, label=LabelStatus.NONE)

@@ -12,7 +12,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.signatures import StepInput
 from domain.base import describe_validation_error
-from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, OutcomeUnknown, StepError, Unavailable
+from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, NotLocal, OutcomeUnknown, StepError, Unavailable
 from domain.holder import NotTheHolder
 from domain.permissions import NotPossible
 from providers.books.clock import engine_time
@@ -57,7 +57,7 @@ class _Translating(ActivityInboundInterceptor):
                 non_retryable=error.code in OURS_TO_PUT_RIGHT,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,
                 category=ApplicationErrorCategory.BENIGN
-                if isinstance(error, NothingNew) or error.code is ErrorCode.HAS_ENDED
+                if isinstance(error, NothingNew | NotLocal) or error.code is ErrorCode.HAS_ENDED
                 else ApplicationErrorCategory.UNSPECIFIED,
             ) from None
         except NotPossible as no:

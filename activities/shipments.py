@@ -100,13 +100,24 @@ class ShipmentActivities:
             case NextStop.DEACTIVATE_GIFT_CARD:
                 return await self._deactivate(attempt, shipment)
             case NextStop.WITHDRAW_PICK:
-                return await self._withdraw_pick(attempt)
+                return await self._withdraw_pick_or_look(attempt)
             case NextStop.VOID_LABEL:
                 return await self._void(attempt, shipment)
             case NextStop.REQUEST_INTERCEPT:
                 return await self._intercept(attempt, shipment)
             case Stop() as stop:
                 return stop
+
+    async def _withdraw_pick_or_look(self, attempt: Attempt) -> Stop:
+        """A pick that is not withdrawn may have left a moment ago."""
+        try:
+            return await self._withdraw_pick(attempt)
+        except Refused as refused:
+            shipment = await self._find_shipment(attempt.step_input)
+            stop = next_stop(shipment, None) if shipment else None
+            if refused.code is ErrorCode.SHIPMENT_NOT_STOPPABLE and isinstance(stop, Stop):
+                return stop
+            raise
 
     async def _withdraw_pick(self, attempt: Attempt) -> Stop:
         step_input, key = attempt.step_input, attempt.step_input.key.part_of(key_parts.PICK)

@@ -96,6 +96,10 @@ class Unavailable(StepError):
         self.retry_after = retry_after
 
 
+class NotLocal(Unavailable):
+    """The counterpart is asked over a network, so an ordinary attempt asks it. Nothing is wrong."""
+
+
 class NothingNew(StepError):
     """A look has found nothing that was not known. Look again after `retry_after` seconds."""
 

@@ -51,7 +51,7 @@ def _wanted(order: Order, request: CancellationRequest) -> dict[str, int]:
 def _left_out_reason(shipment: Shipment, group: GoodsGroup, *, shared: bool) -> LeftOutReason | None:
     if group is GoodsGroup.DELIVERED:
         return LeftOutReason.GIFT_CARD_USED if shipment.gift_card else LeftOutReason.DELIVERED
-    if group is GoodsGroup.LAST_MILE:
+    if group is GoodsGroup.LAST_MILE or shipment.is_out_of_reach:
         return LeftOutReason.OUT_FOR_DELIVERY
     if shared and (shipment.gift_card or group not in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}):
         return LeftOutReason.PARCEL_SHARED  # a parcel on its way cannot be stopped in part, nor a gift card

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.units import units_by_line
 
 
@@ -40,8 +40,9 @@ class ShipmentLine(Value):
 
 
 class Shipment(Value):
-    """A parcel of an order, as the OMS knows it. Without a label (`label_reference` None) it is still in the warehouse.
-    With a `gift_card` (its account) it is a delivery by mail: gift cards that the customer bought."""
+    """A parcel of an order, as the OMS knows it. Without a label (`label_reference` None) nobody can be asked where it is:
+    then it is where the OMS says (`group`), or still in the warehouse. With a `gift_card` (its account) it is a delivery by
+    mail: gift cards that the customer bought."""
 
     shipment_id: str
     lines: tuple[ShipmentLine, ...]
@@ -50,6 +51,13 @@ class Shipment(Value):
     tracking_number: str | None = None
     gift_card: str | None = None
     stopped: bool = False
+    group: Rare[GoodsGroup] = None
+
+    # Rule: A parcel that has left without a known label is not stopped
+    @property
+    def is_out_of_reach(self) -> bool:
+        """It has left the warehouse, and there is no label by which its carrier could be asked to stop it."""
+        return self.label_reference is None and self.group not in {None, GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}
 
     @property
     def named_by_carrier(self) -> tuple[str, ...]:

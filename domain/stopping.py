@@ -25,14 +25,16 @@ def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = F
     the order are in it too."""
     if shipment.gift_card is not None:
         return NextStop.DEACTIVATE_GIFT_CARD
-    if tracking is None or shipment.label_reference is None:
-        return NextStop.WITHDRAW_PICK
-    if tracking.group in NOT_SEEN and tracking.label is not LabelStatus.VOID_REJECTED:
-        return NextStop.VOID_LABEL
 
     def stop(status: StopStatus, detail: str) -> Stop:
         return Stop(shipment_id=shipment.shipment_id, action=StopAction.INTERCEPT, status=status, detail=detail)
 
+    if shipment.is_out_of_reach:
+        return stop(StopStatus.DECLINED, "it has left the warehouse, and its label is not known")
+    if tracking is None or shipment.label_reference is None:
+        return NextStop.WITHDRAW_PICK
+    if tracking.group in NOT_SEEN and tracking.label is not LabelStatus.VOID_REJECTED:
+        return NextStop.VOID_LABEL
     if tracking.group is GoodsGroup.LOST:
         return lost(stop(StopStatus.LOST, ""))
     if tracking.group in BACK:

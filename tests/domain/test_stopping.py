@@ -22,6 +22,10 @@ def tracking(group: GoodsGroup, label: LabelStatus = LabelStatus.ACTIVE) -> Trac
     [
         (GIFT_CARD, tracking(GoodsGroup.NOT_HANDED_OVER), NextStop.DEACTIVATE_GIFT_CARD),
         (IN_WAREHOUSE, None, NextStop.WITHDRAW_PICK),
+        (IN_WAREHOUSE.model_copy(update={"group": GoodsGroup.NOT_HANDED_OVER}), None, NextStop.WITHDRAW_PICK),
+        (IN_WAREHOUSE.model_copy(update={"group": GoodsGroup.IN_NETWORK}), None, StopStatus.DECLINED),
+        (IN_WAREHOUSE.model_copy(update={"group": GoodsGroup.DELIVERED}), None, StopStatus.DECLINED),
+        (LABELLED.model_copy(update={"group": GoodsGroup.IN_NETWORK}), None, NextStop.WITHDRAW_PICK),
         (LABELLED, None, NextStop.WITHDRAW_PICK),
         (LABELLED, tracking(GoodsGroup.NOT_HANDED_OVER), NextStop.VOID_LABEL),
         (LABELLED, tracking(GoodsGroup.UNKNOWN), NextStop.VOID_LABEL),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.closing import Closing
 from domain.errors import OutcomeUnknown
@@ -84,6 +85,20 @@ async def test_an_order_is_cancelled_and_refunded(over_oscar: Oscar) -> None:
     assert (await over_oscar.read(sample.order_id)).state is OrderState.CANCELLED
     assert await over_oscar.shop.for_sale(sample.order_id, order.lines[0].line_id) == before + 3
     assert await system.refunds(sample.order_id) == [money("90.00 USD")]
+
+
+async def test_a_cancellation_without_a_failure_logs_none(over_oscar: Oscar) -> None:
+    """A shop that is asked over a network is never asked within the workflow's own task, and that is no failure."""
+    system, sample = over_oscar.system, two_lines()
+    await over_oscar.place_order(sample)
+    with capture_logs() as logs:
+        async with system.worker():
+            _, handle = await system.submit(request(sample))
+            await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+            await system.approve(handle)
+            await system.finish(handle)
+    assert {line["event"] for line in logs} >= {"step_attempt_is_repeated", "step_attempt_succeeded"}
+    assert [line for line in logs if line["log_level"] != "info"] == []
 
 
 async def test_goods_that_leave_while_the_run_waits_are_a_declined_stop(over_oscar: Oscar) -> None:

@@ -68,7 +68,8 @@ class _PlainClose:
         order = await self._read_order()
         _check_unlocked(order, self._closing)
         for fulfillment_id in _fulfillments_to_cancel(order, self._closing):
-            await self._cancel_fulfillment(fulfillment_id)
+            if not _is_on_hand(order, fulfillment_id):
+                await self._cancel_fulfillment(fulfillment_id)
         for _ in range(_LOOKS):
             if await self._cancel_lines(await self._read_order()):
                 return
@@ -119,6 +120,18 @@ def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[s
     arrived = closing.gone.intersection(line.shipment_id for line in closing.lines if line.shipment_id)
     ended = (order.fulfillment(shipment_id) for shipment_id in sorted((closing.stopped - closing.gone) | arrived))
     return [fulfillment.id for fulfillment in ended if fulfillment and not fulfillment.is_cancelled]
+
+
+def _is_on_hand(order: VendureOrder, fulfillment_id: str) -> bool:
+    """Whether plain Vendure counts what was shipped as on hand again: it did so when the units left their lines, and would
+    once more when the fulfilment is cancelled."""
+    fulfillment = order.fulfillment(fulfillment_id)
+    left = {line.id: line.quantity for line in order.lines}
+    return (
+        fulfillment is not None
+        and order.had_left(fulfillment)
+        and any(part.quantity > left.get(part.line_id, 0) for part in fulfillment.lines)
+    )
 
 
 def _units_to_leave(order: VendureOrder, closing: Closing) -> Sequence[tuple[Line, int]]:

@@ -6,11 +6,12 @@ from fractions import Fraction
 from domain.errors import ErrorCode, Refused
 from domain.money import Money
 from domain.order import Contact, Order, OrderFlag, OrderLine, SaleCondition, Tender, TenderKind
-from domain.shipment import Shipment, ShipmentLine
+from domain.shipment import GoodsGroup, Shipment, ShipmentLine
 from providers.orders.vendure.amounts import Amounts
 from providers.orders.vendure.answers import Fulfillment, Line, Payment, Snapshot, VendureOrder
 from providers.orders.vendure.shop_file import ShopFile
 
+_GROUPS = {"Shipped": GoodsGroup.IN_NETWORK, "Delivered": GoodsGroup.DELIVERED}
 _REPLACES = re.compile(r"^(?P<method>.*) \(replaces (?P<replaced>[^()]+)\)$")
 
 
@@ -147,6 +148,7 @@ class Reading:
             label_reference=(fields and fields.label_reference) or by_method.get("label") or None,
             tracking_number=fulfillment.tracking_code or None,
             stopped=fulfillment.is_cancelled,
+            group=_GROUPS.get(fulfillment.state),
         )
 
     def _flags(self) -> frozenset[OrderFlag]:

@@ -4,6 +4,7 @@ import pytest
 
 from domain.money import money
 from domain.outcome import GoodsStatus, Outcome
+from domain.plan import LeftOutReason
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line
 from tests.integrations.vendure import journeys
@@ -58,6 +59,31 @@ async def test_a_label_is_voided_before_the_fulfilment_is_cancelled(over: OverVe
     assert (result.outcome, result.goods) == (Outcome.CANCELLED, GoodsStatus.NEVER_HANDED_OVER)
     assert (await over.system.carrier_effects(order.order_id))[:1] == ["label.void_submitted"]
     assert await over.fulfillments(order) == [(parcel.shipment_id, "Cancelled")]
+    await check_books(over, order, result)
+
+
+async def test_what_was_shipped_without_a_label_is_not_stopped(over: OverVendure) -> None:
+    """C8: nobody can be asked to stop it, so its line is not refunded, and the customer is offered a return."""
+    order = await over.place_order(two_lines())
+    shipped = await over.pack(order, 0)
+    await over.shop.ship(shipped)
+    async with over.system.worker():
+        result = await over.system.cancel(request(order))
+    assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("21.63 USD"))
+    assert [left.reason for left in result.left_out] == [LeftOutReason.OUT_FOR_DELIVERY]
+    assert await over.fulfillments(order) == [(shipped, "Shipped")]
+    await check_books(over, order, result)
+
+
+async def test_an_order_that_was_shipped_without_a_label_is_not_cancelled(over: OverVendure) -> None:
+    """C8: nothing is frozen or stopped for it, and the customer reads why."""
+    order = await over.place_order(one_line(1))
+    await over.shop.ship(await over.pack(order, 0))
+    async with over.system.worker():
+        submission, handle = await over.system.submit(request(order))
+        result = await over.system.finish(handle)
+    assert (result.outcome, result.refunded) == (Outcome.REJECTED, None)
+    assert "offer a return" in submission.decision.sentence
     await check_books(over, order, result)
 
 

@@ -89,6 +89,35 @@ async def test_what_left_meanwhile_and_the_carrier_does_not_stop_is_not_refunded
 
 @pytest.mark.long
 @without_plugin
+@pytest.mark.parametrize("when", ["while_the_run_waits", "right_before_the_stop"])
+async def test_a_pick_that_left_without_a_label_meanwhile_is_not_refunded(
+    over: OverVendure, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """E20: nobody can be asked to stop it, so this is a declined stop, too."""
+    system, order = over.system, await place_order(over)
+    pick = await over.pack(order, 0)
+    withdraw_pick = system.orders.withdraw_pick
+
+    async def withdraw_too_late(order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        if (pick, "Pending") in await over.fulfillments(order):
+            await over.shop.ship(pick)
+        await withdraw_pick(order_id, shipment_id, key=key)
+
+    async with system.worker():
+        handle = await wait_for_approval(over, order)
+        if when == "while_the_run_waits":
+            await over.shop.ship(pick)
+        else:
+            monkeypatch.setattr(system.orders, "withdraw_pick", withdraw_too_late)
+        await system.approve(handle)
+        result = await system.finish(handle)
+    assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("200.00 USD"))
+    assert await over.fulfillments(order) == [(pick, "Shipped")]
+    await check_books(over, order, result)
+
+
+@pytest.mark.long
+@without_plugin
 async def test_what_left_meanwhile_and_the_carrier_stops_is_refunded(over: OverVendure) -> None:
     """E20: the parcel comes back, so its line is still in Vendure when the money has gone back."""
     system, order = over.system, await place_order(over)

@@ -10,7 +10,7 @@ import pytest
 from domain.errors import ErrorCode, Refused
 from domain.money import Money, money
 from domain.order import Order, OrderFlag, OrderState, SaleCondition, TenderKind
-from domain.shipment import Shipment, ShipmentLine
+from domain.shipment import GoodsGroup, Shipment, ShipmentLine
 from providers.orders.vendure.answers import FoundOrders, Snapshot
 from providers.orders.vendure.reading import Reading
 from providers.orders.vendure.shop_file import ShopFile, load_shop_file
@@ -84,12 +84,14 @@ def test_parcels_are_read_with_what_the_warehouse_has_written() -> None:
     """What was in a cancelled fulfilment is in no parcel. One that another has replaced is not there any more."""
     shop = ShopFile(fulfillment_method=r"(?P<carrier>\w+) (?P<label>shp_\w+)")
     one = ShipmentLine(line_id="7", quantity=1)
+    shipped = Shipment(shipment_id="9", lines=(one,), tracking_number="1Z1", group=GoodsGroup.IN_NETWORK)
     assert read("order_in_parts", shop).shipments == (
-        Shipment(shipment_id="9", lines=(one,), carrier="UPS", label_reference="shp_1", tracking_number="1Z1"),
+        shipped.model_copy(update={"carrier": "UPS", "label_reference": "shp_1"}),
         Shipment(shipment_id="11", lines=(one,)),
         Shipment(shipment_id="12", lines=(), tracking_number="22", stopped=True),
     )
     assert all(parcel.label_reference is None for parcel in read("order_in_parts").shipments)
+    assert [parcel.is_out_of_reach for parcel in read("order_in_parts").shipments] == [True, False, False]
 
 
 def test_what_vendure_does_not_tell_is_told_by_the_file(tmp_path: Path) -> None:
