@@ -34,6 +34,11 @@ class Finished(NamedTuple):
     result: CancellationResult
 
 
+class Undisturbed(NamedTuple):
+    aftermath: Aftermath
+    calls: tuple[Call, ...]
+
+
 @dataclass
 class Killing:
     """`worker` reaches the shop by way of `calls`; the test does not."""
@@ -44,11 +49,16 @@ class Killing:
     workers: Workers
     worker: Process
 
-    async def try_out(self, story: Story) -> tuple[Aftermath, tuple[Call, ...]]:
-        """What becomes of an order when nothing happens, and the calls that are made for it."""
-        order = await self._place_order(story)
-        aftermath = await self.see(Finished(order, await tell(self.over, order, story)))
-        return aftermath, self.calls.list_calls(order.order_id)
+    async def try_out(self, *stories: Story) -> dict[Story, Undisturbed]:
+        """What becomes of an order of each when nothing happens."""
+        orders = [await self._place_order(story) for story in stories]
+        results = await asyncio.gather(
+            *(tell(self.over, order, story) for order, story in zip(orders, stories, strict=True))
+        )
+        return {
+            story: Undisturbed(await self.see(Finished(order, result)), self.calls.list_calls(order.order_id))
+            for story, order, result in zip(stories, orders, results, strict=True)
+        }
 
     async def kill_at(self, victim: Victim, faults: Sequence[Fault]) -> list[Finished]:
         """An order for each of the faults. Once all are held at theirs, the victim is killed and started again."""

@@ -13,9 +13,8 @@ from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
 from tests.fixtures.mail import Mailbox
 from tests.fixtures.workers import Workers, environment
-from tests.integrations.vendure.aftermath import Aftermath
 from tests.integrations.vendure.calls import HoldingProxy, Point
-from tests.integrations.vendure.killing import Fault, Killing, Victim
+from tests.integrations.vendure.killing import Fault, Killing, Undisturbed, Victim
 from tests.integrations.vendure.over import OverVendure
 from tests.integrations.vendure.shops import FILES
 from tests.integrations.vendure.stories import Story
@@ -90,7 +89,7 @@ async def test_killing_a_process_at_any_call_changes_no_outcome(killing: Killing
     behind, so that it is the same whether it was answered."""
     undisturbed, faults = await _find_faults(killing, point)
     for fault, finished in zip(faults, await killing.kill_at(victim, faults), strict=True):
-        assert (await killing.see(finished)).differences(undisturbed[fault.story]) == [], fault
+        assert (await killing.see(finished)).differences(undisturbed[fault.story].aftermath) == [], fault
     await killing.over.system.assert_books_balance()
 
 
@@ -102,7 +101,7 @@ async def test_what_a_killed_worker_has_sent_and_arrives_when_all_is_over_change
     done = await killing.kill_at(Victim.WORKER, harmless)
     await killing.calls.send_late()
     for fault, finished in zip(harmless, done, strict=True):
-        assert (await killing.see(finished)).differences(undisturbed[fault.story]) == [], fault
+        assert (await killing.see(finished)).differences(undisturbed[fault.story].aftermath) == [], fault
 
 
 @pytest.mark.long
@@ -113,23 +112,21 @@ async def test_killing_a_process_at_the_first_calls_of_a_worker_changes_no_outco
 ) -> None:
     """D7: its login, and its look for the plugin."""
     story = Story.PARTLY_CANCELLED
-    undisturbed, _ = await killing.try_out(story)
+    undisturbed = (await killing.try_out(story))[story]
     for operation, point in (
         ("login", Point.AFTER_IT_WAS_ANSWERED),
         ("orderCancellationPlugin", Point.BEFORE_IT_IS_SENT),
     ):
         finished = await killing.kill_new_worker_at(operation, point, victim, story)
-        assert (await killing.see(finished)).differences(undisturbed) == [], operation
+        assert (await killing.see(finished)).differences(undisturbed.aftermath) == [], operation
 
 
-async def _find_faults(killing: Killing, point: Point) -> tuple[dict[Story, Aftermath], list[Fault]]:
+async def _find_faults(killing: Killing, point: Point) -> tuple[dict[Story, Undisturbed], list[Fault]]:
     """What becomes of each story when nothing happens; and what may happen at each of its calls."""
-    stories = [story for story in Story if killing.over.has_plugin or not story.needs_plugin]
-    tried = {story: await killing.try_out(story) for story in stories}
-    faults = [
+    undisturbed = await killing.try_out(*(s for s in Story if killing.over.has_plugin or not s.needs_plugin))
+    return undisturbed, [
         Fault(story, call, point)
-        for story, (_, calls) in tried.items()
+        for story, (_, calls) in undisturbed.items()
         for call in calls
         if call.operation != _READ or (point is Point.BEFORE_IT_IS_SENT and story in _WITH_ALL_READS)
     ]
-    return {story: aftermath for story, (aftermath, _) in tried.items()}, faults
