@@ -136,6 +136,18 @@ class Attempt:
         self._written_with_effect.extend([*following, ended])
         return answer
 
+    async def note_found_done(self, key: EffectKey, detail: str, *, reference: str | None = None) -> None:
+        """What an effect was for is so already. Where an attempt had begun it, and its answer was lost, it is done."""
+        done = EffectEnded(key=key, outcome=EffectOutcome.DONE, reference=reference, detail=detail)
+
+        def change(case: Case) -> Sequence[Fact]:
+            said = case.outcome_of(key)
+            is_open = said is None or said.outcome is EffectOutcome.UNKNOWN
+            return [done] if case.is_noted(key) and is_open else []
+
+        if change(self.case):
+            await self._write(change)
+
     async def _known_end(self, key: EffectKey) -> EffectEnded:
         """The end that another attempt has noted after this one had read the books. Raises Unavailable the second time: the
         provider does not show the effect yet."""

@@ -24,17 +24,21 @@ class Resuming:
         self._labels = labels
         self._intercepts = intercepts
 
-    async def resume(self, attempt: Attempt, shipment: Shipment) -> None:
-        """Refused: STOP_NOT_UNDOABLE."""
+    async def resume(self, attempt: Attempt, shipment: Shipment | None) -> None:
+        """None: the order has no such shipment any more. Refused: STOP_NOT_UNDOABLE."""
         step_input = attempt.step_input
+        key = step_input.key
+        if shipment is None:
+            await attempt.note_found_done(key.part_of(key_parts.PICK), "the pick has another id")
+            return
         if shipment.gift_card is not None:
             await self._reactivate(attempt, shipment.gift_card)
             return
         if shipment.label_reference is None:
-            key = step_input.key.part_of(key_parts.PICK)
+            pick = key.part_of(key_parts.PICK)
             await attempt.make_effect(
-                key,
-                lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=key),
+                pick,
+                lambda: self._orders.resume_pick(step_input.order_id, step_input.target, key=pick),
                 lambda _: EffectAnswer(),
             )
             return
@@ -43,13 +47,15 @@ class Resuming:
         if tracking.label in VOID and tracking.group in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}:
             await self._replace_label(attempt, label)
             return
+        await attempt.note_found_done(key.part_of(key_parts.RELABEL), "on the shipment", reference=label)
         if tracking.group in BACK:
             raise _comes_back(step_input)
-        number = shipment.tracking_number
-        if number and await self._intercepts.active(number):
-            key = step_input.key.part_of(key_parts.INTERCEPT)
+        number, intercept = shipment.tracking_number, key.part_of(key_parts.INTERCEPT)
+        if number is None or not await self._intercepts.active(number):
+            await attempt.note_found_done(intercept, "taken back")
+        else:
             answer = await attempt.make_effect(
-                key, lambda: self._intercepts.cancel(number, key=str(step_input.key)), _describe_cancel
+                intercept, lambda: self._intercepts.cancel(number, key=str(key)), _describe_cancel
             )
             ended = end_of(answer, _describe_cancel)
             if ended.outcome is not EffectOutcome.DONE:

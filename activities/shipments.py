@@ -277,9 +277,7 @@ class ShipmentActivities:
             undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
             if undone:  # what never happened is not undone
                 await attempt.wait_for_quiet(undone)
-                shipment = await self._find_shipment(step_input)
-                if shipment is not None:
-                    await self._resuming.resume(attempt, shipment)
+                await self._resuming.resume(attempt, await self._find_shipment(step_input))
             if by_hand := attempt.case.stopped_by_hand(step_input.target):
                 raise Refused(
                     ErrorCode.STOP_NOT_UNDOABLE,

@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.fixtures.temporal",
     "tests.fixtures.recording",
     "tests.fixtures.system",
+    "tests.fixtures.workers",
     "tests.fixtures.starter",
     "tests.fixtures.api",
 ]

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 from sandbox.serving import ROOT, Process
 
@@ -18,14 +19,14 @@ _START_SECONDS = 90
 
 class VendureProcess(Process):
     """A shop whose data is in `folder`; a new folder gets a populated shop without orders. What was answered is on disk: it
-    survives `kill`, and `start` goes on from it."""
+    survives `kill`, and `start` goes on from it, at the same address."""
 
     def __init__(self, folder: Path, *, plugin: bool, dashboard: bool = False) -> None:
         """`plugin`: ours is part of the shop. `dashboard`: so is Vendure's own, under /dashboard, and orders have numbers
         from 5001 on."""
         wanted = {"--plugin": plugin, "--dashboard": dashboard}
-        argv = [str(_PROGRAM), "--data", str(folder), *(option for option, given in wanted.items() if given)]
-        super().__init__("Vendure", argv, folder / "vendure.log", program="node")
+        self._command = [str(_PROGRAM), "--data", str(folder), *(option for option, given in wanted.items() if given)]
+        super().__init__("Vendure", self._command, folder / "vendure.log", program="node")
         self.folder = folder
         self.plugin = plugin
 
@@ -38,6 +39,7 @@ class VendureProcess(Process):
     def start_on_what_is_there(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
         """The same, but a new folder is populated on the spot."""
         self.check_installed()
+        self.argv = [*self._command, "--port", str(urlsplit(self.url).port or 0)]
         super().start(timeout=timeout)
         return self
 

@@ -5,9 +5,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.shipments import ShipmentActivities
-from domain.errors import ErrorCode, Refused
+from domain.errors import ErrorCode, OutcomeUnknown, Refused
 from domain.facts import EffectEnded, EffectNoted, EffectOutcome, Ended, RollBackOrdered
 from domain.holder import NotTheHolder
+from domain.keys import EffectKey
 from domain.money import money
 from domain.outcome import Outcome
 from domain.shipment import Shipment, ShipmentLine, StopStatus
@@ -16,6 +17,7 @@ from providers.books.inbox import SqlInbox
 from providers.carrier.easypost import EasyPostLabels
 from providers.carrier.ups import UpsIntercepts
 from providers.inbox.port import EventStatus, Provider, ProviderEvent
+from providers.orders.built_in.orders import BuiltInOrders
 from sandbox import built_in
 from sandbox.carrier.model import EventKind, Script
 from sandbox.carrier_admin import CarrierAdmin
@@ -75,6 +77,50 @@ async def test_a_pick_is_withdrawn_and_given_back(shipments: ShipmentActivities,
     assert not await is_stopped(begun)
     assert (await begun.case()).is_done(StepName.RESUME_SHIPMENT, "S1")
     assert [effect.kind for effect in await built_in.effects(database)] == ["withdraw_pick", "resume_pick"]
+
+
+class _MakesPicksAnew(BuiltInOrders):
+    """A pick that is resumed is another shipment, and the first answer to that is lost."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
+        self._engine = engine
+
+    async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
+        seen = await self.read(order_id)
+        await super().resume_pick(order_id, shipment_id, key=key)
+        if seen.shipments:
+            await built_in.remove_shipment(self._engine, order_id, shipment_id)
+            raise OutcomeUnknown("The order management system did not answer.")
+
+
+async def test_a_pick_that_is_another_shipment_after_a_lost_answer_is_known_to_go_on(
+    shipments: ShipmentActivities, database: AsyncEngine, labels: EasyPostLabels, intercepts: UpsIntercepts
+) -> None:
+    """I9: the register does not keep it as unknown for ever."""
+    begun = await begun_with(database, PICK)
+    await stop(shipments, begun)
+    await begun.merchant.write(begun.cancellation, ROLL_BACK)
+    merchant = begun.merchant
+    anew = ShipmentActivities(
+        register=merchant.books,
+        outbox=merchant.books,
+        orders=_MakesPicksAnew(database),
+        stored_value=merchant.stored_value,
+        labels=labels,
+        intercepts=intercepts,
+    )
+    with pytest.raises(OutcomeUnknown):
+        await resume(anew, begun)
+    await resume(anew, begun)
+
+    case = await begun.case()
+    [pick] = case.all_keys_noted(StepName.RESUME_SHIPMENT, target="S1")
+    assert pick.part == "pick"
+    ended = case.outcome_of(pick)
+    assert ended is not None
+    assert ended.outcome is EffectOutcome.DONE
+    assert case.is_done(StepName.RESUME_SHIPMENT, "S1")
 
 
 async def test_no_pick_is_withdrawn_once_the_roll_back_is_ordered(

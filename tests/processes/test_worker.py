@@ -1,16 +1,13 @@
 """worker.py as a process of its own: killed, drained, badly set up; and what it writes to its log."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,75 +17,17 @@ from domain.money import money
 from domain.outcome import Outcome
 from domain.request import LineScope, ReasonCode, workflow_id
 from runtime import search_attributes
-from runtime.plugin import TASK_QUEUE
 from runtime.policy_file import load_policy
-from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
+from sandbox.carrier.model import UPS_CLIENT_SECRET
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway_admin import SANDBOX_KEY
-from sandbox.serving import ROOT, Process
+from sandbox.serving import ROOT
 from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.mail import Mailbox
 from tests.fixtures.temporal import start_dev_server
+from tests.fixtures.workers import Workers, environment
 from tests.system import System, eventually
 from tests.workflows.samples import an_id, captured
-
-
-def environment(system: System, mailbox: Mailbox) -> dict[str, str]:
-    """The settings of a worker on the test's parts."""
-    return {
-        "TEMPORAL_ADDRESS": system.client.service_client.config.target_host,
-        "DATABASE_URL": system.engine.url.render_as_string(hide_password=False),
-        "STRIPE_API_KEY": SANDBOX_KEY,
-        "STRIPE_BASE_URL": system.shop.gateway.url,
-        "EASYPOST_API_KEY": EASYPOST_KEY,
-        "EASYPOST_BASE_URL": system.shop.carrier.easypost_url,
-        "UPS_CLIENT_ID": UPS_CLIENT_ID,
-        "UPS_CLIENT_SECRET": UPS_CLIENT_SECRET,
-        "UPS_BASE_URL": system.shop.carrier.ups_url,
-        "UPS_TOKEN_URL": f"{system.shop.carrier.ups_url}/security/v1/oauth/token",
-        "SMTP_HOST": mailbox.host,
-        "SMTP_PORT": str(mailbox.port),
-        "LOG_FORMAT": "json",
-    }
-
-
-@dataclass
-class Workers:
-    """Starts worker processes; what is left at the end is killed."""
-
-    env: Mapping[str, str]
-    folder: Path
-    started: list[Process]
-
-    def start(self) -> Process:
-        log = self.folder / f"worker-{len(self.started)}.log"
-        process = Process("worker", ["worker.py", "run"], log, env=self.env, announces=False).start()
-        self.started.append(process)
-        return process
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Every line of every worker's log."""
-        return [
-            json.loads(text)
-            for process in self.started
-            for text in process.log.read_text().splitlines()
-            if text.startswith("{")
-        ]
-
-
-@pytest.fixture
-def workers(real_time_system: System, mailbox: Mailbox, tmp_path: Path) -> Iterator[Workers]:
-    made = Workers(environment(real_time_system, mailbox), tmp_path, [])
-    yield made
-    for process in made.started:
-        process.kill()
-
-
-@pytest.fixture
-def process_system(real_time_system: System) -> System:
-    """The worker process listens on the product's own queue."""
-    real_time_system.task_queue = TASK_QUEUE
-    return real_time_system
 
 
 async def test_a_worker_killed_between_the_gateways_commit_and_its_record_refunds_once(

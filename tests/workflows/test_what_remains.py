@@ -8,7 +8,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from domain.case import Case
 from domain.errors import OutcomeUnknown, Unavailable
+from domain.facts import EffectNoted, EffectOutcome
+from domain.keys import EffectKey
 from domain.money import money
 from domain.order import OrderFlag
 from domain.outcome import Outcome, State
@@ -16,11 +19,12 @@ from domain.request import LineScope
 from domain.step import StepName
 from providers.orders.built_in.tables import GivenBackRow
 from providers.orders.plain import PlainOrders
-from sandbox import built_in
+from sandbox import books, built_in
+from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, request
 from tests.observing import eventually
 from tests.system import System, customer_of, resolve, settled
-from tests.workflows.samples import an_id, captured, split_tender
+from tests.workflows.samples import an_id, captured, in_network, split_tender
 
 
 def two_lines() -> SampleOrder:
@@ -177,3 +181,37 @@ async def test_what_is_bought_and_relabelled_after_a_lost_answer_is_one_label(
         assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
     order = await system.read_order(sample.order_id)
     assert not order.shipments[0].stopped
+    assert await _unfinished(system, sample.order_id) == []
+
+
+async def test_an_intercept_that_is_taken_back_after_a_lost_answer_is_known_to_be(
+    bare_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I9: UPS's answer is lost once, and the next look finds no intercept any more."""
+    system, sample = bare_system, in_network(Script.INTERCEPT_SILENT)
+    await system.shop.place_order(sample)
+    cancel, lost = system.intercepts.cancel, list[int]()
+
+    async def lose(*args: Any, **more: Any) -> Any:
+        answer = await cancel(*args, **more)
+        if not lost:
+            lost.append(1)
+            raise OutcomeUnknown("The carrier's answer was lost.")
+        return answer
+
+    monkeypatch.setattr(system.intercepts, "cancel", lose)
+    async with system.worker():
+        _, handle = await system.submit(request(sample))
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
+        await system.withdraw(handle, customer_of(sample))
+        assert (await system.finish(handle)).outcome is Outcome.WITHDRAWN
+    assert lost
+    assert await _unfinished(system, sample.order_id) == []
+
+
+async def _unfinished(system: System, order_id: str) -> list[EffectKey]:
+    """What the register keeps as noted, or as unknown, although all is over."""
+    case = Case(await books.facts(system.engine, order_id))
+    noted = [entry.fact.key for entry in case.entries if isinstance(entry.fact, EffectNoted)]
+    ends = {key: case.outcome_of(key) for key in noted}
+    return [key for key, end in ends.items() if end is None or end.outcome is EffectOutcome.UNKNOWN]

@@ -5,6 +5,7 @@ import {
     Allocation,
     EventBus,
     Fulfillment,
+    FulfillmentLine,
     HistoryService,
     type ID,
     idsAreEqual,
@@ -83,6 +84,9 @@ export class OrderClosing {
             for (const units of leaving) {
                 await this.takeOut(tx, order, units);
             }
+            for (const { orderLineId } of input.lines) {
+                await this.releasePromise(tx, orderLineId);
+            }
             await this.settleTotals(tx, order, leaving, input);
         });
     }
@@ -118,14 +122,31 @@ export class OrderClosing {
     }
 
     private async takeOut(ctx: RequestContext, order: Order, { line, quantity }: LeavingUnits): Promise<void> {
-        // What is promised to the line is for sale again. The rest is in a parcel that has left: it is on nobody's shelf,
-        // whatever becomes of the order.
-        const promised = Math.min(quantity, await this.countPromisedUnits(ctx, line));
-        if (promised > 0) {
-            await this.stock.createReleasesForOrderLines(ctx, [{ orderLineId: line.id, quantity: promised }]);
-        }
         await this.connection.getRepository(ctx, OrderLine).update(line.id, { quantity: line.quantity - quantity });
         await this.events.publish(new OrderLineEvent(ctx, order, line, 'cancelled'));
+    }
+
+    /**
+     * What is promised to the line and is not to be packed any more is for sale again. Units in a parcel that has left are
+     * promised to nobody, until the parcel's fulfillment is cancelled.
+     */
+    private async releasePromise(ctx: RequestContext, orderLineId: ID): Promise<void> {
+        const line = await this.connection.getEntityOrThrow(ctx, OrderLine, orderLineId);
+        const toPack = Math.max(line.quantity - (await this.countPackedUnits(ctx, line)), 0);
+        const quantity = (await this.countPromisedUnits(ctx, line)) - toPack;
+        if (quantity > 0) {
+            await this.stock.createReleasesForOrderLines(ctx, [{ orderLineId, quantity }]);
+        }
+    }
+
+    private async countPackedUnits(ctx: RequestContext, line: OrderLine): Promise<number> {
+        const parts = await this.connection.getRepository(ctx, FulfillmentLine).find({
+            where: { orderLineId: line.id },
+            relations: ['fulfillment'],
+        });
+        return parts
+            .filter(({ fulfillment }) => fulfillment.state !== 'Cancelled')
+            .reduce((units, { quantity }) => units + quantity, 0);
     }
 
     private async countPromisedUnits(ctx: RequestContext, line: OrderLine): Promise<number> {

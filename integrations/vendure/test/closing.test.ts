@@ -137,6 +137,18 @@ describe('a close', () => {
         await sale.assertStock({ onHand: 8, allocated: 0 });
     });
 
+    it('of units that have left and are fetched later puts them on the shelf, and promises them to nobody', async () => {
+        const sale = await Sale.of(4);
+        const fulfillmentId = await shop.pack(sale.line, 2);
+        await shop.moveFulfillment(fulfillmentId, 'Shipped');
+        await sale.close(3);
+        for (let times = 0; times < 2; times++) {
+            await sale.close(3, { fulfillmentIds: [fulfillmentId] });
+            await sale.assertQuantity(1);
+            await sale.assertStock({ onHand: 10, allocated: 1 });
+        }
+    });
+
     it('with a fulfillment puts its units back on the shelf once', async () => {
         const sale = await Sale.of(3);
         const fulfillmentId = await shop.pack(sale.line, 2);

@@ -69,3 +69,18 @@ async def test_one_unit_of_two_leaves_the_order_and_the_rest_goes_on(over: OverV
         packed = await over.pack(order, 0)
         assert (packed, "Pending") in await over.fulfillments(order)
     assert Money.total(await over.system.refunds(order.order_id), "USD") == money("20.00 USD")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("price", "shipping"), [("9900 JPY", "500 JPY"), ("64.00 EUR", "4.90 EUR")])
+async def test_each_currency_goes_back_in_its_own_minor_units(over: OverVendure, price: str, shipping: str) -> None:
+    """B30: Vendure keeps two decimals in every currency."""
+    total = money(price) + money(shipping)
+    sample = SampleOrder(
+        order_id=an_id(), lines=(line("L1", 1, price),), tenders=(card(str(total)),), shipping=money(shipping)
+    )
+    order = await over.place_order(sample)
+    async with over.system.worker():
+        result = await over.system.cancel(request(order))
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, total)
+    await check_books(over, order, result)
