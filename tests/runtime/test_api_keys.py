@@ -134,7 +134,7 @@ def test_what_is_wrong_is_named_with_the_file_and_never_with_a_digest(path: Path
 def test_the_documented_files_are_such_files(tmp_path: Path) -> None:
     """The one that shows everything, and the one that the documented commands write."""
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    shown, commands = re.search(r"```toml\n(.*?)```.*?```\n(.*?)```", page, re.DOTALL).groups()  # type: ignore[union-attr]
+    shown, commands = re.search(r"```toml\n(\[\[key\]\].*?)```.*?```\n(.*?)```", page, re.DOTALL).groups()  # type: ignore[union-attr]
     written = tmp_path / ".run" / "api_keys.toml"
     written.parent.mkdir()
     written.write_text(shown.replace("…", DIGEST))

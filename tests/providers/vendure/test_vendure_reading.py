@@ -1,6 +1,7 @@
 """Orders of Vendure as they are read: answers that were recorded from a real one."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from domain.shipment import GoodsGroup, Shipment, ShipmentLine
 from providers.orders.vendure.answers import FoundOrders, Snapshot
 from providers.orders.vendure.reading import Reading
 from providers.orders.vendure.shop_file import ShopFile, load_shop_file
+from sandbox.serving import ROOT
 from tests.providers.vendure.scripted import recorded
 
 Change = Callable[[dict[str, Any]], object]
@@ -103,6 +105,14 @@ def test_what_vendure_does_not_tell_is_told_by_the_file(tmp_path: Path) -> None:
     assert [line.condition for line in order.lines] == [SaleCondition.REGULAR, SaleCondition.CUSTOMISED]
     assert order.tenders[0].kind is TenderKind.GIFT_CARD
     assert order.flags == {OrderFlag.EU_CONSUMER}
+
+
+def test_the_documented_file_shows_every_entry(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"`VENDURE_FILE` is a TOML file.*?```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "vendure.toml"
+    file.write_text(shown)
+    assert load_shop_file(file).model_fields_set == ShopFile.model_fields.keys()
 
 
 def test_what_the_plugin_tells_counts_before_the_file() -> None:
