@@ -90,13 +90,16 @@ class Service(BaseModel):
 
 
 def _interpolated(value: str, given: dict[str, str]) -> str:
-    """As Compose does it: `:-` puts its default also for an empty variable, `-` for a missing one only, `$$` is a `$`."""
+    """As Compose does it: `:-` puts its text also for an empty variable, `-` for a missing one only, `:+` for one that is
+    not empty, `$$` is a `$`."""
 
     def put(found: re.Match[str]) -> str:
-        name, operator, default = found.groups()
-        return given.get(name, default) if operator == "-" else given.get(name) or default
+        name, operator, text = found.groups()
+        if operator == ":+":
+            return text if given.get(name) else ""
+        return given.get(name, text) if operator == "-" else given.get(name) or text
 
-    return re.sub(r"\$\{(\w+)(:?-)([^}]*)\}", put, value).replace("$$", "$")
+    return re.sub(r"\$\{(\w+)(:?-|:\+)([^}]*)\}", put, value).replace("$$", "$")
 
 
 def _compose() -> Any:
@@ -252,6 +255,14 @@ def test_a_shop_on_vendure_is_in_place_of_the_built_in_orders_where_it_is_named(
     shop = {"VENDURE_URL": "https://shop.example/admin-api", "VENDURE_USERNAME": "a", "VENDURE_PASSWORD": "a-secret"}
     settings = _settings(monkeypatch, "worker", WorkerSettings, **shop)
     assert (settings.vendure_url, settings.vendure_channel) == ("https://shop.example/admin-api", None)
+    assert settings.vendure_file is None
+
+
+def test_the_file_of_a_shop_on_vendure_is_mounted_where_the_worker_reads_it() -> None:
+    read = SERVICES["worker"].environ(VENDURE_FILE="./vendure.toml")["VENDURE_FILE"]
+    (volume,) = SERVICES["worker"].volumes
+    assert _interpolated(volume, {"VENDURE_FILE": "./vendure.toml"}) == f"./vendure.toml:{read}:ro"
+    assert _interpolated(volume, {}).startswith("/dev/null:"), "there is always something to mount"
 
 
 def _settings(monkeypatch: pytest.MonkeyPatch, service: str, kind: type[Settings], **given: str) -> Settings:
