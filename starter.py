@@ -10,7 +10,8 @@ Every command answers with an exit code, and with `--json` in the models of `dom
          run was lost; of a file: not every line has its decision; of
          `doctor`: a system does not answer
       2  wrong input
-      3  Temporal cannot be reached, or does not let us in
+      3  Temporal cannot be reached, or does not let us in; of `doctor`:
+         search attributes are missing too
       4  there is no such order, or no cancellation of it
       5  refused: the cancellation does not allow that now or is paused, or the
          request conflicts with an earlier one

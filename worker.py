@@ -26,7 +26,7 @@ from temporalio.worker import Interceptor, Replayer, Worker
 
 from activities.closing import ClosingActivities
 from activities.deciding import Deciding
-from activities.examining import Counterparts, ExaminingActivities, log_unknown
+from activities.examining import Counterparts, ExaminingActivities, log_findings
 from activities.failures import StepFailures
 from activities.notices import NoticeActivities, NoticeDispatcher
 from activities.orders import OrderActivities
@@ -296,7 +296,7 @@ async def _run(settings: WorkerSettings, policy: Policy, shop_file: ShopFile) ->
         log = structlog.get_logger()
         log.info("worker_started", task_queue=TASK_QUEUE, namespace=client.namespace, policy=policy.version)
         _tune_garbage_collection()
-        saying = asyncio.create_task(log_unknown(orders))
+        saying = asyncio.create_task(log_findings(orders))
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({running, stopping, *dispatchers}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,8 +1,9 @@
-"""What this worker works with is examined: each system by a call that changes nothing, all at once."""
+"""What this worker works with is examined: each system by a call that changes nothing, all at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 from temporalio import activity
@@ -18,10 +19,12 @@ from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
 from runtime.version import VERSION
 
+T = TypeVar("T")
+
 DEADLINE = 5.0
 """Seconds in which a system answers."""
 
-_UNKNOWN = "order-cancellation-doctor"
+_NOBODYS_ID = "order-cancellation-doctor"
 """No order, payment, label or parcel has this name. Whoever says so has answered."""
 
 
@@ -39,14 +42,13 @@ class Counterparts:
 
     @property
     def calls(self) -> Mapping[Counterpart, Callable[[], Awaitable[object]]]:
-        """The cheapest call of each that changes nothing."""
+        """The cheapest call of each that changes nothing; `_ask_orders` has those of the orders."""
         return {
-            Counterpart.DATABASE: lambda: self.register.of_order(_UNKNOWN),
-            Counterpart.ORDERS: lambda: self.orders.read(_UNKNOWN),
-            Counterpart.STORED_VALUE: lambda: self.stored_value.gift_card_used(_UNKNOWN),
-            Counterpart.GATEWAY: lambda: self.gateway.read_payment(_UNKNOWN),
-            Counterpart.LABELS: lambda: self.labels.track(_UNKNOWN),
-            Counterpart.CARRIER: lambda: self.intercepts.active(_UNKNOWN),
+            Counterpart.DATABASE: lambda: self.register.of_order(_NOBODYS_ID),
+            Counterpart.STORED_VALUE: lambda: self.stored_value.gift_card_used(_NOBODYS_ID),
+            Counterpart.GATEWAY: lambda: self.gateway.read_payment(_NOBODYS_ID),
+            Counterpart.LABELS: lambda: self.labels.track(_NOBODYS_ID),
+            Counterpart.CARRIER: lambda: self.intercepts.active(_NOBODYS_ID),
             Counterpart.MAIL: lambda: _open_connection(self.mailer),
         }
 
@@ -61,48 +63,39 @@ class ExaminingActivities:
     async def examine_counterparts(self, request: ExaminationRequest) -> Examination:
         """It changes nothing anywhere, and is answered in time whatever the systems do."""
         calls = self._counterparts.calls.items()
-        answers, about_orders = await asyncio.gather(
+        answers, (failure, findings) = await asyncio.gather(
             asyncio.gather(*(_answer_of(counterpart, call) for counterpart, call in calls)),
-            list_findings(self._counterparts.orders),
+            _ask_orders(self._counterparts.orders),
         )
         return Examination(
             version=VERSION,
             policy_version=self._policy_version,
-            answers=tuple(_also_without_findings(answer, about_orders) for answer in answers),
-            findings=() if isinstance(about_orders, str) else about_orders,
+            answers=(*answers, Answer(counterpart=Counterpart.ORDERS, failure=failure)),
+            findings=findings,
         )
 
 
-async def list_findings(orders: Orders) -> tuple[Finding, ...] | str:
-    """What the order management system can tell and do; a text: why that is not known."""
-    found: list[tuple[Finding, ...]] = []
-
-    async def read_findings() -> None:
-        found.append(await orders.list_findings())
-
-    failure = await _failure_of(Counterpart.ORDERS, read_findings)
-    return found[0] if failure is None else failure
-
-
 # Rule: A worker says which of its systems answer, and what is not known of the orders [at its start]
-async def log_unknown(orders: Orders) -> None:
-    """One line for each. A worker starts whatever comes of it."""
+async def log_findings(orders: Orders) -> None:
+    """One line for each thing that is not known. A worker starts whatever comes of it."""
     log = structlog.get_logger()
-    failure = await _failure_of(Counterpart.ORDERS, lambda: orders.read(_UNKNOWN))
-    findings = failure or await list_findings(orders)
-    if isinstance(findings, str):
-        log.warning("orders_do_not_answer", why=findings)
+    failure, findings = await _ask_orders(orders)
+    if failure is not None:
+        log.warning("orders_do_not_answer", why=failure)
         return
     for finding in findings:
         if not finding.known:
             log.info("not_known_of_orders", subject=finding.subject.value, why=finding.sentence)
 
 
-def _also_without_findings(answer: Answer, about_orders: tuple[Finding, ...] | str) -> Answer:
-    """An order management system that reads orders and does not say what it can do has not answered either."""
-    if answer.counterpart is Counterpart.ORDERS and answer.failure is None and isinstance(about_orders, str):
-        return Answer(counterpart=answer.counterpart, failure=about_orders)
-    return answer
+async def _ask_orders(orders: Orders) -> tuple[str | None, tuple[Finding, ...]]:
+    """Why the order management system does not answer, or None, and what it can tell and do. One that reads orders and does
+    not say what it can do has not answered either."""
+    (unread, _), (unlisted, findings) = await asyncio.gather(
+        _call(Counterpart.ORDERS, lambda: orders.read(_NOBODYS_ID)),
+        _call(Counterpart.ORDERS, orders.list_findings),
+    )
+    return unread or unlisted, findings or ()
 
 
 async def _open_connection(mailer: Mailer) -> None:
@@ -111,23 +104,25 @@ async def _open_connection(mailer: Mailer) -> None:
 
 
 async def _answer_of(counterpart: Counterpart, call: Callable[[], Awaitable[object]]) -> Answer:
-    return Answer(counterpart=counterpart, failure=await _failure_of(counterpart, call))
+    failure, _ = await _call(counterpart, call)
+    return Answer(counterpart=counterpart, failure=failure)
 
 
-async def _failure_of(counterpart: Counterpart, call: Callable[[], Awaitable[object]]) -> str | None:
-    """Why there is no answer; None: there is one. That it does not know what was asked for is an answer."""
+async def _call(counterpart: Counterpart, call: Callable[[], Awaitable[T]]) -> tuple[str | None, T | None]:
+    """Why there is no answer, or None, and what the call returns. That the system does not know what was asked for is an
+    answer."""
     try:
         async with asyncio.timeout(DEADLINE):
-            await call()
+            return None, await call()
     except Refused as refused:
-        return refused.message if refused.code in OURS_TO_PUT_RIGHT else None
+        return refused.message if refused.code in OURS_TO_PUT_RIGHT else None, None
     except StepError as error:
-        return error.message
+        return error.message, None
     except TimeoutError:
-        return f"There was no answer within {DEADLINE:g} seconds."
+        return f"There was no answer within {DEADLINE:g} seconds.", None
     except Exception as bug:  # noqa: BLE001 (reported here to whoever can put it right)
         structlog.get_logger().exception("examination_met_a_bug", counterpart=counterpart.value)
-        return (
+        sentence = (
             f"An unexpected error ({type(bug).__name__}) came instead of an answer; its place is in the worker's log."
         )
-    return None
+        return sentence, None

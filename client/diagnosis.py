@@ -1,11 +1,11 @@
 """Whether the product works from here: Temporal, its workers, and the systems that they are connected to."""
 
 from datetime import timedelta
+from enum import IntEnum
 from uuid import uuid4
 
 from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowFailureError
 
-from client.errors import ExitCode
 from domain import contract
 from domain.base import Value
 from domain.examination import Examination, ExaminationRequest
@@ -14,6 +14,15 @@ from runtime.health import has_polled
 
 WORKER_WAIT = timedelta(seconds=10)
 """Longer than a worker takes for its systems, whatever they do."""
+
+
+class DiagnosisCode(IntEnum):
+    """How `doctor` ends; numbers of `ExitCode` that are near in meaning."""
+
+    ALL_ANSWER = 0
+    SYSTEM_DOES_NOT_ANSWER = 1
+    SEARCH_ATTRIBUTES_MISSING = 3
+    NO_WORKER_ANSWERS = 6
 
 
 class Diagnosis(Value):
@@ -27,13 +36,13 @@ class Diagnosis(Value):
     examination: Examination | None
 
     @property
-    def code(self) -> ExitCode:
+    def code(self) -> DiagnosisCode:
         """What is wrong first. What an order management system cannot do is nothing wrong."""
         if self.missing_search_attributes:
-            return ExitCode.UNREACHABLE
+            return DiagnosisCode.SEARCH_ATTRIBUTES_MISSING
         if self.examination is None:
-            return ExitCode.UNDECIDED
-        return ExitCode.NOT_CANCELLED if self.examination.failed else ExitCode.DONE
+            return DiagnosisCode.NO_WORKER_ANSWERS
+        return DiagnosisCode.SYSTEM_DOES_NOT_ANSWER if self.examination.failed else DiagnosisCode.ALL_ANSWER
 
 
 async def diagnose(client: Client, task_queue: str) -> Diagnosis:

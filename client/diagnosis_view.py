@@ -16,8 +16,8 @@ from runtime.plugin import TASK_QUEUE
 from runtime.texts import translate
 
 _MARKS = {True: ("✓ ", "green"), False: ("✗ ", "bold red")}
-_FINDING_MARKS = {True: ("✓ ", "green"), False: ("✗ ", "yellow")}
-"""What an order management system cannot do is nothing wrong."""
+_FINDING_MARKS = {True: ("✓ ", "green"), False: ("– ", "yellow")}
+"""What an order management system cannot do is nothing wrong, and looks different also without colours."""
 
 
 def diagnosis_view(found: Diagnosis) -> RenderableType:

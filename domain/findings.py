@@ -18,7 +18,7 @@ class Subject(StrEnum):
     REPLACED_PAYMENTS = "replaced_payments"
     GOODS_COMING_BACK = "goods_coming_back"
     STOCK = "stock"
-    CLOSES_AT_ONCE = "closes_at_once"
+    CONCURRENT_CLOSES = "concurrent_closes"
 
 
 class Finding(Value):
@@ -73,8 +73,8 @@ SENTENCES: Mapping[Subject, tuple[str, str]] = {
         "Stock is right after each close.",
         "Stock may be wrong after a close: count it.",
     ),
-    Subject.CLOSES_AT_ONCE: (
-        "Of two closes of an order at once, one has no effect.",
-        "Two closes of an order at once may both have an effect: look at the order after a close that was repeated.",
+    Subject.CONCURRENT_CLOSES: (
+        "If two workers close an order at the same moment, its units leave it only once.",
+        "If two workers close an order at the same moment, its units may leave it twice: check an order closed again.",
     ),
 }

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from client import diagnosis
 from client.cancellations import Cancellations
-from client.diagnosis import Diagnosis
+from client.diagnosis import Diagnosis, DiagnosisCode
 from client.diagnosis_view import diagnosis_view
 from client.errors import ExitCode
 from client.views import new_console
@@ -27,7 +27,7 @@ from tests.system import System, new_queue
 
 async def test_where_everything_answers_each_line_has_a_mark(open_system: System, starter: Starter) -> None:
     shown, read = await starter("doctor"), await starter("doctor", "--json")
-    assert (shown.code, read.code) == (ExitCode.DONE, ExitCode.DONE), shown.err + read.err
+    assert (shown.code, read.code) == (DiagnosisCode.ALL_ANSWER, DiagnosisCode.ALL_ANSWER), shown.err + read.err
     found = Diagnosis.model_validate_json(read.out)
     assert (found.missing_search_attributes, found.polling) == ((), True)
     assert found.examination is not None
@@ -45,8 +45,9 @@ async def test_what_the_shop_cannot_do_is_said_and_is_no_failure(real_time_syste
     system = dataclasses.replace(real_time_system, task_queue=TASK_QUEUE, orders=Shop())
     async with system.worker():
         shown = await starter("doctor")
-    assert shown.code == ExitCode.DONE, shown.err
-    assert "  ✗ Orders cannot be frozen" in shown.out
+    assert shown.code == DiagnosisCode.ALL_ANSWER, shown.err
+    assert "  – Orders cannot be frozen" in shown.out
+    assert "✗" not in shown.out, "that mark is for failures"
 
 
 async def test_a_system_that_does_not_answer_is_named_with_the_reason(
@@ -56,7 +57,7 @@ async def test_a_system_that_does_not_answer_is_named_with_the_reason(
     system = dataclasses.replace(real_time_system, task_queue=TASK_QUEUE, mailer=away)
     async with system.worker():
         shown = await starter("doctor")
-    assert (shown.code, shown.err) == (ExitCode.NOT_CANCELLED, "")
+    assert (shown.code, shown.err) == (DiagnosisCode.SYSTEM_DOES_NOT_ANSWER, "")
     assert "✗ mail: The mail server is not taking connections." in shown.out
     assert "✓ gateway: answers." in shown.out
 
@@ -77,7 +78,7 @@ async def test_without_a_worker_it_says_so_after_seconds() -> None:
     async with await start_dev_server() as server:
         shown = await run_starter(address_of(server), "doctor")
         read = await run_starter(address_of(server), "doctor", "--json")
-    assert (shown.code, read.code) == (ExitCode.UNDECIDED, ExitCode.UNDECIDED), shown.err
+    assert (shown.code, read.code) == (DiagnosisCode.NO_WORKER_ANSWERS, DiagnosisCode.NO_WORKER_ANSWERS), shown.err
     assert f"✗ No worker polls the task queue {TASK_QUEUE}. Start one: python worker.py run" in shown.out
     found = Diagnosis.model_validate_json(read.out)
     assert (found.polling, found.examination) == (False, None)
@@ -92,7 +93,7 @@ async def test_a_worker_that_has_polled_and_is_gone_is_not_waited_for_long(
     poll = PollWorkflowTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=queue), identity="1@gone")
     await client.workflow_service.poll_workflow_task_queue(poll, timeout=timedelta(seconds=3))
     found = await Cancellations(client, task_queue=queue).diagnose()
-    assert (found.polling, found.examination, found.code) == (True, None, ExitCode.UNDECIDED)
+    assert (found.polling, found.examination, found.code) == (True, None, DiagnosisCode.NO_WORKER_ANSWERS)
     console = new_console(width=200)
     with console.capture() as shown:
         console.print(diagnosis_view(found))
@@ -102,7 +103,7 @@ async def test_a_worker_that_has_polled_and_is_gone_is_not_waited_for_long(
 async def test_search_attributes_that_are_missing_come_with_the_command() -> None:
     async with await start_dev_server(attributes=False) as server:
         shown = await run_starter(address_of(server), "doctor")
-    assert shown.code == ExitCode.UNREACHABLE
+    assert shown.code == DiagnosisCode.SEARCH_ATTRIBUTES_MISSING
     assert (
         "✗ Namespace default lacks search attributes; create them with: temporal operator search-attribute" in shown.out
     )

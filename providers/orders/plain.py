@@ -31,7 +31,7 @@ class PlainOrders(ABC):
             Subject.REPLACED_PAYMENTS: own.replace_payment is not plain.replace_payment,
             Subject.GOODS_COMING_BACK: not self.restocks_at_once,
             Subject.STOCK: True,
-            Subject.CLOSES_AT_ONCE: True,
+            Subject.CONCURRENT_CLOSES: True,
         }
         return tuple(Finding.of(subject, known=known.get(subject, subject in self.told_by_read)) for subject in Subject)
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from activities import examining
-from activities.examining import Counterparts, ExaminingActivities, log_unknown
+from activities.examining import Counterparts, ExaminingActivities, log_findings
 from domain.closing import Closing
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.examination import Counterpart, Examination, ExaminationRequest
@@ -96,7 +96,7 @@ async def test_wrong_credentials_are_a_failure_and_any_other_refusal_is_an_answe
     assert {finding.subject for finding in found.findings if finding.known} == {
         Subject.GOODS_COMING_BACK,
         Subject.STOCK,
-        Subject.CLOSES_AT_ONCE,
+        Subject.CONCURRENT_CLOSES,
     }
 
 
@@ -128,7 +128,7 @@ async def test_who_takes_a_connection_and_says_nothing_holds_up_nobody(
 
 async def test_what_is_not_known_of_the_orders_is_a_line_each() -> None:
     with capture_logs() as lines:
-        await log_unknown(Shop())
+        await log_findings(Shop())
     unknown = [finding for finding in await Shop().list_findings() if not finding.known]
     assert [(line["event"], line["subject"], line["why"]) for line in lines] == [
         ("not_known_of_orders", finding.subject, finding.sentence) for finding in unknown
@@ -146,7 +146,7 @@ async def test_what_is_not_known_of_the_orders_is_a_line_each() -> None:
 )
 async def test_a_shop_that_does_not_answer_is_one_warning(failure: Refused | Unavailable) -> None:
     with capture_logs() as lines:
-        await log_unknown(Shop(failure))
+        await log_findings(Shop(failure))
     assert [(line["event"], line["log_level"], line["why"]) for line in lines] == [
         ("orders_do_not_answer", "warning", failure.message)
     ]

@@ -5,43 +5,37 @@ from providers.orders.vendure.shop_file import ShopFile
 
 _KNOWN_WITHOUT = {Subject.PICKS}
 _NEVER_KNOWN = {Subject.GOODS_COMING_BACK}
-_ADD_PLUGIN = "Add the plugin of this product to Vendure"
+_BY_FILE = {Subject.LABELS, Subject.SALE_CONDITIONS}
 
 
-def list_findings(shop: ShopFile, *, has_plugin: bool) -> tuple[Finding, ...]:
-    return tuple(_with_plugin(subject) if has_plugin else _without(subject, shop) for subject in Subject)
+def list_findings(shop_file: ShopFile, *, has_plugin: bool) -> tuple[Finding, ...]:
+    return tuple(_with_plugin(subject) if has_plugin else _without(subject, shop_file) for subject in Subject)
 
 
 def _with_plugin(subject: Subject) -> Finding:
     return Finding.of(subject, known=subject not in _NEVER_KNOWN)
 
 
-def _without(subject: Subject, shop: ShopFile) -> Finding:
+def _without(subject: Subject, shop_file: ShopFile) -> Finding:
     by_file = {
-        Subject.LABELS: shop.fulfillment_method is not None,
-        Subject.SALE_CONDITIONS: bool(shop.conditions),
+        Subject.LABELS: shop_file.fulfillment_method is not None,
+        Subject.SALE_CONDITIONS: bool(shop_file.conditions),
     }
     plain = Finding.of(subject, known=by_file.get(subject, subject in _KNOWN_WITHOUT))
+    if plain.known or subject in _NEVER_KNOWN:
+        return plain
     match subject:
-        case Subject.FLAGS if shop.eu_consumer_countries:
+        case Subject.FLAGS if shop_file.eu_consumer_countries:
             sentence = (
                 "Consumers of the European Union are known by the country, and fraud reviews are not known: no order counts "
-                f"as under review. {_ADD_PLUGIN} to have them."
+                "as under review."
             )
         case Subject.STOCK:
             sentence = (
-                "Where units of a line have left, cancelling others of it counts as many of them as on hand: count that "
-                f"stock after such a close. {_ADD_PLUGIN} to have it right."
+                "If part of a line has been shipped, cancelling the rest makes Vendure's stock too high by up to the number "
+                "shipped (3 sold, 2 shipped, 1 cancelled: Vendure says 9, there are 8). Count it."
             )
-        case Subject.CLOSES_AT_ONCE:
-            sentence = (
-                "Two workers that close an order at once may both have an effect: look at the order after a close that was "
-                f"repeated. {_ADD_PLUGIN} to exclude that."
-            )
-        case Subject.LABELS | Subject.SALE_CONDITIONS if not plain.known:
-            sentence = f"{plain.sentence} {_ADD_PLUGIN}, or describe them in the file of VENDURE_FILE."
-        case Subject.FREEZING | Subject.FLAGS | Subject.GIVEN_BACK | Subject.REPLACED_PAYMENTS:
-            sentence = f"{plain.sentence} {_ADD_PLUGIN} to change that."
         case _:
-            return plain
-    return plain.model_copy(update={"sentence": sentence})
+            sentence = plain.sentence
+    or_by_file = ", or describe them in the file of VENDURE_FILE" if subject in _BY_FILE else ""
+    return plain.model_copy(update={"sentence": f"{sentence} Add the plugin for Vendure to change that{or_by_file}."})
