@@ -44,10 +44,10 @@ test-integrations: $(INTEGRATIONS) $(DASHBOARD)  ## what needs Node.js: a Vendur
 	@cd $(PLUGIN) && npm test --silent
 	@$(BIN)/python -m pytest tests/integrations
 
-integrations-short: $(INTEGRATIONS)  ## a part of that, in a few minutes
+integrations-short: $(INTEGRATIONS)  ## test-integrations without the long tests
 	@$(BIN)/python -m pytest tests/integrations -m "not long"
 
-vendure: $(SHOP)/dist/.ready  ## install the Vendure shop of the tests (needs Node.js)
+vendure: $(SHOP)/dist/.ready  ## install and build the tests' Vendure shop (Node.js 20)
 
 node:
 	@command -v npm > /dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
@@ -74,7 +74,7 @@ $(PLUGIN)/dist/.ready: $(PLUGIN)/node_modules/.ready $(wildcard $(PLUGIN)/src/*.
 $(SHOP)/node_modules/.ready: $(PLUGIN)/dist/.ready
 
 # The dashboard is larger than all the rest, and only needed to look at the shop.
-vendure-dashboard: $(SHOP)/dist/dashboard/.ready  ## the same, with its dashboard (some minutes, 800 MB)
+vendure-dashboard: $(SHOP)/dist/dashboard/.ready  ## vendure and its dashboard (some minutes, 800 MB)
 
 $(SHOP)/node_modules/.dashboard_ready: $(SHOP)/node_modules/.ready
 	@echo "Installing Vendure's dashboard into $(SHOP)/node_modules (first run only; needs a network, about a minute) …"
