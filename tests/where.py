@@ -61,7 +61,7 @@ GROUPS = {
     ),
     "A shop on Vendure": (
         *("providers/orders/vendure/orders.py", "providers/orders/vendure/reading.py"),
-        *("providers/orders/vendure/closing.py", "providers/orders/vendure/turns.py"),
+        *("providers/orders/vendure/closing.py", "providers/orders/vendure/order_lock.py"),
     ),
     "After the end": ("activities/reopening.py",),
     "Events of providers": (

@@ -13,26 +13,29 @@ import {
 import { parse } from 'graphql';
 
 import { type CloseOrderInput, OrderClosing } from './closing';
-import { type OrderHold, OrderHolds } from './holds';
+import { type HoldAnswer, OrderHolds } from './holds';
 import { type NotedRefundInput, OrderRecords, type RecordLabelInput } from './records';
 import { VERSION } from './version';
 
 export const schema = parse(`
     type OrderCancellationPlugin {
+        "The version of this plugin. The first number changes when the mutations do."
         version: String!
     }
 
-    enum OrderHold {
+    enum HoldAnswer {
+        "This cancellation holds the order, from now on or since an earlier call."
         HELD
+        "Another cancellation holds the order; this one has changed nothing."
         HELD_BY_ANOTHER
         "This cancellation has released or closed the order before and cannot hold it any more."
-        LET_GO
+        RELEASED
     }
 
-    input CancelledLineInput {
+    input LineTargetInput {
         orderLineId: ID!
-        "Units that have left the line in the end: orderPlacedQuantity less quantity."
-        cancelled: Int!
+        "Units that remain in the line. A line that has no more than that stays as it is."
+        remaining: Int!
     }
 
     input NotedRefundInput {
@@ -45,27 +48,30 @@ export const schema = parse(`
     input CloseOrderInput {
         orderId: ID!
         cancellationId: String!
-        lines: [CancelledLineInput!]!
+        lines: [LineTargetInput!]!
         "Fulfillments that do not go to the customer. They are cancelled before the lines."
         fulfillmentIds: [ID!]!
+        "Whether the shipping charge is taken off the order's total. It is taken off once."
         cancelShipping: Boolean!
     }
 
     extend type Query {
+        "Which version of this plugin the shop has."
         orderCancellationPlugin: OrderCancellationPlugin!
     }
 
     extend type Mutation {
         "From now on the order is neither packed, shipped, captured nor changed, but by requests of this cancellation."
-        holdOrder(orderId: ID!, cancellationId: String!): OrderHold!
-        "Let the order go on. This cancellation cannot hold it again."
+        holdOrder(orderId: ID!, cancellationId: String!): HoldAnswer!
+        "End the hold of this cancellation, which cannot hold the order again. Holds of others stay."
         releaseOrder(orderId: ID!, cancellationId: String!): Success!
-        "Cancel fulfillments, bring lines to their targets and let the order go on, in one transaction."
+        "Cancel fulfillments, reduce lines to their targets and release the order, in one transaction. Repeated, it changes nothing."
         closeOrder(input: CloseOrderInput!): Order!
         "Record all that this cancellation gives back. It moves no money."
         noteRefunds(orderId: ID!, cancellationId: String!, refunds: [NotedRefundInput!]!): Order!
         "The order is paid by another payment at the gateway from now on."
         replacePayment(paymentId: ID!, reference: String!): Success!
+        "Write the label that a parcel has got on its fulfillment."
         recordLabel(fulfillmentId: ID!, carrier: String!, labelReference: String!, trackingCode: String!): Fulfillment!
     }
 `);
@@ -96,7 +102,7 @@ export class OrderCancellationResolver {
 
     @Mutation()
     @Allow(Permission.UpdateOrder)
-    async holdOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<OrderHold> {
+    async holdOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<HoldAnswer> {
         return this.holds.hold(ctx, orderId, cancellationId);
     }
 

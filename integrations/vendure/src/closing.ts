@@ -29,16 +29,16 @@ import {
 import { OrderHolds } from './holds';
 import { OrderLock } from './order-lock';
 
-/** How many units of the line have left the order in the end, by whoever. */
-export interface CancelledLineInput {
+/** How many units remain in the line. */
+export interface LineTargetInput {
     orderLineId: ID;
-    cancelled: number;
+    remaining: number;
 }
 
 export interface CloseOrderInput {
     orderId: ID;
     cancellationId: string;
-    lines: CancelledLineInput[];
+    lines: LineTargetInput[];
     fulfillmentIds: ID[];
     cancelShipping: boolean;
 }
@@ -65,7 +65,7 @@ export class OrderClosing {
         private readonly events: EventBus,
     ) {}
 
-    /** Bring the order to its targets and let it go. Where it is there already, nothing happens again. */
+    /** Reduce the order to its targets and release it. Where that is done already, nothing changes. */
     async close(ctx: RequestContext, input: CloseOrderInput): Promise<void> {
         await this.lock.change(ctx, input.orderId, async (tx, order) => {
             const holder = order.customFields.heldByCancellation;
@@ -76,7 +76,7 @@ export class OrderClosing {
                 );
             }
             // First, so that what follows is not refused as a change of a held order.
-            await this.holds.letGo(tx, order, input.cancellationId);
+            await this.holds.end(tx, order, input.cancellationId);
             for (const fulfillmentId of input.fulfillmentIds) {
                 await this.cancelFulfillment(tx, order, fulfillmentId);
             }
@@ -87,7 +87,8 @@ export class OrderClosing {
             for (const { orderLineId } of input.lines) {
                 await this.releasePromise(tx, orderLineId);
             }
-            await this.settleTotals(tx, order, leaving, input);
+            await this.recordCancellation(tx, order.id, leaving, input);
+            await this.cancelEmptyOrder(tx, order.id);
         });
     }
 
@@ -109,14 +110,19 @@ export class OrderClosing {
         }
     }
 
-    private countLeavingUnits(order: Order, lines: OrderLine[], targets: CancelledLineInput[]): LeavingUnits[] {
-        return targets.flatMap(({ orderLineId, cancelled }) => {
+    private countLeavingUnits(order: Order, lines: OrderLine[], targets: LineTargetInput[]): LeavingUnits[] {
+        return targets.flatMap(({ orderLineId, remaining }) => {
             const line = lines.find(candidate => idsAreEqual(candidate.id, orderLineId));
             if (!line) {
                 throw new UserInputError(`Order ${order.code} has no line ${orderLineId}. Read the order again.`);
             }
-            const left = line.orderPlacedQuantity - line.quantity;
-            const quantity = Math.min(cancelled - left, line.quantity);
+            if (remaining < 0) {
+                throw new UserInputError(
+                    `Line ${orderLineId} of order ${order.code} cannot have ${remaining} units remaining. ` +
+                        'Name none or more.',
+                );
+            }
+            const quantity = line.quantity - remaining;
             return quantity > 0 ? [{ line, quantity }] : [];
         });
     }
@@ -158,16 +164,40 @@ export class OrderClosing {
         return Math.max(allocated + sold - released, 0);
     }
 
-    private async settleTotals(
+    /** Write the new totals of the order, and the entry in its history. */
+    private async recordCancellation(
         ctx: RequestContext,
-        { id }: Order,
+        id: ID,
         leaving: LeavingUnits[],
         { cancelShipping, cancellationId }: CloseOrderInput,
     ): Promise<void> {
         const order = await this.connection.getEntityOrThrow(ctx, Order, id, {
             relations: ['lines', 'surcharges', 'shippingLines'],
         });
-        const shippingLines = cancelShipping ? order.shippingLines.filter(line => !isCancelled(line)) : [];
+        const shippingCancelled = cancelShipping && (await this.cancelShippingLines(ctx, order));
+        if (leaving.length === 0 && !shippingCancelled) {
+            return;
+        }
+        this.calculator.calculateOrderTotals(order);
+        const { subTotal, subTotalWithTax, shipping, shippingWithTax } = order;
+        await this.connection
+            .getRepository(ctx, Order)
+            .update(id, { subTotal, subTotalWithTax, shipping, shippingWithTax });
+        await this.history.createHistoryEntryForOrder({
+            ctx,
+            orderId: id,
+            type: HistoryEntryType.ORDER_CANCELLATION,
+            data: {
+                lines: leaving.map(({ line, quantity }) => ({ orderLineId: line.id, quantity })),
+                reason: `Cancellation ${cancellationId}`,
+                shippingCancelled,
+            },
+        });
+    }
+
+    /** Whether there was a shipping line that is not cancelled yet. */
+    private async cancelShippingLines(ctx: RequestContext, order: Order): Promise<boolean> {
+        const shippingLines = order.shippingLines.filter(line => !isCancelled(line));
         for (const line of shippingLines) {
             line.adjustments.push({
                 adjustmentSource: CANCELLED_SHIPPING,
@@ -178,23 +208,12 @@ export class OrderClosing {
             });
             await this.connection.getRepository(ctx, ShippingLine).save(line, { reload: false });
         }
-        if (leaving.length > 0 || shippingLines.length > 0) {
-            this.calculator.calculateOrderTotals(order);
-            const { subTotal, subTotalWithTax, shipping, shippingWithTax } = order;
-            await this.connection
-                .getRepository(ctx, Order)
-                .update(id, { subTotal, subTotalWithTax, shipping, shippingWithTax });
-            await this.history.createHistoryEntryForOrder({
-                ctx,
-                orderId: id,
-                type: HistoryEntryType.ORDER_CANCELLATION,
-                data: {
-                    lines: leaving.map(({ line, quantity }) => ({ orderLineId: line.id, quantity })),
-                    reason: `Cancellation ${cancellationId}`,
-                    shippingCancelled: shippingLines.length > 0,
-                },
-            });
-        }
+        return shippingLines.length > 0;
+    }
+
+    /** Cancel the order where no unit remains in it. */
+    private async cancelEmptyOrder(ctx: RequestContext, id: ID): Promise<void> {
+        const order = await this.connection.getEntityOrThrow(ctx, Order, id, { relations: ['lines'] });
         if (order.state !== 'Cancelled' && order.lines.every(line => line.quantity === 0)) {
             const result = await this.orders.transitionToState(ctx, id, 'Cancelled');
             if (isGraphQlErrorResult(result)) {

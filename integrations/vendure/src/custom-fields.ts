@@ -22,7 +22,7 @@ export const customFields: CustomFields = {
             description: english('While this is set, the order is neither packed, shipped, captured nor changed.'),
         },
         // Read by this plugin alone: a hold that arrives after its cancellation is over must not hold the order.
-        { name: 'cancellationsLetGo', type: 'string', list: true, nullable: true, internal: true },
+        { name: 'releasedCancellations', type: 'string', list: true, nullable: true, internal: true },
         {
             name: 'fraudReview',
             type: 'boolean',
@@ -77,7 +77,7 @@ export const customFields: CustomFields = {
 declare module '@vendure/core' {
     interface CustomOrderFields {
         heldByCancellation: string | null;
-        cancellationsLetGo: string[] | null;
+        releasedCancellations: string[] | null;
         fraudReview: boolean;
         euConsumer: boolean;
     }

@@ -6,10 +6,11 @@ import { OrderLock } from './order-lock';
 /** The header by which a request names the cancellation that it belongs to. */
 export const CANCELLATION_HEADER = 'cancellation-id';
 
-export enum OrderHold {
+/** What a request to hold an order is answered. */
+export enum HoldAnswer {
     HELD = 'HELD',
     HELD_BY_ANOTHER = 'HELD_BY_ANOTHER',
-    LET_GO = 'LET_GO',
+    RELEASED = 'RELEASED',
 }
 
 /** Which cancellation holds which order. */
@@ -20,34 +21,34 @@ export class OrderHolds {
         private readonly lock: OrderLock,
     ) {}
 
-    async hold(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<OrderHold> {
+    async hold(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<HoldAnswer> {
         return this.lock.change(ctx, orderId, async (tx, order) => {
-            const { heldByCancellation, cancellationsLetGo } = order.customFields;
-            if (cancellationsLetGo?.includes(cancellationId)) {
-                return OrderHold.LET_GO;
+            const { heldByCancellation, releasedCancellations } = order.customFields;
+            if (releasedCancellations?.includes(cancellationId)) {
+                return HoldAnswer.RELEASED;
             }
             if (heldByCancellation && heldByCancellation !== cancellationId) {
-                return OrderHold.HELD_BY_ANOTHER;
+                return HoldAnswer.HELD_BY_ANOTHER;
             }
             await this.connection
                 .getRepository(tx, Order)
                 .update(order.id, { customFields: { heldByCancellation: cancellationId } });
-            return OrderHold.HELD;
+            return HoldAnswer.HELD;
         });
     }
 
     async release(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<void> {
-        await this.lock.change(ctx, orderId, (tx, order) => this.letGo(tx, order, cancellationId));
+        await this.lock.change(ctx, orderId, (tx, order) => this.end(tx, order, cancellationId));
     }
 
     /** Within a change of the order: this cancellation does not hold it any more, and cannot hold it again. */
-    async letGo(ctx: RequestContext, order: Order, cancellationId: string): Promise<void> {
-        const { heldByCancellation, cancellationsLetGo } = order.customFields;
-        const letGo = cancellationsLetGo ?? [];
+    async end(ctx: RequestContext, order: Order, cancellationId: string): Promise<void> {
+        const { heldByCancellation, releasedCancellations } = order.customFields;
+        const released = releasedCancellations ?? [];
         await this.connection.getRepository(ctx, Order).update(order.id, {
             customFields: {
                 heldByCancellation: heldByCancellation === cancellationId ? null : heldByCancellation,
-                cancellationsLetGo: letGo.includes(cancellationId) ? letGo : [...letGo, cancellationId],
+                releasedCancellations: released.includes(cancellationId) ? released : [...released, cancellationId],
             },
         });
     }

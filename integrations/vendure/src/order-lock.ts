@@ -35,6 +35,7 @@ export class OrderLock {
     ): Promise<T> {
         return this.connection.withTransaction(ctx, async tx => {
             const order = await this.lock(tx, orderId);
+            // Refuses orders of other channels.
             await this.connection.getEntityOrThrow(tx, Order, orderId, { channelId: tx.channelId });
             return work(tx, order);
         });

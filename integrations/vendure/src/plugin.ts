@@ -3,7 +3,7 @@ import { PluginCommonModule, VendurePlugin } from '@vendure/core';
 import { OrderCancellationResolver, schema } from './api';
 import { OrderClosing } from './closing';
 import { customFields } from './custom-fields';
-import { Freeze, fulfillmentFreeze, orderFreeze, paymentFreeze } from './freeze';
+import { HoldGuard, guardedFulfillments, guardedOrders, guardedPayments } from './hold-guard';
 import { OrderHolds } from './holds';
 import { OrderLock } from './order-lock';
 import { recordedPayment } from './recorded-payment';
@@ -13,16 +13,16 @@ import { OrderRecords } from './records';
 @VendurePlugin({
     imports: [PluginCommonModule],
     compatibility: '^3.7.0',
-    providers: [Freeze, OrderClosing, OrderHolds, OrderLock, OrderRecords],
+    providers: [HoldGuard, OrderClosing, OrderHolds, OrderLock, OrderRecords],
     adminApiExtensions: { schema, resolvers: [OrderCancellationResolver] },
     configuration: config => {
         for (const entity of ['Order', 'Fulfillment', 'ProductVariant'] as const) {
             config.customFields[entity] = [...(config.customFields[entity] ?? []), ...(customFields[entity] ?? [])];
         }
         // Before the other processes: a refused change must not have begun.
-        config.orderOptions.process = [orderFreeze, ...(config.orderOptions.process ?? [])];
-        config.shippingOptions.process = [fulfillmentFreeze, ...(config.shippingOptions.process ?? [])];
-        config.paymentOptions.process = [paymentFreeze, ...(config.paymentOptions.process ?? [])];
+        config.orderOptions.process = [guardedOrders, ...(config.orderOptions.process ?? [])];
+        config.shippingOptions.process = [guardedFulfillments, ...(config.shippingOptions.process ?? [])];
+        config.paymentOptions.process = [guardedPayments, ...(config.paymentOptions.process ?? [])];
         config.paymentOptions.paymentMethodHandlers = [...config.paymentOptions.paymentMethodHandlers, recordedPayment];
         return config;
     },

@@ -5,7 +5,7 @@ import { type CreatePaymentResult, LanguageCode, type PaymentMetadata, PaymentMe
  * back to a customer is refunded by a cancellation, which notes it with `noteRefunds`.
  *
  * Metadata: `reference`, the id of the payment at the gateway; `capturable`, true when it is authorised and not captured
- * yet; `amount`, when it pays only a part of the order.
+ * yet; `amount`, when it pays only a part of the order, in Vendure's units like every amount of its API (2500 is 25.00).
  */
 export const recordedPayment = new PaymentMethodHandler({
     code: 'recorded',

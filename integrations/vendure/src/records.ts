@@ -80,7 +80,7 @@ export class OrderRecords {
                     await repository.save(refund);
                 }
             }
-            // They have failed at the gateway since they were noted.
+            // Noted before and not listed now: they have failed at the gateway since.
             await repository.remove(noted.map(({ refund }) => refund).filter(refund => !kept.has(refund)));
         });
     }

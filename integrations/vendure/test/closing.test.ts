@@ -27,8 +27,8 @@ class Sale {
         return this.order.lines[0]!;
     }
 
-    async close(cancelled: number, closing: Omit<Closing, 'cancelled'> = {}): Promise<void> {
-        await shop.close(this.order, { ...closing, cancelled: { [this.line.id]: cancelled } });
+    async close(remaining: number, closing: Omit<Closing, 'remaining'> = {}): Promise<void> {
+        await shop.close(this.order, { ...closing, remaining: { [this.line.id]: remaining } });
     }
 
     async assertStock(expected: { onHand: number; allocated: number }): Promise<void> {
@@ -46,7 +46,7 @@ describe('a close', () => {
         const sale = await Sale.of(3);
         await sale.assertStock({ onHand: 10, allocated: 3 });
         await shop.hold(sale.order.id, 'can-1');
-        await sale.close(3, { cancelShipping: true });
+        await sale.close(0, { cancelShipping: true });
         const { state, shippingWithTax, totalWithTax, customFields } = await shop.readOrder(sale.order.id);
         assert.deepEqual(
             { state, shippingWithTax, totalWithTax, heldBy: customFields.heldByCancellation },
@@ -57,17 +57,17 @@ describe('a close', () => {
 
     it('leaves what is not cancelled', async () => {
         const sale = await Sale.of(3);
-        await sale.close(1);
+        await sale.close(2);
         const { state, totalWithTax } = await shop.readOrder(sale.order.id);
         assert.deepEqual({ state, totalWithTax }, { state: 'PaymentSettled', totalWithTax: 2500 });
         await sale.assertQuantity(2);
         await sale.assertStock({ onHand: 10, allocated: 2 });
     });
 
-    it('repeated takes out nothing more, and shipping once', async () => {
+    it('changes nothing when it is repeated, and takes off shipping once', async () => {
         const sale = await Sale.of(3);
-        await sale.close(1, { cancelShipping: true });
-        await sale.close(1, { cancelShipping: true });
+        await sale.close(2, { cancelShipping: true });
+        await sale.close(2, { cancelShipping: true });
         const { shippingWithTax, totalWithTax } = await shop.readOrder(sale.order.id);
         assert.deepEqual({ shippingWithTax, totalWithTax }, { shippingWithTax: 0, totalWithTax: 2000 });
         await sale.assertQuantity(2);
@@ -75,19 +75,19 @@ describe('a close', () => {
         assert.equal((await shop.readCancellations(sale.order.id)).length, 1);
     });
 
-    it('of a cancelled order repeated is harmless', async () => {
+    it('changes nothing in a cancelled order', async () => {
         const sale = await Sale.of(3);
-        await sale.close(3);
-        await sale.close(3);
+        await sale.close(0);
+        await sale.close(0);
         await sale.assertStock({ onHand: 10, allocated: 0 });
     });
 
-    it('at the same time as others takes the units out once', async () => {
+    it('takes the units out once among several at the same moment', async () => {
         const sale = await Sale.of(5);
         const fulfillmentId = await shop.pack(sale.line, 2);
         await Promise.all(
             [1, 2, 3, 4, 5, 6, 7, 8].map(() =>
-                sale.close(4, { fulfillmentIds: [fulfillmentId], cancelShipping: true }),
+                sale.close(1, { fulfillmentIds: [fulfillmentId], cancelShipping: true }),
             ),
         );
         const { shippingWithTax, totalWithTax } = await shop.readOrder(sale.order.id);
@@ -100,39 +100,55 @@ describe('a close', () => {
     it('counts what others have taken out', async () => {
         const sale = await Sale.of(3);
         await shop.cancelUnits(sale.order, sale.line, 1);
-        await sale.close(2);
-        await sale.assertQuantity(1);
-        await sale.assertStock({ onHand: 10, allocated: 1 });
-    });
-
-    it('never takes out more than the line has', async () => {
-        const sale = await Sale.of(3);
-        await sale.close(5);
-        await sale.assertQuantity(0);
-        await sale.assertStock({ onHand: 10, allocated: 0 });
-    });
-
-    it('puts nothing back', async () => {
-        const sale = await Sale.of(3);
-        await sale.close(2);
         await sale.close(1);
         await sale.assertQuantity(1);
         await sale.assertStock({ onHand: 10, allocated: 1 });
     });
 
-    it('of the rest of a line that has left in part puts the rest on sale, and not what is on a truck', async () => {
+    it('refuses less than nothing', async () => {
+        const sale = await Sale.of(3);
+        await assert.rejects(
+            sale.close(-1),
+            new RegExp(`Line ${sale.line.id} of order ${sale.order.code} cannot have -1 units remaining`),
+        );
+        await sale.assertQuantity(3);
+    });
+
+    it('goes by what remains where staff has added units since the order was placed', async () => {
+        const sale = await Sale.of(3);
+        await shop.moveOrder(sale.order.id, 'Modifying');
+        await shop.change(
+            `modifyOrder(input: {
+                orderId: "${sale.order.id}", dryRun: false, adjustOrderLines: [{ orderLineId: "${sale.line.id}", quantity: 6 }]
+            }) { ... on Order { id } ... on ErrorResult { message } }`,
+        );
+        await sale.close(5);
+        await sale.close(5);
+        await sale.assertQuantity(5);
+        await sale.assertStock({ onHand: 10, allocated: 5 });
+    });
+
+    it('adds no units to a line that has fewer', async () => {
+        const sale = await Sale.of(3);
+        await sale.close(1);
+        await sale.close(2);
+        await sale.assertQuantity(1);
+        await sale.assertStock({ onHand: 10, allocated: 1 });
+    });
+
+    it('restocks only the unshipped rest of a line', async () => {
         const sale = await Sale.of(3);
         await shop.moveFulfillment(await shop.pack(sale.line, 2), 'Shipped');
         await sale.assertStock({ onHand: 8, allocated: 1 });
-        await sale.close(1);
+        await sale.close(2);
         await sale.assertQuantity(2);
         await sale.assertStock({ onHand: 8, allocated: 0 });
     });
 
-    it('of units that have left and do not come back puts nothing on sale', async () => {
+    it('restocks no shipped units', async () => {
         const sale = await Sale.of(3);
         await shop.moveFulfillment(await shop.pack(sale.line, 2), 'Shipped');
-        await sale.close(3);
+        await sale.close(0);
         await sale.assertQuantity(0);
         await sale.assertStock({ onHand: 8, allocated: 0 });
     });
@@ -149,12 +165,12 @@ describe('a close', () => {
         }
     });
 
-    it('with a fulfillment puts its units back on the shelf once', async () => {
+    it('restocks the units of a cancelled fulfillment once', async () => {
         const sale = await Sale.of(3);
         const fulfillmentId = await shop.pack(sale.line, 2);
         await sale.assertStock({ onHand: 8, allocated: 1 });
-        await sale.close(2, { fulfillmentIds: [fulfillmentId] });
-        await sale.close(2, { fulfillmentIds: [fulfillmentId] });
+        await sale.close(1, { fulfillmentIds: [fulfillmentId] });
+        await sale.close(1, { fulfillmentIds: [fulfillmentId] });
         await sale.assertQuantity(1);
         await sale.assertStock({ onHand: 10, allocated: 1 });
         assert.deepEqual(
@@ -163,33 +179,33 @@ describe('a close', () => {
         );
     });
 
-    it('keeps units of a stopped parcel that are not ours in the order, promised', async () => {
+    it('keeps the units of a stopped parcel that are not cancelled', async () => {
         const sale = await Sale.of(3);
         const fulfillmentId = await shop.pack(sale.line, 3);
-        await sale.close(1, { fulfillmentIds: [fulfillmentId] });
+        await sale.close(2, { fulfillmentIds: [fulfillmentId] });
         await sale.assertQuantity(2);
         await sale.assertStock({ onHand: 10, allocated: 2 });
         await shop.pack(sale.line, 2);
     });
 
-    it('again, once a parcel is back, puts its units on the shelf', async () => {
+    it('restocks the units of a parcel that has come back', async () => {
         const sale = await Sale.of(3);
         const fulfillmentId = await shop.pack(sale.line, 2);
         await shop.moveFulfillment(fulfillmentId, 'Shipped');
-        await sale.close(1);
-        await sale.close(3, { fulfillmentIds: [fulfillmentId] });
+        await sale.close(2);
+        await sale.close(0, { fulfillmentIds: [fulfillmentId] });
         await sale.assertStock({ onHand: 10, allocated: 0 });
         assert.equal((await shop.readOrder(sale.order.id)).state, 'Cancelled');
     });
 
-    it('that cannot be done as a whole does nothing', async () => {
+    it('is done as a whole or not at all', async () => {
         const sale = await Sale.of(3);
         const other = await Sale.of(1);
         const fulfillmentId = await shop.pack(sale.line, 2);
         await shop.hold(sale.order.id, 'can-1');
         await assert.rejects(
             shop.close(sale.order, {
-                cancelled: { [sale.line.id]: 3, [other.line.id]: 1 },
+                remaining: { [sale.line.id]: 0, [other.line.id]: 0 },
                 fulfillmentIds: [fulfillmentId],
             }),
             new RegExp(`Order ${sale.order.code} has no line ${other.line.id}. Read the order again.`),
@@ -201,11 +217,11 @@ describe('a close', () => {
         await sale.assertStock({ onHand: 8, allocated: 1 });
     });
 
-    it('of a whole order that is being modified is refused', async () => {
+    it('of a whole order is refused while the order is being modified', async () => {
         const sale = await Sale.of(1);
         await shop.moveOrder(sale.order.id, 'Modifying');
         await assert.rejects(
-            sale.close(1),
+            sale.close(0),
             new RegExp(
                 `^Error: Order ${sale.order.code} is Modifying and cannot be cancelled .+, then close it again\\.$`,
             ),
@@ -218,7 +234,7 @@ describe('a close', () => {
         const other = await Sale.of(1);
         const fulfillmentId = await shop.pack(other.line, 1);
         await assert.rejects(
-            sale.close(1, { fulfillmentIds: [fulfillmentId] }),
+            sale.close(0, { fulfillmentIds: [fulfillmentId] }),
             new RegExp(`Order ${sale.order.code} has no fulfillment ${fulfillmentId}. Read the order again.`),
         );
         await sale.assertQuantity(1);

@@ -65,10 +65,10 @@ export interface PaymentInput {
     metadata: object;
 }
 
-/** Units that have left in the end, by line; the rest as closeOrder takes it. */
+/** Units that remain, by line; the rest as closeOrder takes it. */
 export interface Closing {
     cancellationId?: string;
-    cancelled: Record<string, number>;
+    remaining: Record<string, number>;
     fulfillmentIds?: string[];
     cancelShipping?: boolean;
 }
@@ -347,9 +347,9 @@ export class Shop {
             input: {
                 orderId: order.id,
                 cancellationId: closing.cancellationId ?? 'can-1',
-                lines: Object.entries(closing.cancelled).map(([orderLineId, cancelled]) => ({
+                lines: Object.entries(closing.remaining).map(([orderLineId, remaining]) => ({
                     orderLineId,
-                    cancelled,
+                    remaining,
                 })),
                 fulfillmentIds: closing.fulfillmentIds ?? [],
                 cancelShipping: closing.cancelShipping ?? false,

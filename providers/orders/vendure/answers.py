@@ -11,7 +11,7 @@ from domain.order import SaleCondition
 from domain.units import units_by_line
 from providers.orders.vendure.api import Answer
 
-_LEFT = {"Shipped", "Delivered"}
+_SHIPPED = {"Shipped", "Delivered"}
 CANCELLED = "Cancelled"
 
 
@@ -39,7 +39,7 @@ class _Variant(_Product):
 
 
 class Line(Answer):
-    """Amounts are of the units that are left, or of one unit."""
+    """Amounts are of the units that remain, or of one unit."""
 
     id: str
     quantity: int
@@ -132,6 +132,7 @@ class History(Answer):
 
 
 class OrderFields(Answer):
+    held_by_cancellation: str | None = None
     fraud_review: bool | None = None
     eu_consumer: bool | None = None
 
@@ -161,16 +162,15 @@ class VendureOrder(Answer):
     def fulfillment(self, fulfillment_id: str) -> Fulfillment | None:
         return next((found for found in self.fulfillments or () if found.id == fulfillment_id), None)
 
-    def had_left(self, fulfillment: Fulfillment) -> bool:
-        """Whether it was ever shipped. Its state does not say so any more once it is cancelled."""
-        return fulfillment.state in _LEFT or any(
-            entry.data.fulfillment_id == fulfillment.id and entry.data.to in _LEFT for entry in self.history.items
+    def was_shipped(self, fulfillment: Fulfillment) -> bool:
+        """At any time. Its state does not say so any more once it is cancelled."""
+        return fulfillment.state in _SHIPPED or any(
+            entry.data.fulfillment_id == fulfillment.id and entry.data.to in _SHIPPED for entry in self.history.items
         )
 
     @property
     def cancelled_units(self) -> Counter[str]:
-        """By line, the units that were ever cancelled. Vendure counts only what is left of a line, and what it had when the
-        order was placed; staff may have added units since."""
+        """By line, the units that were ever cancelled."""
         return units_by_line(part for entry in self.history.items for part in entry.data.lines)
 
 
@@ -213,7 +213,7 @@ class ErrorResult(Answer):
     fulfillment_handler_error: str = ""
 
     @property
-    def words(self) -> str:
+    def reason(self) -> str:
         return self.transition_error or self.fulfillment_handler_error or self.message
 
 
@@ -221,14 +221,14 @@ class Changed(Answer):
     result: ErrorResult
 
 
-class Hold(StrEnum):
+class HoldAnswer(StrEnum):
     HELD = "HELD"
     HELD_BY_ANOTHER = "HELD_BY_ANOTHER"
-    LET_GO = "LET_GO"
+    RELEASED = "RELEASED"
 
 
 class Held(Answer):
-    result: Hold
+    result: HoldAnswer
 
 
 class Done(Answer):
@@ -239,5 +239,6 @@ class Snapshot(Answer):
     """An order with what is needed to read it."""
 
     order: VendureOrder
+    placed_at: datetime
     language: str
     precision: int = Field(ge=0)

@@ -22,7 +22,7 @@ _KEPT_OPEN = 2.0
 """Seconds that an idle connection is used again: Node closes it after 5, and a call that meets the end is a lost one."""
 _TOKEN_HEADER = "vendure-auth-token"  # noqa: S105 (the name of a header)
 _CHANNEL_HEADER = "vendure-token"
-_WORDS = 200
+_MESSAGE_LENGTH = 200
 
 _LOGIN = """
 mutation ($username: String!, $password: String!) {
@@ -30,7 +30,7 @@ mutation ($username: String!, $password: String!) {
 }
 """
 _FORBIDDEN = {"FORBIDDEN", "UNAUTHORIZED"}
-_SAYS_NO = {"BAD_USER_INPUT", "ENTITY_NOT_FOUND", "ILLEGAL_OPERATION", "USER_INPUT_ERROR"}
+_REFUSALS = {"BAD_USER_INPUT", "ENTITY_NOT_FOUND", "ILLEGAL_OPERATION", "USER_INPUT_ERROR"}
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
@@ -49,7 +49,8 @@ class _Error(Value):
     extensions: _Extensions = _Extensions()
 
 
-class _Errors(Value):
+class _Envelope(Value):
+    data: JsonValue = None
     errors: tuple[_Error, ...] = ()
 
 
@@ -66,15 +67,11 @@ class _Login(Answer):
 _Data = TypeVar("_Data", bound=Answer)
 
 
-class _Envelope(BaseModel):
-    data: JsonValue
-
-
-class SaysNo(Exception):
+class VendureRefusal(Exception):
     """Vendure's decision against a call, in its own words. Nothing has happened."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(words[:_WORDS])
+    def __init__(self, message: str) -> None:
+        super().__init__(message[:_MESSAGE_LENGTH])
 
 
 class UnknownToSchema(Exception):
@@ -106,31 +103,32 @@ class VendureApi:
         await self._http.aclose()
 
     async def read(self, document: str, model: type[_Data], doing: str, **variables: JsonValue) -> _Data:
-        """Raises Unavailable, `SaysNo` and `UnknownToSchema`. Refused: PROVIDER_REJECTED_CREDENTIALS,
+        """Raises Unavailable, `VendureRefusal` and `UnknownToSchema`. Refused: PROVIDER_REJECTED_CREDENTIALS,
         PROVIDER_REJECTED_SETTINGS."""
-        return await self._call(document, model, variables, _Call(doing, writes=False))
+        return await self._send(document, model, variables, _Request(doing, writes=False))
 
     async def write(
         self, document: str, model: type[_Data], doing: str, *, cancellation_id: str, **variables: JsonValue
     ) -> _Data:
         """The same, of a call that changes something. `cancellation_id`: on whose behalf, which the plugin asks for where
         an order is frozen. Raises OutcomeUnknown too."""
-        return await self._call(document, model, variables, _Call(doing, writes=True, cancellation_id=cancellation_id))
+        request = _Request(doing, writes=True, cancellation_id=cancellation_id)
+        return await self._send(document, model, variables, request)
 
-    async def _call(
-        self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], call: "_Call"
+    async def _send(
+        self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], request: "_Request"
     ) -> _Data:
         used = await self._current_token("")
         try:
-            return await self._send(document, model, variables, call, used)
+            return await self._send_with_token(document, model, variables, request, used)
         except _Forbidden:
             pass  # the login has ended
         try:
-            return await self._send(document, model, variables, call, await self._current_token(used))
+            return await self._send_with_token(document, model, variables, request, await self._current_token(used))
         except _Forbidden:
             raise Refused(
                 ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-                f"Vendure does not let the user of VENDURE_USERNAME do this: {call.doing}. Give its role the permissions "
+                f"Vendure does not let the user of VENDURE_USERNAME do this: {request.doing}. Give its role the permissions "
                 "ReadOrder and UpdateOrder in the channel, then retry the step.",
             ) from None
 
@@ -142,10 +140,10 @@ class VendureApi:
             return self._token
 
     async def _log_in(self) -> str:
-        call = _Call("logging in to Vendure", writes=False)
-        answer = await self._post(_LOGIN, self._credentials, call, {})
+        request = _Request("logging in to Vendure", writes=False)
+        answer = await self._post(_LOGIN, self._credentials, request, {})
         try:
-            logged_in = call.data_of(answer, _Login).login.name == "CurrentUser"
+            logged_in = request.data_of(answer, _Login).login.name == "CurrentUser"
         except _Forbidden:
             logged_in = False
         if not logged_in:
@@ -163,28 +161,28 @@ class VendureApi:
             )
         return str(token)
 
-    async def _send(
-        self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], call: "_Call", token: str
+    async def _send_with_token(
+        self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], request: "_Request", token: str
     ) -> _Data:
         headers = {"Authorization": f"Bearer {token}"}
-        if call.cancellation_id:
-            headers["cancellation-id"] = call.cancellation_id
-        return call.data_of(await self._post(document, variables, call, headers), model)
+        if request.cancellation_id:
+            headers["cancellation-id"] = request.cancellation_id
+        return request.data_of(await self._post(document, variables, request, headers), model)
 
     async def _post(
-        self, document: str, variables: Mapping[str, JsonValue], call: "_Call", headers: Mapping[str, str]
+        self, document: str, variables: Mapping[str, JsonValue], request: "_Request", headers: Mapping[str, str]
     ) -> httpx2.Response:
         body: Mapping[str, JsonValue] = {"query": document, "variables": dict(variables)}
         try:
             return await self._http.post(self.url, json=body, headers=headers)
         except _NOT_SENT:
-            raise Unavailable(f"Vendure cannot be reached for {call.doing}.") from None
+            raise Unavailable(f"Vendure cannot be reached for {request.doing}.") from None
         except httpx2.TransportError:
-            raise call.lost(f"Vendure did not answer while {call.doing}") from None
+            raise request.lost(f"Vendure did not answer while {request.doing}") from None
 
 
-class _Call:
-    """One call, and what its answer means."""
+class _Request:
+    """What a call is for, and what its answer means."""
 
     def __init__(self, doing: str, *, writes: bool, cancellation_id: str | None = None) -> None:
         self.doing = doing
@@ -200,19 +198,17 @@ class _Call:
         """The data of an answer without errors."""
         self._check_status(answer)
         try:
-            errors = _Errors.model_validate_json(answer.content).errors
+            envelope = _Envelope.model_validate_json(answer.content)
         except ValidationError:
-            if self._writes:
-                raise self._no_sense() from None
-            raise self._wrong_address(answer) from None
-        if errors:
-            raise self._failure(errors)
+            raise (self._invalid_answer() if self._writes else self._wrong_address(answer)) from None
+        if envelope.errors:
+            raise self._failure(envelope.errors)
         try:
-            return model.model_validate(_Envelope.model_validate_json(answer.content).data)
+            return model.model_validate(envelope.data)
         except ValidationError:
-            raise self._no_sense() from None
+            raise self._invalid_answer() from None
 
-    def _no_sense(self) -> StepError:
+    def _invalid_answer(self) -> StepError:
         return self.lost(f"Vendure's answer makes no sense while {self.doing}")
 
     def _check_status(self, answer: httpx2.Response) -> None:
@@ -230,8 +226,8 @@ class _Call:
         code = errors[0].extensions.code
         if code in _FORBIDDEN:
             return _Forbidden()
-        if code in _SAYS_NO:
-            return SaysNo(errors[0].message)
+        if code in _REFUSALS:
+            return VendureRefusal(errors[0].message)
         if code == "GRAPHQL_VALIDATION_FAILED":
             return UnknownToSchema()
         if code == "CHANNEL_NOT_FOUND":

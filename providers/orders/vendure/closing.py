@@ -1,4 +1,4 @@
-"""Closing an order in Vendure: fulfilments first, then the lines."""
+"""Closing an order in Vendure: fulfillments first, then the lines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,23 +9,20 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.keys import EffectKey
 from providers.orders.vendure import documents
 from providers.orders.vendure.answers import CANCELLED, Changed, Done, Line, VendureOrder
-from providers.orders.vendure.api import SaysNo
+from providers.orders.vendure.api import VendureRefusal
+from providers.orders.vendure.order_lock import OrderLock, lock_order
 from providers.orders.vendure.reading import units_sold
 from providers.orders.vendure.shop import VendureShop
-from providers.orders.vendure.turns import Turn, one_at_a_time
 
-_LOOKS = 3
+_ATTEMPTS = 3
 
 
 # Rule: A close of an order in Vendure is one transaction where the plugin is there
-async def close_with_plugin(shop: VendureShop, order_id: str, closing: Closing, *, key: EffectKey) -> None:
-    """Repeated, or twice at once, it does nothing more: it goes by what is to be left."""
-    order = (await shop.get(order_id)).order
-    _check_unlocked(order, closing)
+async def close_with_plugin(vendure: VendureShop, order_id: str, closing: Closing, *, key: EffectKey) -> None:
+    """Repeated, or twice at the same moment, it does nothing more: it goes by what is to remain."""
+    order = (await vendure.get(order_id)).order
     lines: list[JsonValue] = [
-        # Of what was placed: below zero where staff has added more units than leave.
-        {"orderLineId": line.id, "cancelled": line.order_placed_quantity - left}
-        for line, left in _units_to_leave(order, closing)
+        {"orderLineId": line.id, "remaining": remaining} for line, remaining in _remaining_units(order, closing)
     ]
     close: dict[str, JsonValue] = {
         "orderId": order.id,
@@ -35,53 +32,54 @@ async def close_with_plugin(shop: VendureShop, order_id: str, closing: Closing, 
         "cancelShipping": closing.shipping_back,
     }
     try:
-        await shop.change(documents.CLOSE_ORDER, Done, f"closing order {order_id}", key=key, input=close)
-    except SaysNo as no:
-        raise _locked(order_id, str(no)) from None
+        await vendure.change(documents.CLOSE_ORDER, Done, f"closing order {order_id}", key=key, input=close)
+    except VendureRefusal as refusal:
+        raise _locked(order_id, str(refusal)) from None
 
 
-async def close_plain(shop: VendureShop, order_id: str, closing: Closing, *, key: EffectKey) -> None:
-    """Several calls, none of them with a condition: it looks right before, and others may change the order in between."""
-    async with one_at_a_time(shop.url, order_id) as turn:
-        close = _PlainClose(shop, order_id, closing, key, turn)
+async def close_plain(vendure: VendureShop, order_id: str, closing: Closing, *, key: EffectKey) -> None:
+    """Several calls, none of them with a condition: it reads right before, and others may change the order in between."""
+    async with lock_order(vendure.url, order_id) as lock:
+        close = _PlainClose(vendure, order_id, closing, key, lock)
         try:
             await close.run()
-        except SaysNo as no:
-            raise close.describe(_locked(order_id, str(no))) from None
+        except VendureRefusal as refusal:
+            raise close.with_outcome(_locked(order_id, str(refusal))) from None
         except (Unavailable, Refused) as failure:
-            raise close.describe(failure) from None
+            raise close.with_outcome(failure) from None
 
 
 class _PlainClose:
-    def __init__(self, shop: VendureShop, order_id: str, closing: Closing, key: EffectKey, turn: Turn) -> None:
-        self._shop = shop
+    def __init__(self, vendure: VendureShop, order_id: str, closing: Closing, key: EffectKey, lock: OrderLock) -> None:
+        self._vendure = vendure
         self._order_id = order_id
         self._closing = closing
         self._key = key
-        self._turn = turn
+        self._lock = lock
         self._has_changed = False
 
-    def describe(self, failure: Unavailable | Refused) -> Unavailable | Refused | OutcomeUnknown:
+    def with_outcome(self, failure: Unavailable | Refused) -> Unavailable | Refused | OutcomeUnknown:
+        """The failure as it is where nothing has happened before it."""
         return OutcomeUnknown(failure.message) if self._has_changed else failure
 
     async def run(self) -> None:
         order = await self._read_order()
-        _check_unlocked(order, self._closing)
+        _check_can_become_cancelled(order, self._closing)
         for fulfillment_id in _fulfillments_to_cancel(order, self._closing):
             if not _is_on_hand(order, fulfillment_id):
                 await self._cancel_fulfillment(fulfillment_id)
-        for _ in range(_LOOKS):
+        for _ in range(_ATTEMPTS):
             if await self._cancel_lines(await self._read_order()):
                 return
         raise Unavailable(f"Others take units out of order {self._order_id} at this moment; it is closed again later.")
 
     async def _read_order(self) -> VendureOrder:
-        return (await self._shop.get(self._order_id)).order
+        return (await self._vendure.get(self._order_id)).order
 
     async def _cancel_fulfillment(self, fulfillment_id: str) -> None:
         try:
-            await self._turn.finish(self._shop.cancel_fulfillment(self._order_id, fulfillment_id, key=self._key))
-        except SaysNo:
+            await self._lock.finish(self._vendure.cancel_fulfillment(self._order_id, fulfillment_id, key=self._key))
+        except VendureRefusal:
             found = (await self._read_order()).fulfillment(fulfillment_id)
             if found is not None and not found.is_cancelled:
                 raise
@@ -90,9 +88,9 @@ class _PlainClose:
     async def _cancel_lines(self, order: VendureOrder) -> bool:
         """False: a line has become shorter than it was a moment ago."""
         lines: list[JsonValue] = [
-            {"orderLineId": line.id, "quantity": line.quantity - left}
-            for line, left in _units_to_leave(order, self._closing)
-            if line.quantity > left
+            {"orderLineId": line.id, "quantity": line.quantity - remaining}
+            for line, remaining in _remaining_units(order, self._closing)
+            if line.quantity > remaining
         ]
         if not lines:
             return True
@@ -103,14 +101,14 @@ class _PlainClose:
             "cancelShipping": self._closing.shipping_back,
         }
         doing = f"cancelling units of order {self._order_id}"
-        call = self._shop.change(documents.CANCEL_ORDER, Changed, doing, key=self._key, input=cancel)
-        result = (await self._turn.finish(call)).result
+        call = self._vendure.change(documents.CANCEL_ORDER, Changed, doing, key=self._key, input=cancel)
+        result = (await self._lock.finish(call)).result
         if result.error_code == "QUANTITY_TOO_GREAT_ERROR":
             return False
         if result.error_code == "ORDER_STATE_TRANSITION_ERROR":
-            self._has_changed = True  # the lines have left it, and only its state is as it was
+            self._has_changed = True  # the lines are cancelled, and only its state is as it was
         if result.error_code:
-            raise SaysNo(result.words)
+            raise VendureRefusal(result.reason)
         return True
 
 
@@ -124,18 +122,18 @@ def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[s
 
 def _is_on_hand(order: VendureOrder, fulfillment_id: str) -> bool:
     """Whether plain Vendure counts what was shipped as on hand again: it did so when the units left their lines, and would
-    once more when the fulfilment is cancelled."""
+    once more when the fulfillment is cancelled."""
     fulfillment = order.fulfillment(fulfillment_id)
-    left = {line.id: line.quantity for line in order.lines}
+    remaining = {line.id: line.quantity for line in order.lines}
     return (
         fulfillment is not None
-        and order.had_left(fulfillment)
-        and any(part.quantity > left.get(part.line_id, 0) for part in fulfillment.lines)
+        and order.was_shipped(fulfillment)
+        and any(part.quantity > remaining.get(part.line_id, 0) for part in fulfillment.lines)
     )
 
 
-def _units_to_leave(order: VendureOrder, closing: Closing) -> Sequence[tuple[Line, int]]:
-    """Each line of the closing, with how many units are to be left of it. Never more than there are."""
+def _remaining_units(order: VendureOrder, closing: Closing) -> Sequence[tuple[Line, int]]:
+    """Each line of the closing, with how many of its units are to remain. Never more than there are."""
     targets: Mapping[str, int] = closing.targets
     return [
         (line, min(max(units_sold(order, line) - targets[line.id], 0), line.quantity))
@@ -144,13 +142,13 @@ def _units_to_leave(order: VendureOrder, closing: Closing) -> Sequence[tuple[Lin
     ]
 
 
-# Rule: A locked order is not closed [in Vendure]
-def _check_unlocked(order: VendureOrder, closing: Closing) -> None:
-    """In some states, such as `Modifying`, Vendure does not let an order become cancelled. Refused: ORDER_LOCKED."""
-    left = {line.id: units for line, units in _units_to_leave(order, closing)}
-    ends = all(left.get(line.id, line.quantity) == 0 for line in order.lines)
-    if ends and order.state != CANCELLED and CANCELLED not in order.next_states:
-        raise _locked(order.code, f"it is in the state {order.state}")
+# Rule: An order in a state from which Vendure cannot cancel it is not closed as a whole
+def _check_can_become_cancelled(order: VendureOrder, closing: Closing) -> None:
+    """`Modifying` is such a state. The plugin refuses it by itself. Refused: ORDER_LOCKED."""
+    remaining = {line.id: units for line, units in _remaining_units(order, closing)}
+    is_whole = all(remaining.get(line.id, line.quantity) == 0 for line in order.lines)
+    if is_whole and order.state != CANCELLED and CANCELLED not in order.next_states:
+        raise _locked(order.code, f"it is {order.state}")
 
 
 def _locked(order_id: str, why: str) -> Refused:

@@ -60,7 +60,7 @@ query ($code: String!, $skip: Int!) {
 """
 ORDER = _ORDER % {"order": "", "variant": "", "fulfillment": ""}
 ORDER_WITH_PLUGIN = _ORDER % {
-    "order": "customFields { fraudReview euConsumer }",
+    "order": "customFields { heldByCancellation fraudReview euConsumer }",
     "variant": "customFields { saleCondition }",
     "fulfillment": "customFields { carrier labelReference }",
 }
@@ -121,3 +121,5 @@ mutation ($fulfillmentId: ID!, $carrier: String!, $labelReference: String!, $tra
   ) { id }
 }
 """
+
+OF_PLUGIN = frozenset({HOLD_ORDER, RELEASE_ORDER, CLOSE_ORDER, NOTE_REFUNDS, REPLACE_PAYMENT, RECORD_LABEL})

@@ -12,14 +12,14 @@ from domain.order import Order
 from providers.orders.plain import PlainOrders
 from providers.orders.port import GivenBack
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import Changed, Done, Fulfillment, Held, Hold, VendureOrder
-from providers.orders.vendure.api import SaysNo, VendureApi
+from providers.orders.vendure.answers import Changed, Done, Fulfillment, Held, HoldAnswer, VendureOrder
+from providers.orders.vendure.api import VendureApi, VendureRefusal
 from providers.orders.vendure.closing import close_plain, close_with_plugin
 from providers.orders.vendure.findings import list_findings
-from providers.orders.vendure.reading import Reading, amounts_of, method_of_replacement, not_found, replacement_of
+from providers.orders.vendure.order_lock import lock_order
+from providers.orders.vendure.reading import Reading, amounts_of, method_of_replacement, replacement_of
 from providers.orders.vendure.shop import VendureShop
 from providers.orders.vendure.shop_file import ShopFile
-from providers.orders.vendure.turns import one_at_a_time
 
 
 class VendureOrders(PlainOrders):
@@ -28,54 +28,50 @@ class VendureOrders(PlainOrders):
     restocks_at_once = True
 
     def __init__(self, api: VendureApi, shop_file: ShopFile) -> None:
-        self._shop = VendureShop(api)
-        self._file = shop_file
+        self._vendure = VendureShop(api)
+        self._shop_file = shop_file
 
     async def aclose(self) -> None:
-        await self._shop.aclose()
+        await self._vendure.aclose()
 
     async def list_findings(self) -> tuple[Finding, ...]:
-        return list_findings(self._file, has_plugin=await self._shop.has_plugin(look=True))
+        return list_findings(self._shop_file, has_plugin=await self._vendure.has_plugin(look=True))
 
     async def read(self, order_id: str) -> Order:
-        return Reading(await self._shop.get(order_id), self._file).to_order()
+        return Reading(await self._vendure.get(order_id), self._shop_file).to_order()
 
     # Rule: An order in Vendure is frozen by the plugin
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
         """First held, then read again: from then on nobody else changes it, so that the comparison is exact. One that has
-        changed stays held by this cancellation, which decides about it again, and thaws it wherever it ends."""
-        if not await self._shop.has_plugin():
+        changed stays held by this cancellation, which decides about it again, and thaws it wherever it ends.
+        Refused: PROVIDER_REJECTED_SETTINGS."""
+        if not await self._vendure.has_plugin():
             return False
         order_id = seen.order_id
-        order = (await self._shop.get(order_id)).order
+        order = (await self._vendure.get(order_id)).order
         doing = f"freezing order {order_id}"
         try:
-            hold = await self._shop.change(
+            hold = await self._vendure.change(
                 documents.HOLD_ORDER, Held, doing, key=key, orderId=order.id, cancellationId=key.cancellation_id
             )
-        except SaysNo:
-            raise not_found(order_id) from None
-        if hold.result is Hold.LET_GO:
+        except VendureRefusal as refusal:
+            raise _refused(doing, ErrorCode.PROVIDER_REJECTED_SETTINGS, refusal) from None
+        if hold.result is HoldAnswer.RELEASED:
             return False
-        if hold.result is Hold.HELD_BY_ANOTHER:
-            raise Unavailable(
-                f"Order {order_id} is frozen for another cancellation. End that, or release the order in Vendure; it is "
-                "tried again."
-            )
+        if hold.result is HoldAnswer.HELD_BY_ANOTHER:
+            raise Unavailable(_held_by_another(order))
         try:
             now = await self.read(order_id)
-        except Unavailable as away:
-            raise OutcomeUnknown(f"{away.message} Order {order_id} is held in Vendure.") from None
+        except Unavailable as unavailable:
+            raise OutcomeUnknown(f"{unavailable.message} Order {order_id} is held in Vendure.") from None
         if now != seen:
-            raise Unavailable(
-                f"Order {order_id} has changed while it was looked at; it is read and decided about again."
-            )
+            raise Unavailable(f"Order {order_id} has changed since it was read; it is read and decided about again.")
         return True
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
-        if not await self._shop.has_plugin():
+        if not await self._vendure.has_plugin():
             return
-        found = await self._shop.find(order_id)
+        found = await self._vendure.find(order_id)
         if found is not None:
             await self._record(
                 documents.RELEASE_ORDER,
@@ -87,62 +83,57 @@ class VendureOrders(PlainOrders):
             )
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        """Vendure cancels a fulfilment also when it has just been shipped. So what it was before is looked at afterwards."""
-        if not await self._is_withdrawn(order_id, shipment_id):
-            try:
-                await self._shop.cancel_fulfillment(order_id, shipment_id, key=key)
-            except SaysNo as no:
-                if not await self._is_withdrawn(order_id, shipment_id):
-                    raise _not_stoppable(order_id, shipment_id, f"Vendure does not cancel it: {no}") from None
-            else:
-                await self._check_withdrawn(order_id, shipment_id)
-
-    async def _check_withdrawn(self, order_id: str, shipment_id: str) -> None:
-        """It is cancelled. Refused: SHIPMENT_NOT_STOPPABLE where it had been shipped."""
+        """Vendure cancels a fulfillment also when it has just been shipped. So it is read again afterwards."""
+        if (await self._stoppable_pick(order_id, shipment_id)).is_cancelled:
+            return
         try:
-            await self._is_withdrawn(order_id, shipment_id)
-        except Unavailable as away:
-            raise OutcomeUnknown(f"{away.message} Fulfilment {shipment_id} is cancelled in Vendure.") from None
+            await self._vendure.cancel_fulfillment(order_id, shipment_id, key=key)
+        except VendureRefusal as refusal:
+            if not (await self._stoppable_pick(order_id, shipment_id)).is_cancelled:
+                raise _not_stoppable(order_id, shipment_id, f"Vendure does not cancel it: {refusal}") from None
+            return
+        try:
+            await self._stoppable_pick(order_id, shipment_id)
+        except Unavailable as unavailable:
+            raise OutcomeUnknown(f"{unavailable.message} Fulfillment {shipment_id} is cancelled in Vendure.") from None
 
-    async def _is_withdrawn(self, order_id: str, shipment_id: str) -> bool:
-        """Refused: SHIPMENT_NOT_STOPPABLE where it cannot be."""
-        snapshot = await self._shop.get(order_id)
-        found = snapshot.order.fulfillment(shipment_id)
-        if found is None:
+    async def _stoppable_pick(self, order_id: str, shipment_id: str) -> Fulfillment:
+        """It has never been shipped, and may be cancelled already. Refused: SHIPMENT_NOT_STOPPABLE."""
+        snapshot = await self._vendure.get(order_id)
+        pick = snapshot.order.fulfillment(shipment_id)
+        if pick is None:
             raise _not_stoppable(order_id, shipment_id, "Vendure does not know it")
-        if snapshot.order.had_left(found):
-            cancelled = ", and was cancelled in Vendure afterwards" if found.is_cancelled else ""
+        if snapshot.order.was_shipped(pick):
+            cancelled = ", and was cancelled in Vendure afterwards" if pick.is_cancelled else ""
             raise _not_stoppable(order_id, shipment_id, f"it has left the warehouse{cancelled}")
-        if found.is_cancelled:
-            return True
-        if Reading(snapshot, self._file).shipment(found).label_reference:
+        if not pick.is_cancelled and Reading(snapshot, self._shop_file).shipment(pick).label_reference:
             raise _not_stoppable(order_id, shipment_id, "it has a label")
-        return False
+        return pick
 
-    # Rule: A pick that is resumed in Vendure is another fulfilment
+    # Rule: A pick that is resumed in Vendure is another fulfillment
     async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        """A cancelled fulfilment is final. The one in its place says which it replaces, so that it is made once."""
-        async with one_at_a_time(self._shop.url, order_id) as turn:
-            found = await self._shop.find(order_id)
+        """A cancelled fulfillment is final. The one in its place says which it replaces, so that it is made once."""
+        async with lock_order(self._vendure.url, order_id) as lock:
+            found = await self._vendure.find(order_id)
             withdrawn = found and found.order.fulfillment(shipment_id)
             if found is None or not withdrawn or not _can_be_resumed(found.order, withdrawn):
                 return
-            doing = f"packing fulfilment {shipment_id} of order {order_id} again"
-            call = self._shop.change(
+            doing = f"packing fulfillment {shipment_id} of order {order_id} again"
+            call = self._vendure.change(
                 documents.ADD_FULFILLMENT, Changed, doing, key=key, input=self._replacement(withdrawn)
             )
             try:
-                result = (await turn.finish(call)).result
-            except SaysNo as no:
-                raise _not_resumable(order_id, shipment_id, str(no)) from None
+                result = (await lock.finish(call)).result
+            except VendureRefusal as refusal:
+                raise _not_resumable(order_id, shipment_id, str(refusal)) from None
             if result.error_code:
-                raise _not_resumable(order_id, shipment_id, result.words)
+                raise _not_resumable(order_id, shipment_id, result.reason)
 
     def _replacement(self, withdrawn: Fulfillment) -> JsonValue:
         return {
             "lines": [{"orderLineId": part.line_id, "quantity": part.quantity} for part in withdrawn.lines],
             "handler": {
-                "code": self._file.pick_handler,
+                "code": self._shop_file.pick_handler,
                 "arguments": [
                     {"name": "method", "value": method_of_replacement(withdrawn)},
                     {"name": "trackingCode", "value": withdrawn.tracking_code or ""},
@@ -153,33 +144,33 @@ class VendureOrders(PlainOrders):
     async def relabel(
         self, order_id: str, shipment_id: str, label_reference: str, tracking_number: str, *, key: EffectKey
     ) -> None:
-        if not await self._shop.has_plugin():
+        if not await self._vendure.has_plugin():
             await super().relabel(order_id, shipment_id, label_reference, tracking_number, key=key)
             return
-        snapshot = await self._shop.get(order_id)
+        snapshot = await self._vendure.get(order_id)
         found = snapshot.order.fulfillment(shipment_id)
         if found is None:
             raise Refused(
                 ErrorCode.STOP_NOT_UNDOABLE,
-                f"Order {order_id} has no fulfilment {shipment_id} in Vendure to put the new label {label_reference} on. "
-                "Check the order's fulfilments and void the label if it is not needed.",
+                f"Order {order_id} has no fulfillment {shipment_id} in Vendure to put the new label {label_reference} on. "
+                "Check the order's fulfillments and void the label if it is not needed.",
             )
         await self._record(
             documents.RECORD_LABEL,
-            f"recording the new label of fulfilment {shipment_id} of order {order_id}",
+            f"recording the new label of fulfillment {shipment_id} of order {order_id}",
             ErrorCode.STOP_NOT_UNDOABLE,
             key=key,
             fulfillmentId=shipment_id,
-            carrier=Reading(snapshot, self._file).shipment(found).carrier or "",
+            carrier=Reading(snapshot, self._shop_file).shipment(found).carrier or "",
             labelReference=label_reference,
             trackingCode=tracking_number,
         )
 
     async def replace_payment(self, order_id: str, tender_id: str, reference: str, *, key: EffectKey) -> None:
-        if not await self._shop.has_plugin():
+        if not await self._vendure.has_plugin():
             await super().replace_payment(order_id, tender_id, reference, key=key)
             return
-        order = (await self._shop.get(order_id)).order
+        order = (await self._vendure.get(order_id)).order
         if not any(payment.id == tender_id for payment in order.paid_by):
             raise Refused(
                 ErrorCode.PAYMENT_NOT_FOUND,
@@ -196,13 +187,13 @@ class VendureOrders(PlainOrders):
         )
 
     async def close(self, order_id: str, closing: Closing, before: Closing | None, *, key: EffectKey) -> None:
-        close = close_with_plugin if await self._shop.has_plugin() else close_plain
-        await close(self._shop, order_id, closing, key=key)
+        close = close_with_plugin if await self._vendure.has_plugin() else close_plain
+        await close(self._vendure, order_id, closing, key=key)
 
     async def note_given_back(self, order_id: str, given: Sequence[GivenBack], *, key: EffectKey) -> None:
-        if not await self._shop.has_plugin():
+        if not await self._vendure.has_plugin():
             return
-        found = await self._shop.get(order_id)
+        found = await self._vendure.get(order_id)
         amounts = amounts_of(found)
         refunds: list[JsonValue] = [
             {"paymentId": part.tender_id, "reference": part.reference, "amount": amounts.to_vendure(part.amount)}
@@ -219,27 +210,39 @@ class VendureOrders(PlainOrders):
         )
 
     async def _record(
-        self, document: str, doing: str, refusal: ErrorCode, *, key: EffectKey, **variables: JsonValue
+        self, document: str, doing: str, code: ErrorCode, *, key: EffectKey, **variables: JsonValue
     ) -> None:
-        """By a call of the plugin that Vendure may say no to."""
+        """By a call of the plugin. Refused: `code`, in Vendure's own words."""
         try:
-            await self._shop.change(document, Done, doing, key=key, **variables)
-        except SaysNo as no:
-            why = str(no).rstrip(".")
-            raise Refused(
-                refusal, f"Vendure said no while {doing}: {why}. Put that right there, then retry the step."
-            ) from None
+            await self._vendure.change(document, Done, doing, key=key, **variables)
+        except VendureRefusal as refusal:
+            raise _refused(doing, code, refusal) from None
 
 
 def _can_be_resumed(order: VendureOrder, fulfillment: Fulfillment) -> bool:
     """It was withdrawn, and nothing has taken its place."""
-    return fulfillment.is_cancelled and not order.had_left(fulfillment) and replacement_of(order, fulfillment) is None
+    return (
+        fulfillment.is_cancelled and not order.was_shipped(fulfillment) and replacement_of(order, fulfillment) is None
+    )
+
+
+def _held_by_another(order: VendureOrder) -> str:
+    holder = order.custom_fields and order.custom_fields.held_by_cancellation
+    return (
+        f"Order {order.code} is held in Vendure by {f'cancellation {holder}' if holder else 'another cancellation'}. It is "
+        'tried again. If that cancellation is over, release the order: see "An order stays held" in docs/operations.md.'
+    )
+
+
+def _refused(doing: str, code: ErrorCode, refusal: VendureRefusal) -> Refused:
+    why = str(refusal).rstrip(".")
+    return Refused(code, f"Vendure refused this while {doing}: {why}. Put that right there, then retry the step.")
 
 
 def _not_stoppable(order_id: str, shipment_id: str, why: str) -> Refused:
     return Refused(
         ErrorCode.SHIPMENT_NOT_STOPPABLE,
-        f"Fulfilment {shipment_id} of order {order_id} cannot be taken out of the warehouse's work: {why.rstrip('.')}. Ask "
+        f"Fulfillment {shipment_id} of order {order_id} cannot be taken out of the warehouse's work: {why.rstrip('.')}. Ask "
         "the warehouse or its carrier where it is.",
     )
 
@@ -247,6 +250,6 @@ def _not_stoppable(order_id: str, shipment_id: str, why: str) -> Refused:
 def _not_resumable(order_id: str, shipment_id: str, why: str) -> Refused:
     return Refused(
         ErrorCode.STOP_NOT_UNDOABLE,
-        f"Fulfilment {shipment_id} of order {order_id} was withdrawn, and Vendure does not pack it again: "
+        f"Fulfillment {shipment_id} of order {order_id} was withdrawn, and Vendure does not pack it again: "
         f"{why.rstrip('.')}. Pack it there by hand and resolve the step with a reference.",
     )

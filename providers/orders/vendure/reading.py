@@ -16,12 +16,12 @@ _REPLACES = re.compile(r"^(?P<method>.*) \(replaces (?P<replaced>[^()]+)\)$")
 
 
 def method_of_replacement(fulfillment: Fulfillment) -> str:
-    """The method of the fulfilment that is made in place of a cancelled one, which is final in Vendure."""
+    """The method of the fulfillment that is made in place of a cancelled one, which is final in Vendure."""
     return f"{_written_method(fulfillment)} (replaces {fulfillment.id})"
 
 
 def replacement_of(order: VendureOrder, fulfillment: Fulfillment) -> Fulfillment | None:
-    """The fulfilment that was made in its place."""
+    """The fulfillment that was made in its place."""
     return next((later for later in order.fulfillments or () if _replaced_by(later) == fulfillment.id), None)
 
 
@@ -37,7 +37,7 @@ def _written_method(fulfillment: Fulfillment) -> str:
 
 
 def units_sold(order: VendureOrder, line: Line) -> int:
-    """Also those that have left since, and those that staff has added."""
+    """Those that were cancelled since, and those that staff has added, included (decision 0094)."""
     return max(line.order_placed_quantity, line.quantity + order.cancelled_units[line.id])
 
 
@@ -46,27 +46,26 @@ def amounts_of(snapshot: Snapshot) -> Amounts:
 
 
 class Reading:
-    """One order, read with what the shop's own file says."""
+    """One order, read with what VENDURE_FILE says."""
 
-    def __init__(self, snapshot: Snapshot, shop: ShopFile) -> None:
+    def __init__(self, snapshot: Snapshot, shop_file: ShopFile) -> None:
         self._order = snapshot.order
+        self._placed_at = snapshot.placed_at
         self._language = snapshot.language.replace("_", "-")
         self._amounts = amounts_of(snapshot)
-        self._shop = shop
+        self._shop_file = shop_file
 
     # Rule: Vendure's surcharges count as shipping, and its reductions as a discount on the order
     def to_order(self) -> Order:
         found, amounts = self._order, self._amounts
-        if found.order_placed_at is None:
-            raise not_found(found.code)
         charges = [surcharge for surcharge in found.surcharges if surcharge.price_with_tax > 0]
-        less = sum(surcharge.price_with_tax for surcharge in found.surcharges if surcharge.price_with_tax < 0)
+        reductions = sum(surcharge.price_with_tax for surcharge in found.surcharges if surcharge.price_with_tax < 0)
         shipping = found.shipping_with_tax + sum(charge.price_with_tax for charge in charges)
         net = found.shipping + sum(charge.price for charge in charges)
         return Order(
             order_id=found.code,
             customer_id=found.customer.id if found.customer else "",
-            placed_at=found.order_placed_at,
+            placed_at=self._placed_at,
             currency=found.currency_code,
             lines=tuple(self._line(line, sold) for line in found.lines if (sold := units_sold(found, line))),
             tenders=tuple(self._tender(payment) for payment in found.paid_by),
@@ -77,7 +76,7 @@ class Reading:
             ),
             shipping=amounts.exact(shipping),
             shipping_tax=amounts.nearest(Fraction(shipping - net)),
-            discount=amounts.exact(-less) if less else None,
+            discount=amounts.exact(-reductions) if reductions else None,
             country=(found.shipping_address and found.shipping_address.country_code) or None,
             flags=self._flags(),
             contact=Contact(email=found.customer.email_address, language=self._language) if found.customer else None,
@@ -97,8 +96,8 @@ class Reading:
         )
 
     def _amounts_of_line(self, line: Line, sold: int) -> tuple[Money, Money]:
-        """Of all units sold. Vendure keeps those of the units that are left, and once none is left the price of a unit
-        without its reductions."""
+        """Of all units sold. Vendure keeps those of the units that remain, and once none does the price of a unit without
+        its reductions."""
         if line.quantity == sold:
             total = self._amounts.exact(line.prorated_line_price_with_tax)
             return total, self._amounts.nearest(Fraction(line.prorated_line_price_with_tax - line.prorated_line_price))
@@ -114,11 +113,11 @@ class Reading:
 
     def _condition(self, line: Line) -> SaleCondition:
         variant = line.product_variant
-        told = variant.custom_fields and variant.custom_fields.sale_condition
-        if told and told is not SaleCondition.REGULAR:
-            return told
-        named = (condition for code, condition in self._shop.conditions.items() if code in variant.facet_codes)
-        return next(named, SaleCondition.REGULAR)
+        by_field = variant.custom_fields and variant.custom_fields.sale_condition
+        if by_field and by_field is not SaleCondition.REGULAR:
+            return by_field
+        by_facet = (condition for code, condition in self._shop_file.conditions.items() if code in variant.facet_codes)
+        return next(by_facet, SaleCondition.REGULAR)
 
     def _tender(self, payment: Payment) -> Tender:
         if not payment.transaction_id:
@@ -129,15 +128,16 @@ class Reading:
             )
         return Tender(
             tender_id=payment.id,
-            kind=self._shop.payment_methods.get(payment.method, TenderKind.CARD),
+            kind=self._shop_file.payment_methods.get(payment.method, TenderKind.CARD),
             amount=self._amounts.exact(payment.amount),
             reference=payment.transaction_id,
         )
 
-    # Rule: What was in a cancelled fulfilment of Vendure is in no parcel
+    # Rule: What was in a cancelled fulfillment of Vendure is in no parcel
     def shipment(self, fulfillment: Fulfillment) -> Shipment:
-        written = re.search(self._shop.fulfillment_method or r"$^", _written_method(fulfillment))
-        by_method = written.groupdict() if written else {}
+        pattern = self._shop_file.fulfillment_method
+        match = re.search(pattern, _written_method(fulfillment)) if pattern else None
+        by_method = match.groupdict() if match else {}
         fields = fulfillment.custom_fields
         return Shipment(
             shipment_id=fulfillment.id,
@@ -156,13 +156,7 @@ class Reading:
         flags = set()
         if fields and fields.fraud_review:
             flags.add(OrderFlag.FRAUD_REVIEW)
-        by_country = address and address.country_code in self._shop.eu_consumer_countries
+        by_country = address and address.country_code in self._shop_file.eu_consumer_countries
         if (fields and fields.eu_consumer) or by_country:
             flags.add(OrderFlag.EU_CONSUMER)
         return frozenset(flags)
-
-
-def not_found(order_id: str) -> Refused:
-    return Refused(
-        ErrorCode.ORDER_NOT_FOUND, f"Vendure has no placed order {order_id}. Check the order number and ask again."
-    )

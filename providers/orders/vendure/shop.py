@@ -9,11 +9,13 @@ from domain.errors import ErrorCode, Refused, Unavailable
 from domain.keys import EffectKey
 from providers.orders.vendure import documents
 from providers.orders.vendure.answers import Changed, FoundOrders, FoundPlugin, Snapshot
-from providers.orders.vendure.api import Answer, SaysNo, UnknownToSchema, VendureApi
-from providers.orders.vendure.reading import not_found
+from providers.orders.vendure.api import Answer, UnknownToSchema, VendureApi, VendureRefusal
 
 _LOOK_FOR_PLUGIN = 60.0
 """Seconds until a plugin that was not there is looked for again."""
+
+_PLUGIN_VERSION = "1"
+"""The first number of the versions of the plugin whose mutations are those of `documents`."""
 
 _Data = TypeVar("_Data", bound=Answer)
 
@@ -32,13 +34,15 @@ class VendureShop:
         await self._api.aclose()
 
     async def has_plugin(self, *, look: bool = False) -> bool:
-        """`look`: not by what was found before."""
+        """`look`: not by what was found before. Refused: PROVIDER_REJECTED_SETTINGS where it is another version."""
         if look or (not self._has_plugin and time.monotonic() >= self._look_for_plugin_at):
             try:
-                await self._api.read(documents.PLUGIN, FoundPlugin, "looking for the plugin")
-                self._has_plugin = True
+                found = await self._api.read(documents.PLUGIN, FoundPlugin, "looking for the plugin")
             except UnknownToSchema:
                 self._forget_plugin()
+            else:
+                _check_version(found.order_cancellation_plugin.version)
+                self._has_plugin = True
         return self._has_plugin
 
     def _forget_plugin(self) -> None:
@@ -49,7 +53,10 @@ class VendureShop:
         """Refused: ORDER_NOT_FOUND."""
         found = await self.find(order_id)
         if found is None:
-            raise not_found(order_id)
+            raise Refused(
+                ErrorCode.ORDER_NOT_FOUND,
+                f"Vendure has no placed order {order_id}. Check the order number and ask again.",
+            )
         return found
 
     async def find(self, order_id: str) -> Snapshot | None:
@@ -67,6 +74,7 @@ class VendureShop:
             history = history.model_copy(update={"items": (*history.items, *more)})
         return Snapshot(
             order=order.model_copy(update={"history": history}),
+            placed_at=order.order_placed_at,
             language=first.active_channel.default_language_code,
             precision=first.global_settings.server_config.money_strategy_precision,
         )
@@ -76,35 +84,46 @@ class VendureShop:
         document = documents.ORDER_WITH_PLUGIN if await self.has_plugin() else documents.ORDER
         try:
             return await self._api.read(document, FoundOrders, doing, code=order_id, skip=skip)
-        except SaysNo as no:
-            raise _not_as_expected(doing, f": {no}") from None
+        except VendureRefusal as refusal:
+            raise _other_api(doing, f": {str(refusal).rstrip('.')}") from None
         except UnknownToSchema:
             if not self._has_plugin:
-                raise _not_as_expected(doing, "") from None
+                raise _other_api(doing) from None
         self._forget_plugin()
         return await self._read(order_id, skip)
 
     async def change(
         self, document: str, model: type[_Data], doing: str, *, key: EffectKey, **variables: JsonValue
     ) -> _Data:
-        """Raises SaysNo, and Unavailable where the plugin is not there any more."""
+        """Raises VendureRefusal, and Unavailable where the plugin is not there any more."""
         try:
             return await self._api.write(document, model, doing, cancellation_id=key.cancellation_id, **variables)
         except UnknownToSchema:
+            if document not in documents.OF_PLUGIN:
+                raise _other_api(doing) from None
             self._forget_plugin()
             raise Unavailable(f"Vendure does not have the plugin any more, which was needed for {doing}.") from None
 
     async def cancel_fulfillment(self, order_id: str, fulfillment_id: str, *, key: EffectKey) -> None:
-        """Raises SaysNo, also where it is cancelled already."""
-        doing = f"cancelling fulfilment {fulfillment_id} of order {order_id}"
+        """Raises VendureRefusal, also where it is cancelled already."""
+        doing = f"cancelling fulfillment {fulfillment_id} of order {order_id}"
         answer = await self.change(documents.CANCEL_FULFILLMENT, Changed, doing, key=key, id=fulfillment_id)
         if answer.result.error_code:
-            raise SaysNo(answer.result.words)
+            raise VendureRefusal(answer.result.reason)
 
 
-def _not_as_expected(doing: str, why: str) -> Refused:
+def _check_version(version: str) -> None:
+    if version.split(".", maxsplit=1)[0] != _PLUGIN_VERSION:
+        raise Refused(
+            ErrorCode.PROVIDER_REJECTED_SETTINGS,
+            f"Vendure has version {version} of this product's plugin, and version {_PLUGIN_VERSION} is needed. Ask whoever "
+            "runs the shop to install the plugin that came with this product, then retry the step.",
+        )
+
+
+def _other_api(doing: str, why: str = "") -> Refused:
     return Refused(
         ErrorCode.PROVIDER_REJECTED_SETTINGS,
-        f"Vendure's Admin API is not as this adapter knows it (version 3.7), which was seen while {doing}{why}. Install an "
-        "adapter for its version, then retry the step.",
+        "Vendure's Admin API differs from version 3.7, for which this product was written (noticed while "
+        f"{doing}{why}). Ask whoever runs this product for an update, then retry the step.",
     )

@@ -27,7 +27,7 @@ def _check_pattern(text: str) -> str:
 
 class ShopFile(BaseModel):
     """`payment_methods`: the kind of tender by the code of a payment method; others are cards. `fulfillment_method`: a
-    regular expression on what the warehouse writes as the method of a fulfilment, with the groups `carrier` and `label`.
+    regular expression on what the warehouse writes as the method of a fulfillment, with the groups `carrier` and `label`.
     `pick_handler`: the code of the handler that packs a resumed pick. `conditions`: by codes of facet values.
     `eu_consumer_countries`: an order that is delivered there is of a consumer of the European Union."""
 

@@ -1,7 +1,11 @@
 """What the adapter of Vendure makes of a real shop, besides what every shop has to do (test_conformance.py)."""
 
-import pytest
+import re
 
+import pytest
+from pydantic import Field
+
+from domain.base import Value
 from domain.closing import Closing
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.findings import Subject
@@ -11,9 +15,13 @@ from domain.order import Order, OrderFlag, OrderState, SaleCondition, Tender, Te
 from domain.shipment import Shipment, ShipmentLine
 from domain.step import StepName
 from providers.orders.port import GivenBack
+from providers.orders.vendure.answers import Fulfillment
 from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
-from sandbox.vendure.graphql import VendureRefused
+from sandbox.serving import ROOT
+from sandbox.vendure.answers import Found
+from sandbox.vendure.graphql import Done, VendureRefused
+from sandbox.vendure.graphql import VendureApi as StaffApi
 from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
 from tests.integrations.vendure.shops import FILES, VendureUnderTest
 from tests.providers.closing_contract import units_gone
@@ -21,6 +29,15 @@ from tests.providers.shop_under_test import an_order, closing, key, leaving
 
 with_plugin = pytest.mark.parametrize("vendure_process", [True], ids=["with_plugin"], indirect=True)
 without_plugin = pytest.mark.parametrize("vendure_process", [False], ids=["without_plugin"], indirect=True)
+
+
+class HeldBy(Value):
+    cancellation_id: str = Field(alias="heldByCancellation")
+
+
+class HeldOrder(Value):
+    id: str
+    fields: HeldBy = Field(alias="customFields")
 
 
 @pytest.fixture
@@ -105,8 +122,6 @@ async def test_while_an_order_is_frozen_nobody_but_its_cancellation_changes_it(
             await change
     stop = key(placed.order_id, StepName.STOP_SHIPMENT, target=pick)
     await connected.orders.withdraw_pick(placed.order_id, pick, key=stop)
-    with pytest.raises(Unavailable, match="frozen for another cancellation"):
-        await connected.orders.freeze(seen, key=hold_of(placed, "R-2"))
     await connected.orders.close(placed.order_id, closing(placed, 1, 0), None, key=key(placed.order_id))
     await connected.take_out(placed.order_id, placed.lines[0].line_id, 1)
     assert await units_gone(connected, placed) == [2, 0]
@@ -120,6 +135,33 @@ async def test_an_order_that_had_changed_is_frozen_as_it_is_read_next(
     with pytest.raises(Unavailable, match="has changed"):
         await connected.orders.freeze(placed, key=hold_of(placed))
     assert await connected.orders.freeze(await connected.orders.read(placed.order_id), key=hold_of(placed))
+
+
+@with_plugin
+async def test_who_holds_an_order_is_said_and_the_documented_mutations_release_it(
+    connected: VendureUnderTest, placed: Order
+) -> None:
+    """Its run is gone, so nobody thaws it."""
+    gone = hold_of(placed, "R-gone")
+    assert await connected.orders.freeze(placed, key=gone)
+    with pytest.raises(
+        Unavailable, match=f"held in Vendure by cancellation {gone.cancellation_id}.*docs/operations.md"
+    ):
+        await connected.orders.freeze(placed, key=hold_of(placed))
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    [section] = re.findall(r"## An order stays held\n(.*?)\n##", page, re.DOTALL)
+    look, release = re.findall(r"```graphql\n(.*?)```", section, re.DOTALL)
+    async with StaffApi(connected.shop.admin_api) as staff:
+        await staff.log_in(USERNAME, PASSWORD)
+        [held] = (
+            await staff.send(
+                Found[HeldOrder], look.replace("2004", placed.order_id).replace("orders(", "answer: orders(", 1)
+            )
+        ).items
+        assert held.fields.cancellation_id == gone.cancellation_id
+        release = release.replace("17", held.id).replace("can-…", gone.cancellation_id)
+        await staff.send(Done, release.replace("releaseOrder(", "answer: releaseOrder(", 1))
+    assert await connected.orders.freeze(placed, key=hold_of(placed))
 
 
 # Parcels
@@ -149,10 +191,10 @@ async def test_a_pick_that_leaves_in_the_moment_of_its_withdrawal_is_not_stopped
     """Vendure cancels it all the same."""
 
     class ShippedAtOnce(VendureOrders):
-        async def _is_withdrawn(self, order_id: str, shipment_id: str) -> bool:
-            withdrawn = await super()._is_withdrawn(order_id, shipment_id)
+        async def _stoppable_pick(self, order_id: str, shipment_id: str) -> Fulfillment:
+            pick = await super()._stoppable_pick(order_id, shipment_id)
             await connected.shop.ship(shipment_id)
-            return withdrawn
+            return pick
 
     pick = await pick_of(connected, placed, 1)
     orders = ShippedAtOnce(VendureApi(f"{connected.network.url}/admin-api", USERNAME, PASSWORD), FILES[False])
@@ -205,7 +247,7 @@ async def test_a_new_label_and_a_new_payment_are_recorded_by_the_plugin_or_left_
     [shipment] = order.shipments
     assert (shipment.carrier, shipment.label_reference, shipment.tracking_number) == ("UPS", "shp_2", "1Z2")
     assert [tender.reference for tender in order.tenders] == ["pi_new"]
-    with pytest.raises(Refused, match="has no fulfilment 0") as refused:
+    with pytest.raises(Refused, match="has no fulfillment 0") as refused:
         await connected.orders.relabel(placed.order_id, "0", "shp_2", "1Z2", key=relabel)
     assert refused.value.code is ErrorCode.STOP_NOT_UNDOABLE
     with pytest.raises(Refused, match="has no payment 0") as refused:
@@ -237,7 +279,7 @@ async def test_an_order_that_staff_has_open_is_not_closed_as_a_whole(
     connected: VendureUnderTest, placed: Order
 ) -> None:
     await connected.shop.begin_change(placed.order_id)
-    with pytest.raises(Refused, match="it is in the state Modifying") as refused:
+    with pytest.raises(Refused, match="is Modifying") as refused:
         await connected.orders.close(placed.order_id, closing(placed, 3, 1), None, key=key(placed.order_id))
     assert refused.value.code is ErrorCode.ORDER_LOCKED
     assert (await connected.orders.read(placed.order_id)).state is OrderState.OPEN
@@ -245,17 +287,20 @@ async def test_an_order_that_staff_has_open_is_not_closed_as_a_whole(
     assert await units_gone(connected, placed) == [1, 0]
 
 
-@pytest.mark.parametrize("lost", ["transitionFulfillmentToState", "cancelOrder", "closeOrder"])
+@pytest.mark.parametrize(
+    ("vendure_process", "lost"),
+    [(True, "orders(options"), (True, "closeOrder"), (False, "transitionFulfillmentToState"), (False, "cancelOrder")],
+    ids=["with_plugin-read", "with_plugin-close", "without_plugin-fulfillment", "without_plugin-lines"],
+    indirect=["vendure_process"],
+)
 async def test_a_close_whose_answer_is_lost_is_found_by_the_next_attempt(
     connected: VendureUnderTest, placed: Order, lost: str
 ) -> None:
-    if connected.shop.plugin is not (lost == "closeOrder"):
-        lost = "orders(options"  # a read: nothing has happened, unless a fulfilment was cancelled before
     pick, chairs = await pick_of(connected, placed, 2), placed.lines[0]
     before = await connected.for_sale(placed.order_id, chairs.line_id)
     close = Closing(lines=(leaving(chairs, 1), leaving(chairs, 2, pick)), stopped=frozenset({pick}))
     connected.network.lose_answer(to=lost)
-    with pytest.raises(Unavailable if lost.startswith("orders") else OutcomeUnknown):
+    with pytest.raises(Unavailable if lost == "orders(options" else OutcomeUnknown):
         await connected.orders.close(placed.order_id, close, None, key=key(placed.order_id))
     for orders in (connected.restarted(), connected.orders):
         await orders.close(placed.order_id, close, None, key=key(placed.order_id))

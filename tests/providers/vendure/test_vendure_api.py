@@ -5,7 +5,7 @@ import pytest
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from providers.orders.vendure import documents
 from providers.orders.vendure.answers import Changed, FoundOrders
-from providers.orders.vendure.api import SaysNo, UnknownToSchema, VendureApi
+from providers.orders.vendure.api import UnknownToSchema, VendureApi, VendureRefusal
 from tests.providers.vendure.scripted import CHANNEL, FORBIDDEN, Reply, ScriptedVendure, error, recorded, vendure_at
 
 DOING = "reading order O-1"
@@ -78,8 +78,8 @@ async def test_a_shop_that_gives_no_token_is_told_how_to() -> None:
         (Reply("<html>", 200), Refused, OutcomeUnknown),
         (Reply("<html>", 404), Refused, Refused),
         (Reply(error("CHANNEL_NOT_FOUND")), Refused, Refused),
-        (Reply(error("ENTITY_NOT_FOUND")), SaysNo, SaysNo),
-        (Reply(error("ILLEGAL_OPERATION")), SaysNo, SaysNo),
+        (Reply(error("ENTITY_NOT_FOUND")), VendureRefusal, VendureRefusal),
+        (Reply(error("ILLEGAL_OPERATION")), VendureRefusal, VendureRefusal),
         (Reply(error("GRAPHQL_VALIDATION_FAILED"), 400), UnknownToSchema, UnknownToSchema),
     ],
 )

@@ -11,10 +11,10 @@ from domain.closing import ClosedLine, Closing
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.keys import EffectKey, cancellation_id
 from domain.step import StepName
-from providers.orders.vendure import turns
+from providers.orders.vendure import order_lock
+from providers.orders.vendure.order_lock import lock_order
 from providers.orders.vendure.orders import VendureOrders
 from providers.orders.vendure.shop_file import ShopFile
-from providers.orders.vendure.turns import one_at_a_time
 from tests.providers.vendure.scripted import NO_PLUGIN, Reply, ScriptedVendure, error, recorded, vendure_at
 
 PLUGIN = json.dumps({"data": {"orderCancellationPlugin": {"version": "1.0.0"}}})
@@ -48,10 +48,34 @@ async def test_a_write_that_needs_the_plugin_has_not_happened_without_it() -> No
             await VendureOrders(api, ShopFile()).close("O-1", ONE_CHAIR, None, key=KEY)
 
 
-async def test_a_vendure_that_knows_other_fields_is_a_matter_of_the_settings() -> None:
-    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400)] * 2)) as api:
-        with pytest.raises(Refused, match=r"version 3\.7") as refused:
-            await VendureOrders(api, ShopFile()).read("O-1")
+@pytest.mark.parametrize("script", [[NO_PLUGIN], [NO_PLUGIN, placed(), placed()]], ids=["read", "cancelOrder"])
+async def test_a_vendure_that_knows_other_fields_is_a_matter_of_the_settings(script: list[str]) -> None:
+    """What it does not know is Vendure's own, and no call of the plugin."""
+    replies = [Reply(body, 400 if body == NO_PLUGIN else 200) for body in [*script, NO_PLUGIN]]
+    async with vendure_at(ScriptedVendure(replies)) as api:
+        with pytest.raises(Refused, match=r"differs from version 3\.7") as refused:
+            await VendureOrders(api, ShopFile()).close("O-1", ONE_CHAIR, None, key=KEY)
+    assert refused.value.code is ErrorCode.PROVIDER_REJECTED_SETTINGS
+
+
+async def test_a_plugin_of_another_version_is_refused_before_anything_is_asked_of_it() -> None:
+    vendure = ScriptedVendure([Reply(PLUGIN.replace("1.0.0", "2.0.0"))] * 2)
+    async with vendure_at(vendure) as api:
+        orders = VendureOrders(api, ShopFile())
+        for call in (orders.thaw("O-1", key=KEY), orders.list_findings()):
+            with pytest.raises(Refused, match=r"version 2\.0\.0 of this product's plugin, and version 1 is") as refused:
+                await call
+            assert refused.value.code is ErrorCode.PROVIDER_REJECTED_SETTINGS
+
+
+async def test_what_vendure_says_of_a_hold_that_it_refuses_is_told() -> None:
+    """And not that there were no such order."""
+    no = Reply(error("ILLEGAL_OPERATION", "Orders of this channel are read-only."))
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed())])) as api:
+        seen = await VendureOrders(api, ShopFile()).read("O-1")
+    async with vendure_at(ScriptedVendure([Reply(PLUGIN), Reply(placed()), no])) as api:
+        with pytest.raises(Refused, match=r"freezing order O-1: Orders of this channel are read-only\. Put") as refused:
+            await VendureOrders(api, ShopFile()).freeze(seen, key=KEY)
     assert refused.value.code is ErrorCode.PROVIDER_REJECTED_SETTINGS
 
 
@@ -139,11 +163,11 @@ async def test_whoever_is_cancelled_waits_for_the_call_that_was_sent() -> None:
         ended.set()
 
     async def attempt() -> None:
-        async with one_at_a_time("shop", "O-1") as turn:
-            await turn.finish(call())
+        async with lock_order("shop", "O-1") as lock:
+            await lock.finish(call())
 
     async def next_attempt() -> bool:
-        async with one_at_a_time("shop", "O-1"):
+        async with lock_order("shop", "O-1"):
             return ended.is_set()
 
     first = asyncio.create_task(attempt())
@@ -152,21 +176,21 @@ async def test_whoever_is_cancelled_waits_for_the_call_that_was_sent() -> None:
     first.cancel()
     await asyncio.sleep(0)
     first.cancel()
-    async with one_at_a_time("shop", "O-2"):
+    async with lock_order("shop", "O-2"):
         answered.set()
-    assert await second, "another order is nobody's turn"
+    assert await second, "another order has a lock of its own"
     with pytest.raises(asyncio.CancelledError):
         await first
 
 
 async def test_after_an_answer_that_was_lost_the_next_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_QUIET", 0.05)
+    monkeypatch.setattr(order_lock, "_SETTLE_SECONDS", 0.05)
 
     async def lose() -> None:
         raise OutcomeUnknown("lost")
 
     with pytest.raises(OutcomeUnknown):
-        async with one_at_a_time("shop", "O-1") as turn:
-            await turn.finish(lose())
-    async with one_at_a_time("shop", "O-1") as turn:
-        assert 0 < turn.quiet_until <= time.monotonic()
+        async with lock_order("shop", "O-1") as lock:
+            await lock.finish(lose())
+    async with lock_order("shop", "O-1") as lock:
+        assert 0 < lock.not_before <= time.monotonic()

@@ -26,7 +26,9 @@ def read(name: str, shop: ShopFile | None = None, *, precision: int = 2, change:
     if change:
         change(answer["orders"]["items"][0])
     found = FoundOrders.model_validate(answer)
-    snapshot = Snapshot(order=found.orders.items[0], language="pt_BR", precision=precision)
+    order = found.orders.items[0]
+    assert order.order_placed_at is not None
+    snapshot = Snapshot(order=order, placed_at=order.order_placed_at, language="pt_BR", precision=precision)
     return Reading(snapshot, shop or ShopFile()).to_order()
 
 
@@ -83,7 +85,7 @@ def test_surcharges_are_shipping_and_reductions_a_discount_on_the_order() -> Non
 
 
 def test_parcels_are_read_with_what_the_warehouse_has_written() -> None:
-    """What was in a cancelled fulfilment is in no parcel. One that another has replaced is not there any more."""
+    """What was in a cancelled fulfillment is in no parcel. One that another has replaced is not there any more."""
     shop = ShopFile(fulfillment_method=r"(?P<carrier>\w+) (?P<label>shp_\w+)")
     one = ShipmentLine(line_id="7", quantity=1)
     shipped = Shipment(shipment_id="9", lines=(one,), tracking_number="1Z1", group=GoodsGroup.IN_NETWORK)

@@ -75,7 +75,7 @@ describe('a held order', () => {
         );
     });
 
-    it('is not shipped, but that a parcel has arrived is recorded', async () => {
+    it('is not shipped; deliveries are still recorded', async () => {
         const { order, line } = await placeOrder();
         const shipped = await shop.pack(line, 1);
         await shop.moveFulfillment(shipped, 'Shipped');
@@ -123,7 +123,7 @@ describe('a held order', () => {
         await onlyHolderMay(order, cancellation => shop.moveOrder(order.id, 'Modifying', cancellation));
     });
 
-    it('is not modified either when its modification had begun', async () => {
+    it('is not modified, even when that has begun before the hold', async () => {
         const { order } = await placeOrder();
         await shop.moveOrder(order.id, 'Modifying');
         const surcharge = 'surcharges: [{ description: "Wrapping", price: 100, priceIncludesTax: true }]';
@@ -184,7 +184,7 @@ describe('a hold', () => {
         assert.equal((await shop.readOrder(order.id)).customFields.heldByCancellation, 'can-1');
     });
 
-    it('is set by one of many that come at once', async () => {
+    it('is set by one of several requests at the same moment', async () => {
         for (const _repetition of [1, 2, 3, 4, 5]) {
             const { order } = await placeOrder();
             const cancellations = [1, 2, 3, 4, 5, 6, 7, 8].map(number => `can-${number}`);
@@ -193,7 +193,7 @@ describe('a hold', () => {
         }
     });
 
-    it('is set before a parcel is packed or after it, and not while', async () => {
+    it('is set before or after a parcel is packed, never in between', async () => {
         for (const _repetition of [1, 2, 3, 4, 5]) {
             const { order, line } = await placeOrder();
             const packed = shop.pack(line, 3).then(
@@ -206,23 +206,23 @@ describe('a hold', () => {
         }
     });
 
-    it('comes too late after its release, whether it had held the order or not', async () => {
+    it('is refused once its cancellation has released the order, held or not', async () => {
         const { order, line } = await placeOrder();
         await shop.hold(order.id, 'can-1');
         assert.equal(await shop.release(order.id, 'can-1'), true);
         assert.equal(await shop.release(order.id, 'can-2'), true);
-        assert.equal(await shop.hold(order.id, 'can-1'), 'LET_GO');
-        assert.equal(await shop.hold(order.id, 'can-2'), 'LET_GO');
+        assert.equal(await shop.hold(order.id, 'can-1'), 'RELEASED');
+        assert.equal(await shop.hold(order.id, 'can-2'), 'RELEASED');
         await shop.pack(line, 3);
         assert.equal(await shop.hold(order.id, 'can-3'), 'HELD');
     });
 
-    it('comes too late after the close', async () => {
+    it('is refused once its cancellation has closed the order', async () => {
         const { order, line } = await placeOrder();
         await shop.hold(order.id, 'can-1');
-        await shop.close(order, { cancelled: { [line.id]: 1 } });
+        await shop.close(order, { remaining: { [line.id]: 2 } });
         assert.equal((await shop.readOrder(order.id)).customFields.heldByCancellation, null);
-        assert.equal(await shop.hold(order.id, 'can-1'), 'LET_GO');
+        assert.equal(await shop.hold(order.id, 'can-1'), 'RELEASED');
         await shop.pack(line, 2);
     });
 
@@ -237,7 +237,7 @@ describe('a hold', () => {
         const { order, line } = await placeOrder();
         await shop.hold(order.id, 'can-1');
         await assert.rejects(
-            shop.close(order, { cancellationId: 'can-2', cancelled: { [line.id]: 3 } }),
+            shop.close(order, { cancellationId: 'can-2', remaining: { [line.id]: 0 } }),
             new RegExp(`Order ${order.code} is held by cancellation can-1, so can-2 must not close it`),
         );
         assert.equal((await shop.readOrder(order.id)).lines[0]!.quantity, 3);

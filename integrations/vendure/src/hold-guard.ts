@@ -25,8 +25,8 @@ const init: NonNullable<FulfillmentProcess<FulfillmentState>['init']> = injector
     holds = injector.get(OrderHolds);
 };
 
-/** Parcels of a held order neither leave nor are taken apart. That one has arrived is news, and is recorded. */
-export const fulfillmentFreeze: FulfillmentProcess<FulfillmentState> = {
+/** Parcels of a held order are neither shipped nor cancelled. Deliveries are still recorded. */
+export const guardedFulfillments: FulfillmentProcess<FulfillmentState> = {
     init,
     onTransitionStart: async (fromState, toState, { ctx, orders }) => {
         if (fromState === 'Shipped' && toState === 'Delivered') {
@@ -43,7 +43,7 @@ export const fulfillmentFreeze: FulfillmentProcess<FulfillmentState> = {
 };
 
 /** A held order is neither modified nor cancelled. It still becomes shipped or delivered as its parcels do. */
-export const orderFreeze: OrderProcess<OrderState> = {
+export const guardedOrders: OrderProcess<OrderState> = {
     init,
     onTransitionStart: (fromState, toState, { ctx, order }) => {
         const changes = ['Modifying', 'ArrangingAdditionalPayment', 'Cancelled'];
@@ -54,7 +54,7 @@ export const orderFreeze: OrderProcess<OrderState> = {
 };
 
 /** Payments that staff add by hand reach no handler, so they are refused here. */
-export const paymentFreeze: PaymentProcess<PaymentState> = {
+export const guardedPayments: PaymentProcess<PaymentState> = {
     init,
     onTransitionStart: (fromState, _toState, { ctx, order }) =>
         fromState === 'Created' ? holds.describeRefusal(ctx, order.id, 'takes no payment') : undefined,
@@ -67,7 +67,7 @@ const originals = new WeakMap<object, object>();
  * fulfillment handler has bought the label, before their process is asked; and lines leave an order without one.
  */
 @Injectable()
-export class Freeze implements OnApplicationBootstrap {
+export class HoldGuard implements OnApplicationBootstrap {
     constructor(
         private readonly config: ConfigService,
         private readonly events: EventBus,
