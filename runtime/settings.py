@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.base import problems_of
@@ -67,6 +67,14 @@ class WorkerSettings(BaseSettings):
     log_level: LogLevel = LogLevel.INFO
     graceful_shutdown: Seconds = timedelta(seconds=45)
     """Longer than the longest attempt of a step, so that a stop loses nothing. Seconds or ISO 8601."""
+
+    @field_validator("stripe_api_key", "easypost_api_key", "marketplace_api_key", "vendure_channel")
+    @classmethod
+    def _fits_into_a_header(cls, given: SecretStr | str | None) -> SecretStr | str | None:
+        text = given.get_secret_value() if isinstance(given, SecretStr) else given or ""
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("write letters, digits and signs of ASCII")
+        return given
 
     @model_validator(mode="after")
     def _no_test_in_production(self) -> "WorkerSettings":

@@ -72,6 +72,9 @@ def test_the_test_environment_of_ups_is_refused_in_production(monkeypatch: pytes
         ("MAX_CACHED_WORKFLOWS", "-1", "it has to be at least 0"),
         ("SMTP_PORT", "mail", "a whole number is needed"),
         ("GRACEFUL_SHUTDOWN", "soon", "write a duration such as PT12H or P3D"),
+        ("VENDURE_CHANNEL", "händler", "write letters, digits and signs of ASCII"),
+        ("STRIPE_API_KEY", "sk_“live”", "write letters, digits and signs of ASCII"),
+        ("MARKETPLACE_API_KEY", "a\nb", "write letters, digits and signs of ASCII"),
     ],
 )
 def test_what_is_wrong_with_a_setting_is_said_in_plain_words(
