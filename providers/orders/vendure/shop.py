@@ -33,21 +33,21 @@ class VendureShop:
     async def aclose(self) -> None:
         await self._api.aclose()
 
+    # Rule: A worker that has seen the plugin does nothing in Vendure without it
     async def has_plugin(self, *, look: bool = False) -> bool:
-        """`look`: not by what was found before. Refused: PROVIDER_REJECTED_SETTINGS where it is another version."""
+        """`look`: not by what was found before. Raises Unavailable where it was there, and is not any more: it may hold
+        orders. Refused: PROVIDER_REJECTED_SETTINGS where it is another version."""
         if look or (not self._has_plugin and time.monotonic() >= self._look_for_plugin_at):
             try:
                 found = await self._api.read(documents.PLUGIN, FoundPlugin, "looking for the plugin")
             except UnknownToSchema:
-                self._forget_plugin()
+                if self._has_plugin:
+                    raise _plugin_is_gone("looking for it") from None
+                self._look_for_plugin_at = time.monotonic() + _LOOK_FOR_PLUGIN
             else:
                 _check_version(found.order_cancellation_plugin.version)
                 self._has_plugin = True
         return self._has_plugin
-
-    def _forget_plugin(self) -> None:
-        self._has_plugin = False
-        self._look_for_plugin_at = time.monotonic() + _LOOK_FOR_PLUGIN
 
     async def get(self, order_id: str) -> Snapshot:
         """Refused: ORDER_NOT_FOUND."""
@@ -87,10 +87,9 @@ class VendureShop:
         except VendureRefusal as refusal:
             raise _other_api(doing, f": {str(refusal).rstrip('.')}") from None
         except UnknownToSchema:
-            if not self._has_plugin:
-                raise _other_api(doing) from None
-        self._forget_plugin()
-        return await self._read(order_id, skip)
+            if self._has_plugin:
+                await self.has_plugin(look=True)
+            raise _other_api(doing) from None
 
     async def change(
         self, document: str, model: type[_Data], doing: str, *, key: EffectKey, **variables: JsonValue
@@ -101,8 +100,7 @@ class VendureShop:
         except UnknownToSchema:
             if document not in documents.OF_PLUGIN:
                 raise _other_api(doing) from None
-            self._forget_plugin()
-            raise Unavailable(f"Vendure does not have the plugin any more, which was needed for {doing}.") from None
+            raise _plugin_is_gone(doing) from None
 
     async def cancel_fulfillment(self, order_id: str, fulfillment_id: str, *, key: EffectKey) -> None:
         """Raises VendureRefusal, also where it is cancelled already."""
@@ -119,6 +117,13 @@ def _check_version(version: str) -> None:
             f"Vendure has version {version} of this product's plugin, and version {_PLUGIN_VERSION} is needed. Ask whoever "
             "runs the shop to install the plugin that came with this product, then retry the step.",
         )
+
+
+def _plugin_is_gone(doing: str) -> Unavailable:
+    return Unavailable(
+        f"Vendure does not have this product's plugin any more (noticed while {doing}), and orders may be held by it. Put "
+        "it back; it is tried again. If it is gone for good, restart the workers."
+    )
 
 
 def _other_api(doing: str, why: str = "") -> Refused:
