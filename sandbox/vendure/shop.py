@@ -188,11 +188,19 @@ class VendureShop:
 
     async def begin_change(self, code: str) -> None:
         """Open the order for changes. It stays so: what it costs more is not paid."""
+        await self._move_order(code, "Modifying")
+
+    async def end_change(self, code: str) -> None:
+        """Of an order that costs what was paid."""
+        await self._move_order(code, "PaymentSettled")
+
+    async def _move_order(self, code: str, state: str) -> None:
         await self._staff.send(
             Done,
-            'mutation ($order: ID!) { answer: transitionOrderToState(id: $order, state: "Modifying") '
+            "mutation ($order: ID!, $state: String!) { answer: transitionOrderToState(id: $order, state: $state) "
             f"{{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
             order=(await self.read(code)).id,
+            state=state,
         )
 
     async def add_units(self, code: str, line_id: str, units: int) -> None:

@@ -168,6 +168,19 @@ class VendureOrder(Answer):
             entry.data.fulfillment_id == fulfillment.id and entry.data.to in _SHIPPED for entry in self.history.items
         )
 
+    def own_parts(self, fulfillment: Fulfillment) -> Sequence[UnitsOfLine]:
+        """What is of this order in it."""
+        own = {line.id for line in self.lines}
+        return [part for part in fulfillment.lines if part.line_id in own]
+
+    def is_shared(self, fulfillment: Fulfillment) -> bool:
+        """Goods of other orders are in it too: staff may pack several orders together."""
+        return len(self.own_parts(fulfillment)) < len(fulfillment.lines)
+
+    @property
+    def can_become_cancelled(self) -> bool:
+        return self.state == CANCELLED or CANCELLED in self.next_states
+
     @property
     def cancelled_units(self) -> Counter[str]:
         """By line, the units that were ever cancelled."""

@@ -8,7 +8,7 @@ from domain.closing import Closing
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.keys import EffectKey
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import CANCELLED, Changed, Done, Line, VendureOrder
+from providers.orders.vendure.answers import Changed, Done, Line, VendureOrder
 from providers.orders.vendure.api import VendureRefusal
 from providers.orders.vendure.order_lock import OrderLock, lock_order
 from providers.orders.vendure.reading import units_sold
@@ -114,10 +114,14 @@ class _PlainClose:
 
 def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[str]:
     """Those that were stopped in the warehouse, and those whose goods have arrived there: their lines leave the order. What
-    is on its way back stays, because its goods would be for sale."""
+    is on its way back stays, because its goods would be for sale; and so does one that is shared with other orders."""
     arrived = closing.gone.intersection(line.shipment_id for line in closing.lines if line.shipment_id)
     ended = (order.fulfillment(shipment_id) for shipment_id in sorted((closing.stopped - closing.gone) | arrived))
-    return [fulfillment.id for fulfillment in ended if fulfillment and not fulfillment.is_cancelled]
+    return [
+        fulfillment.id
+        for fulfillment in ended
+        if fulfillment and not fulfillment.is_cancelled and not order.is_shared(fulfillment)
+    ]
 
 
 def _is_on_hand(order: VendureOrder, fulfillment_id: str) -> bool:
@@ -147,7 +151,7 @@ def _check_can_become_cancelled(order: VendureOrder, closing: Closing) -> None:
     """`Modifying` is such a state. The plugin refuses it by itself. Refused: ORDER_LOCKED."""
     remaining = {line.id: units for line, units in _remaining_units(order, closing)}
     is_whole = all(remaining.get(line.id, line.quantity) == 0 for line in order.lines)
-    if is_whole and order.state != CANCELLED and CANCELLED not in order.next_states:
+    if is_whole and not order.can_become_cancelled:
         raise _locked(order.code, f"it is {order.state}")
 
 

@@ -45,10 +45,10 @@ class VendureOrders(PlainOrders):
         """First held, then read again: from then on nobody else changes it, so that the comparison is exact. One that has
         changed stays held by this cancellation, which decides about it again, and thaws it wherever it ends.
         Refused: PROVIDER_REJECTED_SETTINGS."""
+        order_id = seen.order_id
+        order = await self._get_cancellable(order_id)
         if not await self._vendure.has_plugin():
             return False
-        order_id = seen.order_id
-        order = (await self._vendure.get(order_id)).order
         doing = f"freezing order {order_id}"
         try:
             hold = await self._vendure.change(
@@ -67,6 +67,17 @@ class VendureOrders(PlainOrders):
         if now != seen:
             raise Unavailable(f"Order {order_id} has changed since it was read; it is read and decided about again.")
         return True
+
+    # Rule: An order in a state from which Vendure cannot cancel it is not frozen, and waits
+    async def _get_cancellable(self, order_id: str) -> VendureOrder:
+        """Raises Unavailable where staff is changing the order, before anything is refunded."""
+        order = (await self._vendure.get(order_id)).order
+        if not order.can_become_cancelled:
+            raise Unavailable(
+                f"Order {order_id} is {order.state} in Vendure, and cannot be cancelled from there: somebody is changing "
+                "it. Finish that in Vendure; it is tried again."
+            )
+        return order
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
         if not await self._vendure.has_plugin():
@@ -106,6 +117,12 @@ class VendureOrders(PlainOrders):
         if snapshot.order.was_shipped(pick):
             cancelled = ", and was cancelled in Vendure afterwards" if pick.is_cancelled else ""
             raise _not_stoppable(order_id, shipment_id, f"it has left the warehouse{cancelled}")
+        if not pick.is_cancelled and snapshot.order.is_shared(pick):
+            raise Refused(
+                ErrorCode.SHIPMENT_NOT_STOPPABLE,
+                f"Fulfillment {shipment_id} of order {order_id} holds goods of other orders too, so it is not cancelled. "
+                "Pack it anew in Vendure without this order's goods, and ask again.",
+            )
         if not pick.is_cancelled and Reading(snapshot, self._shop_file).shipment(pick).label_reference:
             raise _not_stoppable(order_id, shipment_id, "it has a label")
         return pick
@@ -120,7 +137,7 @@ class VendureOrders(PlainOrders):
                 return
             doing = f"packing fulfillment {shipment_id} of order {order_id} again"
             call = self._vendure.change(
-                documents.ADD_FULFILLMENT, Changed, doing, key=key, input=self._replacement(withdrawn)
+                documents.ADD_FULFILLMENT, Changed, doing, key=key, input=self._replacement(found.order, withdrawn)
             )
             try:
                 result = (await lock.finish(call)).result
@@ -129,9 +146,9 @@ class VendureOrders(PlainOrders):
             if result.error_code:
                 raise _not_resumable(order_id, shipment_id, result.reason)
 
-    def _replacement(self, withdrawn: Fulfillment) -> JsonValue:
+    def _replacement(self, order: VendureOrder, withdrawn: Fulfillment) -> JsonValue:
         return {
-            "lines": [{"orderLineId": part.line_id, "quantity": part.quantity} for part in withdrawn.lines],
+            "lines": [{"orderLineId": part.line_id, "quantity": part.quantity} for part in order.own_parts(withdrawn)],
             "handler": {
                 "code": self._shop_file.pick_handler,
                 "arguments": [

@@ -12,7 +12,7 @@ from providers.orders.vendure.answers import Fulfillment, Line, Payment, Snapsho
 from providers.orders.vendure.shop_file import ShopFile
 
 _GROUPS = {"Shipped": GoodsGroup.IN_NETWORK, "Delivered": GoodsGroup.DELIVERED}
-_REPLACES = re.compile(r"^(?P<method>.*) \(replaces (?P<replaced>[^()]+)\)$")
+_REPLACES = re.compile(r"(?P<method>.*) \(replaces (?P<replaced>[^()]+)\)", re.DOTALL)
 
 
 def method_of_replacement(fulfillment: Fulfillment) -> str:
@@ -26,13 +26,13 @@ def replacement_of(order: VendureOrder, fulfillment: Fulfillment) -> Fulfillment
 
 
 def _replaced_by(fulfillment: Fulfillment) -> str | None:
-    found = _REPLACES.match(fulfillment.method)
+    found = _REPLACES.fullmatch(fulfillment.method)
     return found["replaced"] if found else None
 
 
 def _written_method(fulfillment: Fulfillment) -> str:
     """As the warehouse has written it."""
-    found = _REPLACES.match(fulfillment.method)
+    found = _REPLACES.fullmatch(fulfillment.method)
     return found["method"] if found else fulfillment.method
 
 
@@ -134,7 +134,9 @@ class Reading:
         )
 
     # Rule: What was in a cancelled fulfillment of Vendure is in no parcel
+    # Rule: A fulfillment of several orders in Vendure is stopped by a person
     def shipment(self, fulfillment: Fulfillment) -> Shipment:
+        """One with goods of other orders is read without its label, so that nobody voids it or has it sent back."""
         pattern = self._shop_file.fulfillment_method
         match = re.search(pattern, _written_method(fulfillment)) if pattern else None
         by_method = match.groupdict() if match else {}
@@ -143,9 +145,14 @@ class Reading:
             shipment_id=fulfillment.id,
             lines=()
             if fulfillment.is_cancelled
-            else tuple(ShipmentLine(line_id=part.line_id, quantity=part.quantity) for part in fulfillment.lines),
+            else tuple(
+                ShipmentLine(line_id=part.line_id, quantity=part.quantity)
+                for part in self._order.own_parts(fulfillment)
+            ),
             carrier=(fields and fields.carrier) or by_method.get("carrier") or None,
-            label_reference=(fields and fields.label_reference) or by_method.get("label") or None,
+            label_reference=None
+            if self._order.is_shared(fulfillment)
+            else (fields and fields.label_reference) or by_method.get("label") or None,
             tracking_number=fulfillment.tracking_code or None,
             stopped=fulfillment.is_cancelled,
             group=_GROUPS.get(fulfillment.state),

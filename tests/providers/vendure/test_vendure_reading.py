@@ -98,6 +98,28 @@ def test_parcels_are_read_with_what_the_warehouse_has_written() -> None:
     assert [parcel.is_out_of_reach for parcel in read("order_in_parts").shipments] == [True, False, False]
 
 
+def test_what_the_warehouse_writes_may_have_several_lines() -> None:
+    """The pick in place of another is known all the same, so that there is never a third."""
+
+    def write(order: dict[str, Any]) -> None:
+        for fulfillment in order["fulfillments"]:
+            fulfillment["method"] = fulfillment["method"].replace("Pick", "Shelf 4\nby hand")
+
+    assert [parcel.shipment_id for parcel in read("order_in_parts", change=write).shipments] == ["9", "11", "12"]
+
+
+def test_of_a_parcel_of_several_orders_the_goods_of_this_one_are_read() -> None:
+    """Without its label, which is theirs too."""
+    shop = ShopFile(fulfillment_method=r"(?P<carrier>\w+) (?P<label>shp_\w+)")
+
+    def pack(order: dict[str, Any]) -> None:
+        order["fulfillments"][0]["lines"].append({"orderLineId": "99", "quantity": 2})
+
+    parcel = read("order_in_parts", shop, change=pack).shipments[0]
+    assert (parcel.lines, parcel.label_reference) == ((ShipmentLine(line_id="7", quantity=1),), None)
+    assert parcel.is_out_of_reach, "it is shipped"
+
+
 def test_what_vendure_does_not_tell_is_told_by_the_file(tmp_path: Path) -> None:
     file = tmp_path / "vendure.toml"
     file.write_text(
