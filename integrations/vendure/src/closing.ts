@@ -94,12 +94,19 @@ export class OrderClosing {
 
     private async cancelFulfillment(ctx: RequestContext, order: Order, fulfillmentId: ID): Promise<void> {
         const fulfillment = await this.connection.getRepository(ctx, Fulfillment).findOne({
-            where: { id: fulfillmentId, orders: { id: order.id } },
+            where: { id: fulfillmentId },
+            relations: ['orders'],
         });
-        if (!fulfillment) {
+        if (!fulfillment?.orders.some(candidate => idsAreEqual(candidate.id, order.id))) {
             throw new UserInputError(`Order ${order.code} has no fulfillment ${fulfillmentId}. Read the order again.`);
         }
         if (fulfillment.state !== 'Cancelled') {
+            if (fulfillment.orders.length > 1) {
+                throw new IllegalOperationError(
+                    `Fulfillment ${fulfillmentId} holds goods of other orders than ${order.code} too. ` +
+                        'Pack it anew without the goods of this order, then close the order again.',
+                );
+            }
             const result = await this.orders.transitionFulfillmentToState(ctx, fulfillmentId, 'Cancelled');
             if (isGraphQlErrorResult(result)) {
                 throw new IllegalOperationError(
