@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import cached_property
 
 from domain.errors import ErrorCode, Refused
 from domain.money import Money
@@ -96,20 +97,33 @@ class Reading:
         )
 
     def _amounts_of_line(self, line: Line, sold: int) -> tuple[Money, Money]:
-        """Of all units sold. Vendure keeps those of the units that remain, and once none does the price of a unit without
-        its reductions."""
+        """Of all units sold. Vendure keeps those of the units that remain."""
         if line.quantity == sold:
             total = self._amounts.exact(line.prorated_line_price_with_tax)
             return total, self._amounts.nearest(Fraction(line.prorated_line_price_with_tax - line.prorated_line_price))
-        gross, net, units = (
-            (line.prorated_line_price_with_tax, line.prorated_line_price, line.quantity)
+        gross, net, scale = (
+            (line.prorated_line_price_with_tax, line.prorated_line_price, Fraction(sold, line.quantity))
             if line.quantity
-            else (line.unit_price_with_tax, line.unit_price, 1)
+            else (line.unit_price_with_tax, line.unit_price, sold * self._paid_share)
         )
-        return (
-            self._amounts.nearest(Fraction(gross * sold, units)),
-            self._amounts.nearest(Fraction((gross - net) * sold, units)),
-        )
+        return self._amounts.nearest(gross * scale), self._amounts.nearest((gross - net) * scale)
+
+    # Rule: What was paid tells the reductions of a line of which no unit remains in Vendure
+    @cached_property
+    def _paid_share(self) -> Fraction:
+        """Of such lines Vendure has only the prices of their units. This is how much of them was paid: what the rest of the
+        order does not explain."""
+        found = self._order
+        listed, explained = 0, Fraction(found.shipping_with_tax)
+        explained += sum(surcharge.price_with_tax for surcharge in found.surcharges)
+        for line in found.lines:
+            sold = units_sold(found, line)
+            if line.quantity:
+                explained += Fraction(line.prorated_line_price_with_tax * sold, line.quantity)
+            else:
+                listed += line.unit_price_with_tax * sold
+        paid = sum(payment.amount for payment in found.paid_by) - explained
+        return paid / listed if 0 <= paid <= listed and listed else Fraction(1)
 
     def _condition(self, line: Line) -> SaleCondition:
         variant = line.product_variant

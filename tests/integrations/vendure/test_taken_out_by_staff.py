@@ -122,3 +122,25 @@ async def test_a_unit_that_staff_takes_out_after_the_refund_is_not_counted_as_ou
         result = await system.finish(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     await check_books(over, order, result)
+
+
+async def test_what_staff_took_out_with_its_promotion_is_worth_what_it_was(over: OverVendure) -> None:
+    """Two chairs, and two more of them at half the price. What was taken off the whole order is divided as it was, so that
+    the chairs that are left are not refunded at more than was paid for them."""
+    chairs = line("L1", 2, "200.00 EUR")
+    lines = (chairs, line("L2", 2, "100.00 EUR"))
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=lines,
+        tenders=(card("270.00 EUR"),),
+        shipping=money("0.00 EUR"),
+        discount=money("30.00 EUR"),
+    )
+    placed = await over.system.shop.place_order(sample)
+    same_product = tuple(part.model_copy(update={"sku": placed.lines[0].sku}) for part in placed.lines)
+    code = await over.shop.place_order(placed.model_copy(update={"lines": same_product}))
+    order = await over.read(code)
+    await over.shop.take_out(code, order.lines[1].line_id, 2)
+    later = await over.read(code)
+    assert [part.total for part in later.lines] == [money("200.00 EUR"), money("100.00 EUR")]
+    assert [part.total for part in later.discounted().lines] == [part.total for part in order.discounted().lines]
