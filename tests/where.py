@@ -60,7 +60,11 @@ GROUPS = {
         "providers/orders/built_in/closing.py",
     ),
     "A shop on Vendure": (
-        *("providers/orders/vendure/orders.py", "providers/orders/vendure/reading.py"),
+        *(
+            "providers/orders/vendure/shop.py",
+            "providers/orders/vendure/orders.py",
+            "providers/orders/vendure/reading.py",
+        ),
         *("providers/orders/vendure/closing.py", "providers/orders/vendure/order_lock.py"),
     ),
     "After the end": ("activities/reopening.py",),

@@ -32,9 +32,9 @@ def parcel_of(*orders: Order) -> Shipment:
 async def test_a_fulfilment_of_two_orders_is_neither_withdrawn_nor_closed(connected: VendureUnderTest) -> None:
     order, other = [await connected.orders.read(await connected.place_order(an_order())) for _ in range(2)]
     shared = await connected.shop.pack(order.order_id, parcel_of(order, other))
-    for one in (order, other):
-        [parcel] = (await connected.orders.read(one.order_id)).shipments
-        assert parcel.lines == parcel_of(one).lines
+    for packed in (order, other):
+        [parcel] = (await connected.orders.read(packed.order_id)).shipments
+        assert parcel.lines == parcel_of(packed).lines
         assert parcel.label_reference is None, "nobody voids it, or has the parcel sent back"
     with pytest.raises(Refused, match="holds goods of other orders too") as refused:
         await connected.orders.withdraw_pick(
