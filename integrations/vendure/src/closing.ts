@@ -5,7 +5,6 @@ import {
     Allocation,
     EventBus,
     Fulfillment,
-    FulfillmentLine,
     HistoryService,
     type ID,
     idsAreEqual,
@@ -81,8 +80,9 @@ export class OrderClosing {
                 await this.cancelFulfillment(tx, order, fulfillmentId);
             }
             const leaving = this.countLeavingUnits(order, await this.lock.lockLines(tx, order.id), input.lines);
+            const released = await this.lock.lock(tx, order.id);
             for (const units of leaving) {
-                await this.takeOut(tx, order, units);
+                await this.takeOut(tx, released, units);
             }
             for (const { orderLineId } of input.lines) {
                 await this.releasePromise(tx, orderLineId);
@@ -145,21 +145,11 @@ export class OrderClosing {
      */
     private async releasePromise(ctx: RequestContext, orderLineId: ID): Promise<void> {
         const line = await this.connection.getEntityOrThrow(ctx, OrderLine, orderLineId);
-        const toPack = Math.max(line.quantity - (await this.countPackedUnits(ctx, line)), 0);
+        const toPack = Math.max(line.quantity - (await this.lock.countPackedUnits(ctx, line.id)), 0);
         const quantity = (await this.countPromisedUnits(ctx, line)) - toPack;
         if (quantity > 0) {
             await this.stock.createReleasesForOrderLines(ctx, [{ orderLineId, quantity }]);
         }
-    }
-
-    private async countPackedUnits(ctx: RequestContext, line: OrderLine): Promise<number> {
-        const parts = await this.connection.getRepository(ctx, FulfillmentLine).find({
-            where: { orderLineId: line.id },
-            relations: ['fulfillment'],
-        });
-        return parts
-            .filter(({ fulfillment }) => fulfillment.state !== 'Cancelled')
-            .reduce((units, { quantity }) => units + quantity, 0);
     }
 
     private async countPromisedUnits(ctx: RequestContext, line: OrderLine): Promise<number> {

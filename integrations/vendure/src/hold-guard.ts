@@ -18,46 +18,61 @@ import {
 import { HistoryEntryType } from '@vendure/common/lib/generated-types';
 
 import { OrderHolds } from './holds';
+import { OrderLock } from './order-lock';
+import { StaleReads } from './stale-reads';
 
 let holds: OrderHolds;
+let lock: OrderLock;
+let staleReads: StaleReads;
 
 const init: NonNullable<FulfillmentProcess<FulfillmentState>['init']> = injector => {
     holds = injector.get(OrderHolds);
+    lock = injector.get(OrderLock);
+    staleReads = injector.get(StaleReads);
 };
 
 /** Parcels of a held order are neither shipped nor cancelled. Deliveries are still recorded. */
 export const guardedFulfillments: FulfillmentProcess<FulfillmentState> = {
     init,
-    onTransitionStart: async (fromState, toState, { ctx, orders }) => {
-        if (fromState === 'Shipped' && toState === 'Delivered') {
-            return undefined;
-        }
-        for (const order of orders) {
-            const refusal = await holds.describeRefusal(ctx, order.id, 'its parcels must not be shipped or changed');
-            if (refusal) {
-                return refusal;
+    onTransitionStart: async (fromState, toState, { ctx, orders, fulfillment }) => {
+        for (const order of sortById(orders)) {
+            if (fromState === 'Shipped' && toState === 'Delivered') {
+                await lock.lock(ctx, order.id);
+            } else {
+                await holds.refuseIfHeld(ctx, order.id, 'its parcels must not be shipped or changed');
             }
         }
-        return undefined;
+        await staleReads.refuseChangedFulfillment(ctx, fulfillment);
     },
 };
 
 /** A held order is neither modified nor cancelled. It still becomes shipped or delivered as its parcels do. */
 export const guardedOrders: OrderProcess<OrderState> = {
     init,
-    onTransitionStart: (fromState, toState, { ctx, order }) => {
-        const changes = ['Modifying', 'ArrangingAdditionalPayment', 'Cancelled'];
-        return changes.includes(fromState) || changes.includes(toState)
-            ? holds.describeRefusal(ctx, order.id, 'must not be changed')
-            : undefined;
+    onTransitionStart: async (fromState, toState, { ctx, order }) => {
+        const states = ['Modifying', 'ArrangingAdditionalPayment', 'Cancelled'];
+        const isChange = states.includes(fromState) || states.includes(toState);
+        if (order.active && !isChange) {
+            return;
+        }
+        const current = isChange
+            ? await holds.refuseIfHeld(ctx, order.id, 'must not be changed')
+            : await lock.lock(ctx, order.id);
+        staleReads.refuseOtherState(current, order);
+        // Vendure saves the order that it has read, and a hold may have been set since.
+        const { heldByCancellation, releasedCancellations } = current.customFields;
+        Object.assign(order.customFields, { heldByCancellation, releasedCancellations });
     },
 };
 
 /** Payments that staff add by hand reach no handler, so they are refused here. */
 export const guardedPayments: PaymentProcess<PaymentState> = {
     init,
-    onTransitionStart: (fromState, _toState, { ctx, order }) =>
-        fromState === 'Created' ? holds.describeRefusal(ctx, order.id, 'takes no payment') : undefined,
+    onTransitionStart: async (fromState, _toState, { ctx, order }) => {
+        if (fromState === 'Created') {
+            await holds.refuseIfHeld(ctx, order.id, 'takes no payment');
+        }
+    },
 };
 
 const originals = new WeakMap<object, object>();
@@ -72,6 +87,7 @@ export class HoldGuard implements OnApplicationBootstrap {
         private readonly config: ConfigService,
         private readonly events: EventBus,
         private readonly holds: OrderHolds,
+        private readonly staleReads: StaleReads,
     ) {}
 
     onApplicationBootstrap(): void {
@@ -81,9 +97,13 @@ export class HoldGuard implements OnApplicationBootstrap {
         this.events.registerBlockingEventHandler({
             id: 'order-cancellation-lines',
             event: OrderLineEvent,
-            handler: async ({ ctx, order }) => {
-                if (!order.active) {
-                    await this.holds.refuseIfHeld(ctx, order.id, 'its lines must not be changed');
+            handler: async ({ ctx, order, type }) => {
+                if (order.active) {
+                    return;
+                }
+                const current = await this.holds.refuseIfHeld(ctx, order.id, 'its lines must not be changed');
+                if (type === 'cancelled') {
+                    this.staleReads.refuseOtherUnits(current, order);
                 }
             },
         });
@@ -101,26 +121,37 @@ export class HoldGuard implements OnApplicationBootstrap {
     private guardPayments(handler: PaymentMethodHandler): PaymentMethodHandler {
         const guarded = Object.create(handler) as PaymentMethodHandler;
         guarded.createPayment = async (ctx, order, ...rest) => {
-            await this.holds.refuseIfHeld(ctx, order.id, 'takes no payment');
+            const current = await this.holds.refuseIfHeld(ctx, order.id, 'takes no payment');
+            if (!order.active) {
+                this.staleReads.refuseOtherAmounts(current, order);
+            }
             return handler.createPayment(ctx, order, ...rest);
         };
-        guarded.settlePayment = async (ctx, order, ...rest) => {
-            await this.holds.refuseIfHeld(ctx, order.id, 'its payments must not be captured');
-            return handler.settlePayment(ctx, order, ...rest);
+        guarded.settlePayment = async (ctx, order, payment, ...rest) => {
+            const current = await this.holds.refuseIfHeld(ctx, order.id, 'its payments must not be captured');
+            this.staleReads.refuseOtherAmounts(current, order);
+            await this.staleReads.refuseChangedPayment(ctx, current, payment);
+            return handler.settlePayment(ctx, order, payment, ...rest);
         };
         return guarded;
     }
 
     private guardFulfillments(handler: FulfillmentHandler): FulfillmentHandler {
         const guarded = Object.create(handler) as FulfillmentHandler;
-        guarded.createFulfillment = async (ctx, orders, ...rest) => {
-            for (const order of orders) {
+        guarded.createFulfillment = async (ctx, orders, lines, ...rest) => {
+            for (const order of sortById(orders)) {
                 await this.holds.refuseIfHeld(ctx, order.id, 'its goods must not be packed');
             }
-            return handler.createFulfillment(ctx, orders, ...rest);
+            await this.staleReads.refuseMissingUnits(ctx, lines);
+            return handler.createFulfillment(ctx, orders, lines, ...rest);
         };
         return guarded;
     }
+}
+
+/** Two requests that lock the same orders must not wait for each other. */
+function sortById(orders: Order[]): Order[] {
+    return [...orders].sort((one, other) => String(one.id).localeCompare(String(other.id)));
 }
 
 /** A server that starts a second time in its process finds the guarded handlers of the first in its configuration. */

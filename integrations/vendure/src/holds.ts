@@ -53,27 +53,19 @@ export class OrderHolds {
         });
     }
 
-    /** `what` completes the sentence: "Order X is held by a cancellation and …". */
-    async refuseIfHeld(ctx: RequestContext, orderId: ID, what: string): Promise<void> {
-        const refusal = await this.describeRefusal(ctx, orderId, what);
-        if (refusal) {
-            throw new IllegalOperationError(refusal);
-        }
-    }
-
-    /** The sentence that says why this request must not touch the order, if it must not. */
-    async describeRefusal(ctx: RequestContext, orderId: ID, what: string): Promise<string | undefined> {
+    /** The order as it is now. `what` completes the sentence: "Order X is held by a cancellation and …". */
+    async refuseIfHeld(ctx: RequestContext, orderId: ID, what: string): Promise<Order> {
         // The row is locked so that a hold which is being set is either seen here or waits for this request to end.
         const order = await this.lock.lock(ctx, orderId);
         const holder = order.customFields.heldByCancellation;
-        if (!holder || holder === readCancellationId(ctx)) {
-            return undefined;
+        if (holder && holder !== readCancellationId(ctx)) {
+            // Vendure passes sentences through its translations, which would cut them at a colon.
+            throw new IllegalOperationError(
+                `Order ${order.code} is held by cancellation ${holder} and ${what}. ` +
+                    'Wait until the cancellation is done, or withdraw it.',
+            );
         }
-        // Vendure passes sentences through its translations, which would cut them at a colon.
-        return (
-            `Order ${order.code} is held by cancellation ${holder} and ${what}. ` +
-            'Wait until the cancellation is done, or withdraw it.'
-        );
+        return order;
     }
 }
 

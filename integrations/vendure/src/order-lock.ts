@@ -1,11 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import {
     EntityNotFoundError,
+    Fulfillment,
+    FulfillmentLine,
     type ID,
     Order,
     OrderLine,
+    Payment,
     type RequestContext,
     TransactionalConnection,
+    type Type,
+    type VendureEntity,
 } from '@vendure/core';
 
 // SQLite has no locks of rows. It is for development, where one server has its only connection.
@@ -41,26 +46,62 @@ export class OrderLock {
         });
     }
 
-    /** The order as it is now. Until the transaction of `ctx` ends, no other one changes its row. */
+    /**
+     * The order as it is now. Until the transaction of `ctx` ends, no other one changes its row. A merchant's own code may
+     * have no transaction. Then it is read without a lock.
+     */
     async lock(ctx: RequestContext, orderId: ID): Promise<Order> {
-        const query = this.connection
-            .getRepository(ctx, Order)
-            .createQueryBuilder('order')
-            .where('order.id = :orderId', { orderId });
-        const order = await (this.locksRows ? query.setLock('pessimistic_write') : query).getOne();
-        if (!order) {
-            throw new EntityNotFoundError('Order', orderId);
-        }
-        return order;
+        return this.lockOne(ctx, Order, orderId);
     }
 
     /** The lines of the order, locked like the order itself. */
     async lockLines(ctx: RequestContext, orderId: ID): Promise<OrderLine[]> {
-        const query = this.connection
-            .getRepository(ctx, OrderLine)
-            .createQueryBuilder('line')
-            .where('line.orderId = :orderId', { orderId })
-            .orderBy('line.id');
-        return (this.locksRows ? query.setLock('pessimistic_write') : query).getMany();
+        return this.selectCurrent(ctx, OrderLine)
+            .where('row.orderId = :orderId', { orderId })
+            .orderBy('row.id')
+            .getMany();
+    }
+
+    async lockLine(ctx: RequestContext, orderLineId: ID): Promise<OrderLine> {
+        return this.lockOne(ctx, OrderLine, orderLineId);
+    }
+
+    async lockPayment(ctx: RequestContext, paymentId: ID): Promise<Payment> {
+        return this.lockOne(ctx, Payment, paymentId);
+    }
+
+    async lockFulfillment(ctx: RequestContext, fulfillmentId: ID): Promise<Fulfillment> {
+        return this.lockOne(ctx, Fulfillment, fulfillmentId);
+    }
+
+    /** How many units of the line are in fulfillments that are not cancelled. */
+    async countPackedUnits(ctx: RequestContext, orderLineId: ID): Promise<number> {
+        const parts = await this.selectCurrent(ctx, FulfillmentLine)
+            .innerJoinAndSelect('row.fulfillment', 'fulfillment')
+            .where('row.orderLineId = :orderLineId', { orderLineId })
+            .getMany();
+        return parts
+            .filter(({ fulfillment }) => fulfillment.state !== 'Cancelled')
+            .reduce((units, { quantity }) => units + quantity, 0);
+    }
+
+    private async lockOne<Entity extends VendureEntity>(
+        ctx: RequestContext,
+        entity: Type<Entity>,
+        id: ID,
+    ): Promise<Entity> {
+        const row = await this.selectCurrent(ctx, entity).where('row.id = :id', { id }).getOne();
+        if (!row) {
+            throw new EntityNotFoundError(entity.name as 'Order', id);
+        }
+        return row;
+    }
+
+    // MySQL would answer a query without a lock from before the transaction waited for the order.
+    private selectCurrent<Entity extends VendureEntity>(ctx: RequestContext, entity: Type<Entity>) {
+        const repository = this.connection.getRepository(ctx, entity);
+        const query = repository.createQueryBuilder('row');
+        const locks = this.locksRows && repository.manager.queryRunner?.isTransactionActive === true;
+        return locks ? query.setLock('pessimistic_write') : query;
     }
 }

@@ -8,12 +8,13 @@ import { OrderHolds } from './holds';
 import { OrderLock } from './order-lock';
 import { recordedPayment } from './recorded-payment';
 import { OrderRecords } from './records';
+import { StaleReads } from './stale-reads';
 
 /** Lets an order cancellation hold an order, close it, and note in it what happened elsewhere. */
 @VendurePlugin({
     imports: [PluginCommonModule],
     compatibility: '^3.7.0',
-    providers: [HoldGuard, OrderClosing, OrderHolds, OrderLock, OrderRecords],
+    providers: [HoldGuard, OrderClosing, OrderHolds, OrderLock, OrderRecords, StaleReads],
     adminApiExtensions: { schema, resolvers: [OrderCancellationResolver] },
     configuration: config => {
         for (const entity of ['Order', 'Fulfillment', 'ProductVariant'] as const) {

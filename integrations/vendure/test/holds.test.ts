@@ -206,6 +206,20 @@ describe('a hold', () => {
         }
     });
 
+    it('is kept by an order whose parcel is delivered at that moment', async () => {
+        for (const _repetition of [1, 2, 3, 4, 5]) {
+            const { order, line } = await placeOrder();
+            const parcel = await shop.pack(line, 3);
+            await shop.moveFulfillment(parcel, 'Shipped');
+            const [, answer] = await Promise.all([
+                shop.moveFulfillment(parcel, 'Delivered'),
+                shop.hold(order.id, 'can-1'),
+            ]);
+            const { state, customFields } = await shop.readOrder(order.id);
+            assert.deepEqual([answer, state, customFields.heldByCancellation], ['HELD', 'Delivered', 'can-1']);
+        }
+    });
+
     it('is refused once its cancellation has released the order, held or not', async () => {
         const { order, line } = await placeOrder();
         await shop.hold(order.id, 'can-1');

@@ -10,6 +10,9 @@ import {
     NoopLogger,
     type PaymentMethodHandler,
     type Permission,
+    type RequestContext,
+    RequestContextService,
+    type Type,
 } from '@vendure/core';
 import { populateInitialData } from '@vendure/core/cli';
 
@@ -138,6 +141,16 @@ export class Shop {
 
     async stop(): Promise<void> {
         await this.app.close();
+    }
+
+    /** A service of the server, as code of the merchant's own gets it. */
+    get<Service extends object>(service: Type<Service>): Service {
+        return this.app.get(service);
+    }
+
+    /** Of a job or a webhook: it has no transaction. */
+    async createContext(): Promise<RequestContext> {
+        return this.get(RequestContextService).create({ apiType: 'admin' });
     }
 
     anonymousStaff(): Client {
