@@ -30,6 +30,12 @@ export class OrderHolds {
             if (heldByCancellation && heldByCancellation !== cancellationId) {
                 return HoldAnswer.HELD_BY_ANOTHER;
             }
+            if (order.state === 'Modifying') {
+                // Staff could not leave this state of a held order, and from there it does not become cancelled.
+                throw new IllegalOperationError(
+                    `Order ${order.code} is being modified and cannot be held. Finish that, then hold it again.`,
+                );
+            }
             await this.connection
                 .getRepository(tx, Order)
                 .update(order.id, { customFields: { heldByCancellation: cancellationId } });

@@ -55,6 +55,7 @@ class VendureOrders(PlainOrders):
                 documents.HOLD_ORDER, Held, doing, key=key, orderId=order.id, cancellationId=key.cancellation_id
             )
         except VendureRefusal as refusal:
+            await self._get_cancellable(order_id)  # staff may have opened it a moment ago
             raise _refused(doing, ErrorCode.PROVIDER_REJECTED_SETTINGS, refusal) from None
         if hold.result is HoldAnswer.RELEASED:
             return False

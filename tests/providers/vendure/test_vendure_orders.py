@@ -76,10 +76,21 @@ async def test_what_vendure_says_of_a_hold_that_it_refuses_is_told() -> None:
     no = Reply(error("ILLEGAL_OPERATION", "Orders of this channel are read-only."))
     async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed())])) as api:
         seen = await VendureOrders(api, ShopFile()).read("O-1")
-    async with vendure_at(ScriptedVendure([Reply(PLUGIN), Reply(placed()), no])) as api:
+    async with vendure_at(ScriptedVendure([Reply(PLUGIN), Reply(placed()), no, Reply(placed())])) as api:
         with pytest.raises(Refused, match=r"freezing order O-1: Orders of this channel are read-only\. Put") as refused:
             await VendureOrders(api, ShopFile()).freeze(seen, key=KEY)
     assert refused.value.code is ErrorCode.PROVIDER_REJECTED_SETTINGS
+
+
+async def test_an_order_that_staff_opens_in_the_moment_of_its_freeze_is_waited_for() -> None:
+    """The plugin holds none that is being modified."""
+    no = Reply(error("ILLEGAL_OPERATION", "Order O-1 is being modified and cannot be held."))
+    opened = Reply(placed(state="Modifying", nextStates=["PaymentSettled"]))
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(placed())])) as api:
+        seen = await VendureOrders(api, ShopFile()).read("O-1")
+    async with vendure_at(ScriptedVendure([Reply(PLUGIN), Reply(placed()), no, opened])) as api:
+        with pytest.raises(Unavailable, match="O-1 is Modifying in Vendure"):
+            await VendureOrders(api, ShopFile()).freeze(seen, key=KEY)
 
 
 @pytest.mark.parametrize("changes", [{"orderPlacedAt": None}, {"code": "o-1"}], ids=["a_basket", "another_code"])
