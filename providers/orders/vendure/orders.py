@@ -71,12 +71,12 @@ class VendureOrders(PlainOrders):
 
     # Rule: An order in a state from which Vendure cannot cancel it is not frozen, and waits
     async def _get_cancellable(self, order_id: str) -> VendureOrder:
-        """Raises Unavailable where staff is changing the order, before anything is refunded."""
+        """Raises Unavailable, before anything is refunded. In most cases staff is changing the order."""
         order = (await self._vendure.get(order_id)).order
         if not order.can_become_cancelled:
             raise Unavailable(
-                f"Order {order_id} is {order.state} in Vendure, and cannot be cancelled from there: somebody is changing "
-                "it. Finish that in Vendure; it is tried again."
+                f"Order {order_id} is {order.state} in Vendure, from where it cannot be cancelled. Finish its change "
+                "there, or bring it into another state; it is tried again."
             )
         return order
 

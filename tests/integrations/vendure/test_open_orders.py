@@ -24,7 +24,7 @@ async def test_an_order_that_staff_has_open_is_not_frozen(connected: VendureUnde
     order = await connected.orders.read(await connected.place_order(an_order()))
     hold = key(order.order_id, StepName.VERIFY_ORDER)
     await connected.shop.begin_change(order.order_id)
-    with pytest.raises(Unavailable, match=r"is Modifying in Vendure.*Finish that"):
+    with pytest.raises(Unavailable, match=r"is Modifying in Vendure.*Finish its change there"):
         await connected.orders.freeze(order, key=hold)
     await connected.shop.end_change(order.order_id)
     assert await connected.orders.freeze(order, key=hold) is connected.shop.plugin
