@@ -9,6 +9,7 @@ import {
     OrderService,
     Permission,
     RequestContext,
+    UserInputError,
 } from '@vendure/core';
 import { parse } from 'graphql';
 
@@ -103,12 +104,14 @@ export class OrderCancellationResolver {
     @Mutation()
     @Allow(Permission.UpdateOrder)
     async holdOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<HoldAnswer> {
+        refuseNoCancellation(cancellationId);
         return this.holds.hold(ctx, orderId, cancellationId);
     }
 
     @Mutation()
     @Allow(Permission.UpdateOrder)
     async releaseOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<Success> {
+        refuseNoCancellation(cancellationId);
         await this.holds.release(ctx, orderId, cancellationId);
         return { success: true };
     }
@@ -116,6 +119,7 @@ export class OrderCancellationResolver {
     @Mutation()
     @Allow(Permission.UpdateOrder)
     async closeOrder(@Ctx() ctx: RequestContext, @Args() { input }: { input: CloseOrderInput }): Promise<Order> {
+        refuseNoCancellation(input.cancellationId);
         await this.closing.close(ctx, input);
         return assertFound(this.orders.findOne(ctx, input.orderId));
     }
@@ -126,6 +130,7 @@ export class OrderCancellationResolver {
         @Ctx() ctx: RequestContext,
         @Args() { orderId, cancellationId, refunds }: HoldArgs & { refunds: NotedRefundInput[] },
     ): Promise<Order> {
+        refuseNoCancellation(cancellationId);
         await this.records.noteRefunds(ctx, orderId, cancellationId, refunds);
         return assertFound(this.orders.findOne(ctx, orderId));
     }
@@ -144,5 +149,12 @@ export class OrderCancellationResolver {
     @Allow(Permission.UpdateOrder)
     async recordLabel(@Ctx() ctx: RequestContext, @Args() input: RecordLabelInput): Promise<Fulfillment> {
         return this.records.recordLabel(ctx, input);
+    }
+}
+
+/** An order that nobody holds has no name in its field, so a hold without one would be none. */
+function refuseNoCancellation(cancellationId: string): void {
+    if (cancellationId.trim() === '') {
+        throw new UserInputError('No cancellation is named. Give its id as cancellationId.');
     }
 }

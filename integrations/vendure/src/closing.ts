@@ -100,6 +100,13 @@ export class OrderClosing {
         if (!fulfillment?.orders.some(candidate => idsAreEqual(candidate.id, order.id))) {
             throw new UserInputError(`Order ${order.code} has no fulfillment ${fulfillmentId}. Read the order again.`);
         }
+        const other = await this.findOtherOrder(ctx, order, fulfillmentId);
+        if (other) {
+            throw new IllegalOperationError(
+                `Fulfillment ${fulfillmentId} also has goods of order ${other.code}, so a cancellation of order ${order.code} ` +
+                    'must not cancel it. Take the goods out by hand.',
+            );
+        }
         if (fulfillment.state !== 'Cancelled') {
             if (fulfillment.orders.length > 1) {
                 throw new IllegalOperationError(
@@ -115,6 +122,14 @@ export class OrderClosing {
                 );
             }
         }
+    }
+
+    /** Vendure packs lines of several orders into one fulfillment where it is asked to. */
+    private async findOtherOrder(ctx: RequestContext, order: Order, fulfillmentId: ID): Promise<Order | undefined> {
+        const { orders } = await this.connection.getEntityOrThrow(ctx, Fulfillment, fulfillmentId, {
+            relations: ['orders'],
+        });
+        return orders.find(candidate => !idsAreEqual(candidate.id, order.id));
     }
 
     private countLeavingUnits(order: Order, lines: OrderLine[], targets: LineTargetInput[]): LeavingUnits[] {

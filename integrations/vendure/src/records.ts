@@ -4,6 +4,7 @@ import {
     Fulfillment,
     type ID,
     idsAreEqual,
+    type Order,
     Payment,
     Refund,
     type RequestContext,
@@ -49,6 +50,7 @@ export class OrderRecords {
                 where: { order: { id: orderId } },
                 relations: ['refunds'],
             });
+            this.refuseWrongAmounts(order, payments, refunds);
             const noted = payments
                 .flatMap(payment => payment.refunds.map(refund => ({ refund, paymentId: payment.id })))
                 .filter(({ refund }) => refund.metadata.cancellationId === cancellationId);
@@ -85,6 +87,27 @@ export class OrderRecords {
         });
     }
 
+    private refuseWrongAmounts(order: Order, payments: Payment[], refunds: NotedRefundInput[]): void {
+        for (const { reference, amount } of refunds) {
+            if (amount <= 0) {
+                throw new UserInputError(
+                    `Refund ${reference} of order ${order.code} is ${amount}. Note what was given back, more than nothing.`,
+                );
+            }
+        }
+        for (const payment of payments) {
+            const given = refunds
+                .filter(({ paymentId }) => idsAreEqual(paymentId, payment.id))
+                .reduce((sum, { amount }) => sum + amount, 0);
+            if (given > payment.amount) {
+                throw new UserInputError(
+                    `Payment ${payment.id} of order ${order.code} is ${payment.amount}, and ${given} cannot be given back of ` +
+                        'it. Compare the refunds with the gateway.',
+                );
+            }
+        }
+    }
+
     async replacePayment(ctx: RequestContext, paymentId: ID, reference: string): Promise<void> {
         const { order } = await this.connection.getEntityOrThrow(ctx, Payment, paymentId, { relations: ['order'] });
         await this.lock.change(ctx, order.id, async tx => {
@@ -107,7 +130,9 @@ export class OrderRecords {
             throw new EntityNotFoundError('Fulfillment', fulfillmentId);
         }
         return this.lock.change(ctx, order.id, async tx => {
-            await this.holds.refuseIfHeld(tx, order.id, 'its parcels must not be labelled');
+            for (const { id } of orders) {
+                await this.holds.refuseIfHeld(tx, id, 'its parcels must not be labelled');
+            }
             await this.connection
                 .getRepository(tx, Fulfillment)
                 .update(fulfillmentId, { trackingCode, customFields: { carrier, labelReference } });

@@ -229,6 +229,18 @@ describe('a close', () => {
         await sale.assertQuantity(1);
     });
 
+    it('cancels no fulfillment that has goods of another order in it', async () => {
+        const sale = await Sale.of(1);
+        const other = await Sale.of(1);
+        const fulfillmentId = await shop.packTogether([sale.line, other.line]);
+        await assert.rejects(
+            sale.close(0, { fulfillmentIds: [fulfillmentId] }),
+            new RegExp(`Fulfillment ${fulfillmentId} also has goods of order ${other.order.code}`),
+        );
+        await sale.assertQuantity(1);
+        assert.equal((await shop.readOrder(other.order.id)).fulfillments[0]!.state, 'Pending');
+    });
+
     it('cancels fulfillments of its own order only', async () => {
         const sale = await Sale.of(1);
         const other = await Sale.of(1);

@@ -152,6 +152,19 @@ describe('a held order', () => {
         });
     });
 
+    it('gets no label for a parcel that it shares with an order which is not held', async () => {
+        const other = await placeOrder();
+        const held = await placeOrder();
+        const parcel = await shop.packTogether([other.line, held.line]);
+        await shop.hold(held.order.id, 'can-1');
+        await assert.rejects(
+            shop.change(
+                `recordLabel(fulfillmentId: "${parcel}", carrier: "UPS", labelReference: "shp_1", trackingCode: "1Z1") { id }`,
+            ),
+            new RegExp(`Order ${held.order.code} is held by cancellation can-1`),
+        );
+    });
+
     it('takes notes', async () => {
         const { order } = await placeOrder();
         await shop.hold(order.id, 'can-1');
@@ -249,6 +262,22 @@ describe('a hold', () => {
             new RegExp(`Order ${order.code} is held by cancellation can-1, so can-2 must not close it`),
         );
         assert.equal((await shop.readOrder(order.id)).lines[0]!.quantity, 3);
+    });
+
+    it('needs a cancellation, and so does all that one does to an order', async () => {
+        const { order, line } = await placeOrder();
+        for (const cancellationId of ['', ' ']) {
+            for (const change of [
+                () => shop.hold(order.id, cancellationId),
+                () => shop.release(order.id, cancellationId),
+                () => shop.close(order, { cancellationId, remaining: { [line.id]: 0 } }),
+                () => shop.noteRefunds(order.id, cancellationId, []),
+            ]) {
+                await assert.rejects(change, /No cancellation is named\. Give its id as cancellationId\./);
+            }
+        }
+        assert.deepEqual(await shop.readOrder(order.id), order);
+        assert.equal(await shop.hold(order.id, 'can-1'), 'HELD');
     });
 
     it('needs an order of the shop', async () => {

@@ -71,6 +71,31 @@ describe('noted refunds', () => {
         ]);
     });
 
+    it('are more than nothing, and together no more than their payment', async () => {
+        const order = await placeOrder();
+        const paymentId = order.payments[0]!.id;
+        const note = (...amounts: number[]): Promise<void> => {
+            const refunds = amounts.map((amount, index) => ({ paymentId, reference: `re_${index}`, amount }));
+            return shop.noteRefunds(order.id, 'can-1', refunds);
+        };
+        for (const amount of [0, -500]) {
+            await assert.rejects(
+                note(amount),
+                new RegExp(`Refund re_0 of order ${order.code} is ${amount}. Note what was given back, more than nothing.`),
+            );
+        }
+        await assert.rejects(
+            note(1000, 501),
+            new RegExp(`Payment ${paymentId} of order ${order.code} is 1500, and 1501 cannot be given back of it.`),
+        );
+        assert.deepEqual(await readRefunds(order), []);
+        await note(1000, 500);
+        assert.deepEqual(await readRefunds(order), [
+            ['Settled', 1000, 're_0'],
+            ['Settled', 500, 're_1'],
+        ]);
+    });
+
     it('belong to a payment of their order', async () => {
         const order = await placeOrder();
         const paymentId = (await placeOrder()).payments[0]!.id;

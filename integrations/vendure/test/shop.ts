@@ -290,9 +290,23 @@ export class Shop {
 
     /** The id of the new fulfillment. */
     async pack(line: Line, quantity: number, cancellation?: string, handler = 'manual-fulfillment'): Promise<string> {
+        return this.packUnits([{ line, quantity }], cancellation, handler);
+    }
+
+    /** One unit of each line in the same fulfillment. */
+    async packTogether(lines: Line[]): Promise<string> {
+        return this.packUnits(lines.map(line => ({ line, quantity: 1 })));
+    }
+
+    private async packUnits(
+        units: { line: Line; quantity: number }[],
+        cancellation?: string,
+        handler = 'manual-fulfillment',
+    ): Promise<string> {
+        const lines = units.map(({ line, quantity }) => `{ orderLineId: "${line.id}", quantity: ${quantity} }`).join();
         return this.change(
             `addFulfillmentToOrder(input: {
-                lines: [{ orderLineId: "${line.id}", quantity: ${quantity} }]
+                lines: [${lines}]
                 handler: { code: "${handler}", arguments: [{ name: "method", value: "DHL" }] }
             }) {
                 ... on Fulfillment { id }
