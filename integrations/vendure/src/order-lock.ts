@@ -92,7 +92,7 @@ export class OrderLock {
     ): Promise<Entity> {
         const row = await this.selectCurrent(ctx, entity).where('row.id = :id', { id }).getOne();
         if (!row) {
-            throw new EntityNotFoundError(entity.name as 'Order', id);
+            throw new EntityNotFoundError(entity.name as ConstructorParameters<typeof EntityNotFoundError>[0], id);
         }
         return row;
     }

@@ -1,11 +1,18 @@
 import { Injectable } from '@nestjs/common';
-import { type Fulfillment, IllegalOperationError, type Order, type Payment, type RequestContext } from '@vendure/core';
+import {
+    type Fulfillment,
+    type ID,
+    IllegalOperationError,
+    type Order,
+    type Payment,
+    type RequestContext,
+} from '@vendure/core';
 
 import { OrderLock } from './order-lock';
 
 /** Units of a line that are to be packed. */
 export interface PackedUnits {
-    orderLineId: string | number;
+    orderLineId: ID;
     quantity: number;
 }
 
