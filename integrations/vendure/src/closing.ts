@@ -100,18 +100,12 @@ export class OrderClosing {
         if (!fulfillment?.orders.some(candidate => idsAreEqual(candidate.id, order.id))) {
             throw new UserInputError(`Order ${order.code} has no fulfillment ${fulfillmentId}. Read the order again.`);
         }
-        const other = await this.findOtherOrder(ctx, order, fulfillmentId);
-        if (other) {
-            throw new IllegalOperationError(
-                `Fulfillment ${fulfillmentId} also has goods of order ${other.code}, so a cancellation of order ${order.code} ` +
-                    'must not cancel it. Take the goods out by hand.',
-            );
-        }
         if (fulfillment.state !== 'Cancelled') {
-            if (fulfillment.orders.length > 1) {
+            const other = fulfillment.orders.find(candidate => !idsAreEqual(candidate.id, order.id));
+            if (other) {
                 throw new IllegalOperationError(
-                    `Fulfillment ${fulfillmentId} holds goods of other orders than ${order.code} too. ` +
-                        'Pack it anew without the goods of this order, then close the order again.',
+                    `Fulfillment ${fulfillmentId} also has goods of order ${other.code}, so a cancellation of order ` +
+                        `${order.code} must not cancel it. Pack it anew without the goods of order ${order.code}.`,
                 );
             }
             const result = await this.orders.transitionFulfillmentToState(ctx, fulfillmentId, 'Cancelled');
@@ -125,13 +119,6 @@ export class OrderClosing {
     }
 
     /** Vendure packs lines of several orders into one fulfillment where it is asked to. */
-    private async findOtherOrder(ctx: RequestContext, order: Order, fulfillmentId: ID): Promise<Order | undefined> {
-        const { orders } = await this.connection.getEntityOrThrow(ctx, Fulfillment, fulfillmentId, {
-            relations: ['orders'],
-        });
-        return orders.find(candidate => !idsAreEqual(candidate.id, order.id));
-    }
-
     private countLeavingUnits(order: Order, lines: OrderLine[], targets: LineTargetInput[]): LeavingUnits[] {
         return targets.flatMap(({ orderLineId, remaining }) => {
             const line = lines.find(candidate => idsAreEqual(candidate.id, orderLineId));

@@ -251,23 +251,4 @@ describe('a close', () => {
         );
         await sale.assertQuantity(1);
     });
-
-    it('does not cancel a fulfillment that another order is in too', async () => {
-        const sale = await Sale.of(1);
-        const other = await Sale.of(1);
-        const lines = [sale.line, other.line].map(line => `{ orderLineId: "${line.id}", quantity: 1 }`);
-        const fulfillmentId = await shop.change(
-            `addFulfillmentToOrder(input: {
-                lines: [${lines.join()}]
-                handler: { code: "manual-fulfillment", arguments: [{ name: "method", value: "DHL" }] }
-            }) { ... on Fulfillment { id } ... on ErrorResult { message } }`,
-        );
-        await assert.rejects(
-            sale.close(0, { fulfillmentIds: [fulfillmentId] }),
-            new RegExp(`Fulfillment ${fulfillmentId} holds goods of other orders than ${sale.order.code} too`),
-        );
-        await sale.assertQuantity(1);
-        const { fulfillments } = await shop.readOrder(other.order.id);
-        assert.deepEqual(fulfillments.map(fulfillment => fulfillment.state), ['Pending']);
-    });
 });
