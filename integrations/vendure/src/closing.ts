@@ -80,6 +80,7 @@ export class OrderClosing {
                 await this.cancelFulfillment(tx, order, fulfillmentId);
             }
             const leaving = this.countLeavingUnits(order, await this.lock.lockLines(tx, order.id), input.lines);
+            // As it is after the end of the hold: the guard of units refuses those of an order that was read before a change.
             const released = await this.lock.lock(tx, order.id);
             for (const units of leaving) {
                 await this.takeOut(tx, released, units);
@@ -101,6 +102,7 @@ export class OrderClosing {
             throw new UserInputError(`Order ${order.code} has no fulfillment ${fulfillmentId}. Read the order again.`);
         }
         if (fulfillment.state !== 'Cancelled') {
+            // Vendure packs lines of several orders into one fulfillment where it is asked to.
             const other = fulfillment.orders.find(candidate => !idsAreEqual(candidate.id, order.id));
             if (other) {
                 throw new IllegalOperationError(
@@ -118,7 +120,6 @@ export class OrderClosing {
         }
     }
 
-    /** Vendure packs lines of several orders into one fulfillment where it is asked to. */
     private countLeavingUnits(order: Order, lines: OrderLine[], targets: LineTargetInput[]): LeavingUnits[] {
         return targets.flatMap(({ orderLineId, remaining }) => {
             const line = lines.find(candidate => idsAreEqual(candidate.id, orderLineId));
