@@ -15,7 +15,7 @@ from tests.fixtures.workers import Workers
 from tests.integrations.vendure.aftermath import Aftermath, see_aftermath
 from tests.integrations.vendure.calls import NOBODY, Call, HoldingProxy, Point
 from tests.integrations.vendure.over import OverVendure
-from tests.integrations.vendure.stories import Story, place_order, request_of, tell
+from tests.integrations.vendure.stories import Story, place_order, request_of, run_story
 
 
 class Victim(StrEnum):
@@ -53,7 +53,7 @@ class Killing:
         """What becomes of an order of each when nothing happens."""
         orders = [await self._place_order(story) for story in stories]
         results = await asyncio.gather(
-            *(tell(self.over, order, story) for order, story in zip(orders, stories, strict=True))
+            *(run_story(self.over, order, story) for order, story in zip(orders, stories, strict=True))
         )
         return {
             story: Undisturbed(await self.see(Finished(order, result)), self.calls.list_calls(order.order_id))
@@ -66,7 +66,7 @@ class Killing:
         for order, fault in zip(orders, faults, strict=True):
             self.calls.hold(order.order_id, fault.call, fault.point)
         runs = asyncio.gather(
-            *(tell(self.over, order, fault.story) for order, fault in zip(orders, faults, strict=True))
+            *(run_story(self.over, order, fault.story) for order, fault in zip(orders, faults, strict=True))
         )
         await self._kill_when_held(victim, [order.order_id for order in orders], runs)
         return [Finished(order, result) for order, result in zip(orders, await runs, strict=True)]
@@ -77,7 +77,7 @@ class Killing:
         self.calls.hold(NOBODY, self.calls.find_next(operation), point)
         order = await self._place_order(story)
         self.worker = self.workers.start()
-        run = asyncio.ensure_future(tell(self.over, order, story))
+        run = asyncio.ensure_future(run_story(self.over, order, story))
         await self._kill_when_held(victim, [NOBODY], run)
         return Finished(order, await run)
 

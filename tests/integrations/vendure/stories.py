@@ -73,7 +73,7 @@ def request_of(order: Order, story: Story) -> CancellationRequest:
     return request(order)
 
 
-async def tell(over: OverVendure, order: Order, story: Story) -> CancellationResult:
+async def run_story(over: OverVendure, order: Order, story: Story) -> CancellationResult:
     """From the request to the end."""
     system = over.system
     handle = await system.start(request_of(order, story))

@@ -391,5 +391,5 @@ async def test_what_is_not_known_of_the_shop_is_said_with_what_to_do(connected: 
         assert {*unknown} == {Subject.GOODS_COMING_BACK}
     else:
         assert {*unknown} == {*Subject} - {Subject.PICKS, Subject.LABELS}
-        told = {subject for subject, sentence in unknown.items() if "Add the plugin" in sentence}
-        assert told == {*unknown} - {Subject.GOODS_COMING_BACK}
+        by_plugin = {subject for subject, sentence in unknown.items() if "Add the plugin" in sentence}
+        assert by_plugin == {*unknown} - {Subject.GOODS_COMING_BACK}

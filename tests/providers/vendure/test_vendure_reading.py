@@ -143,13 +143,13 @@ def test_the_documented_file_shows_every_entry(tmp_path: Path) -> None:
 
 
 def test_what_the_plugin_tells_counts_before_the_file() -> None:
-    def tell(order: dict[str, Any]) -> None:
+    def fill_in(order: dict[str, Any]) -> None:
         order["customFields"] = {"fraudReview": True, "euConsumer": True}
         order["lines"][1]["productVariant"]["customFields"] = {"saleCondition": "final_sale"}
         order["fulfillments"][0]["customFields"] = {"carrier": "DHL", "labelReference": "shp_7"}
 
     shop = ShopFile(conditions={"engraved": SaleCondition.CUSTOMISED}, fulfillment_method=r"(?P<label>shp_\w+)")
-    order = read("order_in_parts", shop, change=tell)
+    order = read("order_in_parts", shop, change=fill_in)
     assert order.flags == {OrderFlag.FRAUD_REVIEW, OrderFlag.EU_CONSUMER}
     assert order.lines[1].condition is SaleCondition.FINAL_SALE
     assert (order.shipments[0].carrier, order.shipments[0].label_reference) == ("DHL", "shp_7")
