@@ -165,6 +165,16 @@ class VendureShop:
             shipping=lines is None,
         )
 
+    async def release(self, code: str, cancellation_id: str) -> None:
+        """Let an order go on that the plugin holds for this cancellation."""
+        await self._staff.send(
+            Done,
+            "mutation ($order: ID!, $cancellation: String!) "
+            "{ answer: releaseOrder(orderId: $order, cancellationId: $cancellation) { __typename } }",
+            order=(await self.read(code)).id,
+            cancellation=cancellation_id,
+        )
+
     async def add_administrator(self, email: str, password: str, permissions: Sequence[str]) -> None:
         """Somebody, or a program, who may do just this in the shop."""
         channel = await self._staff.send(Created, "query { answer: activeChannel { id } }")
