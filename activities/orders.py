@@ -132,7 +132,7 @@ class OrderActivities:
         if not noted.may_make(key):
             return noted.entries  # a withdrawal has come before it
         check_deadline(order.order_id, attempt_deadline())
-        frozen = await self._orders.freeze(seen.in_oms, key=key)
+        frozen = await self._orders.freeze(seen.in_oms, key=key) and not self._orders.others_can_thaw
         notices = [] if decided.plan.shipping_alone else [received_notice(requested)]
         decided = decided.model_copy(update={"frozen": frozen, "parcels": () if frozen else order.shipments})
         try:

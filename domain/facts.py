@@ -47,8 +47,8 @@ class Joined(Value):
 
 class Decided(Value):
     """`plan` is there unless the decision rejects. `customer_id` is the order's owner; None when there is no such order.
-    `frozen` False: the order management system cannot freeze an order, so that goods may leave meanwhile; `parcels` are
-    those that there were then."""
+    `frozen` False: goods may leave meanwhile, because the order management system cannot freeze an order, or somebody else
+    may let it go on there; `parcels` are those that there were then."""
 
     kind: Literal["decided"] = "decided"
     decision: Decision

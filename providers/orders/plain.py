@@ -18,6 +18,7 @@ class PlainOrders(ABC):
 
     is_local = False
     restocks_at_once = False
+    others_can_thaw = True
     told_by_read: frozenset[Subject] = frozenset()
     """Which of LABELS, SALE_CONDITIONS and FLAGS are in the orders that it reads."""
 

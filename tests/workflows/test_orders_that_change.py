@@ -79,7 +79,6 @@ async def test_a_parcel_that_was_delivered_before_is_not_taken_for_the_one_that_
     assert await system.refunds(sample.order_id) == [money("600.00 USD")]
 
 
-@pytest.mark.xfail(strict=True, reason="got cancelled, 600.00 USD: what a freeze answered was trusted until the end")
 async def test_goods_that_leave_an_order_that_somebody_has_let_go_on_are_not_refunded(
     over_oscar: Oscar, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ class BuiltInOrders:
 
     is_local = True
     restocks_at_once = False
+    others_can_thaw = False
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._reads = async_sessionmaker(reading(engine), expire_on_commit=False)
