@@ -1,0 +1,284 @@
+"""What may be true of an order once nothing moves any more: while its cancellation waits, and after the end. Pure.
+
+What the product says of itself is compared with what its counterparts say and never believed. Each check names the
+invariant that is broken, so that a planted bug has to be found by the right one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from domain.keys import EffectKey
+from domain.order import TenderKind
+from domain.outcome import Outcome
+from domain.shipment import GoodsGroup
+from tests.faults.model import CAPTURED, FAILED, REFUNDED, RELEASED, Invariant, ParcelNow, Verb, Violation, World
+
+Check = Callable[[World], Iterator[tuple[Invariant, str]]]
+
+
+def violations(world: World, checks: "Iterable[Check] | None" = None) -> list[Violation]:
+    return [
+        Violation(invariant=invariant, order_id=world.order.order_id, sentence=sentence)
+        for check in (CHECKS if checks is None else checks)
+        for invariant, sentence in check(world)
+    ]
+
+
+# The money: I1 and I11
+
+
+def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
+    """At any instant, and by nobody: a gateway refuses it, so that whoever tries it loses nothing but the attempt."""
+    failed = {effect.object_id for effect in world.money if effect.kind == FAILED}
+    for tender in world.order.tenders:
+        captured = refunded = 0
+        for effect in world.money:
+            if effect.tender_id != tender.tender_id:
+                continue
+            captured += effect.amount if effect.kind == CAPTURED else 0
+            refunded += effect.amount if effect.kind == REFUNDED and effect.object_id not in failed else 0
+            if effect.kind == REFUNDED and refunded > captured:
+                yield Invariant.MONEY, f"{refunded} of {captured} captured was refunded on {tender.tender_id}"
+        ours = world.refunded(ours=True, tender_id=tender.tender_id)
+        if ours > tender.amount.amount:
+            yield Invariant.MONEY, f"{ours} was refunded on {tender.tender_id}, which paid {tender.amount}"
+
+
+def never_more_than_the_price(world: World) -> Iterator[tuple[Invariant, str]]:
+    """By all ways together. Where others gave something back, a person has to have seen the difference."""
+    paid = sum(tender.amount.amount for tender in world.order.tenders)
+    ours = world.given_back + world.by_hand
+    if ours > paid:
+        yield Invariant.PAID_ONCE, f"the customer has {ours} of {paid} by the process and by hand"
+    elif ours + world.by_others > paid and not _somebody_is_asked(world):
+        both = ours + world.by_others
+        yield (
+            Invariant.PAID_ONCE,
+            f"the customer has {both} of {paid} by the process and by others, and nobody is asked",
+        )
+
+
+def _somebody_is_asked(world: World) -> bool:
+    waiting = bool(world.run and any(owner for owner, _ in world.run.waits))
+    return waiting or world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, Verb.ROLL_BACK)
+
+
+def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invariant, str]]:
+    """The units that left the order are those whose money went back, less what a person declared not due."""
+    if world.is_open or not world.carried_out:
+        return
+    given, due = world.given_back + world.by_hand + world.by_others, price_of(world, dict(world.cancelled))
+    if given > due and not world.by_others:
+        yield Invariant.MONEY, f"{given} went back for units worth {due}"
+    if given < due and not world.has_said(Verb.NOTHING_DUE):
+        yield Invariant.MONEY, f"only {given} went back for units worth {due}"
+    recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(
+        found.released.amount for found in world.carried_out if found.released
+    )
+    if recorded != world.given_back + world.by_hand and not world.by_others:
+        yield (
+            Invariant.MONEY,
+            f"the books say {recorded}, counterparts and people {world.given_back + world.by_hand}",
+        )
+
+
+def price_of(world: World, units: dict[str, int]) -> int:
+    """What so many units of each line cost, with the shipping charge where none is left."""
+    goods = sum(line.total.share(units.get(line.line_id, 0), line.quantity).amount for line in world.order.lines)
+    everything = all(units.get(line.line_id, 0) == line.quantity for line in world.order.lines)
+    return goods + (world.order.shipping.amount if everything else 0)
+
+
+def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
+    """What could not be taken back is recorded, and a person was asked about it."""
+    if world.is_open or world.carried_out:
+        return
+    kept = world.given_back - sum(found.refunded.amount for found in world.cancellations if found.refunded)
+    kept -= sum(found.released.amount for found in world.cancellations if found.released)
+    if kept > 0 and not world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE):
+        yield Invariant.MONEY, f"{kept} went back although nothing was cancelled"
+
+
+# The goods and the compensations: I2 and I9
+
+
+def goods_and_money_agree(world: World) -> Iterator[tuple[Invariant, str]]:
+    """No parcel whose money went back goes on to the customer without a person having said something about it."""
+    if world.is_open or not world.carried_out:
+        return
+    refunded = Counter(dict(world.cancelled))
+    for parcel in world.parcels:
+        parts = parcel.shipment.lines
+        kept = {line.line_id: line.quantity - refunded[line.line_id] for line in world.order.lines}
+        all_go = all(part.quantity > kept.get(part.line_id, 0) for part in parts)
+        if all_go and reaches_customer(parcel) and not _was_said_of(world, parcel):
+            yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} goes on, and its money went back"
+
+
+def reaches_customer(parcel: ParcelNow) -> bool:
+    """Whether nothing keeps it from the customer. What has a label is where its carrier says, whatever the order
+    management system shows."""
+    if parcel.group is None:
+        return not (parcel.stopped or parcel.deactivated)
+    if parcel.group is GoodsGroup.NOT_HANDED_OVER:
+        return not parcel.voided
+    moves = parcel.group in {GoodsGroup.LAST_MILE, GoodsGroup.IN_NETWORK} and not parcel.intercepted
+    return moves or parcel.group is GoodsGroup.DELIVERED
+
+
+def _was_said_of(world: World, parcel: ParcelNow) -> bool:
+    return world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, target=parcel.shipment.shipment_id)
+
+
+def undone_goods_move_again(world: World) -> Iterator[tuple[Invariant, str]]:
+    if world.is_open or world.carried_out:
+        return
+    for parcel in world.parcels:
+        standing = parcel.stopped or parcel.deactivated or (parcel.voided and not parcel.bought_again)
+        if standing and not _was_said_of(world, parcel) and parcel.group in {None, GoodsGroup.NOT_HANDED_OVER}:
+            yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} stays stopped although nothing was cancelled"
+
+
+def undone_at_most_once(world: World) -> Iterator[tuple[Invariant, str]]:
+    for parcel in world.parcels:
+        voids = sum(effect == "label.void_submitted" for effect in parcel.effects)
+        if parcel.bought_again > voids:
+            yield (
+                Invariant.COMPENSATION,
+                f"{parcel.bought_again} labels were bought for parcel {parcel.shipment.shipment_id}, {voids} were voided",
+            )
+        asked = sum(effect == "intercept.requested" for effect in parcel.effects)
+        taken_back = sum(effect == "intercept.cancelled" for effect in parcel.effects)
+        if taken_back > asked:
+            yield (
+                Invariant.COMPENSATION,
+                f"{taken_back} of {asked} intercepts of parcel {parcel.shipment.shipment_id} were taken back",
+            )
+
+
+# The run: I3 and I6
+
+
+def over_or_visible(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Each accepted request has an outcome, or waits where it can be seen, for somebody, until some time."""
+    run = world.run
+    asked = any(said.verb is Verb.SUBMIT and said.accepted for said in world.said)
+    if run is None:
+        if asked and not world.cancellations:
+            yield Invariant.TERMINAL, "a request was accepted, and no run and no cancellation is there"
+        return
+    if run.task_fails:
+        yield Invariant.VISIBLE, "the run's own task fails"
+    lost = world.has_said(Verb.TERMINATE)
+    if run.status == "running":
+        if not run.waits and not run.pending:
+            yield Invariant.VISIBLE, f"the run is {run.state} and waits for nobody"
+        for owner, due in run.waits:
+            if not owner or not due:
+                yield Invariant.TERMINAL, f"it waits for {owner or 'nobody'}, {'' if due else 'not '}with a due time"
+    elif world.is_open and not lost:
+        yield Invariant.TERMINAL, f"the run is {run.status}, and the register has an open cancellation"
+
+
+def all_say_the_same(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Result, register, search attribute and order management system."""
+    run = world.run
+    if run is None or run.status not in {"completed", "failed"} or not world.cancellations:
+        return
+    recorded = world.cancellations[-1]
+    if run.outcome is not None and recorded.outcome is not None:
+        if run.outcome is not recorded.outcome and not run.existing:
+            yield Invariant.TERMINAL, f"the run says {run.outcome}, the register {recorded.outcome}"
+        if run.state not in {run.outcome.value, None} and not run.existing:
+            yield Invariant.TERMINAL, f"the run says {run.outcome}, its search attribute {run.state}"
+    if not world.is_open and world.held_by is not None:
+        yield Invariant.TERMINAL, f"the order is still held by {world.held_by}"
+    gone = dict(world.cancelled)
+    if not world.carried_out and any(gone.values()) and not world.is_open:
+        yield Invariant.TERMINAL, f"units left the order ({gone}), and no cancellation was carried out"
+
+
+# The ledger: I4
+
+
+def ledger_is_right(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Debits equal credits by their form: each transfer has both. What is payable is never negative, and nothing at the
+    end; each names one reference, and one that the gateway knows where it says so."""
+    payable = Counter[str]()
+    for transfer in world.ledger:
+        if transfer.amount <= 0 or not transfer.reference:
+            yield Invariant.LEDGER, f"a transfer of {transfer.amount} with the reference {transfer.reference!r}"
+        sign = (transfer.credit == "refunds_payable") - (transfer.debit == "refunds_payable")
+        payable[transfer.cancellation_id] += sign * transfer.amount
+        if payable[transfer.cancellation_id] < 0:
+            yield Invariant.LEDGER, f"{payable[transfer.cancellation_id]} is payable in {transfer.cancellation_id}"
+    for recorded in world.cancellations:
+        left = payable[recorded.cancellation_id]
+        if recorded.outcome is not None and left and not world.has_said(Verb.NOTHING_DUE):
+            yield Invariant.LEDGER, f"{left} is still payable in {recorded.cancellation_id}, which has ended"
+    cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
+    known = {effect.object_id for effect in world.money if effect.tender_id in cards}
+    for transfer in world.ledger:
+        if transfer.credit == "gateway_clearing" and known and transfer.reference not in known:
+            yield Invariant.LEDGER, f"the gateway does not know {transfer.reference}"
+
+
+# The keys: I5
+
+
+def once_per_key(world: World) -> Iterator[tuple[Invariant, str]]:
+    made = Counter(
+        (effect.kind, effect.key)
+        for effect in world.money
+        if effect.kind in {REFUNDED, RELEASED} and EffectKey.read(effect.key)
+    )
+    for (kind, key), times in made.items():
+        if times > 1:
+            yield Invariant.ONCE, f"{times} × {kind} under {key}"
+    for parcel in world.parcels:
+        for effect, times in Counter(parcel.effects).items():
+            if effect == "label.voided" and times > 1 + parcel.bought_again:
+                yield Invariant.ONCE, f"{times} × {effect} of parcel {parcel.shipment.shipment_id}"
+
+
+# What people said: I10
+
+
+def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
+    if world.run is None or world.is_open:
+        return
+    taken = [said for said in world.said if said.accepted]
+    verbs = {said.verb for said in taken}
+    outcomes = {found.outcome for found in world.cancellations}
+    facts = {fact for found in world.cancellations for fact in found.facts}
+    undone = {Outcome.WITHDRAWN, Outcome.ROLLED_BACK, Outcome.REJECTED}
+    for verb, fact in (
+        (Verb.APPROVE, "approved"),
+        (Verb.REJECT, "approval_refused"),
+        (Verb.WITHDRAW, "withdrawal_asked"),
+        (Verb.RETRY, "retry_ordered"),
+        (Verb.CHOOSE, "chosen"),
+        (Verb.NOTHING_DUE, "nothing_due"),
+        (Verb.DONE_BY_HAND, "settled_by_hand"),
+        (Verb.ROLL_BACK, "roll_back_ordered"),
+    ):
+        if verb in verbs and fact not in facts:
+            yield Invariant.ANSWERED, f"{verb} was acknowledged, and the books have no {fact}"
+    if verbs & {Verb.WITHDRAW, Verb.REJECT, Verb.ROLL_BACK} and not outcomes & undone:
+        yield Invariant.ANSWERED, f"{sorted(verbs)} were acknowledged, and it ended {sorted(map(str, outcomes))}"
+
+
+CHECKS: tuple[Check, ...] = (
+    never_more_than_captured,
+    never_more_than_the_price,
+    carried_out_gives_what_its_goods_cost,
+    undone_gives_nothing,
+    goods_and_money_agree,
+    undone_goods_move_again,
+    undone_at_most_once,
+    over_or_visible,
+    all_say_the_same,
+    ledger_is_right,
+    once_per_key,
+    acknowledged_has_effect,
+)

@@ -1,0 +1,214 @@
+"""What there is to see of an order once nothing moves any more: while its cancellation waits, and after the end.
+
+The order as it was sold, what people said and how they were answered, and what each counterpart says that it did (world.py
+reads that). What may be true of it is in invariants.py.
+"""
+
+from enum import StrEnum
+
+from domain.base import Value
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.order import Order
+from domain.outcome import CARRIED_OUT, Outcome
+from domain.request import Actor, LineScope
+from domain.shipment import GoodsGroup, Shipment
+from domain.step import StepName
+
+
+class Invariant(StrEnum):
+    """Those of the process; what each promises stands in docs/reliability.md."""
+
+    MONEY = "I1"
+    GOODS = "I2"
+    TERMINAL = "I3"
+    LEDGER = "I4"
+    ONCE = "I5"
+    VISIBLE = "I6"
+    REPLAY = "I7"
+    CONFIDENTIAL = "I8"
+    COMPENSATION = "I9"
+    ANSWERED = "I10"
+    PAID_ONCE = "I11"
+
+
+class Violation(Value):
+    invariant: Invariant
+    order_id: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} order {self.order_id}: {self.sentence}"
+
+
+class Verb(StrEnum):
+    """What people say to a cancellation, and what they do to its run from outside."""
+
+    SUBMIT = "submit"
+    APPROVE = "approve"
+    REJECT = "reject"
+    WITHDRAW = "withdraw"
+    RETRY = "retry"
+    DONE_BY_HAND = "done_by_hand"
+    NOTHING_DUE = "nothing_due"
+    ROLL_BACK = "roll_back"
+    CHOOSE = "choose"
+    CANCEL = "cancel"
+    TERMINATE = "terminate"
+    RESET = "reset"
+    SIGNAL = "signal"
+
+
+class Said(Value):
+    """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` goes with
+    a request, `step` and `target` with an answer about a step, `amount` with money that a person has moved."""
+
+    verb: Verb
+    accepted: bool | None = True
+    by: Actor | None = None
+    scope: tuple[LineScope, ...] = ()
+    request_id: str = ""
+    step: StepName | None = None
+    target: str = ""
+    amount: Money | None = None
+
+
+class AtGateway(Value):
+    """An effect that the gateway, the stored value or the marketplace has committed, in minor units. `key` is ours where
+    the call had one; `object_id` is the refund's or the payment's."""
+
+    kind: str
+    tender_id: str
+    object_id: str
+    amount: int
+    key: str | None
+
+
+CAPTURED, REFUNDED, FAILED, RELEASED = "captured", "refunded", "failed", "released"
+
+
+class ParcelNow(Value):
+    """One parcel of the order as it was placed. `in_oms` False: the order does not have it any more; `stopped`: the order
+    management system shows it as stopped. `group` is the carrier's truth about the label that it had; None without one.
+    `effects` are what the carrier did to that label and to those bought in its place."""
+
+    shipment: Shipment
+    stopped: bool
+    group: GoodsGroup | None
+    voided: bool = False
+    intercepted: bool = False
+    bought_again: int = 0
+    deactivated: bool = False
+    effects: tuple[str, ...] = ()
+
+
+class Recorded(Value):
+    """A cancellation of the order in the register. `outcome` None: it is open."""
+
+    cancellation_id: str
+    outcome: Outcome | None
+    refunded: Money | None = None
+    released: Money | None = None
+    facts: tuple[str, ...] = ()
+    """The kinds of its facts, in their order."""
+
+
+class Posted(Value):
+    cancellation_id: str
+    debit: str
+    credit: str
+    amount: int
+    currency: str
+    reference: str
+
+
+class RunNow(Value):
+    """The order's latest run. `state` is the search attribute. `waits`: each as its owner, and whether it has a due time."""
+
+    status: str
+    state: str | None = None
+    owner: str | None = None
+    task_fails: bool = False
+    outcome: Outcome | None = None
+    refunded: Money | None = None
+    existing: bool = False
+    waits: tuple[tuple[str, bool], ...] = ()
+    pending: bool = False
+    """An activity of it is under way, or is to be tried again."""
+
+
+class World(Value):
+    """Everything about one order, read when nothing moves any more."""
+
+    order: Order
+    said: tuple[Said, ...]
+    money: tuple[AtGateway, ...]
+    parcels: tuple[ParcelNow, ...]
+    cancelled: tuple[tuple[str, int], ...]
+    """By line, the units that have left the order in its order management system."""
+    held_by: str | None
+    cancellations: tuple[Recorded, ...]
+    ledger: tuple[Posted, ...]
+    run: RunNow | None
+
+    @property
+    def currency(self) -> str:
+        return self.order.currency
+
+    def has_said(self, *verbs: Verb, step: StepName | None = None, target: str | None = None) -> bool:
+        """Whether somebody said one of these, about this step and target where they are named, and was not refused."""
+        return any(
+            said.verb in verbs
+            and said.accepted is not False
+            and step in {None, said.step}
+            and target in {None, said.target}
+            for said in self.said
+        )
+
+    def total(self, *kinds: str, ours: bool | None = None, tender_id: str | None = None) -> int:
+        """What these effects come to. `ours`: only those that bear a key of ours, or only those that do not."""
+        return sum(
+            effect.amount
+            for effect in self.money
+            if effect.kind in kinds
+            and tender_id in {None, effect.tender_id}
+            and ours in {None, EffectKey.read(effect.key) is not None}
+        )
+
+    @property
+    def given_back(self) -> int:
+        """By the process: refunds that have not failed, released reservations, and balances put back."""
+        return self.refunded(ours=True) + self.total(RELEASED, ours=True)
+
+    def refunded(self, *, ours: bool, tender_id: str | None = None) -> int:
+        """What was refunded and has not failed since."""
+        failed = {effect.object_id for effect in self.money if effect.kind == FAILED}
+        return sum(
+            effect.amount
+            for effect in self.money
+            if effect.kind == REFUNDED
+            and tender_id in {None, effect.tender_id}
+            and effect.object_id not in failed
+            and ours is (EffectKey.read(effect.key) is not None)
+        )
+
+    @property
+    def by_hand(self) -> int:
+        """What people say that they have given back outside."""
+        return sum(
+            said.amount.amount
+            for said in self.said
+            if said.verb is Verb.DONE_BY_HAND and said.accepted is not False and said.amount is not None
+        )
+
+    @property
+    def by_others(self) -> int:
+        return self.refunded(ours=False)
+
+    @property
+    def carried_out(self) -> tuple[Recorded, ...]:
+        return tuple(found for found in self.cancellations if found.outcome in CARRIED_OUT)
+
+    @property
+    def is_open(self) -> bool:
+        return any(found.outcome is None for found in self.cancellations)

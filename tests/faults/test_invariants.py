@@ -1,0 +1,152 @@
+"""The checks themselves: they find nothing in sound cancellations, and each finds what it is there for."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from domain.money import money
+from domain.outcome import Outcome, State
+from domain.request import LineScope
+from domain.shipment import GoodsGroup
+from sandbox.carrier.model import Script
+from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.faults.invariants import violations
+from tests.faults.model import FAILED, REFUNDED, AtGateway, Invariant, Said, Verb, World
+from tests.faults.world import Watched, read_world
+from tests.system import System, customer_of
+from tests.workflows.samples import an_id
+
+Change = Callable[[World], World]
+
+
+def two_lines() -> SampleOrder:
+    lines = (line("L1", 2, "40.00 USD"), line("L2", 1, "24.00 USD"))
+    return SampleOrder(
+        order_id=an_id(), lines=lines, tenders=(card("64.00 USD"),), parcels=(parcel(Script.LABEL_ONLY, L1=2, L2=1),)
+    )
+
+
+async def cancelled(system: System, *scope: LineScope) -> World:
+    order = await system.shop.place_order(sample := two_lines())
+    await system.cancel(request(sample, *scope))
+    return await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+
+
+async def test_a_cancelled_order_breaks_nothing(system: System) -> None:
+    world = await cancelled(system)
+    assert violations(world) == []
+    assert (world.given_back, world.cancelled) == (6400, (("L1", 2), ("L2", 1)))
+    assert [parcel.voided for parcel in world.parcels] == [True]
+
+
+async def test_a_withdrawn_cancellation_breaks_nothing(system: System) -> None:
+    sample = two_lines().model_copy(
+        update={"lines": (line("L1", 3, "900.00 USD"),), "tenders": (card("900.00 USD"),), "parcels": ()}
+    )
+    order = await system.shop.place_order(sample)
+    _, handle = await system.submit(request(sample))
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+    waiting = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+    assert violations(waiting) == []
+    await system.withdraw(handle, customer_of(sample))
+    await system.finish(handle)
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT), Said(verb=Verb.WITHDRAW)]))
+    assert violations(world) == []
+    assert [found.outcome for found in world.cancellations] == [Outcome.WITHDRAWN]
+
+
+def another_refund(world: World, **changes: object) -> World:
+    [refund] = [effect for effect in world.money if effect.kind == REFUNDED]
+    return world.model_copy(update={"money": (*world.money, refund.model_copy(update=changes))})
+
+
+def with_run(world: World, **changes: object) -> World:
+    assert world.run is not None
+    return world.model_copy(update={"run": world.run.model_copy(update=changes)})
+
+
+def with_parcel(world: World, **changes: object) -> World:
+    [one] = world.parcels
+    return world.model_copy(update={"parcels": (one.model_copy(update=changes),)})
+
+
+def said(world: World, *verbs: Verb) -> World:
+    return world.model_copy(update={"said": (*world.said, *(Said(verb=verb) for verb in verbs))})
+
+
+BROKEN: Mapping[str, tuple[Change, Invariant]] = {
+    "refunded_twice_under_another_key": (
+        lambda world: another_refund(world, object_id="re_2", key="can-1/reverse_payment/T1/2"),
+        Invariant.MONEY,
+    ),
+    "refunded_twice_under_one_key": (lambda world: another_refund(world, object_id="re_2"), Invariant.ONCE),
+    "refund_failed_and_nobody_cared": (
+        lambda world: world.model_copy(
+            update={
+                "money": (
+                    *world.money,
+                    *(
+                        AtGateway(kind=FAILED, tender_id="T1", object_id=effect.object_id, amount=6400, key=None)
+                        for effect in world.money
+                        if effect.kind == REFUNDED
+                    ),
+                )
+            }
+        ),
+        Invariant.MONEY,
+    ),
+    "paid_by_hand_besides": (
+        lambda world: world.model_copy(
+            update={"said": (Said(verb=Verb.DONE_BY_HAND, amount=money("64.00 USD"), accepted=None),)}
+        ),
+        Invariant.PAID_ONCE,
+    ),
+    "given_back_by_others_besides": (
+        lambda world: another_refund(world, object_id="re_2", key=None, amount=100),
+        Invariant.PAID_ONCE,
+    ),
+    "delivered_all_the_same": (
+        lambda world: with_parcel(world, voided=False, group=GoodsGroup.DELIVERED),
+        Invariant.GOODS,
+    ),
+    "a_label_too_many": (lambda world: with_parcel(world, bought_again=2), Invariant.COMPENSATION),
+    "waits_for_nobody": (lambda world: with_run(world, status="running", waits=()), Invariant.VISIBLE),
+    "its_task_fails": (lambda world: with_run(world, status="running", task_fails=True), Invariant.VISIBLE),
+    "another_word_in_the_list": (lambda world: with_run(world, state="rejected"), Invariant.TERMINAL),
+    "still_held": (lambda world: world.model_copy(update={"held_by": "can-1"}), Invariant.TERMINAL),
+    "lines_without_a_cancellation": (
+        lambda world: world.model_copy(
+            update={
+                "cancellations": tuple(
+                    found.model_copy(update={"outcome": Outcome.REJECTED}) for found in world.cancellations
+                )
+            }
+        ),
+        Invariant.TERMINAL,
+    ),
+    "payable_below_zero": (
+        lambda world: world.model_copy(update={"ledger": (*world.ledger, world.ledger[-1])}),
+        Invariant.LEDGER,
+    ),
+    "an_approval_without_effect": (lambda world: said(world, Verb.APPROVE), Invariant.ANSWERED),
+    "withdrawn_and_cancelled": (lambda world: said(world, Verb.WITHDRAW), Invariant.ANSWERED),
+}
+
+
+@pytest.fixture
+async def sound(system: System) -> World:
+    return await cancelled(system)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_each_invariant_is_seen_when_it_is_broken(sound: World, name: str) -> None:
+    change, invariant = BROKEN[name]
+    found = violations(change(sound))
+    assert invariant in {violation.invariant for violation in found}, found
+    assert all(sound.order.order_id in str(violation) for violation in found)
+
+
+async def test_one_line_of_two_is_worth_its_own_price(system: System) -> None:
+    world = await cancelled(system, LineScope(line_id="L2", quantity=1))
+    assert violations(world) == []
+    assert (world.given_back, dict(world.cancelled)) == (2400, {"L1": 0, "L2": 1})

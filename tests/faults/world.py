@@ -1,0 +1,257 @@
+"""Reading what is true of orders: from the counterparts' own lists of effects, from the tables, and from the engine."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+from temporalio.service import RPCError, RPCStatusCode
+
+from client.engine import Execution, execution_of
+from client.errors import StarterError
+from client.runs import read_result
+from domain.case import Case
+from domain.facts import Requested
+from domain.keys import EffectKey, id_of
+from domain.order import Order, TenderKind
+from domain.outcome import CancellationResult
+from domain.shipment import GoodsGroup, Shipment
+from domain.standing import result_of
+from domain.step import StepName
+from providers.carrier.easypost import reference_for
+from providers.database.engine import reading
+from providers.stored_value.tables import AccountEntryRow
+from runtime import search_attributes as attributes
+from sandbox import books
+from sandbox.carrier.model import Effect as CarrierEffect
+from sandbox.carrier.model import EffectKind as CarrierKind
+from sandbox.gateway.messages import Effect as GatewayEffect
+from sandbox.gateway.messages import EffectKind
+from tests.faults.model import (
+    CAPTURED,
+    FAILED,
+    REFUNDED,
+    RELEASED,
+    AtGateway,
+    ParcelNow,
+    Posted,
+    Recorded,
+    RunNow,
+    Said,
+    World,
+)
+from tests.system import System
+
+_KINDS = {
+    EffectKind.PAYMENT_CAPTURED: CAPTURED,
+    EffectKind.REFUND_CREATED: REFUNDED,
+    EffectKind.REFUND_FAILED: FAILED,
+    EffectKind.REFUND_CANCELED: FAILED,
+    EffectKind.PAYMENT_VOIDED: RELEASED,
+}
+_TIMES = 4
+"""How often a compensation may be repeated under another key."""
+
+
+@dataclass
+class Watched:
+    """An order as it was placed, and what was said about it since."""
+
+    order: Order
+    said: list[Said] = field(default_factory=list)
+
+
+async def read_worlds(system: System, watched: Sequence[Watched]) -> list[World]:
+    """One for each, in their order. The lists of the counterparts are read once for all."""
+    gateway = await system.shop.gateway.effects()
+    carrier = await system.shop.carrier.effects()
+    ledger = await books.ledger(system.engine)
+    return [await _read(system, found, gateway, carrier, ledger) for found in watched]
+
+
+async def read_world(system: System, watched: Watched) -> World:
+    [world] = await read_worlds(system, [watched])
+    return world
+
+
+async def _read(
+    system: System,
+    watched: Watched,
+    gateway: Sequence[GatewayEffect],
+    carrier: Sequence[CarrierEffect],
+    ledger: Sequence[books.Transfer],
+) -> World:
+    order = watched.order
+    cases = await read_cases(system, order.order_id)
+    now = await system.orders.read(order.order_id)
+    ids = {case.cancellation_id for case in cases}
+    return World(
+        order=order,
+        said=tuple(watched.said),
+        money=(*_at_gateway(order, gateway), *await _on_accounts(system, order)),
+        parcels=tuple([await _parcel(system, now, cases, parcel, carrier) for parcel in order.shipments]),
+        cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
+        held_by=(await system.read_order(order.order_id)).held_by,
+        cancellations=tuple(_recorded(case) for case in cases),
+        ledger=tuple(
+            Posted(
+                cancellation_id=transfer.cancellation_id,
+                debit=transfer.debit.value,
+                credit=transfer.credit.value,
+                amount=transfer.amount.amount,
+                currency=transfer.amount.currency,
+                reference=transfer.reference,
+            )
+            for transfer in ledger
+            if transfer.cancellation_id in ids
+        ),
+        run=await _run(system, order.order_id),
+    )
+
+
+async def read_cases(system: System, order_id: str) -> list[Case]:
+    """The order's cancellations in the register, the oldest first."""
+    cases: list[Case] = []
+    for entry in await books.facts(system.engine, order_id):
+        if isinstance(entry.fact, Requested):
+            cases.append(Case())
+        cases[-1] = Case((*cases[-1].entries, entry))
+    return cases
+
+
+def _recorded(case: Case) -> Recorded:
+    ended = case.ended
+    result = result_of(case, "", ended.outcome, ended.sentence) if ended else None
+    request = case.request
+    assert request is not None
+    return Recorded(
+        cancellation_id=id_of(request),
+        outcome=ended.outcome if ended else None,
+        refunded=result.refunded if result else None,
+        released=result.released if result else None,
+        facts=tuple(entry.fact.kind for entry in case.entries),
+    )
+
+
+def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGateway]:
+    tender_of = {tender.reference: tender.tender_id for tender in order.tenders}
+    return [
+        AtGateway(
+            kind=_KINDS[effect.kind],
+            tender_id=tender_of[effect.payment_id],
+            object_id=effect.object_id,
+            amount=effect.amount,
+            key=effect.key,
+        )
+        for effect in effects
+        if effect.payment_id in tender_of and effect.kind in _KINDS
+    ]
+
+
+async def _on_accounts(system: System, order: Order) -> list[AtGateway]:
+    """What was put on gift cards and store credit for this order, and what of it was taken back."""
+    kinds = {tender.tender_id: tender.kind for tender in order.tenders}
+    async with reading(system.engine).connect() as session:
+        rows = await session.execute(
+            select(AccountEntryRow.__table__)
+            .where(AccountEntryRow.order_id == order.order_id, AccountEntryRow.deactivates.is_(False))
+            .order_by(AccountEntryRow.entry_id)
+        )
+        return [
+            AtGateway(
+                kind=FAILED if row.undoes else REFUNDED,
+                tender_id=row.tender_id or "",
+                object_id=row.undoes or row.key,
+                amount=abs(row.amount),
+                key=row.key,
+            )
+            for row in rows
+            if kinds.get(row.tender_id or "") is not TenderKind.MARKETPLACE
+        ]
+
+
+async def _parcel(
+    system: System, now: Order, cases: Sequence[Case], parcel: Shipment, carrier: Sequence[CarrierEffect]
+) -> ParcelNow:
+    in_oms = next((found for found in now.shipments if found.shipment_id == parcel.shipment_id), None)
+    bought = {
+        reference_for(str(EffectKey(case.cancellation_id, StepName.RESUME_SHIPMENT, parcel.shipment_id, n)))
+        for case in cases
+        for n in range(1, _TIMES)
+    }
+    again = [effect.object for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT and effect.key in bought]
+    labels = [label for label in (parcel.label_reference, *again) if label]
+    effects = [effect for effect in carrier if effect.object in labels and effect.object not in again] + [
+        effect for effect in carrier if effect.object in again and effect.kind is not CarrierKind.LABEL_BOUGHT
+    ]
+    tracked: GoodsGroup | None = None
+    if labels:
+        tracked = (await system.labels.track(labels[-1])).group
+    kinds = [effect.kind for effect in effects if effect.object == labels[-1]] if labels else []
+    return ParcelNow(
+        shipment=parcel,
+        stopped=in_oms is not None and in_oms.stopped,
+        group=tracked,
+        voided=CarrierKind.VOID_SUBMITTED in kinds,
+        intercepted=kinds.count(CarrierKind.INTERCEPT_REQUESTED) > kinds.count(CarrierKind.INTERCEPT_CANCELLED),
+        bought_again=len(again),
+        deactivated=bool(parcel.gift_card) and await _is_deactivated(system, parcel.gift_card or ""),
+        effects=tuple(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
+    )
+
+
+async def _is_deactivated(system: System, account: str) -> bool:
+    async with reading(system.engine).connect() as session:
+        rows = await session.execute(
+            select(AccountEntryRow.key, AccountEntryRow.undoes, AccountEntryRow.deactivates).where(
+                AccountEntryRow.account_id == account
+            )
+        )
+        found = rows.all()
+    undone = {row.undoes for row in found if row.undoes}
+    return any(row.deactivates and row.key not in undone for row in found)
+
+
+async def _run(system: System, order_id: str) -> RunNow | None:
+    """By the engine's own call: the SDK's stumbles over search attributes that the time-skipping server has emptied."""
+    handle = system.current(order_id)
+    asked = DescribeWorkflowExecutionRequest(
+        namespace=system.client.namespace, execution=WorkflowExecution(workflow_id=handle.id)
+    )
+    try:
+        found = await system.client.workflow_service.describe_workflow_execution(asked)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    info = found.workflow_execution_info
+    shown = {name: json.loads(value.data or b"null") for name, value in info.search_attributes.indexed_fields.items()}
+    execution = execution_of(info.status)
+    now = RunNow(
+        status=execution.value,
+        state=shown.get(attributes.STATE.name),
+        owner=shown.get(attributes.OWNER.name),
+        pending=bool(found.pending_activities),
+    )
+    if execution is Execution.RUNNING:
+        if await system.has_failed_task(handle):
+            return now.model_copy(update={"task_fails": True})
+        progress = await system.progress(handle)
+        waits = tuple((wait.owner.value, wait.due_at is not None) for wait in progress.waits)
+        return now.model_copy(update={"waits": waits})
+    result = await _result(system, order_id, execution, info.execution.run_id)
+    if result is None:
+        return now
+    return now.model_copy(update={"outcome": result.outcome, "refunded": result.refunded, "existing": result.existing})
+
+
+async def _result(system: System, order_id: str, execution: Execution, run_id: str) -> CancellationResult | None:
+    """None: the run was lost."""
+    if execution not in {Execution.COMPLETED, Execution.FAILED}:
+        return None
+    try:
+        return await read_result(system.client, order_id, run_id)
+    except StarterError:
+        return None
