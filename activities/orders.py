@@ -96,10 +96,12 @@ class OrderActivities:
     # Rule: An ended cancellation is not repeated: its result is given once more
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
         """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
-        if step_input.look_again and await self._reopening.reopen_from(case, order, this_run()):
-            return Verified(entries=await self._register.read(case.cancellation_id))
+        if step_input.look_again:
+            await self._reopening.reopen_from(case, order, this_run())
+            # Or an attempt that was given up has opened it since this one read it.
+            case = Case(await self._register.read(case.cancellation_id))
         # An earlier attempt of this run may have ended it, and its answer was lost.
-        return Verified(entries=case.entries, existing=case.holder != this_run())
+        return Verified(entries=case.entries, existing=case.ended is not None and case.holder != this_run())
 
     async def _take_up(self, step_input: VerifyOrder, order: Order, case: Case) -> Case:
         """An earlier run was lost: go on from the books' facts, with this request among those who asked."""

@@ -41,8 +41,8 @@ class Reopening:
         self._labels = labels
 
     # Rule: An ended cancellation is opened again when its outcome no longer holds
-    async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
-        """Look at every parcel and every refund again; False: the outcome holds, and nothing is written. After a roll-back
+    async def reopen_from(self, ended: Case, order: Order, run: Run) -> None:
+        """Look at every parcel and every refund again; while the outcome holds nothing is written. After a roll-back
         only a refund that has failed matters, because the order goes on and others may refund it."""
         found = _Found([])
         if ended.ever_closed:
@@ -54,9 +54,9 @@ class Reopening:
         now = ended.with_facts(found.facts)
         why = _why(ended, now, found)
         if why is None:
-            return False
+            return
         owed = ended.ever_closed and any(reversal.outstanding for reversal in now.reversals)
-        return await self._register.reopen(
+        await self._register.reopen(
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(found.of_others), unclear=tuple(found.unclear)), *found.facts],
             found.failed,

@@ -6,7 +6,6 @@ import dataclasses
 from contextvars import ContextVar, copy_context
 from typing import Any
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -156,7 +155,6 @@ class OvertakenBooks(SlowBooks):
         return await super().reopen(*args, **more)
 
 
-@pytest.mark.xfail(strict=True, reason="got a run that had ended, and a cancellation that is open")
 async def test_what_an_overtaken_look_has_opened_again_is_gone_on_with(bare_system: System) -> None:
     """I3, I6: the run of both attempts goes on with it, although the second one's own write came too late."""
     worker = Abandoned(StepName.VERIFY_ORDER)
