@@ -26,7 +26,7 @@ from temporalio.worker import Worker
 from temporalio.workflow import UpdateMethodMultiParam
 
 from client.cancellations import Cancellations
-from client.runs import handle_of
+from client.runs import handle_of, is_refused_for_now
 from client.submitting import attributes_at_start
 from domain.decision import Decision
 from domain.messages import (
@@ -216,28 +216,40 @@ class System(Observing):
         return handle
 
     async def approve(self, handle: Handle, actor: Actor | None = None) -> None:
-        await self._send(handle, CancellationWorkflow.approve, Approve(actor=actor or SUPERVISOR))
+        await self.send(handle, CancellationWorkflow.approve, Approve(actor=actor or SUPERVISOR))
 
     async def reject(self, handle: Handle, actor: Actor | None = None) -> None:
-        await self._send(handle, CancellationWorkflow.reject, Reject(actor=actor or SUPERVISOR))
+        await self.send(handle, CancellationWorkflow.reject, Reject(actor=actor or SUPERVISOR))
 
     async def withdraw(self, handle: Handle, actor: Actor) -> None:
-        await self._send(handle, CancellationWorkflow.withdraw, Withdraw(actor=actor))
+        await self.send(handle, CancellationWorkflow.withdraw, Withdraw(actor=actor))
 
     async def retry(self, handle: Handle, step: StepName, target: str) -> None:
-        await self._send(handle, CancellationWorkflow.retry_step, RetryStep(actor=SUPERVISOR, step=step, target=target))
+        await self.send(handle, CancellationWorkflow.retry_step, RetryStep(actor=SUPERVISOR, step=step, target=target))
 
     async def choose(self, handle: Handle, actor: Actor, method: RefundMethod, target: str = "T1") -> None:
         message = ChooseRefundMethod(actor=actor, target=target, method=method)
-        await self._send(handle, CancellationWorkflow.choose_refund_method, message)
+        await self.send(handle, CancellationWorkflow.choose_refund_method, message)
 
     async def resolve(self, handle: Handle, answer: ResolveStep) -> None:
-        await self._send(handle, CancellationWorkflow.resolve_step, answer)
+        await self.send(handle, CancellationWorkflow.resolve_step, answer)
 
-    async def _send(
+    async def send(
         self, handle: Handle, update: UpdateMethodMultiParam[[Any, Any], Acknowledgement], message: object
     ) -> None:
-        await handle.execute_update(update, message, id=update_id.get())
+        """Again while the engine takes none for the moment, as the client library does."""
+        known_as = update_id.get() or uuid4().hex
+
+        async def taken() -> bool:
+            try:
+                await handle.execute_update(update, message, id=known_as)
+            except RPCError as error:
+                if not is_refused_for_now(error):
+                    raise
+                return False
+            return True
+
+        await eventually(taken, f"the run takes {update}")
 
     async def lose(self, handle: Handle, how: Loss = Loss.TERMINATED) -> None:
         """No code of the run goes on, and nothing is undone. TIMED_OUT: the run was submitted with `lasts=LONGEST`, and

@@ -292,7 +292,7 @@ async def test_who_cancels_a_run_at_the_engine_stands_in_the_mail_with_what_was_
     await handle.cancel()
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     answer = resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77")
-    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    await system.send(handle, CancellationWorkflow.resolve_step, answer)
     assert (await system.end(handle)).outcome is Outcome.ROLLED_BACK
     [mail] = [mail for mail in await delivered(system, mailbox, sample) if "was not cancelled" in mail.subject]
     assert "an administrator of our systems stopped the cancellation before it was complete" in mail.body

@@ -115,7 +115,7 @@ async def test_a_refund_that_fails_after_the_end_is_heard_of_and_the_cancellatio
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert progress.cancellation_id == ended.cancellation_id
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    await system.send(handle, CancellationWorkflow.retry_step, retry)
     result = await handle.result()
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert len(await system.refunds(sample.order_id)) == 2  # the first of which has failed
@@ -186,7 +186,7 @@ async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_h
     assert ended is not None
     assert (ended.busy, ended.request.request_id) == (True, f"req-{sample.order_id}")
     assert (await system.wait_for_state(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
-    await second.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
+    await system.send(second, CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
     await second.result()
     ended = await events.find_ended(about)
     assert ended is not None
@@ -213,8 +213,7 @@ async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at
 
     await eventually(kept_for_later, "the event is kept until the end")
     await built_in.lock_order(system.engine, sample.order_id, None)
-    retry = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
-    await first.execute_update(CancellationWorkflow.retry_step, retry)
+    await system.retry(first, StepName.CLOSE_ORDER, sample.order_id)
     await first.result()
     async with AsyncSession(system.engine) as session:
         await session.execute(update(WebhookEventRow).values(due_at=datetime.now(UTC)))

@@ -130,7 +130,7 @@ async def run_once(
                 return True
             if reject and (await started.query(CancellationWorkflow.progress)).state is State.WAITING_FOR_APPROVAL:
                 try:
-                    await started.execute_update(CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
+                    await system.send(started, CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
                 except (WorkflowUpdateFailedError, RPCError):
                     return False  # the cancel request was quicker
             return False

@@ -116,7 +116,7 @@ async def test_a_refund_refused_for_good_waits_for_a_person_and_the_goods_stay_s
     assert progress.waits[0].owner is Owner.REFUND_DEPARTMENT
     assert progress.waits[0].due_at > progress.steps[0].started_at
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-TRANSFER-9")
-    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    await system.send(handle, CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.BY_HAND)
     assert await system.refunds(sample.order_id) == []
@@ -145,7 +145,7 @@ async def test_of_two_tenders_the_first_is_never_repeated_when_the_second_is_ref
         ("T1", StepStatus.DONE),
         ("T2", StepStatus.NEEDS_ATTENTION),
     }
-    await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.REVERSE_PAYMENT, "T2"))
+    await system.send(handle, CancellationWorkflow.retry_step, retry(StepName.REVERSE_PAYMENT, "T2"))
     result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("10.00 USD"), money("42.35 USD")]
@@ -160,7 +160,7 @@ async def test_a_disputed_payment_is_not_refunded_before_a_person_decides(system
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "disputed" in progress.waits[0].reason
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "nothing_due", "DISPUTE-1")
-    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    await system.send(handle, CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.NOTHING_DUE)
     assert await system.refunds(sample.order_id) == []
@@ -199,7 +199,7 @@ async def test_a_refund_that_fails_after_it_was_pending_is_made_again_under_a_ne
     await system.wake(handle)
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "failed" in progress.waits[0].reason
-    await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.REVERSE_PAYMENT, "T1"))
+    await system.send(handle, CancellationWorkflow.retry_step, retry(StepName.REVERSE_PAYMENT, "T1"))
     await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.advance(timedelta(days=6).total_seconds())
     result = await system.end(handle)
@@ -223,7 +223,7 @@ async def test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer
     await system.shop.gateway.fail(first.object_id)
     await system.wake(handle)
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
-    await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.BANK_TRANSFER))
+    await system.send(handle, CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.BANK_TRANSFER))
 
     async def transfer_is_asked_for() -> bool:
         waits = (await handle.query(CancellationWorkflow.progress)).waits
@@ -231,7 +231,7 @@ async def test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer
 
     await eventually(transfer_is_asked_for, "the refund department is asked to transfer the money")
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "SEPA-4711")
-    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    await system.send(handle, CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)
     assert (result.outcome, result.money, result.refunded) == (
         Outcome.CANCELLED,
@@ -255,8 +255,8 @@ async def test_a_tender_that_cannot_be_refunded_goes_to_store_credit_when_the_cu
     shop = stranger.model_copy(update={"actor": Actor(kind=ActorKind.SYSTEM, id="shop")})
     for nobody in (stranger, shop):
         with pytest.raises(WorkflowUpdateFailedError):
-            await handle.execute_update(CancellationWorkflow.choose_refund_method, nobody)
-    await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
+            await system.send(handle, CancellationWorkflow.choose_refund_method, nobody)
+    await system.send(handle, CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
     result = await system.end(handle)
     assert (result.outcome, result.money) == (Outcome.CANCELLED, MoneyStatus.REFUNDED)
     assert await system.refunds(sample.order_id) == []
@@ -273,9 +273,7 @@ async def test_there_is_nothing_to_choose_while_a_payment_is_disputed(system: Sy
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await handle.execute_update(
-            CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT)
-        )
+        await system.send(handle, CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
     assert "nothing to choose" in str(refused.value.cause)
 
 
@@ -292,13 +290,13 @@ async def test_store_credit_that_was_given_is_taken_back_when_a_person_orders_th
     _, handle = await system.submit(request(sample))
     for tender in ("T1", "T2"):
         await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, tender)
-    await handle.execute_update(CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
+    await system.send(handle, CancellationWorkflow.choose_refund_method, choose(sample, RefundMethod.STORE_CREDIT))
 
     async def given() -> bool:
         return await system.store_credit(sample.customer_id) == money("10.00 USD")
 
     await eventually(given, "the store credit is given")
-    await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
+    await system.send(handle, CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
     result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("0.00 USD")
@@ -335,7 +333,7 @@ async def test_an_order_that_the_oms_will_not_close_waits_with_both_references(s
     assert references[StepName.CREDIT_REFUND] == progress.credit_note
     assert "accounting period" in progress.waits[0].reason
     await built_in.lock_order(system.engine, sample.order_id, None)
-    await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.CLOSE_ORDER, sample.order_id))
+    await system.send(handle, CancellationWorkflow.retry_step, retry(StepName.CLOSE_ORDER, sample.order_id))
     result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
@@ -347,7 +345,7 @@ async def test_a_step_that_does_not_wait_cannot_be_steered(system: System) -> No
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await handle.execute_update(CancellationWorkflow.retry_step, retry(StepName.STOP_SHIPMENT, "S1"))
+        await system.send(handle, CancellationWorkflow.retry_step, retry(StepName.STOP_SHIPMENT, "S1"))
     assert "is waiting for: reverse_payment T1" in str(refused.value.cause)
 
 
@@ -358,7 +356,7 @@ async def test_a_person_orders_the_roll_back_after_the_pivot(system: System) -> 
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     answer = resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back")
-    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    await system.send(handle, CancellationWorkflow.resolve_step, answer)
     result = await system.read_rolled_back(handle)
     assert (result.outcome, result.goods) == (Outcome.ROLLED_BACK, GoodsStatus.MOVING_AGAIN)
     assert await system.refunds(sample.order_id) == []
@@ -373,13 +371,13 @@ async def test_a_roll_back_after_a_refund_asks_a_person_for_the_money(system: Sy
     await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
-    await handle.execute_update(CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
+    await system.send(handle, CancellationWorkflow.resolve_step, resolve(StepName.REVERSE_PAYMENT, "T2", "roll_back"))
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     while progress.waits[0].step is not StepName.RESTORE_PAYMENT:
         progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "collect it from the customer" in progress.waits[0].reason
-    await handle.execute_update(
-        CancellationWorkflow.resolve_step, resolve(StepName.RESTORE_PAYMENT, "T1", "done_by_hand", "PAYMENT-2")
+    await system.send(
+        handle, CancellationWorkflow.resolve_step, resolve(StepName.RESTORE_PAYMENT, "T1", "done_by_hand", "PAYMENT-2")
     )
     result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK

@@ -180,7 +180,7 @@ async def test_what_went_back_another_way_is_not_refunded_again_with_the_rest_of
         await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-1"))
     else:
         choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
-        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+        await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
     assert (await system.end(handle)).refunded == money("20.00 USD")
     rest = await system.cancel(request(sample, request_id="the-rest"))
     assert rest.refunded == money("44.00 USD")
@@ -200,7 +200,7 @@ async def test_what_others_refunded_is_not_owed_when_our_refund_is_refused(syste
     await system.approve(handle)
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
-    await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
     assert (await system.end(handle)).refunded == money("600.00 USD")
     assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("400.00 USD")
     await system.assert_books_balance()

@@ -243,7 +243,7 @@ async def test_a_customer_chooses_only_what_the_policy_offers(bare_system: Syste
             actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
         )
         with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+            await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
         assert "Choose one of: bank transfer" in str(refused.value.cause)
 
 
@@ -261,7 +261,7 @@ async def test_a_suspects_money_goes_back_to_its_own_card_or_waits_for_a_person(
         actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
     )
     with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+        await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
     assert "staff will settle it" in str(refused.value.cause)
 
 

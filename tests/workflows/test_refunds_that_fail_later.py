@@ -43,7 +43,7 @@ async def test_a_refund_that_fails_after_it_had_succeeded_is_noticed_before_the_
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert f"Refund {first} of 10.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    await system.send(handle, CancellationWorkflow.retry_step, retry)
     result = await system.end(handle)
     assert (result.outcome, result.money, result.refunded) == (
         Outcome.CANCELLED,
@@ -81,7 +81,7 @@ async def test_a_refund_that_fails_after_the_end_opens_the_cancellation_again(sy
     choice = ChooseRefundMethod(
         actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id), target="T1", method=RefundMethod.STORE_CREDIT
     )
-    await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+    await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
     result = await system.end(handle)
     assert (result.outcome, result.refunded, result.credit_note) == (
         Outcome.CANCELLED,
@@ -106,7 +106,7 @@ async def test_a_refund_made_again_after_the_end_has_the_next_key(system: System
         handle = await system.notify_of_refund(sample.order_id)
         await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-        await handle.execute_update(CancellationWorkflow.retry_step, retry)
+        await system.send(handle, CancellationWorkflow.retry_step, retry)
         assert (await system.end(handle)).outcome is Outcome.CANCELLED
     payment = system.shop.payments[sample.order_id][0]
     keys = [
@@ -127,13 +127,13 @@ async def test_an_order_that_was_closed_at_the_second_try_is_not_taken_out_twice
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     await built_in.lock_order(system.engine, sample.order_id, None)
     again = RetryStep(actor=SUPERVISOR, step=StepName.CLOSE_ORDER, target=sample.order_id)
-    await handle.execute_update(CancellationWorkflow.retry_step, again)
+    await system.send(handle, CancellationWorkflow.retry_step, again)
     await system.end(handle)
     await system.shop.gateway.fail(await refund_of(system, sample))
     handle = await system.notify_of_refund(sample.order_id)
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    await system.send(handle, CancellationWorkflow.retry_step, retry)
     assert (await system.end(handle)).outcome is Outcome.CANCELLED
     assert (await system.read_order(sample.order_id)).lines[0].cancelled == 1
     await system.assert_books_balance()
@@ -150,7 +150,7 @@ async def test_a_refund_by_others_that_fails_is_made_up_for_although_ours_has_se
     await system.wake(handle)
     await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    await system.send(handle, CancellationWorkflow.retry_step, retry)
     await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
     await system.shop.gateway.settle(await refund_of(system, sample))
     await system.wake(handle)
@@ -177,10 +177,10 @@ async def test_of_a_tender_refunded_in_parts_each_part_that_fails_is_given_again
             await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", reference))
         elif failed == theirs:
             retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-            await handle.execute_update(CancellationWorkflow.retry_step, retry)
+            await system.send(handle, CancellationWorkflow.retry_step, retry)
         else:
             choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
-            await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+            await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
         assert (await system.end(handle)).refunded == money("64.00 USD")
         await system.assert_books_balance()
     again = [money("20.00 USD")] if way == "store_credit" else []
@@ -209,7 +209,7 @@ async def test_what_others_refund_after_the_end_does_not_make_up_for_what_failed
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "of 44.00 USD to tender T1" in progress.waits[0].reason
     retry = RetryStep(actor=SUPERVISOR, step=StepName.REVERSE_PAYMENT, target="T1")
-    await handle.execute_update(CancellationWorkflow.retry_step, retry)
+    await system.send(handle, CancellationWorkflow.retry_step, retry)
     result = await system.end(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert [refund.amount for refund in await system.refunds(sample.order_id)] == [2000, 4400, 500, 4400]
@@ -230,7 +230,7 @@ async def test_store_credit_is_given_once_for_each_part_that_failed(system: Syst
         handle = await system.notify_of_refund(sample.order_id)
         await system.wait_for_state(handle, State.NEEDS_ATTENTION)
         choice = ChooseRefundMethod(actor=SUPERVISOR, target="T1", method=RefundMethod.STORE_CREDIT)
-        await handle.execute_update(CancellationWorkflow.choose_refund_method, choice)
+        await system.send(handle, CancellationWorkflow.choose_refund_method, choice)
         assert (await system.end(handle)).refunded == money("600.00 USD")
     assert await built_in.balance(system.engine, f"store-credit-{sample.customer_id}-USD") == money("600.00 USD")
     await system.assert_books_balance()

@@ -63,7 +63,7 @@ async def test_a_value_above_the_limit_waits_for_a_second_person(system: System)
     assert "somebody else" in await update_refusal(handle, CancellationWorkflow.approve, Approve(actor=AGENT))
     outsider = Approve(actor=customer(sample))
     assert "may not approve" in await update_refusal(handle, CancellationWorkflow.approve, outsider)
-    await handle.execute_update(CancellationWorkflow.approve, Approve(actor=SUPERVISOR, note="known customer"))
+    await system.send(handle, CancellationWorkflow.approve, Approve(actor=SUPERVISOR, note="known customer"))
     result = await system.end(handle)
     assert result.outcome is Outcome.CANCELLED
     assert [(entry.action, entry.actor, entry.note) for entry in result.actions] == [
@@ -93,7 +93,7 @@ async def test_an_approval_refused_after_the_goods_were_stopped_lets_them_go_on(
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     assert await system.carrier_effects(sample.order_id) == ["label.void_submitted"]
-    await handle.execute_update(CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
+    await system.send(handle, CancellationWorkflow.reject, Reject(actor=SUPERVISOR))
     result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.ROLLED_BACK, GoodsStatus.MOVING_AGAIN)
     await assert_untouched(system, sample.order_id)
@@ -112,7 +112,7 @@ async def test_a_customer_withdraws_while_the_carrier_is_asked(system: System) -
     await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
-    await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
+    await system.send(handle, CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
     result = await system.end(handle)
     assert (result.outcome, result.goods) == (Outcome.WITHDRAWN, GoodsStatus.MOVING_AGAIN)
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]
@@ -132,7 +132,7 @@ async def test_compensations_run_in_reverse_order(system: System) -> None:
     await system.shop.place_order(sample)
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
-    await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
+    await system.send(handle, CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
     await system.end(handle)
     history = await handle.fetch_history()
     scheduled = [
@@ -228,12 +228,12 @@ async def test_a_compensation_that_meets_a_no_waits_for_a_person_and_then_goes_o
     _, handle = await system.submit(request(sample))
     await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
     await system.shop.carrier.scan(system.shop.labels[sample.order_id][0], TrackerStatus.RETURN_TO_SENDER)
-    await handle.execute_update(CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
+    await system.send(handle, CancellationWorkflow.withdraw, Withdraw(actor=customer(sample)))
     progress = await system.wait_for_state(handle, State.NEEDS_ATTENTION)
     assert "ship the goods again" in progress.waits[0].reason
     await handle.cancel()  # a further cancel request does not stop a roll-back
     answer = resolve(StepName.RESUME_SHIPMENT, "S1", "done_by_hand", "SHIPMENT-77")
-    await handle.execute_update(CancellationWorkflow.resolve_step, answer)
+    await system.send(handle, CancellationWorkflow.resolve_step, answer)
     result = await system.end(handle)
     assert result.outcome is Outcome.WITHDRAWN
     resolved = next(row for row in result.steps if row.step is StepName.RESUME_SHIPMENT)
