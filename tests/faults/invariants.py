@@ -31,7 +31,7 @@ def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
     """At any instant, and by nobody: a gateway refuses it, so that whoever tries it loses nothing but the attempt."""
     failed = {effect.object_id for effect in world.money if effect.kind == FAILED}
     for tender in world.order.tenders:
-        captured = refunded = 0
+        captured, refunded = (0 if tender.kind is TenderKind.CARD else tender.amount.amount), 0
         for effect in world.money:
             if effect.tender_id != tender.tender_id:
                 continue
@@ -93,7 +93,9 @@ def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
     """What could not be taken back is recorded, and a person was asked about it."""
     if world.is_open or world.carried_out:
         return
-    kept = world.given_back - sum(found.refunded.amount for found in world.cancellations if found.refunded)
+    kept = (
+        world.given_back + world.by_hand - sum(found.refunded.amount for found in world.cancellations if found.refunded)
+    )
     kept -= sum(found.released.amount for found in world.cancellations if found.released)
     if kept > 0 and not world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE):
         yield Invariant.MONEY, f"{kept} went back although nothing was cancelled"

@@ -1,0 +1,206 @@
+"""The people around a cancellation: they answer what it waits for, and bring about what only time, bank and carrier do."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from client.errors import ExitCode, StarterError
+from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, ResolveStep, RetryStep, Withdraw
+from domain.money import Money
+from domain.outcome import Progress, State, Wait
+from domain.said import Steering
+from domain.step import StepName
+from domain.terms import RefundMethod
+from sandbox import built_in
+from sandbox.gateway.messages import EffectKind
+from sandbox.shop import SampleOrder, request
+from tests import loss
+from tests.faults.model import RELEASED, Said, Verb
+from tests.faults.stories import Told
+from tests.faults.world import Watched, read_world
+from tests.system import SUPERVISOR, Handle, System, customer_of
+
+_PAUSE = 0.05
+_RESOLUTIONS = {
+    Verb.DONE_BY_HAND: Resolution.DONE_BY_HAND,
+    Verb.NOTHING_DUE: Resolution.NOTHING_DUE,
+    Verb.ROLL_BACK: Resolution.ROLL_BACK,
+}
+
+
+class NotAtRest(Exception):
+    """A cancellation that still moves, or that nobody can help, after the longest time."""
+
+
+@dataclass
+class Staff:
+    """Whoever helps one cancellation to its end. What is said is kept in `watched`, with how it was answered."""
+
+    system: System
+    sample: SampleOrder
+    told: Told
+    watched: Watched
+    asked: dict[StepName, int] = field(default_factory=dict)
+    failed: int = 0
+
+    @property
+    def handle(self) -> Handle:
+        return self.system.current(self.watched.order.order_id)
+
+    async def ask(self, request_id: str | None = None) -> None:
+        """Start the cancellation without waiting for a worker, or join the run that there is. Raises StarterError."""
+        asked = request(self.sample, *self.told.scope, request_id=request_id)
+        try:
+            await self.system.start(asked)
+        except WorkflowAlreadyStartedError:
+            await self.system.library.start(asked)
+        self.watched.said.append(Said(verb=Verb.SUBMIT, by=asked.actor, scope=asked.lines, request_id=asked.request_id))
+
+    async def see_through(self, within: float = 60) -> None:
+        """Until the run is over. Raises NotAtRest."""
+        deadline = time.monotonic() + within
+        while await self._is_running():
+            if time.monotonic() > deadline:
+                raise NotAtRest(f"order {self.watched.order.order_id} after {within} s: {await self._progress()}")
+            progress = await self._progress()
+            for wait in progress.waits if progress else ():
+                await self._answer(wait)
+            await asyncio.sleep(_PAUSE)
+
+    async def _is_running(self) -> bool:
+        return await loss.status(self.system.client, self.handle) is WorkflowExecutionStatus.RUNNING
+
+    async def _progress(self) -> Progress | None:
+        """None: no worker answers at the moment."""
+        try:
+            return await asyncio.wait_for(self.system.progress(self.handle), 5)
+        except (RPCError, TimeoutError):
+            return None
+
+    async def _answer(self, wait: Wait) -> None:
+        match wait.state:
+            case State.WAITING_FOR_APPROVAL:
+                await self.say(self.told.approval, wait)
+            case State.WAITING_FOR_SETTLEMENT:
+                await self._settle()
+            case State.WAITING_FOR_CARRIER:
+                if self.told.approval is Verb.WITHDRAW:
+                    await self.say(Verb.WITHDRAW, wait)
+                else:
+                    await self.system.shop.carrier.advance(24 * 3600)
+                    await self.system.wake_by_carrier(self.handle)
+            case _ if wait.step is not None:
+                await self.say(self._next_answer(wait.step), wait)
+
+    def _next_answer(self, step: StepName) -> Verb:
+        """Without an answer of the story, the step is tried again twice, and done by hand then."""
+        answers = (self.told.answers or {}).get(step, (Verb.RETRY, Verb.RETRY, Verb.DONE_BY_HAND))
+        number = self.asked.get(step, 0)
+        self.asked[step] = number + 1
+        return answers[min(number, len(answers) - 1)]
+
+    async def _settle(self) -> None:
+        """The bank settles each refund that is under way, or fails the first ones."""
+        gateway = self.system.shop.gateway
+        for payment in self.system.shop.payments.get(self.watched.order.order_id, []):
+            effects = await gateway.effects(payment)
+            over = {
+                effect.object_id
+                for effect in effects
+                if effect.kind in {EffectKind.REFUND_SETTLED, EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}
+            }
+            for effect in effects:
+                if effect.kind is EffectKind.REFUND_CREATED and effect.object_id not in over:
+                    if self.failed < self.told.fails:
+                        self.failed += 1
+                        await gateway.fail(effect.object_id)
+                    else:
+                        await gateway.settle(effect.object_id)
+        await self._wake()
+
+    async def _wake(self) -> None:
+        try:
+            await self.system.wake(self.handle)
+        except RPCError:
+            return  # it has ended meanwhile
+
+    async def say(self, verb: Verb, wait: Wait) -> bool:
+        """Whether the run has accepted it. Sent again under the same id while no worker answers."""
+        message = self._message(verb, wait)
+        amount = await self._moved_by_hand(wait) if verb is Verb.DONE_BY_HAND else None
+        accepted: bool | None = True
+        try:
+            await self._send(message)
+        except StarterError as refused:
+            accepted = None if refused.code is ExitCode.UNDECIDED else False
+        self.watched.said.append(
+            Said(
+                verb=verb, accepted=accepted, by=message.actor, step=wait.step, target=wait.target or "", amount=amount
+            )
+        )
+        return bool(accepted)
+
+    async def _send(self, message: Steering) -> None:
+        order_id, library = self.watched.order.order_id, self.system.library
+        match message:
+            case Approve():
+                await library.approve(order_id, message)
+            case Reject():
+                await library.reject(order_id, message)
+            case Withdraw():
+                await library.withdraw(order_id, message)
+            case RetryStep():
+                await library.retry_step(order_id, message)
+            case ResolveStep():
+                await library.resolve_step(order_id, message)
+            case ChooseRefundMethod():
+                await library.choose_refund_method(order_id, message)
+
+    async def _moved_by_hand(self, wait: Wait) -> Money | None:
+        """What a person moves who does the step of a tender: all that it has not given back yet; or, in a roll-back, all
+        that it has, back from the customer."""
+        world = await read_world(self.system, self.watched)
+        given = world.refunded(ours=True, tender_id=wait.target) + world.total(RELEASED, tender_id=wait.target)
+        tender = next((tender for tender in world.order.tenders if tender.tender_id == wait.target), None)
+        if tender is None:
+            return None
+        if wait.step in {StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
+            return Money(amount=-given, currency=world.currency)
+        return Money(amount=max(tender.amount.amount - given, 0), currency=world.currency)
+
+    def _message(self, verb: Verb, wait: Wait) -> Steering:
+        match verb:
+            case Verb.APPROVE:
+                return Approve(actor=SUPERVISOR)
+            case Verb.REJECT:
+                return Reject(actor=SUPERVISOR)
+            case Verb.WITHDRAW:
+                return Withdraw(actor=customer_of(self.sample))
+            case Verb.RETRY:
+                return RetryStep(actor=SUPERVISOR, step=wait.step, target=wait.target)
+            case Verb.CHOOSE:
+                return ChooseRefundMethod(
+                    actor=customer_of(self.sample), target=wait.target or "", method=RefundMethod.STORE_CREDIT
+                )
+            case _:
+                return ResolveStep(
+                    actor=SUPERVISOR,
+                    step=wait.step,
+                    target=wait.target,
+                    resolution=_RESOLUTIONS[verb],
+                    reference=f"REF-{uuid4().hex[:8]}",
+                )
+
+
+async def place(system: System, told: Told) -> Staff:
+    """The order, ready to be cancelled."""
+    sample = told.sample()
+    order = await system.shop.place_order(sample)
+    if told.locked:
+        await built_in.lock_order(system.engine, order.order_id, "the accounting period is closed")
+    return Staff(system, sample, told, Watched(order))

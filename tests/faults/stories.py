@@ -1,0 +1,120 @@
+"""Ways in which cancellations go, together with every effect of the process: each forward step and each compensation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.order import OrderFlag, TenderKind
+from domain.request import LineScope
+from domain.step import StepName
+from sandbox.carrier.model import Script
+from sandbox.gateway_admin import TestCard
+from sandbox.shop import SampleOrder, card, line, parcel, stored
+from tests.faults.model import Verb
+from tests.workflows.samples import an_id, bought_gift_card, captured, in_network, split_tender
+
+ABOVE_LIMIT = "600.00 USD"
+
+
+class Story(StrEnum):
+    LABEL = "label"
+    AUTHORISED = "authorised"
+    CAPTURED_IN_PART = "captured_in_part"
+    GIFT_CARD_AND_CARD = "gift_card_and_card"
+    PICK = "pick"
+    INTERCEPTED = "intercepted"
+    INTERCEPT_DECLINED = "intercept_declined"
+    PENDING_REFUND = "pending_refund"
+    REFUND_FAILS = "refund_fails"
+    STORE_CREDIT = "store_credit"
+    GIFT_CARD_SOLD = "gift_card_sold"
+    ONE_LINE_OF_TWO = "one_line_of_two"
+    APPROVED = "approved"
+    APPROVAL_REFUSED = "approval_refused"
+    GOODS_LET_GO = "goods_let_go"
+    BALANCE_TAKEN_BACK = "balance_taken_back"
+    REFUND_TAKEN_BACK = "refund_taken_back"
+    RESERVED_AGAIN = "reserved_again"
+
+
+Answers = Mapping[StepName, tuple[Verb, ...]]
+"""What a person says when a step needs one: the first time, the next time … The last answer is given from then on."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """`approval`: what the second person says, or the customer. `locked`: the accounting period is closed, so that the order
+    cannot be closed. `fails`: how many refunds fail once they are under way."""
+
+    sample: Callable[[], SampleOrder]
+    scope: tuple[LineScope, ...] = ()
+    approval: Verb = Verb.APPROVE
+    answers: Answers | None = None
+    locked: bool = False
+    fails: int = 0
+
+
+def _one(total: str, *, tender: str | None = None, **more: object) -> SampleOrder:
+    paid = card(total, tender, **more)
+    return SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(paid,))
+
+
+def _all_kinds_of_parcels(flags: frozenset[OrderFlag] = frozenset()) -> SampleOrder:
+    return SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 3, "90.00 USD"),),
+        tenders=(card("90.00 USD"),),
+        parcels=(parcel(None, L1=1), parcel(Script.LABEL_ONLY, L1=1), parcel(Script.INTERCEPT_SILENT, L1=1)),
+        flags=flags,
+    )
+
+
+def _two_lines() -> SampleOrder:
+    lines = (line("L1", 2, "40.00 USD"), line("L2", 1, "24.00 USD"))
+    parcels = (parcel(Script.LABEL_ONLY, L1=2), parcel(None, L2=1))
+    return SampleOrder(order_id=an_id(), lines=lines, tenders=(card("64.00 USD"),), parcels=parcels)
+
+
+_CLOSE, _RESTORE = StepName.CLOSE_ORDER, StepName.RESTORE_PAYMENT
+_ROLL_BACK: Answers = {_CLOSE: (Verb.ROLL_BACK,), _RESTORE: (Verb.DONE_BY_HAND,)}
+
+STORIES: Mapping[Story, Told] = {
+    Story.LABEL: Told(captured),
+    Story.AUTHORISED: Told(lambda: _one("64.00 USD", tender="0.00 USD")),
+    Story.CAPTURED_IN_PART: Told(lambda: _one("64.00 USD", tender="24.00 USD")),
+    Story.GIFT_CARD_AND_CARD: Told(split_tender),
+    Story.PICK: Told(lambda: captured(parcels=(parcel(None, L1=1),))),
+    Story.INTERCEPTED: Told(lambda: in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)),
+    Story.INTERCEPT_DECLINED: Told(lambda: in_network(Script.INTERCEPT_DECLINED)),
+    Story.PENDING_REFUND: Told(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND)),
+    Story.REFUND_FAILS: Told(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND), fails=1),
+    Story.STORE_CREDIT: Told(
+        lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND),
+        answers={StepName.REVERSE_PAYMENT: (Verb.CHOOSE,)},
+        fails=1,
+    ),
+    Story.GIFT_CARD_SOLD: Told(bought_gift_card),
+    Story.ONE_LINE_OF_TWO: Told(_two_lines, scope=(LineScope(line_id="L1", quantity=1),)),
+    Story.APPROVED: Told(lambda: captured(total=ABOVE_LIMIT)),
+    Story.APPROVAL_REFUSED: Told(
+        lambda: captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})}), approval=Verb.REJECT
+    ),
+    Story.GOODS_LET_GO: Told(_all_kinds_of_parcels, approval=Verb.WITHDRAW),
+    Story.BALANCE_TAKEN_BACK: Told(
+        lambda: SampleOrder(
+            order_id=an_id(),
+            lines=(line("L1", 1, "20.00 USD"),),
+            tenders=(stored(TenderKind.GIFT_CARD, "20.00 USD"),),
+        ),
+        answers=_ROLL_BACK,
+        locked=True,
+    ),
+    Story.REFUND_TAKEN_BACK: Told(
+        lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND, fault="refund.create:requires_action"),
+        answers=_ROLL_BACK,
+        locked=True,
+    ),
+    Story.RESERVED_AGAIN: Told(
+        lambda: _one("64.00 USD", tender="0.00 USD", mandate=True), answers=_ROLL_BACK, locked=True
+    ),
+}
