@@ -12,7 +12,7 @@ from domain.order import Order
 from sandbox.stack import Stack, new_stack
 from sandbox.staying import PYTHON, cancel_on_signals, open_shop, run_until_stopped
 from sandbox.vendure.samples import SAMPLES, VendureSample
-from sandbox.vendure.shop import CANCELLATIONS, PASSWORD, USERNAME
+from sandbox.vendure.shop import CANCELLATIONS_USERNAME, PASSWORD, USERNAME
 
 _OVER_HTTP = (
     "curl -i API/orders/5004/cancellation -H 'Authorization: Bearer sandbox' -H 'Idempotency-Key: web-5004' "
@@ -34,7 +34,7 @@ async def stay_over_vendure(console: Console, folder: Path) -> int:
         console.print(Text(f"Placing {len(SAMPLES)} orders in Vendure …", style="dim"))
         async with open_shop(stack) as shop:
             assert shop.vendure is not None
-            await shop.vendure.add_administrator(CANCELLATIONS, PASSWORD, ("ReadOrder", "UpdateOrder"))
+            await shop.vendure.add_administrator(CANCELLATIONS_USERNAME, PASSWORD, ("ReadOrder", "UpdateOrder"))
             await stack.start_worker()
             orders = [await shop.place_order(sample.order) for sample in SAMPLES]
         console.print()

@@ -15,7 +15,7 @@ from sandbox.carrier_admin import CarrierAdmin
 from sandbox.gateway_admin import GatewayAdmin, OpenPayment, TestCard
 from sandbox.marketplace.model import SoldLine
 from sandbox.marketplace_admin import MarketplaceAdmin
-from sandbox.vendure.shop import VendureShop
+from sandbox.vendure.shop import SandboxVendure
 
 
 class SampleLine(Value):
@@ -111,7 +111,7 @@ class Shop:
         carrier: CarrierAdmin,
         engine: AsyncEngine,
         marketplace: MarketplaceAdmin | None = None,
-        vendure: VendureShop | None = None,
+        vendure: SandboxVendure | None = None,
     ) -> None:
         self.gateway = gateway
         self.carrier = carrier
@@ -226,7 +226,7 @@ class Shop:
         )
 
 
-async def _place_in_vendure(vendure: VendureShop, sample: SampleOrder, order: Order, handed_over: set[str]) -> Order:
+async def _place_in_vendure(vendure: SandboxVendure, sample: SampleOrder, order: Order, handed_over: set[str]) -> Order:
     code = await vendure.place_order(order, captured=all(part.captured is None for part in sample.tenders))
     placed = await vendure.read(code)
     line_ids = {sold.line_id: placed.line_of(sold.sku).id for sold in order.lines}

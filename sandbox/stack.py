@@ -30,7 +30,7 @@ from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.marketplace_admin import marketplace_process
 from sandbox.serving import ROOT, Process
 from sandbox.vendure.process import VendureProcess
-from sandbox.vendure.shop import CANCELLATIONS, PASSWORD
+from sandbox.vendure.shop import CANCELLATIONS_USERNAME, PASSWORD
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
 _PATIENCE = 30  # seconds for a process to become ready
@@ -156,7 +156,7 @@ class Stack:
             return {}
         return {
             "VENDURE_URL": f"{self.vendure.url}/admin-api",
-            "VENDURE_USERNAME": CANCELLATIONS,
+            "VENDURE_USERNAME": CANCELLATIONS_USERNAME,
             "VENDURE_PASSWORD": PASSWORD,
         }
 

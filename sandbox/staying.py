@@ -17,7 +17,7 @@ from sandbox.marketplace_admin import MarketplaceAdmin
 from sandbox.serving import ROOT
 from sandbox.shop import Shop
 from sandbox.stack import Stack
-from sandbox.vendure.shop import VendureShop
+from sandbox.vendure.shop import SandboxVendure
 
 PYTHON = sys.executable.removeprefix(f"{ROOT}/")
 
@@ -28,7 +28,7 @@ async def open_shop(stack: Stack) -> AsyncIterator[Shop]:
     async with contextlib.AsyncExitStack() as opened:
         engine = open_engine(stack.database_url)
         opened.push_async_callback(engine.dispose)
-        vendure = VendureShop(stack.vendure.url, plugin=True) if stack.vendure else None
+        vendure = SandboxVendure(stack.vendure.url, plugin=True) if stack.vendure else None
         yield Shop(
             await opened.enter_async_context(GatewayAdmin(stack.gateway.url)),
             await opened.enter_async_context(CarrierAdmin(stack.carrier.url)),

@@ -1,4 +1,4 @@
-"""What the shop's APIs answer, as far as somebody asks for it here. Amounts are in Vendure's units (money.py)."""
+"""What the shop's APIs show, as far as the sandbox and the tests read it. Amounts are in Vendure's units (money.py)."""
 
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -16,7 +16,7 @@ class Found(Value, Generic[T]):
     items: tuple[T, ...]
 
 
-class VendureRefund(Value):
+class ShownRefund(Value):
     id: str
     state: str
     total: int
@@ -24,67 +24,67 @@ class VendureRefund(Value):
     payment_id: str = Field(alias="paymentId")
 
 
-class VendurePayment(Value):
+class ShownPayment(Value):
     id: str
     method: str
     amount: int
     state: str
     reference: str | None = Field(default=None, alias="transactionId")
-    refunds: tuple[VendureRefund, ...] = ()
+    refunds: tuple[ShownRefund, ...] = ()
 
 
-class PackedLine(Value):
+class PackedUnits(Value):
     line_id: str = Field(alias="orderLineId")
     quantity: int
 
 
-class VendureFulfillment(Value):
+class ShownFulfillment(Value):
     id: str
     state: str
     method: str
     tracking_code: str | None = Field(default=None, alias="trackingCode")
-    lines: tuple[PackedLine, ...]
+    lines: tuple[PackedUnits, ...]
 
 
-class VendureVariant(Value):
+class ShownVariant(Value):
     id: str
     sku: str
     name: str
 
 
-class PluginsOrder(Value):
-    """The plugin's fields of an order."""
+class CustomOrderFields(Value):
+    """What the plugin adds to an order."""
 
     fraud_review: bool = Field(alias="fraudReview")
     eu_consumer: bool = Field(alias="euConsumer")
     held_by: str | None = Field(alias="heldByCancellation")
 
 
-class PluginsVariant(Value):
+class CustomVariantFields(Value):
     sale_condition: str = Field(alias="saleCondition")
 
 
-class PluginsFulfillment(Value):
+class CustomFulfillmentFields(Value):
     carrier: str | None
     label_reference: str | None = Field(alias="labelReference")
 
 
-class _Fields(Value, Generic[T]):
-    fields: T = Field(alias="customFields")
+class _WithFields(Value, Generic[T]):
+    custom_fields: T = Field(alias="customFields")
 
 
-class _PluginsLine(Value):
-    variant: _Fields[PluginsVariant] = Field(alias="productVariant")
+class _LineWithFields(Value):
+    variant: _WithFields[CustomVariantFields] = Field(alias="productVariant")
 
 
-class PluginsFields(_Fields[PluginsOrder]):
-    """What the plugin keeps of an order, its lines' variants and its fulfilments."""
+class OrderWithFields(_WithFields[CustomOrderFields]):
+    """An order with what the plugin adds to it, to its lines' variants and to its fulfilments."""
 
-    lines: tuple[_PluginsLine, ...]
-    fulfillments: tuple[_Fields[PluginsFulfillment], ...]
+    lines: tuple[_LineWithFields, ...]
+    fulfillments: tuple[_WithFields[CustomFulfillmentFields], ...]
 
 
-class VendureLine(Value):
+class ShownLine(Value):
     """`placed` units were sold; `quantity` of them are left."""
 
     id: str
@@ -92,24 +92,24 @@ class VendureLine(Value):
     quantity: int
     total: int = Field(alias="proratedLinePriceWithTax")
     net: int = Field(alias="proratedLinePrice")
-    variant: VendureVariant = Field(alias="productVariant")
+    variant: ShownVariant = Field(alias="productVariant")
 
     @property
     def tax(self) -> int:
         return self.total - self.net
 
 
-class VendureSurcharge(Value):
+class ShownSurcharge(Value):
     description: str
     price: int = Field(alias="priceWithTax")
 
 
-class VendureCustomer(Value):
+class ShownCustomer(Value):
     id: str
     email: str = Field(alias="emailAddress")
 
 
-class VendureOrder(Value):
+class ShownOrder(Value):
     id: str
     code: str
     state: str
@@ -118,13 +118,13 @@ class VendureOrder(Value):
     total: int = Field(alias="totalWithTax")
     shipping: int = Field(alias="shippingWithTax")
     shipping_net: int = Field(alias="shipping")
-    customer: VendureCustomer
-    lines: tuple[VendureLine, ...]
-    surcharges: tuple[VendureSurcharge, ...]
-    payments: tuple[VendurePayment, ...]
-    fulfillments: tuple[VendureFulfillment, ...]
+    customer: ShownCustomer
+    lines: tuple[ShownLine, ...]
+    surcharges: tuple[ShownSurcharge, ...]
+    payments: tuple[ShownPayment, ...]
+    fulfillments: tuple[ShownFulfillment, ...]
 
-    def line_of(self, sku: str) -> VendureLine:
+    def line_of(self, sku: str) -> ShownLine:
         return next(line for line in self.lines if line.variant.sku == sku)
 
     @property

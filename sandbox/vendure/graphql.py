@@ -10,15 +10,18 @@ from domain.base import Value
 
 T = TypeVar("T")
 
+REFUSAL = "__typename ... on ErrorResult { errorCode message }"
+"""The part of a document that asks why Vendure refuses."""
+
 _TOKEN = "vendure-auth-token"  # noqa: S105  # the name of a header
 
 
-class VendureRefused(RuntimeError):
-    """Vendure has refused what was asked for. Its message is the text."""
+class ShopRefused(RuntimeError):
+    """Vendure has refused a request, with this message."""
 
 
-class Done(Value):
-    """An answer of which nothing is needed."""
+class AnyAnswer(Value):
+    """An answer that nobody reads."""
 
 
 class Created(Value):
@@ -40,7 +43,7 @@ class _Answer(Value):
     errors: tuple[_Error, ...] = ()
 
 
-class VendureApi:
+class GraphqlClient:
     def __init__(self, url: str, currency: str | None = None) -> None:
         """Amounts are in the channel's currency, or in this one."""
         self._http = httpx2.AsyncClient(timeout=30)
@@ -57,23 +60,23 @@ class VendureApi:
 
     async def log_in(self, username: str, password: str) -> None:
         await self.send(
-            Done,
+            AnyAnswer,
             "mutation ($username: String!, $password: String!) { answer: login(username: $username, password: $password) "
-            "{ __typename ... on ErrorResult { errorCode message } } }",
+            f"{{ {REFUSAL} }} }}",
             username=username,
             password=password,
         )
 
     async def send(self, kind: type[T], document: str, **variables: JsonValue) -> T:
-        """The document asks for one field, by the name `answer`. Raises VendureRefused."""
+        """The document asks for one field, by the name `answer`. Raises ShopRefused."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         answer = await self._http.post(self._url, json={"query": document, "variables": variables}, headers=headers)
         self._token = answer.headers.get(_TOKEN, self._token)
         read = _Answer.model_validate_json(answer.content)
         if read.errors or read.data is None:
-            raise VendureRefused(" ".join(error.message for error in read.errors))
+            raise ShopRefused(" ".join(error.message for error in read.errors))
         found = read.data["answer"]
         if isinstance(found, dict) and "errorCode" in found:
             refused = _ErrorResult.model_validate(found)
-            raise VendureRefused(f"{refused.message} {refused.why}".strip() or refused.code)
+            raise ShopRefused(f"{refused.message} {refused.why}".strip() or refused.code)
         return TypeAdapter(kind).validate_python(found)

@@ -6,8 +6,8 @@ from pydantic import JsonValue
 from domain.base import Value
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender, TenderKind
-from sandbox.vendure.answers import Found, TaxCategory, VendureVariant
-from sandbox.vendure.graphql import Created, Done, VendureApi, VendureRefused
+from sandbox.vendure.answers import Found, ShownVariant, TaxCategory
+from sandbox.vendure.graphql import REFUSAL, AnyAnswer, Created, GraphqlClient, ShopRefused
 from sandbox.vendure.money import tax_rate_of, units_of
 
 UNITS_IN_STOCK = 100
@@ -15,7 +15,6 @@ UNITS_IN_STOCK = 100
 
 _TAX_RATES = (19, 20, 7, 0)
 _METHODS = {TenderKind.CARD: "card", TenderKind.GIFT_CARD: "gift-card", TenderKind.STORE_CREDIT: "store-credit"}
-_REFUSED = "__typename ... on ErrorResult { errorCode message }"
 
 
 class _Paid(Value):
@@ -23,9 +22,10 @@ class _Paid(Value):
 
 
 class OrderPlacement:
-    """One order. `shop` is a visitor of the shop, and `staff` makes what it lacks. `plugin`: it keeps conditions of sale."""
+    """One order. `shop` is the API as a visitor of the shop sees it; `staff` makes what the shop lacks. `plugin`: it keeps
+    conditions of sale."""
 
-    def __init__(self, staff: VendureApi, shop: VendureApi, order: Order, *, plugin: bool) -> None:
+    def __init__(self, staff: GraphqlClient, shop: GraphqlClient, order: Order, *, plugin: bool) -> None:
         self._staff = staff
         self._shop = shop
         self._order = order
@@ -36,28 +36,28 @@ class OrderPlacement:
         for line in self._order.lines:
             await self._add_line(line)
         order_id = (await self._shop.send(Created, "query { answer: activeOrder { id } }")).id
-        await self._say_where_to()
-        await self._choose_shipping()
+        await self._set_customer_and_address()
+        await self._set_shipping_method()
         if self._order.discount:
             await self._staff.send(
-                Done,
+                AnyAnswer,
                 "mutation ($order: ID!, $amount: Money!) { answer: addSurcharge(orderId: $order, "
                 'description: "Discount on the order", amountWithTax: $amount) { success } }',
                 order=order_id,
                 amount=-units_of(self._order.discount),
             )
         await self._shop.send(
-            Done,
-            f'mutation {{ answer: transitionOrderToState(state: "ArrangingPayment") {{ {_REFUSED} '
+            AnyAnswer,
+            f'mutation {{ answer: transitionOrderToState(state: "ArrangingPayment") {{ {REFUSAL} '
             "... on OrderStateTransitionError { transitionError } } }",
         )
         states = [await self._pay(tender, captured=captured) for tender in self._order.tenders]
         if states[-1:] == ["ArrangingPayment"]:
-            raise VendureRefused(
+            raise ShopRefused(
                 f"The tenders of order {self._order.order_id} are less than its total, so it is not paid."
             )
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($order: ID!, $at: DateTime!) { answer: setOrderPlacedAt(orderId: $order, at: $at) { success } }",
             order=order_id,
             at=self._order.placed_at.isoformat(),
@@ -74,16 +74,16 @@ class OrderPlacement:
         if len(same_product) > 1:
             fields["engraving"] = line.line_id  # Vendure makes one line of what does not differ
         await self._shop.send(
-            Done,
+            AnyAnswer,
             "mutation ($variant: ID!, $quantity: Int!, $fields: OrderLineCustomFieldsInput) { answer: addItemToOrder("
-            f"productVariantId: $variant, quantity: $quantity, customFields: $fields) {{ {_REFUSED} }} }}",
-            variant=await self._offer(line, unit),
+            f"productVariantId: $variant, quantity: $quantity, customFields: $fields) {{ {REFUSAL} }} }}",
+            variant=await self._prepare_variant(line, unit),
             quantity=line.quantity,
             fields=fields,
         )
 
-    async def _offer(self, line: OrderLine, unit: Money) -> str:
-        """The variant with this SKU, at this price, with this tax."""
+    async def _prepare_variant(self, line: OrderLine, unit: Money) -> str:
+        """Returns the id of the variant with this SKU, once it has this price and this tax."""
         variant = await self._find_variant(line.sku) or await self._make_product(line)
         await self._staff.send(
             tuple[Created, ...],
@@ -91,7 +91,7 @@ class OrderPlacement:
             "updateProductVariants(input: [{ id: $variant, taxCategoryId: $tax, "
             "prices: [{ currencyCode: $currency, price: $price }] }]) { id } }",
             variant=variant,
-            tax=await self._find_tax_category(units_of(line.total), units_of(line.tax)),
+            tax=await self._prepare_tax_category(units_of(line.total), units_of(line.tax)),
             currency=self._order.currency,
             price=units_of(unit),
         )
@@ -107,7 +107,7 @@ class OrderPlacement:
 
     async def _find_variant(self, sku: str) -> str | None:
         found = await self._staff.send(
-            Found[VendureVariant],
+            Found[ShownVariant],
             "query ($sku: String!) { answer: productVariants(options: { filter: { sku: { eq: $sku } } }) "
             "{ items { id sku name } } }",
             sku=sku,
@@ -137,7 +137,7 @@ class OrderPlacement:
         )
         return variant.id
 
-    async def _find_tax_category(self, gross: int, tax: int) -> str:
+    async def _prepare_tax_category(self, gross: int, tax: int) -> str:
         rate = tax_rate_of(gross, tax, _TAX_RATES)
         name = f"{rate.normalize():f} %"
         found = await self._staff.send(
@@ -155,7 +155,7 @@ class OrderPlacement:
         zones = await self._staff.send(Found[Created], "query { answer: zones { items { id } } }")
         for zone in zones.items:
             await self._staff.send(
-                Done,
+                AnyAnswer,
                 "mutation ($name: String!, $rate: Float!, $category: ID!, $zone: ID!) { answer: createTaxRate(input: "
                 "{ name: $name, enabled: true, value: $rate, categoryId: $category, zoneId: $zone }) { id } }",
                 name=name,
@@ -165,24 +165,24 @@ class OrderPlacement:
             )
         return made.id
 
-    async def _say_where_to(self) -> None:
+    async def _set_customer_and_address(self) -> None:
         contact = self._order.contact
         await self._shop.send(
-            Done,
+            AnyAnswer,
             'mutation ($email: String!) { answer: setCustomerForOrder(input: { firstName: "Anna", lastName: "Customer", '
-            f"emailAddress: $email }}) {{ {_REFUSED} }} }}",
+            f"emailAddress: $email }}) {{ {REFUSAL} }} }}",
             email=contact.email if contact else f"{self._order.customer_id.lower()}@customer.example",
         )
         await self._shop.send(
-            Done,
+            AnyAnswer,
             'mutation ($country: String!) { answer: setOrderShippingAddress(input: { fullName: "Anna Customer", '
             'streetLine1: "1 High Street", city: "Town", postalCode: "12345", countryCode: $country }) '
-            f"{{ {_REFUSED} }} }}",
+            f"{{ {REFUSAL} }} }}",
             country=self._order.country or "DE",
         )
 
-    async def _choose_shipping(self) -> None:
-        """A method that costs as much."""
+    async def _set_shipping_method(self) -> None:
+        """Choose a method that costs as much as the order's shipping."""
         charge = units_of(self._order.shipping)
         tax = units_of(self._order.shipping_tax) if self._order.shipping_tax else 0
         rate = tax_rate_of(charge, tax, _TAX_RATES)
@@ -193,14 +193,14 @@ class OrderPlacement:
             "{ items { id } } }",
             code=code,
         )
-        method = found.items[0].id if found.items else await self._make_shipping(code, charge, f"{rate:f}")
+        method = found.items[0].id if found.items else await self._make_shipping_method(code, charge, f"{rate:f}")
         await self._shop.send(
-            Done,
-            f"mutation ($method: ID!) {{ answer: setOrderShippingMethod(shippingMethodId: [$method]) {{ {_REFUSED} }} }}",
+            AnyAnswer,
+            f"mutation ($method: ID!) {{ answer: setOrderShippingMethod(shippingMethodId: [$method]) {{ {REFUSAL} }} }}",
             method=method,
         )
 
-    async def _make_shipping(self, code: str, charge: int, rate: str) -> str:
+    async def _make_shipping_method(self, code: str, charge: int, rate: str) -> str:
         price: list[JsonValue] = [
             {"name": "rate", "value": str(charge)},
             {"name": "taxRate", "value": rate},
@@ -228,7 +228,7 @@ class OrderPlacement:
         paid = await self._shop.send(
             _Paid,
             "mutation ($method: String!, $metadata: JSON!) { answer: addPaymentToOrder(input: { method: $method, "
-            f"metadata: $metadata }}) {{ {_REFUSED} ... on Order {{ state }} "
+            f"metadata: $metadata }}) {{ {REFUSAL} ... on Order {{ state }} "
             "... on OrderStateTransitionError { transitionError } } }",
             method=_METHODS[tender.kind],
             metadata=metadata,

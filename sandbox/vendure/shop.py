@@ -11,23 +11,22 @@ from domain.order import Order, OrderFlag
 from domain.shipment import Shipment
 from sandbox.vendure.answers import (
     Found,
-    PluginsFields,
+    OrderWithFields,
+    ShownLine,
+    ShownOrder,
+    ShownRefund,
     StockLevel,
     VariantStock,
-    VendureLine,
-    VendureOrder,
-    VendureRefund,
 )
-from sandbox.vendure.graphql import Created, Done, VendureApi
+from sandbox.vendure.graphql import REFUSAL, AnyAnswer, Created, GraphqlClient
 from sandbox.vendure.money import money_of, units_of
 from sandbox.vendure.placing import OrderPlacement
 
 USERNAME = PASSWORD = "superadmin"  # noqa: S105  # of the sandbox
-CANCELLATIONS = "cancellations@shop.example"
-"""The administrator that the product is, where it may do no more than it needs, with the same password."""
+CANCELLATIONS_USERNAME = "cancellations@shop.example"
+"""The administrator as whom the product logs in, who may do no more than it needs; with the same password."""
 
-_REFUSED = "__typename ... on ErrorResult { errorCode message }"
-_TRANSITION = f"{_REFUSED} ... on FulfillmentStateTransitionError {{ transitionError }}"
+_TRANSITION = f"{REFUSAL} ... on FulfillmentStateTransitionError {{ transitionError }}"
 _FULFILLMENT = "id state method trackingCode lines { orderLineId quantity }"
 _ORDER = f"""
     id code state orderPlacedAt currencyCode totalWithTax shippingWithTax shipping
@@ -39,13 +38,13 @@ _ORDER = f"""
 """
 
 
-class VendureShop:
-    """`url` is the program's (process.py). `plugin`: ours is part of the shop, and keeps labels, flags and conditions."""
+class SandboxVendure:
+    """A Vendure at `url` (process.py). `plugin`: our plugin is part of it, and keeps labels, flags and sale conditions."""
 
     def __init__(self, url: str, *, plugin: bool) -> None:
         self.url = url
         self.plugin = plugin
-        self._staff = VendureApi(self.admin_api)
+        self._staff = GraphqlClient(self.admin_api)
 
     @property
     def admin_api(self) -> str:
@@ -65,27 +64,27 @@ class VendureShop:
 
     async def end_sessions(self) -> None:
         """Log everybody out, and staff in again."""
-        await self._staff.send(Done, "mutation { answer: endSessions { success } }")
+        await self._staff.send(AnyAnswer, "mutation { answer: endSessions { success } }")
         await self.log_in()
 
     # Customers
 
     async def place_order(self, order: Order, *, captured: bool = True) -> str:
         """Order these lines at these totals, paid by these tenders; returns the order's code. Ids of lines, tenders and
-        customer are Vendure's own. Raises VendureRefused."""
-        async with VendureApi(f"{self.url}/shop-api", order.currency) as visitor:
+        customer are Vendure's own. Raises ShopRefused."""
+        async with GraphqlClient(f"{self.url}/shop-api", order.currency) as visitor:
             placement = OrderPlacement(self._staff, visitor, order, plugin=self.plugin)
             order_id = await placement.place_order(captured=captured)
         if self.plugin and order.flags:
             await self._flag(order_id, order)
         placed = await self._staff.send(
-            VendureOrder, f"query ($order: ID!) {{ answer: order(id: $order) {{ {_ORDER} }} }}", order=order_id
+            ShownOrder, f"query ($order: ID!) {{ answer: order(id: $order) {{ {_ORDER} }} }}", order=order_id
         )
         return placed.code
 
     async def _flag(self, order_id: str, order: Order) -> None:
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($order: ID!, $fraud: Boolean!, $eu: Boolean!) { answer: setOrderCustomFields(input: { id: $order, "
             "customFields: { fraudReview: $fraud, euConsumer: $eu } }) { id } }",
             order=order_id,
@@ -95,9 +94,9 @@ class VendureShop:
 
     # What the shop shows
 
-    async def read(self, code: str) -> VendureOrder:
+    async def read(self, code: str) -> ShownOrder:
         found = await self._staff.send(
-            Found[VendureOrder],
+            Found[ShownOrder],
             "query ($code: String!) { answer: orders(options: { filter: { code: { eq: $code } } }) "
             f"{{ items {{ {_ORDER} }} }} }}",
             code=code,
@@ -105,10 +104,13 @@ class VendureShop:
         [order] = found.items
         return order
 
-    async def read_custom_fields(self, code: str) -> PluginsFields:
-        """What the plugin keeps."""
+    async def read_holder(self, code: str) -> str | None:
+        """The cancellation for which the plugin holds the order."""
+        return (await self.read_custom_fields(code)).custom_fields.held_by
+
+    async def read_custom_fields(self, code: str) -> OrderWithFields:
         found = await self._staff.send(
-            Found[PluginsFields],
+            Found[OrderWithFields],
             "query ($code: String!) { answer: orders(options: { filter: { code: { eq: $code } } }) { items { "
             "customFields { fraudReview euConsumer heldByCancellation } "
             "lines { productVariant { customFields { saleCondition } } } "
@@ -118,9 +120,9 @@ class VendureShop:
         [fields] = found.items
         return fields
 
-    async def stock(self, code: str, line_id: str) -> StockLevel:
-        """Of the line's product."""
-        line = await self._line(code, line_id)
+    async def read_stock(self, code: str, line_id: str) -> StockLevel:
+        """The stock of the line's product."""
+        line = await self._read_line(code, line_id)
         stock = await self._staff.send(
             VariantStock,
             "query ($variant: ID!) { answer: productVariant(id: $variant) { stockLevels { stockOnHand stockAllocated } } }",
@@ -129,11 +131,11 @@ class VendureShop:
         [level] = stock.levels
         return level
 
-    async def _line(self, code: str, line_id: str) -> VendureLine:
+    async def _read_line(self, code: str, line_id: str) -> ShownLine:
         return next(line for line in (await self.read(code)).lines if line.id == line_id)
 
     async def for_sale(self, code: str, line_id: str) -> int:
-        return (await self.stock(code, line_id)).for_sale
+        return (await self.read_stock(code, line_id)).for_sale
 
     async def given_back(self, code: str) -> list[tuple[str, Money]]:
         """Each settled refund's reference and amount."""
@@ -151,24 +153,24 @@ class VendureShop:
         await self._cancel(code, [{"orderLineId": line_id, "quantity": units}])
 
     async def cancel_order(self, code: str) -> None:
-        """All that is left of it, with the shipping charge."""
+        """Cancel all that is left of the order, with the shipping charge."""
         await self._cancel(code, None)
 
     async def _cancel(self, code: str, lines: JsonValue) -> None:
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($order: ID!, $lines: [OrderLineInput!], $shipping: Boolean!) { answer: cancelOrder(input: "
             '{ orderId: $order, lines: $lines, cancelShipping: $shipping, reason: "Asked for by phone" }) '
-            f"{{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
+            f"{{ {REFUSAL} ... on OrderStateTransitionError {{ transitionError }} }} }}",
             order=(await self.read(code)).id,
             lines=lines,
             shipping=lines is None,
         )
 
     async def release(self, code: str, cancellation_id: str) -> None:
-        """Let an order go on that the plugin holds for this cancellation."""
+        """Release an order that the plugin holds for this cancellation."""
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($order: ID!, $cancellation: String!) "
             "{ answer: releaseOrder(orderId: $order, cancellationId: $cancellation) { __typename } }",
             order=(await self.read(code)).id,
@@ -176,7 +178,7 @@ class VendureShop:
         )
 
     async def add_administrator(self, email: str, password: str, permissions: Sequence[str]) -> None:
-        """Somebody, or a program, who may do just this in the shop."""
+        """A person or a program with these permissions in the shop."""
         channel = await self._staff.send(Created, "query { answer: activeChannel { id } }")
         role = await self._staff.send(
             Created,
@@ -197,54 +199,54 @@ class VendureShop:
         )
 
     async def begin_change(self, code: str) -> None:
-        """Open the order for changes. It stays so: what it costs more is not paid."""
+        """Open the order for changes. It stays open while a higher price is not paid."""
         await self._move_order(code, "Modifying")
 
     async def end_change(self, code: str) -> None:
-        """Of an order that costs what was paid."""
+        """End the change of an order that costs what was paid."""
         await self._move_order(code, "PaymentSettled")
 
     async def _move_order(self, code: str, state: str) -> None:
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($order: ID!, $state: String!) { answer: transitionOrderToState(id: $order, state: $state) "
-            f"{{ {_REFUSED} ... on OrderStateTransitionError {{ transitionError }} }} }}",
+            f"{{ {REFUSAL} ... on OrderStateTransitionError {{ transitionError }} }} }}",
             order=(await self.read(code)).id,
             state=state,
         )
 
     async def add_units(self, code: str, line_id: str, units: int) -> None:
-        """To an order that is open for changes."""
+        """Add units to an order that is open for changes."""
         lines: list[JsonValue] = [
-            {"orderLineId": line_id, "quantity": (await self._line(code, line_id)).quantity + units}
+            {"orderLineId": line_id, "quantity": (await self._read_line(code, line_id)).quantity + units}
         ]
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($order: ID!, $lines: [OrderLineInput!]!) { answer: modifyOrder(input: "
-            f"{{ dryRun: false, orderId: $order, adjustOrderLines: $lines }}) {{ {_REFUSED} }} }}",
+            f"{{ dryRun: false, orderId: $order, adjustOrderLines: $lines }}) {{ {REFUSAL} }} }}",
             order=(await self.read(code)).id,
             lines=lines,
         )
 
     async def capture(self, code: str) -> None:
-        """Each payment that is only authorised."""
+        """Capture each payment that is only authorised."""
         for payment in (await self.read(code)).payments:
             if payment.state == "Authorized":
                 await self._staff.send(
-                    Done,
+                    AnyAnswer,
                     "mutation ($payment: ID!) { answer: settlePayment(id: $payment) "
-                    f"{{ {_REFUSED} ... on PaymentStateTransitionError {{ transitionError }} }} }}",
+                    f"{{ {REFUSAL} ... on PaymentStateTransitionError {{ transitionError }} }} }}",
                     payment=payment.id,
                 )
 
-    async def refund(self, code: str, amount: Money) -> VendureRefund:
+    async def refund(self, code: str, amount: Money) -> ShownRefund:
         """Refund a part of the first payment, in Vendure's own way."""
         payment, *_ = (await self.read(code)).payments
         return await self._staff.send(
-            VendureRefund,
+            ShownRefund,
             "mutation ($payment: ID!, $amount: Money!) { answer: refundOrder(input: "
             "{ paymentId: $payment, amount: $amount, lines: [], shipping: 0, adjustment: 0 }) "
-            f"{{ {_REFUSED} ... on Refund {{ id state total transactionId paymentId }} }} }}",
+            f"{{ {REFUSAL} ... on Refund {{ id state total transactionId paymentId }} }} }}",
             payment=payment.id,
             amount=units_of(amount),
         )
@@ -274,7 +276,7 @@ class VendureShop:
     async def label(self, fulfillment_id: str, parcel: Shipment) -> None:
         """Record the parcel's label in the plugin's fields."""
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($fulfillment: ID!, $carrier: String!, $label: String!, $tracking: String!) { answer: recordLabel("
             "fulfillmentId: $fulfillment, carrier: $carrier, labelReference: $label, trackingCode: $tracking) { id } }",
             fulfillment=fulfillment_id,
@@ -291,9 +293,9 @@ class VendureShop:
         await self.move_parcel(fulfillment_id, "Delivered")
 
     async def move_parcel(self, fulfillment_id: str, state: str) -> None:
-        """Raises VendureRefused."""
+        """Raises ShopRefused."""
         await self._staff.send(
-            Done,
+            AnyAnswer,
             "mutation ($fulfillment: ID!, $state: String!) { answer: transitionFulfillmentToState(id: $fulfillment, "
             f"state: $state) {{ {_TRANSITION} }} }}",
             fulfillment=fulfillment_id,

@@ -9,7 +9,7 @@ from domain.keys import EffectKey
 from domain.order import Order
 from domain.outcome import CancellationResult
 from sandbox import books
-from sandbox.vendure.answers import VendureFulfillment, VendureOrder
+from sandbox.vendure.answers import ShownFulfillment, ShownOrder
 from tests.integrations.vendure.over import OverVendure
 
 
@@ -37,8 +37,8 @@ async def see_aftermath(over: OverVendure, order: Order, result: CancellationRes
     system, shown = over.system, await over.shop.read(order.order_id)
     [case] = await over.cases(order)
     names = _Names(order, shown)
-    levels = [await over.shop.stock(order.order_id, line.id) for line in shown.lines]
-    held_by = (await over.shop.read_custom_fields(order.order_id)).fields.held_by if over.has_plugin else None
+    levels = [await over.shop.read_stock(order.order_id, line.id) for line in shown.lines]
+    held_by = await over.shop.read_holder(order.order_id) if over.has_plugin else None
     paid_by = {tender.reference for tender in order.tenders}
     at_gateway = [
         effect
@@ -73,13 +73,13 @@ async def see_aftermath(over: OverVendure, order: Order, result: CancellationRes
 
 
 class _Names:
-    def __init__(self, order: Order, shown: VendureOrder) -> None:
+    def __init__(self, order: Order, shown: ShownOrder) -> None:
         self._order_id = order.order_id
         self._tenders = {tender.tender_id: f"T{at}" for at, tender in enumerate(order.tenders, start=1)}
         self._lines = {line.id: f"L{at}" for at, line in enumerate(shown.lines, start=1)}
         self._fulfillments = {found.id: f"S{at}" for at, found in enumerate(shown.fulfillments, start=1)}
 
-    def describe(self, fulfillment: VendureFulfillment) -> str:
+    def describe(self, fulfillment: ShownFulfillment) -> str:
         units = Counter({self._lines[part.line_id]: part.quantity for part in fulfillment.lines})
         return f"{fulfillment.state} {fulfillment.method.split(' ')[0]} {sorted(units.items())}"
 

@@ -11,7 +11,7 @@ from domain.units import units_by_line
 from providers.books.tables import DocumentKind
 from sandbox import books
 from sandbox.gateway.messages import EffectKind
-from sandbox.vendure.answers import VendureOrder
+from sandbox.vendure.answers import ShownOrder
 from sandbox.vendure.money import money_of
 from sandbox.vendure.placing import UNITS_IN_STOCK
 from tests.integrations.vendure.over import OverVendure
@@ -48,7 +48,7 @@ async def check_books(
     await _check_ledger(over, order, refunded)
     _check_payments(over, order, shown, refunds)
     if over.has_plugin:
-        assert (await over.shop.read_custom_fields(order.order_id)).fields.held_by is None, "it is still frozen"
+        assert await over.shop.read_holder(order.order_id) is None, "it is still frozen"
 
 
 def _by_line(order: Order, units: Mapping[int, int]) -> Counter[str]:
@@ -59,7 +59,7 @@ def _total(order: Order, *amounts: Money) -> Money:
     return Money.total(amounts, order.currency)
 
 
-def _check_lines(order: Order, shown: VendureOrder, cases: Sequence[Case], taken_by_staff: Counter[str]) -> None:
+def _check_lines(order: Order, shown: ShownOrder, cases: Sequence[Case], taken_by_staff: Counter[str]) -> None:
     """What is on its way back leaves the order when it arrives."""
     carried_out = [(case, case.plan) for case in cases if case.ended and case.ended.outcome in CARRIED_OUT]
     ours = units_by_line(
@@ -73,7 +73,7 @@ def _check_lines(order: Order, shown: VendureOrder, cases: Sequence[Case], taken
     assert (shown.state == "Cancelled") == is_empty, shown.state
 
 
-def _check_totals(order: Order, shown: VendureOrder, given_back: Money) -> None:
+def _check_totals(order: Order, shown: ShownOrder, given_back: Money) -> None:
     """The shipping charge is gone where all has been given back."""
     left = {line.id: line.quantity for line in shown.lines}
     goods = _total(order, *(line.total.share(left[line.line_id], line.quantity) for line in order.lines))
@@ -82,12 +82,12 @@ def _check_totals(order: Order, shown: VendureOrder, given_back: Money) -> None:
     assert money_of(shown.total, shown.currency) == goods + shipping
 
 
-async def _check_stock(over: OverVendure, order: Order, shown: VendureOrder, beside: Counter[str]) -> None:
+async def _check_stock(over: OverVendure, order: Order, shown: ShownOrder, beside: Counter[str]) -> None:
     """What is in no parcel is on hand, and what is still to be packed is promised."""
     parcels = [parcel for parcel in shown.fulfillments if parcel.state != "Cancelled"]
     packed = units_by_line(part for parcel in parcels for part in parcel.lines)
     for line in shown.lines:
-        stock = await over.shop.stock(order.order_id, line.id)
+        stock = await over.shop.read_stock(order.order_id, line.id)
         assert stock.on_hand == UNITS_IN_STOCK - packed[line.id] + beside[line.id]
         assert stock.allocated == max(line.quantity - packed[line.id], 0)
 
@@ -110,7 +110,7 @@ async def _check_ledger(over: OverVendure, order: Order, refunded: Money) -> Non
     await over.system.assert_books_balance()
 
 
-def _check_payments(over: OverVendure, order: Order, shown: VendureOrder, refunds: Mapping[str, Refunds]) -> None:
+def _check_payments(over: OverVendure, order: Order, shown: ShownOrder, refunds: Mapping[str, Refunds]) -> None:
     """Without the plugin Vendure is not told what has gone back, and shows nothing."""
     assert [(payment.id, money_of(payment.amount, shown.currency)) for payment in shown.payments] == [
         (tender.tender_id, tender.amount) for tender in order.tenders

@@ -1,6 +1,6 @@
 """Two shops, with our plugin and without, for all tests of this folder. `make vendure` installs what they run on.
 
-A test that asks for `vendure` runs on both; `parametrize("vendure_process", [True], indirect=True)` takes one of them. A
+A test that asks for `vendure` runs on both; `with_plugin` and `without_plugin` (over.py) take one of them. A
 test places orders of its own: what others have left in the shop is there."""
 
 import dataclasses
@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
-from sandbox.vendure.shop import VendureShop
+from sandbox.vendure.shop import SandboxVendure
 from tests.integrations.vendure.over import OverVendure
 from tests.integrations.vendure.shops import VendureUnderTest
 from tests.system import System
@@ -27,8 +27,8 @@ def vendure_process(
 
 
 @pytest_asyncio.fixture(scope="session")
-async def vendure(vendure_process: VendureProcess) -> AsyncIterator[VendureShop]:
-    async with VendureShop(vendure_process.url, plugin=vendure_process.plugin) as shop:
+async def vendure(vendure_process: VendureProcess) -> AsyncIterator[SandboxVendure]:
+    async with SandboxVendure(vendure_process.url, plugin=vendure_process.plugin) as shop:
         yield shop
 
 
@@ -40,7 +40,7 @@ async def network(vendure_process: VendureProcess) -> AsyncIterator[CuttableProx
 
 
 @pytest_asyncio.fixture
-async def connected(vendure: VendureShop, network: CuttableProxy) -> AsyncIterator[VendureUnderTest]:
+async def connected(vendure: SandboxVendure, network: CuttableProxy) -> AsyncIterator[VendureUnderTest]:
     """The shop with the adapter, behind that network."""
     under_test = VendureUnderTest(vendure, network)
     yield under_test

@@ -7,14 +7,16 @@ import pytest
 from domain.case import Case
 from domain.facts import Requested
 from domain.order import Contact, Order
+from domain.outcome import State
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
 from domain.shipment import Shipment, ShipmentLine
 from sandbox import books
 from sandbox.carrier.model import Script
-from sandbox.shop import SampleOrder
+from sandbox.shop import SampleOrder, card, line
 from sandbox.vendure.proxy import CuttableProxy
-from sandbox.vendure.shop import VendureShop
-from tests.system import System
+from sandbox.vendure.shop import SandboxVendure
+from tests.system import Handle, System
+from tests.workflows.samples import an_id
 
 
 @dataclass
@@ -22,7 +24,7 @@ class OverVendure:
     """`system.orders` is the adapter, behind a `network` that can be cut. `shop` is what people see and do in Vendure."""
 
     system: System
-    shop: VendureShop
+    shop: SandboxVendure
     network: CuttableProxy
 
     @property
@@ -105,6 +107,23 @@ def request(order: Order, *scope: LineScope, request_id: str = "first") -> Cance
 
 def units(order: Order, line: int, quantity: int) -> LineScope:
     return LineScope(line_id=order.lines[line].line_id, quantity=quantity)
+
+
+ABOVE_LIMIT = "600.00 USD"
+"""More than one person may decide on: the run waits for an approval."""
+
+
+async def place_order_above_limit(over: OverVendure) -> Order:
+    """Two lines, of 400.00 and 200.00 USD."""
+    lines = (line("L1", 1, "400.00 USD"), line("L2", 1, "200.00 USD"))
+    return await over.place_order(SampleOrder(order_id=an_id(), lines=lines, tenders=(card(ABOVE_LIMIT),)))
+
+
+async def wait_for_approval(over: OverVendure, order: Order) -> Handle:
+    """Ask for the order's cancellation, which then waits."""
+    _, handle = await over.system.submit(request(order))
+    await over.system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+    return handle
 
 
 with_plugin = pytest.mark.parametrize("vendure_process", [True], ids=["with_plugin"], indirect=True)

@@ -10,7 +10,7 @@ from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
 from providers.orders.vendure.shop_file import ShopFile
 from sandbox.vendure.proxy import CuttableProxy
-from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
+from sandbox.vendure.shop import PASSWORD, USERNAME, SandboxVendure
 
 TENDERS = {"gift-card": TenderKind.GIFT_CARD, "store-credit": TenderKind.STORE_CREDIT}
 # With the plugin labels are in its fields, and nothing is read out of what the warehouse has written.
@@ -21,7 +21,7 @@ FILES = {
 
 
 class VendureUnderTest:
-    def __init__(self, shop: VendureShop, network: CuttableProxy) -> None:
+    def __init__(self, shop: SandboxVendure, network: CuttableProxy) -> None:
         self.shop = shop
         self.network = network
         self._adapters: list[VendureOrders] = []

@@ -20,15 +20,12 @@ from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
 from sandbox.serving import ROOT
 from sandbox.vendure.answers import Found
-from sandbox.vendure.graphql import Done, VendureRefused
-from sandbox.vendure.graphql import VendureApi as StaffApi
-from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
+from sandbox.vendure.graphql import AnyAnswer, GraphqlClient, ShopRefused
+from sandbox.vendure.shop import PASSWORD, USERNAME, SandboxVendure
+from tests.integrations.vendure.over import with_plugin, without_plugin
 from tests.integrations.vendure.shops import FILES, VendureUnderTest
 from tests.providers.closing_contract import units_gone
 from tests.providers.shop_under_test import an_order, closing, key, leaving
-
-with_plugin = pytest.mark.parametrize("vendure_process", [True], ids=["with_plugin"], indirect=True)
-without_plugin = pytest.mark.parametrize("vendure_process", [False], ids=["without_plugin"], indirect=True)
 
 
 class HeldBy(Value):
@@ -37,7 +34,7 @@ class HeldBy(Value):
 
 class HeldOrder(Value):
     id: str
-    fields: HeldBy = Field(alias="customFields")
+    custom_fields: HeldBy = Field(alias="customFields")
 
 
 @pytest.fixture
@@ -118,7 +115,7 @@ async def test_while_an_order_is_frozen_nobody_but_its_cancellation_changes_it(
         connected.shop.ship(pick),
         connected.shop.cancel_order(placed.order_id),
     ):
-        with pytest.raises(VendureRefused, match=f"Order {placed.order_id} is held by cancellation"):
+        with pytest.raises(ShopRefused, match=f"Order {placed.order_id} is held by cancellation"):
             await change
     stop = key(placed.order_id, StepName.STOP_SHIPMENT, target=pick)
     await connected.orders.withdraw_pick(placed.order_id, pick, key=stop)
@@ -151,16 +148,16 @@ async def test_who_holds_an_order_is_said_and_the_documented_mutations_release_i
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     [section] = re.findall(r"## An order stays held\n(.*?)\n##", page, re.DOTALL)
     look, release = re.findall(r"```graphql\n(.*?)```", section, re.DOTALL)
-    async with StaffApi(connected.shop.admin_api) as staff:
+    async with GraphqlClient(connected.shop.admin_api) as staff:
         await staff.log_in(USERNAME, PASSWORD)
         [held] = (
             await staff.send(
                 Found[HeldOrder], look.replace("2004", placed.order_id).replace("orders(", "answer: orders(", 1)
             )
         ).items
-        assert held.fields.cancellation_id == gone.cancellation_id
+        assert held.custom_fields.cancellation_id == gone.cancellation_id
         release = release.replace("17", held.id).replace("can-…", gone.cancellation_id)
-        await staff.send(Done, release.replace("releaseOrder(", "answer: releaseOrder(", 1))
+        await staff.send(AnyAnswer, release.replace("releaseOrder(", "answer: releaseOrder(", 1))
     assert await connected.orders.freeze(placed, key=hold_of(placed))
 
 
@@ -354,7 +351,7 @@ async def test_what_the_plugin_has_done_although_its_answer_was_lost_is_not_done
 
 
 async def test_a_login_that_has_ended_is_made_anew(
-    connected: VendureUnderTest, vendure: VendureShop, placed: Order
+    connected: VendureUnderTest, vendure: SandboxVendure, placed: Order
 ) -> None:
     await vendure.end_sessions()
     assert await connected.orders.read(placed.order_id) == placed

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.integrations.vendure.over import with_plugin, without_plugin
 from tests.integrations.vendure.shops import VendureUnderTest
 from tests.providers.orders_contract import OrdersContract
 from tests.providers.parcels_contract import ParcelsContract
@@ -15,11 +16,11 @@ class OnVendure(ParcelsContract, OrdersContract):
         return connected
 
 
-@pytest.mark.parametrize("vendure_process", [True], ids=["with_plugin"], indirect=True)
+@with_plugin
 class TestWithPlugin(OnVendure):
     can_freeze = shows_refunds = True
 
 
-@pytest.mark.parametrize("vendure_process", [False], ids=["without_plugin"], indirect=True)
+@without_plugin
 class TestWithoutPlugin(OnVendure):
     counts_what_left_beside = True

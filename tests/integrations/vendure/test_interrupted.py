@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
-from sandbox.vendure.shop import VendureShop
+from sandbox.vendure.shop import SandboxVendure
 from tests.integrations.vendure import journeys
 from tests.integrations.vendure.journeys import Journey
 from tests.integrations.vendure.over import OverVendure
@@ -41,7 +41,7 @@ async def test_a_shop_that_is_away_for_a_while_changes_no_outcome(
 ) -> None:
     """It is killed, and started again when the cancellation has met nobody."""
     async with AsyncExitStack() as opened:
-        shop = await opened.enter_async_context(VendureShop(own_process.url, plugin=own_process.plugin))
+        shop = await opened.enter_async_context(SandboxVendure(own_process.url, plugin=own_process.plugin))
         network = await opened.enter_async_context(CuttableProxy(own_process.url))
         under_test = VendureUnderTest(shop, network)
         opened.push_async_callback(under_test.aclose)
@@ -53,7 +53,7 @@ async def test_a_shop_that_is_away_for_a_while_changes_no_outcome(
         async def come_back() -> None:
             await eventually(nobody_is_met, "the adapter meets nobody")
             await asyncio.to_thread(own_process.start)
-            over.shop = await opened.enter_async_context(VendureShop(own_process.url, plugin=own_process.plugin))
+            over.shop = await opened.enter_async_context(SandboxVendure(own_process.url, plugin=own_process.plugin))
             network.upstream = own_process.url
 
         back: list[asyncio.Task[None]] = []

@@ -10,7 +10,7 @@ from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
-from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
+from sandbox.vendure.shop import PASSWORD, USERNAME, SandboxVendure
 from tests.fixtures.mail import Mailbox
 from tests.fixtures.workers import Workers, environment
 from tests.integrations.vendure.calls import HoldingProxy, Point
@@ -58,7 +58,7 @@ async def killing(
     mortal_process: VendureProcess, process_system: System, mailbox: Mailbox, tmp_path: Path
 ) -> AsyncIterator[Killing]:
     plugin = mortal_process.plugin
-    async with VendureShop(mortal_process.url, plugin=plugin) as shop, HoldingProxy(mortal_process.url) as calls:
+    async with SandboxVendure(mortal_process.url, plugin=plugin) as shop, HoldingProxy(mortal_process.url) as calls:
         env = {
             **environment(process_system, mailbox),
             "VENDURE_URL": f"{calls.url}/admin-api",

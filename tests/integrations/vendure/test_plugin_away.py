@@ -10,7 +10,7 @@ from providers.orders.vendure.api import VendureApi
 from providers.orders.vendure.orders import VendureOrders
 from providers.orders.vendure.shop_file import ShopFile
 from sandbox.vendure.process import VendureProcess
-from sandbox.vendure.shop import PASSWORD, USERNAME, VendureShop
+from sandbox.vendure.shop import PASSWORD, USERNAME, SandboxVendure
 from tests.providers.shop_under_test import an_order, closing, key
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -36,7 +36,7 @@ async def test_what_releases_an_order_waits_for_the_plugin_that_holds_it(tmp_pat
             await orders.close(order.order_id, closing(order, 1, 0), None, key=key(order.order_id))
 
     try:
-        async with VendureShop(address, plugin=True) as shop:
+        async with SandboxVendure(address, plugin=True) as shop:
             order = await orders.read(await shop.place_order(an_order()))
             assert await orders.freeze(order, key=key(order.order_id, StepName.VERIFY_ORDER))
         running = restart(plugin=False)
@@ -45,8 +45,8 @@ async def test_what_releases_an_order_waits_for_the_plugin_that_holds_it(tmp_pat
                 await release()
         running = restart(plugin=True)
         await release()
-        async with VendureShop(address, plugin=True) as shop:
-            assert (await shop.read_custom_fields(order.order_id)).fields.held_by is None
+        async with SandboxVendure(address, plugin=True) as shop:
+            assert await shop.read_holder(order.order_id) is None
             await shop.take_out(order.order_id, order.lines[0].line_id, 1)
     finally:
         running.stop()

@@ -9,19 +9,17 @@ import pytest
 from domain.money import Money, money
 from domain.order import Order, OrderFlag, SaleCondition, Tender, TenderKind
 from domain.shipment import Shipment, ShipmentLine
-from sandbox.vendure.graphql import VendureRefused
+from sandbox.vendure.graphql import ShopRefused
 from sandbox.vendure.money import money_of
 from sandbox.vendure.placing import UNITS_IN_STOCK
 from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.proxy import CuttableProxy
-from sandbox.vendure.shop import VendureShop
+from sandbox.vendure.shop import SandboxVendure
+from tests.integrations.vendure.over import with_plugin, without_plugin
 from tests.providers.shop_under_test import an_order
 
-with_plugin = pytest.mark.parametrize("vendure_process", [True], ids=["with_plugin"], indirect=True)
-without_plugin = pytest.mark.parametrize("vendure_process", [False], ids=["without_plugin"], indirect=True)
 
-
-async def test_an_order_is_kept_with_its_exact_amounts(vendure: VendureShop) -> None:
+async def test_an_order_is_kept_with_its_exact_amounts(vendure: SandboxVendure) -> None:
     asked = an_order()
     order = await vendure.read(await vendure.place_order(asked))
     assert [(line.variant.sku, line.placed, line.quantity, line.total, line.tax) for line in order.lines] == [
@@ -45,7 +43,7 @@ async def test_an_order_is_kept_with_its_exact_amounts(vendure: VendureShop) -> 
         (3, "9901 JPY", "900 JPY"),
     ],
 )
-async def test_any_amount_can_be_a_lines(vendure: VendureShop, quantity: int, total: str, tax: str) -> None:
+async def test_any_amount_can_be_a_lines(vendure: SandboxVendure, quantity: int, total: str, tax: str) -> None:
     value = money(total)
     line = an_order().lines[0].model_copy(update={"quantity": quantity, "total": value, "tax": money(tax)})
     free = Money.zero(value.currency)
@@ -56,7 +54,7 @@ async def test_any_amount_can_be_a_lines(vendure: VendureShop, quantity: int, to
     assert money_of(kept.tax, order.currency) == money(tax)
 
 
-async def test_lines_of_one_product_stay_apart(vendure: VendureShop) -> None:
+async def test_lines_of_one_product_stay_apart(vendure: SandboxVendure) -> None:
     order = an_order()
     chairs, table = order.lines
     asked = order.model_copy(update={"lines": (chairs, table.model_copy(update={"sku": chairs.sku}))})
@@ -65,7 +63,7 @@ async def test_lines_of_one_product_stay_apart(vendure: VendureShop) -> None:
     assert await vendure.for_sale(placed.code, placed.lines[0].id) == UNITS_IN_STOCK - 4
 
 
-async def test_a_discount_on_the_order_and_the_tax_of_its_shipping_are_kept(vendure: VendureShop) -> None:
+async def test_a_discount_on_the_order_and_the_tax_of_its_shipping_are_kept(vendure: SandboxVendure) -> None:
     asked = paid_by_card(
         an_order().model_copy(update={"discount": money("10.00 EUR"), "shipping_tax": money("0.78 EUR")})
     )
@@ -74,7 +72,7 @@ async def test_a_discount_on_the_order_and_the_tax_of_its_shipping_are_kept(vend
     assert (order.total, order.shipping, order.shipping_tax) == (28490, 490, 78)
 
 
-async def test_several_tenders_pay_an_order_and_are_captured_later(vendure: VendureShop) -> None:
+async def test_several_tenders_pay_an_order_and_are_captured_later(vendure: SandboxVendure) -> None:
     parts = [(TenderKind.GIFT_CARD, "50.00 EUR"), (TenderKind.CARD, "100.00 EUR"), (TenderKind.CARD, "144.90 EUR")]
     tenders = tuple(
         Tender(tender_id=f"T{number}", kind=kind, amount=money(amount), reference=f"ref-{number}-{uuid4().hex[:8]}")
@@ -92,14 +90,14 @@ async def test_several_tenders_pay_an_order_and_are_captured_later(vendure: Vend
     ]
 
 
-async def test_an_order_that_its_tenders_do_not_pay_is_not_placed(vendure: VendureShop) -> None:
+async def test_an_order_that_its_tenders_do_not_pay_is_not_placed(vendure: SandboxVendure) -> None:
     asked = an_order()
     short = asked.tenders[0].model_copy(update={"amount": money("1.00 EUR")})
-    with pytest.raises(VendureRefused, match="not paid"):
+    with pytest.raises(ShopRefused, match="not paid"):
         await vendure.place_order(asked.model_copy(update={"tenders": (short,)}))
 
 
-async def test_a_parcel_is_packed_shipped_and_delivered_and_stock_counts(vendure: VendureShop) -> None:
+async def test_a_parcel_is_packed_shipped_and_delivered_and_stock_counts(vendure: SandboxVendure) -> None:
     order = await vendure.read(await vendure.place_order(an_order()))
     chairs, table = order.lines
     parcel = Shipment(
@@ -128,11 +126,11 @@ async def test_a_parcel_is_packed_shipped_and_delivered_and_stock_counts(vendure
     ]
     [first, _] = (await vendure.read(order.code)).fulfillments
     assert (first.method, first.tracking_code, first.lines[0].quantity) == ("UPS shp_1", "1Z1", 2)
-    with pytest.raises(VendureRefused, match=r"Delivered.*Shipped"):
+    with pytest.raises(ShopRefused, match=r"Delivered.*Shipped"):
         await vendure.ship(packed)
 
 
-async def test_staff_takes_a_unit_out_and_then_cancels_what_is_left(vendure: VendureShop) -> None:
+async def test_staff_takes_a_unit_out_and_then_cancels_what_is_left(vendure: SandboxVendure) -> None:
     order = await vendure.read(await vendure.place_order(an_order()))
     chairs = order.lines[0]
     before = await vendure.for_sale(order.code, chairs.id)
@@ -147,7 +145,7 @@ async def test_staff_takes_a_unit_out_and_then_cancels_what_is_left(vendure: Ven
 
 
 @without_plugin
-async def test_a_plain_shop_refunds_at_once_when_staff_says_so(vendure: VendureShop) -> None:
+async def test_a_plain_shop_refunds_at_once_when_staff_says_so(vendure: SandboxVendure) -> None:
     code = await vendure.place_order(an_order())
     refund = await vendure.refund(code, money("30.00 EUR"))
     assert (refund.state, refund.total) == ("Settled", 3000)
@@ -155,14 +153,14 @@ async def test_a_plain_shop_refunds_at_once_when_staff_says_so(vendure: VendureS
 
 
 @with_plugin
-async def test_with_the_plugin_staff_refunds_nothing(vendure: VendureShop) -> None:
+async def test_with_the_plugin_staff_refunds_nothing(vendure: SandboxVendure) -> None:
     code = await vendure.place_order(an_order())
     assert (await vendure.refund(code, money("30.00 EUR"))).state == "Failed"
     assert await vendure.given_back(code) == []
 
 
 @with_plugin
-async def test_with_the_plugin_labels_flags_and_conditions_are_kept(vendure: VendureShop) -> None:
+async def test_with_the_plugin_labels_flags_and_conditions_are_kept(vendure: SandboxVendure) -> None:
     asked = an_order()
     final = asked.lines[0].model_copy(update={"condition": SaleCondition.FINAL_SALE})
     order = asked.model_copy(update={"flags": frozenset({OrderFlag.EU_CONSUMER}), "lines": (final, asked.lines[1])})
@@ -173,9 +171,9 @@ async def test_with_the_plugin_labels_flags_and_conditions_are_kept(vendure: Ven
         Shipment(shipment_id="S1", lines=(line,), carrier="UPS", label_reference="shp_1", tracking_number="1Z1"),
     )
     fields = await vendure.read_custom_fields(placed.code)
-    assert (fields.fields.fraud_review, fields.fields.eu_consumer) == (False, True)
-    assert [line.variant.fields.sale_condition for line in fields.lines] == ["final_sale", "regular"]
-    assert [(parcel.fields.carrier, parcel.fields.label_reference) for parcel in fields.fulfillments] == [
+    assert (fields.custom_fields.fraud_review, fields.custom_fields.eu_consumer) == (False, True)
+    assert [line.variant.custom_fields.sale_condition for line in fields.lines] == ["final_sale", "regular"]
+    assert [(parcel.custom_fields.carrier, parcel.custom_fields.label_reference) for parcel in fields.fulfillments] == [
         ("UPS", "shp_1")
     ]
 
@@ -183,44 +181,44 @@ async def test_with_the_plugin_labels_flags_and_conditions_are_kept(vendure: Ven
 async def test_what_was_answered_survives_a_kill(tmp_path_factory: pytest.TempPathFactory) -> None:
     process = VendureProcess(tmp_path_factory.mktemp("vendure"), plugin=False).start()
     try:
-        async with VendureShop(process.url, plugin=False) as shop:
+        async with SandboxVendure(process.url, plugin=False) as shop:
             code = await shop.place_order(an_order())
             line = (await shop.read(code)).lines[0]
             await shop.take_out(code, line.id, 1)
         process.kill()
         process.start()
-        async with VendureShop(process.url, plugin=False) as shop:
+        async with SandboxVendure(process.url, plugin=False) as shop:
             assert [left.quantity for left in (await shop.read(code)).lines] == [2, 1]
             await shop.take_out(code, line.id, 1)
     finally:
         process.stop()
 
 
-async def test_requests_that_arrive_at_once_do_not_undo_one_another(vendure: VendureShop) -> None:
+async def test_requests_that_arrive_at_once_do_not_undo_one_another(vendure: SandboxVendure) -> None:
     """Each second one fails, in the middle of its transaction: there is no fourth chair."""
     placed = [await vendure.read(await vendure.place_order(an_order())) for _ in range(4)]
     answers = await asyncio.gather(
         *(vendure.take_out(order.code, order.lines[0].id, units) for order in placed for units in (3, 4)),
         return_exceptions=True,
     )
-    assert [type(answer) for answer in answers] == [type(None), VendureRefused] * 4
+    assert [type(answer) for answer in answers] == [type(None), ShopRefused] * 4
     left = [await vendure.read(order.code) for order in placed]
     assert [order.lines[0].quantity for order in left] == [0] * 4
 
 
-async def test_a_session_ends_when_everybody_is_logged_out(vendure: VendureShop) -> None:
+async def test_a_session_ends_when_everybody_is_logged_out(vendure: SandboxVendure) -> None:
     code = await vendure.place_order(an_order())
-    async with VendureShop(vendure.url, plugin=vendure.plugin) as other:
+    async with SandboxVendure(vendure.url, plugin=vendure.plugin) as other:
         await vendure.end_sessions()
-        with pytest.raises(VendureRefused, match="not currently authorized"):
+        with pytest.raises(ShopRefused, match="not currently authorized"):
             await other.read(code)
         assert (await vendure.read(code)).code == code
 
 
-async def test_the_network_is_cut_and_an_answer_lost(vendure: VendureShop, network: CuttableProxy) -> None:
+async def test_the_network_is_cut_and_an_answer_lost(vendure: SandboxVendure, network: CuttableProxy) -> None:
     code = await vendure.place_order(an_order())
     line = (await vendure.read(code)).lines[0]
-    async with VendureShop(network.url, plugin=vendure.plugin) as remote:
+    async with SandboxVendure(network.url, plugin=vendure.plugin) as remote:
         network.lose_answer("cancelOrder")
         with pytest.raises(httpx2.TransportError):
             await remote.take_out(code, line.id, 1)
@@ -233,8 +231,8 @@ async def test_the_network_is_cut_and_an_answer_lost(vendure: VendureShop, netwo
         assert (await remote.read(code)).code == code
 
 
-async def stock_of(vendure: VendureShop, code: str, line_id: str) -> tuple[int, int]:
-    level = await vendure.stock(code, line_id)
+async def stock_of(vendure: SandboxVendure, code: str, line_id: str) -> tuple[int, int]:
+    level = await vendure.read_stock(code, line_id)
     return level.on_hand, level.allocated
 
 

@@ -13,7 +13,7 @@ from runtime.plugin import plugin
 from sandbox.staying import PYTHON
 from sandbox.vendure.placing import UNITS_IN_STOCK
 from sandbox.vendure.samples import SAMPLES
-from sandbox.vendure.shop import VendureShop
+from sandbox.vendure.shop import SandboxVendure
 from tests.e2e.pasting import Up, blocks
 from tests.e2e.running import alive, children_of, read_addresses, read_until, start_demo
 from tests.integrations.vendure.paid_out import paid_out
@@ -60,7 +60,7 @@ async def check_as_documented(folder: Path, said: str) -> None:
     at = read_addresses(said)
     up = Up(temporal=at["Temporal"], api=at["HTTP API"], folder=folder)
     commands = [block for block in blocks("docs/providers.md") if not block.startswith(".venv/bin/python -")]
-    async with VendureShop(at["Vendure"], plugin=True) as shop:
+    async with SandboxVendure(at["Vendure"], plugin=True) as shop:
         assert {code: (await shop.read(code)).state for code in STATES} == STATES
         assert [len((await shop.read(code)).fulfillments) for code in ("5001", "5002", "5004")] == [0, 1, 1]
         assert len(STATES) == len(SAMPLES)
@@ -81,11 +81,11 @@ async def check_as_documented(folder: Path, said: str) -> None:
                 [0 for _ in order.lines],
             )
             assert {parcel.state for parcel in order.fulfillments} <= {"Cancelled"}
-            assert (await shop.read_custom_fields(order_id)).fields.held_by is None
+            assert await shop.read_holder(order_id) is None
             assert await shop.given_back(order_id) == await paid_out(folder, order_id)
             assert [given for _, given in await shop.given_back(order_id)] == [amount]
             for line in order.lines:
-                level = await shop.stock(order_id, line.id)
+                level = await shop.read_stock(order_id, line.id)
                 assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 0)
-        level = await shop.stock("5012", (await shop.read("5012")).lines[0].id)
+        level = await shop.read_stock("5012", (await shop.read("5012")).lines[0].id)
         assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 1), "nobody has cancelled it"
