@@ -1,5 +1,5 @@
-"""The network between a worker and a Vendure shop that sees each call, and can hold one of each order: right before it is
-sent on, or right after it was answered."""
+"""The network between a worker and a Vendure shop that sees each call, and can stop one of each order on its way: right
+before it is sent on, or right after it was answered."""
 
 import asyncio
 import re
@@ -16,14 +16,14 @@ from pydantic import Field
 from domain.base import Value
 
 _OPERATION = re.compile(r"{\s*(?:result: )?(\w+)")
-_HELD_WITHIN = 60
+_STOPPED_WITHIN = 60
 
 NOBODY = ""
 """For no order: a login, say."""
 
 
 class Point(StrEnum):
-    """Where a call is held."""
+    """Where a call is stopped."""
 
     BEFORE_IT_IS_SENT = "before_the_call"
     AFTER_IT_WAS_ANSWERED = "after_the_answer"
@@ -72,17 +72,17 @@ class _Dropped(Exception):
     """The connection breaks off."""
 
 
-class HoldingProxy:
+class StoppingProxy:
     """Passes on what it gets to `upstream`, from an address of its own (`url`), which stays the same."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.url = ""
-        self.held: dict[str, Call] = {}
+        self.stopped: dict[str, Call] = {}
         """By order."""
         self._made: dict[str, Counter[str]] = defaultdict(Counter)
         self._orders: dict[str, str] = {}
-        self._to_hold: dict[str, tuple[Call, Point]] = {}
+        self._to_stop: dict[str, tuple[Call, Point]] = {}
         self._change = asyncio.Condition()
         self._drop = asyncio.Event()
         self._not_sent: list[_Request] = []
@@ -110,17 +110,17 @@ class HoldingProxy:
         """Refuse connections until the next `listen`, and break off those that there are."""
         assert self._server is not None
         self._server.close()
-        self.drop_held()
+        self.drop_stopped()
         for writer in self._open:
             writer.transport.abort()
 
-    def drop_held(self) -> None:
-        """Break off the connections of what is held: it was not sent (see `send_late`), or its answer is lost."""
+    def drop_stopped(self) -> None:
+        """Break off the connections of stopped calls: the call was not sent (see `send_late`), or its answer is lost."""
         self._drop.set()
         self._drop = asyncio.Event()
 
     async def send_late(self) -> None:
-        """What was held before it was sent arrives now. Nobody waits for its answer any more."""
+        """Calls that were stopped before they were sent arrive now. Nobody waits for their answers any more."""
         while self._not_sent:
             await self._pass_on(self._not_sent.pop())
 
@@ -137,21 +137,21 @@ class HoldingProxy:
         """The next call of this operation that is made for no order."""
         return Call(operation, self._made[NOBODY][operation] + 1)
 
-    def hold(self, order_id: str, call: Call, point: Point) -> None:
-        """Hold this call of the order, or of `NOBODY`, when it comes, until `drop_held`."""
-        self.held.pop(order_id, None)
-        self._to_hold[order_id] = call, point
+    def stop_at(self, order_id: str, call: Call, point: Point) -> None:
+        """Stop this call of the order, or of `NOBODY`, when it comes, until `drop_stopped`."""
+        self.stopped.pop(order_id, None)
+        self._to_stop[order_id] = call, point
 
-    async def wait_until_held(self, order_ids: Iterable[str]) -> None:
+    async def wait_until_stopped(self, order_ids: Iterable[str]) -> None:
         """Fails with the names of those that were not made."""
         async with self._change:
             try:
                 await asyncio.wait_for(
-                    self._change.wait_for(lambda: self.held.keys() >= set(order_ids)), timeout=_HELD_WITHIN
+                    self._change.wait_for(lambda: self.stopped.keys() >= set(order_ids)), timeout=_STOPPED_WITHIN
                 )
             except TimeoutError:
-                missing = [self._to_hold[order_id] for order_id in order_ids if order_id not in self.held]
-                raise AssertionError(f"not made in {_HELD_WITHIN} s: {missing}") from None
+                missing = [self._to_stop[order_id] for order_id in order_ids if order_id not in self.stopped]
+                raise AssertionError(f"not made in {_STOPPED_WITHIN} s: {missing}") from None
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._open.add(writer)
@@ -169,24 +169,24 @@ class HoldingProxy:
         point = self._count(request)
         if point is Point.BEFORE_IT_IS_SENT:
             self._not_sent.append(request)
-            await self._hold_back(request)
+            await self._stop(request)
         answer = await self._pass_on(request)
         if point is Point.AFTER_IT_WAS_ANSWERED:
-            await self._hold_back(request)
+            await self._stop(request)
         return answer
 
     def _count(self, request: _Request) -> Point | None:
-        """Where this call is to be held, if it is."""
+        """Where this call is to be stopped, if it is."""
         order_id, operation = self._orders.get(request.subject, NOBODY), request.operation
         made = self._made[order_id]
         made[operation] += 1
-        call, point = self._to_hold.get(order_id, (None, None))
+        call, point = self._to_stop.get(order_id, (None, None))
         return point if call == Call(operation, made[operation]) else None
 
-    async def _hold_back(self, request: _Request) -> None:
+    async def _stop(self, request: _Request) -> None:
         order_id, drop = self._orders.get(request.subject, NOBODY), self._drop
         async with self._change:
-            self.held[order_id] = self._to_hold[order_id][0]
+            self.stopped[order_id] = self._to_stop[order_id][0]
             self._change.notify_all()
         await drop.wait()
         raise _Dropped

@@ -1,5 +1,5 @@
-"""Whole cancellations over Vendure, each with all that is checked of it. Between them they use everything that the adapter
-can do, so that a test can disturb any of it."""
+"""Whole cancellations over Vendure, each with all that is checked of it. Together they use everything that the adapter can
+do, so that a test can disturb any of it. The worker is part of the test."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol

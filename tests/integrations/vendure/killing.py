@@ -13,7 +13,7 @@ from sandbox.serving import Process
 from sandbox.vendure.process import VendureProcess
 from tests.fixtures.workers import Workers
 from tests.integrations.vendure.aftermath import Aftermath, see_aftermath
-from tests.integrations.vendure.calls import NOBODY, Call, HoldingProxy, Point
+from tests.integrations.vendure.calls import NOBODY, Call, Point, StoppingProxy
 from tests.integrations.vendure.over import OverVendure
 from tests.integrations.vendure.stories import Story, place_order, request_of, run_story
 
@@ -45,7 +45,7 @@ class Killing:
 
     over: OverVendure
     process: VendureProcess
-    calls: HoldingProxy
+    calls: StoppingProxy
     workers: Workers
     worker: Process
 
@@ -61,24 +61,24 @@ class Killing:
         }
 
     async def kill_at(self, victim: Victim, faults: Sequence[Fault]) -> list[Finished]:
-        """An order for each of the faults. Once all are held at theirs, the victim is killed and started again."""
+        """An order for each of the faults. Once all are stopped at theirs, the victim is killed and started again."""
         orders = [await self._place_order(fault.story) for fault in faults]
         for order, fault in zip(orders, faults, strict=True):
-            self.calls.hold(order.order_id, fault.call, fault.point)
+            self.calls.stop_at(order.order_id, fault.call, fault.point)
         runs = asyncio.gather(
             *(run_story(self.over, order, fault.story) for order, fault in zip(orders, faults, strict=True))
         )
-        await self._kill_when_held(victim, [order.order_id for order in orders], runs)
+        await self._kill_when_stopped(victim, [order.order_id for order in orders], runs)
         return [Finished(order, result) for order, result in zip(orders, await runs, strict=True)]
 
     async def kill_new_worker_at(self, operation: str, point: Point, victim: Victim, story: Story) -> Finished:
         """At a call that a worker makes for no order, at its start."""
         self.worker.kill()
-        self.calls.hold(NOBODY, self.calls.find_next(operation), point)
+        self.calls.stop_at(NOBODY, self.calls.find_next(operation), point)
         order = await self._place_order(story)
         self.worker = self.workers.start()
         run = asyncio.ensure_future(run_story(self.over, order, story))
-        await self._kill_when_held(victim, [NOBODY], run)
+        await self._kill_when_stopped(victim, [NOBODY], run)
         return Finished(order, await run)
 
     async def see(self, finished: Finished) -> Aftermath:
@@ -89,21 +89,21 @@ class Killing:
         self.calls.watch(order.order_id, id_of(request_of(order, story)))
         return order
 
-    async def _kill_when_held(self, victim: Victim, order_ids: Sequence[str], runs: asyncio.Future[Any]) -> None:
-        held = asyncio.ensure_future(self.calls.wait_until_held(order_ids))
-        await asyncio.wait([runs, held], return_when=asyncio.FIRST_COMPLETED)
-        if not held.done():
-            held.cancel()
+    async def _kill_when_stopped(self, victim: Victim, order_ids: Sequence[str], runs: asyncio.Future[Any]) -> None:
+        stopped = asyncio.ensure_future(self.calls.wait_until_stopped(order_ids))
+        await asyncio.wait([runs, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            stopped.cancel()
             await runs  # raises what has failed
-            raise AssertionError("the runs have ended, and not all of their calls were held")
-        await held
+            raise AssertionError("the runs have ended, and not all of their calls were stopped")
+        await stopped
         await self._kill(victim)
 
     async def _kill(self, victim: Victim) -> None:
         match victim:
             case Victim.WORKER:
                 self.worker.kill()
-                self.calls.drop_held()
+                self.calls.drop_stopped()
                 self.worker = self.workers.start()
             case Victim.VENDURE:
                 self.process.kill()

@@ -1,5 +1,5 @@
-"""What may become of an order, told so that each step waits for what the books and the providers say: it does not matter
-who is killed meanwhile."""
+"""The cancellations of journeys.py once more, where the worker is a process of its own that may be killed: each step waits
+for what the books and the providers say, so it does not matter who is killed meanwhile."""
 
 from collections.abc import Callable
 from enum import StrEnum

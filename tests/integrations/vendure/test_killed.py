@@ -13,7 +13,7 @@ from sandbox.vendure.proxy import CuttableProxy
 from sandbox.vendure.shop import PASSWORD, USERNAME, SandboxVendure
 from tests.fixtures.mail import Mailbox
 from tests.fixtures.workers import Workers, environment
-from tests.integrations.vendure.calls import HoldingProxy, Point
+from tests.integrations.vendure.calls import Point, StoppingProxy
 from tests.integrations.vendure.killing import Fault, Killing, Undisturbed, Victim
 from tests.integrations.vendure.over import OverVendure
 from tests.integrations.vendure.shops import FILES
@@ -41,7 +41,7 @@ api._TIMEOUT = 25.0
 worker.main()
 """
 # worker.py, whose calls wait long enough for those of all the other orders. It sends no mails: each reads its order, one
-# after the other, so that the first that is held would hold up the rest.
+# after the other, so that the rest would wait for the first that is stopped.
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["with_plugin", "without_plugin"])
@@ -58,7 +58,7 @@ async def killing(
     mortal_process: VendureProcess, process_system: System, mailbox: Mailbox, tmp_path: Path
 ) -> AsyncIterator[Killing]:
     plugin = mortal_process.plugin
-    async with SandboxVendure(mortal_process.url, plugin=plugin) as shop, HoldingProxy(mortal_process.url) as calls:
+    async with SandboxVendure(mortal_process.url, plugin=plugin) as shop, StoppingProxy(mortal_process.url) as calls:
         env = {
             **environment(process_system, mailbox),
             "VENDURE_URL": f"{calls.url}/admin-api",
@@ -70,7 +70,7 @@ async def killing(
             file.write_text(f"fulfillment_method = '{method}'\n")
             env["VENDURE_FILE"] = str(file)
         orders = VendureOrders(VendureApi(shop.admin_api, USERNAME, PASSWORD), FILES[plugin])
-        # What the test itself does in the shop is not held, so its own network is never cut.
+        # What the test itself does in the shop is not stopped, so its own network is never cut.
         over = OverVendure(dataclasses.replace(process_system, orders=orders), shop, CuttableProxy(mortal_process.url))
         workers = Workers(env, tmp_path, [], program=("-c", _PATIENT_WORKER, "run"))
         yield Killing(over, mortal_process, calls, workers, workers.start())
@@ -91,8 +91,8 @@ async def killing(
     ],
 )
 async def test_killing_a_process_at_any_call_changes_no_outcome(killing: Killing, victim: Victim, point: Point) -> None:
-    """E21, D7, I5: an order for each call, and all of them are held at theirs when the process dies. A read leaves nothing
-    behind, so that it is the same whether it was answered."""
+    """E21, D7, I5: an order for each call, and all of them are stopped at theirs when the process dies. A read leaves
+    nothing behind, so that it is the same whether it was answered."""
     undisturbed, faults = await _find_faults(killing, point)
     for fault, finished in zip(faults, await killing.kill_at(victim, faults), strict=True):
         assert (await killing.see(finished)).differences(undisturbed[fault.story].aftermath) == [], fault
