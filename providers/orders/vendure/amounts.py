@@ -8,36 +8,36 @@ from domain.money import Money, exponent
 
 
 class Amounts:
-    """Of one order: its currency, and how many decimals Vendure keeps (`moneyStrategyPrecision`)."""
+    """The amounts of one order. `precision`: how many decimals Vendure keeps (`moneyStrategyPrecision`)."""
 
     def __init__(self, order_id: str, currency: str, precision: int) -> None:
         self._order_id = order_id
-        self.currency = currency
+        self._currency = currency
         self._precision = precision
         self._scale = Fraction(10) ** (exponent(currency) - precision)
 
-    def exact(self, amount: int) -> Money:
+    def to_money(self, amount: int) -> Money:
         """Refused: PROVIDER_REJECTED_SETTINGS where it has more decimals than its currency."""
         minor = amount * self._scale
         if minor.denominator != 1:
-            raise self._no_amount(f"{Decimal(amount).scaleb(-self._precision)} {self.currency}")
-        return Money(amount=int(minor), currency=self.currency)
+            raise self._refuse_amount(f"{Decimal(amount).scaleb(-self._precision)} {self._currency}")
+        return Money(amount=int(minor), currency=self._currency)
 
-    def nearest(self, amount: Fraction) -> Money:
+    def to_nearest_money(self, amount: Fraction) -> Money:
         """Rounded, half to even."""
-        return Money(amount=round(amount * self._scale), currency=self.currency)
+        return Money(amount=round(amount * self._scale), currency=self._currency)
 
     def to_vendure(self, amount: Money) -> int:
         """Refused: PROVIDER_REJECTED_SETTINGS where Vendure has too few decimals for it."""
         kept = amount.amount / self._scale
         if kept.denominator != 1:
-            raise self._no_amount(str(amount))
+            raise self._refuse_amount(str(amount))
         return int(kept)
 
-    def _no_amount(self, amount: str) -> Refused:
+    def _refuse_amount(self, amount: str) -> Refused:
         return Refused(
             ErrorCode.PROVIDER_REJECTED_SETTINGS,
-            f"Vendure and the currency {self.currency} have not the same decimals, so that {amount} of order "
-            f"{self._order_id} cannot be kept exactly. Give Vendure a MoneyStrategy that rounds by currency, and correct "
+            f"Vendure does not keep the decimals of {self._currency}, so {amount} of order {self._order_id} cannot be "
+            "converted exactly. Give Vendure a MoneyStrategy that rounds by currency, and correct "
             "the order.",
         )

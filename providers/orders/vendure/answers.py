@@ -1,4 +1,4 @@
-"""What Vendure's Admin API answers, as far as it is used."""
+"""What Vendure's Admin API answers, as far as the adapter reads it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -112,7 +112,7 @@ class _HistoryKind(StrEnum):
 
 
 class _HistoryData(Answer):
-    """Its ids are those of the database, which Vendure's usual way of naming them leaves as they are."""
+    """Its ids are those of the database, which may be numbers where all other ids are texts."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
@@ -159,23 +159,23 @@ class VendureOrder(Answer):
     def paid_by(self) -> Sequence[Payment]:
         return [payment for payment in self.payments or () if payment.pays]
 
-    def fulfillment(self, fulfillment_id: str) -> Fulfillment | None:
+    def find_fulfillment(self, fulfillment_id: str) -> Fulfillment | None:
         return next((found for found in self.fulfillments or () if found.id == fulfillment_id), None)
 
     def was_shipped(self, fulfillment: Fulfillment) -> bool:
-        """At any time. Its state does not say so any more once it is cancelled."""
+        """At any time. Once it is cancelled, its state does not say so any more."""
         return fulfillment.state in _SHIPPED or any(
             entry.data.fulfillment_id == fulfillment.id and entry.data.to in _SHIPPED for entry in self.history.items
         )
 
-    def own_parts(self, fulfillment: Fulfillment) -> Sequence[UnitsOfLine]:
-        """What is of this order in it."""
+    def list_own_parts(self, fulfillment: Fulfillment) -> Sequence[UnitsOfLine]:
+        """The units of this order in it."""
         own = {line.id for line in self.lines}
         return [part for part in fulfillment.lines if part.line_id in own]
 
     def is_shared(self, fulfillment: Fulfillment) -> bool:
         """Goods of other orders are in it too: staff may pack several orders together."""
-        return len(self.own_parts(fulfillment)) < len(fulfillment.lines)
+        return len(self.list_own_parts(fulfillment)) < len(fulfillment.lines)
 
     @property
     def can_become_cancelled(self) -> bool:
@@ -218,7 +218,7 @@ class FoundPlugin(Answer):
 
 
 class ErrorResult(Answer):
-    """An error as Vendure gives it in place of what was asked for; without a code it is what was asked for."""
+    """Vendure answers an error in place of the result. Without `error_code` it is no error."""
 
     error_code: str | None = None
     message: str = ""
@@ -230,7 +230,7 @@ class ErrorResult(Answer):
         return self.transition_error or self.fulfillment_handler_error or self.message
 
 
-class Changed(Answer):
+class ChangeResult(Answer):
     result: ErrorResult
 
 
@@ -240,16 +240,16 @@ class HoldAnswer(StrEnum):
     RELEASED = "RELEASED"
 
 
-class Held(Answer):
+class HoldResult(Answer):
     result: HoldAnswer
 
 
 class Done(Answer):
-    """What is answered tells nothing more: it was done."""
+    """The change was made. Nothing of the answer is read."""
 
 
 class Snapshot(Answer):
-    """An order with what is needed to read it."""
+    """An order, with what it takes to convert it."""
 
     order: VendureOrder
     placed_at: datetime

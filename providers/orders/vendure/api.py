@@ -1,7 +1,7 @@
-"""Vendure's Admin API over HTTP: login, one renewal of it, the channel, and what each answer means.
+"""Vendure's Admin API over HTTP: the login and its renewal, the channel, and what each answer means.
 
-GraphQL answers nearly everything with HTTP 200. Vendure says by the code of an error what it is (`FORBIDDEN`,
-`ENTITY_NOT_FOUND`); one without a code on our lists is a failure of its own.
+GraphQL answers nearly everything with HTTP 200. What an error is, its code says (`FORBIDDEN`, `ENTITY_NOT_FOUND`). Any code
+that is not listed here is a failure inside Vendure.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavail
 
 _TIMEOUT = 5.0
 """Seconds. An attempt has 30 for all of its calls."""
-_KEPT_OPEN = 2.0
-"""Seconds that an idle connection is used again: Node closes it after 5, and a call that meets the end is a lost one."""
+_KEEPALIVE_SECONDS = 2.0
+"""How long an idle connection is used again. Node closes it after 5 seconds, and a call sent at that moment is lost."""
 _TOKEN_HEADER = "vendure-auth-token"  # noqa: S105 (the name of a header)
 _CHANNEL_HEADER = "vendure-token"
 _MESSAGE_LENGTH = 200
@@ -68,7 +68,7 @@ _Data = TypeVar("_Data", bound=Answer)
 
 
 class VendureRefusal(Exception):
-    """Vendure's decision against a call, in its own words. Nothing has happened."""
+    """Vendure has refused a call, in these words. Nothing has happened."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message[:_MESSAGE_LENGTH])
@@ -87,17 +87,17 @@ class VendureApi:
 
     def __init__(self, url: str, username: str, password: str, channel: str | None = None) -> None:
         self.url = url
-        # The session's cookie would go on counting when the token does not.
-        nowhere = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        # Otherwise the session's cookie would still count once the token has ended.
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self._http = httpx2.AsyncClient(
             timeout=_TIMEOUT,
-            limits=httpx2.Limits(keepalive_expiry=_KEPT_OPEN),
-            cookies=nowhere,
+            limits=httpx2.Limits(keepalive_expiry=_KEEPALIVE_SECONDS),
+            cookies=no_cookies,
             headers={_CHANNEL_HEADER: channel} if channel else {},
         )
         self._credentials: Mapping[str, JsonValue] = {"username": username, "password": password}
         self._token = ""
-        self._one_login = asyncio.Lock()
+        self._login_lock = asyncio.Lock()
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -110,15 +110,15 @@ class VendureApi:
     async def write(
         self, document: str, model: type[_Data], doing: str, *, cancellation_id: str, **variables: JsonValue
     ) -> _Data:
-        """The same, of a call that changes something. `cancellation_id`: on whose behalf, which the plugin asks for where
-        an order is frozen. Raises OutcomeUnknown too."""
+        """The same for a call that changes something. `cancellation_id`: the cancellation that makes it; while an order is
+        frozen, the plugin lets only its own change it. Raises OutcomeUnknown too."""
         request = _Request(doing, writes=True, cancellation_id=cancellation_id)
         return await self._send(document, model, variables, request)
 
     async def _send(
         self, document: str, model: type[_Data], variables: Mapping[str, JsonValue], request: "_Request"
     ) -> _Data:
-        used = await self._current_token("")
+        used = await self._current_token()
         try:
             return await self._send_with_token(document, model, variables, request, used)
         except _Forbidden:
@@ -132,10 +132,10 @@ class VendureApi:
                 "ReadOrder and UpdateOrder in the channel, then retry the step.",
             ) from None
 
-    async def _current_token(self, instead_of: str) -> str:
-        """The token of the login. A new one where there is none, or where it is the one that has ended."""
-        async with self._one_login:
-            if self._token == instead_of:
+    async def _current_token(self, ended: str = "") -> str:
+        """The token of the login. A new one where there is none yet, or where the current one has `ended`."""
+        async with self._login_lock:
+            if self._token == ended:
                 self._token = await self._log_in()
             return self._token
 
@@ -143,20 +143,20 @@ class VendureApi:
         request = _Request("logging in to Vendure", writes=False)
         answer = await self._post(_LOGIN, self._credentials, request, {})
         try:
-            logged_in = request.data_of(answer, _Login).login.name == "CurrentUser"
+            logged_in = request.read_data(answer, _Login).login.name == "CurrentUser"
         except _Forbidden:
             logged_in = False
         if not logged_in:
             raise Refused(
                 ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-                "Vendure does not know the user and password of VENDURE_USERNAME and VENDURE_PASSWORD. Check them in the "
+                "Vendure refuses the login of VENDURE_USERNAME with VENDURE_PASSWORD. Check them in the "
                 "settings, then retry the step.",
             )
         token = answer.headers.get(_TOKEN_HEADER)
         if not token:
             raise Refused(
                 ErrorCode.PROVIDER_REJECTED_SETTINGS,
-                "Vendure gives no token for a login. Add 'bearer' to authOptions.tokenMethod in its configuration, then "
+                "Vendure returns no token for a login. Add 'bearer' to authOptions.tokenMethod in its configuration, then "
                 "retry the step.",
             )
         return str(token)
@@ -167,7 +167,7 @@ class VendureApi:
         headers = {"Authorization": f"Bearer {token}"}
         if request.cancellation_id:
             headers["cancellation-id"] = request.cancellation_id
-        return request.data_of(await self._post(document, variables, request, headers), model)
+        return request.read_data(await self._post(document, variables, request, headers), model)
 
     async def _post(
         self, document: str, variables: Mapping[str, JsonValue], request: "_Request", headers: Mapping[str, str]
@@ -178,7 +178,7 @@ class VendureApi:
         except _NOT_SENT:
             raise Unavailable(f"Vendure cannot be reached for {request.doing}.") from None
         except httpx2.TransportError:
-            raise request.lost(f"Vendure did not answer while {request.doing}") from None
+            raise request.to_error(f"Vendure did not answer while {request.doing}") from None
 
 
 class _Request:
@@ -189,12 +189,12 @@ class _Request:
         self.cancellation_id = cancellation_id
         self._writes = writes
 
-    def lost(self, what: str, retry_after: float | None = None) -> StepError:
+    def to_error(self, what: str, retry_after: float | None = None) -> StepError:
         if self._writes:
             return OutcomeUnknown(f"{what}; it may have happened.", retry_after)
         return Unavailable(f"{what}.", retry_after)
 
-    def data_of(self, answer: httpx2.Response, model: type[_Data]) -> _Data:
+    def read_data(self, answer: httpx2.Response, model: type[_Data]) -> _Data:
         """The data of an answer without errors."""
         self._check_status(answer)
         try:
@@ -202,27 +202,27 @@ class _Request:
         except ValidationError:
             raise (self._invalid_answer() if self._writes else self._wrong_address(answer)) from None
         if envelope.errors:
-            raise self._failure(envelope.errors)
+            raise self._translate_errors(envelope.errors)
         try:
             return model.model_validate(envelope.data)
         except ValidationError:
             raise self._invalid_answer() from None
 
     def _invalid_answer(self) -> StepError:
-        return self.lost(f"Vendure's answer makes no sense while {self.doing}")
+        return self.to_error(f"Vendure gave an answer that cannot be read while {self.doing}")
 
     def _check_status(self, answer: httpx2.Response) -> None:
         status, retry_after = answer.status_code, _retry_after(answer)
         if status in {429, 503}:
-            raise Unavailable(f"Vendure takes no calls at the moment; {self.doing} did not happen.", retry_after)
+            raise Unavailable(f"Vendure takes no calls at the moment, so {self.doing} did not happen.", retry_after)
         if status >= 500:
-            raise self.lost(f"Vendure failed while {self.doing} ({status})", retry_after)
+            raise self.to_error(f"Vendure failed while {self.doing} ({status})", retry_after)
         if status in {401, 403}:
             raise _Forbidden
         if status not in {200, 400}:  # 400 has errors, in GraphQL's own form
             raise self._wrong_address(answer)
 
-    def _failure(self, errors: Sequence[_Error]) -> Exception:
+    def _translate_errors(self, errors: Sequence[_Error]) -> Exception:
         code = errors[0].extensions.code
         if code in _FORBIDDEN:
             return _Forbidden()
@@ -236,13 +236,13 @@ class _Request:
                 "Vendure has no channel with the token of VENDURE_CHANNEL. Correct it in the settings, then retry the "
                 "step.",
             )
-        return self.lost(f"Vendure failed while {self.doing}")
+        return self.to_error(f"Vendure failed while {self.doing}")
 
     def _wrong_address(self, answer: httpx2.Response) -> Refused:
         return Refused(
             ErrorCode.PROVIDER_REJECTED_SETTINGS,
-            f"What answers at the address of VENDURE_URL is no Admin API of Vendure ({answer.status_code}). Correct it in "
-            "the settings, then retry the step.",
+            f"At the address in VENDURE_URL there is no Admin API of Vendure ({answer.status_code}). Correct it in the "
+            "settings, then retry the step.",
         )
 
 

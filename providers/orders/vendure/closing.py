@@ -1,4 +1,4 @@
-"""Closing an order in Vendure: fulfillments first, then the lines."""
+"""Closing an order in Vendure: the fulfillments first, then the lines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from domain.closing import Closing
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.keys import EffectKey
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import Changed, Done, Line, VendureOrder
+from providers.orders.vendure.answers import ChangeResult, Done, Line, VendureOrder
 from providers.orders.vendure.api import VendureRefusal
 from providers.orders.vendure.order_lock import OrderLock, lock_order
 from providers.orders.vendure.reading import units_sold
@@ -19,7 +19,7 @@ _ATTEMPTS = 3
 
 # Rule: A close of an order in Vendure is one transaction where the plugin is there
 async def close_with_plugin(vendure: VendureShop, order_id: str, closing: Closing, *, key: EffectKey) -> None:
-    """Repeated, or twice at the same moment, it does nothing more: it goes by what is to remain."""
+    """It says how many units are to remain, so a second call changes nothing, even at the same moment."""
     order = (await vendure.get(order_id)).order
     lines: list[JsonValue] = [
         {"orderLineId": line.id, "remaining": remaining} for line, remaining in _remaining_units(order, closing)
@@ -38,18 +38,20 @@ async def close_with_plugin(vendure: VendureShop, order_id: str, closing: Closin
 
 
 async def close_plain(vendure: VendureShop, order_id: str, closing: Closing, *, key: EffectKey) -> None:
-    """Several calls, none of them with a condition: it reads right before, and others may change the order in between."""
+    """Several calls, for which Vendure takes no condition: the order is read right before, and may change in between."""
     async with lock_order(vendure.url, order_id) as lock:
         close = _PlainClose(vendure, order_id, closing, key, lock)
         try:
             await close.run()
         except VendureRefusal as refusal:
-            raise close.with_outcome(_locked(order_id, str(refusal))) from None
+            raise close.to_error(_locked(order_id, str(refusal))) from None
         except (Unavailable, Refused) as failure:
-            raise close.with_outcome(failure) from None
+            raise close.to_error(failure) from None
 
 
 class _PlainClose:
+    """One attempt at a close without the plugin."""
+
     def __init__(self, vendure: VendureShop, order_id: str, closing: Closing, key: EffectKey, lock: OrderLock) -> None:
         self._vendure = vendure
         self._order_id = order_id
@@ -58,20 +60,22 @@ class _PlainClose:
         self._lock = lock
         self._has_changed = False
 
-    def with_outcome(self, failure: Unavailable | Refused) -> Unavailable | Refused | OutcomeUnknown:
-        """The failure as it is where nothing has happened before it."""
+    def to_error(self, failure: Unavailable | Refused) -> Unavailable | Refused | OutcomeUnknown:
+        """OutcomeUnknown once something has changed; before that, the failure as it is."""
         return OutcomeUnknown(failure.message) if self._has_changed else failure
 
     async def run(self) -> None:
         order = await self._read_order()
         _check_can_become_cancelled(order, self._closing)
         for fulfillment_id in _fulfillments_to_cancel(order, self._closing):
-            if not _is_on_hand(order, fulfillment_id):
+            if not _was_restocked(order, fulfillment_id):
                 await self._cancel_fulfillment(fulfillment_id)
         for _ in range(_ATTEMPTS):
             if await self._cancel_lines(await self._read_order()):
                 return
-        raise Unavailable(f"Others take units out of order {self._order_id} at this moment; it is closed again later.")
+        raise Unavailable(
+            f"Others are taking units out of order {self._order_id} at this moment; it will be closed again later."
+        )
 
     async def _read_order(self) -> VendureOrder:
         return (await self._vendure.get(self._order_id)).order
@@ -80,13 +84,13 @@ class _PlainClose:
         try:
             await self._lock.finish(self._vendure.cancel_fulfillment(self._order_id, fulfillment_id, key=self._key))
         except VendureRefusal:
-            found = (await self._read_order()).fulfillment(fulfillment_id)
+            found = (await self._read_order()).find_fulfillment(fulfillment_id)
             if found is not None and not found.is_cancelled:
                 raise
         self._has_changed = True
 
     async def _cancel_lines(self, order: VendureOrder) -> bool:
-        """False: a line has become shorter than it was a moment ago."""
+        """False: others have taken units out of a line since it was read."""
         lines: list[JsonValue] = [
             {"orderLineId": line.id, "quantity": line.quantity - remaining}
             for line, remaining in _remaining_units(order, self._closing)
@@ -101,7 +105,7 @@ class _PlainClose:
             "cancelShipping": self._closing.shipping_back,
         }
         doing = f"cancelling units of order {self._order_id}"
-        call = self._vendure.change(documents.CANCEL_ORDER, Changed, doing, key=self._key, input=cancel)
+        call = self._vendure.change(documents.CANCEL_ORDER, ChangeResult, doing, key=self._key, input=cancel)
         result = (await self._lock.finish(call)).result
         if result.error_code == "QUANTITY_TOO_GREAT_ERROR":
             return False
@@ -113,10 +117,10 @@ class _PlainClose:
 
 
 def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[str]:
-    """Those that were stopped in the warehouse, and those whose goods have arrived there: their lines leave the order. What
-    is on its way back stays, because its goods would be for sale; and so does one that is shared with other orders."""
+    """Those that were stopped in the warehouse, and those that had left and are back: `closing.lines` has the lines of such
+    a parcel only then, because its goods would be for sale at once. One that is shared with other orders stays."""
     arrived = closing.gone.intersection(line.shipment_id for line in closing.lines if line.shipment_id)
-    ended = (order.fulfillment(shipment_id) for shipment_id in sorted((closing.stopped - closing.gone) | arrived))
+    ended = (order.find_fulfillment(shipment_id) for shipment_id in sorted((closing.stopped - closing.gone) | arrived))
     return [
         fulfillment.id
         for fulfillment in ended
@@ -124,10 +128,10 @@ def _fulfillments_to_cancel(order: VendureOrder, closing: Closing) -> Sequence[s
     ]
 
 
-def _is_on_hand(order: VendureOrder, fulfillment_id: str) -> bool:
-    """Whether plain Vendure counts what was shipped as on hand again: it did so when the units left their lines, and would
-    once more when the fulfillment is cancelled."""
-    fulfillment = order.fulfillment(fulfillment_id)
+def _was_restocked(order: VendureOrder, fulfillment_id: str) -> bool:
+    """Whether plain Vendure counts its goods as on hand already: it did when the units left their lines, although they were
+    shipped, and would once more when the fulfillment is cancelled."""
+    fulfillment = order.find_fulfillment(fulfillment_id)
     remaining = {line.id: line.quantity for line in order.lines}
     return (
         fulfillment is not None
@@ -137,7 +141,7 @@ def _is_on_hand(order: VendureOrder, fulfillment_id: str) -> bool:
 
 
 def _remaining_units(order: VendureOrder, closing: Closing) -> Sequence[tuple[Line, int]]:
-    """Each line of the closing, with how many of its units are to remain. Never more than there are."""
+    """Each line of the closing, with how many of its units are to remain: never more than it has."""
     targets: Mapping[str, int] = closing.targets
     return [
         (line, min(max(units_sold(order, line) - targets[line.id], 0), line.quantity))
@@ -148,7 +152,7 @@ def _remaining_units(order: VendureOrder, closing: Closing) -> Sequence[tuple[Li
 
 # Rule: An order in a state from which Vendure cannot cancel it is not closed as a whole
 def _check_can_become_cancelled(order: VendureOrder, closing: Closing) -> None:
-    """`Modifying` is such a state. The plugin refuses it by itself. Refused: ORDER_LOCKED."""
+    """`Modifying` is such a state. With the plugin, the plugin checks this. Refused: ORDER_LOCKED."""
     remaining = {line.id: units for line, units in _remaining_units(order, closing)}
     is_whole = all(remaining.get(line.id, line.quantity) == 0 for line in order.lines)
     if is_whole and not order.can_become_cancelled:

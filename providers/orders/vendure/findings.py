@@ -3,25 +3,24 @@
 from domain.findings import Finding, Subject
 from providers.orders.vendure.shop_file import ShopFile
 
-_KNOWN_WITHOUT = {Subject.PICKS}
+_KNOWN_WITHOUT_PLUGIN = {Subject.PICKS}
 _NEVER_KNOWN = {Subject.GOODS_COMING_BACK}
-_BY_FILE = {Subject.LABELS, Subject.SALE_CONDITIONS}
 
 
 def list_findings(shop_file: ShopFile, *, has_plugin: bool) -> tuple[Finding, ...]:
-    return tuple(_with_plugin(subject) if has_plugin else _without(subject, shop_file) for subject in Subject)
+    return tuple(_with_plugin(subject) if has_plugin else _without_plugin(subject, shop_file) for subject in Subject)
 
 
 def _with_plugin(subject: Subject) -> Finding:
     return Finding.of(subject, known=subject not in _NEVER_KNOWN)
 
 
-def _without(subject: Subject, shop_file: ShopFile) -> Finding:
+def _without_plugin(subject: Subject, shop_file: ShopFile) -> Finding:
     by_file = {
         Subject.LABELS: shop_file.fulfillment_method is not None,
         Subject.SALE_CONDITIONS: bool(shop_file.conditions),
     }
-    plain = Finding.of(subject, known=by_file.get(subject, subject in _KNOWN_WITHOUT))
+    plain = Finding.of(subject, known=by_file.get(subject, subject in _KNOWN_WITHOUT_PLUGIN))
     if plain.known or subject in _NEVER_KNOWN:
         return plain
     match subject:
@@ -37,5 +36,5 @@ def _without(subject: Subject, shop_file: ShopFile) -> Finding:
             )
         case _:
             sentence = plain.sentence
-    or_by_file = ", or describe them in the file of VENDURE_FILE" if subject in _BY_FILE else ""
+    or_by_file = ", or describe them in the file of VENDURE_FILE" if subject in by_file else ""
     return plain.model_copy(update={"sentence": f"{sentence} Add the plugin for Vendure to change that{or_by_file}."})

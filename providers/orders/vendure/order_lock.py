@@ -1,7 +1,7 @@
 """One change at a time of each order, within this process.
 
-Vendure takes units out of a line, and packs a withdrawn pick again, without any condition. So both look first whether that
-has happened, and then do the rest. A second one that looks in between would do it too.
+Vendure takes no condition for a call that takes units out of a line, or that packs a withdrawn pick again. So both read
+first what has happened already, and then do the rest. A second call that reads in between would do it twice.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from domain.errors import OutcomeUnknown
 
 _SETTLE_SECONDS = 3.0
-"""After a call whose answer was lost: Vendure may be working on it still."""
+"""How long nobody reads after a lost answer: Vendure may still be working on that call."""
 
 _Result = TypeVar("_Result")
 
@@ -29,8 +29,8 @@ class OrderLock:
         return not self.waiting and self.not_before <= time.monotonic()
 
     async def finish(self, call: Coroutine[Any, Any, _Result]) -> _Result:
-        """The call's result. Who is cancelled meanwhile waits for its end: it was sent, and the next one would look too
-        early."""
+        """The call's result. A caller that is cancelled still waits for its end: the call was sent, and the next attempt
+        would read too early."""
         task = asyncio.ensure_future(call)
         try:
             return await asyncio.shield(task)
@@ -43,13 +43,13 @@ class OrderLock:
 
 
 _LOCKS: dict[tuple[str, str], OrderLock] = {}
-"""By address of the shop and order: adapters of the same shop share them."""
+"""By the shop's address and the order: adapters of the same shop share them."""
 
 
 # Rule: A worker changes an order in Vendure by one call at a time
 @contextlib.asynccontextmanager
 async def lock_order(url: str, order_id: str) -> AsyncIterator[OrderLock]:
-    """Wait until nothing else in this process changes the order, and until a call that was lost is over."""
+    """Wait until nothing else in this process changes the order, and until a call whose answer was lost is over."""
     for name in [name for name, lock in _LOCKS.items() if lock.is_unused]:
         del _LOCKS[name]
     order_lock = _LOCKS.setdefault((url, order_id), OrderLock())

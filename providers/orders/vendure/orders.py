@@ -12,7 +12,7 @@ from domain.order import Order
 from providers.orders.plain import PlainOrders
 from providers.orders.port import GivenBack
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import Changed, Done, Fulfillment, Held, HoldAnswer, VendureOrder
+from providers.orders.vendure.answers import ChangeResult, Done, Fulfillment, HoldAnswer, HoldResult, VendureOrder
 from providers.orders.vendure.api import VendureApi, VendureRefusal
 from providers.orders.vendure.closing import close_plain, close_with_plugin
 from providers.orders.vendure.findings import list_findings
@@ -23,7 +23,7 @@ from providers.orders.vendure.shop_file import ShopFile
 
 
 class VendureOrders(PlainOrders):
-    """What Vendure cannot do without the plugin is as `PlainOrders` has it."""
+    """Where Vendure cannot do something without the plugin, `PlainOrders` answers."""
 
     restocks_at_once = True
 
@@ -35,15 +35,15 @@ class VendureOrders(PlainOrders):
         await self._vendure.aclose()
 
     async def list_findings(self) -> tuple[Finding, ...]:
-        return list_findings(self._shop_file, has_plugin=await self._vendure.has_plugin(look=True))
+        return list_findings(self._shop_file, has_plugin=await self._vendure.has_plugin(ask_again=True))
 
     async def read(self, order_id: str) -> Order:
         return Reading(await self._vendure.get(order_id), self._shop_file).to_order()
 
     # Rule: An order in Vendure is frozen by the plugin
     async def freeze(self, seen: Order, *, key: EffectKey) -> bool:
-        """First held, then read again: from then on nobody else changes it, so that the comparison is exact. One that has
-        changed stays held by this cancellation, which decides about it again, and thaws it wherever it ends.
+        """Hold the order, then read it again: nobody else changes a held order, so the comparison is exact. An order that
+        had changed stays held. This cancellation decides about it again, and thaws it however it ends.
         Refused: PROVIDER_REJECTED_SETTINGS."""
         order_id = seen.order_id
         order = await self._get_cancellable(order_id)
@@ -52,7 +52,7 @@ class VendureOrders(PlainOrders):
         doing = f"freezing order {order_id}"
         try:
             hold = await self._vendure.change(
-                documents.HOLD_ORDER, Held, doing, key=key, orderId=order.id, cancellationId=key.cancellation_id
+                documents.HOLD_ORDER, HoldResult, doing, key=key, orderId=order.id, cancellationId=key.cancellation_id
             )
         except VendureRefusal as refusal:
             await self._get_cancellable(order_id)  # staff may have opened it a moment ago
@@ -71,7 +71,7 @@ class VendureOrders(PlainOrders):
 
     # Rule: An order in a state from which Vendure cannot cancel it is not frozen, and waits
     async def _get_cancellable(self, order_id: str) -> VendureOrder:
-        """Raises Unavailable, before anything is refunded. In most cases staff is changing the order."""
+        """Raises Unavailable where Vendure could not cancel the order later: in most cases staff is changing it."""
         order = (await self._vendure.get(order_id)).order
         if not order.can_become_cancelled:
             raise Unavailable(
@@ -85,7 +85,7 @@ class VendureOrders(PlainOrders):
             return
         found = await self._vendure.find(order_id)
         if found is not None:
-            await self._record(
+            await self._call_plugin(
                 documents.RELEASE_ORDER,
                 f"releasing order {order_id}",
                 ErrorCode.ORDER_LOCKED,
@@ -95,24 +95,24 @@ class VendureOrders(PlainOrders):
             )
 
     async def withdraw_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        """Vendure cancels a fulfillment also when it has just been shipped. So it is read again afterwards."""
-        if (await self._stoppable_pick(order_id, shipment_id)).is_cancelled:
+        """Vendure cancels a fulfillment even if it has just been shipped. So it is read again afterwards."""
+        if (await self._get_stoppable_pick(order_id, shipment_id)).is_cancelled:
             return
         try:
             await self._vendure.cancel_fulfillment(order_id, shipment_id, key=key)
         except VendureRefusal as refusal:
-            if not (await self._stoppable_pick(order_id, shipment_id)).is_cancelled:
+            if not (await self._get_stoppable_pick(order_id, shipment_id)).is_cancelled:
                 raise _not_stoppable(order_id, shipment_id, f"Vendure does not cancel it: {refusal}") from None
             return
         try:
-            await self._stoppable_pick(order_id, shipment_id)
+            await self._get_stoppable_pick(order_id, shipment_id)
         except Unavailable as unavailable:
             raise OutcomeUnknown(f"{unavailable.message} Fulfillment {shipment_id} is cancelled in Vendure.") from None
 
-    async def _stoppable_pick(self, order_id: str, shipment_id: str) -> Fulfillment:
-        """It has never been shipped, and may be cancelled already. Refused: SHIPMENT_NOT_STOPPABLE."""
+    async def _get_stoppable_pick(self, order_id: str, shipment_id: str) -> Fulfillment:
+        """A fulfillment that was never shipped; it may be cancelled already. Refused: SHIPMENT_NOT_STOPPABLE."""
         snapshot = await self._vendure.get(order_id)
-        pick = snapshot.order.fulfillment(shipment_id)
+        pick = snapshot.order.find_fulfillment(shipment_id)
         if pick is None:
             raise _not_stoppable(order_id, shipment_id, "Vendure does not know it")
         if snapshot.order.was_shipped(pick):
@@ -124,21 +124,25 @@ class VendureOrders(PlainOrders):
                 f"Fulfillment {shipment_id} of order {order_id} holds goods of other orders too, so it is not cancelled. "
                 "Pack it anew in Vendure without this order's goods, and ask again.",
             )
-        if not pick.is_cancelled and Reading(snapshot, self._shop_file).shipment(pick).label_reference:
+        if not pick.is_cancelled and Reading(snapshot, self._shop_file).to_shipment(pick).label_reference:
             raise _not_stoppable(order_id, shipment_id, "it has a label")
         return pick
 
     # Rule: A pick that is resumed in Vendure is another fulfillment
     async def resume_pick(self, order_id: str, shipment_id: str, *, key: EffectKey) -> None:
-        """A cancelled fulfillment is final. The one in its place says which it replaces, so that it is made once."""
+        """A cancelled fulfillment is final. The method of the new one names the one it replaces, so that it is made once."""
         async with lock_order(self._vendure.url, order_id) as lock:
             found = await self._vendure.find(order_id)
-            withdrawn = found and found.order.fulfillment(shipment_id)
+            withdrawn = found and found.order.find_fulfillment(shipment_id)
             if found is None or not withdrawn or not _can_be_resumed(found.order, withdrawn):
                 return
             doing = f"packing fulfillment {shipment_id} of order {order_id} again"
             call = self._vendure.change(
-                documents.ADD_FULFILLMENT, Changed, doing, key=key, input=self._replacement(found.order, withdrawn)
+                documents.ADD_FULFILLMENT,
+                ChangeResult,
+                doing,
+                key=key,
+                input=self._describe_replacement(found.order, withdrawn),
             )
             try:
                 result = (await lock.finish(call)).result
@@ -147,9 +151,11 @@ class VendureOrders(PlainOrders):
             if result.error_code:
                 raise _not_resumable(order_id, shipment_id, result.reason)
 
-    def _replacement(self, order: VendureOrder, withdrawn: Fulfillment) -> JsonValue:
+    def _describe_replacement(self, order: VendureOrder, withdrawn: Fulfillment) -> JsonValue:
         return {
-            "lines": [{"orderLineId": part.line_id, "quantity": part.quantity} for part in order.own_parts(withdrawn)],
+            "lines": [
+                {"orderLineId": part.line_id, "quantity": part.quantity} for part in order.list_own_parts(withdrawn)
+            ],
             "handler": {
                 "code": self._shop_file.pick_handler,
                 "arguments": [
@@ -166,20 +172,20 @@ class VendureOrders(PlainOrders):
             await super().relabel(order_id, shipment_id, label_reference, tracking_number, key=key)
             return
         snapshot = await self._vendure.get(order_id)
-        found = snapshot.order.fulfillment(shipment_id)
+        found = snapshot.order.find_fulfillment(shipment_id)
         if found is None:
             raise Refused(
                 ErrorCode.STOP_NOT_UNDOABLE,
                 f"Order {order_id} has no fulfillment {shipment_id} in Vendure to put the new label {label_reference} on. "
                 "Check the order's fulfillments and void the label if it is not needed.",
             )
-        await self._record(
+        await self._call_plugin(
             documents.RECORD_LABEL,
             f"recording the new label of fulfillment {shipment_id} of order {order_id}",
             ErrorCode.STOP_NOT_UNDOABLE,
             key=key,
             fulfillmentId=shipment_id,
-            carrier=Reading(snapshot, self._shop_file).shipment(found).carrier or "",
+            carrier=Reading(snapshot, self._shop_file).to_shipment(found).carrier or "",
             labelReference=label_reference,
             trackingCode=tracking_number,
         )
@@ -195,7 +201,7 @@ class VendureOrders(PlainOrders):
                 f"Order {order_id} has no payment {tender_id} in Vendure that {reference} could replace. Check the order's "
                 "payments.",
             )
-        await self._record(
+        await self._call_plugin(
             documents.REPLACE_PAYMENT,
             f"recording the new payment of order {order_id}",
             ErrorCode.PAYMENT_NOT_FOUND,
@@ -217,7 +223,7 @@ class VendureOrders(PlainOrders):
             {"paymentId": part.tender_id, "reference": part.reference, "amount": amounts.to_vendure(part.amount)}
             for part in given
         ]
-        await self._record(
+        await self._call_plugin(
             documents.NOTE_REFUNDS,
             f"noting what was given back of order {order_id}",
             ErrorCode.ORDER_LOCKED,
@@ -227,10 +233,10 @@ class VendureOrders(PlainOrders):
             refunds=refunds,
         )
 
-    async def _record(
+    async def _call_plugin(
         self, document: str, doing: str, code: ErrorCode, *, key: EffectKey, **variables: JsonValue
     ) -> None:
-        """By a call of the plugin. Refused: `code`, in Vendure's own words."""
+        """Make a change that only the plugin can make. Refused: `code`, in Vendure's own words."""
         try:
             await self._vendure.change(document, Done, doing, key=key, **variables)
         except VendureRefusal as refusal:
@@ -254,7 +260,7 @@ def _held_by_another(order: VendureOrder) -> str:
 
 def _refused(doing: str, code: ErrorCode, refusal: VendureRefusal) -> Refused:
     why = str(refusal).rstrip(".")
-    return Refused(code, f"Vendure refused this while {doing}: {why}. Put that right there, then retry the step.")
+    return Refused(code, f"Vendure refused a call while {doing}: {why}. Put that right there, then retry the step.")
 
 
 def _not_stoppable(order_id: str, shipment_id: str, why: str) -> Refused:

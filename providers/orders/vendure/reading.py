@@ -1,4 +1,4 @@
-"""Vendure's order in the words of the domain."""
+"""An order of Vendure as the domain knows it."""
 
 import re
 from fractions import Fraction
@@ -22,7 +22,7 @@ def method_of_replacement(fulfillment: Fulfillment) -> str:
 
 
 def replacement_of(order: VendureOrder, fulfillment: Fulfillment) -> Fulfillment | None:
-    """The fulfillment that was made in its place."""
+    """The fulfillment that was made in place of this one."""
     return next((later for later in order.fulfillments or () if _replaced_by(later) == fulfillment.id), None)
 
 
@@ -32,13 +32,13 @@ def _replaced_by(fulfillment: Fulfillment) -> str | None:
 
 
 def _written_method(fulfillment: Fulfillment) -> str:
-    """As the warehouse has written it."""
+    """The method as the warehouse has written it."""
     found = _REPLACES.fullmatch(fulfillment.method)
     return found["method"] if found else fulfillment.method
 
 
 def units_sold(order: VendureOrder, line: Line) -> int:
-    """Those that were cancelled since, and those that staff has added, included (decision 0094)."""
+    """Including those that were cancelled since, and those that staff has added (decision 0094)."""
     return max(line.order_placed_quantity, line.quantity + order.cancelled_units[line.id])
 
 
@@ -71,13 +71,13 @@ class Reading:
             lines=tuple(self._line(line, sold) for line in found.lines if (sold := units_sold(found, line))),
             tenders=tuple(self._tender(payment) for payment in found.paid_by),
             shipments=tuple(
-                self.shipment(fulfillment)
+                self.to_shipment(fulfillment)
                 for fulfillment in found.fulfillments or ()
                 if replacement_of(found, fulfillment) is None
             ),
-            shipping=amounts.exact(shipping),
-            shipping_tax=amounts.nearest(Fraction(shipping - net)),
-            discount=amounts.exact(-reductions) if reductions else None,
+            shipping=amounts.to_money(shipping),
+            shipping_tax=amounts.to_nearest_money(Fraction(shipping - net)),
+            discount=amounts.to_money(-reductions) if reductions else None,
             country=(found.shipping_address and found.shipping_address.country_code) or None,
             flags=self._flags(),
             contact=Contact(email=found.customer.email_address, language=self._language) if found.customer else None,
@@ -97,22 +97,24 @@ class Reading:
         )
 
     def _amounts_of_line(self, line: Line, sold: int) -> tuple[Money, Money]:
-        """Of all units sold. Vendure keeps those of the units that remain."""
+        """The total and the tax of all units sold. Vendure keeps those of the units that remain."""
         if line.quantity == sold:
-            total = self._amounts.exact(line.prorated_line_price_with_tax)
-            return total, self._amounts.nearest(Fraction(line.prorated_line_price_with_tax - line.prorated_line_price))
+            total = self._amounts.to_money(line.prorated_line_price_with_tax)
+            return total, self._amounts.to_nearest_money(
+                Fraction(line.prorated_line_price_with_tax - line.prorated_line_price)
+            )
         gross, net, scale = (
             (line.prorated_line_price_with_tax, line.prorated_line_price, Fraction(sold, line.quantity))
             if line.quantity
             else (line.unit_price_with_tax, line.unit_price, sold * self._paid_share)
         )
-        return self._amounts.nearest(gross * scale), self._amounts.nearest((gross - net) * scale)
+        return self._amounts.to_nearest_money(gross * scale), self._amounts.to_nearest_money((gross - net) * scale)
 
     # Rule: What was paid tells the reductions of a line of which no unit remains in Vendure
     @cached_property
     def _paid_share(self) -> Fraction:
-        """Of such lines Vendure has only the prices of their units. This is how much of them was paid: what the rest of the
-        order does not explain."""
+        """The part of their listed prices that was paid for such lines: what was paid for the order and the rest of it does
+        not explain."""
         found = self._order
         listed, explained = 0, Fraction(found.shipping_with_tax)
         explained += sum(surcharge.price_with_tax for surcharge in found.surcharges)
@@ -143,14 +145,15 @@ class Reading:
         return Tender(
             tender_id=payment.id,
             kind=self._shop_file.payment_methods.get(payment.method, TenderKind.CARD),
-            amount=self._amounts.exact(payment.amount),
+            amount=self._amounts.to_money(payment.amount),
             reference=payment.transaction_id,
         )
 
     # Rule: What was in a cancelled fulfillment of Vendure is in no parcel
     # Rule: A fulfillment of several orders in Vendure is stopped by a person
-    def shipment(self, fulfillment: Fulfillment) -> Shipment:
-        """One with goods of other orders is read without its label, so that nobody voids it or has it sent back."""
+    def to_shipment(self, fulfillment: Fulfillment) -> Shipment:
+        """A fulfillment with goods of other orders is read without its label, so that nobody voids the label or has the
+        parcel sent back."""
         pattern = self._shop_file.fulfillment_method
         match = re.search(pattern, _written_method(fulfillment)) if pattern else None
         by_method = match.groupdict() if match else {}
@@ -161,7 +164,7 @@ class Reading:
             if fulfillment.is_cancelled
             else tuple(
                 ShipmentLine(line_id=part.line_id, quantity=part.quantity)
-                for part in self._order.own_parts(fulfillment)
+                for part in self._order.list_own_parts(fulfillment)
             ),
             carrier=(fields and fields.carrier) or by_method.get("carrier") or None,
             label_reference=None

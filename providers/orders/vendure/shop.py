@@ -1,4 +1,4 @@
-"""The shop behind Vendure's Admin API: whether the plugin is in it, its orders, and single changes of them."""
+"""A shop on Vendure: whether it has the plugin, its orders, and single changes of them."""
 
 import time
 from typing import TypeVar
@@ -8,11 +8,11 @@ from pydantic import JsonValue
 from domain.errors import ErrorCode, Refused, Unavailable
 from domain.keys import EffectKey
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import Changed, FoundOrders, FoundPlugin, Snapshot
+from providers.orders.vendure.answers import ChangeResult, FoundOrders, FoundPlugin, Snapshot
 from providers.orders.vendure.api import Answer, UnknownToSchema, VendureApi, VendureRefusal
 
-_LOOK_FOR_PLUGIN = 60.0
-"""Seconds until a plugin that was not there is looked for again."""
+_ABSENT_SECONDS = 60.0
+"""How long a plugin that was not found counts as absent before Vendure is asked again."""
 
 _PLUGIN_VERSION = "1"
 """The first number of the versions of the plugin whose mutations are those of `documents`."""
@@ -24,7 +24,7 @@ class VendureShop:
     def __init__(self, api: VendureApi) -> None:
         self._api = api
         self._has_plugin = False
-        self._look_for_plugin_at = 0.0
+        self._ask_for_plugin_at = 0.0
 
     @property
     def url(self) -> str:
@@ -34,16 +34,16 @@ class VendureShop:
         await self._api.aclose()
 
     # Rule: A worker that has seen the plugin does nothing in Vendure without it
-    async def has_plugin(self, *, look: bool = False) -> bool:
-        """`look`: not by what was found before. Raises Unavailable where it was there, and is not any more: it may hold
-        orders. Refused: PROVIDER_REJECTED_SETTINGS where it is another version."""
-        if look or (not self._has_plugin and time.monotonic() >= self._look_for_plugin_at):
+    async def has_plugin(self, *, ask_again: bool = False) -> bool:
+        """`ask_again`: do not answer from what was found before. Raises Unavailable where the plugin was there and is gone:
+        it may hold orders. Refused: PROVIDER_REJECTED_SETTINGS where its version is another."""
+        if ask_again or (not self._has_plugin and time.monotonic() >= self._ask_for_plugin_at):
             try:
                 found = await self._api.read(documents.PLUGIN, FoundPlugin, "looking for the plugin")
             except UnknownToSchema:
                 if self._has_plugin:
                     raise _plugin_is_gone("looking for it") from None
-                self._look_for_plugin_at = time.monotonic() + _LOOK_FOR_PLUGIN
+                self._ask_for_plugin_at = time.monotonic() + _ABSENT_SECONDS
             else:
                 _check_version(found.order_cancellation_plugin.version)
                 self._has_plugin = True
@@ -68,7 +68,7 @@ class VendureShop:
         history = order.history
         while len(history.items) < history.total_items:
             page = await self._read(order_id, len(history.items))
-            more = next((entry for item in page.orders.items for entry in [item.history.items]), ())
+            more = next((found.history.items for found in page.orders.items), ())
             if not more:
                 break
             history = history.model_copy(update={"items": (*history.items, *more)})
@@ -88,13 +88,13 @@ class VendureShop:
             raise _other_api(doing, f": {str(refusal).rstrip('.')}") from None
         except UnknownToSchema:
             if self._has_plugin:
-                await self.has_plugin(look=True)
+                await self.has_plugin(ask_again=True)
             raise _other_api(doing) from None
 
     async def change(
         self, document: str, model: type[_Data], doing: str, *, key: EffectKey, **variables: JsonValue
     ) -> _Data:
-        """Raises VendureRefusal, and Unavailable where the plugin is not there any more."""
+        """Make a change. Raises VendureRefusal, and Unavailable where the plugin is gone."""
         try:
             return await self._api.write(document, model, doing, cancellation_id=key.cancellation_id, **variables)
         except UnknownToSchema:
@@ -105,7 +105,7 @@ class VendureShop:
     async def cancel_fulfillment(self, order_id: str, fulfillment_id: str, *, key: EffectKey) -> None:
         """Raises VendureRefusal, also where it is cancelled already."""
         doing = f"cancelling fulfillment {fulfillment_id} of order {order_id}"
-        answer = await self.change(documents.CANCEL_FULFILLMENT, Changed, doing, key=key, id=fulfillment_id)
+        answer = await self.change(documents.CANCEL_FULFILLMENT, ChangeResult, doing, key=key, id=fulfillment_id)
         if answer.result.error_code:
             raise VendureRefusal(answer.result.reason)
 

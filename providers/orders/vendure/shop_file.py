@@ -41,7 +41,7 @@ class ShopFile(BaseModel):
 
 
 def load_shop_file(path: Path | None) -> ShopFile:
-    """Raises ValueError that names the file and what is wrong with it. None: nothing but the defaults."""
+    """Raises ValueError that names the file and what is wrong with it. `path` None: the defaults."""
     if path is None:
         return ShopFile()
     try:

@@ -188,8 +188,8 @@ async def test_a_pick_that_leaves_in_the_moment_of_its_withdrawal_is_not_stopped
     """Vendure cancels it all the same."""
 
     class ShippedAtOnce(VendureOrders):
-        async def _stoppable_pick(self, order_id: str, shipment_id: str) -> Fulfillment:
-            pick = await super()._stoppable_pick(order_id, shipment_id)
+        async def _get_stoppable_pick(self, order_id: str, shipment_id: str) -> Fulfillment:
+            pick = await super()._get_stoppable_pick(order_id, shipment_id)
             await connected.shop.ship(shipment_id)
             return pick
 

@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from providers.orders.vendure import documents
-from providers.orders.vendure.answers import Changed, FoundOrders
+from providers.orders.vendure.answers import ChangeResult, FoundOrders
 from providers.orders.vendure.api import UnknownToSchema, VendureApi, VendureRefusal
 from tests.providers.vendure.scripted import CHANNEL, FORBIDDEN, Reply, ScriptedVendure, error, recorded, vendure_at
 
@@ -15,9 +15,9 @@ async def read(api: VendureApi) -> FoundOrders:
     return await api.read(documents.ORDER, FoundOrders, DOING, code="O-1", skip=0)
 
 
-async def write(api: VendureApi) -> Changed:
+async def write(api: VendureApi) -> ChangeResult:
     return await api.write(
-        documents.CANCEL_ORDER, Changed, "closing order O-1", cancellation_id="can-O-1-1", input={"orderId": "1"}
+        documents.CANCEL_ORDER, ChangeResult, "closing order O-1", cancellation_id="can-O-1-1", input={"orderId": "1"}
     )
 
 
