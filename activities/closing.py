@@ -1,4 +1,4 @@
-"""Activities on the end of a cancellation: read the order once more, close it, and close its cancellation."""
+"""Activities at the end of a cancellation: read the order again, close it, and close the cancellation."""
 
 from temporalio import activity
 
@@ -30,7 +30,7 @@ from domain.shipment import GoodsGroup, Shipment
 from domain.standing import closing_outcome
 from domain.step import StepName
 from domain.stopping import planned_action
-from domain.unfrozen import is_shared, new_parcels, unpacked
+from domain.unfrozen import find_new_parcels, find_unpacked_parcels, is_shared
 from providers.cancellations.port import Ending, Register
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import NewNotice, NoticeKind
@@ -55,20 +55,20 @@ class ClosingActivities:
                 return await attempt.answer()
             key = case.key_of(StepName.CLOSE_ORDER, step_input.order_id)
             if case.closed_by_hand:
-                # What has arrived since the person was asked is still in the order: it is looked at after this close.
+                # Goods that have arrived since the person was asked are still in the order: they are noted after this close.
                 await self._orders.thaw(step_input.order_id, key=key.part_of(key_parts.THAW))
             else:
                 await self._note_received(attempt)
                 await self._close_in_oms(attempt, key)
             given_back = key.part_of(key_parts.GIVEN_BACK)
             await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
-            expected = self._expected(case)
+            expected = self._list_expected(case)
             if lost := lost_parcels(case) & expected:
                 raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
             closed = OrderClosed(expected_back=tuple(sorted(expected)))
             after = attempt.case.with_facts([closed])
-            # Goods may have left an order that is not frozen, or have arrived: it is looked at once more before the end.
-            may_end = after.is_settled and after.is_frozen and not after.expected_back
+            # Goods may have left an order that does not stay frozen, or may have arrived: it is read again before the end.
+            may_end = after.is_settled and after.stays_frozen and not after.expected_back
             entries = await self._register.close(
                 closed,
                 _closing_notices(case),
@@ -78,14 +78,14 @@ class ClosingActivities:
             )
             return await attempt.answer(entries)
 
-    def _expected(self, case: Case) -> frozenset[str]:
+    def _list_expected(self, case: Case) -> frozenset[str]:
         """Parcels whose lines stay in the order, because their goods are not in the warehouse yet."""
         return not_received(case) if self._orders.restocks_at_once else frozenset()
 
     async def _note_received(self, attempt: Attempt) -> None:
-        """What the carrier has brought back by now leaves the order."""
+        """Note which parcels the carrier has brought back by now: their lines leave the order."""
         case = attempt.case
-        waited_for = self._expected(case)
+        waited_for = self._list_expected(case)
         for planned in case.plan.shipments if case.plan and waited_for else ():
             if planned.shipment.shipment_id in waited_for:
                 tracking = await self._deciding.read_tracking(planned.shipment)
@@ -98,44 +98,44 @@ class ClosingActivities:
         key = key.part_of(key_parts.close_again(case.times_closed))
         in_flight = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
         # What is missing may be ours also where a person has said so before the close.
-        tried = [
+        cases_tried = [
             *(cases_since(case, key) if in_flight else ()),
             *([case] if case.is_done(StepName.CHECK_ORDER, order_id) else ()),
         ]
-        others_may_change = self._orders.restocks_at_once or not case.is_frozen
+        others_may_change = self._orders.restocks_at_once or not case.stays_frozen
         if others_may_change:
             seen = await self._known.read(order_id)
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
-            closing = closing.but_expected(self._expected(case), ahead)
+            closing = closing.but_expected(self._list_expected(case), ahead)
             gone_at_last_close = before.but_expected((), ahead).targets if before else None
-            earlier = [Closing.of(then).but_expected(self._expected(then), ahead).targets for then in tried]
+            earlier = [Closing.of(then).but_expected(self._list_expected(then), ahead).targets for then in cases_tried]
             others = closing.taken_by_others(seen.gone_in_oms, tried=earlier, already=gone_at_last_close)
             if others:
-                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others, self._expected(case)))
+                raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others, self._list_expected(case)))
         await attempt.note_effect(key)
         try:
             attempt.check_time()
             await self._orders.close(order_id, closing, before, key=key)
-        except (Unavailable, Refused) as no:
+        except (Unavailable, Refused) as failure:
             # The next attempt after a refusal of the order itself is an effect of its own.
             closed_by_nobody = await attempt.note_not_closed()
-            if closed_by_nobody and isinstance(no, Refused) and no.code not in OURS_TO_PUT_RIGHT:
-                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=no.message))
+            if closed_by_nobody and isinstance(failure, Refused) and failure.code not in OURS_TO_PUT_RIGHT:
+                await attempt.write(EffectEnded(key=key, outcome=EffectOutcome.FAILED, detail=failure.message))
             raise
 
     # Rule: Units that others took out of the order are no part of ours [before the money moves]
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
-        """Read an order that is not frozen once more: goods of this cancellation that have left meanwhile are parcels to be
-        stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
+        """Read an order again that does not stay frozen: goods of this cancellation that have left meanwhile are parcels to
+        be stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             plan = case.plan
             assert plan is not None
             seen = await self._known.read(step_input.order_id)
-            for shipment in await self._new_parcels(case, seen.order):
-                await self._add_parcel(attempt, shipment, seen.order, unpacked(plan, seen.order))
+            for shipment in await self._find_new_parcels(case, seen.order):
+                await self._add_parcel(attempt, shipment, seen.order, find_unpacked_parcels(plan, seen.order))
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
                 others = Closing.of(case).taken_by_others(gone_of(seen.order))
@@ -143,14 +143,14 @@ class ClosingActivities:
                     raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
             return await attempt.answer()
 
-    async def _new_parcels(self, case: Case, order: Order) -> tuple[Shipment, ...]:
+    async def _find_new_parcels(self, case: Case, order: Order) -> tuple[Shipment, ...]:
         plan, decided = case.plan, case.decided
         assert plan is not None
         assert decided is not None
-        found = new_parcels(plan, decided.parcels, order, {})
+        found = find_new_parcels(plan, decided.parcels, order, {})
         if not found:
             return ()  # the usual case: no carrier is asked
-        return new_parcels(plan, decided.parcels, order, await self._deciding.read_trackings(order))
+        return find_new_parcels(plan, decided.parcels, order, await self._deciding.read_trackings(order))
 
     async def _add_parcel(
         self, attempt: Attempt, shipment: Shipment, order: Order, packed_before: tuple[str, ...]

@@ -132,15 +132,16 @@ class OrderActivities:
             return await self._register.refuse(requested, run, [decided, ended], notices)
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
         if not noted.may_make(key):
-            return noted.entries  # a withdrawal has come before it
+            return noted.entries  # it was withdrawn before
         check_deadline(order.order_id, attempt_deadline())
+        # A freeze that others can end is not relied on: the order is read again before the money moves.
         frozen = await self._orders.freeze(seen.in_oms, key=key) and not self._orders.others_can_thaw
         notices = [] if decided.plan.shipping_alone else [received_notice(requested)]
         decided = decided.model_copy(update={"frozen": frozen, "parcels": () if frozen else order.shipments})
         try:
             kept = Case(await self._register.decide(seen.in_oms, decided, notices, key=key, run=run, known=noted))
         except NotTheHolder:
-            # This attempt was held up, and the cancellation may be over since: then nobody else thaws what it has frozen.
+            # This attempt was late, and the cancellation may have ended since: then nobody else thaws what it has frozen.
             if Case(await self._register.read(key.cancellation_id)).ended:
                 await self._orders.thaw(order.order_id, key=key.part_of(key_parts.THAW))
             raise

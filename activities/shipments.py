@@ -60,7 +60,7 @@ class ShipmentActivities:
         old_label = (planned and planned.shipment.label_reference) or None
         if found is not None and (found.label_reference or old_label is None):
             return found
-        if planned is None or old_label is None or (found is None and attempt.case.is_frozen):
+        if planned is None or old_label is None or (found is None and attempt.case.stays_frozen):
             raise Refused(
                 ErrorCode.SHIPMENT_NOT_STOPPABLE,
                 f"Order {step_input.order_id} has no shipment {step_input.target} any more; look at the order in the OMS.",
@@ -300,7 +300,7 @@ def _planned(case: Case, shipment_id: str) -> PlannedShipment | None:
 
 
 def _is_shared(attempt: Attempt, shipment: Shipment) -> bool:
-    """Shared since it was decided, or, in an order that is not frozen, since others have added to it."""
+    """Shared since it was decided, or, in an order that does not stay frozen, since others have added to it."""
     planned = _planned(attempt.case, shipment.shipment_id)
     cancelled = attempt.case.units_in(shipment.shipment_id)
     return bool(planned and planned.shared) or shipment.holds_more_than(cancelled)

@@ -226,8 +226,8 @@ class Case(FactList):
         return closed.expected_back(self._entries)
 
     @property
-    def is_frozen(self) -> bool:
-        """Nobody else changes the order while the cancellation is under way."""
+    def stays_frozen(self) -> bool:
+        """The order is frozen until the cancellation ends, and nobody else can let it go on before."""
         decided = self.decided
         return decided is None or decided.frozen
 

@@ -245,8 +245,8 @@ class CreditRevoked(Value):
 
 class ParcelFound(Value):
     """A parcel that was not there when it was decided has units of this cancellation in it: they were in none, or were
-    `packed_before` in parcels that were unpacked since. Only an order that is not frozen has such. Without lines it is a
-    parcel of the plan that has got its label since."""
+    `packed_before` in parcels that were unpacked since. Only an order that does not stay frozen has such. Without lines it
+    is a parcel of the plan that has got its label since."""
 
     kind: Literal["parcel_found"] = "parcel_found"
     parcel: PlannedShipment

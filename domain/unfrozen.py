@@ -1,5 +1,5 @@
-"""Orders that their order management system cannot freeze: goods may leave while a cancellation is under way, and others may
-take units out. Pure: what a look at the order shows that was not planned."""
+"""Orders that do not stay frozen (`Case.stays_frozen`): goods may leave while a cancellation is under way, and others may
+take units out. Pure: what the order shows, read again, that was not planned."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,36 +12,36 @@ from domain.units import units_by_line
 
 
 # Rule: Goods that have left an order that cannot be frozen are parcels to be stopped
-def new_parcels(
-    plan: Plan, then: Sequence[Shipment], order: Order, trackings: Mapping[str, Tracking]
+def find_new_parcels(
+    plan: Plan, parcels_then: Sequence[Shipment], order: Order, trackings: Mapping[str, Tracking]
 ) -> tuple[Shipment, ...]:
-    """Parcels that hold units of this cancellation which were not in them when it was decided, each with just these. `then`
-    are the order's parcels of that moment.
+    """Parcels that hold units of this cancellation which were not in them when it was decided, each with just these.
+    `parcels_then` are the order's parcels of that moment.
 
     Nobody says whose units are in a parcel, so they are counted. Of a line of 3 units, one is cancelled that was in no
     parcel. A new parcel with 2 of them may hold just the two that stay, so nothing is found. Once 3 are packed, one of them
-    is ours. Which of several new parcels holds it nobody says either: the one that can be stopped comes first, as in the
-    plan."""
-    known = _packed(then) | _by_parcel((*plan.lines, *plan.left_out))
-    left, loose = _units_that_left(plan, order), _loose_units(plan, order)
+    is ours. Nor does anybody say which of several new parcels holds it: the one that can be stopped comes first, as in
+    the plan."""
+    known = _count_packed(parcels_then) | _by_parcel((*plan.lines, *plan.left_out))
+    left, in_no_parcel = _units_that_left(plan, order), _units_in_no_parcel(plan, order)
     found = []
     for shipment in sorted(order.shipments, key=lambda s: by_group(trackings.get(s.shipment_id))):
         parts = []
         for part in shipment.lines:
             added = max(part.quantity - known[part.line_id, shipment.shipment_id], 0)
-            units = min(added, left[part.line_id], loose[part.line_id])
+            units = min(added, left[part.line_id], in_no_parcel[part.line_id])
             if units:
                 left[part.line_id] -= units
-                loose[part.line_id] -= units
+                in_no_parcel[part.line_id] -= units
                 parts.append(ShipmentLine(line_id=part.line_id, quantity=units))
         if parts:
             found.append(shipment.model_copy(update={"lines": tuple(parts)}))
     return tuple(found)
 
 
-def unpacked(plan: Plan, order: Order) -> tuple[str, ...]:
-    """Parcels of the plan that have lost units since: what was in them may have been packed again."""
-    return tuple(sorted({shipment_id for _, shipment_id in _unpacked(plan, order)}))
+def find_unpacked_parcels(plan: Plan, order: Order) -> tuple[str, ...]:
+    """Parcels of the plan from which units were taken since: these may have been packed again elsewhere."""
+    return tuple(sorted({shipment_id for _, shipment_id in _count_unpacked(plan, order)}))
 
 
 def _units_that_left(plan: Plan, order: Order) -> Counter[str]:
@@ -49,7 +49,7 @@ def _units_that_left(plan: Plan, order: Order) -> Counter[str]:
     ours, is packed although the plan has it in no such parcel, or lies in the warehouse. Where these are more than the
     line has, units were counted twice: they are ours, and packed."""
     planned, others = _by_parcel(plan.lines), Counter[str]()
-    for (line_id, shipment_id), units in _packed(order.shipments).items():
+    for (line_id, shipment_id), units in _count_packed(order.shipments).items():
         others[line_id] += max(units - planned[line_id, shipment_id], 0)
     before = {line.line_id: line.cancelled_before for line in plan.lines}
     quantities = {line.line_id: line.quantity for line in order.lines}
@@ -61,17 +61,17 @@ def _units_that_left(plan: Plan, order: Order) -> Counter[str]:
     )
 
 
-def _loose_units(plan: Plan, order: Order) -> Counter[str]:
-    """By line, the units of this cancellation that are in none of the plan's parcels, or in it no more."""
-    loose = units_by_line(line for line in plan.lines if line.shipment_id is None)
-    for (line_id, _), units in _unpacked(plan, order).items():
-        loose[line_id] += units
-    return loose
+def _units_in_no_parcel(plan: Plan, order: Order) -> Counter[str]:
+    """By line, the units of this cancellation that are in none of the plan's parcels, or no longer in theirs."""
+    in_no_parcel = units_by_line(line for line in plan.lines if line.shipment_id is None)
+    for (line_id, _), units in _count_unpacked(plan, order).items():
+        in_no_parcel[line_id] += units
+    return in_no_parcel
 
 
-def _unpacked(plan: Plan, order: Order) -> Mapping[tuple[str, str], int]:
+def _count_unpacked(plan: Plan, order: Order) -> Mapping[tuple[str, str], int]:
     """By line and parcel of the plan, the units of this cancellation that are not in it any more."""
-    packed = _packed(order.shipments)
+    packed = _count_packed(order.shipments)
     return {
         (line_id, shipment_id): units - packed[line_id, shipment_id]
         for (line_id, shipment_id), units in _by_parcel(plan.lines).items()
@@ -87,7 +87,7 @@ def _by_parcel(parts: Iterable[PlannedLine | LeftOut]) -> Counter[tuple[str, str
     return units
 
 
-def _packed(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | None]]:
+def _count_packed(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | None]]:
     """By line and parcel, all that is in the parcels, whoever's it is."""
     units = Counter[tuple[str, str | None]]()
     for shipment in shipments:
@@ -111,8 +111,8 @@ def with_parcel(plan: Plan, parcel: PlannedShipment, packed_before: Collection[s
     units = {part.line_id: part.quantity for part in parcel.shipment.lines}
     lines: list[PlannedLine] = []
     for line in sorted(plan.lines, key=lambda line: line.shipment_id is not None):
-        loose = line.shipment_id is None or line.shipment_id in packed_before
-        taken = min(units.get(line.line_id, 0), line.quantity) if loose else 0
+        is_in_no_parcel = line.shipment_id is None or line.shipment_id in packed_before
+        taken = min(units.get(line.line_id, 0), line.quantity) if is_in_no_parcel else 0
         if taken:
             units[line.line_id] -= taken
             lines += _divided(line, taken, parcel.shipment.shipment_id)

@@ -1,4 +1,4 @@
-"""The goods of a cancellation: every parcel is stopped, kept stopped, or let go on again."""
+"""The goods of a cancellation: every parcel is stopped, kept stopped, or released again."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -45,9 +45,9 @@ class GoodsSteps:
 
     # Rule: Goods that have left an order that cannot be frozen are parcels to be stopped [like any other parcel]
     async def recheck_order(self) -> None:
-        """Goods may leave an order that is not frozen: it is read again, and what has left is stopped like any other parcel,
-        until nothing new is found."""
-        while not self._case.is_frozen:
+        """Goods may leave an order that does not stay frozen: it is read again, and what has left is stopped like any other
+        parcel, until nothing new is found."""
+        while not self._case.stays_frozen:
             plan = self._case.plan
             await self._runner.run_step(steps.CHECK_ORDER, self._order_id)
             await self.stop_shipments()
@@ -82,13 +82,13 @@ class GoodsSteps:
             await self._look_by(steps.CHECK_SHIPMENT, shipment_id)
 
     async def _look_by(self, step: Step[Any, Any], shipment_id: str) -> None:
-        """Carry out a step that reads where the parcel is. What is heard while it does calls for another look."""
+        """Carry out a step that reads where the parcel is. News that arrive meanwhile call for another look."""
         events = self._runner.parcel_events
         await self._runner.run_step(step, shipment_id)
         self._note_look(shipment_id, events)
 
     async def _look_for_outcome(self, shipment_id: str) -> bool:
-        """The same without anybody being bothered when the carrier does not answer: False."""
+        """The same, but nobody is asked when the carrier does not answer. Returns whether it did."""
         events = self._runner.parcel_events
         answered = await self._runner.run_look(steps.CHECK_SHIPMENT, shipment_id)
         if answered:
@@ -96,7 +96,7 @@ class GoodsSteps:
         return answered
 
     async def _look_until_news(self, shipment_id: str) -> bool:
-        """The same until there is something new."""
+        """The same, repeated until there is something new."""
         events, poll = self._runner.parcel_events, self._case.terms.carrier_poll
         answered = await self._runner.look_until_news(steps.CHECK_SHIPMENT, shipment_id, poll)
         if answered:
@@ -107,7 +107,7 @@ class GoodsSteps:
         """Stop these parcels; the lines of those that the carrier did not stop leave the plan as a return offer."""
         wanted = [shipment_id for shipment_id in shipments if _needs_stop(self._case.stop_of(shipment_id))]
         await self._runner.run_all([self._stop_shipment(shipment_id) for shipment_id in wanted])
-        await self._runner.run_all([self._let_go_on(shipment_id) for shipment_id in self._case.given_up_stops])
+        await self._runner.run_all([self._resume(shipment_id) for shipment_id in self._case.given_up_stops])
         await self._waiting.raise_if_rolling_back()
         plan = self._case.plan
         if plan is not None and not plan.lines and not plan.shipping_alone:
@@ -133,12 +133,12 @@ class GoodsSteps:
             await self._look_by(steps.STOP_SHIPMENT, shipment_id)
         await self._wait_for_intercept(shipment_id)
 
-    async def _let_go_on(self, shipment_id: str) -> None:
-        """A person does without the stop: the goods stay with the customer, so what was begun is taken back."""
+    async def _resume(self, shipment_id: str) -> None:
+        """A person has given up the stop: the goods stay with the customer, so what was begun is undone."""
         await self._runner.run_step(steps.RESUME_SHIPMENT, shipment_id)
 
     async def _wait_for_intercept(self, shipment_id: str) -> None:
-        """The carrier's answer to an intercept is acceptance only; tracking says the outcome."""
+        """The carrier's answer to an intercept only accepts it; tracking shows the outcome."""
         terms = self._case.terms
         if terms.refund_intercepted is RefundIntercepted.ON_ACCEPTANCE:
             return
