@@ -1,5 +1,5 @@
 """The smallest kind of order management system: it shows its orders and takes units out of them. Whoever connects one writes
-`read` and `close`; what it can do besides is a method more."""
+`read` and `close`, and one more method for each thing that it can do besides."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from providers.orders.port import GivenBack
 
 
 class PlainOrders(ABC):
-    """See providers/orders/port.py for what each method promises. Here: nothing can be frozen, the goods of an order are in
-    no parcel before they leave, and labels and payments are nobody's but the carrier's and the gateway's."""
+    """See providers/orders/port.py for what each method promises. Here: nothing can be frozen, no pick can be
+    withdrawn, and new labels, new payments and refunds are not recorded."""
 
     is_local = False
     restocks_at_once = False
@@ -23,7 +23,8 @@ class PlainOrders(ABC):
     """Which of LABELS, SALE_CONDITIONS and FLAGS are in the orders that it reads."""
 
     async def list_findings(self) -> tuple[Finding, ...]:
-        """By the methods that were written, and by what is said above. Its `close` is as docs/providers.md asks."""
+        """By the methods that the adapter has written, and by the attributes above. Its `close` is taken to be as
+        docs/providers.md asks."""
         own, plain = type(self), PlainOrders
         known = {
             Subject.FREEZING: own.freeze is not plain.freeze,

@@ -35,7 +35,7 @@ class Orders(Protocol):
     """What leaves an order counts as on hand at once, even while it is on its way back. Lines that are on their way back are
     therefore left in the order until they are received."""
     others_can_thaw: bool
-    """Somebody else can let a frozen order go on. So it is read again, like one that cannot be frozen."""
+    """Somebody else can end the freeze of an order. So a frozen order is read again, like one that cannot be frozen."""
 
     async def list_findings(self) -> tuple[Finding, ...]:
         """What this order management system can and cannot tell or do, as it is set up now: one finding for each subject.
