@@ -25,7 +25,7 @@ DEADLINE = 5.0
 """Seconds in which a system answers."""
 
 _NOBODYS_ID = "order-cancellation-doctor"
-"""No order, payment, label or parcel has this name. Whoever says so has answered."""
+"""No order, payment, label or parcel has this id. A system that says so has answered."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ExaminingActivities:
 
 # Rule: A worker says which of its systems answer, and what is not known of the orders [at its start]
 async def log_findings(orders: Orders) -> None:
-    """One line for each thing that is not known. A worker starts whatever comes of it."""
+    """One line for each thing that is not known. The worker starts in any case."""
     log = structlog.get_logger()
     failure, findings = await _ask_orders(orders)
     if failure is not None:
@@ -120,7 +120,7 @@ async def _call(counterpart: Counterpart, call: Callable[[], Awaitable[T]]) -> t
         return error.message, None
     except TimeoutError:
         return f"There was no answer within {DEADLINE:g} seconds.", None
-    except Exception as bug:  # noqa: BLE001 (reported here to whoever can put it right)
+    except Exception as bug:  # noqa: BLE001 (reported to whoever asks)
         structlog.get_logger().exception("examination_met_a_bug", counterpart=counterpart.value)
         sentence = (
             f"An unexpected error ({type(bug).__name__}) came instead of an answer; its place is in the worker's log."

@@ -37,7 +37,7 @@ class Diagnosis(Value):
 
     @property
     def code(self) -> DiagnosisCode:
-        """What is wrong first. What an order management system cannot do is nothing wrong."""
+        """The first thing that is wrong. What an order management system cannot do does not count."""
         if self.missing_search_attributes:
             return DiagnosisCode.SEARCH_ATTRIBUTES_MISSING
         if self.examination is None:
@@ -58,14 +58,14 @@ async def diagnose(client: Client, task_queue: str) -> Diagnosis:
 
 
 async def _examine(client: Client, task_queue: str) -> Examination | None:
-    """What one of the workers answers. None: none of them has in time, or none that knows the question."""
+    """What one of the workers answers. None: no worker has answered in time, or none knows the workflow."""
     try:
         examination: Examination = await client.execute_workflow(
             contract.EXAMINATION.name,
             ExaminationRequest(),
             id=f"examination-{uuid4().hex[:8]}",
             task_queue=task_queue,
-            execution_timeout=WORKER_WAIT,  # it changes nothing, so it may end anywhere; nobody wants it later
+            execution_timeout=WORKER_WAIT,  # it changes nothing, so it may be ended at any point
             static_summary="Examine the systems of a worker",
             result_type=contract.EXAMINATION.answer,
         )

@@ -17,7 +17,7 @@ from runtime.texts import translate
 
 _MARKS = {True: ("✓ ", "green"), False: ("✗ ", "bold red")}
 _FINDING_MARKS = {True: ("✓ ", "green"), False: ("– ", "yellow")}
-"""What an order management system cannot do is nothing wrong, and looks different also without colours."""
+"""What an order management system cannot do is no failure. The marks differ, for terminals without colours."""
 
 
 def diagnosis_view(found: Diagnosis) -> RenderableType:

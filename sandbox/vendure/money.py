@@ -21,7 +21,7 @@ def money_of(units: int, currency: str) -> Money:
 
 
 def tax_rate_of(gross: int, tax: int, known: tuple[int, ...]) -> Decimal:
-    """The rate, in per cent, by which Vendure finds exactly this tax: a `known` one where one does."""
+    """The rate, in per cent, by which Vendure computes exactly this tax: a `known` one if possible."""
     if gross == 0:
         return Decimal()
     exact = round(Decimal(tax * 100) / (gross - tax), 6)

@@ -19,7 +19,7 @@ _START_SECONDS = 90
 
 class VendureProcess(Process):
     """A shop whose data is in `folder`; a new folder gets a populated shop without orders. What was answered is on disk: it
-    survives `kill`, and `start` goes on from it, at the same address."""
+    survives `kill`, and the next `start` continues from it, at the same address."""
 
     def __init__(self, folder: Path, *, plugin: bool, dashboard: bool = False) -> None:
         """`plugin`: ours is part of the shop. `dashboard`: so is Vendure's own, under /dashboard, and orders have numbers
@@ -33,11 +33,11 @@ class VendureProcess(Process):
     def start(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
         if not (self.folder / _DATABASE).exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copy(_populated(plugin=self.plugin), self.folder / _DATABASE)
-        return self.start_on_what_is_there(timeout=timeout)
+            shutil.copy(_find_populated(plugin=self.plugin), self.folder / _DATABASE)
+        return self.start_and_populate(timeout=timeout)
 
-    def start_on_what_is_there(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
-        """The same, but a new folder is populated on the spot."""
+    def start_and_populate(self, *, timeout: float = _START_SECONDS) -> "VendureProcess":
+        """The same, but the program itself populates a new folder, which takes a while."""
         self.check_installed()
         self.argv = [*self._command, "--port", str(urlsplit(self.url).port or 0)]
         super().start(timeout=timeout)
@@ -51,18 +51,18 @@ class VendureProcess(Process):
             raise RuntimeError("Vendure's dashboard is not installed. Run: make vendure-dashboard")
 
 
-def _populated(*, plugin: bool) -> Path:
-    """The database of a shop without orders. It is made once for each version of the shop and its plugin."""
-    made = _POPULATED / f"{'with' if plugin else 'without'}-plugin-{_version()}.sqlite"
+def _find_populated(*, plugin: bool) -> Path:
+    """The database of a populated shop without orders, which is made once for each version of the shop and its plugin."""
+    made = _POPULATED / f"{'with' if plugin else 'without'}-plugin-{_fingerprint()}.sqlite"
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=made.parent) as new:
-            VendureProcess(Path(new), plugin=plugin).start_on_what_is_there().stop()
+            VendureProcess(Path(new), plugin=plugin).start_and_populate().stop()
             (Path(new) / _DATABASE).replace(made)
     return made
 
 
-def _version() -> str:
-    """Changes with what decides about the tables and what is in them."""
+def _fingerprint() -> str:
+    """It changes with everything that decides about the tables and their content."""
     programs = sorted([*_PROGRAM.parent.glob("*.js"), *_PLUGIN.rglob("*.js"), SHOP / "package-lock.json"])
     return hashlib.sha256(b"".join(program.read_bytes() for program in programs)).hexdigest()[:12]

@@ -37,14 +37,14 @@ class CuttableProxy:
         await self._server.wait_closed()
 
     def set_reachable(self, *, reachable: bool) -> None:
-        """False: connections break off, and new ones too."""
+        """False: all connections break off, new ones too."""
         self._reachable = reachable
         if not reachable:
             self._cut_connections()
 
     def lose_answer(self, to: str) -> None:
-        """Break off the next connection on which a request that contains this text was answered: it was carried out, and
-        nobody learns that. `requests_lost` has the text afterwards."""
+        """Break off the next connection on which a request with this text was answered: it was carried out, and the answer
+        reaches nobody. `requests_lost` has the text afterwards."""
         self._losing = to
 
     def _cut_connections(self) -> None:
@@ -95,7 +95,7 @@ class _Connection:
         self._loses_answer = False
 
     async def pass_on(self) -> None:
-        """Until either side ends it."""
+        """Pass on bytes both ways, until either side ends the connection."""
         ways = {asyncio.ensure_future(self._pass_requests()), asyncio.ensure_future(self._pass_answers())}
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

@@ -85,4 +85,4 @@ SAMPLES: Sequence[VendureSample] = (
         order=_order(5012, _boots(), paid="119.00 EUR", flags=frozenset({OrderFlag.FRAUD_REVIEW})),
     ),
 )
-"""Their numbers are those that the shop gives, one after the other."""
+"""The shop numbers orders from 5001 on, in this sequence."""
