@@ -104,14 +104,14 @@ export class OrderCancellationResolver {
     @Mutation()
     @Allow(Permission.UpdateOrder)
     async holdOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<HoldAnswer> {
-        refuseNoCancellation(cancellationId);
+        refuseEmptyCancellationId(cancellationId);
         return this.holds.hold(ctx, orderId, cancellationId);
     }
 
     @Mutation()
     @Allow(Permission.UpdateOrder)
     async releaseOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<Success> {
-        refuseNoCancellation(cancellationId);
+        refuseEmptyCancellationId(cancellationId);
         await this.holds.release(ctx, orderId, cancellationId);
         return { success: true };
     }
@@ -119,7 +119,7 @@ export class OrderCancellationResolver {
     @Mutation()
     @Allow(Permission.UpdateOrder)
     async closeOrder(@Ctx() ctx: RequestContext, @Args() { input }: { input: CloseOrderInput }): Promise<Order> {
-        refuseNoCancellation(input.cancellationId);
+        refuseEmptyCancellationId(input.cancellationId);
         await this.closing.close(ctx, input);
         return assertFound(this.orders.findOne(ctx, input.orderId));
     }
@@ -130,7 +130,7 @@ export class OrderCancellationResolver {
         @Ctx() ctx: RequestContext,
         @Args() { orderId, cancellationId, refunds }: HoldArgs & { refunds: NotedRefundInput[] },
     ): Promise<Order> {
-        refuseNoCancellation(cancellationId);
+        refuseEmptyCancellationId(cancellationId);
         await this.records.noteRefunds(ctx, orderId, cancellationId, refunds);
         return assertFound(this.orders.findOne(ctx, orderId));
     }
@@ -152,8 +152,8 @@ export class OrderCancellationResolver {
     }
 }
 
-/** An order that nobody holds has no name in its field, so a hold without one would be none. */
-function refuseNoCancellation(cancellationId: string): void {
+/** An empty `heldByCancellation` means that nobody holds the order. */
+function refuseEmptyCancellationId(cancellationId: string): void {
     if (cancellationId.trim() === '') {
         throw new UserInputError('No cancellation is named. Give its id as cancellationId.');
     }

@@ -48,7 +48,7 @@ interface LeavingUnits {
     quantity: number;
 }
 
-/** What Vendure calls the shipping lines' cancellation when it cancels an order itself. */
+/** What marks the cancellation of a shipping line when Vendure itself cancels an order. */
 const CANCELLED_SHIPPING = 'CANCEL_ORDER';
 
 @Injectable()
@@ -64,7 +64,7 @@ export class OrderClosing {
         private readonly events: EventBus,
     ) {}
 
-    /** Reduce the order to its targets and release it. Where that is done already, nothing changes. */
+    /** Bring the lines to their targets and release the order. Where that has been done, nothing changes. */
     async close(ctx: RequestContext, input: CloseOrderInput): Promise<void> {
         await this.lock.change(ctx, input.orderId, async (tx, order) => {
             const holder = order.customFields.heldByCancellation;
@@ -74,16 +74,16 @@ export class OrderClosing {
                         'Wait until the other one is done, or withdraw it.',
                 );
             }
-            // First, so that what follows is not refused as a change of a held order.
-            await this.holds.end(tx, order, input.cancellationId);
+            // First, because the guards would refuse what follows as a change of a held order.
+            await this.holds.endHold(tx, order, input.cancellationId);
             for (const fulfillmentId of input.fulfillmentIds) {
                 await this.cancelFulfillment(tx, order, fulfillmentId);
             }
             const leaving = this.countLeavingUnits(order, await this.lock.lockLines(tx, order.id), input.lines);
-            // As it is after the end of the hold: the guard of units refuses those of an order that was read before a change.
-            const released = await this.lock.lock(tx, order.id);
+            // Read again, because the guard refuses units of an order that was read before its last change.
+            const current = await this.lock.lock(tx, order.id);
             for (const units of leaving) {
-                await this.takeOut(tx, released, units);
+                await this.takeOutUnits(tx, current, units);
             }
             for (const { orderLineId } of input.lines) {
                 await this.releasePromise(tx, orderLineId);
@@ -137,14 +137,14 @@ export class OrderClosing {
         });
     }
 
-    private async takeOut(ctx: RequestContext, order: Order, { line, quantity }: LeavingUnits): Promise<void> {
+    private async takeOutUnits(ctx: RequestContext, order: Order, { line, quantity }: LeavingUnits): Promise<void> {
         await this.connection.getRepository(ctx, OrderLine).update(line.id, { quantity: line.quantity - quantity });
         await this.events.publish(new OrderLineEvent(ctx, order, line, 'cancelled'));
     }
 
     /**
-     * What is promised to the line and is not to be packed any more is for sale again. Units in a parcel that has left are
-     * promised to nobody, until the parcel's fulfillment is cancelled.
+     * Units that are promised to the line and will not be packed are for sale again. Units in a parcel are promised to
+     * nobody until its fulfillment is cancelled.
      */
     private async releasePromise(ctx: RequestContext, orderLineId: ID): Promise<void> {
         const line = await this.connection.getEntityOrThrow(ctx, OrderLine, orderLineId);
@@ -195,7 +195,7 @@ export class OrderClosing {
         });
     }
 
-    /** Whether there was a shipping line that is not cancelled yet. */
+    /** Returns whether there was a shipping line to cancel. */
     private async cancelShippingLines(ctx: RequestContext, order: Order): Promise<boolean> {
         const shippingLines = order.shippingLines.filter(line => !isCancelled(line));
         for (const line of shippingLines) {

@@ -9,7 +9,7 @@ function english(value: string): EnglishText[] {
     return [{ languageCode: LanguageCode.en, value }];
 }
 
-/** What the process of a cancellation has to know of an order and Vendure has no place for. */
+/** What a cancellation has to know of an order, and for which Vendure has no place. */
 export const customFields: CustomFields = {
     Order: [
         {

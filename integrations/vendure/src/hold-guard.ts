@@ -50,16 +50,16 @@ export const guardedFulfillments: FulfillmentProcess<FulfillmentState> = {
 export const guardedOrders: OrderProcess<OrderState> = {
     init,
     onTransitionStart: async (fromState, toState, { ctx, order }) => {
-        const states = ['Modifying', 'ArrangingAdditionalPayment', 'Cancelled'];
-        const isChange = states.includes(fromState) || states.includes(toState);
+        const changingStates = ['Modifying', 'ArrangingAdditionalPayment', 'Cancelled'];
+        const isChange = changingStates.includes(fromState) || changingStates.includes(toState);
         if (order.active && !isChange) {
             return;
         }
         const current = isChange
             ? await holds.refuseIfHeld(ctx, order.id, 'must not be changed')
             : await lock.lock(ctx, order.id);
-        staleReads.refuseOtherState(current, order);
-        // Vendure saves the order that it has read, and a hold may have been set since.
+        staleReads.refuseChangedState(current, order);
+        // Vendure saves the order that it has read, but a hold may have been set since.
         const { heldByCancellation, releasedCancellations } = current.customFields;
         Object.assign(order.customFields, { heldByCancellation, releasedCancellations });
     },
@@ -75,11 +75,12 @@ export const guardedPayments: PaymentProcess<PaymentState> = {
     },
 };
 
+/** The handler behind each guarded one. */
 const originals = new WeakMap<object, object>();
 
 /**
- * Refuses what the processes above learn too late or not at all: a payment handler has captured the money, and a
- * fulfillment handler has bought the label, before their process is asked; and lines leave an order without one.
+ * Refuses what the processes above learn too late or not at all. A payment handler has captured the money, and a
+ * fulfillment handler has bought the label, before their process is asked. Units leave an order without any process.
  */
 @Injectable()
 export class HoldGuard implements OnApplicationBootstrap {
@@ -103,7 +104,7 @@ export class HoldGuard implements OnApplicationBootstrap {
                 }
                 const current = await this.holds.refuseIfHeld(ctx, order.id, 'its lines must not be changed');
                 if (type === 'cancelled') {
-                    this.staleReads.refuseOtherUnits(current, order);
+                    this.staleReads.refuseChangedOrder(current, order);
                 }
             },
         });
@@ -123,13 +124,13 @@ export class HoldGuard implements OnApplicationBootstrap {
         guarded.createPayment = async (ctx, order, ...rest) => {
             const current = await this.holds.refuseIfHeld(ctx, order.id, 'takes no payment');
             if (!order.active) {
-                this.staleReads.refuseOtherAmounts(current, order);
+                this.staleReads.refuseChangedTotal(current, order);
             }
             return handler.createPayment(ctx, order, ...rest);
         };
         guarded.settlePayment = async (ctx, order, payment, ...rest) => {
             const current = await this.holds.refuseIfHeld(ctx, order.id, 'its payments must not be captured');
-            this.staleReads.refuseOtherAmounts(current, order);
+            this.staleReads.refuseChangedTotal(current, order);
             await this.staleReads.refuseChangedPayment(ctx, current, payment);
             return handler.settlePayment(ctx, order, payment, ...rest);
         };
@@ -149,12 +150,12 @@ export class HoldGuard implements OnApplicationBootstrap {
     }
 }
 
-/** Two requests that lock the same orders must not wait for each other. */
+/** All requests lock orders in the same sequence, so that no two of them wait for each other. */
 function sortById(orders: Order[]): Order[] {
-    return [...orders].sort((one, other) => String(one.id).localeCompare(String(other.id)));
+    return [...orders].sort((first, second) => String(first.id).localeCompare(String(second.id)));
 }
 
-/** A server that starts a second time in its process finds the guarded handlers of the first in its configuration. */
+/** A second server in the same process finds the guarded handlers of the first in its configuration. */
 function replaceEach<Handler extends object>(handlers: Handler[], guard: (handler: Handler) => Handler): void {
     handlers.forEach((handler, index) => {
         const original = (originals.get(handler) as Handler | undefined) ?? handler;

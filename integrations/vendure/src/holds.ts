@@ -4,7 +4,7 @@ import { type ID, IllegalOperationError, Order, type RequestContext, Transaction
 import { OrderLock } from './order-lock';
 
 /** The header by which a request names the cancellation that it belongs to. */
-export const CANCELLATION_HEADER = 'cancellation-id';
+const CANCELLATION_HEADER = 'cancellation-id';
 
 /** What a request to hold an order is answered. */
 export enum HoldAnswer {
@@ -31,7 +31,7 @@ export class OrderHolds {
                 return HoldAnswer.HELD_BY_ANOTHER;
             }
             if (order.state === 'Modifying') {
-                // Staff could not leave this state of a held order, and from there it does not become cancelled.
+                // Staff could not take a held order out of this state, and from this state an order cannot be cancelled.
                 throw new IllegalOperationError(
                     `Order ${order.code} is being modified and cannot be held. Finish that, then hold it again.`,
                 );
@@ -44,11 +44,11 @@ export class OrderHolds {
     }
 
     async release(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<void> {
-        await this.lock.change(ctx, orderId, (tx, order) => this.end(tx, order, cancellationId));
+        await this.lock.change(ctx, orderId, (tx, order) => this.endHold(tx, order, cancellationId));
     }
 
-    /** Within a change of the order: this cancellation does not hold it any more, and cannot hold it again. */
-    async end(ctx: RequestContext, order: Order, cancellationId: string): Promise<void> {
+    /** Call it within `OrderLock.change`. The cancellation then holds the order no longer, and cannot hold it again. */
+    async endHold(ctx: RequestContext, order: Order, cancellationId: string): Promise<void> {
         const { heldByCancellation, releasedCancellations } = order.customFields;
         const released = releasedCancellations ?? [];
         await this.connection.getRepository(ctx, Order).update(order.id, {
@@ -59,7 +59,7 @@ export class OrderHolds {
         });
     }
 
-    /** The order as it is now. `what` completes the sentence: "Order X is held by a cancellation and …". */
+    /** Returns the order as it is now. `what` completes the sentence "Order X is held by cancellation Y and …". */
     async refuseIfHeld(ctx: RequestContext, orderId: ID, what: string): Promise<Order> {
         // The row is locked so that a hold which is being set is either seen here or waits for this request to end.
         const order = await this.lock.lock(ctx, orderId);
@@ -76,7 +76,7 @@ export class OrderHolds {
 }
 
 function readCancellationId(ctx: RequestContext): string | undefined {
-    // Customers reach the Shop API, so what they send there counts for nothing.
+    // Customers reach the Shop API, so the header is ignored there.
     const value = ctx.apiType === 'admin' ? ctx.req?.headers[CANCELLATION_HEADER] : undefined;
     return typeof value === 'string' ? value : undefined;
 }

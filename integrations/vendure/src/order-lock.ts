@@ -23,7 +23,7 @@ const LOCKING_DATABASES: readonly string[] = [
     'aurora-postgres',
 ];
 
-/** Lets one request at a time change an order. */
+/** Lets only one request at a time change an order. */
 @Injectable()
 export class OrderLock {
     private readonly locksRows: boolean;
@@ -32,7 +32,7 @@ export class OrderLock {
         this.locksRows = LOCKING_DATABASES.includes(connection.rawConnection.options.type);
     }
 
-    /** Run `work` on the order of this channel in a transaction that no other such work on the order overlaps. */
+    /** Run `work` on an order of this channel, in a transaction that overlaps with no other work on the same order. */
     async change<T>(
         ctx: RequestContext,
         orderId: ID,
@@ -47,8 +47,8 @@ export class OrderLock {
     }
 
     /**
-     * The order as it is now. Until the transaction of `ctx` ends, no other one changes its row. A merchant's own code may
-     * have no transaction. Then it is read without a lock.
+     * Returns the order as it is now. No other transaction changes its row until the one of `ctx` ends. A merchant's own
+     * code may have no transaction. Then the row is read without a lock.
      */
     async lock(ctx: RequestContext, orderId: ID): Promise<Order> {
         return this.lockOne(ctx, Order, orderId);
@@ -76,11 +76,11 @@ export class OrderLock {
 
     /** How many units of the line are in fulfillments that are not cancelled. */
     async countPackedUnits(ctx: RequestContext, orderLineId: ID): Promise<number> {
-        const parts = await this.selectCurrent(ctx, FulfillmentLine)
+        const packed = await this.selectCurrent(ctx, FulfillmentLine)
             .innerJoinAndSelect('row.fulfillment', 'fulfillment')
             .where('row.orderLineId = :orderLineId', { orderLineId })
             .getMany();
-        return parts
+        return packed
             .filter(({ fulfillment }) => fulfillment.state !== 'Cancelled')
             .reduce((units, { quantity }) => units + quantity, 0);
     }
@@ -97,7 +97,7 @@ export class OrderLock {
         return row;
     }
 
-    // MySQL would answer a query without a lock from before the transaction waited for the order.
+    // Without a lock MySQL would show the rows as they were before the transaction waited for the order.
     private selectCurrent<Entity extends VendureEntity>(ctx: RequestContext, entity: Type<Entity>) {
         const repository = this.connection.getRepository(ctx, entity);
         const query = repository.createQueryBuilder('row');

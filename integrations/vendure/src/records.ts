@@ -37,7 +37,7 @@ export class OrderRecords {
         private readonly holds: OrderHolds,
     ) {}
 
-    /** `refunds` is all that this cancellation gives back. Refunds of others stay as they are. */
+    /** `refunds` are all that this cancellation gives back. The refunds of others stay as they are. */
     async noteRefunds(
         ctx: RequestContext,
         orderId: ID,
@@ -82,7 +82,7 @@ export class OrderRecords {
                     await repository.save(refund);
                 }
             }
-            // Noted before and not listed now: they have failed at the gateway since.
+            // Refunds that were noted before and are not listed now have failed at the gateway since.
             await repository.remove(noted.map(({ refund }) => refund).filter(refund => !kept.has(refund)));
         });
     }

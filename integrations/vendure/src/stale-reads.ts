@@ -11,21 +11,21 @@ import {
 import { OrderLock } from './order-lock';
 
 /** Units of a line that are to be packed. */
-export interface PackedUnits {
+export interface UnitsToPack {
     orderLineId: ID;
     quantity: number;
 }
 
 /**
  * Vendure reads, asks the guards, and then writes by what it has read. A guard may have waited for a close in between. So
- * what was read is compared with the rows, once they are locked.
+ * the guards lock the rows and compare them with what was read.
  */
 @Injectable()
 export class StaleReads {
     constructor(private readonly lock: OrderLock) {}
 
-    /** `current` is the locked row, `read` what the request goes by. */
-    refuseOtherState(current: Order, read: Pick<Order, 'state'>): void {
+    /** `current` is the locked row, `read` what the request has read. */
+    refuseChangedState(current: Order, read: Pick<Order, 'state'>): void {
         if (current.state !== read.state) {
             throw new IllegalOperationError(
                 `Order ${current.code} was ${read.state} when this request began and is ${current.state} now. ` +
@@ -34,8 +34,8 @@ export class StaleReads {
         }
     }
 
-    refuseOtherAmounts(current: Order, read: Order): void {
-        this.refuseOtherState(current, read);
+    refuseChangedTotal(current: Order, read: Order): void {
+        this.refuseChangedState(current, read);
         if (current.subTotalWithTax !== read.subTotalWithTax || current.shippingWithTax !== read.shippingWithTax) {
             throw new IllegalOperationError(
                 `The total of order ${current.code} has changed since this request began. Read the order again.`,
@@ -44,8 +44,8 @@ export class StaleReads {
     }
 
     /** Any change counts: Vendure writes the number of units that it has computed from what it read. */
-    refuseOtherUnits(current: Order, read: Order): void {
-        this.refuseOtherState(current, read);
+    refuseChangedOrder(current: Order, read: Order): void {
+        this.refuseChangedState(current, read);
         if (current.updatedAt.getTime() !== read.updatedAt.getTime()) {
             throw new IllegalOperationError(
                 `Order ${current.code} has changed since this request began. Read the order again.`,
@@ -72,7 +72,7 @@ export class StaleReads {
         }
     }
 
-    async refuseMissingUnits(ctx: RequestContext, lines: PackedUnits[]): Promise<void> {
+    async refuseMissingUnits(ctx: RequestContext, lines: UnitsToPack[]): Promise<void> {
         for (const { orderLineId, quantity } of lines) {
             const line = await this.lock.lockLine(ctx, orderLineId);
             const toPack = line.quantity - (await this.lock.countPackedUnits(ctx, orderLineId));

@@ -1,2 +1,2 @@
-/** That of package.json, which the built files do not reach wherever they are put. */
+/** The version in package.json, whose place differs between the sources and the built files. */
 export const VERSION = '1.0.0';

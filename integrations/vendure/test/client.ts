@@ -5,7 +5,7 @@ export class Client {
     constructor(private readonly url: string) {}
 
     /** The data of the answer. Throws the sentences of the errors that it has. */
-    async ask<Answer>(query: string, variables: object = {}, headers: Record<string, string> = {}): Promise<Answer> {
+    async send<Answer>(query: string, variables: object = {}, headers: Record<string, string> = {}): Promise<Answer> {
         const response = await fetch(this.url, {
             method: 'POST',
             headers: {
@@ -24,7 +24,7 @@ export class Client {
     }
 
     async logIn(username: string, password: string): Promise<void> {
-        await this.ask(
+        await this.send(
             'mutation($username: String!, $password: String!) { login(username: $username, password: $password) { __typename } }',
             {
                 username,

@@ -37,14 +37,14 @@ before(async () => {
 
 after(() => shop.stop());
 
-interface Held {
+interface Sale {
     order: Order;
     line: Line;
     variantId: string;
 }
 
 /** An order of three units. */
-async function placeOrder(...payments: PaymentInput[]): Promise<Held> {
+async function placeOrder(...payments: PaymentInput[]): Promise<Sale> {
     const variantId = await shop.addProduct();
     const order = await shop.placeOrder({ [variantId]: 3 }, ...payments);
     return { order, line: order.lines[0]!, variantId };

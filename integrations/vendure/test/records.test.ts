@@ -206,7 +206,7 @@ describe('the API', () => {
         const reader = await shop.addStaff('reader', [Permission.ReadOrder]);
         for (const client of [reader, shop.anonymousStaff()]) {
             for (const mutation of MUTATIONS) {
-                await assert.rejects(client.ask(`mutation { ${mutation} }`), /You are not currently authorized/);
+                await assert.rejects(client.send(`mutation { ${mutation} }`), /You are not currently authorized/);
             }
         }
     });
@@ -214,7 +214,7 @@ describe('the API', () => {
     it('needs no other permissions than those to read and update orders', async () => {
         const order = await placeOrder();
         const user = await shop.addStaff('cancellations', [Permission.ReadOrder, Permission.UpdateOrder]);
-        const answer = await user.ask<{ order: { code: string } }>(
+        const answer = await user.send<{ order: { code: string } }>(
             `query($id: ID!) {
                 globalSettings { serverConfig { moneyStrategyPrecision } }
                 activeChannel { defaultCurrencyCode }
@@ -231,7 +231,7 @@ describe('the API', () => {
         );
         assert.equal(answer.order.code, order.code);
         const hold = 'mutation($id: ID!) { holdOrder(orderId: $id, cancellationId: "can-1") }';
-        assert.deepEqual(await user.ask(hold, { id: order.id }), { holdOrder: 'HELD' });
+        assert.deepEqual(await user.send(hold, { id: order.id }), { holdOrder: 'HELD' });
     });
 
     it('says its version to staff who may read orders', async () => {
@@ -240,14 +240,14 @@ describe('the API', () => {
             version: string;
         };
         const reader = await shop.addStaff('another reader', [Permission.ReadOrder]);
-        assert.deepEqual(await reader.ask(query), { orderCancellationPlugin: { version } });
+        assert.deepEqual(await reader.send(query), { orderCancellationPlugin: { version } });
         const stranger = await shop.addStaff('stranger', [Permission.ReadCatalog]);
-        await assert.rejects(stranger.ask(query), /You are not currently authorized/);
+        await assert.rejects(stranger.send(query), /You are not currently authorized/);
     });
 
     it('shows and sets what a cancellation has to know of an order', async () => {
         const { id } = await placeOrder();
-        const { setOrderCustomFields } = await shop.staff.ask<{ setOrderCustomFields: unknown }>(
+        const { setOrderCustomFields } = await shop.staff.send<{ setOrderCustomFields: unknown }>(
             `mutation($id: ID!) {
                 setOrderCustomFields(input: { id: $id, customFields: { fraudReview: true, euConsumer: true } }) {
                     customFields { fraudReview euConsumer }

@@ -159,11 +159,11 @@ export class Shop {
 
     /** Somebody of the staff with these permissions. */
     async addStaff(name: string, permissions: Permission[]): Promise<Client> {
-        const { createRole } = await this.staff.ask<{ createRole: { id: string } }>(
+        const { createRole } = await this.staff.send<{ createRole: { id: string } }>(
             'mutation($input: CreateRoleInput!) { createRole(input: $input) { id } }',
             { input: { code: name, description: name, permissions } },
         );
-        await this.staff.ask(
+        await this.staff.send(
             'mutation($input: CreateAdministratorInput!) { createAdministrator(input: $input) { id } }',
             {
                 input: {
@@ -184,11 +184,11 @@ export class Shop {
     async addProduct(): Promise<string> {
         this.products += 1;
         const text = { languageCode: 'en', name: `Product ${this.products}` };
-        const { createProduct } = await this.staff.ask<{ createProduct: { id: string } }>(
+        const { createProduct } = await this.staff.send<{ createProduct: { id: string } }>(
             'mutation($input: CreateProductInput!) { createProduct(input: $input) { id } }',
             { input: { translations: [{ ...text, slug: `product-${this.products}`, description: '' }] } },
         );
-        const { createProductVariants } = await this.staff.ask<{ createProductVariants: { id: string }[] }>(
+        const { createProductVariants } = await this.staff.send<{ createProductVariants: { id: string }[] }>(
             'mutation($input: [CreateProductVariantInput!]!) { createProductVariants(input: $input) { id } }',
             {
                 input: [
@@ -207,7 +207,7 @@ export class Shop {
     }
 
     async readStock(variantId: string): Promise<Stock> {
-        const { productVariant } = await this.staff.ask<{ productVariant: { stockLevels: Stock[] } }>(
+        const { productVariant } = await this.staff.send<{ productVariant: { stockLevels: Stock[] } }>(
             'query($id: ID!) { productVariant(id: $id) { stockLevels { stockOnHand stockAllocated } } }',
             { id: variantId },
         );
@@ -218,7 +218,7 @@ export class Shop {
     async placeOrder(units: Record<string, number>, ...payments: PaymentInput[]): Promise<Order> {
         const customer = new Client(`${this.url}/shop-api`);
         for (const [productVariantId, quantity] of Object.entries(units)) {
-            await customer.ask(
+            await customer.send(
                 'mutation($id: ID!, $n: Int!) { addItemToOrder(productVariantId: $id, quantity: $n) { __typename } }',
                 {
                     id: productVariantId,
@@ -226,15 +226,15 @@ export class Shop {
                 },
             );
         }
-        await customer.ask(`mutation {
+        await customer.send(`mutation {
             setCustomerForOrder(input: { emailAddress: "ada@customers.example", firstName: "Ada", lastName: "L" }) { __typename }
             setOrderShippingAddress(input: { streetLine1: "Street 1", countryCode: "DE" }) { __typename }
             setOrderShippingMethod(shippingMethodId: ["1"]) { __typename }
             transitionOrderToState(state: "ArrangingPayment") { __typename }
         }`);
-        const { activeOrder } = await customer.ask<{ activeOrder: { id: string } }>('{ activeOrder { id } }');
+        const { activeOrder } = await customer.send<{ activeOrder: { id: string } }>('{ activeOrder { id } }');
         for (const payment of payments.length > 0 ? payments : [{ metadata: { reference: 'pi_1' } }]) {
-            const { addPaymentToOrder } = await customer.ask<{ addPaymentToOrder: Result & { __typename: string } }>(
+            const { addPaymentToOrder } = await customer.send<{ addPaymentToOrder: Result & { __typename: string } }>(
                 `mutation($input: PaymentInput!) {
                     addPaymentToOrder(input: $input) {
                         __typename
@@ -252,7 +252,7 @@ export class Shop {
     }
 
     async readOrder(id: string): Promise<Order> {
-        const { order } = await this.staff.ask<{ order: Order }>(
+        const { order } = await this.staff.send<{ order: Order }>(
             `query($id: ID!) {
                 order(id: $id) {
                     id code state shippingWithTax totalWithTax customFields { heldByCancellation }
@@ -264,13 +264,13 @@ export class Shop {
             { id },
         );
         // In which order the payments come is the database's choice.
-        order.payments.sort((one, other) => Number(one.id) - Number(other.id));
+        order.payments.sort((first, second) => Number(first.id) - Number(second.id));
         return order;
     }
 
     /** The entries about cancelled units in the order's history. */
     async readCancellations(id: string): Promise<string[]> {
-        const { order } = await this.staff.ask<{ order: { history: { items: { type: string }[] } } }>(
+        const { order } = await this.staff.send<{ order: { history: { items: { type: string }[] } } }>(
             'query($id: ID!) { order(id: $id) { history { items { type } } } }',
             { id },
         );
@@ -280,7 +280,7 @@ export class Shop {
     /** One of Vendure's own mutations, by staff or by a request of `cancellation`. A refusal is thrown, as its sentence. */
     async change(mutation: string, cancellation?: string): Promise<string> {
         const headers: Record<string, string> = cancellation === undefined ? {} : { 'cancellation-id': cancellation };
-        const answer = await this.staff.ask<{ result: Result }>(`mutation { result: ${mutation} }`, {}, headers);
+        const answer = await this.staff.send<{ result: Result }>(`mutation { result: ${mutation} }`, {}, headers);
         const { id, message, sentence } = answer.result;
         if (id === undefined) {
             throw new Error(sentence ?? message);
@@ -354,7 +354,7 @@ export class Shop {
     }
 
     async hold(orderId: string, cancellationId: string): Promise<string> {
-        const { holdOrder } = await this.staff.ask<{ holdOrder: string }>(
+        const { holdOrder } = await this.staff.send<{ holdOrder: string }>(
             'mutation($orderId: ID!, $cancellationId: String!) { holdOrder(orderId: $orderId, cancellationId: $cancellationId) }',
             { orderId, cancellationId },
         );
@@ -362,7 +362,7 @@ export class Shop {
     }
 
     async release(orderId: string, cancellationId: string): Promise<boolean> {
-        const { releaseOrder } = await this.staff.ask<{ releaseOrder: { success: boolean } }>(
+        const { releaseOrder } = await this.staff.send<{ releaseOrder: { success: boolean } }>(
             'mutation($orderId: ID!, $cancellationId: String!) { releaseOrder(orderId: $orderId, cancellationId: $cancellationId) { success } }',
             { orderId, cancellationId },
         );
@@ -370,7 +370,7 @@ export class Shop {
     }
 
     async close(order: Order, closing: Closing): Promise<void> {
-        await this.staff.ask('mutation($input: CloseOrderInput!) { closeOrder(input: $input) { id } }', {
+        await this.staff.send('mutation($input: CloseOrderInput!) { closeOrder(input: $input) { id } }', {
             input: {
                 orderId: order.id,
                 cancellationId: closing.cancellationId ?? 'can-1',
@@ -385,7 +385,7 @@ export class Shop {
     }
 
     async noteRefunds(orderId: string, cancellationId: string, refunds: NotedRefund[]): Promise<void> {
-        await this.staff.ask(
+        await this.staff.send(
             `mutation($orderId: ID!, $cancellationId: String!, $refunds: [NotedRefundInput!]!) {
                 noteRefunds(orderId: $orderId, cancellationId: $cancellationId, refunds: $refunds) { id }
             }`,

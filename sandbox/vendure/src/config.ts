@@ -7,15 +7,15 @@ import { OrderNumbers } from './order-numbers';
 import { plainPayment } from './plain-payment';
 import { SandboxPlugin } from './sandbox-plugin';
 
-export interface Shop {
+export interface ShopOptions {
     port: number;
     database: DataSourceOptions;
     hasPlugin: boolean;
-    /** Vendure's dashboard, where it is installed and asked for. Whoever looks at it reads the numbers of orders. */
+    /** Vendure's dashboard, where it is asked for. With it, orders have short numbers, because people read and type them. */
     dashboard?: Type<unknown>;
 }
 
-export function shopConfig({ port, database, hasPlugin, dashboard }: Shop): VendureConfig {
+export function shopConfig({ port, database, hasPlugin, dashboard }: ShopOptions): VendureConfig {
     return {
         apiOptions: { hostname: '127.0.0.1', port, cors: false, csrfPrevention: true, middleware: oneAtATime },
         authOptions: {

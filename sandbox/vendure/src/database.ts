@@ -24,7 +24,7 @@ export class Database {
         };
     }
 
-    /** Saves what is there, and each change from now on: what was populated in part is never found by the next start. */
+    /** Save what is there, and each change from now on: no later start finds a database that is populated in part. */
     startSaving(populated: Uint8Array): void {
         this.isPopulated = true;
         this.save(populated);

@@ -12,7 +12,7 @@ async function waitForEarlier(_request: Request, response: Response, next: NextF
     let finish: () => void = () => undefined;
     last = new Promise(resolve => (finish = resolve));
     await earlier;
-    // Neither "finish" nor "close": a client that has gone away closes the connection while its request is carried out.
+    // Not the events "finish" or "close": a client that goes away closes the connection before its request is done.
     const end = response.end;
     response.end = ((...answer: Parameters<typeof end>) => {
         finish();

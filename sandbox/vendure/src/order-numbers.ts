@@ -2,7 +2,7 @@ import { type Injector, Order, type OrderCodeStrategy, type RequestContext, Tran
 
 const FIRST = 5001;
 
-/** 5001, 5002, …: Vendure's own codes are nothing that somebody wants to type. */
+/** 5001, 5002, …: nobody wants to type Vendure's own codes. */
 export class OrderNumbers implements OrderCodeStrategy {
     private connection!: TransactionalConnection;
 

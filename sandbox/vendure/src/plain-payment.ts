@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { LanguageCode, PaymentMethodHandler } from '@vendure/core';
 
 /**
- * Payments of a shop without the plugin, as Vendure's own Stripe handler keeps them: a refund settles at once. Metadata:
+ * Payments of a shop without the plugin, recorded as Vendure's own Stripe handler does: a refund settles at once. Metadata:
  * the gateway's `reference`; `capturable` when it is not captured yet; `amount` when it pays a part of the order.
  */
 export const plainPayment = new PaymentMethodHandler({

@@ -22,7 +22,7 @@ interface Discounted {
     discount?: number | null;
 }
 
-/** Takes off a line what its custom field says, so that any amount can be a line's. */
+/** Takes off a line the amount in its custom field, so that a line can have any total. */
 export const lineDiscount = new PromotionLineAction({
     code: 'line_discount',
     description: [{ languageCode: LanguageCode.en, value: 'Take off each line what its field says' }],
@@ -72,7 +72,7 @@ class SandboxResolver {
     }
 }
 
-/** What the sandbox needs of its shop and no shop offers. */
+/** What the sandbox needs and no shop offers. */
 @VendurePlugin({
     imports: [PluginCommonModule],
     compatibility: '^3.7.0',

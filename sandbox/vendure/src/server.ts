@@ -11,7 +11,7 @@ import { populate } from './populate';
 
 const IDLE_MILLISECONDS = 600_000;
 
-/** As a text, because the tests do without this package, which is larger than all the others. */
+/** A string and no import, because the tests do without this package, which is larger than all others together. */
 const DASHBOARD: string = '@vendure/dashboard/plugin';
 
 interface DashboardModule {
@@ -48,7 +48,7 @@ async function start(folder: string): Promise<void> {
         database.startSaving(app.get(TransactionalConnection).rawConnection.sqljsManager.exportDatabase());
     }
     const server = app.getHttpServer() as Server;
-    // A client that reuses a connection in the moment in which it is closed for being idle gets no answer.
+    // A client that reuses a connection at the moment when it is closed as idle gets no answer.
     server.keepAliveTimeout = IDLE_MILLISECONDS;
     const { port } = server.address() as AddressInfo;
     console.log(JSON.stringify({ url: `http://127.0.0.1:${port}` }));
