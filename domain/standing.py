@@ -12,6 +12,7 @@ from domain.facts import (
     EffectEnded,
     EffectNoted,
     EffectOutcome,
+    Ended,
     Entry,
     NothingDue,
     OrderClosed,
@@ -127,8 +128,8 @@ class _Table:
     def __init__(self, case: Case) -> None:
         self._rows: dict[tuple[StepName, str], StepRow] = {}
         request = case.request
+        self._order_id = request.order_id if request else ""
         if request and case.requested_at:
-            self._order_id = request.order_id
             self._begin_row(StepName.VERIFY_ORDER, request.order_id, case.requested_at)
         for entry in case.entries:
             self._add(entry)
@@ -169,6 +170,10 @@ class _Table:
         row = self._rows.get((step, target))
         return row is not None and row.status is StepStatus.RESOLVED
 
+    def _is_running(self, step: StepName, target: str) -> bool:
+        row = self._rows.get((step, target))
+        return row is not None and row.status is StepStatus.RUNNING
+
     def _add(self, entry: Entry) -> None:
         match entry.fact:
             case StepOrdered(step=step, target=target):
@@ -205,6 +210,8 @@ class _Table:
                 self._end_row(step, target, entry, StepStatus.RESOLVED, note, ref)
             case RollBackOrdered(step=step, target=target, sentence=sentence, failed=True) if step is not None:
                 self._end_row(step, target, entry, StepStatus.FAILED, sentence, None)
+            case Ended() if self._is_running(StepName.VERIFY_ORDER, self._order_id):  # nobody decides any more
+                self._end_row(StepName.VERIFY_ORDER, self._order_id, entry, StepStatus.FAILED, "", None)
             case _:
                 pass
 

@@ -10,11 +10,13 @@ from domain.facts import (
     Credited,
     CreditRevoked,
     EffectOutcome,
+    Ended,
     Entry,
     Fact,
     NothingDue,
     OrderClosed,
     Reminded,
+    Requested,
     ReversalSeen,
     RollBackOrdered,
     SettledByHand,
@@ -34,11 +36,12 @@ from domain.standing import (
     step_table,
 )
 from domain.step import StepName, StepStatus
-from tests.domain.build import NOW
+from tests.domain.build import NOW, request
 from tests.domain.cases import (
     CLERK,
     CUSTOMER,
     ORDER,
+    decided,
     ended,
     entries,
     key,
@@ -51,7 +54,7 @@ from tests.domain.cases import (
     usd,
 )
 
-REVERSE, STOP = StepName.REVERSE_PAYMENT, StepName.STOP_SHIPMENT
+REVERSE, STOP, VERIFY = StepName.REVERSE_PAYMENT, StepName.STOP_SHIPMENT, StepName.VERIFY_ORDER
 PLAN = plan_of(planned_tender(refund=5_000), parcels=("S1", "S2"))
 NO_PARCELS = plan_of(planned_tender(refund=5_000))
 PIVOT = noted(REVERSE, "T1")
@@ -189,6 +192,27 @@ def test_a_step_ends_when_it_ended() -> None:
     case = Case((*opened(PLAN, noted(STOP, "S1")).entries, Entry(seq=9, at=later, fact=ended(STOP, "S1"))))
     row = next(row for row in step_table(case) if row.step is STOP)
     assert (row.started_at, row.ended_at) == (NOW, later)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ([], StepStatus.RUNNING),
+        ([decided(PLAN)], StepStatus.DONE),
+        ([Ended(outcome=Outcome.WITHDRAWN, sentence="It was withdrawn.")], StepStatus.FAILED),
+        ([noted(VERIFY, ORDER), Ended(outcome=Outcome.WITHDRAWN, sentence="It was withdrawn.")], StepStatus.FAILED),
+        ([decided(PLAN), Ended(outcome=Outcome.WITHDRAWN, sentence="It was withdrawn.")], StepStatus.DONE),
+    ],
+)
+def test_an_order_is_not_verified_any_more_once_its_cancellation_has_ended(
+    facts: list[Fact], status: StepStatus
+) -> None:
+    later = NOW + timedelta(hours=1)
+    first = Entry(seq=1, at=NOW, fact=Requested(request=request(), at=NOW))
+    case = Case((first, *(Entry(seq=seq, at=later, fact=fact) for seq, fact in enumerate(facts, start=2))))
+    [row] = step_table(case)
+    assert (row.step, row.target, row.status) == (VERIFY, ORDER, status)
+    assert row.ended_at == (None if status is StepStatus.RUNNING else later)
 
 
 def test_what_people_did_is_on_record_with_what_the_process_reminded_them_of() -> None:
