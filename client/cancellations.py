@@ -135,7 +135,7 @@ class Cancellations:
         UnderWay: another cancellation of the order, which the request would not join, has to end first.
         """
         order_id = request.order_id
-        why = translate("no worker answered")
+        why = translate("no worker answered, or it still waits for another system")
         try:
             return await self._call(order_id, wait_within(wait, self._run_quote(request, wait)))
         except TimeoutError:
@@ -295,7 +295,7 @@ class Cancellations:
         self, order_id: str, update: UpdateType[Message, Acknowledgement], message: Message
     ) -> Acknowledgement:
         """StarterError: REFUSED with the run's own reason, or because it is over; RunPaused; NOT_FOUND when there is none,
-        or the order is not the customer's who is named; UNDECIDED when no worker took it."""
+        or the order is not the customer's who is named; UNDECIDED when no worker answered in time."""
         try:
             sending = send_message(self._client, order_id, update, message)
             return await self._call(order_id, wait_within(ANSWER_WAIT, sending))
@@ -303,8 +303,8 @@ class Cancellations:
             raise await self._undecided(
                 order_id,
                 translate(
-                    "No worker answered for order {order_id} within {wait}; the message may still be taken. "
-                    "Look before you repeat it: {command}",
+                    "The message for order {order_id} was not answered within {wait}: no worker runs, or the worker still "
+                    "waits for another system. The message may still be taken. Look before you repeat it: {command}",
                     order_id=order_id,
                     wait=seconds(ANSWER_WAIT),
                     command=own_command("status", order_id),

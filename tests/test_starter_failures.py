@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from client import cancellations as library
 from domain.messages import Approve
 from domain.outcome import State
 from domain.request import workflow_id
@@ -53,6 +54,26 @@ async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: Work
         return [summary.execution for summary in found] == [Execution.TERMINATED]
 
     await eventually(listed, "the lost run is listed as terminated")
+
+
+async def test_a_message_that_is_not_answered_in_time_says_nothing_false(
+    dev_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that waits for another system answers as late as one that does not run."""
+    monkeypatch.setattr(library, "ANSWER_WAIT", timedelta(seconds=0.5))
+    cancellations = Cancellations(dev_server.client, task_queue=new_queue())
+    asked = request(captured())
+    order_id = asked.order_id
+    with pytest.raises(StarterError):
+        await cancellations.start(asked, timedelta(seconds=0.1))
+    with pytest.raises(StarterError) as unanswered:
+        await cancellations.approve(order_id, Approve(actor=AGENT))
+    assert unanswered.value.code is ExitCode.UNDECIDED
+    assert unanswered.value.sentence.startswith(
+        f"The message for order {order_id} was not answered within 0.5 seconds: no worker runs, or the worker still waits "
+        "for another system. The message may still be taken. Look before you repeat it:"
+    )
+    await dev_server.client.get_workflow_handle(workflow_id(order_id)).terminate()
 
 
 async def test_the_cancel_of_a_caller_stays_a_cancel(dev_server: WorkflowEnvironment) -> None:
