@@ -44,6 +44,7 @@ _VERDICTS = {
     Verdict.NEEDS_APPROVAL: "bold yellow",
     Verdict.REJECTED: "bold red",
 }
+_ANSWERS = {"approved", "rejected", "withdrawn"}
 _COUNT_EVERY = 100
 _GOOD = {State.CANCELLED, State.PARTIALLY_CANCELLED}
 _BAD = {State.NEEDS_ATTENTION, State.REJECTED, State.ROLLED_BACK, State.WITHDRAWN, State.ROLLING_BACK}
@@ -244,7 +245,8 @@ def news_view(news: News) -> RenderableType:
 
 def progress_view(now: Status) -> RenderableType:
     parts = _head(now, now.state)
-    explained = now.sentence or (now.decision.sentence if now.decision else "")
+    is_answered = now.state is State.ROLLING_BACK or not _ANSWERS.isdisjoint(row.action for row in now.actions)
+    explained = now.sentence or (now.decision.describe(is_answered=is_answered) if now.decision else "")
     if explained not in {"", *(wait.reason for wait in now.waits)}:
         parts.append(Prose(plain(explained)))
     for wait in now.waits:

@@ -59,6 +59,11 @@ class Decision(Value):
     allowed_reasons: tuple[ReasonCode, ...] = ()
     maximum: Money | None = None
 
+    def describe(self, *, is_answered: bool) -> str:
+        """The sentence; nothing where it asks for an approval that has been given or refused since, because it would be
+        read as if somebody still had to approve."""
+        return "" if is_answered and self.verdict is Verdict.NEEDS_APPROVAL else self.sentence
+
 
 def order_not_found(order_id: str) -> str:
     return f"Order {order_id} was not found for this customer. Check the order number."

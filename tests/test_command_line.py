@@ -16,7 +16,9 @@ from rich.console import Console
 
 from client import views
 from client.status import Source, Status
-from domain.outcome import GoodsStatus, MoneyStatus, PaperStatus, State, Wait
+from domain.decision import Decision, Rule, Verdict
+from domain.outcome import ActionRow, GoodsStatus, MoneyStatus, PaperStatus, State, Wait
+from domain.request import Actor, ActorKind
 from domain.step import Owner, StepName
 from domain.terms import RefundMethod
 from runtime.version import VERSION
@@ -204,6 +206,42 @@ def test_a_command_that_ends_a_wait_fits_the_terminal_and_can_be_pasted(width: i
         ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "store_credit"],
         ["order-cancellation", "choose", *to, "--tender", "T'1", "--method", "bank_transfer"],
     ]
+
+
+def seen_by(*actions: ActionRow, state: State) -> str:
+    """The status of a cancellation that needed an approval, while nothing waits."""
+    sentence = "640.00 USD is above the limit. A second person has to approve."
+    now = Status(
+        cancellation_id="can-O-1-0",
+        order_id="O-1",
+        state=state,
+        goods=GoodsStatus.UNTOUCHED,
+        money=MoneyStatus.UNTOUCHED,
+        paper=PaperStatus.UNTOUCHED,
+        decision=Decision(
+            verdict=Verdict.NEEDS_APPROVAL, rule=Rule.ABOVE_LIMIT, policy_version="2026-12", sentence=sentence
+        ),
+        actions=actions,
+        source=Source.RUN,
+    )
+    out = io.StringIO()
+    Console(file=out, width=200).print(views.progress_view(now))
+    return out.getvalue()
+
+
+def test_an_approval_is_asked_for_until_somebody_has_answered() -> None:
+    """A system that does not answer afterwards leaves the run without a wait, and nobody has to approve any more."""
+    asked = "A second person has to approve."
+    approved = ActionRow(
+        action="approved",
+        actor=Actor(kind=ActorKind.REFUND_DEPARTMENT, id="S-1"),
+        note="",
+        at=datetime(2026, 12, 1, tzinfo=UTC),
+    )
+    assert asked in seen_by(state=State.RUNNING)
+    assert asked not in seen_by(approved, state=State.RUNNING)
+    assert "approved · refund_department:S-1" in seen_by(approved, state=State.RUNNING)
+    assert asked not in seen_by(state=State.ROLLING_BACK)
 
 
 def test_the_help_of_make_is_aligned_and_fits_80_columns() -> None:

@@ -157,11 +157,13 @@ class CancellationRecord(BaseModel):
         assert request is not None
         assert requested_at is not None
         under_way = State.ROLLING_BACK if case.roll_back_cause else State.RUNNING
+        is_answered = case.approved or case.roll_back_cause is not None
+        decided = case.decision.describe(is_answered=is_answered) if case.decision else ""
         refunded, released = given_back_of(case)
         return cls(
             cancellation_id=case.cancellation_id,
             state=State(ended.outcome.value) if ended else under_way,
-            sentence=ended.sentence if ended else case.decision.sentence if case.decision else "",
+            sentence=ended.sentence if ended else decided,
             requested_by=request.actor,
             reason=request.reason,
             requested_at=requested_at,

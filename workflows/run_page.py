@@ -91,7 +91,8 @@ def describe(progress: Progress, case: Case) -> str:
         _plain(describe_request(case)),
         "",
     ]
-    decided = progress.decision.sentence if progress.decision else ""
+    is_answered = case.approved or cause is not None
+    decided = progress.decision.describe(is_answered=is_answered) if progress.decision else ""
     if ended:
         lines += [_plain(ended.sentence), ""]
     elif decided and decided not in {wait.reason for wait in progress.waits}:

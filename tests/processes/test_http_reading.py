@@ -43,6 +43,7 @@ async def test_an_order_has_all_its_cancellations_the_latest_first_also_where_th
     assert (under_way.state, str(under_way.requested_by)) == (State.RUNNING, "customer_service:agent-7")
     assert (under_way.planned_refund, under_way.refunded) == (money("600.00 USD"), money("0.00 USD"))
     assert under_way.ended_at is None
+    assert "A second person has to approve." in under_way.sentence
     assert (rolled_back.state, str(rolled_back.requested_by)) == (State.ROLLED_BACK, f"customer:{sample.customer_id}")
     assert rolled_back.ended_at is not None
     assert rolled_back.requested_at < rolled_back.ended_at < under_way.requested_at

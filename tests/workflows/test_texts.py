@@ -12,7 +12,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from domain.case import Case
-from domain.facts import Ended, Entry, RollBackOrdered
+from domain.decision import Decision, Rule, Verdict
+from domain.facts import Approved, Ended, Entry, Fact, RollBackOrdered
 from domain.outcome import ActionRow, GoodsStatus, MoneyStatus, Outcome, PaperStatus, Progress, State, Wait
 from domain.step import Owner, StepName, StepRow, StepStatus
 from domain.terms import RefundMethod
@@ -166,3 +167,33 @@ def test_a_wait_has_its_page_whatever_the_shop_calls_its_tenders(tender_id: str)
         "T2",
         *({tender_id} if tender_id == "T`1" else ()),
     }
+
+
+@pytest.mark.parametrize(
+    ("fact", "asked"),
+    [
+        (None, True),
+        (Approved(by=SUPERVISOR), False),
+        (RollBackOrdered(sentence="The customer keeps the order."), False),
+    ],
+    ids=["not answered", "approved", "rolled back"],
+)
+def test_the_page_asks_for_an_approval_until_somebody_has_answered(fact: Fact | None, asked: bool) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    decision = Decision(
+        verdict=Verdict.NEEDS_APPROVAL,
+        rule=Rule.ABOVE_LIMIT,
+        policy_version="2026-12",
+        sentence="A second person has to approve.",
+    )
+    progress = Progress(
+        cancellation_id="can-O-1-0",
+        order_id="O-1",
+        state=State.RUNNING,
+        goods=GoodsStatus.UNTOUCHED,
+        money=MoneyStatus.UNTOUCHED,
+        paper=PaperStatus.UNTOUCHED,
+        decision=decision,
+    )
+    page = describe(progress, Case([Entry(seq=1, at=at, fact=fact)] if fact else []))
+    assert (decision.sentence in page) is asked
