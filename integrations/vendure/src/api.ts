@@ -64,7 +64,7 @@ export const schema = parse(`
     extend type Mutation {
         "From now on the order is neither packed, shipped, captured nor changed, but by requests of this cancellation."
         holdOrder(orderId: ID!, cancellationId: String!): HoldAnswer!
-        "End the hold of this cancellation, which cannot hold the order again. Holds of others stay."
+        "End the hold of this cancellation, which cannot hold the order again. Holds of others stay; success says whether nobody holds the order now."
         releaseOrder(orderId: ID!, cancellationId: String!): Success!
         "Cancel fulfillments, reduce lines to their targets and release the order, in one transaction. Repeated, it changes nothing."
         closeOrder(input: CloseOrderInput!): Order!
@@ -83,7 +83,7 @@ interface HoldArgs {
 }
 
 interface Success {
-    success: true;
+    success: boolean;
 }
 
 @Resolver()
@@ -112,8 +112,7 @@ export class OrderCancellationResolver {
     @Allow(Permission.UpdateOrder)
     async releaseOrder(@Ctx() ctx: RequestContext, @Args() { orderId, cancellationId }: HoldArgs): Promise<Success> {
         refuseEmptyCancellationId(cancellationId);
-        await this.holds.release(ctx, orderId, cancellationId);
-        return { success: true };
+        return { success: await this.holds.release(ctx, orderId, cancellationId) };
     }
 
     @Mutation()

@@ -7,6 +7,7 @@ import {
     type FulfillmentProcess,
     type FulfillmentState,
     HistoryEntryEvent,
+    I18nService,
     Order,
     OrderLineEvent,
     type OrderProcess,
@@ -76,6 +77,19 @@ export const guardedPayments: PaymentProcess<PaymentState> = {
 };
 
 /** The handler behind each guarded one. */
+// Vendure's dashboard shows the message of an error alone, which does not say why: "An error occurred when attempting to
+// create the Fulfillment". So the reason, which these errors have in a field of its own, becomes their message. It is in
+// one language, so it is the same in each of Vendure's.
+const reasonsAsMessages = {
+    errorResult: {
+        CREATE_FULFILLMENT_ERROR: '{ fulfillmentHandlerError }',
+        FULFILLMENT_STATE_TRANSITION_ERROR: '{ transitionError }',
+        ORDER_STATE_TRANSITION_ERROR: '{ transitionError }',
+        PAYMENT_STATE_TRANSITION_ERROR: '{ transitionError }',
+    },
+};
+const languages = ['de', 'en', 'es', 'fr', 'pt_BR', 'pt_PT', 'ru', 'uk'];
+
 const originals = new WeakMap<object, object>();
 
 /**
@@ -88,10 +102,12 @@ export class HoldGuard implements OnApplicationBootstrap {
         private readonly config: ConfigService,
         private readonly events: EventBus,
         private readonly holds: OrderHolds,
+        private readonly i18n: I18nService,
         private readonly staleReads: StaleReads,
     ) {}
 
     onApplicationBootstrap(): void {
+        languages.forEach(language => this.i18n.addTranslation(language, reasonsAsMessages));
         // Here and not in the plugin's configuration, so that handlers which other plugins add are guarded as well.
         replaceEach(this.config.paymentOptions.paymentMethodHandlers, handler => this.guardPayments(handler));
         replaceEach(this.config.shippingOptions.fulfillmentHandlers, handler => this.guardFulfillments(handler));

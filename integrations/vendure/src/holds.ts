@@ -43,20 +43,26 @@ export class OrderHolds {
         });
     }
 
-    async release(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<void> {
-        await this.lock.change(ctx, orderId, (tx, order) => this.endHold(tx, order, cancellationId));
+    /** Whether nobody holds the order now. */
+    async release(ctx: RequestContext, orderId: ID, cancellationId: string): Promise<boolean> {
+        return this.lock.change(ctx, orderId, (tx, order) => this.endHold(tx, order, cancellationId));
     }
 
-    /** Call it within `OrderLock.change`. The cancellation then holds the order no longer, and cannot hold it again. */
-    async endHold(ctx: RequestContext, order: Order, cancellationId: string): Promise<void> {
+    /**
+     * Call it within `OrderLock.change`. The cancellation then holds the order no longer, and cannot hold it again.
+     * Returns whether nobody holds the order now.
+     */
+    async endHold(ctx: RequestContext, order: Order, cancellationId: string): Promise<boolean> {
         const { heldByCancellation, releasedCancellations } = order.customFields;
         const released = releasedCancellations ?? [];
+        const holder = heldByCancellation === cancellationId ? null : heldByCancellation;
         await this.connection.getRepository(ctx, Order).update(order.id, {
             customFields: {
-                heldByCancellation: heldByCancellation === cancellationId ? null : heldByCancellation,
+                heldByCancellation: holder,
                 releasedCancellations: released.includes(cancellationId) ? released : [...released, cancellationId],
             },
         });
+        return !holder;
     }
 
     /** Returns the order as it is now. `what` completes the sentence "Order X is held by cancellation Y and …". */

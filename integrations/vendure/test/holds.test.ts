@@ -231,6 +231,7 @@ describe('a hold', () => {
         const { order, line } = await placeOrder();
         await shop.hold(order.id, 'can-1');
         assert.equal(await shop.release(order.id, 'can-1'), true);
+        assert.equal(await shop.release(order.id, 'can-1'), true);
         assert.equal(await shop.release(order.id, 'can-2'), true);
         assert.equal(await shop.hold(order.id, 'can-1'), 'RELEASED');
         assert.equal(await shop.hold(order.id, 'can-2'), 'RELEASED');
@@ -247,10 +248,11 @@ describe('a hold', () => {
         await shop.pack(line, 2);
     });
 
-    it('is not ended by the release of another cancellation', async () => {
+    it('is not ended by the release of another cancellation, which is answered so', async () => {
         const { order } = await placeOrder();
         await shop.hold(order.id, 'can-1');
-        await shop.release(order.id, 'can-2');
+        assert.equal(await shop.release(order.id, 'can-2'), false);
+        assert.equal(await shop.hold(order.id, 'can-2'), 'RELEASED');
         assert.equal((await shop.readOrder(order.id)).customFields.heldByCancellation, 'can-1');
     });
 

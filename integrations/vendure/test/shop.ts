@@ -85,7 +85,6 @@ export interface NotedRefund {
 interface Result {
     id?: string;
     message?: string;
-    sentence?: string;
 }
 
 // A PostgreSQL database to use in place of one in memory. What is in it is lost.
@@ -234,18 +233,18 @@ export class Shop {
         }`);
         const { activeOrder } = await customer.send<{ activeOrder: { id: string } }>('{ activeOrder { id } }');
         for (const payment of payments.length > 0 ? payments : [{ metadata: { reference: 'pi_1' } }]) {
-            const { addPaymentToOrder } = await customer.send<{ addPaymentToOrder: Result & { __typename: string } }>(
+            const { addPaymentToOrder } = await customer.send<{ addPaymentToOrder: Result & { __typename: string; reason?: string } }>(
                 `mutation($input: PaymentInput!) {
                     addPaymentToOrder(input: $input) {
                         __typename
                         ... on ErrorResult { message }
-                        ... on PaymentFailedError { sentence: paymentErrorMessage }
+                        ... on PaymentFailedError { reason: paymentErrorMessage }
                     }
                 }`,
                 { input: { method: 'card', ...payment } },
             );
             if (addPaymentToOrder.__typename !== 'Order') {
-                throw new Error(addPaymentToOrder.sentence ?? addPaymentToOrder.message);
+                throw new Error(addPaymentToOrder.reason ?? addPaymentToOrder.message);
             }
         }
         return this.readOrder(activeOrder.id);
@@ -281,9 +280,9 @@ export class Shop {
     async change(mutation: string, cancellation?: string): Promise<string> {
         const headers: Record<string, string> = cancellation === undefined ? {} : { 'cancellation-id': cancellation };
         const answer = await this.staff.send<{ result: Result }>(`mutation { result: ${mutation} }`, {}, headers);
-        const { id, message, sentence } = answer.result;
+        const { id, message } = answer.result;
         if (id === undefined) {
-            throw new Error(sentence ?? message);
+            throw new Error(message);
         }
         return id;
     }
@@ -311,7 +310,6 @@ export class Shop {
             }) {
                 ... on Fulfillment { id }
                 ... on ErrorResult { message }
-                ... on CreateFulfillmentError { sentence: fulfillmentHandlerError }
             }`,
             cancellation,
         );
@@ -321,7 +319,7 @@ export class Shop {
         return this.change(
             `transitionFulfillmentToState(id: "${id}", state: "${state}") {
                 ... on Fulfillment { id }
-                ... on FulfillmentStateTransitionError { sentence: transitionError }
+                ... on ErrorResult { message }
             }`,
             cancellation,
         );
@@ -331,7 +329,7 @@ export class Shop {
         return this.change(
             `transitionOrderToState(id: "${id}", state: "${state}") {
                 ... on Order { id }
-                ... on OrderStateTransitionError { sentence: transitionError }
+                ... on ErrorResult { message }
             }`,
             cancellation,
         );
