@@ -289,7 +289,7 @@ def _claim_folder(folder: Path) -> IO[str]:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         held.close()
-        raise StackError(f"Another demo is running in {folder}; stop it first, or name another --folder.") from None
+        raise StackError(f"Another `make up` or `make demo` is running in {folder}; stop it first.") from None
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.stack import USUAL_API_PORT, USUAL_PORT, USUAL_UI_PORT, Stack, StackError
+from sandbox.stack import USUAL_API_PORT, USUAL_PORT, USUAL_UI_PORT, Stack, StackError, new_stack
 from sandbox.vendure import process
 
 TEMPORAL, API = "export TEMPORAL_ADDRESS=127.0.0.1:41234", "export API_URL=http://127.0.0.1:41235"
@@ -39,3 +39,12 @@ async def test_what_is_not_installed_of_vendure_is_said_before_anything_starts(
     with pytest.raises(StackError, match=f"is not installed. Run: {goal}$"):
         await stack.start()
     assert not stack.temporal.running
+
+
+async def test_a_second_one_is_told_what_to_stop(tmp_path: Path) -> None:
+    """`make up` has no option for another folder."""
+    async with new_stack(tmp_path):
+        with pytest.raises(StackError) as refused:
+            async with new_stack(tmp_path):
+                raise AssertionError("both have the same folder")
+    assert str(refused.value) == f"Another `make up` or `make demo` is running in {tmp_path}; stop it first."
