@@ -149,8 +149,8 @@ class VendureApi:
         if not logged_in:
             raise Refused(
                 ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-                "Vendure refuses the login of VENDURE_USERNAME with VENDURE_PASSWORD. Check them in the "
-                "settings, then retry the step.",
+                "Vendure refuses the login of VENDURE_USERNAME with VENDURE_PASSWORD. Check them in the settings, and that "
+                "VENDURE_URL is the address of the Admin API and not of the Shop API, then retry the step.",
             )
         token = answer.headers.get(_TOKEN_HEADER)
         if not token:

@@ -55,6 +55,7 @@ async def test_a_wrong_password_is_refused_and_not_quoted() -> None:
             await read(api)
     assert refused.value.code is ErrorCode.PROVIDER_REJECTED_CREDENTIALS
     assert "another-secret" not in refused.value.message
+    assert "VENDURE_URL" in refused.value.message, "the Shop API has a login too, and refuses administrators"
 
 
 async def test_a_shop_that_gives_no_token_is_told_how_to() -> None:
