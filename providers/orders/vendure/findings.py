@@ -32,7 +32,7 @@ def _without_plugin(subject: Subject, shop_file: ShopFile) -> Finding:
         case Subject.STOCK:
             sentence = (
                 "If part of a line has been shipped, cancelling the rest makes Vendure's stock too high by up to the number "
-                "shipped (3 sold, 2 shipped, 1 cancelled: Vendure says 9, there are 8). Count it."
+                "shipped (of 10 on hand 3 sold, 2 shipped, 1 cancelled: Vendure says 9, there are 8). Count it."
             )
         case _:
             sentence = plain.sentence
