@@ -37,9 +37,10 @@ async def stay_over_vendure(console: Console, folder: Path) -> int:
             await shop.vendure.add_administrator(CANCELLATIONS_USERNAME, PASSWORD, ("ReadOrder", "UpdateOrder"))
             await stack.start_worker()
             orders = [await shop.place_order(sample.order) for sample in SAMPLES]
+            [label] = shop.labels["5005"]
         console.print()
         console.print(_table(SAMPLES, orders))
-        await run_until_stopped(stack, console, _to_try(stack), "list")
+        await run_until_stopped(stack, console, _to_try(stack, label), "list")
     return 0
 
 
@@ -51,11 +52,15 @@ def _table(samples: Sequence[VendureSample], orders: Sequence[Order]) -> Rows:
     return rows
 
 
-def _to_try(stack: Stack) -> tuple[tuple[str, str], ...]:
+def _to_try(stack: Stack, label: str) -> tuple[tuple[str, str], ...]:
+    """`label` is that of the parcel of order 5005."""
     assert stack.vendure is not None
+    arrival = f"curl -i {stack.carrier.url}/sandbox/parcels/{label}/scan -H 'Content-Type: application/json' "
     return (
         ("Vendure", f"{stack.vendure.url}/dashboard/orders"),
         ("  login", f"{USERNAME}, password {PASSWORD}"),
         ("Cancel 5001", f"{PYTHON} starter.py start 5001 --actor customer:1 --reason no_longer_needed"),
         ("Cancel 5004", _OVER_HTTP.replace("API", stack.api.url)),
+        ("Cancel 5005", f"{PYTHON} starter.py start 5005 --actor customer:5 --reason no_longer_needed"),
+        ("  it is back", f"""{arrival}-d '{{"status": "delivered"}}'"""),
     )

@@ -17,6 +17,7 @@ from sandbox.vendure.shop import SandboxVendure
 from tests.e2e.pasting import Up, blocks
 from tests.e2e.running import alive, children_of, read_addresses, read_until, start_demo
 from tests.integrations.vendure.paid_out import paid_out
+from tests.system import eventually
 
 pytestmark = pytest.mark.long
 
@@ -87,5 +88,27 @@ async def check_as_documented(folder: Path, said: str) -> None:
             for line in order.lines:
                 level = await shop.read_stock(order_id, line.id)
                 assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 0)
+        await check_parcel_that_comes_back(shop, up, printed)
         level = await shop.read_stock("5012", (await shop.read("5012")).lines[0].id)
         assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 1), "nobody has cancelled it"
+
+
+async def check_parcel_that_comes_back(shop: SandboxVendure, up: Up, printed: str) -> None:
+    """Its order stays as it is in Vendure until the parcel has arrived, although its cancellation is over."""
+    lines = [line.strip() for line in printed.splitlines()]
+    start = next(line for line in lines if line.startswith("Cancel 5005")).removeprefix("Cancel 5005").strip()
+    arrive = next(line for line in lines if line.startswith("it is back")).removeprefix("it is back").strip()
+    for command in (start, ".venv/bin/python starter.py result 5005"):
+        code, answer = await up.paste(command)
+        assert code == 0, answer
+    order = await shop.read("5005")
+    assert (order.state, [line.quantity for line in order.lines]) == ("Shipped", [1])
+    code, answer = await up.paste(arrive)
+    assert (code, "204" in answer) == (0, True), answer
+
+    async def has_left() -> bool:
+        return (await shop.read("5005")).state == "Cancelled"
+
+    await eventually(has_left, "the parcel has arrived, and its order is cancelled in Vendure", within=60)
+    level = await shop.read_stock("5005", (await shop.read("5005")).lines[0].id)
+    assert (level.on_hand, level.allocated) == (UNITS_IN_STOCK, 0)
