@@ -10,6 +10,7 @@ the steps are in workflows/goods.py and workflows/money.py; how a step is carrie
 workflows/step_runner.py; and how what people say is accepted, in workflows/decisions.py.
 """
 
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from temporalio import workflow
@@ -49,6 +50,10 @@ from workflows.requests import Requests
 from workflows.saga import shield_from_cancellation
 from workflows.step_runner import StepRunner
 from workflows.waiting import RollBack, Superseded, TakenOver, Waiting
+
+_PROMPT = timedelta(seconds=5)
+"""After the start. When the first task begins later, somebody may have sent a query, which comes with that task; the answer
+to the request must not follow from a local activity then (docs/decisions/0097)."""
 
 
 @workflow.defn(name=contract.CANCELLATION.name)
@@ -142,8 +147,9 @@ class CancellationWorkflow:
             return  # an earlier run has decided already
         order_id = self.request.order_id
         look_again = self.runner.events > 0  # an event started the run: the order's cancellation may be over
+        is_prompt = workflow.now() - workflow.info().workflow_start_time < _PROMPT
         await self.runner.run_step(
-            steps.VERIFY_ORDER,
+            steps.VERIFY_ORDER if is_prompt else steps.VERIFY_ORDER_ORDINARILY,
             order_id,
             request=self.request,
             requested_at=self.requested.at,

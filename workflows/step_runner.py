@@ -208,7 +208,7 @@ class StepRunner:
     async def _obstacle_of(self, step: Step[Any, Any], failed: ApplicationError) -> Obstacle | None:
         """What a failed round means; None: nothing is left to do, because this run had ended the cancellation before its
         task was repeated. Raises TakenOver or Superseded."""
-        if step is steps.VERIFY_ORDER and failed.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
+        if step.name is StepName.VERIFY_ORDER and failed.type in {ErrorCode.NOT_THE_HOLDER, ErrorCode.ORDER_HELD}:
             raise TakenOver  # another run has begun to verify the order, or holds it by now: look again what there is
         if failed.type == ErrorCode.NOT_THE_HOLDER:
             await self._take_up(failed.details[0] if failed.details else None)

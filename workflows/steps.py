@@ -51,7 +51,8 @@ class Step(Generic[In, Out]):
     step cannot go on, `counterpart` whose while its outcome, or its counterpart's answer, is waited for. `undo` is
     the step that takes its effect back. `local_first`: its first attempt is a local activity, because it is carried
     out in our own tables, and in an order management system that answers as quickly (`Orders.is_local`); any other is
-    left to an ordinary attempt. `round` None: its attempts go on until there is an answer."""
+    left to an ordinary attempt. Not for a step whose result a message is answered with: the SDK may lose that answer
+    (docs/decisions/0097). `round` None: its attempts go on until there is an answer."""
 
     signature: Signature[In, Out]
     role: Role
@@ -208,6 +209,7 @@ VERIFY_ORDER = Step(
     undo=StepName.RELEASE_ORDER,
     local_first=True,
 )
+VERIFY_ORDER_ORDINARILY = replace(VERIFY_ORDER, local_first=False)
 TAKE_UP = Step(
     signatures.TAKE_UP,
     Role.RETRIABLE,
@@ -221,7 +223,6 @@ RECORD_DECISION = Step(
     Owner.OPERATIONS,
     "Keep a decision about",
     refusals=_ANY_ANSWER,
-    local_first=True,
     round=None,
 )
 RECEIVE_REQUEST = Step(
@@ -230,7 +231,6 @@ RECEIVE_REQUEST = Step(
     Owner.OPERATIONS,
     "Receive a request for",
     refusals=_ANY_ANSWER,
-    local_first=True,
     round=None,
 )
 QUOTE_CANCELLATION = Step(

@@ -213,7 +213,9 @@ async def test_a_refusal_before_the_pivot_rolls_back_and_the_run_fails_with_its_
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await system.submit(asked)  # starts the run as well: a run by itself might have ended before
         assert "no such payment" in str(refused.value.cause)
-        result = await system.read_rolled_back(system.current(broken.order_id))
+        handle = system.current(broken.order_id)
+        system.started.append(handle)
+        result = await system.read_rolled_back(handle)
     assert result.outcome is Outcome.ROLLED_BACK
     assert [(row.step, row.status) for row in result.steps] == [
         (StepName.VERIFY_ORDER, StepStatus.FAILED),
