@@ -206,6 +206,21 @@ class SandboxVendure:
         """End the change of an order that costs what was paid."""
         await self._move_order(code, "PaymentSettled")
 
+    async def end_change_by_payment(self, code: str, reference: str) -> None:
+        """End the change of an order that costs more now: the customer has paid the rest by this payment."""
+        await self._move_order(code, "ArrangingAdditionalPayment")
+        await self._staff.send(
+            AnyAnswer,
+            "mutation ($input: ManualPaymentInput!) { answer: addManualPaymentToOrder(input: $input) "
+            f"{{ {REFUSAL} }} }}",
+            input={
+                "orderId": (await self.read(code)).id,
+                "method": "card",
+                "transactionId": reference,
+                "metadata": {},
+            },
+        )
+
     async def _move_order(self, code: str, state: str) -> None:
         await self._staff.send(
             AnyAnswer,

@@ -1,25 +1,33 @@
 """The warehouse ships goods of an order in Vendure while its cancellation waits for an approval."""
 
+from typing import Any
+
 import pytest
 
 from domain.closing import Closing
 from domain.keys import EffectKey
 from domain.money import money
-from domain.outcome import Outcome
+from domain.order import Order
+from domain.outcome import Outcome, State
 from domain.shipment import Shipment
 from domain.step import Owner, StepName
 from sandbox.carrier.model import Script, TrackerStatus
+from sandbox.shop import SampleOrder, card, line
 from sandbox.vendure.graphql import ShopRefused
+from sandbox.vendure.placing import UNITS_IN_STOCK
 from tests.integrations.vendure.agreeing import check_books
 from tests.integrations.vendure.over import (
     ABOVE_LIMIT,
     OverVendure,
     place_order_above_limit,
+    request,
     wait_for_approval,
     with_plugin,
     without_plugin,
 )
-from tests.system import settled
+from tests.observing import eventually
+from tests.system import Handle, settled
+from tests.workflows.samples import an_id
 
 
 @with_plugin
@@ -160,3 +168,68 @@ async def test_what_leaves_between_the_refund_and_the_close_is_a_persons_to_fetc
         result = await system.finish(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money(ABOVE_LIMIT))
     await check_books(over, order, result, counted_as_on_hand={1: 1})
+
+
+async def release(over: OverVendure, order: Order, handle: Handle) -> None:
+    """Without the plugin nothing has to be released."""
+    if over.has_plugin:
+        await over.shop.release(order.order_id, (await over.system.progress(handle)).cancellation_id)
+
+
+@pytest.mark.xfail(strict=True, reason="60.00 are refunded, and what is on a truck is for sale")
+async def test_a_parcel_that_leaves_after_its_label_was_voided_is_not_refunded(over: OverVendure) -> None:
+    """I2, E20: the carrier has not seen it, and Vendure says that it was shipped."""
+    system = over.system
+    lines = (line("L1", 1, "40.00 USD"), line("L2", 1, "20.00 USD"))
+    order = await over.place_order(SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD"),)))
+    parcel = await over.label(order, Script.LABEL_ONLY, 0)
+    other = await over.send(order, Script.INTERCEPT_SILENT, 1)
+    async with system.worker():
+        _, handle = await system.submit(request(order))
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
+
+        async def is_void() -> bool:
+            return "label.void_submitted" in await system.carrier_effects(order.order_id)
+
+        await eventually(is_void, "the label is void")
+        await release(over, order, handle)
+        await over.shop.ship(parcel.shipment_id)
+        await system.shop.carrier.scan(other.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        result = await system.finish(handle)
+    assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("20.00 USD"))
+    assert (parcel.shipment_id, "Shipped") in await over.fulfillments(order)
+    assert (await over.shop.read_stock(order.order_id, order.lines[0].line_id)).on_hand == UNITS_IN_STOCK - 1
+
+
+@pytest.mark.long
+@pytest.mark.xfail(strict=True, reason="its fulfilment is cancelled, and nobody is asked")
+async def test_a_parcel_that_leaves_after_the_refund_is_a_persons_to_fetch(
+    over: OverVendure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2, E20: its label is void, and its fulfilment is not cancelled while its goods are on a truck."""
+    system = over.system
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, "40.00 USD"),), tenders=(card("40.00 USD"),))
+    order = await over.place_order(sample)
+    parcel = await over.label(order, Script.LABEL_ONLY, 0)
+    note_effect, shipped = system.books.note_effect, list[str]()
+
+    async def warehouse_is_quicker(key: EffectKey, *args: Any, **more: Any) -> Any:
+        if key.step is StepName.REVERSE_PAYMENT and not shipped:
+            shipped.append(parcel.shipment_id)
+            if over.has_plugin:
+                await over.shop.release(order.order_id, key.cancellation_id)
+            await over.shop.ship(parcel.shipment_id)
+        return await note_effect(key, *args, **more)
+
+    monkeypatch.setattr(system.books, "note_effect", warehouse_is_quicker)
+    async with system.worker():
+        _, handle = await system.submit(request(order))
+        wait = await system.wait_for_step(handle, StepName.STOP_SHIPMENT)
+        assert wait is not None
+        assert await over.fulfillments(order) == [(parcel.shipment_id, "Shipped")]
+        assert (await over.shop.read_stock(order.order_id, order.lines[0].line_id)).on_hand == UNITS_IN_STOCK - 1
+        await system.resolve(handle, settled(wait, "done_by_hand", "FETCHED-1"))
+        result = await system.finish(handle)
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("40.00 USD"))
+    await check_books(over, order, result)

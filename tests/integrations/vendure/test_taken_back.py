@@ -4,10 +4,18 @@ import pytest
 
 from domain.order import OrderFlag
 from domain.outcome import Outcome, State
+from domain.step import StepName
 from sandbox.shop import SampleOrder, card, line
 from tests.integrations.vendure import journeys
 from tests.integrations.vendure.agreeing import check_books
-from tests.integrations.vendure.over import OverVendure, request, with_plugin
+from tests.integrations.vendure.over import (
+    ABOVE_LIMIT,
+    OverVendure,
+    request,
+    wait_for_approval,
+    with_plugin,
+)
+from tests.system import resolve
 from tests.workflows.samples import an_id
 
 pytestmark = pytest.mark.long
@@ -48,3 +56,30 @@ async def test_a_pick_goes_on_when_a_fraud_review_ends_with_a_no(over: OverVendu
     assert (shipment.stopped, shipment.lines[0].quantity) == (False, 2)
     await check_books(over, order, result)
     await over.shop.take_out(order.order_id, order.lines[0].line_id, 1)
+
+
+@with_plugin
+@pytest.mark.xfail(strict=True, reason="a person is asked to pack what is packed")
+async def test_goods_that_staff_has_packed_anew_are_packed_once_more_only(over: OverVendure) -> None:
+    """E20: the first of two picks had been cancelled by staff, so nothing of it is to be packed again."""
+    system = over.system
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 1, ABOVE_LIMIT),),
+        tenders=(card(ABOVE_LIMIT, fault="refund.create:refuse"),),
+    )
+    order = await over.place_order(sample)
+    pick = await over.pack(order, 0)
+    async with system.worker():
+        handle = await wait_for_approval(over, order)
+        await over.shop.release(order.order_id, (await system.progress(handle)).cancellation_id)
+        await over.shop.move_parcel(pick, "Cancelled")
+        await over.pack(order, 0)
+        await system.approve(handle)
+        assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
+        tender_id = order.tenders[0].tender_id
+        await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, tender_id, "roll_back"))
+        result = await system.finish(handle)
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert [state for _, state in await over.fulfillments(order)] == ["Cancelled", "Cancelled", "Pending"]
+    await check_books(over, order, result)
