@@ -20,6 +20,7 @@ import {
     Sale,
     ShippingLine,
     StockMovementService,
+    Surcharge,
     TransactionalConnection,
     type Type,
     UserInputError,
@@ -175,7 +176,8 @@ export class OrderClosing {
             relations: ['lines', 'surcharges', 'shippingLines'],
         });
         const shippingCancelled = cancelShipping && (await this.cancelShippingLines(ctx, order));
-        if (leaving.length === 0 && !shippingCancelled) {
+        const surcharges = cancelShipping ? await this.takeOffSurcharges(ctx, order) : [];
+        if (leaving.length === 0 && !shippingCancelled && surcharges.length === 0) {
             return;
         }
         this.calculator.calculateOrderTotals(order);
@@ -189,7 +191,7 @@ export class OrderClosing {
             type: HistoryEntryType.ORDER_CANCELLATION,
             data: {
                 lines: leaving.map(({ line, quantity }) => ({ orderLineId: line.id, quantity })),
-                reason: `Cancellation ${cancellationId}`,
+                reason: [`Cancellation ${cancellationId}`, ...surcharges].join(', '),
                 shippingCancelled,
             },
         });
@@ -209,6 +211,23 @@ export class OrderClosing {
             await this.connection.getRepository(ctx, ShippingLine).save(line, { reload: false });
         }
         return shippingLines.length > 0;
+    }
+
+    /**
+     * Charges go back with the shipping charge, and a reduction of the order is gone once no unit remains in it. Returns what
+     * was taken off, in words, because the amounts are lost.
+     */
+    private async takeOffSurcharges(ctx: RequestContext, order: Order): Promise<string[]> {
+        const isEmpty = order.lines.every(line => line.quantity === 0);
+        const takenOff = order.surcharges.filter(
+            ({ listPrice }) => listPrice > 0 || (listPrice < 0 && isEmpty),
+        );
+        const descriptions = takenOff.map(({ description, priceWithTax }) => `${description} (${priceWithTax}) taken off`);
+        for (const surcharge of takenOff) {
+            surcharge.listPrice = 0;
+            await this.connection.getRepository(ctx, Surcharge).update(surcharge.id, { listPrice: 0 });
+        }
+        return descriptions;
     }
 
     /** Cancel the order where no unit remains in it. */

@@ -128,6 +128,26 @@ describe('a close', () => {
         await sale.assertStock({ onHand: 10, allocated: 5 });
     });
 
+    it('takes off charges with the shipping, and reductions when nothing remains', async () => {
+        const sale = await Sale.of(3);
+        await shop.moveOrder(sale.order.id, 'Modifying');
+        const surcharge = (description: string, price: number): string =>
+            `{ description: "${description}", price: ${price}, priceIncludesTax: true }`;
+        await shop.change(
+            `modifyOrder(input: {
+                orderId: "${sale.order.id}", dryRun: false, surcharges: [${surcharge('Gift wrap', 300)}, ${surcharge('Coupon', -300)}]
+            }) { ... on Order { id } ... on ErrorResult { message } }`,
+        );
+        await shop.moveOrder(sale.order.id, 'PaymentSettled');
+        await sale.close(1, { cancelShipping: true });
+        assert.equal((await shop.readOrder(sale.order.id)).totalWithTax, 1000 - 300);
+        await sale.close(0, { cancelShipping: true });
+        await sale.close(0, { cancelShipping: true });
+        const { state, totalWithTax } = await shop.readOrder(sale.order.id);
+        assert.deepEqual({ state, totalWithTax }, { state: 'Cancelled', totalWithTax: 0 });
+        assert.equal((await shop.readCancellations(sale.order.id)).length, 2);
+    });
+
     it('adds no units to a line that has fewer', async () => {
         const sale = await Sale.of(3);
         await sale.close(1);

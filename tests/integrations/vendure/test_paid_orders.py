@@ -87,7 +87,6 @@ async def test_each_currency_goes_back_in_its_own_minor_units(over: OverVendure,
 
 
 @with_plugin
-@pytest.mark.xfail(strict=True, reason="its total is -30.00")
 async def test_of_an_order_that_is_cancelled_no_surcharge_and_no_discount_is_left(over: OverVendure) -> None:
     """I3: nothing is owed to the shop or the customer. Its history says what was taken off."""
     sample = SampleOrder(
