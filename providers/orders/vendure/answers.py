@@ -13,6 +13,7 @@ from providers.orders.vendure.api import Answer
 
 _SHIPPED = {"Shipped", "Delivered"}
 CANCELLED = "Cancelled"
+_FAILED = "Failed"
 
 
 class _Code(Answer):
@@ -65,12 +66,43 @@ class _Surcharge(Answer):
     price_with_tax: int
 
 
+class _RefundData(Answer):
+    """Other payment methods may keep anything here."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    cancellation_id: str | None = None
+
+
+class _Refund(Answer):
+    """`metadata` names the cancellation that has noted it."""
+
+    state: str
+    total: int
+    transaction_id: str | None = None
+    metadata: _RefundData | None = None
+
+    @property
+    def noted_by(self) -> str | None:
+        return self.metadata.cancellation_id if self.metadata else None
+
+    def is_of_staff(self, reference: str) -> bool:
+        """Whether it is this refund, made in Vendure itself."""
+        return self.noted_by is None and self.state != _FAILED and self.transaction_id == reference
+
+
 class Payment(Answer):
     id: str
     method: str
     amount: int
     state: str
     transaction_id: str | None = None
+    refunds: tuple[_Refund, ...] = ()
+
+    def refunded_by_others(self, cancellation_id: str) -> int:
+        """What Vendure has of it as given back, without what this cancellation has noted."""
+        others = (refund for refund in self.refunds if refund.noted_by != cancellation_id)
+        return sum(refund.total for refund in others if refund.state != _FAILED)
 
     @property
     def pays(self) -> bool:

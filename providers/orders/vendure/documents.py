@@ -33,7 +33,7 @@ query ($code: String!, $skip: Int!) {
       surcharges { price priceWithTax }
       shipping
       shippingWithTax
-      payments { id method amount state transactionId }
+      payments { id method amount state transactionId refunds { state total transactionId metadata } }
       fulfillments {
         id
         state

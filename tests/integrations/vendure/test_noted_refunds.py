@@ -35,7 +35,6 @@ async def refunds_by_payment(over: OverVendure, order: Order) -> list[list[int]]
 
 
 @with_plugin
-@pytest.mark.xfail(strict=True, reason="the plugin refuses 60.00 on the payment of 40.00, and the close never ends")
 async def test_a_refund_is_divided_over_the_payments_of_its_transaction(over: OverVendure) -> None:
     """I3: none of them gives back more than it is."""
     order = await place_order_of_two_payments(over)
@@ -48,7 +47,6 @@ async def test_a_refund_is_divided_over_the_payments_of_its_transaction(over: Ov
 
 @pytest.mark.long
 @with_plugin
-@pytest.mark.xfail(strict=True, reason="the second one is refused on the first payment")
 async def test_the_refunds_of_two_cancellations_are_divided_over_the_payments_of_their_transaction(
     over: OverVendure,
 ) -> None:
@@ -62,9 +60,6 @@ async def test_the_refunds_of_two_cancellations_are_divided_over_the_payments_of
 
 
 @with_plugin
-@pytest.mark.xfail(
-    strict=True, reason="the plugin refuses 128.00 on a payment of 64.00, and the cancellation never ends"
-)
 async def test_what_the_customer_had_twice_and_has_paid_back_is_not_noted(over: OverVendure) -> None:
     """I3, I11: a person has paid by hand, the refund arrives all the same, and a person collects it."""
     system = over.system
