@@ -1,5 +1,6 @@
 """Activities at the end of a cancellation: read the order again, close it, and close the cancellation."""
 
+import structlog
 from temporalio import activity
 
 from activities.attempt import Attempt, begin_attempt, check_local_attempt
@@ -20,8 +21,9 @@ from domain.closing import (
     lost_parcels,
     not_received,
 )
+from domain.departures import find_departures
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, Refused, Unavailable
-from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived
+from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived, StopSeen
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order
@@ -30,7 +32,7 @@ from domain.shipment import GoodsGroup, Shipment
 from domain.standing import closing_outcome
 from domain.step import StepName
 from domain.stopping import planned_action
-from domain.unfrozen import find_new_parcels, find_unpacked_parcels, is_shared
+from domain.unfrozen import find_added_units, find_new_parcels, find_unpacked_parcels, is_shared
 from providers.cancellations.port import Ending, Register
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import NewNotice, NoticeKind
@@ -60,8 +62,7 @@ class ClosingActivities:
             else:
                 await self._note_received(attempt)
                 await self._close_in_oms(attempt, key)
-            given_back = key.part_of(key_parts.GIVEN_BACK)
-            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
+            await self._note_given_back(attempt, key)
             expected = self._list_expected(case)
             if lost := lost_parcels(case) & expected:
                 raise Refused(ErrorCode.GOODS_LOST, lost_in(step_input.order_id, lost))
@@ -77,6 +78,22 @@ class ClosingActivities:
                 run=attempt.run,
             )
             return await attempt.answer(entries)
+
+    # Rule: A refund that a shop does not note keeps no cancellation from ending
+    async def _note_given_back(self, attempt: Attempt, key: EffectKey) -> None:
+        """What has gone back is in the books. Where the shop refuses to note it, the worker's log says why."""
+        order_id, given = attempt.step_input.order_id, _given_back(attempt.case)
+        try:
+            await self._orders.note_given_back(order_id, given, key=key.part_of(key_parts.GIVEN_BACK))
+        except Refused as refused:
+            if refused.code in OURS_TO_PUT_RIGHT:
+                raise
+            structlog.get_logger().warning(
+                "refund_not_noted",
+                order_id=order_id,
+                cancellation_id=attempt.case.cancellation_id,
+                why=refused.message,
+            )
 
     def _list_expected(self, case: Case) -> frozenset[str]:
         """Parcels whose lines stay in the order, because their goods are not in the warehouse yet."""
@@ -94,6 +111,10 @@ class ClosingActivities:
 
     async def _close_in_oms(self, attempt: Attempt, key: EffectKey) -> None:
         order_id, case = attempt.step_input.order_id, attempt.case
+        others_may_change = self._orders.restocks_at_once or not case.stays_frozen
+        seen = await self._known.read(order_id) if others_may_change else None
+        if seen:
+            await attempt.write(*_departures(case, seen.order))
         closing, before = Closing.of(case), Closing.before(case)
         key = key.part_of(key_parts.close_again(case.times_closed))
         in_flight = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
@@ -102,9 +123,7 @@ class ClosingActivities:
             *(cases_since(case, key) if in_flight else ()),
             *([case] if case.is_done(StepName.CHECK_ORDER, order_id) else ()),
         ]
-        others_may_change = self._orders.restocks_at_once or not case.stays_frozen
-        if others_may_change:
-            seen = await self._known.read(order_id)
+        if seen:
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
             closing = closing.but_expected(self._list_expected(case), ahead)
             gone_at_last_close = before.but_expected((), ahead).targets if before else None
@@ -127,20 +146,25 @@ class ClosingActivities:
     @activity.defn
     async def check_order(self, step_input: StepInput) -> Booked:
         """Read an order again that does not stay frozen: goods of this cancellation that have left meanwhile are parcels to
-        be stopped. Refused: ORDER_CHANGED when others have taken units out of it."""
+        be stopped. Raises Unavailable while no money has moved and the order could not be closed. Refused: ORDER_CHANGED
+        when others have taken units out of it, or added some to one that is cancelled as a whole."""
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             plan = case.plan
             assert plan is not None
             seen = await self._known.read(step_input.order_id)
+            if seen.in_oms.not_closable and not case.past_pivot:
+                raise Unavailable(seen.in_oms.not_closable)
+            await attempt.write(*_departures(case, seen.order))
             for shipment in await self._find_new_parcels(case, seen.order):
                 await self._add_parcel(attempt, shipment, seen.order, find_unpacked_parcels(plan, seen.order))
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
                 others = Closing.of(case).taken_by_others(gone_of(seen.order))
-                if others and not case.is_done(StepName.CHECK_ORDER, step_input.target):
-                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others))
+                added = {} if case.past_pivot else find_added_units(plan, seen.order)
+                if (others or added) and not case.is_done(StepName.CHECK_ORDER, step_input.target):
+                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others, added))
             return await attempt.answer()
 
     async def _find_new_parcels(self, case: Case, order: Order) -> tuple[Shipment, ...]:
@@ -172,8 +196,7 @@ class ClosingActivities:
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
-            given_back = step_input.key.part_of(key_parts.GIVEN_BACK)
-            await self._orders.note_given_back(step_input.order_id, _given_back(case), key=given_back)
+            await self._note_given_back(attempt, step_input.key)
             entries = await self._register.end(_ending(case, step_input.order_id), run=attempt.run)
             return await attempt.answer(entries)
 
@@ -189,17 +212,26 @@ def _closing_notices(case: Case) -> list[NewNotice]:
     return [*([] if plan.shipping_alone else [cancelled]), *reservation_notices(case)]
 
 
+def _departures(case: Case, order: Order) -> tuple[StopSeen, ...]:
+    return tuple(StopSeen(stop=stop) for stop in find_departures(case, order))
+
+
 def _given_back(case: Case) -> list[GivenBack]:
-    """What the customer has, or will have, unless it fails."""
+    """What the customer has, unless it fails. What they have paid back is taken off the last of it."""
     credit = credit_of(case)
     amounts: dict[tuple[str, str], Money] = {}
     for part in credit.tenders if credit else ():
         if part.settled and not part.failed:
             of = part.tender_id, part.reference  # one proof may stand for several payments
             amounts[of] = amounts.get(of, Money.zero(part.amount.currency)) + part.amount
+    paid_back = {reversal.tender_id: reversal.paid_back for reversal in case.reversals}
+    for of, amount in reversed(amounts.items()):
+        amounts[of] -= (back := min(paid_back[of[0]], amount))
+        paid_back[of[0]] -= back
     return [
         GivenBack(tender_id=tender_id, reference=reference, amount=amount)
         for (tender_id, reference), amount in amounts.items()
+        if amount
     ]
 
 

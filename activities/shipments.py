@@ -8,6 +8,7 @@ from activities.signatures import Booked, Look, StepInput
 from domain import key_parts
 from domain.case import Case
 from domain.closing import news_of_expected
+from domain.departures import has_left_since
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.money import Money
@@ -96,7 +97,8 @@ class ShipmentActivities:
 
     async def _stop(self, attempt: Attempt, shipment: Shipment) -> Stop:
         tracking = await self._labels.track(shipment.label_reference) if shipment.label_reference else None
-        match next_stop(shipment, tracking, shared=_is_shared(attempt, shipment)):
+        left_since = has_left_since(attempt.case, shipment)
+        match next_stop(shipment, tracking, shared=_is_shared(attempt, shipment), left_since=left_since):
             case NextStop.DEACTIVATE_GIFT_CARD:
                 return await self._deactivate(attempt, shipment)
             case NextStop.WITHDRAW_PICK:

@@ -173,11 +173,13 @@ def _taken_out_by_hand(case: Case) -> frozenset[str]:
     return lost_parcels(Case(case.entries[: settled[-1]])) & lost_parcels(case) if settled else frozenset()
 
 
-def changed_before(order_id: str, others: Mapping[str, int]) -> str:
-    """What a person has to put right before the money moves."""
+def changed_before(order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None) -> str:
+    """What a person has to put right before the money moves. `added`: by line, units of an order that was to be cancelled as
+    a whole."""
+    stays = " What was added stays in the order then, and the shipping charge goes back all the same." if added else ""
     return (
-        f"Somebody else has {_changed(order_id, others)}. No money has moved: undo that and retry the step, roll back, or "
-        "resolve the step with a reference when it is this cancellation's."
+        f"Somebody else has {_changed(order_id, others, added)}. No money has moved: undo that and retry the step, roll "
+        f"back, or resolve the step with a reference when it is this cancellation's.{stays}"
     )
 
 
@@ -201,10 +203,15 @@ def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     )
 
 
-def _changed(order_id: str, others: Mapping[str, int]) -> str:
+def _changed(order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None) -> str:
     taken = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()) if units > 0)
     back = ", ".join(f"{-units} of line {line_id}" for line_id, units in sorted(others.items()) if units < 0)
-    done = (f"taken {taken} out of" if taken else "", f"put {back} back into" if back else "")
+    more = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted((added or {}).items()))
+    done = (
+        f"taken {taken} out of" if taken else "",
+        f"put {back} back into" if back else "",
+        f"added {more} to" if more else "",
+    )
     return f"{' and '.join(filter(None, done))} order {order_id} since its cancellation was decided"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain.base import Value
+from domain.base import Rare, Value
 from domain.country import CountryAsWritten
 from domain.earlier import EarlierReversal
 from domain.money import CurrencyCode, Money
@@ -103,7 +103,8 @@ class Order(Value):
     shipping; one on goods alone is in their lines. `country` is where it is delivered to (ISO 3166-1, two letters). What the
     order management system does not know, because our own cancellations did it, is laid over (domain/known_order.py):
     `shipping_credited` is the part of the shipping charge that they gave back, and `held_by` names the one that is under
-    way."""
+    way. `not_closable` says why nothing could be taken out of it at this moment, such as because staff is changing it: no
+    money moves before that has ended."""
 
     order_id: str
     customer_id: str
@@ -120,6 +121,7 @@ class Order(Value):
     contact: Contact | None = None
     shipping_credited: Money | None = None
     held_by: str | None = None
+    not_closable: Rare[str] = None
 
     @property
     def state(self) -> OrderState:

@@ -53,11 +53,16 @@ class Shipment(Value):
     stopped: bool = False
     group: Rare[GoodsGroup] = None
 
+    @property
+    def has_left(self) -> bool:
+        """The OMS says that it has left the warehouse."""
+        return self.group not in {None, GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}
+
     # Rule: A parcel that has left without a known label is not stopped
     @property
     def is_out_of_reach(self) -> bool:
         """It has left the warehouse, and there is no label by which its carrier could be asked to stop it."""
-        return self.label_reference is None and self.group not in {None, GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}
+        return self.label_reference is None and self.has_left
 
     @property
     def named_by_carrier(self) -> tuple[str, ...]:

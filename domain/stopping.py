@@ -9,6 +9,7 @@ BACK = frozenset({GoodsGroup.COMING_BACK, GoodsGroup.RETURNED})
 VOID = frozenset({LabelStatus.VOID_SUBMITTED, LabelStatus.VOIDED})
 NOT_SEEN = frozenset({GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN})
 _ON_ITS_WAY = frozenset({GoodsGroup.LAST_MILE, GoodsGroup.DELIVERED})
+_IN_WAREHOUSE = frozenset({StopAction.WITHDRAW_PICK, StopAction.VOID_LABEL})
 
 
 class NextStop(StrEnum):
@@ -19,10 +20,12 @@ class NextStop(StrEnum):
 
 
 # Rule: A shipment is stopped by this means
-def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = False) -> NextStop | Stop:
+def next_stop(
+    shipment: Shipment, tracking: Tracking | None, *, shared: bool = False, left_since: bool = False
+) -> NextStop | Stop:
     """How the shipment is stopped, or how it stands when there is nothing to do. `tracking` None: it has no label. A
     rejected void usually means that the parcel was scanned a moment ago: it is in the network. `shared`: goods that stay in
-    the order are in it too."""
+    the order are in it too. `left_since`: by the OMS it has left since it was decided about."""
     if shipment.gift_card is not None:
         return NextStop.DEACTIVATE_GIFT_CARD
 
@@ -33,7 +36,10 @@ def next_stop(shipment: Shipment, tracking: Tracking | None, *, shared: bool = F
         return stop(StopStatus.DECLINED, "it has left the warehouse, and its label is not known")
     if tracking is None or shipment.label_reference is None:
         return NextStop.WITHDRAW_PICK
-    if tracking.group in NOT_SEEN and tracking.label is not LabelStatus.VOID_REJECTED:
+    is_seen = tracking.group not in NOT_SEEN
+    if not is_seen and left_since and tracking.label in VOID:
+        return stop(StopStatus.DECLINED, "it has left the warehouse although its label is void")
+    if not is_seen and not left_since and tracking.label is not LabelStatus.VOID_REJECTED:
         return NextStop.VOID_LABEL
     if tracking.group is GoodsGroup.LOST:
         return lost(stop(StopStatus.LOST, ""))
@@ -108,3 +114,11 @@ def moves_again(stop: Stop, tracking: Tracking) -> bool:
     if stop.action is StopAction.VOID_LABEL or stop.status is StopStatus.LOST:
         moving.add(GoodsGroup.IN_NETWORK)
     return tracking.group in moving
+
+
+def leaves_although_stopped(stop: Stop, now: Shipment) -> bool:
+    """Whether a parcel that was stopped in the warehouse has left it all the same, by the OMS, which may know that before
+    the carrier does. A person's word stands until the parcel is delivered."""
+    if stop.is_by_hand:
+        return stop.status is StopStatus.STOPPED and now.group is GoodsGroup.DELIVERED
+    return stop.status is StopStatus.STOPPED and stop.action in _IN_WAREHOUSE and now.has_left

@@ -96,6 +96,18 @@ def _count_packed(shipments: Iterable[Shipment]) -> Counter[tuple[str, str | Non
     return units
 
 
+# Rule: Units that others add to an order that is cancelled as a whole are a person's question
+def find_added_units(plan: Plan, order: Order) -> Mapping[str, int]:
+    """By line, the units that would remain although everything was to leave the order: others have added them since. By such
+    a plan all that was paid goes back, with the shipping charge of what is still to be sent."""
+    if not plan.everything:
+        return {}
+    planned = units_by_line(plan.lines)
+    gone = {line.line_id: line.cancelled_before + planned[line.line_id] for line in plan.lines}
+    remaining = {line.line_id: line.quantity - gone.get(line.line_id, line.cancelled) for line in order.lines}
+    return {line_id: units for line_id, units in remaining.items() if units > 0}
+
+
 def is_shared(plan: Plan, ours: Shipment, order: Order) -> bool:
     """Whether the parcel is shared. `ours` has the units of this cancellation that were found in it just now."""
     parcel_id = ours.shipment_id

@@ -42,7 +42,7 @@ GROUPS = {
     ),
     "Goods": (
         *("domain/shipment.py", "domain/stopping.py", "domain/scans.py", "domain/stops.py", "workflows/goods.py"),
-        *("domain/unfrozen.py", "activities/shipments.py"),
+        *("domain/unfrozen.py", "domain/departures.py", "activities/shipments.py"),
     ),
     "Money": (
         *("activities/tenders.py", "domain/payment.py", "domain/next_reversal.py", "domain/reversal.py"),
@@ -63,6 +63,7 @@ GROUPS = {
         *(
             "providers/orders/vendure/shop.py",
             "providers/orders/vendure/orders.py",
+            "providers/orders/vendure/refund_notes.py",
             "providers/orders/vendure/reading.py",
         ),
         *("providers/orders/vendure/closing.py", "providers/orders/vendure/order_lock.py"),

@@ -242,6 +242,12 @@ def test_a_person_learns_of_what_is_put_back_and_of_what_leaves_the_order_later(
     assert changed_at_close("1001", {"L1": 1}, {"S2"}).endswith("What is on its way back leaves it later: parcel S2.")
 
 
+def test_a_person_learns_of_what_was_added_and_what_becomes_of_it() -> None:
+    said = changed_before("1001", {"L2": 1}, {"L1": 1})
+    assert said.startswith("Somebody else has taken 1 of line L2 out of and added 1 of line L1 to order 1001 since")
+    assert said.endswith("What was added stays in the order then, and the shipping charge goes back all the same.")
+
+
 def test_what_has_gone_is_counted_by_line() -> None:
     of = order(line("L1", 3, "30.00 USD", cancelled=2), line("L2", 1, "5.00 USD"))
     assert gone_of(of) == {"L1": 2, "L2": 0}

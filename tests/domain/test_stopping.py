@@ -3,7 +3,7 @@
 import pytest
 
 from domain.shipment import GoodsGroup, LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
-from domain.stopping import NextStop, intercepted, is_watched, moves_again, next_stop
+from domain.stopping import NextStop, intercepted, is_watched, leaves_although_stopped, moves_again, next_stop
 from domain.terms import RefundIntercepted
 from tests.domain.build import parcel
 
@@ -128,3 +128,40 @@ def test_only_a_parcel_that_counts_as_stopped_is_watched(action: StopAction, sta
     moves = any(moves_again(stop, tracking(group)) for group in GoodsGroup)
     assert is_watched(stop) is moves
     assert not (moves and status in {StopStatus.DECLINED, StopStatus.MOVING})
+
+
+@pytest.mark.parametrize(
+    ("label", "answer"),
+    [
+        (LabelStatus.ACTIVE, NextStop.REQUEST_INTERCEPT),
+        (LabelStatus.VOID_SUBMITTED, StopStatus.DECLINED),
+        (LabelStatus.VOIDED, StopStatus.DECLINED),
+    ],
+)
+def test_a_parcel_that_has_left_since_is_with_its_carrier_although_tracking_does_not_show_it(
+    label: LabelStatus, answer: NextStop | StopStatus
+) -> None:
+    """E20: by a label that is void nobody stops it any more."""
+    found = next_stop(LABELLED, tracking(GoodsGroup.NOT_HANDED_OVER, label), left_since=True)
+    assert (found.status if isinstance(found, Stop) else found) is answer
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "group", "leaves"),
+    [
+        (StopAction.VOID_LABEL, StopStatus.STOPPED, GoodsGroup.IN_NETWORK, True),
+        (StopAction.WITHDRAW_PICK, StopStatus.STOPPED, GoodsGroup.DELIVERED, True),
+        (StopAction.VOID_LABEL, StopStatus.STOPPED, GoodsGroup.NOT_HANDED_OVER, False),
+        (StopAction.VOID_LABEL, StopStatus.STOPPED, None, False),
+        (StopAction.VOID_LABEL, StopStatus.DECLINED, GoodsGroup.IN_NETWORK, False),
+        (StopAction.INTERCEPT, StopStatus.COMING_BACK, GoodsGroup.IN_NETWORK, False),
+        (StopAction.NONE, StopStatus.STOPPED, GoodsGroup.IN_NETWORK, False),
+        (StopAction.NONE, StopStatus.STOPPED, GoodsGroup.DELIVERED, True),
+    ],
+)
+def test_what_the_oms_says_of_a_parcel_counts_where_it_was_stopped_in_the_warehouse(
+    action: StopAction, status: StopStatus, group: GoodsGroup | None, leaves: bool
+) -> None:
+    """A person's word stands until the parcel is delivered, and of one with a carrier the carrier knows more."""
+    stop = Stop(shipment_id="S1", action=action, status=status)
+    assert leaves_although_stopped(stop, LABELLED.model_copy(update={"group": group})) is leaves

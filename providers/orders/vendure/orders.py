@@ -1,6 +1,6 @@
 """Orders in Vendure, by its Admin API: with this product's plugin (integrations/vendure), or without it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
@@ -9,6 +9,7 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.findings import Finding
 from domain.keys import EffectKey
 from domain.order import Order
+from domain.units import units_by_line
 from providers.orders.plain import PlainOrders
 from providers.orders.port import GivenBack
 from providers.orders.vendure import documents
@@ -17,7 +18,14 @@ from providers.orders.vendure.api import VendureApi, VendureRefusal
 from providers.orders.vendure.closing import close_plain, close_with_plugin
 from providers.orders.vendure.findings import list_findings
 from providers.orders.vendure.order_lock import lock_order
-from providers.orders.vendure.reading import Reading, amounts_of, method_of_replacement, replacement_of
+from providers.orders.vendure.reading import (
+    Reading,
+    amounts_of,
+    method_of_replacement,
+    replacement_of,
+    why_not_closable,
+)
+from providers.orders.vendure.refund_notes import divide_refunds
 from providers.orders.vendure.shop import VendureShop
 from providers.orders.vendure.shop_file import ShopFile
 
@@ -71,13 +79,10 @@ class VendureOrders(PlainOrders):
 
     # Rule: An order in a state from which Vendure cannot cancel it is not frozen, and waits
     async def _get_cancellable(self, order_id: str) -> VendureOrder:
-        """Raises Unavailable where Vendure could not cancel the order later: in most cases staff is changing it."""
+        """Raises Unavailable where Vendure could not cancel the order later."""
         order = (await self._vendure.get(order_id)).order
         if not order.can_become_cancelled:
-            raise Unavailable(
-                f"Order {order_id} is {order.state} in Vendure, from where it cannot be cancelled. Finish its change "
-                "there, or bring it into another state; it is tried again."
-            )
+            raise Unavailable(why_not_closable(order))
         return order
 
     async def thaw(self, order_id: str, *, key: EffectKey) -> None:
@@ -136,13 +141,14 @@ class VendureOrders(PlainOrders):
             withdrawn = found and found.order.find_fulfillment(shipment_id)
             if found is None or not withdrawn or not _can_be_resumed(found.order, withdrawn):
                 return
+            replacement = self._describe_replacement(found.order, withdrawn)
             doing = f"packing fulfillment {shipment_id} of order {order_id} again"
             call = self._vendure.change(
                 documents.ADD_FULFILLMENT,
                 ChangeResult,
                 doing,
                 key=key,
-                input=self._describe_replacement(found.order, withdrawn),
+                input=replacement,
             )
             try:
                 result = (await lock.finish(call)).result
@@ -154,7 +160,8 @@ class VendureOrders(PlainOrders):
     def _describe_replacement(self, order: VendureOrder, withdrawn: Fulfillment) -> JsonValue:
         return {
             "lines": [
-                {"orderLineId": part.line_id, "quantity": part.quantity} for part in order.list_own_parts(withdrawn)
+                {"orderLineId": line_id, "quantity": units}
+                for line_id, units in _units_to_pack_again(order, withdrawn).items()
             ],
             "handler": {
                 "code": self._shop_file.pick_handler,
@@ -218,11 +225,7 @@ class VendureOrders(PlainOrders):
         if not await self._vendure.has_plugin():
             return
         found = await self._vendure.get(order_id)
-        amounts = amounts_of(found)
-        refunds: list[JsonValue] = [
-            {"paymentId": part.tender_id, "reference": part.reference, "amount": amounts.to_vendure(part.amount)}
-            for part in given
-        ]
+        notes = divide_refunds(found.order, amounts_of(found), given, key.cancellation_id)
         await self._call_plugin(
             documents.NOTE_REFUNDS,
             f"noting what was given back of order {order_id}",
@@ -230,8 +233,9 @@ class VendureOrders(PlainOrders):
             key=key,
             orderId=found.order.id,
             cancellationId=key.cancellation_id,
-            refunds=refunds,
+            refunds=list(notes.noted),
         )
+        notes.check_complete(order_id)
 
     async def _call_plugin(
         self, document: str, doing: str, code: ErrorCode, *, key: EffectKey, **variables: JsonValue
@@ -246,8 +250,20 @@ class VendureOrders(PlainOrders):
 def _can_be_resumed(order: VendureOrder, fulfillment: Fulfillment) -> bool:
     """It was withdrawn, and nothing has taken its place."""
     return (
-        fulfillment.is_cancelled and not order.was_shipped(fulfillment) and replacement_of(order, fulfillment) is None
+        fulfillment.is_cancelled
+        and not order.was_shipped(fulfillment)
+        and replacement_of(order, fulfillment) is None
+        and bool(_units_to_pack_again(order, fulfillment))
     )
+
+
+# Rule: What staff has packed anew in Vendure is not packed once more
+def _units_to_pack_again(order: VendureOrder, withdrawn: Fulfillment) -> Mapping[str, int]:
+    """By line, the units of a withdrawn fulfillment that are in no other one by now, and still in the order."""
+    packed = units_by_line(part for found in order.fulfillments or () if not found.is_cancelled for part in found.lines)
+    to_pack = {line.id: line.quantity - packed[line.id] for line in order.lines}
+    parts = units_by_line(order.list_own_parts(withdrawn))
+    return {line_id: units for line_id, quantity in parts.items() if (units := min(quantity, to_pack[line_id])) > 0}
 
 
 def _held_by_another(order: VendureOrder) -> str:

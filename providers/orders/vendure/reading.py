@@ -46,6 +46,15 @@ def amounts_of(snapshot: Snapshot) -> Amounts:
     return Amounts(snapshot.order.code, snapshot.order.currency_code, snapshot.precision)
 
 
+# Rule: An order in a state from which Vendure cannot cancel it is not frozen, and waits [and no money moves]
+def why_not_closable(order: VendureOrder) -> str:
+    """In most cases staff is changing it."""
+    return (
+        f"Order {order.code} is {order.state} in Vendure, from where it cannot be cancelled. Finish its change there, or "
+        "bring it into another state; it is tried again."
+    )
+
+
 class Reading:
     """One order, read with what VENDURE_FILE says."""
 
@@ -81,6 +90,7 @@ class Reading:
             country=(found.shipping_address and found.shipping_address.country_code) or None,
             flags=self._flags(),
             contact=Contact(email=found.customer.email_address, language=self._language) if found.customer else None,
+            not_closable=None if found.can_become_cancelled else why_not_closable(found),
         )
 
     def _line(self, line: Line, sold: int) -> OrderLine:

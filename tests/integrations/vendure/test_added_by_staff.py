@@ -1,7 +1,5 @@
 """Staff adds units to an order in Vendure while its cancellation is under way."""
 
-import pytest
-
 from domain.money import money
 from domain.order import Order
 from domain.outcome import Outcome
@@ -33,7 +31,6 @@ async def add_paid_unit(over: OverVendure, order: Order, handle: Handle) -> None
     await over.shop.end_change_by_payment(order.order_id, "pi_other")
 
 
-@pytest.mark.xfail(strict=True, reason="all is refunded with the shipping charge, and nobody is asked")
 async def test_a_unit_that_staff_adds_before_the_money_moves_is_a_persons_question(over: OverVendure) -> None:
     """I3: it is still sold and sent, so the shipping charge must not go back without anybody knowing."""
     system = over.system
@@ -44,7 +41,7 @@ async def test_a_unit_that_staff_adds_before_the_money_moves_is_a_persons_questi
         wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
         assert wait is not None
         assert wait.owner is Owner.OPERATIONS
-        assert f"added 1 to line {order.lines[1].line_id}" in wait.reason
+        assert f"added 1 of line {order.lines[1].line_id} to" in wait.reason
         assert await system.refunds(order.order_id) == []
         await system.withdraw(handle, customer_of(order))
         result = await system.finish(handle)

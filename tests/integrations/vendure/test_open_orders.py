@@ -66,7 +66,6 @@ async def test_a_cancellation_waits_until_staff_has_finished(
     await check_books(over, order, result)
 
 
-@pytest.mark.xfail(strict=True, reason="600.00 are refunded, and the close is refused")
 async def test_no_money_moves_while_staff_has_the_order_open(
     over: OverVendure, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,7 +176,6 @@ async def release(over: OverVendure, order: Order, handle: Handle) -> None:
         await over.shop.release(order.order_id, (await over.system.progress(handle)).cancellation_id)
 
 
-@pytest.mark.xfail(strict=True, reason="60.00 are refunded, and what is on a truck is for sale")
 async def test_a_parcel_that_leaves_after_its_label_was_voided_is_not_refunded(over: OverVendure) -> None:
     """I2, E20: the carrier has not seen it, and Vendure says that it was shipped."""
     system = over.system
@@ -203,7 +202,6 @@ async def test_a_parcel_that_leaves_after_its_label_was_voided_is_not_refunded(o
 
 
 @pytest.mark.long
-@pytest.mark.xfail(strict=True, reason="its fulfilment is cancelled, and nobody is asked")
 async def test_a_parcel_that_leaves_after_the_refund_is_a_persons_to_fetch(
     over: OverVendure, monkeypatch: pytest.MonkeyPatch
 ) -> None:

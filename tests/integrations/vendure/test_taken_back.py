@@ -59,7 +59,6 @@ async def test_a_pick_goes_on_when_a_fraud_review_ends_with_a_no(over: OverVendu
 
 
 @with_plugin
-@pytest.mark.xfail(strict=True, reason="a person is asked to pack what is packed")
 async def test_goods_that_staff_has_packed_anew_are_packed_once_more_only(over: OverVendure) -> None:
     """E20: the first of two picks had been cancelled by staff, so nothing of it is to be packed again."""
     system = over.system

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -49,6 +50,7 @@ class ScriptedVendure:
     tokens: list[str] = field(default_factory=list)
     valid: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    variables: list[Any] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -60,6 +62,7 @@ class ScriptedVendure:
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.valid:
             return web.json_response(text=FORBIDDEN)
         self.asked.append(query)
+        self.variables.append(body["variables"])
         reply = self.script.pop(0)
         if reply.text is None:
             assert request.transport is not None

@@ -208,3 +208,23 @@ async def test_after_an_answer_that_was_lost_the_next_one_waits(monkeypatch: pyt
             await lock.finish(lose())
     async with lock_order("shop", "O-1") as lock:
         assert 0 < lock.not_before <= time.monotonic()
+
+
+def picks(*states: tuple[str, str, int]) -> list[dict[str, Any]]:
+    return [
+        {"id": id_, "state": state, "method": "pick", "lines": [{"orderLineId": "7", "quantity": units}]}
+        for id_, state, units in states
+    ]
+
+
+async def test_of_a_withdrawn_pick_only_what_nobody_has_packed_anew_is_packed_again() -> None:
+    """Of three units, two were withdrawn, and staff has packed one or all of them since."""
+    resumed = EffectKey(KEY.cancellation_id, StepName.RESUME_SHIPMENT, "1")
+    packed = placed(fulfillments=picks(("1", "Cancelled", 2), ("2", "Pending", 3)))
+    async with vendure_at(ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(packed)])) as api:
+        await VendureOrders(api, ShopFile()).resume_pick("O-1", "1", key=resumed)  # nothing is asked of Vendure
+    partly = placed(fulfillments=picks(("1", "Cancelled", 2), ("2", "Pending", 2)))
+    vendure = ScriptedVendure([Reply(NO_PLUGIN, 400), Reply(partly), result()])
+    async with vendure_at(vendure) as api:
+        await VendureOrders(api, ShopFile()).resume_pick("O-1", "1", key=resumed)
+    assert vendure.variables[-1]["input"]["lines"] == [{"orderLineId": "7", "quantity": 1}]
