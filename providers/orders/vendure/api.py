@@ -18,6 +18,9 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavail
 
 _TIMEOUT = 5.0
 """Seconds. An attempt has 30 for all of its calls."""
+_CALLS_AT_ONCE = 4
+"""Vendure works on them at the same time, so that each takes longer. The others wait here, where their timeout has not
+begun."""
 _KEEPALIVE_SECONDS = 2.0
 """How long an idle connection is used again. Node closes it after 5 seconds, and a call sent at that moment is lost."""
 _TOKEN_HEADER = "vendure-auth-token"  # noqa: S105 (the name of a header)
@@ -98,6 +101,7 @@ class VendureApi:
         self._credentials: Mapping[str, JsonValue] = {"username": username, "password": password}
         self._token = ""
         self._login_lock = asyncio.Lock()
+        self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -174,7 +178,8 @@ class VendureApi:
     ) -> httpx2.Response:
         body: Mapping[str, JsonValue] = {"query": document, "variables": dict(variables)}
         try:
-            return await self._http.post(self.url, json=body, headers=headers)
+            async with self._calls:
+                return await self._http.post(self.url, json=body, headers=headers)
         except _NOT_SENT:
             raise Unavailable(f"Vendure cannot be reached for {request.doing}.") from None
         except httpx2.TransportError:

@@ -1,6 +1,7 @@
 """A shop on Vendure: whether it has the plugin, its orders, and single changes of them."""
 
 import time
+from functools import partial
 from typing import TypeVar
 
 from pydantic import JsonValue
@@ -10,6 +11,7 @@ from domain.keys import EffectKey
 from providers.orders.vendure import documents
 from providers.orders.vendure.answers import ChangeResult, FoundOrders, FoundPlugin, Snapshot
 from providers.orders.vendure.api import Answer, UnknownToSchema, VendureApi, VendureRefusal
+from providers.orders.vendure.shared_reads import SharedReads
 
 _ABSENT_SECONDS = 60.0
 """How long a plugin that was not found counts as absent before Vendure is asked again."""
@@ -23,6 +25,7 @@ _Data = TypeVar("_Data", bound=Answer)
 class VendureShop:
     def __init__(self, api: VendureApi) -> None:
         self._api = api
+        self._reads = SharedReads[Snapshot | None]()
         self._has_plugin = False
         self._ask_for_plugin_at = 0.0
 
@@ -61,6 +64,9 @@ class VendureShop:
 
     async def find(self, order_id: str) -> Snapshot | None:
         """None: there is no such order, or it was not placed yet."""
+        return await self._reads.read(order_id, partial(self._find, order_id))
+
+    async def _find(self, order_id: str) -> Snapshot | None:
         first = await self._read(order_id, 0)
         order = next((order for order in first.orders.items if order.code == order_id), None)
         if order is None or order.order_placed_at is None:

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.long
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("parcels", [20, 60])
-@pytest.mark.xfail(strict=True, reason="all stops read at once, and none gets its answer in time")
 async def test_an_order_of_many_picks_is_cancelled(over: OverVendure, parcels: int) -> None:
     """E21: each of them is withdrawn."""
     total = f"{2 * parcels}.00 USD"

@@ -1,6 +1,9 @@
 """Vendure's Admin API over HTTP: the login, and what each answer means."""
 
+import asyncio
+
 import pytest
+from aiohttp import web
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from providers.orders.vendure import documents
@@ -107,3 +110,33 @@ async def test_a_time_that_was_named_is_kept() -> None:
         with pytest.raises(Unavailable) as unavailable:
             await read(api)
     assert unavailable.value.retry_after == 7
+
+
+class CountingVendure(ScriptedVendure):
+    """Counts the calls that are there at the same time. None is answered before the fourth has come."""
+
+    under_way = most_under_way = 0
+
+    def __init__(self, script: list[Reply]) -> None:
+        super().__init__(script)
+        self.fourth_has_come = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if not self.valid:
+            return await super().answer(request)  # somebody logs in
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        if self.under_way == 4:
+            self.fourth_has_come.set()
+        await self.fourth_has_come.wait()
+        answer = await super().answer(request)
+        self.under_way -= 1
+        return answer
+
+
+async def test_of_many_calls_four_are_made_at_once() -> None:
+    """Vendure works on all of them at the same time, so that none would be answered within its time."""
+    vendure = CountingVendure([Reply(recorded("order_as_placed"))] * 20)
+    async with vendure_at(vendure) as api:
+        answers = await asyncio.gather(*(read(api) for _ in range(20)))
+    assert (len(answers), vendure.most_under_way) == (20, 4)
