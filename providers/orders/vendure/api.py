@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from domain.base import Value
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
 
-_TIMEOUT = 5.0
+_TIMEOUT = 10.0
 """Seconds. An attempt has 30 for all of its calls."""
 _CALLS_AT_ONCE = 4
 """Vendure works on them at the same time, so that each takes longer. The others wait here, where their timeout has not
