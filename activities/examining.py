@@ -11,6 +11,7 @@ from temporalio import activity
 from domain.errors import OURS_TO_PUT_RIGHT, Refused, StepError
 from domain.examination import Answer, Counterpart, Examination, ExaminationRequest
 from domain.findings import Finding
+from providers.breaker import one_attempt
 from providers.cancellations.port import Register
 from providers.carrier.port import Intercepts, Labels
 from providers.gateway.port import PaymentGateway
@@ -108,9 +109,17 @@ async def _answer_of(counterpart: Counterpart, call: Callable[[], Awaitable[obje
     return Answer(counterpart=counterpart, failure=failure)
 
 
+# Rule: One filter says how many runs wait for a system that is away [since when]
 async def _call(counterpart: Counterpart, call: Callable[[], Awaitable[T]]) -> tuple[str | None, T | None]:
-    """Why there is no answer, or None, and what the call returns. That the system does not know what was asked for is an
-    answer."""
+    """Why there is no answer, or None, and what the call returns. Of a system that has been away for a while it says since
+    when."""
+    with one_attempt() as asked:
+        failure, found = await _answer_to(counterpart, call)
+        return asked.away.sentence if failure is not None and asked.away else failure, found
+
+
+async def _answer_to(counterpart: Counterpart, call: Callable[[], Awaitable[T]]) -> tuple[str | None, T | None]:
+    """That the system does not know what was asked for is an answer."""
     try:
         async with asyncio.timeout(DEADLINE):
             return None, await call()

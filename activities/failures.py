@@ -10,12 +10,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.signatures import StepInput
+from activities.signatures import Booked, StepInput
 from domain.base import describe_validation_error
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, NotLocal, OutcomeUnknown, StepError, Unavailable
 from domain.holder import NotTheHolder
 from domain.permissions import NotPossible
 from providers.books.clock import engine_time
+from providers.breaker import AskedProviders, one_attempt
 
 
 # Rule: A mistake of ours is seen at once, and the step is tried again [its words]
@@ -42,9 +43,22 @@ def _engine_time(arguments: Sequence[object]) -> datetime:
     return activity.info().started_time
 
 
+# Rule: One filter says how many runs wait for a system that is away [where it comes from]
+def _details_of(error: StepError, asked: AskedProviders) -> tuple[object, ...]:
+    """What the books have learnt all the same, and the provider that is away, where that is why nothing has come of it."""
+    away = asked.away if isinstance(error, Unavailable | OutcomeUnknown) else None
+    if away is not None:
+        return (error.booked or Booked(entries=()), away.counterpart)
+    return () if error.booked is None else (error.booked,)
+
+
 # Rule: An order whose own data cannot be right is refused [what cannot be read at all]
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        with one_attempt() as asked:
+            return await self._execute(input, asked)
+
+    async def _execute(self, input: ExecuteActivityInput, asked: AskedProviders) -> Any:  # noqa: A002
         try:
             with engine_time(_engine_time(input.args)):
                 return await super().execute_activity(input)
@@ -52,7 +66,7 @@ class _Translating(ActivityInboundInterceptor):
             wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown | NothingNew) else None
             raise ApplicationError(
                 error.message,
-                *([error.booked] if error.booked is not None else []),
+                *_details_of(error, asked),
                 type=error.code.value,
                 non_retryable=error.code in OURS_TO_PUT_RIGHT,
                 next_retry_delay=timedelta(seconds=wait) if wait is not None else None,

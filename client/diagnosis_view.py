@@ -1,11 +1,11 @@
 """What `doctor` shows: a line for each thing that can be wrong, with its mark."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from client.diagnosis import WORKER_WAIT, Diagnosis
+from client.diagnosis import WORKER_WAIT, Diagnosis, Waiting
 from client.layout import Prose
 from client.runs import seconds
 from client.views import plain
@@ -29,7 +29,7 @@ def _list_lines(found: Diagnosis) -> Iterator[Prose]:
     yield _line(translate("Temporal answers at {address}; its namespace is {namespace}.", **at), good=True)
     yield _search_attributes_line(found)
     if found.examination is not None:
-        yield from _examination_lines(found.examination)
+        yield from _examination_lines(found.examination, found.waiting)
     elif found.polling:
         waited = translate(
             "A worker has polled the task queue {queue} in the last two minutes, and none has answered within {wait}. "
@@ -54,19 +54,31 @@ def _search_attributes_line(found: Diagnosis) -> Prose:
     return _line(lacking, good=False)
 
 
-def _examination_lines(examination: Examination) -> Iterator[Prose]:
+def _examination_lines(examination: Examination, waiting: Sequence[Waiting]) -> Iterator[Prose]:
     answers = translate(
         "A worker answers: version {version}, policy {policy}.",
         version=examination.version,
         policy=examination.policy_version,
     )
     yield _line(answers, good=True)
+    runs = {found.counterpart: found.runs for found in waiting}
     for answer in sorted(examination.answers, key=lambda answer: answer.counterpart is Counterpart.ORDERS):
         said = answer.failure or translate("answers.")
         yield _line(f"{words(answer.counterpart)}: {said}", good=answer.failure is None)
+        if answer.counterpart in runs:
+            yield _waiting_line(runs.pop(answer.counterpart))
+    for counterpart, count in runs.items():
+        asked = translate("{system}: it is asked only for a cancellation.", system=words(counterpart))
+        yield Prose(Text.assemble(_FINDING_MARKS[False], plain(asked)), indent=2)
+        yield _waiting_line(count)
     for finding in examination.findings:
         mark = _FINDING_MARKS[finding.known]
         yield Prose(Text.assemble("  ", mark, plain(sentence_of(finding))), indent=4)
+
+
+def _waiting_line(runs: int) -> Prose:
+    waits = translate("Cancellations that wait for it, and go on by themselves: {runs}", runs=runs)
+    return Prose(Text.assemble("  ", _FINDING_MARKS[False], plain(waits)), indent=4)
 
 
 def _line(text: str, *, good: bool) -> Prose:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from domain.base import Value
+from domain.examination import Counterpart
 from domain.facts import Entry, Requested
 from domain.step import StepName
 
@@ -11,13 +12,14 @@ class Obstacle(Value):
     """Why a step cannot go on by itself, in a sentence for the person who is asked. `final`: the counterpart's answer is no,
     or only a person can go on; nothing is tried before somebody has decided. `our_fault`: no answer of anybody's, but
     something that has to be put right. `held_elsewhere`: a run of another namespace writes for this cancellation.
-    `choice`: the customer may have the money another way."""
+    `choice`: the customer may have the money another way. `away`: the system that does not answer."""
 
     sentence: str
     final: bool = False
     our_fault: bool = False
     held_elsewhere: bool = False
     choice: bool = False
+    away: Counterpart | None = None
 
     @property
     def until_answered(self) -> bool:

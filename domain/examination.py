@@ -7,8 +7,7 @@ from domain.findings import Finding
 
 
 class Counterpart(StrEnum):
-    """The systems that a worker works with, and can be asked at any time. A marketplace cannot: it may let its
-    orders be listed once a minute, and a cancellation would wait for that."""
+    """The systems that a worker works with."""
 
     DATABASE = "database"
     ORDERS = "orders"
@@ -17,6 +16,9 @@ class Counterpart(StrEnum):
     LABELS = "labels"
     CARRIER = "carrier"
     MAIL = "mail"
+    MARKETPLACE = "marketplace"
+    """It is not asked by an examination: it may let its orders be listed once a minute, and a cancellation would wait for
+    that."""
 
 
 class Answer(Value):

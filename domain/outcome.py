@@ -6,6 +6,7 @@ from enum import StrEnum
 from domain.base import Value
 from domain.clocks import RefundDue
 from domain.decision import Decision
+from domain.examination import Counterpart
 from domain.money import Money
 from domain.plan import LeftOut
 from domain.request import Actor, ReasonCode
@@ -85,7 +86,8 @@ class PaperStatus(StrEnum):
 
 class Wait(Value):
     """A visible wait: for whom, why and until when. `choices` are the other ways in which the customer may have the money
-    of the tender `target`, by `choose_refund_method`."""
+    of the tender `target`, by `choose_refund_method`. `away` is the system that has not answered for a while, where that
+    is why."""
 
     state: State
     owner: Owner
@@ -94,6 +96,7 @@ class Wait(Value):
     step: StepName | None = None
     target: str | None = None
     choices: tuple[RefundMethod, ...] = ()
+    away: Counterpart | None = None
 
 
 class ActionRow(Value):

@@ -21,6 +21,7 @@ PAPER = SearchAttributeKey.for_keyword("PaperStatus")
 OWNER = SearchAttributeKey.for_keyword("AttentionOwner")
 DUE_AT = SearchAttributeKey.for_datetime("DueAt")
 AMOUNT = SearchAttributeKey.for_keyword("Amount")
+AWAY = SearchAttributeKey.for_keyword("SystemAway")
 
 PAUSE_INFO = SearchAttributeKey.for_keyword_list("TemporalPauseInfo")
 """The server's own: what is paused of a run, or was when it ended."""
@@ -36,6 +37,7 @@ ALL: Sequence[SearchAttributeKey[str] | SearchAttributeKey[datetime]] = (
     OWNER,
     DUE_AT,
     AMOUNT,
+    AWAY,
 )
 
 

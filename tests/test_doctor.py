@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -11,14 +11,18 @@ from temporalio.testing import WorkflowEnvironment
 
 from client import diagnosis
 from client.cancellations import Cancellations
-from client.diagnosis import Diagnosis, DiagnosisCode
+from client.diagnosis import Diagnosis, DiagnosisCode, Waiting
 from client.diagnosis_view import diagnosis_view
 from client.errors import ExitCode
 from client.views import new_console
-from domain.examination import Counterpart
+from domain.errors import Unavailable
+from domain.examination import Answer, Counterpart, Examination
 from domain.findings import Subject
+from providers.breaker import OPENS_AFTER
+from providers.gateway.stripe import StripeGateway
 from providers.mail.smtp import SmtpMailer
 from runtime.plugin import TASK_QUEUE
+from sandbox.gateway_admin import SANDBOX_KEY
 from tests.activities.test_examining import Shop
 from tests.fixtures.starter import Starter, address_of, run_starter
 from tests.fixtures.temporal import start_dev_server
@@ -31,7 +35,7 @@ async def test_where_everything_answers_each_line_has_a_mark(open_system: System
     found = Diagnosis.model_validate_json(read.out)
     assert (found.missing_search_attributes, found.polling) == ((), True)
     assert found.examination is not None
-    assert {answer.counterpart for answer in found.examination.answers} == {*Counterpart}
+    assert {answer.counterpart for answer in found.examination.answers} == {*Counterpart} - {Counterpart.MARKETPLACE}
     assert not found.examination.failed
     lines = shown.out.splitlines()
     assert f"✓ Temporal answers at {found.address}; its namespace is default." in lines
@@ -60,6 +64,43 @@ async def test_a_system_that_does_not_answer_is_named_with_the_reason(
     assert (shown.code, shown.err) == (DiagnosisCode.SYSTEM_DOES_NOT_ANSWER, "")
     assert "✗ mail: The mail server is not taking connections." in shown.out
     assert "✓ gateway: answers." in shown.out
+
+
+async def test_a_system_that_is_away_is_named_with_the_time_since_when(
+    real_time_system: System, starter: Starter, unused_tcp_port: int
+) -> None:
+    gateway = StripeGateway(SANDBOX_KEY, f"http://127.0.0.1:{unused_tcp_port}")
+    for _ in range(OPENS_AFTER):
+        with pytest.raises(Unavailable):
+            await gateway.read_payment("pi_1")
+    system = dataclasses.replace(real_time_system, task_queue=TASK_QUEUE, gateway=gateway)
+    async with system.worker():
+        shown = await starter("doctor")
+    assert shown.code == DiagnosisCode.SYSTEM_DOES_NOT_ANSWER, shown.err
+    assert f"✗ gateway: The gateway has not answered since {datetime.now(UTC):%Y-%m-%d}" in shown.out
+    await gateway.aclose()
+
+
+def test_how_many_wait_stands_below_the_system() -> None:
+    answers = (Answer(counterpart=Counterpart.GATEWAY, failure="The gateway has not answered since noon."),)
+    waiting = (Waiting(counterpart=Counterpart.GATEWAY, runs=12), Waiting(counterpart=Counterpart.MARKETPLACE, runs=3))
+    found = Diagnosis(
+        address="here",
+        namespace="default",
+        missing_search_attributes=(),
+        polling=True,
+        examination=Examination(version="1", policy_version="2", answers=answers),
+        waiting=waiting,
+    )
+    console = new_console(width=200)
+    with console.capture() as shown:
+        console.print(diagnosis_view(found))
+    assert [line.rstrip() for line in shown.get().splitlines()[-4:]] == [
+        "✗ gateway: The gateway has not answered since noon.",
+        "  – Cancellations that wait for it, and go on by themselves: 12",
+        "– marketplace: it is asked only for a cancellation.",
+        "  – Cancellations that wait for it, and go on by themselves: 3",
+    ]
 
 
 async def test_it_speaks_the_language_of_its_reader(

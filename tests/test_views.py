@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowFailureError
 
+from client.diagnosis import waiting_for
 from client.engine import list_runs
 from client.runs import CANCELLATIONS
+from domain.examination import Counterpart
 from domain.messages import Withdraw
 from domain.outcome import State
 from domain.request import workflow_id
@@ -108,6 +110,7 @@ async def test_every_documented_filter_and_every_link_finds_what_it_says(open_sy
         "what waits for a person?": waiting,
         "what waits for the refund department?": nothing,
         "what is overdue?": None,
+        "what waits because a system is away?": nothing,
         "which refunds have not settled?": nothing,
         "which give back, or gave back, exactly this much?": {orders.waiting, orders.lost, orders.paused},
         "which runs did an order have, those included that asked for somebody else's?": {orders.unknown},
@@ -131,6 +134,10 @@ async def test_every_documented_filter_and_every_link_finds_what_it_says(open_sy
         "overdue": nothing,
     }
     assert await found(overdue_at(datetime.now(UTC) + timedelta(days=30))) == waiting
+
+
+def test_the_documented_filter_of_what_waits_for_a_system_is_what_doctor_counts() -> None:
+    assert FILTERS["what waits because a system is away?"] == waiting_for(Counterpart.GATEWAY)
 
 
 def test_the_documented_list_of_all_cancellations_is_the_one_of_command_line_and_http() -> None:
@@ -159,4 +166,5 @@ def test_the_columns_that_the_page_names_exist() -> None:
     assert {*re.findall(r"`(\w+)`", columns[1])} == {key.name for key in search_attributes.ALL} - {
         "OrderId",
         "CancellationReason",
+        "SystemAway",
     }

@@ -29,6 +29,7 @@ GROUPS = {
     ),
     "Steps, waits and the end of a run": (
         *("workflows/cancellation.py", "workflows/steps.py", "workflows/step_runner.py", "activities/failures.py"),
+        "providers/breaker.py",
         *("workflows/waiting.py", "workflows/saga.py", "workflows/continuing.py", "domain/carried.py"),
         *("runtime/plugin.py", "runtime/input_check.py", "client/engine.py", "client/pauses.py", "client/errors.py"),
     ),
@@ -76,7 +77,7 @@ GROUPS = {
     "What people see": (
         *("domain/standing.py", "workflows/journal.py", "runtime/search_attributes.py", "workflows/run_page.py"),
         *("activities/customer_notices.py", "activities/notices.py", "client/runs.py", "client/program.py"),
-        "activities/examining.py",
+        *("activities/examining.py", "client/diagnosis.py"),
         *("runtime/texts.py", "client/words.py", "client/refusals.py", "client/commands/help_texts.py"),
     ),
     "Tests": ("tests/specifications/specification.py", "tests/specifications/watching.py"),

@@ -139,6 +139,7 @@ class Journal:
         order's id, so that lists leave it out: the order is unknown, or somebody else's."""
         case, shown = self._case, workflow.info().typed_search_attributes
         amount = amount_of(case)
+        away = next((wait.away for wait in self._waits if wait.away), None)
         unknown = case.ended is not None and not case.last_seq
         updates = [
             update
@@ -152,6 +153,7 @@ class Journal:
                 attributes.OWNER.value_set(first.owner) if first else attributes.OWNER.value_unset(),
                 attributes.DUE_AT.value_set(first.due_at) if first else attributes.DUE_AT.value_unset(),
                 attributes.AMOUNT.value_set(str(amount)) if amount is not None else attributes.AMOUNT.value_unset(),
+                attributes.AWAY.value_set(away) if away else attributes.AWAY.value_unset(),
             )
             if shown.get(update.key) != update.value
         ]

@@ -14,6 +14,7 @@ from activities.signatures import Booked, StepInput, Verified
 from domain.carried import Carried, Obstacle, Resting
 from domain.case import Case
 from domain.errors import ErrorCode
+from domain.examination import Counterpart
 from domain.facts import Decided, Ended, RetryOrdered, RollBackOrdered, RollBackReason
 from domain.outcome import Outcome, State, Wait
 from domain.step import StepName
@@ -222,6 +223,7 @@ class StepRunner:
             our_fault=failed.type in OUR_FAULTS,
             held_elsewhere=failed.type == ErrorCode.HELD_ELSEWHERE,
             choice=failed.type == ErrorCode.REFUND_REFUSED and step.role is Role.PIVOT,
+            away=Counterpart(failed.details[1]) if len(failed.details) > 1 else None,
         )
 
     async def continue_holding(self) -> None:

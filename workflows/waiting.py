@@ -82,6 +82,7 @@ class Waiting:
             step=step.name,
             target=target,
             choices=self.case.terms.fallbacks if obstacle.choice and planned and planned.is_ours_to_give else (),
+            away=obstacle.away,
         )
 
     async def wait_for_answer(

@@ -16,8 +16,10 @@ from easypost.errors.general.filtering_error import FilteringError
 from requests.adapters import HTTPAdapter
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.examination import Counterpart
 from domain.scans import Scan, latest_meaning
 from domain.shipment import GoodsGroup, LabelStatus, Tracking
+from providers.breaker import Breaker
 from providers.carrier.port import NewLabel
 
 Result = TypeVar("Result")
@@ -60,6 +62,7 @@ class EasyPostLabels:
     """
 
     def __init__(self, api_key: str, base_url: str | None = None, timeout: float = 10.0) -> None:
+        self.breaker = Breaker(Counterpart.LABELS, "EasyPost")
         api_base = base_url or f"{API_BASE}/{API_VERSION}"
         # The SDK says whole seconds, but only hands the number on to requests, which takes fractions.
         self._client = EasyPostClient(api_key, api_base=api_base, timeout=timeout)  # type: ignore[arg-type]
@@ -163,14 +166,17 @@ class EasyPostLabels:
     async def _call(self, call: Callable[[], Result], doing: str, *, writes: bool, refusal: ErrorCode) -> Result:
         """Run a call of the SDK in a thread; everything that can go wrong is worded here."""
 
-        def run() -> Result:
-            try:
-                return call()
-            except EasyPostError as error:
-                # Without its cause: that has the answer's body in it.
-                raise _failure(error, doing, writes=writes, refusal=refusal) from None
+        with self.breaker.call() as let_in:
 
-        return await asyncio.to_thread(run)
+            def run() -> Result:
+                try:
+                    return call()
+                except EasyPostError as error:
+                    let_in.note_status(_status_of(error))
+                    # Without its cause: that has the answer's body in it.
+                    raise _failure(error, doing, writes=writes, refusal=refusal) from None
+
+            return await asyncio.to_thread(run)
 
 
 class _Rejected(Refused):
@@ -182,8 +188,12 @@ class _Rejected(Refused):
         self.code_at_easypost = code_at_easypost
 
 
+def _status_of(error: EasyPostError) -> int | None:
+    return error.http_status if isinstance(error, ApiError) else None
+
+
 def _failure(error: EasyPostError, doing: str, *, writes: bool, refusal: ErrorCode) -> StepError:
-    status = error.http_status if isinstance(error, ApiError) else None
+    status = _status_of(error)
     if status in {401, 403}:
         return Refused(
             ErrorCode.PROVIDER_REJECTED_CREDENTIALS,

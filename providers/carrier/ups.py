@@ -11,6 +11,8 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
 from domain.base import Value
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.examination import Counterpart
+from providers.breaker import Breaker
 from providers.carrier.port import Intercept
 
 _TOKEN_PATH = "/security/v1/oauth/token"  # noqa: S105 - an address
@@ -139,6 +141,7 @@ class UpsIntercepts:
         contact_phone: str = "+10000000000",
         test_environment: bool = False,
     ) -> None:
+        self.breaker = Breaker(Counterpart.CARRIER, "UPS")
         self._http = httpx2.AsyncClient(timeout=timeout)
         self._base_url = base_url.rstrip("/")
         self._token_url = token_url or str(httpx2.URL(base_url).copy_with(path=_TOKEN_PATH))
@@ -223,7 +226,10 @@ class UpsIntercepts:
         }
         content = self._body.model_dump_json() if writes else None
         try:
-            return await self._http.request(method, f"{self._base_url}{path}", headers=headers, content=content)
+            with self.breaker.call() as call:
+                answer = await self._http.request(method, f"{self._base_url}{path}", headers=headers, content=content)
+                call.note_status(answer.status_code)
+                return answer
         except httpx2.TransportError:
             if not writes:
                 raise Unavailable(f"UPS cannot be reached for {doing}.") from None
@@ -241,9 +247,11 @@ class UpsIntercepts:
     async def _fetch_token(self) -> _Token:
         doing = "fetching an access token"
         try:
-            answer = await self._http.post(
-                self._token_url, data={"grant_type": "client_credentials"}, auth=self._credentials
-            )
+            with self.breaker.call() as call:
+                answer = await self._http.post(
+                    self._token_url, data={"grant_type": "client_credentials"}, auth=self._credentials
+                )
+                call.note_status(answer.status_code)
         except httpx2.TransportError:
             raise Unavailable(f"UPS cannot be reached for {doing}.") from None
         if answer.status_code == 200:

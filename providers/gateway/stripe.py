@@ -13,16 +13,26 @@ Reading, voiding, refunding and authorising again ask for the payment with its c
 state after the call. A *repeated* answer is the state then: it is read again, as is what an answer does not show in full.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import aiohttp
 import stripe
 
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.examination import Counterpart
 from domain.money import Money
 from domain.payment import Payment, Refund, Refunded, RefundStatus
-from providers.gateway.stripe_errors import FAILURES, STATE_CHANGED, Doing, is_repeated, is_server_error, to_step_error
+from providers.breaker import Breaker
+from providers.gateway.stripe_errors import (
+    FAILURES,
+    REPLAYED,
+    STATE_CHANGED,
+    Doing,
+    is_repeated,
+    is_server_error,
+    to_step_error,
+)
 from providers.gateway.stripe_objects import (
     KEY,
     REPLACES,
@@ -45,12 +55,30 @@ _WITH_REFUNDS = "latest_charge.refunds"
 Answer = TypeVar("Answer")
 
 
+class _Transport(stripe.AIOHTTPClient):
+    """What every call of the SDK goes through."""
+
+    def __init__(self, breaker: Breaker, timeout: float) -> None:
+        super().__init__(timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout / 2))
+        self._breaker = breaker
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: object = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        with self._breaker.call() as call:
+            body, status, answered = await super().request_async(method, url, headers, post_data)
+            # A failure that is repeated from its record comes from a gateway that works.
+            call.note_status(200 if REPLAYED in answered else status)
+            return body, status, answered
+
+
 class StripeGateway:
     """`timeout` is in seconds, for a whole call. Without `base_url` it speaks to Stripe; the key says whether in test mode.
     Belongs to one event loop."""
 
     def __init__(self, api_key: str, base_url: str | None = None, timeout: float = 10.0) -> None:
-        self._transport = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout / 2))
+        self.breaker = Breaker(Counterpart.GATEWAY, "The gateway")
+        self._transport = _Transport(self.breaker, timeout)
         self._stripe = stripe.StripeClient(
             api_key,
             base_addresses={"api": base_url} if base_url else None,
@@ -273,4 +301,4 @@ async def _read_after_write(reading: Awaitable[Answer]) -> Answer:
 
 
 def _is_replayed(answer: stripe.StripeObject) -> bool:
-    return answer.last_response is not None and "Idempotent-Replayed" in answer.last_response.headers
+    return answer.last_response is not None and REPLAYED in answer.last_response.headers

@@ -14,6 +14,9 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavail
 FAILURES = (stripe.StripeError, aiohttp.ClientError, TimeoutError)
 """What a call can raise: the SDK lets through what happens while it reads the body of an answer."""
 
+REPLAYED = "Idempotent-Replayed"
+"""The header of an answer that was given before under the same idempotency key."""
+
 STATE_CHANGED = "payment_intent_unexpected_state"
 
 _DISPUTED = {"charge_disputed", "charge_not_refundable", "refund_disputed_payment"}
@@ -69,7 +72,7 @@ class Doing:
 
 def is_repeated(error: Exception) -> bool:
     """The answer of an earlier call under the same idempotency key."""
-    return isinstance(error, stripe.StripeError) and (error.headers or {}).get("Idempotent-Replayed") == "true"
+    return isinstance(error, stripe.StripeError) and (error.headers or {}).get(REPLAYED) == "true"
 
 
 def is_server_error(error: Exception) -> bool:

@@ -10,6 +10,8 @@ from functools import partial
 import aiosmtplib
 
 from domain.errors import ErrorCode, Refused, Unavailable
+from domain.examination import Counterpart
+from providers.breaker import Breaker
 from providers.mail.port import Mail
 
 _OF_THE_CONNECTION = (aiosmtplib.SMTPAuthenticationError, aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError)
@@ -30,6 +32,7 @@ class SmtpMailer:
         start_tls: bool | None = None,
         timeout: float = 10.0,
     ) -> None:
+        self.breaker = Breaker(Counterpart.MAIL, "The mail server")
         self._sender = sender
         self._make = partial(
             aiosmtplib.SMTP,
@@ -43,7 +46,7 @@ class SmtpMailer:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["SmtpConnection"]:
-        connection = SmtpConnection(self._make, self._sender)
+        connection = SmtpConnection(self._make, self._sender, self.breaker)
         try:
             yield connection
         finally:
@@ -53,9 +56,10 @@ class SmtpMailer:
 class SmtpConnection:
     """`MailConnection`; made by `SmtpMailer.connection`."""
 
-    def __init__(self, make: Callable[[], aiosmtplib.SMTP], sender: str) -> None:
+    def __init__(self, make: Callable[[], aiosmtplib.SMTP], sender: str, breaker: Breaker) -> None:
         self._make = make
         self._sender = sender
+        self._breaker = breaker
         self._open: aiosmtplib.SMTP | None = None
 
     async def send(self, mail: Mail) -> None:
@@ -64,7 +68,7 @@ class SmtpConnection:
             address = _address_in(message)
         except (ValueError, IndexError):  # the standard library's own slip, at an address that ends with its @
             raise _refused(mail, "its address is not one, or its subject or id has a line break") from None
-        with _translate_connection_errors():
+        with self._call():
             try:
                 await self._send(address, message)
             except ValueError:
@@ -86,7 +90,7 @@ class SmtpConnection:
                 raise _refused(mail, "the server takes no address with letters outside ASCII") from None
 
     async def open(self) -> None:
-        with _translate_connection_errors():
+        with self._call():
             if self._open is None or not await self._is_usable(self._open):
                 await self._connect()
 
@@ -136,6 +140,23 @@ class SmtpConnection:
         except (aiosmtplib.SMTPException, OSError):
             connection.close()
 
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """Translates what is wrong whichever mail is to be sent."""
+        try:
+            with self._breaker.call():
+                try:
+                    yield
+                except aiosmtplib.SMTPAuthenticationError:
+                    raise Refused(
+                        ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
+                        "The mail server rejected the user name and password. Check them in the settings.",
+                    ) from None
+        except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
+            raise Unavailable("The mail server is not taking connections.") from None
+        except (aiosmtplib.SMTPException, OSError):
+            raise Unavailable("The connection to the mail server was lost or timed out.") from None
+
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()
         message["From"] = self._sender
@@ -146,22 +167,6 @@ class SmtpConnection:
         message["Date"] = format_datetime(datetime.now(UTC))
         message.set_content(mail.body)
         return message
-
-
-@contextmanager
-def _translate_connection_errors() -> Iterator[None]:
-    """What is wrong whichever mail is to be sent."""
-    try:
-        yield
-    except aiosmtplib.SMTPAuthenticationError:
-        raise Refused(
-            ErrorCode.PROVIDER_REJECTED_CREDENTIALS,
-            "The mail server rejected the user name and password. Check them in the settings.",
-        ) from None
-    except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError):
-        raise Unavailable("The mail server is not taking connections.") from None
-    except (aiosmtplib.SMTPException, OSError):
-        raise Unavailable("The connection to the mail server was lost or timed out.") from None
 
 
 def _address_in(message: EmailMessage) -> str:

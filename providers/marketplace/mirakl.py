@@ -23,6 +23,7 @@ from typing import Any
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.payment import Payment, Refund
 from domain.request import ReasonCode
+from providers.breaker import Breaker
 from providers.marketplace.mirakl_api import MiraklApi
 from providers.marketplace.mirakl_order import Cancelation, Line, Order
 from providers.marketplace.mirakl_request import Asked, Way, ask_for
@@ -54,6 +55,10 @@ class MiraklMarketplace:
     ) -> None:
         self._api = MiraklApi(base_url, api_key, timeout=timeout, orders_every=orders_every)
         self._reason_code = reason_code
+
+    @property
+    def breaker(self) -> Breaker:
+        return self._api.breaker
 
     async def aclose(self) -> None:
         await self._api.aclose()

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ValidationError
 
 from domain.base import Value
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.examination import Counterpart
+from providers.breaker import Breaker
 from providers.marketplace.mirakl_order import Order
 
 _Failure = Callable[[], StepError]
@@ -54,6 +56,7 @@ class MiraklApi:
     """`orders_every` seconds lie between two calls of the list of orders; `timeout` is in seconds too."""
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float, orders_every: float) -> None:
+        self.breaker = Breaker(Counterpart.MARKETPLACE, "Mirakl")
         self._http = httpx2.AsyncClient(
             timeout=timeout, headers={"Authorization": api_key, "Accept": "application/json"}
         )
@@ -92,6 +95,7 @@ class MiraklApi:
                     )
                 self._call = asyncio.create_task(self._list_orders(max(left, _GATHER)))
             failures = await asyncio.shield(self._call)
+            self.breaker.join_call()
             if failed := failures.get(reference):
                 raise failed()
         if not read.makes_sense:
@@ -135,7 +139,12 @@ class MiraklApi:
             f"{self._base_url}/api/orders", params={"order_ids": ",".join(references), "max": str(AT_ONCE)}
         )
         try:
-            answer = await self._http.get(url)
+            with self.breaker.call() as call:
+                answer = await self._http.get(url)
+                call.note_status(answer.status_code)
+        except Unavailable as not_let_in:
+            message, retry_after = not_let_in.message, not_let_in.retry_after
+            return lambda: Unavailable(message, retry_after)
         except httpx2.TransportError as error:
             if not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):  # These it has not heard.
                 self._last_call = time.monotonic()
@@ -157,7 +166,9 @@ class MiraklApi:
         """A call that changes an order. What was read of it before does not count any more."""
         doing = f"cancelling units of order {reference}"
         try:
-            answer = await self._http.put(f"{self._base_url}{path}", json=body)
+            with self.breaker.call() as call:
+                answer = await self._http.put(f"{self._base_url}{path}", json=body)
+                call.note_status(answer.status_code)
         except httpx2.TransportError:
             raise OutcomeUnknown(f"Mirakl did not answer while {doing}; it may have happened.") from None
         finally:

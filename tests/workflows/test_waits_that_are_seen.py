@@ -3,8 +3,13 @@
 from datetime import UTC, timedelta
 
 from google.protobuf.empty_pb2 import Empty
+from temporalio.converter import PayloadConverter
 
+from domain.examination import Counterpart
+from domain.money import money
 from domain.outcome import State
+from domain.step import StepName
+from runtime import search_attributes
 from sandbox.carrier.model import FaultKind as Breakage
 from sandbox.carrier.model import Operation, Script
 from sandbox.gateway.messages import FaultKind
@@ -41,6 +46,35 @@ async def test_a_provider_that_names_a_late_time_is_a_visible_wait(system: Syste
         return bool(pending or (await system.progress(handle)).waits)
 
     await eventually(is_seen, "an hour later something is seen to wait")
+
+
+async def test_a_wait_for_a_system_that_is_away_names_it(system: System) -> None:
+    """Rule 14, I6: one filter finds whoever waits for the gateway, and the page of each says since when."""
+    sample = captured(parcels=())
+    await system.shop.place_order(sample)
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.add_fault(
+        "payment_intent.retrieve", FaultKind.DROP_BEFORE_COMMIT, payment=payment, times=24
+    )
+    handle = await system.start(request(sample))
+    await has_ended_its_first_attempt(handle)
+    await system.skip(timedelta(minutes=3))
+    [wait] = (await system.wait_for_state(handle, State.NEEDS_ATTENTION)).waits
+    assert (wait.step, wait.away) == (StepName.VERIFY_ORDER, Counterpart.GATEWAY)
+    assert await published(handle) == ["gateway"]
+    await system.finish(handle)
+    assert await published(handle) == ["gateway", None], "nobody waits for it any more"
+    assert await system.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def published(handle: Handle) -> list[object]:
+    """The values that the attribute for systems that are away has had; None: it was taken away."""
+    upserts = [
+        event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
+        for event in (await handle.fetch_history()).events
+    ]
+    name = search_attributes.AWAY.name
+    return [PayloadConverter.default.from_payload(fields[name]) for fields in upserts if name in fields]
 
 
 async def test_a_withdrawal_while_verification_sleeps_is_carried_out_at_once(system: System) -> None:

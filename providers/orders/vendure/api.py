@@ -15,6 +15,8 @@ from pydantic.alias_generators import to_camel
 
 from domain.base import Value
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.examination import Counterpart
+from providers.breaker import Breaker
 
 _TIMEOUT = 10.0
 """Seconds. An attempt has 30 for all of its calls."""
@@ -90,6 +92,7 @@ class VendureApi:
 
     def __init__(self, url: str, username: str, password: str, channel: str | None = None) -> None:
         self.url = url
+        self.breaker = Breaker(Counterpart.ORDERS, "Vendure")
         # Otherwise the session's cookie would still count once the token has ended.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self._http = httpx2.AsyncClient(
@@ -179,7 +182,10 @@ class VendureApi:
         body: Mapping[str, JsonValue] = {"query": document, "variables": dict(variables)}
         try:
             async with self._calls:
-                return await self._http.post(self.url, json=body, headers=headers)
+                with self.breaker.call() as call:
+                    answer = await self._http.post(self.url, json=body, headers=headers)
+                    call.note_status(answer.status_code)
+                    return answer
         except _NOT_SENT:
             raise Unavailable(f"Vendure cannot be reached for {request.doing}.") from None
         except httpx2.TransportError:
