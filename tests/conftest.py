@@ -23,6 +23,7 @@ pytest.register_assert_rewrite(
 pytest_plugins = [
     "tests.fixtures.specifications",
     "tests.fixtures.breakers",
+    "tests.fixtures.rounds",
     "tests.fixtures.gateway",
     "tests.fixtures.carrier",
     "tests.fixtures.marketplace",

@@ -15,6 +15,7 @@ from typing import Any, Generic
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import TimeoutError as RoundEnded
 
 from activities import signatures
 from activities.signatures import In, Out, Signature
@@ -187,10 +188,13 @@ async def poll_step(step: Step[In, Out], target: str, step_input: In, pause: tim
 
 
 def _failure_of(step: Step[Any, Any], target: str, error: FailureError) -> ApplicationError:
-    """What has stopped an activity, as the failure that its attempt raised. Temporal wraps the failure of an ordinary
+    """What has stopped an activity, as the failure that its last attempt raised. Temporal wraps the failure of an ordinary
     activity in an ActivityError, and of a local one does not. It wraps a local one's time-out when it happens, and does not
-    when the run is replayed."""
+    when the run is replayed. At the end of a round the server wraps the last attempt's failure in a time-out, unless that
+    attempt named a time itself; the server that skips time does not."""
     cause = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(cause, RoundEnded) and isinstance(cause.cause, ApplicationError):
+        cause = cause.cause
     if isinstance(cause, ApplicationError):
         return cause
     return ApplicationError(f"{step.summary(target)}: no answer within {step.round}.", type=ErrorCode.UNAVAILABLE)
