@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.money import money
 from domain.order import OrderFlag, TenderKind
 from domain.request import LineScope
 from domain.step import StepName
 from sandbox.carrier.model import Script
 from sandbox.gateway_admin import TestCard
-from sandbox.shop import SampleOrder, card, line, parcel, stored
+from sandbox.shop import SampleOrder, SampleTender, card, line, parcel, stored
 from tests.faults.model import Verb
 from tests.workflows.samples import an_id, bought_gift_card, captured, in_network, split_tender
 
@@ -27,6 +28,7 @@ class Story(StrEnum):
     PENDING_REFUND = "pending_refund"
     REFUND_FAILS = "refund_fails"
     STORE_CREDIT = "store_credit"
+    SOLD_ELSEWHERE = "sold_elsewhere"
     GIFT_CARD_SOLD = "gift_card_sold"
     ONE_LINE_OF_TWO = "one_line_of_two"
     APPROVED = "approved"
@@ -57,6 +59,13 @@ class Told:
 def _one(total: str, *, tender: str | None = None, **more: object) -> SampleOrder:
     paid = card(total, tender, **more)
     return SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(paid,))
+
+
+def _on_marketplace() -> SampleOrder:
+    """No two sales may have lines of the same id."""
+    order_id = an_id()
+    paid = SampleTender(kind=TenderKind.MARKETPLACE, amount=money("64.00 USD"))
+    return SampleOrder(order_id=order_id, lines=(line(f"{order_id}-L1", 1, "64.00 USD"),), tenders=(paid,))
 
 
 def _all_kinds_of_parcels(flags: frozenset[OrderFlag] = frozenset()) -> SampleOrder:
@@ -93,6 +102,7 @@ STORIES: Mapping[Story, Told] = {
         answers={StepName.REVERSE_PAYMENT: (Verb.CHOOSE,)},
         fails=1,
     ),
+    Story.SOLD_ELSEWHERE: Told(_on_marketplace),
     Story.GIFT_CARD_SOLD: Told(bought_gift_card),
     Story.ONE_LINE_OF_TWO: Told(_two_lines, scope=(LineScope(line_id="L1", quantity=1),)),
     Story.APPROVED: Told(lambda: captured(total=ABOVE_LIMIT)),

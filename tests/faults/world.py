@@ -29,6 +29,8 @@ from sandbox.carrier.model import Effect as CarrierEffect
 from sandbox.carrier.model import EffectKind as CarrierKind
 from sandbox.gateway.messages import Effect as GatewayEffect
 from sandbox.gateway.messages import EffectKind
+from sandbox.marketplace.model import Actor as SaleActor
+from sandbox.marketplace.model import EffectKind as SaleKind
 from tests.faults.model import (
     CAPTURED,
     FAILED,
@@ -90,7 +92,11 @@ async def _read(
     return World(
         order=order,
         said=tuple(watched.said),
-        money=(*_at_gateway(order, gateway), *await _on_accounts(system, order)),
+        money=(
+            *_at_gateway(order, gateway),
+            *await _on_accounts(system, order),
+            *await _at_marketplace(system, order, cases),
+        ),
         parcels=tuple([await _parcel(system, now, cases, parcel, carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
@@ -170,6 +176,34 @@ async def _on_accounts(system: System, order: Order) -> list[AtGateway]:
             for row in rows
             if kinds.get(row.tender_id or "") is not TenderKind.MARKETPLACE
         ]
+
+
+async def _at_marketplace(system: System, order: Order, cases: Sequence[Case]) -> list[AtGateway]:
+    """What was cancelled of the sale, at what the units cost here. The marketplace has no place for a key of ours: what the
+    seller cancelled there is ours."""
+    sold = next((tender for tender in order.tenders if tender.kind is TenderKind.MARKETPLACE), None)
+    if sold is None or system.shop.marketplace is None:
+        return []
+    lines = {line.line_id: line for line in order.lines}
+    found = []
+    for effect in await system.shop.marketplace.effects(sold.reference):
+        if effect.kind is SaleKind.REFUNDED:
+            continue
+        line = lines[effect.line_id]
+        found.append(
+            AtGateway(
+                kind=REFUNDED,
+                tender_id=sold.tender_id,
+                object_id=effect.reference,
+                amount=line.total.share(effect.quantity, line.quantity).amount,
+                key=_key_of_sale(cases, sold.tender_id) if effect.by is SaleActor.SELLER else None,
+            )
+        )
+    return found
+
+
+def _key_of_sale(cases: Sequence[Case], tender_id: str) -> str | None:
+    return str(EffectKey(cases[-1].cancellation_id, StepName.REVERSE_PAYMENT, tender_id, 1)) if cases else None
 
 
 async def _parcel(
