@@ -1,0 +1,223 @@
+"""One cancellation that is disturbed at one point of one story, and helped to its end."""
+
+import asyncio
+import shutil
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+from temporalio.service import RPCError
+
+from client.errors import StarterError
+from domain.base import Value
+from tests.faults.end import End, read_end
+from tests.faults.invariants import violations
+from tests.faults.points import Disturbance, Moment, Point
+from tests.faults.staff import Staff, place
+from tests.faults.stage import Database, Stage, is_alive, kill
+from tests.faults.stories import STORIES, Story
+from tests.faults.worker import WorkerOrder, calls_file, control_socket
+from tests.faults.world import read_world
+from tests.fixtures.system import on_database
+from tests.system import System
+
+T = TypeVar("T")
+
+LOCKED_FOR = 3.0
+"""Seconds. Longer than a local attempt has."""
+
+_LONGEST = 180.0
+_AWAY = 600.0
+"""How long Temporal or the database may be away again and again, where many kill it."""
+
+_PAUSE = 1.0
+"""Between two looks of the people around; each look costs the worker something."""
+
+
+class Fault(StrEnum):
+    WORKER_KILLED = "worker_killed"
+    ANSWER_LOST = "answer_lost"
+    TEMPORAL_KILLED = "temporal_killed"
+    DATABASE_LOCKED = "database_locked"
+    """SQLite."""
+    DATABASE_RESTARTED = "database_restarted"
+    """PostgreSQL."""
+
+
+class Case(Value):
+    """Without a fault nothing happens to it."""
+
+    story: Story
+    fault: Fault | None = None
+    point: Point | None = None
+
+    def __str__(self) -> str:
+        return f"{self.story} · {self.fault} · {self.point}" if self.fault else f"{self.story} · undisturbed"
+
+
+class Seen(Value):
+    """`hit`: the point was reached, and the fault happened there. `unlocked`: the order was closed after all, because nobody
+    knew what came of an attempt to close it. `calls`: those of all its workers, in their order."""
+
+    hit: bool
+    unlocked: bool
+    end: End
+    violations: tuple[str, ...]
+    calls: tuple[str, ...]
+    seconds: float
+
+
+class WorkerDied(Exception):
+    """By itself."""
+
+
+@dataclass
+class _Play:
+    stage: Stage
+    case: Case
+    folder: Path
+    system: System
+    hit: bool = False
+    worker: int = 0
+    later: list[asyncio.Task[None]] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def fork(self, disturbance: Disturbance) -> None:
+        self.worker = await self.stage.forks.fork(
+            WorkerOrder(
+                address=self.stage.temporal.address,
+                database_url=self.system.engine.url.render_as_string(hide_password=False),
+                task_queue=self.system.task_queue,
+                folder=self.folder,
+                disturbance=disturbance,
+            )
+        )
+
+    async def reached(self, attempt: asyncio.StreamReader, worker: asyncio.StreamWriter) -> None:
+        """The worker is at the point, and waits until this connection ends; unless the attempt has timed out meanwhile."""
+        async with self.turn:
+            if not attempt.at_eof():
+                self.hit = True
+                await self._strike()
+        worker.close()
+
+    async def _strike(self) -> None:
+        match self.case.fault:
+            case Fault.WORKER_KILLED:
+                kill(self.worker)
+                await self.fork(Disturbance())
+            case Fault.TEMPORAL_KILLED:
+                killed = asyncio.Event()
+                self.later.append(asyncio.create_task(self.stage.temporal.restart(killed)))
+                await killed.wait()
+            case Fault.DATABASE_RESTARTED:
+                dead = asyncio.Event()
+                self.later.append(asyncio.create_task(self.stage.databases.restart_postgresql(dead)))
+                await dead.wait()
+            case Fault.DATABASE_LOCKED:
+                locked = asyncio.Event()
+                self.later.append(asyncio.create_task(_lock(self.system, locked)))
+                await locked.wait()
+            case _:
+                pass  # the worker loses the answer itself
+
+    async def check_worker(self) -> None:
+        async with self.turn:
+            if not is_alive(self.worker):
+                raise WorkerDied((self.folder / "worker.log").read_text()[-2000:])
+
+
+async def play(stage: Stage, case: Case) -> Seen:
+    """Raises what goes wrong with the test itself, and NotAtRest when the cancellation comes to no end."""
+    began = time.monotonic()
+    folder = stage.new_folder()
+    async with stage.new_database(folder) as url, on_database(stage.environment, url, stage.parts) as system:
+        playing = _Play(stage, case, folder, system)
+        staff = await _persist(lambda: place(system, STORIES[case.story]))
+        staff.pause = _PAUSE
+        control = await asyncio.start_unix_server(playing.reached, control_socket(folder))
+        try:
+            loses = case.fault is Fault.ANSWER_LOST
+            await playing.fork(Disturbance(point=case.point, loses_answer=loses))
+            await _persist(staff.ask)
+            await _persist(lambda: staff.see_through(_LONGEST))
+            await asyncio.gather(*playing.later)
+            await playing.check_worker()
+            seen = await _persist(lambda: _see(system, staff))
+        finally:
+            control.close()
+            kill(playing.worker)
+            for task in playing.later:
+                task.cancel()
+        calls = tuple(calls_file(folder).read_text().split())
+    shutil.rmtree(folder)
+    end, broken = seen
+    return Seen(
+        hit=playing.hit,
+        unlocked=staff.unlocked,
+        end=end,
+        violations=broken,
+        calls=calls,
+        seconds=time.monotonic() - began,
+    )
+
+
+async def _see(system: System, staff: Staff) -> tuple[End, tuple[str, ...]]:
+    world = await read_world(system, staff.watched)
+    return await read_end(system, world), tuple(str(found) for found in violations(world))
+
+
+async def _persist(action: Callable[[], Awaitable[T]]) -> T:
+    """Again while Temporal or the database is away."""
+    deadline = time.monotonic() + _AWAY
+    while True:
+        try:
+            return await action()
+        except (RPCError, StarterError, DBAPIError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_PAUSE)
+
+
+async def _lock(system: System, locked: asyncio.Event) -> None:
+    """Another program writes to the database, and takes its time."""
+    file = make_url(str(system.engine.url)).database
+    assert file is not None
+    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        locked.set()
+        await asyncio.sleep(LOCKED_FOR)
+        other.execute("ROLLBACK")
+
+
+def points_of(calls: tuple[str, ...]) -> list[Point]:
+    """Before and after each of the calls that one undisturbed worker makes."""
+    counts: dict[str, int] = {}
+    found = []
+    for call in calls:
+        counts[call] = counts.get(call, 0) + 1
+        found += [Point(call=call, number=counts[call], moment=moment) for moment in Moment]
+    return found
+
+
+def cases_of(story: Story, calls: tuple[str, ...], database: Database) -> list[Case]:
+    """All that can happen to it. Before an activity returns, nothing else happens than after its last call."""
+    away = Fault.DATABASE_LOCKED if database is Database.SQLITE else Fault.DATABASE_RESTARTED
+    cases = []
+    for point in points_of(calls):
+        if point.is_return and point.moment is Moment.BEFORE:
+            continue
+        faults = [Fault.WORKER_KILLED]
+        if point.is_return or point.moment is Moment.BEFORE:
+            faults.append(Fault.TEMPORAL_KILLED)
+        if not point.is_return:
+            faults.append(Fault.ANSWER_LOST if point.moment is Moment.AFTER else away)
+        cases += [Case(story=story, fault=fault, point=point) for fault in faults]
+    return cases
