@@ -32,16 +32,17 @@ class Loss(StrEnum):
     FORGOTTEN = "forgotten"
 
 
-async def reset(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
-    """To the end of its first task, as the button of the Temporal UI offers it; returns the new run's id."""
+async def reset(client: Client, handle: WorkflowHandle[Any, Any], task: int = 0) -> str:
+    """To the end of a task, its first one by default, as the button of the Temporal UI offers it; returns the new run's id.
+    Raises IndexError where the run has not completed that task."""
     history = await handle.fetch_history()
-    first = next(event for event in history.events if event.HasField("workflow_task_completed_event_attributes"))
+    completed = [event for event in history.events if event.HasField("workflow_task_completed_event_attributes")]
     answer = await client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=client.namespace,
             workflow_execution=WorkflowExecution(workflow_id=handle.id),
             reason="by mistake",
-            workflow_task_finish_event_id=first.event_id,
+            workflow_task_finish_event_id=completed[task].event_id,
             request_id=uuid4().hex,
         )
     )

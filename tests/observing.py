@@ -44,12 +44,12 @@ class Observing:
             sent.append(asyncio.create_task(_send(message, known_as)))
 
             async def arrived(known_as: str = known_as) -> bool:
-                return await self._has_arrived(run, known_as)
+                return await self.has_arrived(run, known_as)
 
             await eventually(arrived, "the server has the message")
         return sent
 
-    async def _has_arrived(self, run: Run, known_as: str) -> bool:
+    async def has_arrived(self, run: Run, known_as: str) -> bool:
         """Whether the server keeps an update for the run, taken by a worker or not."""
         client = self.server.client
         ref = UpdateRef(workflow_execution=WorkflowExecution(workflow_id=run.id), update_id=known_as)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -18,9 +19,10 @@ from domain.said import Steering
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox import built_in
-from sandbox.gateway.messages import EffectKind
+from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
+from tests.faults.invariants import price_of
 from tests.faults.model import RELEASED, Said, Verb
 from tests.faults.stories import Told
 from tests.faults.world import Watched, read_world
@@ -39,7 +41,8 @@ class NotAtRest(Exception):
 
 @dataclass
 class Staff:
-    """Whoever helps one cancellation to its end. What is said is kept in `watched`, with how it was answered."""
+    """Whoever helps one cancellation to its end. What is said is kept in `watched`, with how it was answered.
+    `before_answer` hears of each wait that is about to be answered."""
 
     system: System
     sample: SampleOrder
@@ -50,6 +53,7 @@ class Staff:
     pause: float = 0.05
     """Seconds between two looks."""
     unlocked: bool = False
+    before_answer: Callable[[Wait], Awaitable[None]] | None = None
 
     @property
     def handle(self) -> Handle:
@@ -86,6 +90,8 @@ class Staff:
             return None
 
     async def _answer(self, wait: Wait) -> None:
+        if self.before_answer is not None:
+            await self.before_answer(wait)
         match wait.state:
             case State.WAITING_FOR_APPROVAL:
                 await self.say(self.told.approval, wait)
@@ -102,7 +108,7 @@ class Staff:
 
     async def _say_next(self, step: StepName, wait: Wait) -> None:
         """No roll-back is taken while nobody knows what came of an attempt to close the order: it is closed after all."""
-        verb = Verb.RETRY if self.unlocked and step is StepName.CLOSE_ORDER else self._next_answer(step)
+        verb = Verb.RETRY if self.unlocked and step is StepName.CLOSE_ORDER else self._next_answer(wait, step)
         taken = await self.say(verb, wait)
         if (
             verb is Verb.ROLL_BACK
@@ -113,9 +119,13 @@ class Staff:
             await built_in.lock_order(self.system.engine, self.watched.order.order_id, None)
             self.unlocked = True
 
-    def _next_answer(self, step: StepName) -> Verb:
-        """Without an answer of the story, the step is tried again twice, and done by hand then."""
-        answers = (self.told.answers or {}).get(step, (Verb.RETRY, Verb.RETRY, Verb.DONE_BY_HAND))
+    def _next_answer(self, wait: Wait, step: StepName) -> Verb:
+        """Without an answer of the story, or where the customer has chosen already, the step is tried again twice, and done
+        by hand then."""
+        without = (Verb.RETRY, Verb.RETRY, Verb.DONE_BY_HAND)
+        answers = (self.told.answers or {}).get(step, without)
+        if Verb.CHOOSE in answers and not wait.choices:
+            answers = without
         number = self.asked.get(step, 0)
         self.asked[step] = number + 1
         return answers[min(number, len(answers) - 1)]
@@ -127,19 +137,12 @@ class Staff:
                 await self.system.shop.marketplace.settle(tender.reference)
         gateway = self.system.shop.gateway
         for payment in self.system.shop.payments.get(self.watched.order.order_id, []):
-            effects = await gateway.effects(payment)
-            over = {
-                effect.object_id
-                for effect in effects
-                if effect.kind in {EffectKind.REFUND_SETTLED, EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}
-            }
-            for effect in effects:
-                if effect.kind is EffectKind.REFUND_CREATED and effect.object_id not in over:
-                    if self.failed < self.told.fails:
-                        self.failed += 1
-                        await gateway.fail(effect.object_id)
-                    else:
-                        await gateway.settle(effect.object_id)
+            for effect in await self._under_way(payment):
+                if self.failed < self.told.fails:
+                    self.failed += 1
+                    await gateway.fail(effect.object_id)
+                else:
+                    await gateway.settle(effect.object_id)
         await self._wake()
 
     async def _wake(self) -> None:
@@ -151,7 +154,7 @@ class Staff:
     async def say(self, verb: Verb, wait: Wait) -> bool:
         """Whether the run has accepted it. Sent again under the same id while no worker answers."""
         message = self._message(verb, wait)
-        amount = await self._moved_by_hand(wait) if verb is Verb.DONE_BY_HAND else None
+        amount = await self.moved_by_hand(wait.step, wait.target) if verb is Verb.DONE_BY_HAND else None
         accepted: bool | None = True
         try:
             await self._send(message)
@@ -180,17 +183,38 @@ class Staff:
             case ChooseRefundMethod():
                 await library.choose_refund_method(order_id, message)
 
-    async def _moved_by_hand(self, wait: Wait) -> Money | None:
-        """What a person moves who does the step of a tender: all that it has not given back yet; or, in a roll-back, all
-        that it has, back from the customer."""
+    async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
+        """What a person moves who does the step of a tender: all that has not arrived yet; or, back from the customer, what
+        is too much or, in a roll-back, all of it."""
         world = await read_world(self.system, self.watched)
-        given = world.refunded(ours=True, tender_id=wait.target) + world.total(RELEASED, tender_id=wait.target)
-        tender = next((tender for tender in world.order.tenders if tender.tender_id == wait.target), None)
+        tender = next((tender for tender in world.order.tenders if tender.tender_id == target), None)
         if tender is None:
             return None
-        if wait.step in {StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
-            return Money(amount=-given, currency=world.currency)
-        return Money(amount=max(tender.amount.amount - given, 0), currency=world.currency)
+        given = world.refunded(ours=True, tender_id=target) + world.total(RELEASED, tender_id=target)
+        given += sum(said.amount.amount for said in world.said if said.target == target and said.amount is not None)
+        units = {part.line_id: part.quantity for part in self.told.scope}
+        due = min(tender.amount.amount, price_of(world, units)) if units else tender.amount.amount
+        match step:
+            case StepName.RESTORE_PAYMENT:
+                moved = -given
+            case StepName.CHECK_REFUND:
+                moved = min(due - given, 0)
+            case _:
+                under_way = sum(effect.amount for effect in await self._under_way(tender.reference))
+                moved = max(due - given + under_way, 0)
+        return Money(amount=moved, currency=world.currency)
+
+    async def _under_way(self, payment: str) -> list[Effect]:
+        """The refunds of a payment that have neither arrived nor failed."""
+        effects = await self.system.shop.gateway.effects(payment)
+        over = {
+            effect.object_id
+            for effect in effects
+            if effect.kind in {EffectKind.REFUND_SETTLED, EffectKind.REFUND_FAILED, EffectKind.REFUND_CANCELED}
+        }
+        return [
+            effect for effect in effects if effect.kind is EffectKind.REFUND_CREATED and effect.object_id not in over
+        ]
 
     def _message(self, verb: Verb, wait: Wait) -> Steering:
         match verb:

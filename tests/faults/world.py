@@ -272,7 +272,10 @@ async def _run(system: System, order_id: str) -> RunNow | None:
     if execution is Execution.RUNNING:
         if await system.has_failed_task(handle):
             return now.model_copy(update={"task_fails": True})
-        progress = await system.progress(handle)
+        try:
+            progress = await system.progress(handle)
+        except RPCError:  # nobody can go on with it
+            return now.model_copy(update={"task_fails": True})
         waits = tuple((wait.owner.value, wait.due_at is not None) for wait in progress.waits)
         return now.model_copy(update={"waits": waits})
     result = await _result(system, order_id, execution, info.execution.run_id)

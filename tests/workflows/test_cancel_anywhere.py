@@ -5,34 +5,21 @@ it. At the first such point at which the history is long enough the cancel reque
 the server has it. So the request lands at every index, also while a task or an activity is under way.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
-
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.service import RPCError
-from temporalio.worker import (
-    ActivityInboundInterceptor,
-    ExecuteActivityInput,
-    Interceptor,
-    WorkflowInstance,
-    WorkflowInstanceDetails,
-    WorkflowRunner,
-)
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from domain.messages import Reject
 from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import CancellationResult, GoodsStatus, Outcome, State
-from runtime.plugin import sandboxed
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.faults.moments import Moment, held_worker
 from tests.system import SUPERVISOR, Handle, System, eventually
 from tests.workflows.samples import an_id
 from workflows.cancellation import CancellationWorkflow
@@ -40,52 +27,6 @@ from workflows.cancellation import CancellationWorkflow
 LAST_TASK = 6
 """What the last task of a run adds to its history once it was held for the last time: an update that it accepts and answers,
 its completion, the end."""
-
-Hold = Callable[[int | None], Coroutine[Any, Any, None]]
-
-
-class _HeldActivities(Interceptor):
-    def __init__(self, hold: Hold) -> None:
-        self._hold = hold
-
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        hold = self._hold
-
-        class Held(ActivityInboundInterceptor):
-            async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-                await hold(None)
-                result = await super().execute_activity(input)
-                await hold(None)
-                return result
-
-        return Held(next)
-
-
-class _HeldTasks(WorkflowRunner):
-    """The product's own runner, held before every workflow task."""
-
-    def __init__(self, hold: Hold, loop: asyncio.AbstractEventLoop) -> None:
-        self._inner = sandboxed(SandboxedWorkflowRunner())
-        self._hold = hold
-        self._loop = loop
-
-    def prepare_workflow(self, defn: Any) -> None:
-        self._inner.prepare_workflow(defn)
-
-    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        instance = self._inner.create_instance(det)
-        activate = instance.activate
-
-        def held(act: Any) -> Any:
-            if not any(job.HasField("remove_from_cache") for job in act.jobs):
-                asyncio.run_coroutine_threadsafe(self._hold(act.history_length), self._loop).result(10)
-            return activate(act)
-
-        instance.activate = held  # type: ignore[method-assign]
-        return instance
-
-    def set_worker_level_failure_exception_types(self, types: Any) -> None:
-        self._inner.set_worker_level_failure_exception_types(types)
 
 
 async def info(system: System, handle: Handle) -> WorkflowExecutionInfo:
@@ -105,10 +46,11 @@ async def run_once(
     handle: Handle | None = None
     sent = False
 
-    async def hold(length: int | None) -> None:
+    async def hold(moment: Moment) -> None:
         nonlocal sent
         if handle is None or cancel_at is None or sent:
             return
+        length = moment.history_length
         if length is None:
             length = (await info(system, handle)).history_length
         if length >= cancel_at:
@@ -119,8 +61,7 @@ async def run_once(
         handle = await system.start(request(sample))
         sent = True
         await handle.cancel()
-    runner = _HeldTasks(hold, asyncio.get_running_loop())
-    async with system.worker(workflow_runner=runner, more_interceptors=[_HeldActivities(hold)]):
+    async with held_worker(system, hold):
         if handle is None:
             handle = await system.start(request(sample))
         started = handle

@@ -1,0 +1,295 @@
+"""One act at each moment of each story: what people say, a cancel request, a terminate, a reset, while a task or an activity
+is under way, in the middle of it, and between them; also where a run continues as new again and again.
+
+    python -m tests.faults.acts --results DIR [--share 10] [--seed 12] [STORY …]
+
+A case that is in DIR already is not run again.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from temporalio.service import RPCError
+
+from domain.outcome import Wait
+from tests import loss
+from tests.faults.invariants import violations
+from tests.faults.model import Invariant, Said, Verb, Violation, World
+from tests.faults.moments import Moment, Moments, Place, Watch
+from tests.faults.opening import open_system
+from tests.faults.promises import Asked, End, broken_promises
+from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
+from tests.faults.staff import NotAtRest, Staff, place
+from tests.faults.stories import STORIES, Story
+from tests.faults.words import Spoken, Word, answers_of, speak
+from tests.faults.world import read_worlds
+from tests.system import System
+from workflows import continuing
+
+HARNESS = "acts"
+_AT_ONCE, _GROUP = 10, 40
+_LONGEST = 150
+_KEYS_EXPIRE = 25 * 3600
+_SHORT_HISTORY = 12
+"""In events: a run continues as new as often as it can."""
+
+
+class Deed(StrEnum):
+    """What is done to a run from outside. After a terminate the order is asked for again, by the same request or by another
+    one; LATE: once the gateway has forgotten its keys. RESET_ENDED: to each task of a run that is over."""
+
+    TERMINATE_SAME = "terminate_same"
+    TERMINATE_ANOTHER = "terminate_another"
+    TERMINATE_SAME_LATE = "terminate_same_late"
+    TERMINATE_ANOTHER_LATE = "terminate_another_late"
+    RESET_FIRST = "reset_first"
+    RESET_LAST = "reset_last"
+    RESET_ENDED = "reset_ended"
+
+    @property
+    def is_terminate(self) -> bool:
+        return self.value.startswith("terminate")
+
+    @property
+    def is_late(self) -> bool:
+        return self.value.endswith("late")
+
+    @property
+    def by_another(self) -> bool:
+        return "another" in self.value
+
+
+Act = Word | Deed
+
+
+class Histories(StrEnum):
+    LONG = "long"
+    SHORT = "short"
+
+
+@dataclass(frozen=True)
+class Case:
+    """`at` is the number of the moment; of RESET_ENDED, of the task."""
+
+    story: Story
+    histories: Histories
+    act: Act
+    at: int
+
+    def __str__(self) -> str:
+        return f"{self.story}/{self.histories}/{self.act}/{self.at}"
+
+
+@dataclass
+class Trial:
+    """One case under way."""
+
+    case: Case
+    staff: Staff
+    watch: Watch
+    spoken: list[Spoken] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    done: bool = False
+    stuck: str = ""
+    seconds: float = 0
+    _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def act(self) -> None:
+        async with self._acting:
+            await self._act()
+
+    async def _act(self) -> None:
+        match self.case.act:
+            case Word() as word:
+                self.spoken = await speak(self.staff, word)
+                self.done = True
+            case Deed.RESET_FIRST | Deed.RESET_LAST:
+                await self.reset(0 if self.case.act is Deed.RESET_FIRST else -1)
+            case Deed.RESET_ENDED:
+                pass
+            case _:
+                await self._terminate()
+
+    async def reset(self, task: int) -> None:
+        try:
+            await loss.reset(self.staff.system.client, self.staff.handle, task)
+        except (IndexError, RPCError):
+            return  # no task is completed yet, or there is no other one to reset to
+        self.staff.watched.said.append(Said(verb=Verb.RESET))
+        self.done = True
+
+    async def _terminate(self) -> None:
+        try:
+            await self.staff.handle.terminate("by mistake")
+        except RPCError:
+            return  # it has ended
+        self.staff.watched.said.append(Said(verb=Verb.TERMINATE))
+        self.done = True
+        if not Deed(self.case.act).is_late:
+            await self.ask_again()
+
+    async def ask_again(self) -> None:
+        again = f"again-{self.staff.sample.order_id}" if Deed(self.case.act).by_another else None
+        await self.staff.ask(again)
+
+    async def see_through(self) -> None:
+        began = time.monotonic()
+        try:
+            await self.staff.see_through(_LONGEST)
+            async with self._acting:  # the run may be over by the act itself, and another one begin
+                pass
+            await self.staff.see_through(_LONGEST)
+        except NotAtRest as stuck:
+            self.stuck = str(stuck)
+        answers = await answers_of(self.spoken)
+        self.asked = [Asked(said.word, answer) for said, answer in zip(self.spoken, answers, strict=True)]
+        self.seconds += time.monotonic() - began
+
+    async def wait(self, wait: Wait) -> None:
+        """A moment at which nothing is under way."""
+        name = f"{wait.state} {wait.step or ''}"
+        moment = Moment(self.staff.handle.id, Place.WAITING, name)
+        if not self.watch.seen or self.watch.seen[-1] != str(moment):
+            await self.watch.reach(moment)
+
+    def judge(self, world: World, usual: End) -> CaseResult:
+        found = violations(world)
+        if self.stuck:
+            order_id = world.order.order_id
+            found.append(Violation(invariant=Invariant.VISIBLE, order_id=order_id, sentence=self.stuck))
+        else:
+            found += broken_promises(world, usual, self.asked)
+        at, seen = self.case.at, self.watch.seen
+        return CaseResult(
+            harness=HARNESS,
+            case=str(self.case),
+            fault=str(self.case.act),
+            moment=seen[at] if at < len(seen) else "",
+            hit=self.done,
+            survived=not found,
+            violations=broken_sentences(found),
+            seconds=round(self.seconds, 2),
+        )
+
+
+class Sweep:
+    """The cases of one story, on a worker that is held at each moment."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._moments = Moments()
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def dry_run(self, story: Story, histories: Histories) -> tuple[End, Watch, int]:
+        """How it ends undisturbed, its moments, and how many tasks its run has completed."""
+        trial = await self._begin(Case(story, histories, Deed.RESET_ENDED, -1))
+        with lengths(histories):
+            async with self._moments.worker(self._system):
+                await trial.staff.ask()
+                await trial.see_through()
+                watch = Watch(seen=[*trial.watch.seen])
+                history = await trial.staff.handle.fetch_history()
+                tasks = sum(event.HasField("workflow_task_completed_event_attributes") for event in history.events)
+                [world] = await read_worlds(self._system, [trial.staff.watched])
+        found = violations(world)
+        assert not found, found
+        assert not trial.stuck, trial.stuck
+        return End.of(world), watch, tasks
+
+    async def run(self, cases: Sequence[Case], usual: End) -> list[CaseResult]:
+        """Cases of one story and one length of histories, at the same time."""
+        with lengths(cases[0].histories):
+            async with self._moments.worker(self._system):
+                trials = await asyncio.gather(*(self._run(case) for case in cases))
+                late = [trial for trial in trials if trial.done and trial.case.act in _LATE]
+                if late:
+                    await self._system.shop.gateway.advance(_KEYS_EXPIRE)
+                    await asyncio.gather(*(self._ask_again(trial) for trial in late))
+                worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
+        return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
+
+    async def _begin(self, case: Case) -> Trial:
+        staff = await place(self._system, STORIES[case.story])
+        watch = Watch(at=None if case.act is Deed.RESET_ENDED else case.at)
+        trial = Trial(case, staff, watch)
+        watch.act = trial.act
+        staff.before_answer = trial.wait
+        self._moments.watch(staff.sample.order_id, watch)
+        return trial
+
+    async def _run(self, case: Case) -> Trial:
+        async with self._turn:
+            trial = await self._begin(case)
+            await trial.staff.ask()
+            await trial.see_through()
+            if case.act is Deed.RESET_ENDED and not trial.stuck:
+                await trial.reset(case.at)
+                await trial.see_through()
+            return trial
+
+    async def _ask_again(self, trial: Trial) -> None:
+        async with self._turn:
+            await trial.ask_again()
+            await trial.see_through()
+
+
+_LATE = frozenset(deed for deed in Deed if deed.is_late)
+
+
+@contextmanager
+def lengths(histories: Histories) -> Iterator[None]:
+    """SHORT: a run continues as new long before it would."""
+    before = continuing._LONGEST_HISTORY
+    if histories is Histories.SHORT:
+        continuing._LONGEST_HISTORY = _SHORT_HISTORY
+    try:
+        yield
+    finally:
+        continuing._LONGEST_HISTORY = before
+
+
+def list_cases(story: Story, histories: Histories, moments: int, tasks: int) -> list[Case]:
+    acts: list[Act] = [*Word, *(deed for deed in Deed if deed is not Deed.RESET_ENDED)]
+    cases = [Case(story, histories, act, at) for act in acts for at in range(moments)]
+    return cases + [Case(story, histories, Deed.RESET_ENDED, at) for at in range(tasks)]
+
+
+async def sweep(system: System, story: Story, histories: Histories, results: Results, draw: Draw) -> None:
+    swept = Sweep(system)
+    usual, watch, tasks = await swept.dry_run(story, histories)
+    cases = draw.of(list_cases(story, histories, len(watch.seen), tasks))
+    left = [case for case in cases if str(case) not in results.found]
+    report(f"{story}/{histories}: {len(watch.seen)} moments, {tasks} tasks, {len(left)} of {len(cases)} cases left")
+    for first in range(0, len(left), _GROUP):
+        began = time.monotonic()
+        found = await swept.run(left[first : first + _GROUP], usual)
+        results.add(found)
+        report_group(found, first, len(left), time.monotonic() - began)
+
+
+async def main(stories: Sequence[Story], results: Results, draw: Draw) -> int:
+    with tempfile.TemporaryDirectory(prefix="acts-", ignore_cleanup_errors=True) as folder:
+        async with open_system(Path(folder)) as system:
+            for histories in Histories:
+                for story in stories:
+                    await sweep(system, story, histories, results, draw)
+    return results.summarise()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stories", nargs="*", type=Story, default=[*Story], metavar="STORY")
+    parser.add_argument("--results", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
+    parser.add_argument("--seed", type=int, default=12)
+    asked = parser.parse_args()
+    quieten()
+    sys.exit(asyncio.run(main(asked.stories, Results(asked.results, HARNESS), Draw(asked.seed, asked.share))))

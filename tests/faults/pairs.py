@@ -1,0 +1,216 @@
+"""Every two messages at every wait, in both orders: in one workflow task, and one after the other, when the second may come
+too late for its question.
+
+    python -m tests.faults.pairs --results DIR [--share 10] [--seed 12] [STORY …]
+
+A case that is in DIR already is not run again.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from domain.outcome import Wait
+from tests.faults.invariants import violations
+from tests.faults.model import Invariant, Violation, World
+from tests.faults.opening import open_system
+from tests.faults.promises import Asked, End, broken_promises, taken_at_once
+from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
+from tests.faults.staff import NotAtRest, Staff, place
+from tests.faults.stories import STORIES, Story
+from tests.faults.words import Spoken, Word, answers_of, speak
+from tests.faults.world import read_worlds
+from tests.system import System
+
+HARNESS = "pairs"
+_AT_ONCE, _GROUP = 6, 18
+_LONGEST = 150
+_ONE_QUESTION = frozenset(
+    {Word.RETRY, Word.DONE_BY_HAND, Word.NOTHING_DUE, Word.ROLL_BACK, Word.STORE_CREDIT, Word.BANK_TRANSFER}
+)
+
+
+class Order(StrEnum):
+    """TOGETHER: no worker polls while they are sent, so that the next one meets both in one task."""
+
+    TOGETHER = "together"
+    LATE = "late"
+
+
+@dataclass(frozen=True)
+class Case:
+    story: Story
+    wait: str
+    order: Order
+    first: Word
+    second: Word
+
+    def __str__(self) -> str:
+        return f"{self.story}/{self.wait}/{self.order}/{self.first}/{self.second}"
+
+
+def name_of(wait: Wait) -> str:
+    return f"{wait.state}-{wait.step}" if wait.step else str(wait.state)
+
+
+class _AtWait(Exception):
+    """The run waits where it was to wait."""
+
+
+@dataclass
+class Trial:
+    case: Case
+    staff: Staff
+    spoken: list[Spoken] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    stuck: str = ""
+    hit: bool = False
+    seconds: float = 0
+
+    async def stop_at_wait(self, wait: Wait) -> None:
+        if name_of(wait) == self.case.wait:
+            raise _AtWait
+
+    async def begin(self) -> None:
+        """Until the run waits where the messages are to meet it."""
+        self.staff.before_answer = self.stop_at_wait
+        await self.staff.ask()
+        try:
+            await self.staff.see_through(_LONGEST)
+        except _AtWait:
+            self.hit = True
+        except NotAtRest as stuck:
+            self.stuck = str(stuck)
+        self.staff.before_answer = None
+
+    async def speak_together(self) -> None:
+        if self.hit:
+            self.spoken = await speak(self.staff, self.case.first, self.case.second)
+
+    async def finish(self) -> None:
+        began = time.monotonic()
+        if self.hit and self.case.order is Order.LATE:
+            for word in (self.case.first, self.case.second):
+                self.spoken += await speak(self.staff, word)
+                await answers_of(self.spoken)
+        answers = await answers_of(self.spoken)
+        self.asked = [Asked(said.word, answer) for said, answer in zip(self.spoken, answers, strict=True)]
+        try:
+            await self.staff.see_through(_LONGEST)
+        except NotAtRest as stuck:
+            self.stuck = self.stuck or str(stuck)
+        self.seconds = time.monotonic() - began
+
+    def judge(self, world: World, usual: End) -> CaseResult:
+        found = violations(world)
+        order_id = world.order.order_id
+        if self.stuck:
+            found.append(Violation(invariant=Invariant.VISIBLE, order_id=order_id, sentence=self.stuck))
+        else:
+            found += broken_promises(world, usual, self.asked)
+        both = taken_at_once(self.asked, _ONE_QUESTION)
+        if self.case.order is Order.TOGETHER and len(both) > 1:
+            sentence = f"one question was answered twice: {', '.join(both)}"
+            found.append(Violation(invariant=Invariant.ANSWERED, order_id=order_id, sentence=sentence))
+        said = ", ".join(
+            f"{asked.word} {'unanswered' if asked.answer is None else asked.answer.accepted}" for asked in self.asked
+        )
+        return CaseResult(
+            harness=HARNESS,
+            case=str(self.case),
+            fault=f"{self.case.first} and {self.case.second}, {self.case.order}",
+            moment=f"{self.case.wait}: {said}",
+            hit=self.hit,
+            survived=not found,
+            violations=broken_sentences(found),
+            seconds=round(self.seconds, 2),
+        )
+
+
+class Meetings:
+    """Pairs of one story."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def dry_run(self, story: Story) -> tuple[End, list[str]]:
+        """How it ends undisturbed, and where it waits."""
+        staff = await place(self._system, STORIES[story])
+        waits: list[str] = []
+
+        async def note(wait: Wait) -> None:
+            if name_of(wait) not in waits:
+                waits.append(name_of(wait))
+
+        staff.before_answer = note
+        async with self._system.worker():
+            await staff.ask()
+            await staff.see_through(_LONGEST)
+            [world] = await read_worlds(self._system, [staff.watched])
+        found = violations(world)
+        assert not found, found
+        return End.of(world), waits
+
+    async def run(self, cases: Sequence[Case], usual: End) -> list[CaseResult]:
+        trials = [Trial(case, await place(self._system, STORIES[case.story])) for case in cases]
+        async with self._system.worker():
+            await asyncio.gather(*(self._in_turn(trial.begin()) for trial in trials))
+        together = [trial for trial in trials if trial.case.order is Order.TOGETHER]
+        await asyncio.gather(*(self._in_turn(trial.speak_together()) for trial in together))
+        async with self._system.worker():
+            await asyncio.gather(*(self._in_turn(trial.finish()) for trial in trials))
+            worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
+        return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
+
+    async def _in_turn(self, work: Coroutine[None, None, None]) -> None:
+        async with self._turn:
+            await work
+
+
+def list_cases(story: Story, waits: Sequence[str]) -> list[Case]:
+    return [
+        Case(story, wait, order, first, second)
+        for wait in waits
+        for order in Order
+        for first in Word
+        for second in Word
+    ]
+
+
+async def meet(system: System, story: Story, results: Results, draw: Draw) -> None:
+    meetings = Meetings(system)
+    usual, waits = await meetings.dry_run(story)
+    cases = draw.of(list_cases(story, waits))
+    left = [case for case in cases if str(case) not in results.found]
+    report(f"{story}: {len(waits)} waits, {len(left)} of {len(cases)} cases left")
+    for first in range(0, len(left), _GROUP):
+        began = time.monotonic()
+        found = await meetings.run(left[first : first + _GROUP], usual)
+        results.add(found)
+        report_group(found, first, len(left), time.monotonic() - began)
+
+
+async def main(stories: Sequence[Story], results: Results, draw: Draw) -> int:
+    with tempfile.TemporaryDirectory(prefix="pairs-", ignore_cleanup_errors=True) as folder:
+        async with open_system(Path(folder)) as system:
+            for story in stories:
+                await meet(system, story, results, draw)
+    return results.summarise()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stories", nargs="*", type=Story, default=[*Story], metavar="STORY")
+    parser.add_argument("--results", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
+    parser.add_argument("--seed", type=int, default=12)
+    asked = parser.parse_args()
+    quieten()
+    sys.exit(asyncio.run(main(asked.stories, Results(asked.results, HARNESS), Draw(asked.seed, asked.share))))

@@ -1,0 +1,99 @@
+"""What became of each case, one line each, so that a long run can be ended and continued."""
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+from domain.base import Value
+from tests.faults.model import Violation
+
+C = TypeVar("C")
+
+
+class CaseResult(Value):
+    """`fault` is what was done, `moment` where it was done. `hit`: it really was. `survived`: the cancellation came to its
+    end, and nothing was broken."""
+
+    harness: str
+    case: str
+    fault: str
+    moment: str = ""
+    hit: bool
+    survived: bool
+    violations: tuple[str, ...] = ()
+    seconds: float
+
+
+class Results:
+    """Those of one harness, in a file of `folder`."""
+
+    def __init__(self, folder: Path, harness: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / f"{harness}.jsonl"
+        self.found = self._read()
+
+    def _read(self) -> dict[str, CaseResult]:
+        if not self._file.exists():
+            return {}
+        lines = self._file.read_text(encoding="utf-8").splitlines()
+        return {result.case: result for result in map(CaseResult.model_validate_json, lines)}
+
+    def add(self, results: Iterable[CaseResult]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            for result in results:
+                self.found[result.case] = result
+                file.write(f"{result.model_dump_json()}\n")
+
+    def summarise(self) -> int:
+        """Print the summary; the exit code is 1 where something was broken."""
+        found = list(self.found.values())
+        hit = [result for result in found if result.hit]
+        broken = [result for result in found if not result.survived]
+        print(f"{len(found)} cases, {len(hit)} hit, {len(hit) - len(broken)} survived, {len(broken)} with violations")
+        for result in broken:
+            print(f"  {result.case} ({result.moment}): {'; '.join(result.violations)}")
+        return 1 if broken else 0
+
+
+def broken_sentences(found: Sequence[Violation]) -> tuple[str, ...]:
+    return tuple(str(violation) for violation in found)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One in `share` of all cases, in an order that the seed decides. A case is drawn whatever others there are."""
+
+    seed: int = 12
+    share: int = 1
+
+    def of(self, cases: Sequence[C]) -> list[C]:
+        numbers = {case: int(sha256(f"{self.seed}/{case}".encode()).hexdigest(), 16) for case in cases}
+        return sorted((case for case in cases if numbers[case] % self.share == 0), key=numbers.__getitem__)
+
+
+def report_group(found: Sequence[CaseResult], before: int, of: int, seconds: float) -> None:
+    broken = [result for result in found if not result.survived]
+    hit = sum(result.hit for result in found)
+    report(f"  {before + len(found)} of {of}: {hit} hit, {len(broken)} broken, {seconds:.0f} s")
+    for result in broken:
+        report(f"    {result.case} ({result.moment}): {'; '.join(result.violations)}")
+
+
+def report(text: str) -> None:
+    """Progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def quieten() -> None:
+    """Product and engine say more of thousands of cases than anybody reads. Called before the first client is made."""
+    filtered = TelemetryFilter(core_level="ERROR", other_level="ERROR")
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=filtered))))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
