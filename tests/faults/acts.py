@@ -181,7 +181,7 @@ class Trial:
 
 
 class Sweep:
-    """The cases of one story, on a worker that is held at each moment."""
+    """The cases of one story, on a worker that is halted at each moment."""
 
     def __init__(self, system: System) -> None:
         self._system = system

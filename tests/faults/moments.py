@@ -1,8 +1,8 @@
 """Acting at an exact moment of a run.
 
-The run is held at every point at which its history can grow, or an activity of it has done a part of its work: before each
-workflow task, before each attempt of an activity, in the middle of it and after it. What is done while it is held is at the
-server before the run goes on. Local activities are held like others.
+The run is halted at every point at which its history can grow, or an activity of it has done a part of its work: before
+each workflow task, before each attempt of an activity, in the middle of it and after it. What is done while it is halted is
+at the server before the run goes on. Local activities are halted like others.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from providers.books.books import SqlBooks
 from runtime.plugin import sandboxed
 from tests.system import System
 
-_LONGEST_HOLD = 150
+_LONGEST_HALT = 150
 
 
 class Place(StrEnum):
@@ -58,7 +58,7 @@ class Moment:
         return f"{self.place} {self.name}"
 
 
-Hold = Callable[[Moment], Awaitable[None]]
+Halt = Callable[[Moment], Awaitable[None]]
 Act = Callable[[], Awaitable[None]]
 
 
@@ -90,20 +90,20 @@ class Moments:
     def watch(self, order_id: str, watch: Watch) -> None:
         self._watches[workflow_id(order_id)] = watch
 
-    async def hold(self, moment: Moment) -> None:
+    async def halt(self, moment: Moment) -> None:
         watch = self._watches.get(moment.workflow_id)
         if watch is not None:
             await watch.reach(moment)
 
     def worker(self, system: System) -> Worker:
-        return held_worker(replace(system, books=_HeldBooks(system, self.hold)), self.hold)
+        return halting_worker(replace(system, books=_HaltedBooks(system, self.halt)), self.halt)
 
 
-def held_worker(system: System, hold: Hold) -> Worker:
-    """The product's own worker, held at every task and every attempt. A hold is no deadlock, which the SDK looks for after
+def halting_worker(system: System, halt: Halt) -> Worker:
+    """The product's own worker, halted at every task and every attempt. A halt is no deadlock, which the SDK looks for after
     two seconds; what switches that off in the SDK holds the event loop up as well."""
     worker = system.worker(
-        workflow_runner=_HeldTasks(hold, asyncio.get_running_loop()), more_interceptors=[_HeldActivities(hold)]
+        workflow_runner=_HaltedTasks(halt, asyncio.get_running_loop()), more_interceptors=[_HaltedActivities(halt)]
     )
     workflow_worker = worker._workflow_worker
     assert workflow_worker is not None
@@ -111,21 +111,21 @@ def held_worker(system: System, hold: Hold) -> Worker:
     return worker
 
 
-class _HeldActivities(Interceptor):
-    def __init__(self, hold: Hold) -> None:
-        self._hold = hold
+class _HaltedActivities(Interceptor):
+    def __init__(self, halt: Halt) -> None:
+        self._halt = halt
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        hold = self._hold
+        halt = self._halt
 
-        class Held(ActivityInboundInterceptor):
+        class Halted(ActivityInboundInterceptor):
             async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-                await hold(_of_activity(Place.BEFORE))
+                await halt(_of_activity(Place.BEFORE))
                 result = await super().execute_activity(input)
-                await hold(_of_activity(Place.AFTER))
+                await halt(_of_activity(Place.AFTER))
                 return result
 
-        return Held(next)
+        return Halted(next)
 
 
 def _of_activity(place: Place) -> Moment:
@@ -133,12 +133,12 @@ def _of_activity(place: Place) -> Moment:
     return Moment(info.workflow_id or "", place, info.activity_type)
 
 
-class _HeldTasks(WorkflowRunner):
-    """The product's own runner, held before every workflow task. A query is none, nor is what is replayed."""
+class _HaltedTasks(WorkflowRunner):
+    """The product's own runner, halted before every workflow task. A query is none, nor is what is replayed."""
 
-    def __init__(self, hold: Hold, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, halt: Halt, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = sandboxed(SandboxedWorkflowRunner())
-        self._hold = hold
+        self._halt = halt
         self._loop = loop
 
     def prepare_workflow(self, defn: Any) -> None:
@@ -148,49 +148,49 @@ class _HeldTasks(WorkflowRunner):
         instance = self._inner.create_instance(det)
         activate = instance.activate
 
-        def held(act: Any) -> Any:
+        def halted(act: Any) -> Any:
             is_query = all(job.HasField("remove_from_cache") or job.HasField("query_workflow") for job in act.jobs)
             if not (is_query or act.is_replaying):
                 moment = Moment(det.info.workflow_id, Place.TASK, history_length=act.history_length)
-                asyncio.run_coroutine_threadsafe(_awaited(self._hold(moment)), self._loop).result(_LONGEST_HOLD)
+                asyncio.run_coroutine_threadsafe(_awaited(self._halt(moment)), self._loop).result(_LONGEST_HALT)
             return activate(act)
 
-        instance.activate = held  # type: ignore[method-assign]
+        instance.activate = halted  # type: ignore[method-assign]
         return instance
 
     def set_worker_level_failure_exception_types(self, types: Any) -> None:
         self._inner.set_worker_level_failure_exception_types(types)
 
 
-async def _awaited(held: Awaitable[None]) -> None:
-    await held
+async def _awaited(halt: Awaitable[None]) -> None:
+    await halt
 
 
-class _HeldBooks(SqlBooks):
-    """The product's own books, held where an activity is in the middle of its work."""
+class _HaltedBooks(SqlBooks):
+    """The product's own books, halted where an activity is in the middle of its work."""
 
-    def __init__(self, system: System, hold: Hold) -> None:
+    def __init__(self, system: System, halt: Halt) -> None:
         super().__init__(system.engine)
-        self._hold = hold
+        self._halt = halt
 
     async def note_effect(self, *args: Any, **kwargs: Any) -> Any:
         noted = await super().note_effect(*args, **kwargs)
-        await self._hold(_of_activity(Place.NOTED))
+        await self._halt(_of_activity(Place.NOTED))
         return noted
 
     async def note_hold(self, *args: Any, **kwargs: Any) -> Any:
         noted = await super().note_hold(*args, **kwargs)
-        await self._hold(_of_activity(Place.NOTED))
+        await self._halt(_of_activity(Place.NOTED))
         return noted
 
     async def write(self, *args: Any, **kwargs: Any) -> Any:
-        await self._hold(_of_activity(Place.WRITING))
+        await self._halt(_of_activity(Place.WRITING))
         return await super().write(*args, **kwargs)
 
     async def decide(self, *args: Any, **kwargs: Any) -> Any:
-        await self._hold(_of_activity(Place.WRITING))
+        await self._halt(_of_activity(Place.WRITING))
         return await super().decide(*args, **kwargs)
 
     async def close(self, *args: Any, **kwargs: Any) -> Any:
-        await self._hold(_of_activity(Place.WRITING))
+        await self._halt(_of_activity(Place.WRITING))
         return await super().close(*args, **kwargs)

@@ -1,7 +1,7 @@
 """What each act promises, besides what may never be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.outcome import Outcome
 from tests.faults.model import Invariant, Verb, Violation, World
@@ -64,8 +64,10 @@ def _contradictions(world: World) -> list[tuple[Invariant, str]]:
 
 
 def _ends(world: World, usual: End, asked: Sequence[Asked]) -> list[tuple[Invariant, str]]:
-    """What was refused has no effect; what was accepted has its own."""
+    """What was refused has no effect; what was accepted has its own. Another request for a part of the order, after the
+    first one has ended, is about further units."""
     end = End.of(world)
+    usual = replace(usual, given=usual.given * max(len(world.carried_out), 1))
     accepted = [said.word for said in asked if said.answer is not None and said.answer.accepted is not False]
     for word, outcome in _UNDONE.items():
         sure = any(said.word is word and said.answer is not None and said.answer.accepted for said in asked)

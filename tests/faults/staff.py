@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
@@ -83,10 +83,10 @@ class Staff:
         return await loss.status(self.system.client, self.handle) is WorkflowExecutionStatus.RUNNING
 
     async def _progress(self) -> Progress | None:
-        """None: no worker answers at the moment."""
+        """None: no worker answers at the moment, or none can go on with the run."""
         try:
             return await asyncio.wait_for(self.system.progress(self.handle), 5)
-        except (RPCError, TimeoutError):
+        except (RPCError, WorkflowQueryFailedError, TimeoutError):
             return None
 
     async def _answer(self, wait: Wait) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.engine import Execution, execution_of
@@ -274,7 +275,7 @@ async def _run(system: System, order_id: str) -> RunNow | None:
             return now.model_copy(update={"task_fails": True})
         try:
             progress = await system.progress(handle)
-        except RPCError:  # nobody can go on with it
+        except (RPCError, WorkflowQueryFailedError):  # nobody can go on with it
             return now.model_copy(update={"task_fails": True})
         waits = tuple((wait.owner.value, wait.due_at is not None) for wait in progress.waits)
         return now.model_copy(update={"waits": waits})

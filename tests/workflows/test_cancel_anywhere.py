@@ -1,6 +1,6 @@
 """A cancel request at every event of a run, one run each: nothing is left half done, wherever it lands.
 
-The run is held at every point at which its history can grow: before each workflow task, before each activity and after
+The run is halted at every point at which its history can grow: before each workflow task, before each activity and after
 it. At the first such point at which the history is long enough the cancel request is sent, and the run goes on only once
 the server has it. So the request lands at every index, also while a task or an activity is under way.
 """
@@ -19,14 +19,14 @@ from domain.outcome import CancellationResult, GoodsStatus, Outcome, State
 from sandbox import books
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
-from tests.faults.moments import Moment, held_worker
+from tests.faults.moments import Moment, halting_worker
 from tests.system import SUPERVISOR, Handle, System, eventually
 from tests.workflows.samples import an_id
 from workflows.cancellation import CancellationWorkflow
 
 LAST_TASK = 6
-"""What the last task of a run adds to its history once it was held for the last time: an update that it accepts and answers,
-its completion, the end."""
+"""What the last task of a run adds to its history once it was halted for the last time: an update that it accepts and
+answers, its completion, the end."""
 
 
 async def info(system: System, handle: Handle) -> WorkflowExecutionInfo:
@@ -46,7 +46,7 @@ async def run_once(
     handle: Handle | None = None
     sent = False
 
-    async def hold(moment: Moment) -> None:
+    async def halt(moment: Moment) -> None:
         nonlocal sent
         if handle is None or cancel_at is None or sent:
             return
@@ -61,7 +61,7 @@ async def run_once(
         handle = await system.start(request(sample))
         sent = True
         await handle.cancel()
-    async with held_worker(system, hold):
+    async with halting_worker(system, halt):
         if handle is None:
             handle = await system.start(request(sample))
         started = handle
