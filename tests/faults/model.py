@@ -202,6 +202,15 @@ class World(Value):
         )
 
     @property
+    def paid_by_hand(self) -> int:
+        """What of it went to the customer; what was collected is not taken off."""
+        return sum(
+            said.amount.amount
+            for said in self.said
+            if said.verb is Verb.DONE_BY_HAND and said.accepted is not False and said.amount and said.amount.amount > 0
+        )
+
+    @property
     def by_others(self) -> int:
         return self.refunded(ours=False)
 
