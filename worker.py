@@ -81,6 +81,8 @@ STICKY = timedelta(seconds=3)
 # all of them would time out.
 LOCAL_AT_ONCE = 25
 
+DEFAULT_NAMESPACE = "default"
+
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
@@ -350,8 +352,13 @@ async def _histories(files: Sequence[Path], query: str | None) -> AsyncIterator[
             yield await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).fetch_history()
 
 
+def make_replayer(namespace: str) -> Replayer:
+    """Histories do not say of which namespace they are, and a run that meets another holder goes by it."""
+    return Replayer(workflows=WORKFLOWS, namespace=namespace, plugins=[plugin()], interceptors=[logs.LogContext()])
+
+
 async def _replay(files: Sequence[Path], query: str | None) -> int:
-    replayer = Replayer(workflows=WORKFLOWS, plugins=[plugin()], interceptors=[logs.LogContext()])
+    replayer = make_replayer(connection().get("namespace", DEFAULT_NAMESPACE))
     passed, failed = 0, 0
     async with replayer.workflow_replay_iterator(_histories(files, query)) as results:
         async for result in results:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from domain.base import Value
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.order import Order
+from domain.order import Order, TenderKind
 from domain.outcome import CARRIED_OUT, Outcome
 from domain.request import Actor, LineScope
 from domain.shipment import GoodsGroup, Shipment
@@ -60,13 +60,15 @@ class Verb(StrEnum):
 
 
 class Said(Value):
-    """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` goes with
-    a request, `step` and `target` with an answer about a step, `amount` with money that a person has moved."""
+    """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
+    `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
+    moved."""
 
     verb: Verb
     accepted: bool | None = True
     by: Actor | None = None
     scope: tuple[LineScope, ...] = ()
+    shipping: bool = False
     request_id: str = ""
     step: StepName | None = None
     target: str = ""
@@ -179,6 +181,16 @@ class World(Value):
     def given_back(self) -> int:
         """By the process: refunds that have not failed, released reservations, and balances put back."""
         return self.refunded(ours=True) + self.total(RELEASED, ours=True)
+
+    @property
+    def reserved(self) -> int:
+        """What of the cards is neither captured nor released: the customer still has it, and a part of it that is not
+        captured any more is as good as released."""
+        return sum(
+            max(tender.amount.amount - self.total(CAPTURED, RELEASED, tender_id=tender.tender_id), 0)
+            for tender in self.order.tenders
+            if tender.kind is TenderKind.CARD
+        )
 
     def refunded(self, *, ours: bool, tender_id: str | None = None) -> int:
         """What was refunded and has not failed since."""

@@ -11,7 +11,7 @@ from domain.shipment import GoodsGroup
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.faults.invariants import violations
-from tests.faults.model import FAILED, REFUNDED, AtGateway, Invariant, Said, Verb, World
+from tests.faults.model import CAPTURED, FAILED, REFUNDED, AtGateway, Invariant, Said, Verb, World
 from tests.faults.world import Watched, read_world
 from tests.system import System, customer_of
 from tests.workflows.samples import an_id
@@ -53,6 +53,38 @@ async def test_a_withdrawn_cancellation_breaks_nothing(system: System) -> None:
     world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT), Said(verb=Verb.WITHDRAW)]))
     assert violations(world) == []
     assert [found.outcome for found in world.cancellations] == [Outcome.WITHDRAWN]
+
+
+async def test_a_part_of_a_reservation_goes_back_by_not_being_captured(system: System) -> None:
+    sample = two_lines().model_copy(update={"tenders": (card("64.00 USD", "0.00 USD"),), "parcels": ()})
+    order = await system.shop.place_order(sample)
+    scope = LineScope(line_id="L2", quantity=1)
+    await system.cancel(request(sample, scope))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT, scope=(scope,))]))
+    assert violations(world) == []
+    assert (world.given_back, world.reserved, world.cancelled) == (0, 6400, (("L1", 0), ("L2", 1)))
+    [tender] = order.tenders
+    taken = AtGateway(kind=CAPTURED, tender_id="T1", object_id=tender.reference, amount=6400, key=None)
+    broken = violations(world.model_copy(update={"money": (taken,)}))
+    assert {found.invariant for found in broken} == {Invariant.MONEY}
+
+
+async def test_what_is_delivered_keeps_its_part_of_the_shipping_charge(system: System) -> None:
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 3, "90.00 USD"),),
+        tenders=(card("99.00 USD"),),
+        shipping=money("9.00 USD"),
+        parcels=(parcel(Script.DELIVERED, L1=2), parcel(Script.LABEL_ONLY, L1=1)),
+    )
+    order = await system.shop.place_order(sample)
+    await system.cancel(request(sample))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+    assert violations(world) == []
+    assert (world.given_back, world.cancelled) == (3300, (("L1", 1),))
+    one = Said(verb=Verb.SUBMIT, scope=(LineScope(line_id="L1", quantity=1),))
+    broken = violations(world.model_copy(update={"said": (one,)}))
+    assert {found.invariant for found in broken} == {Invariant.MONEY}, "single lines take no shipping with them"
 
 
 def another_refund(world: World, **changes: object) -> World:

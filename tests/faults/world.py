@@ -18,7 +18,7 @@ from domain.facts import Requested
 from domain.keys import EffectKey, id_of
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationResult
-from domain.shipment import GoodsGroup, Shipment
+from domain.shipment import LabelStatus, Shipment, Tracking
 from domain.standing import result_of
 from domain.step import StepName
 from providers.carrier.easypost import reference_for
@@ -77,6 +77,16 @@ async def read_worlds(system: System, watched: Sequence[Watched]) -> list[World]
 async def read_world(system: System, watched: Watched) -> World:
     [world] = await read_worlds(system, [watched])
     return world
+
+
+async def read_money(system: System, order: Order) -> list[AtGateway]:
+    """What was done with the order's money by now, and nothing else."""
+    effects = [
+        effect
+        for payment in system.shop.payments.get(order.order_id, [])
+        for effect in await system.shop.gateway.effects(payment)
+    ]
+    return [*_at_gateway(order, effects), *await _on_accounts(system, order)]
 
 
 async def _read(
@@ -221,20 +231,35 @@ async def _parcel(
     effects = [effect for effect in carrier if effect.object in labels and effect.object not in again] + [
         effect for effect in carrier if effect.object in again and effect.kind is not CarrierKind.LABEL_BOUGHT
     ]
-    tracked: GoodsGroup | None = None
-    if labels:
-        tracked = (await system.labels.track(labels[-1])).group
+    tracks = [await system.labels.track(label) for label in labels]
+    tracked = tracks[-1] if tracks else None
     kinds = [effect.kind for effect in effects if effect.object == labels[-1]] if labels else []
     return ParcelNow(
         shipment=parcel,
         stopped=in_oms is not None and in_oms.stopped,
-        group=tracked,
-        voided=CarrierKind.VOID_SUBMITTED in kinds,
+        group=tracked.group if tracked else None,
+        voided=CarrierKind.VOID_SUBMITTED in kinds or (tracked is not None and tracked.label is LabelStatus.VOIDED),
         intercepted=kinds.count(CarrierKind.INTERCEPT_REQUESTED) > kinds.count(CarrierKind.INTERCEPT_CANCELLED),
         bought_again=len(again),
         deactivated=bool(parcel.gift_card) and await _is_deactivated(system, parcel.gift_card or ""),
-        effects=tuple(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
+        effects=(
+            *(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
+            *_voids_without_effect(labels, tracks, effects),
+        ),
     )
+
+
+def _voids_without_effect(
+    labels: Sequence[str], tracks: Sequence[Tracking], effects: Sequence[CarrierEffect]
+) -> list[str]:
+    """A label that is only charged on its use is voided by nobody's using it: the carrier has nothing to pay back, and
+    lists no effect."""
+    listed = {effect.object for effect in effects if effect.kind is CarrierKind.VOID_SUBMITTED}
+    return [
+        CarrierKind.VOID_SUBMITTED.value
+        for label, track in zip(labels, tracks, strict=True)
+        if track.label is LabelStatus.VOIDED and label not in listed
+    ]
 
 
 async def _is_deactivated(system: System, account: str) -> bool:

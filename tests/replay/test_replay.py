@@ -11,20 +11,21 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from runtime.plugin import plugin
 from tests.fixtures.recording import HISTORIES, file_of, record
 from tests.system import System
-from worker import WORKFLOWS
+from worker import DEFAULT_NAMESPACE, make_replayer
 from workflows.approval import Approval
 from workflows.cancellation import CancellationWorkflow
 from workflows.money import MoneySteps
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
+TAKEN_OVER = "a_run_that_was_reset_takes_over_while_it_stops_two_parcels"
+"""Of a swarm: the run whose effects it meets was of its own namespace."""
 PATHS = Path(__file__).parent.parent / "workflows"
 
 
 def replayer() -> Replayer:
-    return Replayer(workflows=WORKFLOWS, plugins=[plugin()])
+    return make_replayer(DEFAULT_NAMESPACE)
 
 
 def read(file: Path) -> WorkflowHistory:
@@ -147,6 +148,15 @@ def test_the_command_replays_files_and_tells_by_its_exit_code(tmp_path: Path) ->
     assert "1 replayed, 1 failed" in failed.stdout
     assert nonsense.returncode == 2
     assert "Traceback" not in nonsense.stderr
+
+
+def test_a_run_that_took_over_in_its_namespace_replays() -> None:
+    """The command says before a deploy whether runs in flight would break, and such a run would not."""
+    file = str(file_of(TAKEN_OVER))
+    passed = subprocess.run(
+        [sys.executable, "worker.py", "replay", file], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (passed.returncode, passed.stdout) == (0, "1 replayed, 0 failed\n")
 
 
 def read_text(name: str) -> str:

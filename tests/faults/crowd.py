@@ -1,0 +1,366 @@
+"""The people, the bank and the others around one order of a plan: they ask, answer, and interfere as the plan says."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import chain, cycle
+
+import httpx2
+import stripe
+from sqlalchemy import select
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
+
+from client.errors import ExitCode, StarterError
+from domain.errors import Unavailable
+from domain.keys import EffectKey
+from domain.messages import RefundEvent, ShipmentEvent, Withdraw
+from domain.money import Money
+from domain.outcome import CARRIED_OUT, State, Wait
+from domain.plan import PlannedTender
+from domain.request import CancellationRequest
+from domain.shipment import GoodsGroup
+from domain.step import StepName
+from providers.books.tables import DeferredRequestRow
+from providers.database.engine import reading
+from runtime import search_attributes as attributes
+from sandbox import built_in
+from sandbox.carrier.model import TrackerStatus
+from sandbox.gateway.messages import EffectKind
+from tests import loss
+from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway, Said, Verb
+from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
+from tests.faults.staff import NotAtRest, Staff
+from tests.faults.stories import Told
+from tests.faults.world import Watched, read_cases, read_money
+from tests.system import System
+from workflows.cancellation import CancellationWorkflow
+
+_PAUSE = 0.25
+_CLOSED = "the accounting period is closed"
+_PATIENCE_WITH_CARRIER = 3
+"""So often time passes before a silent carrier says where the parcel is."""
+_WAITING = frozenset(
+    {
+        State.WAITING_FOR_APPROVAL,
+        State.WAITING_FOR_CARRIER,
+        State.WAITING_FOR_SETTLEMENT,
+        State.NEEDS_ATTENTION,
+        State.ROLLING_BACK,
+    }
+)
+_UNDER_WAY = frozenset({GoodsGroup.IN_NETWORK, GoodsGroup.LAST_MILE})
+_ON_THEIR_WAY = frozenset({*_UNDER_WAY, GoodsGroup.DELIVERED})
+_EVENTS: tuple[tuple[object, ...], ...] = (
+    (),
+    ({"event_id": "evt_forged", "status": "succeeded", "refund_reference": "re_none"},),
+    ("no event at all", 7),
+    (None,),
+)
+
+
+def _is_of(found: AtGateway, cancellation: str) -> bool:
+    key = EffectKey.read(found.key)
+    return key is not None and key.cancellation_id == cancellation
+
+
+@dataclass
+class Crowd(Staff):
+    """`looked` is told of each look at the run. `hits` are the acts that reached something."""
+
+    planned: PlannedOrder = field(kw_only=True)
+    looked: Callable[[], None] = field(kw_only=True)
+    hits: list[ActKind] = field(default_factory=list)
+    asking: list[asyncio.Task[None]] = field(default_factory=list)
+    silent: int = 0
+
+    def __post_init__(self) -> None:
+        self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
+        self._given = 0
+
+    @classmethod
+    async def place(cls, system: System, planned: PlannedOrder, looked: Callable[[], None]) -> "Crowd":
+        """The order, with what will fail around it."""
+        order = await system.shop.place_order(planned.sample)
+        told = Told(lambda: planned.sample, planned.request.lines, planned.approval, fails=planned.fails)
+        crowd = cls(system, planned.sample, told, Watched(order), planned=planned, looked=looked)
+        for fault in planned.gateway_faults:
+            await system.shop.gateway.add_fault(
+                fault.operation,
+                fault.fault,
+                payment=crowd.payments[fault.payment],
+                times=fault.times,
+                seconds=3,
+                code=fault.code,
+            )
+        for met in planned.carrier_faults:
+            await system.shop.carrier.add_fault(
+                met.operation, met.fault, parcel=crowd.labels[met.label], times=met.times
+            )
+        return crowd
+
+    @property
+    def payments(self) -> list[str]:
+        return self.system.shop.payments.get(self.planned.order_id, [])
+
+    @property
+    def labels(self) -> list[str]:
+        return self.system.shop.labels.get(self.planned.order_id, [])
+
+    # The whole of it
+
+    async def see_through(self, within: float = 300) -> None:
+        """Ask, and go on until every act is done and the run is over. Raises NotAtRest."""
+        self._begin(self.planned.request)
+        await self._go_on(list(self.planned.acts), within)
+
+    async def hear_of_parcels(self, within: float = 120) -> None:
+        """The carrier says of each parcel where it is now, as its events do: an outcome may not hold any more. Raises
+        NotAtRest."""
+        where = [(await self.system.labels.track(label)).group for label in self.labels]
+        if _ON_THEIR_WAY & {*where} and await self._look_again(ShipmentEvent(event_id="evt_late")):
+            await self._go_on([], within)
+
+    async def _go_on(self, acts: list[Act], within: float) -> None:
+        deadline = time.monotonic() + within
+        looks = 0
+        while True:
+            looks += 1
+            self.looked()
+            status, state = await self._look()
+            is_over = status not in {None, WorkflowExecutionStatus.RUNNING}
+            act = next((act for act in acts if self._is_due(act.when, looks, status, state)), None)
+            if act is not None:
+                acts.remove(act)
+                await self._do(act)
+            elif is_over and await self._is_at_rest():
+                return
+            elif state in _WAITING:
+                await self._answer_waits()
+            if time.monotonic() > deadline:
+                raise NotAtRest(f"after {within} s {status and status.name}: {await self._progress()}")
+            await asyncio.sleep(_PAUSE)
+
+    @staticmethod
+    def _is_due(moment: Moment, looks: int, status: WorkflowExecutionStatus | None, state: State | None) -> bool:
+        if status is None:
+            return False
+        return status is not WorkflowExecutionStatus.RUNNING or moment.has_come(looks, state)
+
+    async def _look(self) -> tuple[WorkflowExecutionStatus | None, State | None]:
+        try:
+            found = await self.handle.describe()
+        except RPCError:
+            return None, None
+        state = found.typed_search_attributes.get(attributes.STATE)
+        return found.status, State(state) if state else None
+
+    async def _is_at_rest(self) -> bool:
+        """Whether nothing more comes of what was asked. A run that was lost is taken up by its request."""
+        for asking in [asking for asking in self.asking if asking.done()]:
+            self.asking.remove(asking)
+            await asking
+        if self.asking:
+            return False
+        status, _ = await self._look()
+        if status in {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}:
+            self._begin(self.planned.request)
+            return False
+        return status is not WorkflowExecutionStatus.RUNNING and not await self._is_deferred()
+
+    async def _is_deferred(self) -> bool:
+        """Whether the product still has a request to send by itself."""
+        async with reading(self.system.engine).connect() as session:
+            unsent = (DeferredRequestRow.order_id == self.planned.order_id, DeferredRequestRow.sent_at.is_(None))
+            return bool((await session.execute(select(DeferredRequestRow.request_id).where(*unsent))).first())
+
+    # People
+
+    def _begin(self, request: CancellationRequest) -> None:
+        self.asking.append(asyncio.create_task(self._request(request)))
+
+    async def _request(self, request: CancellationRequest) -> None:
+        accepted: bool | None = True
+        try:
+            await self.system.library.start(request, wait=timedelta(seconds=60))
+        except StarterError as refused:
+            accepted = None if refused.code in {ExitCode.UNDECIDED, ExitCode.NOT_CANCELLED} else False
+        self.watched.said.append(
+            Said(
+                verb=Verb.SUBMIT,
+                accepted=accepted,
+                by=request.actor,
+                scope=request.lines,
+                shipping=request.shipping,
+                request_id=request.request_id,
+            )
+        )
+
+    async def _answer_waits(self) -> None:
+        progress = await self._progress()
+        for wait in progress.waits if progress else ():
+            await self._answer(wait)
+
+    async def _answer(self, wait: Wait) -> None:
+        if wait.state is State.WAITING_FOR_CARRIER:
+            await self._hear_of_carrier()
+        elif wait.state is State.WAITING_FOR_APPROVAL:
+            self._given += 1
+            await self.say(self.told.approval if self._given < 3 else Verb.APPROVE, wait)
+        elif wait.step is not None and wait.state is State.NEEDS_ATTENTION:
+            verb = next(self._answers)
+            if self._given > len(self.planned.answers):
+                await built_in.lock_order(self.system.engine, self.planned.order_id, None)
+            self._given += 1
+            await self.say(verb, wait)
+        else:
+            await super()._answer(wait)
+
+    async def _hear_of_carrier(self) -> None:
+        """Time passes, a silent carrier says in the end where the parcel is, and what comes back arrives."""
+        self.silent += 1
+        carrier = self.system.shop.carrier
+        if self.silent <= _PATIENCE_WITH_CARRIER:
+            await carrier.advance(24 * 3600)
+        else:
+            for label in self.labels:
+                try:
+                    group = (await self.system.labels.track(label)).group
+                except Unavailable:
+                    continue  # a fault of the plan
+                if group in _UNDER_WAY and self.planned.silent_returns:
+                    await carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
+                elif group in {*_UNDER_WAY, GoodsGroup.COMING_BACK}:
+                    await carrier.scan(label, TrackerStatus.DELIVERED)
+        await self._quietly(self.system.wake_by_carrier(self.handle))
+
+    # Acts
+
+    async def _do(self, act: Act) -> None:
+        if await self._has_done(act):
+            self.hits.append(act.kind)
+
+    async def _quietly(self, call: Awaitable[object]) -> bool:
+        """Whether it was possible: the run may be over, the payment in another state."""
+        try:
+            await call
+        except (RPCError, StarterError, stripe.StripeError, httpx2.HTTPStatusError):
+            return False
+        return True
+
+    async def _has_done(self, act: Act) -> bool:
+        gateway, order_id = self.system.shop.gateway, self.planned.order_id
+        match act.kind:
+            case ActKind.REQUEST:
+                assert act.request is not None
+                self._begin(act.request)
+                return True
+            case ActKind.WITHDRAW:
+                return await self._withdraw()
+            case ActKind.CANCEL:
+                return await self._lose(Verb.CANCEL, self.handle.cancel)
+            case ActKind.TERMINATE:
+                return await self._lose(Verb.TERMINATE, self.handle.terminate)
+            case ActKind.RESET:
+                history = await self.handle.fetch_history()
+                if not any(event.HasField("workflow_task_completed_event_attributes") for event in history.events):
+                    return False  # there is no task yet to go back to
+                return await self._lose(Verb.RESET, lambda: loss.reset(self.system.client, self.handle))
+            case ActKind.SIGNAL:
+                sent = [
+                    await self._quietly(self.system.signal_by_hand(self.handle, about, *event))
+                    for event in _EVENTS
+                    for about in ("refund", "shipment")
+                ]
+                return any(sent)
+            case ActKind.REFUNDED_BY_OTHERS:
+                assert act.amount is not None
+                return await self._quietly(gateway.refund_elsewhere(self.payments[0], act.amount))
+            case ActKind.CAPTURED_BY_OTHERS:
+                tender = next(sold for sold in self.planned.sample.tenders if sold.kind.value == "card")
+                left = tender.amount - (tender.amount if tender.captured is None else tender.captured)
+                return bool(left) and await self._quietly(gateway.capture(self.payments[0], left, final=True))
+            case ActKind.REFUND_FAILS_LATE:
+                return await self._fail_late()
+            case ActKind.DISPUTE:
+                return await self._quietly(gateway.dispute(self.payments[0]))
+            case ActKind.DISPUTE_WON:
+                won = await self._quietly(gateway.dispute(self.payments[0], "won"))
+                await self._quietly(self.system.wake(self.handle))
+                return won
+            case ActKind.LOCK | ActKind.UNLOCK:
+                reason = _CLOSED if act.kind is ActKind.LOCK else None
+                await built_in.lock_order(self.system.engine, order_id, reason)
+                return True
+
+    async def _withdraw(self) -> bool:
+        message = Withdraw(actor=self.planned.request.actor)
+        accepted: bool | None = True
+        try:
+            await self.system.library.withdraw(self.planned.order_id, message)
+        except StarterError as refused:
+            accepted = None if refused.code is ExitCode.UNDECIDED else False
+        self.watched.said.append(Said(verb=Verb.WITHDRAW, accepted=accepted, by=message.actor))
+        return accepted is True
+
+    async def _lose(self, verb: Verb, act: Callable[[], Awaitable[object]]) -> bool:
+        status, _ = await self._look()
+        if status is not WorkflowExecutionStatus.RUNNING or not await self._quietly(act()):
+            return False
+        self.watched.said.append(Said(verb=verb))
+        return True
+
+    async def _fail_late(self) -> bool:
+        gateway = self.system.shop.gateway
+        for payment in self.payments:
+            effects = await gateway.effects(payment)
+            lost = {effect.object_id for effect in effects if effect.kind is EffectKind.REFUND_FAILED}
+            for effect in effects:
+                settled = effect.kind is EffectKind.REFUND_SETTLED and effect.object_id not in lost
+                if settled and await self._quietly(gateway.fail(effect.object_id)):
+                    return await self._look_again(
+                        RefundEvent(event_id=f"evt_{effect.object_id}", refund_reference=effect.object_id)
+                    )
+        return False
+
+    async def _look_again(self, event: RefundEvent | ShipmentEvent) -> bool:
+        """What a provider's event becomes after the end: where something was carried out, its outcome may be undone."""
+        for case in reversed(await read_cases(self.system, self.planned.order_id)):
+            if case.ended and case.ended.outcome in CARRIED_OUT and case.request:
+                return await self._quietly(self.system.library.look_again(case.request, event))
+        return False
+
+    async def _moved_by_hand(self, wait: Wait) -> Money | None:
+        """What the cancellation owes on the tender, or in a roll-back what it has given back on it."""
+        progress = await self._progress()
+        try:
+            plan = await self.handle.query(CancellationWorkflow.plan)
+        except RPCError:
+            plan = None
+        planned = next((part for part in plan.tenders if part.tender.tender_id == wait.target), None) if plan else None
+        if planned is None or progress is None:
+            return None
+        given = await self._given_on(planned, progress.cancellation_id)
+        if wait.step in {StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
+            return Money(amount=-given, currency=planned.refund.currency)
+        due = (planned.refund + planned.release).amount
+        return Money(amount=max(due - given, 0), currency=planned.refund.currency)
+
+    async def _given_on(self, planned: PlannedTender, cancellation: str) -> int:
+        """By the cancellation, as counterparts and people say."""
+        tender_id = planned.tender.tender_id
+        money = [found for found in await read_money(self.system, self.watched.order) if found.tender_id == tender_id]
+        failed = {found.object_id for found in money if found.kind == FAILED}
+        by_process = sum(
+            found.amount
+            for found in money
+            if _is_of(found, cancellation)
+            and (found.kind == RELEASED or (found.kind == REFUNDED and found.object_id not in failed))
+        )
+        by_hand = (said.amount.amount for said in self.watched.said if said.target == tender_id and said.amount)
+        return by_process + sum(by_hand)
+
+    def _next_answer(self, step: StepName) -> Verb:
+        return next(self._answers)

@@ -1,0 +1,305 @@
+"""Draws a plan from a seed: orders with tenders and parcels of all kinds, people, faults, and the deaths of workers."""
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from domain.money import Money
+from domain.order import OrderFlag, SaleCondition, TenderKind
+from domain.outcome import State
+from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
+from domain.shipment import ShipmentLine
+from domain.terms import RefundIntercepted, RefundMethod
+from sandbox.carrier.model import FaultKind as CarrierFaultKind
+from sandbox.carrier.model import Operation, Script
+from sandbox.gateway.messages import FaultKind
+from sandbox.gateway_admin import TestCard
+from sandbox.shop import SampleLine, SampleOrder, SampleParcel, SampleTender
+from tests.faults.confidential import NOTE
+from tests.faults.model import Verb
+from tests.faults.plan import (
+    Act,
+    ActKind,
+    CarrierFault,
+    Disturbance,
+    DisturbanceKind,
+    GatewayFault,
+    Moment,
+    Plan,
+    PlannedOrder,
+    PlannedPolicy,
+)
+
+T = TypeVar("T")
+
+_CURRENCIES = ("USD", "USD", "USD", "USD", "EUR", "JPY", "KWD")
+_LOOKS_FOR_AN_ORDER = 70
+"""About so many looks are taken at a run until it is over: moments are drawn from them."""
+_AT_THE_END = Moment(looks=100_000)
+_REASONS = {
+    ActorKind.CUSTOMER: (ReasonCode.NO_LONGER_NEEDED, ReasonCode.STATUTORY_WITHDRAWAL, ReasonCode.DUPLICATE_ORDER),
+    ActorKind.CUSTOMER_SERVICE: (ReasonCode.ORDERED_BY_MISTAKE, ReasonCode.OUT_OF_STOCK, ReasonCode.OTHER),
+    ActorKind.MERCHANT: (ReasonCode.OUT_OF_STOCK, ReasonCode.CANNOT_SHIP),
+    ActorKind.RISK: (ReasonCode.SUSPECTED_FRAUD, ReasonCode.CONFIRMED_FRAUD),
+    ActorKind.SYSTEM: (ReasonCode.OTHER,),
+}
+_ON_THE_WAY = tuple(fault for fault in FaultKind if fault.on_the_way)
+_BROKEN = (FaultKind.HTTP_500_BEFORE, FaultKind.HTTP_500_AFTER_COMMIT)
+_OF_REFUNDS = (
+    *_ON_THE_WAY,
+    *_BROKEN,
+    FaultKind.REFUSE,
+    FaultKind.PENDING_INSUFFICIENT_FUNDS,
+    FaultKind.REQUIRES_ACTION,
+)
+_FAULTS_OF_OPERATION = {
+    "refund.create": _OF_REFUNDS,
+    "payment_intent.cancel": (*_ON_THE_WAY, *_BROKEN, FaultKind.EXPIRE),
+    "payment_intent.retrieve": _ON_THE_WAY,
+    "refund.list": _ON_THE_WAY,
+    "refund.retrieve": _ON_THE_WAY,
+    "refund.cancel": (*_ON_THE_WAY, *_BROKEN),
+}
+_ANSWERS = (Verb.RETRY, Verb.RETRY, Verb.DONE_BY_HAND, Verb.NOTHING_DUE, Verb.ROLL_BACK, Verb.CHOOSE)
+
+
+def _step(currency: str) -> int:
+    """The gateway takes amounts of three decimals that end with a zero."""
+    return 10 if currency == "KWD" else 1
+
+
+def draw_plan(seed: int, orders: int) -> Plan:
+    return _Draw(seed).plan(orders)
+
+
+class _Draw:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._random = random.Random(seed)
+
+    def plan(self, orders: int) -> Plan:
+        fallbacks = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
+        looks = orders * _LOOKS_FOR_AN_ORDER
+        return Plan(
+            seed=self._seed,
+            workers=self._number(2, 3),
+            policy=PlannedPolicy(
+                refund_intercepted=self._one(tuple(RefundIntercepted)), fallbacks=fallbacks[: self._number(0, 2)]
+            ),
+            orders=tuple(self._order(number) for number in range(1, orders + 1)),
+            disturbances=tuple(
+                sorted((self._disturbance(looks) for _ in range(max(orders // 8, 2))), key=lambda drawn: drawn.looks)
+            ),
+        )
+
+    # Chances
+
+    def _one(self, among: Sequence[T]) -> T:
+        return self._random.choice(among)
+
+    def _number(self, least: int, most: int) -> int:
+        return self._random.randint(least, most)
+
+    def _happens(self, chance: float) -> bool:
+        return self._random.random() < chance
+
+    # What happens to the processes
+
+    def _disturbance(self, looks: int) -> Disturbance:
+        kinds = (*(DisturbanceKind.KILL,) * 5, *DisturbanceKind)
+        kind = self._one(kinds)
+        seconds = {DisturbanceKind.PAUSE: 9.0, DisturbanceKind.LOCK_DATABASE: 3.0}.get(kind, 0.0)
+        return Disturbance(kind=kind, looks=self._number(5, looks), worker=self._number(0, 2), seconds=seconds)
+
+    # An order
+
+    def _order(self, number: int) -> PlannedOrder:
+        sample = self._sample(f"s{self._seed}-{number}")
+        request = self._request(sample, "req-1")
+        cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
+        labels = [parcel for parcel in sample.parcels if parcel.script is not None]
+        return PlannedOrder(
+            sample=sample,
+            request=request,
+            approval=self._one((Verb.APPROVE,) * 5 + (Verb.REJECT, Verb.WITHDRAW)),
+            answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 4))),
+            fails=self._number(0, 2) if self._happens(0.2) else 0,
+            silent_returns=self._happens(0.7),
+            acts=tuple(act for _ in range(self._how_many()) for act in self._acts(sample, request)),
+            gateway_faults=tuple(self._gateway_fault(len(cards)) for _ in range(self._how_many()) if cards),
+            carrier_faults=tuple(self._carrier_fault(len(labels)) for _ in range(self._how_many()) if labels),
+        )
+
+    def _how_many(self) -> int:
+        """Mostly none or one: an order to which everything happens shows little of any of it."""
+        return self._one((0, 0, 0, 1, 1, 1, 2, 3))
+
+    def _sample(self, order_id: str) -> SampleOrder:
+        currency = self._one(_CURRENCIES)
+        lines = tuple(self._line(f"L{number}", currency) for number in range(1, self._number(1, 3) + 1))
+        shipping = Money(amount=self._number(1, 9) * 100, currency=currency) if self._happens(0.4) else None
+        price = Money.total((line.total for line in lines), currency)
+        discount = self._share(price, self._number(1, 20), 100) if self._happens(0.15) else None
+        paid = price + (shipping or Money.zero(currency)) - (discount or Money.zero(currency))
+        return SampleOrder(
+            order_id=order_id,
+            lines=lines,
+            tenders=self._tenders(paid),
+            parcels=self._parcels(lines),
+            shipping=shipping,
+            discount=discount,
+            flags=frozenset(flag for flag in OrderFlag if self._happens(0.06)),
+            age=timedelta(days=40 if self._happens(0.05) else 1),
+        )
+
+    def _line(self, line_id: str, currency: str) -> SampleLine:
+        quantity = self._number(1, 4)
+        most = 30_000 if self._happens(0.2) else 4_000
+        amount = self._number(5, most)
+        condition = SaleCondition.REGULAR
+        if self._happens(0.06):
+            condition = self._one((SaleCondition.FINAL_SALE, SaleCondition.CUSTOMISED))
+        return SampleLine(
+            line_id=line_id,
+            quantity=quantity,
+            total=Money(
+                amount=(amount * quantity + self._number(0, quantity - 1)) * _step(currency), currency=currency
+            ),
+            tax=Money.zero(currency),
+            condition=condition,
+        )
+
+    def _tenders(self, paid: Money) -> tuple[SampleTender, ...]:
+        kinds = self._one(
+            (
+                *((TenderKind.CARD,),) * 6,
+                (TenderKind.GIFT_CARD, TenderKind.CARD),
+                (TenderKind.STORE_CREDIT, TenderKind.CARD),
+                (TenderKind.CARD, TenderKind.CARD),
+                (TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT, TenderKind.CARD),
+                (TenderKind.GIFT_CARD,),
+            )
+        )
+        shares = [self._share(paid, self._number(1, 9), 10 * len(kinds)) for _ in kinds[1:]]
+        shares.append(paid - Money.total(shares, paid.currency))
+        return tuple(self._tender(kind, part) for kind, part in zip(kinds, shares, strict=True) if part)
+
+    @staticmethod
+    def _share(amount: Money, part: int, whole: int) -> Money:
+        return amount.share(part, whole).in_steps(_step(amount.currency))
+
+    def _tender(self, kind: TenderKind, amount: Money) -> SampleTender:
+        if kind is not TenderKind.CARD:
+            return SampleTender(kind=kind, amount=amount)
+        part = self._share(amount, self._number(1, 9), 10)
+        captured = self._one((None, None, None, Money.zero(amount.currency), part))
+        card = self._one((TestCard.VISA,) * 6 + (TestCard.PENDING_REFUND,) * 3 + (TestCard.REFUND_FAILS,))
+        return SampleTender(amount=amount, captured=captured, card=card, mandate=self._happens(0.2))
+
+    def _parcels(self, lines: Sequence[SampleLine]) -> tuple[SampleParcel, ...]:
+        """Up to three, with some units of some lines in each; what is in none is not packed yet."""
+        left = {line.line_id: line.quantity for line in lines}
+        parcels = []
+        for _ in range(self._number(0, 3)):
+            units = {name: self._number(0, count) for name, count in left.items()}
+            packed = tuple(ShipmentLine(line_id=name, quantity=count) for name, count in units.items() if count)
+            if not packed:
+                continue
+            left = {name: count - units[name] for name, count in left.items()}
+            script = self._one((None, *(Script.LABEL_ONLY,) * 3, *Script))
+            parcels.append(SampleParcel(lines=packed, script=script))
+        return tuple(parcels)
+
+    # People
+
+    def _request(self, sample: SampleOrder, request_id: str, reason: ReasonCode | None = None) -> CancellationRequest:
+        kind = self._one((ActorKind.CUSTOMER,) * 6 + (*_REASONS,))
+        name = sample.customer_id if kind is ActorKind.CUSTOMER else f"{kind.value.replace('_', '-')}-7"
+        scope: tuple[LineScope, ...] = ()
+        if self._happens(0.4):
+            some = [line for line in sample.lines if self._happens(0.6)]
+            scope = tuple(LineScope(line_id=line.line_id, quantity=self._number(1, line.quantity)) for line in some)
+        return CancellationRequest(
+            request_id=f"{request_id}-{sample.order_id}",
+            order_id=sample.order_id,
+            customer_id=sample.customer_id,
+            actor=Actor(kind=kind, id=name),
+            channel=Channel.WEB_SHOP if kind is ActorKind.CUSTOMER else Channel.BACK_OFFICE,
+            reason=reason if reason and kind is ActorKind.CUSTOMER else self._one(_REASONS[kind]),
+            note=NOTE,
+            lines=scope,
+            shipping=bool(scope) and self._happens(0.05),
+        )
+
+    def _acts(self, sample: SampleOrder, first: CancellationRequest) -> tuple[Act, ...]:
+        kind = self._one((*(ActKind.REQUEST,) * 3, *ActKind))
+        when = self._moment()
+        cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
+        match kind:
+            case ActKind.REQUEST:
+                return (Act(kind=kind, when=when, request=self._another(sample, first)),)
+            case ActKind.DISPUTE | ActKind.DISPUTE_WON:
+                won = Act(kind=ActKind.DISPUTE_WON, when=Moment(looks=when.looks + self._number(1, 30)))
+                return (Act(kind=ActKind.DISPUTE, when=when), won) if cards else ()
+            case ActKind.LOCK | ActKind.UNLOCK:
+                unlocked = Act(kind=ActKind.UNLOCK, when=Moment(looks=when.looks + self._number(1, 30)))
+                return (Act(kind=ActKind.LOCK, when=when), unlocked)
+            case ActKind.REFUNDED_BY_OTHERS:
+                if not cards:
+                    return ()
+                return (Act(kind=kind, when=when, amount=self._share(cards[0].amount, self._number(1, 10), 10)),)
+            case ActKind.CAPTURED_BY_OTHERS:
+                return (Act(kind=kind, when=when),) if cards else ()
+            case ActKind.REFUND_FAILS_LATE:
+                return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
+            case _:
+                return (Act(kind=kind, when=when),)
+
+    def _another(self, sample: SampleOrder, first: CancellationRequest) -> CancellationRequest:
+        """The same once more, one for the same scope, or one for another scope, which may overlap."""
+        if self._happens(0.25):
+            return first
+        number = self._number(2, 4)
+        reason = ReasonCode.STATUTORY_WITHDRAWAL if self._happens(0.3) else None
+        another = self._request(sample, f"req-{number}", reason)
+        return another.model_copy(update={"lines": first.lines, "shipping": False}) if self._happens(0.3) else another
+
+    def _moment(self) -> Moment:
+        waiting = (
+            State.WAITING_FOR_APPROVAL,
+            State.WAITING_FOR_CARRIER,
+            State.WAITING_FOR_SETTLEMENT,
+            State.NEEDS_ATTENTION,
+            State.ROLLING_BACK,
+        )
+        return Moment(
+            looks=self._number(0, self._one((3, 15, _LOOKS_FOR_AN_ORDER))), state=self._one((*(None,) * 8, *waiting))
+        )
+
+    # What fails
+
+    def _gateway_fault(self, payments: int) -> GatewayFault:
+        operation = self._one(("refund.create",) * 4 + (*_FAULTS_OF_OPERATION,))
+        return GatewayFault(
+            payment=self._number(0, payments - 1),
+            operation=operation,
+            fault=self._one(_FAULTS_OF_OPERATION[operation]),
+            times=self._number(1, 3),
+        )
+
+    def _carrier_fault(self, labels: int) -> CarrierFault:
+        operations = (
+            *(Operation.SHIPMENT_REFUND,) * 3,
+            *(Operation.INTERCEPT_RETURN,) * 3,
+            Operation.INTERCEPT_CANCEL,
+            Operation.SHIPMENT_READ,
+            Operation.TRACKER_READ,
+            Operation.SHIPMENT_BUY,
+        )
+        return CarrierFault(
+            label=self._number(0, labels - 1),
+            operation=self._one(operations),
+            fault=self._one(tuple(CarrierFaultKind)),
+            times=self._number(1, 2),
+        )

@@ -1,0 +1,146 @@
+"""A plan of the swarm: orders, what people ask and answer, what fails, and what happens to the processes. All of it is data,
+so a plan is run again as it was, and can be cut down."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from domain.base import Value
+from domain.money import Money
+from domain.outcome import State
+from domain.request import CancellationRequest
+from domain.terms import RefundIntercepted, RefundMethod
+from sandbox.carrier.model import FaultKind as CarrierFaultKind
+from sandbox.carrier.model import Operation
+from sandbox.gateway.messages import FaultKind
+from sandbox.shop import SampleOrder
+from tests.faults.model import Verb
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Moment(Value):
+    """After so many looks at the run, and once it waits in `state` where one is named. At the end of the run every moment
+    that is left has come."""
+
+    looks: Count = 0
+    state: State | None = None
+
+    def has_come(self, looks: int, state: State | None) -> bool:
+        return looks >= self.looks and self.state in {None, state}
+
+
+class ActKind(StrEnum):
+    """What happens to an order while its cancellation is under way, or after it: by people, by the bank, and by others."""
+
+    REQUEST = "request"
+    WITHDRAW = "withdraw"
+    CANCEL = "cancel"
+    TERMINATE = "terminate"
+    """And the first request is sent again."""
+    RESET = "reset"
+    SIGNAL = "signal"
+    """Events that nobody has checked: forged, repeated, without arguments."""
+    REFUNDED_BY_OTHERS = "refunded_by_others"
+    """Somebody gives `amount` back in the gateway's dashboard."""
+    CAPTURED_BY_OTHERS = "captured_by_others"
+    """The shop takes what is reserved."""
+    REFUND_FAILS_LATE = "refund_fails_late"
+    """A refund that had settled fails, and the gateway says so."""
+    DISPUTE = "dispute"
+    DISPUTE_WON = "dispute_won"
+    LOCK = "lock"
+    """The accounting period of the order is closed, until nobody knows any other answer."""
+    UNLOCK = "unlock"
+
+
+class Act(Value):
+    kind: ActKind
+    when: Moment
+    request: CancellationRequest | None = None
+    amount: Money | None = None
+
+
+class GatewayFault(Value):
+    """What meets the calls about the order's card payment number `payment`."""
+
+    payment: Count
+    operation: str
+    fault: FaultKind
+    times: Count = 1
+    code: str | None = None
+
+
+class CarrierFault(Value):
+    """What meets the calls about the order's label number `label`."""
+
+    label: Count
+    operation: Operation
+    fault: CarrierFaultKind
+    times: Count = 1
+
+
+class PlannedOrder(Value):
+    """`approval` is what the second person says. `answers` are given to whatever needs a person, one after the other; when
+    they are used up the step is tried again and done by hand in turn. `fails`: so many refunds fail once they are under
+    way. `silent_returns`: a parcel whose carrier stays silent comes back, else it is delivered."""
+
+    sample: SampleOrder
+    request: CancellationRequest
+    approval: Verb = Verb.APPROVE
+    answers: tuple[Verb, ...] = ()
+    fails: Count = 0
+    silent_returns: bool = True
+    acts: tuple[Act, ...] = ()
+    gateway_faults: tuple[GatewayFault, ...] = ()
+    carrier_faults: tuple[CarrierFault, ...] = ()
+
+    @property
+    def order_id(self) -> str:
+        return self.sample.order_id
+
+
+class DisturbanceKind(StrEnum):
+    KILL = "kill"
+    """SIGKILL of a worker process, and a new one."""
+    STOP = "stop"
+    """SIGTERM, and a new one: a deploy."""
+    PAUSE = "pause"
+    """SIGSTOP for longer than a step's heartbeat: the steps are given to others, and then it goes on."""
+    LOCK_DATABASE = "lock_database"
+    """Nobody else writes to the database for a while; on PostgreSQL every connection is closed."""
+
+
+class Disturbance(Value):
+    """Of the processes, after so many looks at all runs together."""
+
+    kind: DisturbanceKind
+    looks: Count
+    worker: Count = 0
+    seconds: Annotated[float, Field(ge=0)] = 0
+
+
+class PlannedPolicy(Value):
+    refund_intercepted: RefundIntercepted = RefundIntercepted.ON_RETURN_SCAN
+    fallbacks: tuple[RefundMethod, ...] = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
+
+
+class Plan(Value):
+    seed: int
+    workers: Annotated[int, Field(ge=1)] = 2
+    policy: PlannedPolicy = PlannedPolicy()
+    orders: tuple[PlannedOrder, ...]
+    disturbances: tuple[Disturbance, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How much there is to cut away."""
+        return (
+            len(self.disturbances)
+            + len(self.orders)
+            + sum(
+                len(order.acts) + len(order.gateway_faults) + len(order.carrier_faults) + len(order.answers)
+                for order in self.orders
+            )
+        )

@@ -1,0 +1,162 @@
+"""The figures of docs/reliability.md: what the harnesses wrote down, added up.
+
+python -m tests.faults.report --results DIR
+
+Reads each *.jsonl of DIR, which is named after its harness and, where it ran on several, its database: sweep-sqlite.jsonl.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import JsonValue, TypeAdapter
+
+from benchmarks.report import replace_block
+from domain.base import Value
+from sandbox.serving import ROOT
+
+PAGE = ROOT / "docs" / "reliability.md"
+_MOST_SEEDS = 12
+_FIGURES = TypeAdapter(dict[str, JsonValue])
+
+
+class Line(Value):
+    """What the harnesses say alike of a case. `orders` are its cancellations, `faults` what really reached something, where
+    that is counted; else it is the one `fault` of the case, where it was `hit`. `wrong`: what the harness could not do."""
+
+    case: str
+    hit: bool
+    survived: bool
+    fault: str = ""
+    faults: Mapping[str, int] = {}
+    orders: int = 1
+    violations: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    wrong: str = ""
+    seconds: float = 0
+    seed: int | None = None
+    commit: str = ""
+
+    @property
+    def reached(self) -> Counter[str]:
+        if self.faults:
+            return Counter(dict(self.faults))
+        return Counter({self.fault: 1} if self.hit else {})
+
+
+class Harness(Value):
+    """`figures` are lines that count no cases: they are shown as they are."""
+
+    name: str
+    database: str
+    lines: tuple[Line, ...] = ()
+    figures: tuple[Mapping[str, JsonValue], ...] = ()
+
+    @property
+    def proven(self) -> tuple[Line, ...]:
+        """A fault that reached nothing does not count."""
+        return tuple(line for line in self.lines if line.hit and not line.wrong)
+
+    @property
+    def violated(self) -> int:
+        return sum(len(line.violations) + len(line.differences) for line in self.lines)
+
+    @property
+    def reached(self) -> Counter[str]:
+        return sum((line.reached for line in self.proven), Counter[str]())
+
+
+def read_results(folder: Path) -> list[Harness]:
+    return [_read(file) for file in sorted(folder.glob("*.jsonl"))]
+
+
+def _read(file: Path) -> Harness:
+    name, _, database = file.stem.partition("-")
+    found: dict[str, Line] = {}
+    figures = []
+    for text in file.read_text(encoding="utf-8").splitlines():
+        given = _FIGURES.validate_json(text)
+        if "hit" in given:
+            line = Line.model_validate(given)
+            found[line.case] = line  # a case that was run again
+        else:
+            figures.append(given)
+    return Harness(name=name, database=database or "sqlite", lines=tuple(found.values()), figures=tuple(figures))
+
+
+def block_of(harnesses: Sequence[Harness]) -> str:
+    """Markdown."""
+    counted = [harness for harness in harnesses if harness.lines]
+    commits = sorted({line.commit for harness in counted for line in harness.lines if line.commit})
+    parts = [
+        f"{datetime.now(UTC):%Y-%m-%d}" + (f"; commits {', '.join(commits)}." if commits else "."),
+        _table(
+            ["harness", "database", "cases", "reached", "cancellations", "faults", "survived", "violations", "hours"],
+            [_row(harness) for harness in counted],
+        ),
+        *(_seeds(harness) for harness in counted if any(line.seed is not None for line in harness.lines)),
+        "What was done to them, and how often it really reached something:",
+        _table(
+            ["harness", "database", "fault", "times"],
+            [
+                [harness.name, harness.database, fault.replace("_", " "), f"{times:,}"]
+                for harness in counted
+                for fault, times in sorted(harness.reached.items())
+            ],
+        ),
+        *(
+            f"- {harness.name}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
+            for harness in harnesses
+            for figures in harness.figures
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def _row(harness: Harness) -> list[str]:
+    proven = harness.proven
+    return [
+        harness.name,
+        harness.database,
+        f"{len(harness.lines):,}",
+        f"{len(proven):,}",
+        f"{sum(line.orders for line in proven):,}",
+        f"{harness.reached.total():,}",
+        f"{sum(line.survived for line in proven):,}",
+        f"{harness.violated:,}",
+        f"{sum(line.seconds for line in harness.lines) / 3600:.1f}",
+    ]
+
+
+def _seeds(harness: Harness) -> str:
+    seeds = sorted(line.seed for line in harness.lines if line.seed is not None)
+    shown = [str(seed) for seed in seeds]
+    if len(shown) > _MOST_SEEDS:
+        shown = [*shown[: _MOST_SEEDS // 2], "…", *shown[-_MOST_SEEDS // 2 :]]
+    return f"Seeds of {harness.name} on {harness.database}: {', '.join(shown)}."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, required=True)
+    arguments = parser.parse_args()
+    harnesses = read_results(arguments.results)
+    if not harnesses:
+        print(f"{arguments.results} has no results.", file=sys.stderr)
+        return 2
+    PAGE.write_text(replace_block(PAGE.read_text(encoding="utf-8"), block_of(harnesses)), encoding="utf-8")
+    violated = sum(harness.violated for harness in harnesses)
+    print(f"{PAGE.relative_to(ROOT)} is written: {len(harnesses)} files of results, {violated} violations.")
+    return 1 if violated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

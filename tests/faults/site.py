@@ -1,0 +1,205 @@
+"""Where a plan is run: a Temporal server, the stand-ins and the workers as processes of their own, and a database."""
+
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import event, text
+
+from providers.carrier.easypost import EasyPostLabels
+from providers.carrier.ups import UpsIntercepts
+from providers.gateway.stripe import StripeGateway
+from providers.marketplace.mirakl import MiraklMarketplace
+from runtime.plugin import TASK_QUEUE
+from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
+from sandbox.carrier_admin import CarrierAdmin, carrier_process
+from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin
+from sandbox.mailbox import mailbox_process
+from sandbox.marketplace.model import MARKETPLACE_KEY
+from sandbox.marketplace_admin import MarketplaceAdmin, marketplace_process
+from sandbox.serving import ROOT, Process
+from tests.faults.plan import Plan, PlannedPolicy
+from tests.fixtures.databases import Databases
+from tests.fixtures.gateway import SETTLE_SECONDS, GatewaySandbox
+from tests.fixtures.mail import Mailbox
+from tests.fixtures.system import Parts, on_database
+from tests.fixtures.temporal import start_dev_server
+from tests.fixtures.workers import Workers, environment
+from tests.system import System, eventually
+
+_OURS = "faults"
+"""The name under which the harness is connected to PostgreSQL: its own connections stay."""
+
+
+class Database(StrEnum):
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+@dataclass
+class Site:
+    """`at_work` are the worker processes of now."""
+
+    system: System
+    workers: Workers
+    database: Database
+    at_work: list[Process]
+
+    async def start_worker(self) -> Process:
+        process = await asyncio.to_thread(self.workers.start)
+
+        async def works() -> bool:
+            if not process.running:
+                raise RuntimeError(f"a worker did not start: {process.log.read_text()[-2000:]}")
+            return '"worker_started"' in process.log.read_text()
+
+        await eventually(works, "a worker works", within=60)
+        return process
+
+    async def replace_worker(self, number: int, by: signal.Signals) -> bool:
+        """End one and start another in its place. Whether the first had done anything."""
+        ended = self.at_work[number % len(self.at_work)]
+        had_worked = _has_worked(ended)
+        await asyncio.to_thread(ended.kill if by is signal.SIGKILL else ended.stop)
+        self.at_work[self.at_work.index(ended)] = await self.start_worker()
+        return had_worked
+
+    async def pause_worker(self, number: int, seconds: float) -> bool:
+        """It does nothing for a while, and then goes on as if nothing had been. Whether it had done anything."""
+        paused = self.at_work[number % len(self.at_work)]
+        had_worked = _has_worked(paused)
+        os.kill(paused.pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        os.kill(paused.pid, signal.SIGCONT)
+        return had_worked
+
+    async def lock_database(self, seconds: float) -> bool:
+        if self.database is Database.SQLITE:
+            await asyncio.to_thread(self._lock_file)
+            await asyncio.sleep(seconds)
+            self._unlock_file()
+            return True
+        async with self.system.engine.connect() as connection:
+            ended = await connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND application_name <> :ours"
+                ),
+                {"ours": _OURS},
+            )
+            return bool(ended.all())
+
+    def _lock_file(self) -> None:
+        self._locking = sqlite3.connect(str(self.system.engine.url.database), check_same_thread=False, timeout=30)
+        self._locking.execute("BEGIN IMMEDIATE")
+
+    def _unlock_file(self) -> None:
+        with closing(self._locking):
+            self._locking.rollback()
+
+
+@asynccontextmanager
+async def standing(folder: Path, plan: Plan, databases: Databases, database: Database) -> AsyncIterator[Site]:
+    """Everything is started for this plan alone, and stopped in the end."""
+    await asyncio.to_thread(folder.mkdir, parents=True)
+    async with AsyncExitStack() as stack:
+        url = await _new_database(folder, databases, database, stack)
+        server = await stack.enter_async_context(await start_dev_server())
+        parts, mailbox = await _stand_ins(folder, stack)
+        system = await stack.enter_async_context(on_database(server, url, parts))
+        system.task_queue = TASK_QUEUE
+        if database is Database.POSTGRESQL:
+            event.listen(system.engine.sync_engine, "connect", _name_ourselves)
+        env = {
+            **environment(system, mailbox),
+            "POLICY_FILE": str(_policy_file(folder, plan.policy)),
+            "GRACEFUL_SHUTDOWN": "PT5S",
+        }
+        site = Site(system, Workers(env, folder, []), database, [])
+        stack.callback(_kill_all, site.workers)
+        site.at_work = list(await asyncio.gather(*(site.start_worker() for _ in range(plan.workers))))
+        yield site
+
+
+def _has_worked(worker: Process) -> bool:
+    return '"step_attempt' in worker.log.read_text()
+
+
+def _kill_all(workers: Workers) -> None:
+    for process in workers.started:
+        process.kill()
+
+
+def _name_ourselves(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    cursor.execute(f"SET application_name = '{_OURS}'")
+    cursor.close()
+
+
+async def _new_database(folder: Path, databases: Databases, database: Database, stack: AsyncExitStack) -> str:
+    if database is Database.SQLITE:
+        return await databases.sqlite(folder / "books.db")
+    url = await databases.postgresql()
+    stack.push_async_callback(databases.drop, url)
+    return url.render_as_string(hide_password=False)
+
+
+async def _stand_ins(folder: Path, stack: AsyncExitStack) -> tuple[Parts, Mailbox]:
+    argv = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", str(SETTLE_SECONDS)]
+    gateway = Process("gateway", argv, folder / "gateway.log")
+    carrier = carrier_process(folder)
+    marketplace = marketplace_process(folder)
+    mail = mailbox_process(folder / "mail")
+    for process in (gateway, carrier, marketplace, mail):
+        stack.callback(process.stop)
+    await asyncio.gather(*(asyncio.to_thread(process.start) for process in (gateway, carrier, marketplace, mail)))
+    payments = await stack.enter_async_context(GatewayAdmin(gateway.url))
+    parcels = await stack.enter_async_context(CarrierAdmin(carrier.url))
+    sales = await stack.enter_async_context(MarketplaceAdmin(marketplace.url))
+    address = urlsplit(mail.url)
+    mailbox = Mailbox(address.hostname or "", address.port or 0, folder / "mail")
+    stripe, mirakl = (
+        StripeGateway(SANDBOX_KEY, gateway.url),
+        MiraklMarketplace(sales.url, MARKETPLACE_KEY, orders_every=0),
+    )
+    intercepts = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, parcels.ups_url)
+    for adapter in (stripe, mirakl, intercepts):
+        stack.push_async_callback(adapter.aclose)
+    parts = Parts(
+        gateway_sandbox=GatewaySandbox(gateway, payments),
+        gateway=stripe,
+        carrier=parcels,
+        labels=EasyPostLabels(EASYPOST_KEY, parcels.easypost_url),
+        intercepts=intercepts,
+        marketplace_sandbox=sales,
+        marketplace=mirakl,
+        mailer=mailbox.mailer(),
+    )
+    return parts, mailbox
+
+
+def _policy_file(folder: Path, policy: PlannedPolicy) -> Path:
+    """The merchant's rules, with clocks of seconds where a run waits for nobody."""
+    rules = (ROOT / "policy.toml").read_text(encoding="utf-8")
+    fallbacks = ", ".join(f'"{method}"' for method in policy.fallbacks)
+    for name, value in (
+        ("version", '"swarm"'),
+        ("carrier_poll", '"PT5S"'),
+        ("settlement_poll", '"PT5S"'),
+        ("next_round", '"PT5S"'),
+        ("refund_intercepted", f'"{policy.refund_intercepted}"'),
+        ("fallbacks", f"[{fallbacks}]"),
+    ):
+        rules, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", rules, flags=re.MULTILINE)
+        assert found == 1, f"policy.toml has {name} {found} times"
+    file = folder / "policy.toml"
+    file.write_text(rules, encoding="utf-8")
+    return file

@@ -1,0 +1,44 @@
+"""What the harnesses wrote down is added up; what reached nothing does not count."""
+
+from pathlib import Path
+
+from tests.faults.report import block_of, read_results
+
+
+def _write(folder: Path, name: str, *lines: str) -> None:
+    (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_the_lines_of_all_harnesses_are_added_up(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        "sweep-postgresql",
+        '{"case": "a", "fault": "answer_lost", "hit": true, "survived": true, "seconds": 1800}',
+        '{"case": "b", "fault": "answer_lost", "hit": false, "survived": true, "seconds": 900}',
+        '{"case": "c", "fault": "killed", "hit": true, "survived": false, "wrong": "no worker", "seconds": 900}',
+    )
+    _write(
+        tmp_path,
+        "swarm-sqlite",
+        '{"case": "s", "seed": 7, "commit": "abc", "orders": 50, "hit": true, "survived": false, '
+        '"faults": {"kill": 3, "act reset": 2}, "violations": ["I1 order 1: too much"], "seconds": 0}',
+    )
+    _write(tmp_path, "outage", '{"runs": 2000, "most_calls_in_a_second": 9}')
+    block = block_of(read_results(tmp_path))
+    assert "| sweep | postgresql | 3 | 1 | 1 | 1 | 1 | 0 | 1.0 |" in block
+    assert "| swarm | sqlite | 1 | 1 | 50 | 5 | 0 | 1 | 0.0 |" in block
+    assert "| swarm | sqlite | act reset | 2 |" in block
+    assert "Seeds of swarm on sqlite: 7." in block
+    assert "commits abc" in block
+    assert "- outage: runs 2000, most calls in a second 9" in block
+
+
+def test_a_case_that_was_run_again_counts_once(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        "acts",
+        '{"case": "a", "fault": "cancel", "hit": true, "survived": false, "violations": ["I3 order 1: open"]}',
+        '{"case": "a", "fault": "cancel", "hit": true, "survived": true}',
+    )
+    [harness] = read_results(tmp_path)
+    assert (len(harness.lines), harness.violated) == (1, 0)

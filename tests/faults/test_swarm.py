@@ -1,0 +1,27 @@
+"""A small swarm; and each plan that once broke something, cut down, breaks nothing any more."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.drawing import draw_plan
+from tests.faults.plan import Plan
+from tests.faults.site import Database
+from tests.faults.swarm import FOUND, run_plan
+from tests.fixtures.databases import Databases
+
+PLANS = {file.stem: Plan.model_validate_json(file.read_text(encoding="utf-8")) for file in sorted(FOUND.glob("*.json"))}
+
+pytestmark = pytest.mark.timeout(600)
+
+
+async def test_a_small_swarm_breaks_nothing(tmp_path: Path, databases: Databases) -> None:
+    case = await run_plan(draw_plan(12, 25), tmp_path / "site", databases, Database.SQLITE)
+    assert case.violations == ()
+    assert sum(case.faults.values()) > 10
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_a_plan_that_was_found_breaks_nothing(name: str, tmp_path: Path, databases: Databases) -> None:
+    case = await run_plan(PLANS[name], tmp_path / "site", databases, Database.SQLITE)
+    assert case.violations == ()
