@@ -86,12 +86,23 @@ class CarrierAdmin:
         (await self._http.post(f"/parcels/{parcel}/scan", json=body.model_dump())).raise_for_status()
 
     async def add_fault(
-        self, operation: Operation, fault: FaultKind, *, times: int = 1, parcel: str | None = None, seconds: int = 2
+        self,
+        operation: Operation,
+        fault: FaultKind,
+        *,
+        times: int = 1,
+        after: int = 0,
+        parcel: str | None = None,
+        seconds: int = 2,
     ) -> None:
-        """Let the next `times` calls of the operation fail, for one shipment or for any."""
-        body = Fault(operation=operation, fault=fault, times=times, parcel=parcel, seconds=seconds)
+        """Let the next `times` calls of the operation fail, `after` some that do not, for one shipment or for any."""
+        body = Fault(operation=operation, fault=fault, times=times, after=after, parcel=parcel, seconds=seconds)
         (await self._http.post("/faults", json=body.model_dump())).raise_for_status()
 
-    async def clear_faults(self) -> None:
-        """Take every fault back."""
-        (await self._http.delete("/faults")).raise_for_status()
+    async def faults_left(self, parcel: str) -> int:
+        """How many times faults will still meet calls about this shipment: zero once the last of them has begun."""
+        return int((await self._http.get(f"/parcels/{parcel}/faults")).raise_for_status().json())
+
+    async def clear_faults(self, parcel: str | None = None) -> None:
+        """Take every fault back, or those of one shipment."""
+        (await self._http.delete("/faults", params={"parcel": parcel} if parcel else {})).raise_for_status()

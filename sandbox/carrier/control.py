@@ -41,9 +41,14 @@ async def add_fault(fault: Fault, network: Carrier) -> None:
     network.add_fault(fault)
 
 
+@router.get("/parcels/{name}/faults")
+async def faults_left(name: str, network: Carrier) -> int:
+    return network.faults_left(name)
+
+
 @router.delete("/faults", status_code=204)
-async def clear_faults(network: Carrier) -> None:
-    network.clear_faults()
+async def clear_faults(network: Carrier, parcel: str | None = None) -> None:
+    network.clear_faults(parcel)
 
 
 @router.post("/parcels", status_code=201)

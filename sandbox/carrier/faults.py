@@ -12,6 +12,16 @@ from sandbox.carrier.network import Network
 from sandbox.serving import cut
 
 
+async def _name_in(request: Request) -> str | None:
+    """The parcel that a call names: in its path, or by the reference that a new shipment is to have."""
+    named: str | None = request.path_params.get("name") or request.path_params.get("tracking_number")
+    if named or not request.headers.get("content-type", "").startswith("application/json"):
+        return named
+    body = await request.json()
+    about = body.get("shipment") if isinstance(body, dict) else None
+    return about.get("reference") if isinstance(about, dict) else None
+
+
 class FaultyRoute(APIRoute):
     """A route whose name is an `Operation`. `broken` words the API's own answer to an error of the server."""
 
@@ -25,7 +35,7 @@ class FaultyRoute(APIRoute):
         async def faulty(request: Request) -> Response:
             network: Network = request.app.state.network
             network.settle()
-            named = request.path_params.get("name") or request.path_params.get("tracking_number")
+            named = await _name_in(request)
             network.count_call(self.name, named)
             fault = network.take_fault(self.name, named)
             if fault is None:

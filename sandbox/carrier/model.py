@@ -161,11 +161,13 @@ class FaultKind(StrEnum):
 
 
 class Fault(BaseModel):
-    """`seconds` is the wait of `slow` and the Retry-After of `http_429`. `parcel` is a shipment id; None means any."""
+    """It begins `after` some calls. `seconds` is the wait of `slow` and the Retry-After of `http_429`. `parcel` is the id
+    of a shipment, or the reference of one that may not be there yet; None means any."""
 
     operation: Operation
     fault: FaultKind
     times: Annotated[int, Field(ge=1)] = 1
+    after: Annotated[int, Field(ge=0)] = 0
     parcel: str | None = None
     seconds: int = 2
 

@@ -43,7 +43,8 @@ CREATE INDEX IF NOT EXISTS parcels_by_due ON parcels (next_due) WHERE next_due I
 CREATE TABLE IF NOT EXISTS objects (id TEXT PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS calls (parcel TEXT, operation TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS faults (seq INTEGER PRIMARY KEY, document TEXT NOT NULL, times INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS faults (
+    seq INTEGER PRIMARY KEY, document TEXT NOT NULL, after INTEGER NOT NULL, times INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, expires REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, description TEXT NOT NULL, previous TEXT NOT NULL,
@@ -258,7 +259,7 @@ class Network:
     def count_call(self, operation: str, name: str | None) -> None:
         parcel = self.find(name) if name else None
         with self._db:
-            self._db.execute("INSERT INTO calls VALUES (?, ?)", (parcel.id if parcel else None, operation))
+            self._db.execute("INSERT INTO calls VALUES (?, ?)", (parcel.id if parcel else name, operation))
 
     def calls(self, parcel: str | None = None) -> dict[str, int]:
         """How often each operation was called, of one parcel or of all."""
@@ -270,29 +271,42 @@ class Network:
     def add_fault(self, fault: Fault) -> None:
         with self._db:
             self._db.execute(
-                "INSERT INTO faults (document, times) VALUES (?, ?)", (fault.model_dump_json(), fault.times)
+                "INSERT INTO faults (document, after, times) VALUES (?, ?, ?)",
+                (fault.model_dump_json(), fault.after, fault.times),
             )
 
-    def clear_faults(self) -> None:
+    def clear_faults(self, parcel: str | None = None) -> None:
         with self._db:
-            self._db.execute("DELETE FROM faults")
+            self._db.execute(
+                "DELETE FROM faults WHERE ? IS NULL OR json_extract(document, '$.parcel') = ?", (parcel, parcel)
+            )
 
     def take_fault(self, operation: str, name: str | None) -> Fault | None:
         """The oldest fault that is due for this operation and parcel; it is used up by one."""
-        for seq, document in self._db.execute(
-            "SELECT seq, document FROM faults WHERE times > 0 ORDER BY seq"
+        for seq, document, after in self._db.execute(
+            "SELECT seq, document, after FROM faults WHERE times > 0 ORDER BY seq"
         ).fetchall():
             fault = Fault.model_validate_json(document)
             if fault.operation != operation:
                 continue
             if fault.parcel is not None:
                 parcel = self.find(name) if name else None
-                if parcel is None or parcel.id != fault.parcel:
+                if fault.parcel not in ({parcel.id, parcel.reference} if parcel else {name}):
                     continue
             with self._db:
+                if after:
+                    self._db.execute("UPDATE faults SET after = after - 1 WHERE seq = ?", (seq,))
+                    continue
                 self._db.execute("UPDATE faults SET times = times - 1 WHERE seq = ?", (seq,))
             return fault
         return None
+
+    def faults_left(self, parcel: str) -> int:
+        """How many times faults will still meet calls about this parcel."""
+        row = self._db.execute(
+            "SELECT coalesce(sum(times), 0) FROM faults WHERE json_extract(document, '$.parcel') = ?", (parcel,)
+        ).fetchone()
+        return int(row[0])
 
     def effects(self) -> list[Effect]:
         rows = self._db.execute("SELECT document FROM effects ORDER BY seq").fetchall()

@@ -118,7 +118,7 @@ class Api:
         reading = operation.method == "GET"
         params = parse(request.url.query if reading else (await request.body()).decode())
         object_id = request.path_params.get("id", "")
-        payment = self._state.store.payment_of(object_id or str(params.get("payment_intent", "")))
+        payment = self._state.store.payment_named(object_id, params)
         self._state.store.count_call(operation.name, payment)
         for name in params.keys() - operation.known - _COMMON:
             raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)

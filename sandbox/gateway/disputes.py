@@ -7,6 +7,8 @@ from sandbox.gateway.records import DISPUTE_STATUSES, Dispute, EventKind, Paymen
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
 
+_MONEY_GONE = {"lost", "prevented"}
+
 
 class Disputes:
     def __init__(self, store: Store, rendering: Rendering) -> None:
@@ -47,6 +49,8 @@ class Disputes:
                 self._set_status(dispute, "warning_closed")
 
     def _set_status(self, dispute: Dispute, status: str) -> Dispute:
+        if status in _MONEY_GONE and dispute.status not in _MONEY_GONE:
+            self._store.add_effect(EffectKind.DISPUTE_LOST, None, dispute, dispute.amount)
         dispute.status = status
         self._store.save(dispute)
         closed = status in {"won", "lost", "warning_closed", "prevented"}

@@ -16,6 +16,8 @@ class EffectKind(StrEnum):
     REFUND_FAILED = "refund.failed"
     REFUND_CANCELED = "refund.canceled"
     DISPUTE_CREATED = "dispute.created"
+    DISPUTE_LOST = "dispute.lost"
+    """The bank has given the money back to the customer."""
 
 
 class Effect(BaseModel):
@@ -61,11 +63,13 @@ class FaultKind(StrEnum):
 
 class Fault(BaseModel):
     """`operation` is one of Stripe's calls, such as `refund.create`; without a payment it meets any payment. It happens
-    `times` times. `retry_after` (seconds) goes with a 429, `seconds` is how slow, `code` how it is refused."""
+    `times` times, and begins `after` some calls. `retry_after` (seconds) goes with a 429, `seconds` is how slow, `code` how
+    it is refused."""
 
     operation: str
     fault: FaultKind
     times: int = 1
+    after: int = 0
     payment_intent: str | None = None
     retry_after: float = 1
     seconds: float = 5

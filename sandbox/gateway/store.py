@@ -8,7 +8,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS objects (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, kin
 CREATE INDEX IF NOT EXISTS objects_by_owner ON objects (kind, owner);
 CREATE INDEX IF NOT EXISTS objects_by_due ON objects (due) WHERE due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, fingerprint TEXT, status INTEGER, body TEXT, at REAL);
-CREATE TABLE IF NOT EXISTS faults (seq INTEGER PRIMARY KEY, payment TEXT, operation TEXT, remaining INTEGER, doc TEXT);
+CREATE TABLE IF NOT EXISTS faults (
+    seq INTEGER PRIMARY KEY, payment TEXT, operation TEXT, after INTEGER, remaining INTEGER, doc TEXT);
 CREATE TABLE IF NOT EXISTS effects (seq INTEGER PRIMARY KEY, payment TEXT, doc TEXT);
 CREATE TABLE IF NOT EXISTS calls (payment TEXT, operation TEXT);
 CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, id TEXT, type TEXT, body TEXT);
@@ -101,6 +102,14 @@ class Store:
             return None
         return object_id if row[0] == Payment.__name__ else row[1]
 
+    def payment_named(self, object_id: str, params: Mapping[str, object]) -> str | None:
+        """The payment that a call is about: it names an object of it, or a customer, who made one before."""
+        named = object_id or str(params.get("payment_intent", ""))
+        if named or "customer" not in params:
+            return self.payment_of(named)
+        made = self.owned(Payment, str(params["customer"]))
+        return made[-1].id if made else None
+
     def payment_of_charge(self, charge: str) -> Payment | None:
         row = self._db.execute(
             "SELECT doc FROM objects WHERE kind = 'Payment' AND json_extract(doc, '$.charge') = ?", (charge,)
@@ -143,18 +152,21 @@ class Store:
 
     def add_fault(self, fault: Fault) -> None:
         self._db.execute(
-            "INSERT INTO faults (payment, operation, remaining, doc) VALUES (?, ?, ?, ?)",
-            (fault.payment_intent, fault.operation, fault.times, fault.model_dump_json()),
+            "INSERT INTO faults (payment, operation, after, remaining, doc) VALUES (?, ?, ?, ?, ?)",
+            (fault.payment_intent, fault.operation, fault.after, fault.times, fault.model_dump_json()),
         )
 
     def take_fault(self, operation: str, payment: str | None, *, replaying: bool) -> Fault | None:
         """The next fault that meets this call, counted off."""
         rows = self._db.execute(
-            "SELECT seq, doc FROM faults WHERE operation = ? AND remaining > 0 AND (payment IS NULL OR payment = ?)"
+            "SELECT seq, after, doc FROM faults WHERE operation = ? AND remaining > 0 AND (payment IS NULL OR payment = ?)"
             " ORDER BY seq",
             (operation, payment),
         )
-        for seq, doc in rows.fetchall():
+        for seq, after, doc in rows.fetchall():
+            if after:
+                self._db.execute("UPDATE faults SET after = after - 1 WHERE seq = ?", (seq,))
+                continue
             fault = Fault.model_validate_json(doc)
             if fault.fault.on_the_way or not replaying:
                 self._db.execute("UPDATE faults SET remaining = remaining - 1 WHERE seq = ?", (seq,))

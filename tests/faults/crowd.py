@@ -332,18 +332,18 @@ class Crowd(Staff):
                 return await self._quietly(self.system.library.look_again(case.request, event))
         return False
 
-    async def _moved_by_hand(self, wait: Wait) -> Money | None:
+    async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
         """What the cancellation owes on the tender, or in a roll-back what it has given back on it."""
         progress = await self._progress()
         try:
             plan = await self.handle.query(CancellationWorkflow.plan)
         except RPCError:
             plan = None
-        planned = next((part for part in plan.tenders if part.tender.tender_id == wait.target), None) if plan else None
+        planned = next((part for part in plan.tenders if part.tender.tender_id == target), None) if plan else None
         if planned is None or progress is None:
             return None
         given = await self._given_on(planned, progress.cancellation_id)
-        if wait.step in {StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
+        if step in {StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
             return Money(amount=-given, currency=planned.refund.currency)
         due = (planned.refund + planned.release).amount
         return Money(amount=max(due - given, 0), currency=planned.refund.currency)
@@ -362,5 +362,5 @@ class Crowd(Staff):
         by_hand = (said.amount.amount for said in self.watched.said if said.target == tender_id and said.amount)
         return by_process + sum(by_hand)
 
-    def _next_answer(self, step: StepName) -> Verb:
+    def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         return next(self._answers)

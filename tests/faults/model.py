@@ -87,6 +87,8 @@ class AtGateway(Value):
 
 
 CAPTURED, REFUNDED, FAILED, RELEASED = "captured", "refunded", "failed", "released"
+CHARGED_BACK = "charged_back"
+"""By the customer's bank, after a dispute."""
 
 
 class ParcelNow(Value):
@@ -224,7 +226,8 @@ class World(Value):
 
     @property
     def by_others(self) -> int:
-        return self.refunded(ours=False)
+        """What somebody refunded or released in the gateway's dashboard, and what the bank has given back."""
+        return self.refunded(ours=False) + self.total(RELEASED, ours=False) + self.total(CHARGED_BACK)
 
     @property
     def carried_out(self) -> tuple[Recorded, ...]:

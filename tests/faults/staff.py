@@ -11,6 +11,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from client.errors import ExitCode, StarterError
+from domain.keys import EffectKey
 from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, ResolveStep, RetryStep, Withdraw
 from domain.money import Money
 from domain.order import TenderKind
@@ -23,7 +24,7 @@ from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
 from tests.faults.invariants import price_of
-from tests.faults.model import RELEASED, Said, Verb
+from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
 from tests.faults.stories import Told
 from tests.faults.world import Watched, read_world
 from tests.system import SUPERVISOR, Handle, System, customer_of
@@ -54,6 +55,7 @@ class Staff:
     """Seconds between two looks."""
     unlocked: bool = False
     before_answer: Callable[[Wait], Awaitable[None]] | None = None
+    """Hears of each wait that is about to be answered."""
 
     @property
     def handle(self) -> Handle:
@@ -118,6 +120,10 @@ class Staff:
         ):
             await built_in.lock_order(self.system.engine, self.watched.order.order_id, None)
             self.unlocked = True
+        elif verb is Verb.CHOOSE and not taken:
+            await self.say(Verb.DONE_BY_HAND, wait)  # no other way is offered while the bank disputes
+        elif not taken:
+            await self._settle()  # who collects too soon is refused until the money has arrived
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         """Without an answer of the story, or where the customer has chosen already, the step is tried again twice, and done
@@ -138,7 +144,7 @@ class Staff:
         gateway = self.system.shop.gateway
         for payment in self.system.shop.payments.get(self.watched.order.order_id, []):
             for effect in await self._under_way(payment):
-                if self.failed < self.told.fails:
+                if EffectKey.read(effect.key) and self.failed < self.told.fails:
                     self.failed += 1
                     await gateway.fail(effect.object_id)
                 else:
@@ -153,8 +159,13 @@ class Staff:
 
     async def say(self, verb: Verb, wait: Wait) -> bool:
         """Whether the run has accepted it. Sent again under the same id while no worker answers."""
-        message = self._message(verb, wait)
         amount = await self.moved_by_hand(wait.step, wait.target) if verb is Verb.DONE_BY_HAND else None
+        proof = None
+        if amount is not None and not amount and wait.step is StepName.REVERSE_PAYMENT:
+            proof = await self._lost_dispute()
+            if proof is None:
+                verb, amount = Verb.RETRY, None  # the customer has it: there is nothing to do by hand
+        message = self._message(verb, wait, proof or f"REF-{uuid4().hex[:8]}")
         accepted: bool | None = True
         try:
             await self._send(message)
@@ -192,16 +203,17 @@ class Staff:
             return None
         given = world.refunded(ours=True, tender_id=target) + world.total(RELEASED, tender_id=target)
         given += sum(said.amount.amount for said in world.said if said.target == target and said.amount is not None)
+        by_others = world.refunded(ours=False, tender_id=target) + world.total(CHARGED_BACK, tender_id=target)
         units = {part.line_id: part.quantity for part in self.told.scope}
         due = min(tender.amount.amount, price_of(world, units)) if units else tender.amount.amount
         match step:
             case StepName.RESTORE_PAYMENT:
                 moved = -given
             case StepName.CHECK_REFUND:
-                moved = min(due - given, 0)
+                moved = min(due - given - by_others, 0)
             case _:
                 under_way = sum(effect.amount for effect in await self._under_way(tender.reference))
-                moved = max(due - given + under_way, 0)
+                moved = max(due - given - by_others + under_way, 0)
         return Money(amount=moved, currency=world.currency)
 
     async def _under_way(self, payment: str) -> list[Effect]:
@@ -216,7 +228,14 @@ class Staff:
             effect for effect in effects if effect.kind is EffectKind.REFUND_CREATED and effect.object_id not in over
         ]
 
-    def _message(self, verb: Verb, wait: Wait) -> Steering:
+    async def _lost_dispute(self) -> str | None:
+        """The number of the one by which the bank has given the customer the money."""
+        for payment in self.system.shop.payments.get(self.watched.order.order_id, []):
+            for effect in await self.system.shop.gateway.effects(payment, EffectKind.DISPUTE_LOST):
+                return effect.object_id
+        return None
+
+    def _message(self, verb: Verb, wait: Wait, proof: str) -> Steering:
         match verb:
             case Verb.APPROVE:
                 return Approve(actor=SUPERVISOR)
@@ -236,7 +255,7 @@ class Staff:
                     step=wait.step,
                     target=wait.target,
                     resolution=_RESOLUTIONS[verb],
-                    reference=f"REF-{uuid4().hex[:8]}",
+                    reference=proof,
                 )
 
 

@@ -11,7 +11,7 @@ from domain.shipment import GoodsGroup
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.faults.invariants import violations
-from tests.faults.model import CAPTURED, FAILED, REFUNDED, AtGateway, Invariant, Said, Verb, World
+from tests.faults.model import CAPTURED, CHARGED_BACK, FAILED, REFUNDED, AtGateway, Invariant, Said, Verb, World
 from tests.faults.world import Watched, read_world
 from tests.system import System, customer_of
 from tests.workflows.samples import an_id
@@ -135,6 +135,16 @@ BROKEN: Mapping[str, tuple[Change, Invariant]] = {
     ),
     "given_back_by_others_besides": (
         lambda world: another_refund(world, object_id="re_2", key=None, amount=100),
+        Invariant.PAID_ONCE,
+    ),
+    "given_back_by_the_bank_besides": (
+        lambda world: another_refund(world, object_id="dp_1", key=None, kind=CHARGED_BACK),
+        Invariant.PAID_ONCE,
+    ),
+    "store_credit_besides": (
+        lambda world: another_refund(
+            world, object_id="can-1/give_store_credit/T1/1", key="can-1/give_store_credit/T1/1"
+        ),
         Invariant.PAID_ONCE,
     ),
     "delivered_all_the_same": (

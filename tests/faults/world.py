@@ -34,6 +34,7 @@ from sandbox.marketplace.model import Actor as SaleActor
 from sandbox.marketplace.model import EffectKind as SaleKind
 from tests.faults.model import (
     CAPTURED,
+    CHARGED_BACK,
     FAILED,
     REFUNDED,
     RELEASED,
@@ -53,6 +54,7 @@ _KINDS = {
     EffectKind.REFUND_FAILED: FAILED,
     EffectKind.REFUND_CANCELED: FAILED,
     EffectKind.PAYMENT_VOIDED: RELEASED,
+    EffectKind.DISPUTE_LOST: CHARGED_BACK,
 }
 _TIMES = 4
 """How often a compensation may be repeated under another key."""

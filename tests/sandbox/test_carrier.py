@@ -12,9 +12,9 @@ import httpx2
 import pytest
 from easypost.util import validate_webhook
 
-from domain.errors import Unavailable
+from domain.errors import OutcomeUnknown, Unavailable
 from domain.shipment import GoodsGroup, LabelStatus
-from providers.carrier.easypost import EasyPostLabels
+from providers.carrier.easypost import EasyPostLabels, reference_for
 from providers.carrier.ups import UpsIntercepts
 from sandbox.carrier.model import (
     EASYPOST_KEY,
@@ -140,6 +140,36 @@ async def test_a_fault_is_for_its_parcel_and_can_be_taken_back(
     await labels.track(other.shipment_id)
     await carrier_sandbox.clear_faults()
     assert (await labels.track(broken.shipment_id)).label is LabelStatus.ACTIVE
+
+
+async def test_a_fault_begins_after_some_calls_and_is_taken_back(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
+) -> None:
+    label = (await carrier_sandbox.parcel(Script.LABEL_ONLY)).shipment_id
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=label)
+    await carrier_sandbox.clear_faults(label)
+    await carrier_sandbox.add_fault(Operation.SHIPMENT_READ, FaultKind.HTTP_500, parcel=label, after=1)
+    await labels.track(label)
+    assert await carrier_sandbox.faults_left(label) == 1
+    with pytest.raises(Unavailable):
+        await labels.track(label)
+    assert await carrier_sandbox.faults_left(label) == 0
+
+
+async def test_a_fault_waits_for_a_shipment_by_its_reference(
+    carrier_sandbox: CarrierAdmin, labels: EasyPostLabels
+) -> None:
+    old = (await carrier_sandbox.parcel(Script.LABEL_ONLY)).shipment_id
+    await labels.void(old)
+    key = f"can-{old}/resume_shipment/S1/1"
+    reference = reference_for(key)
+    for operation in (Operation.SHIPMENT_CREATE, Operation.SHIPMENT_BUY):
+        await carrier_sandbox.add_fault(operation, FaultKind.HTTP_500, parcel=reference)
+        with pytest.raises(OutcomeUnknown):
+            await labels.buy_again(old, key=key)
+    assert (await labels.buy_again(old, key=key)).label_reference != old
+    assert await carrier_sandbox.faults_left(reference) == 0
+    assert (await carrier_sandbox.calls(reference))["shipment.create"] >= 1
 
 
 async def test_calls_are_counted_by_operation_for_a_parcel_and_in_all(

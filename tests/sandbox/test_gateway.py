@@ -241,6 +241,34 @@ async def test_a_dropped_connection_has_no_answer(http: httpx2.AsyncClient, admi
         assert len(await admin.effects(payment, EffectKind.REFUND_CREATED)) == effects
 
 
+async def test_a_fault_begins_after_some_calls(http: httpx2.AsyncClient, admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    await admin.add_fault("refund.create", FaultKind.HTTP_429, payment=payment, times=2, after=1)
+    assert [(await refund(http, payment, 100)).status_code for _ in range(4)] == [200, 429, 429, 200]
+    assert await admin.faults_left(payment) == 0
+
+
+async def test_what_a_customer_did_before_is_about_their_first_payment(
+    http: httpx2.AsyncClient, admin: GatewayAdmin
+) -> None:
+    """A payment that is to replace it, and the search for one."""
+    payment = await admin.create_payment(TOTAL, capture=TOTAL, mandate=True)
+    found = (await http.get(f"/v1/payment_intents/{payment}")).json()
+    await admin.add_fault("payment_intent.list", FaultKind.HTTP_429, payment=payment)
+    answer = await http.get("/v1/payment_intents", params={"customer": found["customer"]})
+    assert answer.status_code == 429
+    assert (await admin.calls(payment))["payment_intent.list"] == 1
+
+
+async def test_a_dispute_that_is_lost_has_given_the_money_back(admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    for status in ("needs_response", "lost", "lost"):
+        await admin.dispute(payment, status)
+    [lost] = await admin.effects(payment, EffectKind.DISPUTE_LOST)
+    [captured] = await admin.effects(payment, EffectKind.PAYMENT_CAPTURED)
+    assert lost.amount == captured.amount
+
+
 async def test_calls_are_counted_by_operation_for_a_payment_and_in_all(
     http: httpx2.AsyncClient, admin: GatewayAdmin
 ) -> None:

@@ -1,0 +1,378 @@
+"""What can go wrong at the counterparts: every call with every fault, money that others move at every moment, and
+idempotency keys that the gateway has forgotten when a lost answer is asked for again.
+
+python -m tests.faults.providers --results DIR [--only faults|acts|expired …] [--share 0.1]
+
+Each case is an order of its own. A case that met no fault proves nothing and is not counted. Results are lines of JSON in
+DIR/providers.jsonl; cases that are there are not run again. The exit code is 1 where something was broken.
+"""
+
+import argparse
+import asyncio
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+from pydantic import TypeAdapter
+
+from domain.base import Value
+from sandbox.gateway.messages import FaultKind
+from tests.faults.invariants import violations
+from tests.faults.meddling import Act, ActCase, Dashboard, HeardCalls, HeardGateway, Listener
+from tests.faults.opening import open_system
+from tests.faults.provider_cases import (
+    Calls,
+    Provider,
+    ProviderCase,
+    ProviderFault,
+    add_fault,
+    cases_of,
+    is_read,
+    read_calls,
+    take_back_faults,
+    targets_of,
+)
+from tests.faults.results import CaseResult, Results, report
+from tests.faults.staff import NotAtRest, Staff, place
+from tests.faults.stories import STORIES, Story
+from tests.faults.world import read_world
+from tests.system import System
+
+HARNESS = "providers"
+_FORGOTTEN = 25 * 3600
+"""Seconds after which the gateway knows no idempotency key any more."""
+_LOSSES = (
+    FaultKind.DROP_BEFORE_COMMIT,
+    FaultKind.DROP_AFTER_COMMIT,
+    FaultKind.HTTP_500_BEFORE,
+    FaultKind.HTTP_500_AFTER_COMMIT,
+)
+_LONGEST = 900
+_BATCH = 120
+"""Cases on one set of processes: their lists of effects grow with each."""
+
+
+class Family(StrEnum):
+    FAULTS = "faults"
+    ACTS = "acts"
+    EXPIRED = "expired"
+
+
+_AT_ONCE: Mapping[Family, int] = {Family.FAULTS: 20, Family.ACTS: 12, Family.EXPIRED: 1}
+"""The gateway's clock is everybody's: only one order at a time may let it jump."""
+
+
+class Undisturbed(Value):
+    """What a story comes to when nothing happens."""
+
+    story: Story
+    calls: tuple[Calls, ...]
+    outcomes: tuple[str, ...]
+
+
+class ExpiredCase(Value):
+    """An answer to a write is lost, and the gateway has forgotten its key when the process asks again."""
+
+    fault: ProviderCase
+
+    def __str__(self) -> str:
+        return f"{self.fault}/key-forgotten"
+
+
+AnyCase = ProviderCase | ActCase | ExpiredCase
+
+
+@dataclass
+class Counterparts:
+    """`heard` are the calls that the process makes to the gateway."""
+
+    system: System
+    heard: HeardCalls
+    dashboard: Dashboard
+
+
+@asynccontextmanager
+async def open_counterparts(folder: Path) -> AsyncIterator[Counterparts]:
+    async with open_system(folder) as system:
+        heard = HeardCalls()
+        async with listening(system, heard) as counterparts:
+            yield counterparts
+
+
+@asynccontextmanager
+async def listening(system: System, heard: HeardCalls) -> AsyncIterator[Counterparts]:
+    """With a worker whose calls to the gateway are heard."""
+    admin = system.shop.gateway
+    system.gateway = HeardGateway(admin.url, heard)
+    dashboard = Dashboard(admin)
+    try:
+        async with system.worker():
+            yield Counterparts(system, heard, dashboard)
+    finally:
+        await system.gateway.aclose()
+        await dashboard.aclose()
+
+
+async def try_out(counterparts: Counterparts, story: Story) -> Undisturbed:
+    system = counterparts.system
+    staff = await _place(system, story)
+    targets = targets_of(staff)
+    before = [await read_calls(system, staff, target) for target in targets]
+    await staff.ask()
+    await staff.see_through(_LONGEST)
+    calls = [
+        Calls(story=story, target=target, operation=operation, count=count - earlier.get(operation, 0))
+        for target, earlier in zip(targets, before, strict=True)
+        for operation, count in sorted((await read_calls(system, staff, target)).items())
+        if count > earlier.get(operation, 0)
+    ]
+    world = await read_world(system, staff.watched)
+    assert not violations(world), f"{story} undisturbed: {violations(world)}"
+    return Undisturbed(story=story, calls=tuple(calls), outcomes=_outcomes(world.cancellations))
+
+
+async def _place(system: System, story: Story) -> Staff:
+    staff = await place(system, STORIES[story])
+    staff.pause = 3
+    return staff
+
+
+def _outcomes(found: Sequence[object]) -> tuple[str, ...]:
+    return tuple(str(getattr(recorded, "outcome", None)) for recorded in found)
+
+
+# The cases
+
+
+def all_cases(undisturbed: Sequence[Undisturbed], families: Sequence[Family]) -> list[AnyCase]:
+    """In a sequence of no meaning, so that what has run after a while is of every kind."""
+    cases: list[AnyCase] = []
+    for found in undisturbed:
+        for calls in found.calls:
+            if Family.FAULTS in families:
+                cases += cases_of(calls)
+            if Family.EXPIRED in families:
+                cases += _expired_cases(calls)
+        heard = sum(calls.count for calls in found.calls if calls.target.provider is Provider.GATEWAY)
+        if Family.ACTS in families and heard:
+            cases += [
+                ActCase(story=found.story, act=act, number=number) for act in Act for number in range(1, heard + 2)
+            ]
+    random.Random(12).shuffle(cases)
+    return cases
+
+
+def _expired_cases(calls: Calls) -> list[ExpiredCase]:
+    if calls.target.provider is not Provider.GATEWAY or is_read(calls.operation):
+        return []
+    return [
+        ExpiredCase(
+            fault=ProviderCase(
+                story=calls.story,
+                target=calls.target,
+                operation=calls.operation,
+                number=number,
+                fault=ProviderFault(kind=loss),
+            )
+        )
+        for number in range(1, calls.count + 1)
+        for loss in _LOSSES
+    ]
+
+
+def family_of(case: AnyCase) -> Family:
+    match case:
+        case ProviderCase():
+            return Family.FAULTS
+        case ActCase():
+            return Family.ACTS
+        case ExpiredCase():
+            return Family.EXPIRED
+
+
+async def run_case(counterparts: Counterparts, case: AnyCase, undisturbed: Mapping[Story, Undisturbed]) -> CaseResult:
+    began = time.monotonic()
+    match case:
+        case ProviderCase():
+            met, broken = await _run_fault(counterparts, case, undisturbed[case.story])
+            fault = case.fault.kind
+        case ActCase():
+            met, broken = await _run_act(counterparts, case)
+            fault = case.act.value
+        case ExpiredCase():
+            met, broken = await _run_expired(counterparts, case)
+            fault = f"key forgotten after {case.fault.fault.kind}"
+    return CaseResult(
+        harness=HARNESS,
+        case=str(case),
+        fault=fault,
+        hit=met > 0,
+        survived=not broken,
+        violations=tuple(broken),
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+async def _run_fault(counterparts: Counterparts, case: ProviderCase, undisturbed: Undisturbed) -> tuple[int, list[str]]:
+    system = counterparts.system
+    staff = await _place(system, case.story)
+    await add_fault(system, staff, case)
+    await staff.ask()
+    stuck = await _rest(staff)
+    met = await take_back_faults(system, staff, case)
+    broken = stuck or await _read_broken(staff)
+    if case.fault.ends_alike and not broken and not staff.unlocked:
+        ends = _outcomes((await read_world(system, staff.watched)).cancellations)
+        if ends != undisturbed.outcomes:
+            broken = [f"I3 it ended as {', '.join(ends)}, and undisturbed as {', '.join(undisturbed.outcomes)}"]
+    return met, broken
+
+
+async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list[str]]:
+    """The gateway's event comes after the end."""
+    system = counterparts.system
+    staff = await _place(system, case.story)
+    order = staff.watched.order
+    [payment] = system.shop.payments[order.order_id]
+    [paid] = [tender.amount for tender in order.tenders if tender.reference == payment]
+    done: list[bool] = []
+
+    async def act(number: int) -> None:
+        if number == case.number and not done:
+            done.append(await counterparts.dashboard.act(case.act, payment, paid))
+
+    counterparts.heard.listen(order.order_id, Listener(before=act))
+    await staff.ask()
+    broken = await _rest(staff) or await _read_broken(staff)
+    if not done:
+        await act(case.number)
+    await system.notify_of_refund(order.order_id)
+    broken += await _rest(staff) or await _read_broken(staff)
+    return int(any(done)), broken
+
+
+async def _run_expired(counterparts: Counterparts, case: ExpiredCase) -> tuple[int, list[str]]:
+    system = counterparts.system
+    staff = await _place(system, case.fault.story)
+    forgotten: list[int] = []
+
+    async def forget() -> None:
+        if not forgotten:
+            forgotten.append(_FORGOTTEN)
+            await system.shop.gateway.advance(_FORGOTTEN)
+
+    counterparts.heard.listen(staff.watched.order.order_id, Listener(lost=forget))
+    await add_fault(system, staff, case.fault)
+    await staff.ask()
+    broken = await _rest(staff) or await _read_broken(staff)
+    return len(forgotten), broken
+
+
+async def _rest(staff: Staff) -> list[str]:
+    """What is broken where it does not come to rest."""
+    try:
+        await staff.see_through(_LONGEST)
+    except NotAtRest as stuck:
+        return [f"I3 {stuck}"[:600]]
+    return []
+
+
+async def _read_broken(staff: Staff) -> list[str]:
+    return [str(found) for found in violations(await read_world(staff.system, staff.watched))]
+
+
+# All of them
+
+
+async def run_cases(
+    counterparts: Counterparts,
+    cases: Sequence[AnyCase],
+    undisturbed: Mapping[Story, Undisturbed],
+    at_once: int,
+    on_result: Callable[[CaseResult], None],
+) -> None:
+    turns = asyncio.Semaphore(at_once)
+
+    async def run(case: AnyCase) -> None:
+        async with turns:
+            try:
+                on_result(await run_case(counterparts, case, undisturbed))
+            except Exception as error:  # noqa: BLE001 - the other cases go on, and this one is run again the next time
+                print(f"{case} was not carried out: {error!r}"[:600], file=sys.stderr, flush=True)
+
+    await asyncio.gather(*(run(case) for case in cases))
+
+
+class Kept:
+    """What the stories come to undisturbed, in a file: a run that goes on takes the same for granted."""
+
+    _stories = TypeAdapter(list[Undisturbed])
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self) -> list[Undisturbed]:
+        """Empty where there is none."""
+        return self._stories.validate_json(self._file.read_bytes()) if self._file.exists() else []
+
+    def write(self, stories: list[Undisturbed]) -> None:
+        self._file.write_bytes(self._stories.dump_json(stories))
+
+
+async def run(results: Results, folder: Path, families: Sequence[Family], share: float, kept: Kept) -> None:
+    if not kept.read():
+        async with open_counterparts(folder / "undisturbed") as counterparts:
+            kept.write([await try_out(counterparts, story) for story in STORIES])
+    undisturbed = {found.story: found for found in kept.read()}
+    cases = all_cases(list(undisturbed.values()), families)
+    cases = [case for case in cases[: round(len(cases) * share)] if str(case) not in results.found]
+    progress = _Progress(results, len(cases))
+    for family in families:
+        mine = [case for case in cases if family_of(case) is family]
+        for start in range(0, len(mine), _BATCH):
+            batch = mine[start : start + _BATCH]
+            async with open_counterparts(folder / f"{family}-{start}") as counterparts:
+                await run_cases(counterparts, batch, undisturbed, _AT_ONCE[family], progress.add)
+
+
+class _Progress:
+    def __init__(self, results: Results, total: int) -> None:
+        self._results = results
+        self._total = total
+        self._done = 0
+
+    def add(self, result: CaseResult) -> None:
+        self._results.add([result])
+        self._done += 1
+        word = "broken" if result.violations else "ok" if result.hit else "not met"
+        report(f"{self._done}/{self._total} {word}: {result.case} ({result.seconds} s)")
+        for sentence in result.violations:
+            report(f"    {sentence}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.faults.providers")
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--only", type=Family, choices=list(Family), nargs="+", default=list(Family))
+    parser.add_argument("--share", type=float, default=1, help="of the cases; the same ones for the same share")
+    asked = parser.parse_args()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    logging.disable(logging.CRITICAL)  # an attempt that fails is what is wanted here
+    results = Results(asked.results, HARNESS)
+    with tempfile.TemporaryDirectory(prefix="providers-") as folder:
+        asyncio.run(
+            run(results, Path(folder), asked.only, asked.share, Kept(asked.results / f"{HARNESS}-undisturbed.json"))
+        )
+    return results.summarise()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
