@@ -34,7 +34,7 @@ up: $(and $(filter vendure,$(OMS)),$(DASHBOARD)) $(READY)  ## the same, and stay
 	@$(BIN)/python -m sandbox.demo --stay --oms $(OMS)
 
 test: $(READY)  ## every test that belongs to a change
-	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser
+	@$(BIN)/python -m pytest -n 2 -m "not long" --ignore=tests/integrations --ignore=tests/browser
 
 test-sandbox: $(READY)  ## the workflow tests, in Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
@@ -109,7 +109,7 @@ pictures: test-browser test-dashboard  ## both of these, and write docs/pictures
 
 test-faults: $(READY)  ## the longer runs: properties on many more inputs, faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
-	@$(BIN)/python -m pytest tests/faults --hypothesis-profile=faults
+	@$(BIN)/python -m pytest -n 2 tests/faults --hypothesis-profile=faults
 
 bench: $(READY)  ## measure what a run costs, write docs/performance.md
 	@$(BIN)/python -m benchmarks.floor

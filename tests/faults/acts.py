@@ -166,7 +166,7 @@ class Trial:
             order_id = world.order.order_id
             found.append(Violation(invariant=Invariant.VISIBLE, order_id=order_id, sentence=self.stuck))
         else:
-            found += broken_promises(world, usual, self.asked)
+            found += broken_promises(world, None if self.staff.unlocked else usual, self.asked)
         at, seen = self.case.at, self.watch.seen
         return CaseResult(
             harness=HARNESS,

@@ -113,7 +113,7 @@ class Trial:
         if self.stuck:
             found.append(Violation(invariant=Invariant.VISIBLE, order_id=order_id, sentence=self.stuck))
         else:
-            found += broken_promises(world, usual, self.asked)
+            found += broken_promises(world, None if self.staff.unlocked else usual, self.asked)
         both = taken_at_once(self.asked, _ONE_QUESTION)
         if self.case.order is Order.TOGETHER and len(both) > 1:
             sentence = f"one question was answered twice: {', '.join(both)}"

@@ -35,10 +35,11 @@ class Asked:
     answer: Answer | None
 
 
-def broken_promises(world: World, usual: End, asked: Sequence[Asked], *, lost: bool = False) -> list[Violation]:
-    """`usual` is the end of the same story undisturbed; `lost`: a run was ended from outside, so that a sender may not know
-    how it was answered."""
-    found = [*_unanswered(asked, lost=lost), *_contradictions(world), *_ends(world, usual, asked)]
+def broken_promises(world: World, usual: End | None, asked: Sequence[Asked], *, lost: bool = False) -> list[Violation]:
+    """`usual` is the end of the same story undisturbed; None: people had to help it to another one. `lost`: a run was ended
+    from outside, so that a sender may not know how it was answered."""
+    ends = _ends(world, usual, asked) if usual else []
+    found = [*_unanswered(asked, lost=lost), *_contradictions(world), *ends]
     return [
         Violation(invariant=invariant, order_id=world.order.order_id, sentence=sentence)
         for invariant, sentence in found

@@ -10,6 +10,8 @@ from benchmarks.figures import Measured, Subject
 from benchmarks.floor import PAGE
 from sandbox.serving import ROOT
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.timeout(400)
 def test_a_quick_benchmark_measures_everything_and_leaves_the_page_alone(tmp_path: Path) -> None:

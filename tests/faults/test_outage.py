@@ -22,6 +22,8 @@ from tests.observing import eventually
 from tests.system import System
 from tests.workflows.samples import captured
 
+pytestmark = pytest.mark.long
+
 RUNS = 60
 DURING = RUNS - RUNS // 10
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = sorted((Path(__file__).parent / "planted").glob("*.patch"))
 NEEDED = ("__init__.py", "build.py", "cases.py", "case_model.py", "case_machine.py", "test_case_machine.py")

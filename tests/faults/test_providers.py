@@ -12,6 +12,8 @@ from tests.faults.providers import AnyCase, ExpiredCase, Undisturbed, listening,
 from tests.faults.stories import Story
 from tests.system import System
 
+pytestmark = pytest.mark.long
+
 _CARD, _PARCEL = Target(provider=Provider.GATEWAY, name="T1"), Target(provider=Provider.CARRIER, name="S1")
 _NEW_LABEL = Target(provider=Provider.CARRIER, name="S1", bought_again=True)
 

@@ -17,6 +17,8 @@ from tests.faults.stage import Database, open_stage
 from tests.faults.stories import Story
 from tests.faults.sweep import Result, Results, describe, has_failed, run_cases, try_out
 
+pytestmark = pytest.mark.long
+
 
 def _case(story: Story, fault: Fault, call: str, moment: Moment) -> Case:
     return Case(story=story, fault=fault, point=Point(call=call, number=1, moment=moment))

@@ -10,6 +10,8 @@ from tests.system import System
 from tests.workflows.samples import captured
 from tests.workflows.test_long_waits import PENDING, PRICE, assert_small, chain
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.timeout(900)
 async def test_ten_thousand_signals_one_after_the_other_are_heard(open_system: System) -> None:

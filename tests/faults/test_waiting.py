@@ -16,6 +16,8 @@ from tests.system import Handle, System, settled
 from tests.workflows.samples import captured, in_network
 from tests.workflows.test_long_waits import PENDING, PRICE, events_of
 
+pytestmark = pytest.mark.long
+
 DAYS = 60
 MOST_EVENTS = 120
 """A run with a parcel that waits for nothing has about 40. A wait that begins, is overdue and ends adds a dozen: a timer,
