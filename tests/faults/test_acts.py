@@ -9,7 +9,7 @@ from tests.system import System
 
 _FEW = 8
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 
 @pytest.mark.parametrize(

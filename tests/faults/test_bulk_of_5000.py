@@ -37,7 +37,7 @@ ODD_EVERY = (
 LATE = 1_800  # seconds after which nothing more is to be expected
 AGENT = ("--actor", "merchant:agent-7", "--reason", "out_of_stock")
 
-pytestmark = pytest.mark.timeout(2 * LATE)
+pytestmark = [pytest.mark.timeout(2 * LATE), pytest.mark.long]
 
 
 @pytest.fixture

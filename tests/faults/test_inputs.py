@@ -23,7 +23,7 @@ from tests.workflows.samples import an_id, captured
 _WORDS_OF_A_PROGRAM = ("Traceback", "pydantic", 'File "', "Error:", "object at 0x")
 _TOO_LARGE = {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED}
 
-pytestmark = pytest.mark.properties
+pytestmark = [pytest.mark.properties, pytest.mark.long]
 
 
 @dataclass
