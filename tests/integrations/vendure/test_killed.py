@@ -38,9 +38,10 @@ async def send_nothing(dispatcher):
 
 NoticeDispatcher.run = send_nothing
 api._TIMEOUT = 25.0
+api._CALLS_AT_ONCE = 1000
 worker.main()
 """
-# worker.py, whose calls wait long enough for those of all the other orders. It sends no mails: each reads its order, one
+# worker.py, whose calls wait long enough for those of all the other orders, and wait for none of them. It sends no mails: each reads its order, one
 # after the other, so that the rest would wait for the first that is stopped.
 
 
