@@ -41,8 +41,8 @@ api._TIMEOUT = 25.0
 api._CALLS_AT_ONCE = 1000
 worker.main()
 """
-# worker.py, whose calls wait long enough for those of all the other orders, and wait for none of them. It sends no mails: each reads its order, one
-# after the other, so that the rest would wait for the first that is stopped.
+# worker.py, whose calls wait long enough for those of all other orders, and are all made at once. It sends no mails: each
+# reads its order, one after the other, so that the rest would wait for the first that is stopped.
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["with_plugin", "without_plugin"])
