@@ -27,7 +27,7 @@ from tests.faults.moments import Moment, Moments, Place, Watch
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises
 from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
-from tests.faults.staff import NotAtRest, Staff, place
+from tests.faults.staff import NotAtRest, Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.words import Spoken, Word, answers_of, speak
 from tests.faults.world import read_worlds
@@ -134,11 +134,11 @@ class Trial:
         self.staff.watched.said.append(Said(verb=Verb.TERMINATE))
         self.done = True
         if not Deed(self.case.act).is_late:
-            await self.ask_again()
+            await self.submit_again()
 
-    async def ask_again(self) -> None:
+    async def submit_again(self) -> None:
         again = f"again-{self.staff.sample.order_id}" if Deed(self.case.act).by_another else None
-        await self.staff.ask(again)
+        await self.staff.submit(again)
 
     async def see_through(self) -> None:
         began = time.monotonic()
@@ -193,7 +193,7 @@ class Sweep:
         trial = await self._begin(Case(story, histories, Deed.RESET_ENDED, -1))
         with lengths(histories):
             async with self._moments.worker(self._system):
-                await trial.staff.ask()
+                await trial.staff.submit()
                 await trial.see_through()
                 watch = Watch(seen=[*trial.watch.seen])
                 history = await trial.staff.handle.fetch_history()
@@ -212,12 +212,12 @@ class Sweep:
                 late = [trial for trial in trials if trial.done and trial.case.act in _LATE]
                 if late:
                     await self._system.shop.gateway.advance(_KEYS_EXPIRE)
-                    await asyncio.gather(*(self._ask_again(trial) for trial in late))
+                    await asyncio.gather(*(self._submit_again(trial) for trial in late))
                 worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
         return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
 
     async def _begin(self, case: Case) -> Trial:
-        staff = await place(self._system, STORIES[case.story])
+        staff = await place_order(self._system, STORIES[case.story])
         watch = Watch(at=None if case.act is Deed.RESET_ENDED else case.at)
         trial = Trial(case, staff, watch)
         watch.act = trial.act
@@ -228,16 +228,16 @@ class Sweep:
     async def _run(self, case: Case) -> Trial:
         async with self._turn:
             trial = await self._begin(case)
-            await trial.staff.ask()
+            await trial.staff.submit()
             await trial.see_through()
             if case.act is Deed.RESET_ENDED and not trial.stuck:
                 await trial.reset(case.at)
                 await trial.see_through()
             return trial
 
-    async def _ask_again(self, trial: Trial) -> None:
+    async def _submit_again(self, trial: Trial) -> None:
         async with self._turn:
-            await trial.ask_again()
+            await trial.submit_again()
             await trial.see_through()
 
 

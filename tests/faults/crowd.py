@@ -33,7 +33,7 @@ from tests import loss
 from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway, Said, Verb
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.staff import NotAtRest, Staff
-from tests.faults.stories import Told
+from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_money
 from tests.system import System
 from workflows.cancellation import CancellationWorkflow
@@ -68,7 +68,7 @@ def _is_of(found: AtGateway, cancellation: str) -> bool:
 
 @dataclass
 class Crowd(Staff):
-    """`looked` is told of each look at the run. `hits` are the acts that reached something."""
+    """`looked` hears of each look at the run. `hits` are the acts that reached something."""
 
     planned: PlannedOrder = field(kw_only=True)
     looked: Callable[[], None] = field(kw_only=True)
@@ -81,11 +81,11 @@ class Crowd(Staff):
         self._given = 0
 
     @classmethod
-    async def place(cls, system: System, planned: PlannedOrder, looked: Callable[[], None]) -> "Crowd":
+    async def place_order(cls, system: System, planned: PlannedOrder, looked: Callable[[], None]) -> "Crowd":
         """The order, with what will fail around it."""
         order = await system.shop.place_order(planned.sample)
-        told = Told(lambda: planned.sample, planned.request.lines, planned.approval, fails=planned.fails)
-        crowd = cls(system, planned.sample, told, Watched(order), planned=planned, looked=looked)
+        course = Course(lambda: planned.sample, planned.request.lines, planned.approval, fails=planned.fails)
+        crowd = cls(system, planned.sample, course, Watched(order), planned=planned, looked=looked)
         for fault in planned.gateway_faults:
             await system.shop.gateway.add_fault(
                 fault.operation,
@@ -208,7 +208,7 @@ class Crowd(Staff):
             await self._hear_of_carrier()
         elif wait.state is State.WAITING_FOR_APPROVAL:
             self._given += 1
-            await self.say(self.told.approval if self._given < 3 else Verb.APPROVE, wait)
+            await self.say(self.course.approval if self._given < 3 else Verb.APPROVE, wait)
         elif wait.step is not None and wait.state is State.NEEDS_ATTENTION:
             verb = next(self._answers)
             if self._given > len(self.planned.answers):

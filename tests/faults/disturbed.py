@@ -20,7 +20,7 @@ from domain.base import Value
 from tests.faults.end import End, read_end
 from tests.faults.invariants import violations
 from tests.faults.points import Disturbance, Moment, Point
-from tests.faults.staff import Staff, place
+from tests.faults.staff import Staff, place_order
 from tests.faults.stage import Database, Stage, is_alive, kill
 from tests.faults.stories import STORIES, Story
 from tests.faults.worker import WorkerOrder, calls_file, control_socket
@@ -140,13 +140,13 @@ async def play(stage: Stage, case: Case) -> Seen:
     folder = stage.new_folder()
     async with stage.new_database(folder) as url, on_database(stage.environment, url, stage.parts) as system:
         playing = _Play(stage, case, folder, system)
-        staff = await _persist(lambda: place(system, STORIES[case.story]))
+        staff = await _persist(lambda: place_order(system, STORIES[case.story]))
         staff.pause = _PAUSE
         control = await asyncio.start_unix_server(playing.reached, control_socket(folder))
         try:
             loses = case.fault is Fault.ANSWER_LOST
             await playing.fork(Disturbance(point=case.point, loses_answer=loses))
-            await _persist(staff.ask)
+            await _persist(staff.submit)
             await _persist(lambda: staff.see_through(_LONGEST))
             await asyncio.gather(*playing.later)
             await playing.check_worker()

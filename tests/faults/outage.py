@@ -76,7 +76,7 @@ class Figures(Value):
 
 @dataclass
 class Outage:
-    """A worker asks the gateway through `front`. `say` is told how far it is."""
+    """A worker asks the gateway through `front`. `say` hears how far it is."""
 
     client: Client
     shop: Shop
@@ -90,7 +90,7 @@ class Outage:
     async def measure(self, runs: int, lasts: Callable[["Outage"], Awaitable[None]], seconds: float) -> Figures:
         """A tenth of the runs begins and ends before the gateway goes, the others begin within `seconds`. It is away until
         `lasts` is over."""
-        orders = await self._place(runs)
+        orders = await self._place_orders(runs)
         before, others = orders[: max(runs // 10, 1)], orders[max(runs // 10, 1) :]
         calls = await self._calls()
         await self._start(before, seconds=0)
@@ -125,7 +125,7 @@ class Outage:
             problems=tuple(await self._problems(orders)),
         )
 
-    async def _place(self, runs: int) -> list[Order]:
+    async def _place_orders(self, runs: int) -> list[Order]:
         """Paid by card and captured, each for another amount."""
         orders = []
         for number in range(runs):  # one writer at a time: it is SQLite

@@ -22,7 +22,7 @@ from tests.faults.model import Invariant, Violation, World
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises, taken_at_once
 from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
-from tests.faults.staff import NotAtRest, Staff, place
+from tests.faults.staff import NotAtRest, Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.words import Spoken, Word, answers_of, speak
 from tests.faults.world import read_worlds
@@ -80,7 +80,7 @@ class Trial:
     async def begin(self) -> None:
         """Until the run waits where the messages are to meet it."""
         self.staff.before_answer = self.stop_at_wait
-        await self.staff.ask()
+        await self.staff.submit()
         try:
             await self.staff.see_through(_LONGEST)
         except _AtWait:
@@ -142,7 +142,7 @@ class Meetings:
 
     async def dry_run(self, story: Story) -> tuple[End, list[str]]:
         """How it ends undisturbed, and where it waits."""
-        staff = await place(self._system, STORIES[story])
+        staff = await place_order(self._system, STORIES[story])
         waits: list[str] = []
 
         async def note(wait: Wait) -> None:
@@ -151,7 +151,7 @@ class Meetings:
 
         staff.before_answer = note
         async with self._system.worker():
-            await staff.ask()
+            await staff.submit()
             await staff.see_through(_LONGEST)
             [world] = await read_worlds(self._system, [staff.watched])
         found = violations(world)
@@ -159,7 +159,7 @@ class Meetings:
         return End.of(world), waits
 
     async def run(self, cases: Sequence[Case], usual: End) -> list[CaseResult]:
-        trials = [Trial(case, await place(self._system, STORIES[case.story])) for case in cases]
+        trials = [Trial(case, await place_order(self._system, STORIES[case.story])) for case in cases]
         async with self._system.worker():
             await asyncio.gather(*(self._in_turn(trial.begin()) for trial in trials))
         together = [trial for trial in trials if trial.case.order is Order.TOGETHER]

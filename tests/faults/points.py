@@ -136,7 +136,7 @@ class _Gated:
 
 
 class Returns(Interceptor):
-    """The return of an activity passes the gate too: it has done all, and has not told the engine yet."""
+    """The return of an activity passes the gate too: it has done all, and has not answered the engine yet."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate

@@ -179,7 +179,7 @@ def reference_of(staff: Staff, target: Target) -> str:
     """The counterpart's name of it; of a label that is not bought yet, the reference that it will have."""
     order = staff.watched.order
     if target.bought_again:
-        cancellation_id = id_of(request(staff.sample, *staff.told.scope))
+        cancellation_id = id_of(request(staff.sample, *staff.course.scope))
         return reference_for(str(EffectKey(cancellation_id, StepName.RESUME_SHIPMENT, target.name, 1)))
     if target.provider is Provider.CARRIER:
         return next(parcel.label_reference or "" for parcel in order.shipments if parcel.shipment_id == target.name)

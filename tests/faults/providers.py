@@ -41,7 +41,7 @@ from tests.faults.provider_cases import (
     targets_of,
 )
 from tests.faults.results import CaseResult, Results, report
-from tests.faults.staff import NotAtRest, Staff, place
+from tests.faults.staff import NotAtRest, Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
 from tests.system import System
@@ -123,10 +123,10 @@ async def listening(system: System, heard: HeardCalls) -> AsyncIterator[Counterp
 
 async def try_out(counterparts: Counterparts, story: Story) -> Undisturbed:
     system = counterparts.system
-    staff = await _place(system, story)
+    staff = await _place_order(system, story)
     targets = targets_of(staff)
     before = [await read_calls(system, staff, target) for target in targets]
-    await staff.ask()
+    await staff.submit()
     await staff.see_through(_LONGEST)
     calls = [
         Calls(story=story, target=target, operation=operation, count=count - earlier.get(operation, 0))
@@ -139,8 +139,8 @@ async def try_out(counterparts: Counterparts, story: Story) -> Undisturbed:
     return Undisturbed(story=story, calls=tuple(calls), outcomes=_outcomes(world.cancellations))
 
 
-async def _place(system: System, story: Story) -> Staff:
-    staff = await place(system, STORIES[story])
+async def _place_order(system: System, story: Story) -> Staff:
+    staff = await place_order(system, STORIES[story])
     staff.pause = 3
     return staff
 
@@ -223,9 +223,9 @@ async def run_case(counterparts: Counterparts, case: AnyCase, undisturbed: Mappi
 
 async def _run_fault(counterparts: Counterparts, case: ProviderCase, undisturbed: Undisturbed) -> tuple[int, list[str]]:
     system = counterparts.system
-    staff = await _place(system, case.story)
+    staff = await _place_order(system, case.story)
     await add_fault(system, staff, case)
-    await staff.ask()
+    await staff.submit()
     stuck = await _rest(staff)
     met = await take_back_faults(system, staff, case)
     broken = stuck or await _read_broken(staff)
@@ -239,7 +239,7 @@ async def _run_fault(counterparts: Counterparts, case: ProviderCase, undisturbed
 async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list[str]]:
     """The gateway's event comes after the end."""
     system = counterparts.system
-    staff = await _place(system, case.story)
+    staff = await _place_order(system, case.story)
     order = staff.watched.order
     [payment] = system.shop.payments[order.order_id]
     [paid] = [tender.amount for tender in order.tenders if tender.reference == payment]
@@ -250,7 +250,7 @@ async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list
             done.append(await counterparts.dashboard.act(case.act, payment, paid))
 
     counterparts.heard.listen(order.order_id, Listener(before=act))
-    await staff.ask()
+    await staff.submit()
     broken = await _rest(staff) or await _read_broken(staff)
     if not done:
         await act(case.number)
@@ -261,7 +261,7 @@ async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list
 
 async def _run_expired(counterparts: Counterparts, case: ExpiredCase) -> tuple[int, list[str]]:
     system = counterparts.system
-    staff = await _place(system, case.fault.story)
+    staff = await _place_order(system, case.fault.story)
     forgotten: list[int] = []
 
     async def forget() -> None:
@@ -271,7 +271,7 @@ async def _run_expired(counterparts: Counterparts, case: ExpiredCase) -> tuple[i
 
     counterparts.heard.listen(staff.watched.order.order_id, Listener(lost=forget))
     await add_fault(system, staff, case.fault)
-    await staff.ask()
+    await staff.submit()
     broken = await _rest(staff) or await _read_broken(staff)
     return len(forgotten), broken
 

@@ -25,7 +25,7 @@ from sandbox.shop import SampleOrder, request
 from tests import loss
 from tests.faults.invariants import price_of
 from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
-from tests.faults.stories import Told
+from tests.faults.stories import Course
 from tests.faults.world import Watched, read_world
 from tests.system import SUPERVISOR, Handle, System, customer_of
 
@@ -47,7 +47,7 @@ class Staff:
 
     system: System
     sample: SampleOrder
-    told: Told
+    course: Course
     watched: Watched
     asked: dict[StepName, int] = field(default_factory=dict)
     failed: int = 0
@@ -61,9 +61,9 @@ class Staff:
     def handle(self) -> Handle:
         return self.system.current(self.watched.order.order_id)
 
-    async def ask(self, request_id: str | None = None) -> None:
+    async def submit(self, request_id: str | None = None) -> None:
         """Start the cancellation without waiting for a worker, or join the run that there is. Raises StarterError."""
-        asked = request(self.sample, *self.told.scope, request_id=request_id)
+        asked = request(self.sample, *self.course.scope, request_id=request_id)
         try:
             await self.system.start(asked)
         except WorkflowAlreadyStartedError:
@@ -96,11 +96,11 @@ class Staff:
             await self.before_answer(wait)
         match wait.state:
             case State.WAITING_FOR_APPROVAL:
-                await self.say(self.told.approval, wait)
+                await self.say(self.course.approval, wait)
             case State.WAITING_FOR_SETTLEMENT:
                 await self._settle()
             case State.WAITING_FOR_CARRIER:
-                if self.told.approval is Verb.WITHDRAW:
+                if self.course.approval is Verb.WITHDRAW:
                     await self.say(Verb.WITHDRAW, wait)
                 else:
                     await self.system.shop.carrier.advance(24 * 3600)
@@ -129,7 +129,7 @@ class Staff:
         """Without an answer of the story, or where the customer has chosen already, the step is tried again twice, and done
         by hand then."""
         without = (Verb.RETRY, Verb.RETRY, Verb.DONE_BY_HAND)
-        answers = (self.told.answers or {}).get(step, without)
+        answers = (self.course.answers or {}).get(step, without)
         if Verb.CHOOSE in answers and not wait.choices:
             answers = without
         number = self.asked.get(step, 0)
@@ -144,7 +144,7 @@ class Staff:
         gateway = self.system.shop.gateway
         for payment in self.system.shop.payments.get(self.watched.order.order_id, []):
             for effect in await self._under_way(payment):
-                if EffectKey.read(effect.key) and self.failed < self.told.fails:
+                if EffectKey.read(effect.key) and self.failed < self.course.fails:
                     self.failed += 1
                     await gateway.fail(effect.object_id)
                 else:
@@ -204,7 +204,7 @@ class Staff:
         given = world.refunded(ours=True, tender_id=target) + world.total(RELEASED, tender_id=target)
         given += sum(said.amount.amount for said in world.said if said.target == target and said.amount is not None)
         by_others = world.refunded(ours=False, tender_id=target) + world.total(CHARGED_BACK, tender_id=target)
-        units = {part.line_id: part.quantity for part in self.told.scope}
+        units = {part.line_id: part.quantity for part in self.course.scope}
         due = min(tender.amount.amount, price_of(world, units)) if units else tender.amount.amount
         match step:
             case StepName.RESTORE_PAYMENT:
@@ -259,10 +259,10 @@ class Staff:
                 )
 
 
-async def place(system: System, told: Told) -> Staff:
+async def place_order(system: System, course: Course) -> Staff:
     """The order, ready to be cancelled."""
-    sample = told.sample()
+    sample = course.sample()
     order = await system.shop.place_order(sample)
-    if told.locked:
+    if course.locked:
         await built_in.lock_order(system.engine, order.order_id, "the accounting period is closed")
-    return Staff(system, sample, told, Watched(order))
+    return Staff(system, sample, course, Watched(order))

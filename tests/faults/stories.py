@@ -44,7 +44,7 @@ Answers = Mapping[StepName, tuple[Verb, ...]]
 
 
 @dataclass(frozen=True)
-class Told:
+class Course:
     """`approval`: what the second person says, or the customer. `locked`: the accounting period is closed, so that the order
     cannot be closed. `fails`: how many refunds fail once they are under way."""
 
@@ -87,30 +87,30 @@ def _two_lines() -> SampleOrder:
 _CLOSE, _RESTORE = StepName.CLOSE_ORDER, StepName.RESTORE_PAYMENT
 _ROLL_BACK: Answers = {_CLOSE: (Verb.ROLL_BACK,), _RESTORE: (Verb.DONE_BY_HAND,)}
 
-STORIES: Mapping[Story, Told] = {
-    Story.LABEL: Told(captured),
-    Story.AUTHORISED: Told(lambda: _one("64.00 USD", tender="0.00 USD")),
-    Story.CAPTURED_IN_PART: Told(lambda: _one("64.00 USD", tender="24.00 USD")),
-    Story.GIFT_CARD_AND_CARD: Told(split_tender),
-    Story.PICK: Told(lambda: captured(parcels=(parcel(None, L1=1),))),
-    Story.INTERCEPTED: Told(lambda: in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)),
-    Story.INTERCEPT_DECLINED: Told(lambda: in_network(Script.INTERCEPT_DECLINED)),
-    Story.PENDING_REFUND: Told(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND)),
-    Story.REFUND_FAILS: Told(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND), fails=1),
-    Story.STORE_CREDIT: Told(
+STORIES: Mapping[Story, Course] = {
+    Story.LABEL: Course(captured),
+    Story.AUTHORISED: Course(lambda: _one("64.00 USD", tender="0.00 USD")),
+    Story.CAPTURED_IN_PART: Course(lambda: _one("64.00 USD", tender="24.00 USD")),
+    Story.GIFT_CARD_AND_CARD: Course(split_tender),
+    Story.PICK: Course(lambda: captured(parcels=(parcel(None, L1=1),))),
+    Story.INTERCEPTED: Course(lambda: in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)),
+    Story.INTERCEPT_DECLINED: Course(lambda: in_network(Script.INTERCEPT_DECLINED)),
+    Story.PENDING_REFUND: Course(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND)),
+    Story.REFUND_FAILS: Course(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND), fails=1),
+    Story.STORE_CREDIT: Course(
         lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND),
         answers={StepName.REVERSE_PAYMENT: (Verb.CHOOSE,)},
         fails=1,
     ),
-    Story.SOLD_ELSEWHERE: Told(_on_marketplace),
-    Story.GIFT_CARD_SOLD: Told(bought_gift_card),
-    Story.ONE_LINE_OF_TWO: Told(_two_lines, scope=(LineScope(line_id="L1", quantity=1),)),
-    Story.APPROVED: Told(lambda: captured(total=ABOVE_LIMIT)),
-    Story.APPROVAL_REFUSED: Told(
+    Story.SOLD_ELSEWHERE: Course(_on_marketplace),
+    Story.GIFT_CARD_SOLD: Course(bought_gift_card),
+    Story.ONE_LINE_OF_TWO: Course(_two_lines, scope=(LineScope(line_id="L1", quantity=1),)),
+    Story.APPROVED: Course(lambda: captured(total=ABOVE_LIMIT)),
+    Story.APPROVAL_REFUSED: Course(
         lambda: captured().model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})}), approval=Verb.REJECT
     ),
-    Story.GOODS_LET_GO: Told(_all_kinds_of_parcels, approval=Verb.WITHDRAW),
-    Story.BALANCE_TAKEN_BACK: Told(
+    Story.GOODS_LET_GO: Course(_all_kinds_of_parcels, approval=Verb.WITHDRAW),
+    Story.BALANCE_TAKEN_BACK: Course(
         lambda: SampleOrder(
             order_id=an_id(),
             lines=(line("L1", 1, "20.00 USD"),),
@@ -119,12 +119,12 @@ STORIES: Mapping[Story, Told] = {
         answers=_ROLL_BACK,
         locked=True,
     ),
-    Story.REFUND_TAKEN_BACK: Told(
+    Story.REFUND_TAKEN_BACK: Course(
         lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND, fault="refund.create:requires_action"),
         answers=_ROLL_BACK,
         locked=True,
     ),
-    Story.RESERVED_AGAIN: Told(
+    Story.RESERVED_AGAIN: Course(
         lambda: _one("64.00 USD", tender="0.00 USD", mandate=True), answers=_ROLL_BACK, locked=True
     ),
 }

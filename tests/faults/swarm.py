@@ -51,7 +51,7 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
     began = time.monotonic()
     async with standing(folder, plan, databases, database) as site:
         disturber = Disturber(site, plan.disturbances)
-        crowds = await _place(site, plan, disturber)
+        crowds = await _place_orders(site, plan, disturber)
         found = await _see_through(crowds, disturber)
         faults = Counter(f"act {kind}" for crowd in crowds for kind in crowd.hits) + disturber.hits
         faults += await _faults_met(crowds)
@@ -83,14 +83,14 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
     )
 
 
-async def _place(site: Site, plan: Plan, disturber: Disturber) -> list[Crowd]:
+async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Crowd]:
     some = asyncio.Semaphore(_PLACED_AT_ONCE)
 
-    async def placed(number: int) -> Crowd:
+    async def place_one(number: int) -> Crowd:
         async with some:
-            return await Crowd.place(site.system, plan.orders[number], disturber.count_look)
+            return await Crowd.place_order(site.system, plan.orders[number], disturber.count_look)
 
-    return list(await asyncio.gather(*(placed(number) for number in range(len(plan.orders)))))
+    return list(await asyncio.gather(*(place_one(number) for number in range(len(plan.orders)))))
 
 
 async def _see_through(crowds: Sequence[Crowd], disturber: Disturber) -> list[Violation]:

@@ -50,10 +50,10 @@ async def test_a_gateway_that_is_away_is_left_alone_and_all_go_on_when_it_is_bac
     async def all_wait() -> bool:
         return await outage.count_waiting() == DURING
 
-    async def until_all_wait(_: Outage) -> None:
+    async def wait_for_all(_: Outage) -> None:
         await eventually(all_wait, "everybody is seen to wait for the gateway", within=200)
 
-    figures = await outage.measure(RUNS, until_all_wait, seconds=5)
+    figures = await outage.measure(RUNS, wait_for_all, seconds=5)
     assert figures.problems == ()
     assert figures.refunds == RUNS
     # Each run has tried several times. What has come to the gateway are the calls that opened the breaker, those that were

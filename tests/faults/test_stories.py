@@ -4,7 +4,7 @@ import pytest
 
 from domain.outcome import Outcome
 from tests.faults.invariants import violations
-from tests.faults.staff import place
+from tests.faults.staff import place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
 from tests.system import System
@@ -22,9 +22,9 @@ _ENDS = {
 @pytest.mark.parametrize("story", Story)
 async def test_an_undisturbed_story_breaks_nothing(real_time_system: System, story: Story) -> None:
     system = real_time_system
-    staff = await place(system, STORIES[story])
+    staff = await place_order(system, STORIES[story])
     async with system.worker():
-        await staff.ask()
+        await staff.submit()
         await staff.see_through()
         world = await read_world(system, staff.watched)
     assert violations(world) == []

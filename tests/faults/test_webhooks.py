@@ -22,7 +22,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import SANDBOX_KEY
 from tests import loss
 from tests.faults.invariants import violations
-from tests.faults.staff import Staff, place
+from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
 from tests.fixtures.api import STRIPE_SECRET, Api, environment, running_api
@@ -79,8 +79,8 @@ async def deliver(api: Api, body: str, how: Delivery) -> int:
 
 async def settled(system: System) -> tuple[Staff, str]:
     """A cancellation that waits for its first refund, which has settled without its knowing."""
-    staff = await place(system, STORIES[Story.PENDING_REFUND])
-    await staff.ask()
+    staff = await place_order(system, STORIES[Story.PENDING_REFUND])
+    await staff.submit()
     await system.wait_for_state(staff.handle, State.WAITING_FOR_SETTLEMENT)
     [payment] = system.shop.payments[staff.watched.order.order_id]
     [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)

@@ -88,7 +88,7 @@ class Waiting:
     say: Callable[[str], None] = lambda _: None
 
     async def measure(self, runs: int) -> Figures:
-        orders = [await self._place(number) for number in range(runs)]  # one writer at a time: it is SQLite
+        orders = [await self._place_order(number) for number in range(runs)]  # one writer at a time: it is SQLite
         self.say(f"{runs} orders are placed.")
         await self.stack.start_worker()
         memory = [memory_of(self.stack.worker)]
@@ -120,7 +120,7 @@ class Waiting:
             problems=tuple(await self._problems(orders)),
         )
 
-    async def _place(self, number: int) -> Order:
+    async def _place_order(self, number: int) -> Order:
         sample = SampleOrder(order_id=f"W-{number}", lines=(line("L1", 1, _TOTAL),), tenders=(card(_TOTAL),))
         return await self.shop.place_order(sample)
 

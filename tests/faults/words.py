@@ -178,7 +178,7 @@ class _Message:
                 await handle.execute_update(_STEERING[VERBS[word]], self._steering(), id=update_id.get())
 
     def _request(self) -> CancellationRequest:
-        sample, scope = self._staff.sample, self._staff.told.scope
+        sample, scope = self._staff.sample, self._staff.course.scope
         if self._word is Word.WIDER:
             scope = () if scope else (LineScope(line_id="L1", quantity=1),)
         return request(sample, *scope, request_id=None if self._word is Word.SAME else f"r-{self._reference}")
@@ -202,7 +202,7 @@ class _Message:
                 return ResolveStep(actor=SUPERVISOR, resolution=resolution, reference=self._reference)
 
     async def said(self, accepted: bool | None) -> Said:
-        step, target = await self._place() if accepted else (None, "")
+        step, target = await self._find_step() if accepted else (None, "")
         moved = self._word is Word.DONE_BY_HAND and accepted
         return Said(
             verb=VERBS[self._word],
@@ -217,7 +217,7 @@ class _Message:
     def _actor(self) -> Actor | None:
         return None if self._word in NO_ANSWER or VERBS[self._word] is Verb.SUBMIT else self._steering().actor
 
-    async def _place(self) -> tuple[StepName | None, str]:
+    async def _find_step(self) -> tuple[StepName | None, str]:
         """What the answer was about, where it was about a step that waited."""
         cases = await read_cases(self._staff.system, self._staff.watched.order.order_id)
         for entry in (entry for case in cases for entry in case.entries):
