@@ -72,11 +72,11 @@ class CancellationWorkflow:
         self.case = Case(carried.entries) if carried else Case.opened_by(self.requested)
         self.journal = Journal(self.case, request, continues=self.continues)
         self.decisions = Decisions(self.case, self.requested, continues=self.continues)
-        self.requests = Requests(self.case, self.requested, self.journal)
         seen, looks = (carried.seen, carried.looks) if carried else ((), ())
         order_id = request.order_id
         self.waiting = Waiting(self.case, order_id, self.decisions, self.journal, seen)
         self.runner = StepRunner(self.case, order_id, self.waiting, self.decisions, self.journal, carried=carried)
+        self.requests = Requests(self.case, self.requested, self.runner, self.journal)
         self.approval = Approval(order_id, self.runner, self.waiting, self.decisions, self.journal)
         self.goods_steps = GoodsSteps(order_id, self.runner, self.waiting, looks)
         self.money_steps = MoneySteps(order_id, self.runner, self.waiting)

@@ -52,6 +52,7 @@ class StepRunner:
         self._events = carried.events if carried else 0
         self._parcel_events = carried.parcel_events if carried else 0
         self._resting = {(rest.step, rest.target): rest for rest in carried.resting} if carried else {}
+        self._is_slow = bool(self._resting)
 
     @property
     def resting(self) -> tuple[Resting, ...]:
@@ -75,6 +76,14 @@ class StepRunner:
         return self._parcel_events
 
     # Steps
+
+    @property
+    def is_slow(self) -> bool:
+        """A step has rested, or was not carried out by a local attempt."""
+        return self._is_slow
+
+    def _note_slow(self) -> None:
+        self._is_slow = True
 
     # Rule: A refused step rolls back before the pivot, and waits for a person after it [the wait]
     async def run_step(self, step: Step[Any, Any], target: str, **fields: object) -> Answer | None:
@@ -190,7 +199,8 @@ class StepRunner:
     async def _attempt(self, step: Step[Any, Any], target: str, fields: Mapping[str, object]) -> None:
         case = self.case
         self._events_at_look[step.name, target] = self._events
-        answer = await attempt_step(step, target, self._input(step, target, **fields))
+        step_input = self._input(step, target, **fields)
+        answer = await attempt_step(step, target, step_input, when_not_local=self._note_slow)
         if isinstance(answer, Verified):
             self._take_verified(answer)
         else:
@@ -252,7 +262,7 @@ class StepRunner:
         while True:
             try:
                 with self._waiting.continuing.working():
-                    return await attempt_step(steps.TAKE_UP, self._order_id, step_input)
+                    return await attempt_step(steps.TAKE_UP, self._order_id, step_input, when_not_local=self._note_slow)
             except ApplicationError as failed:
                 if failed.type == ErrorCode.HELD_ELSEWHERE:
                     raise Superseded from None

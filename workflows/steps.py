@@ -7,6 +7,7 @@ attempts; when it ends without an answer the step rests, visibly, and begins ano
 never gives up on its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -125,14 +126,17 @@ without a click."""
 
 
 # Rule: A step's row says whether its first attempt is made within the workflow's own task
-async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
-    """Attempt the step for one round, first locally where its row says so. Raises ApplicationError when it ends without a
-    result."""
+async def attempt_step(
+    step: Step[In, Out], target: str, step_input: In, *, when_not_local: Callable[[], None] = lambda: None
+) -> Out:
+    """Attempt the step for one round, first locally where its row says so. `when_not_local` is called where it does not, and
+    when the local attempt has failed. Raises ApplicationError when the round ends without a result."""
     if step.local_first:
         try:
             return await _attempt_locally(step, step_input)
         except FailureError as error:
             failed = _failure_of(step, target, error)
+        when_not_local()
         if failed.non_retryable or failed.type in step.final_codes:
             raise failed
         retry_after = failed.next_retry_delay  # a counterpart that named a time is not asked before it
@@ -140,6 +144,8 @@ async def attempt_step(step: Step[In, Out], target: str, step_input: In) -> Out:
             raise failed
         if retry_after and retry_after > timedelta(0):
             await workflow.sleep(retry_after, summary=f"{step.summary(target)}, again"[:200])
+    else:
+        when_not_local()
     try:
         result: Out = await workflow.execute_activity(
             step.name,
