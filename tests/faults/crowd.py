@@ -18,6 +18,7 @@ from domain.errors import Unavailable
 from domain.keys import EffectKey
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
+from domain.order import TenderKind
 from domain.outcome import CARRIED_OUT, State, Wait
 from domain.plan import PlannedTender
 from domain.request import CancellationRequest
@@ -215,6 +216,8 @@ class Crowd(Staff):
                 await built_in.lock_order(self.system.engine, self.planned.order_id, None)
             self._given += 1
             await self.say(verb, wait)
+            if wait.step is StepName.RESTORE_PAYMENT:
+                await self._settle()  # the bank does not wait for the person
         else:
             await super()._answer(wait)
 
@@ -279,8 +282,7 @@ class Crowd(Staff):
                 assert act.amount is not None
                 return await self._quietly(gateway.refund_elsewhere(self.payments[0], act.amount))
             case ActKind.CAPTURED_BY_OTHERS:
-                tender = next(sold for sold in self.planned.sample.tenders if sold.kind.value == "card")
-                left = tender.amount - (tender.amount if tender.captured is None else tender.captured)
+                left = await self._left_to_capture()
                 return bool(left) and await self._quietly(gateway.capture(self.payments[0], left, final=True))
             case ActKind.REFUND_FAILS_LATE:
                 return await self._fail_late()
@@ -294,6 +296,20 @@ class Crowd(Staff):
                 reason = _CLOSED if act.kind is ActKind.LOCK else None
                 await built_in.lock_order(self.system.engine, order_id, reason)
                 return True
+
+    async def _left_to_capture(self) -> Money:
+        """What is reserved on the card, less what a cancellation that has ended gave up of it: a shop captures what its
+        order still costs."""
+        tender = next(sold for sold in self.planned.sample.tenders if sold.kind is TenderKind.CARD)
+        left = tender.amount - (tender.amount if tender.captured is None else tender.captured)
+        given_up = [
+            reversal.released
+            for case in await read_cases(self.system, self.planned.order_id)
+            if case.ended
+            for reversal in case.reversals
+            if reversal.planned.tender.kind is TenderKind.CARD
+        ]
+        return max(left - Money.total(given_up, left.currency), Money.zero(left.currency))
 
     async def _withdraw(self) -> bool:
         message = Withdraw(actor=self.planned.request.actor)

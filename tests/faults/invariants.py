@@ -219,7 +219,7 @@ def over_or_visible(world: World) -> Iterator[tuple[Invariant, str]]:
 def all_say_the_same(world: World) -> Iterator[tuple[Invariant, str]]:
     """Result, register, search attribute and order management system."""
     run = world.run
-    if run is None or run.status not in {"completed", "failed"} or not world.cancellations:
+    if run is None or run.unbooked or run.status not in {"completed", "failed"} or not world.cancellations:
         return
     recorded = world.cancellations[-1]
     if run.outcome is not None and recorded.outcome is not None:

@@ -127,7 +127,8 @@ class Posted(Value):
 
 
 class RunNow(Value):
-    """The order's latest run. `state` is the search attribute. `waits`: each as its owner, and whether it has a due time."""
+    """The order's latest run. `state` is the search attribute. `waits`: each as its owner, and whether it has a due time.
+    `unbooked`: no book keeps its request, as that of a stranger, or one whose id had other content before."""
 
     status: str
     state: str | None = None
@@ -136,6 +137,7 @@ class RunNow(Value):
     outcome: Outcome | None = None
     refunded: Money | None = None
     existing: bool = False
+    unbooked: bool = False
     waits: tuple[tuple[str, bool], ...] = ()
     pending: bool = False
     """An activity of it is under way, or is to be tried again."""

@@ -293,6 +293,7 @@ async def _run(system: System, order_id: str) -> RunNow | None:
     execution = execution_of(info.status)
     now = RunNow(
         status=execution.value,
+        unbooked=execution is Execution.COMPLETED and not shown.get(attributes.ORDER_ID.name),
         state=shown.get(attributes.STATE.name),
         owner=shown.get(attributes.OWNER.name),
         pending=bool(found.pending_activities),
