@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.worker import Interceptor, Replayer, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.closing import ClosingActivities
 from activities.deciding import Deciding
@@ -62,8 +63,9 @@ from providers.stored_value.port import StoredValue
 from runtime import logs, search_attributes
 from runtime.connection import connection
 from runtime.heartbeats import Heartbeats
-from runtime.plugin import TASK_QUEUE, plugin
+from runtime.plugin import TASK_QUEUE, plugin, sandboxed
 from runtime.policy_file import load_policy
+from runtime.queried_runs import QueriedRuns
 from runtime.settings import WorkerSettings, settings_error
 from runtime.shutdown import cancel_and_wait, exit_now
 from workflows.cancellation import CancellationWorkflow
@@ -133,7 +135,9 @@ def make_worker(
     notices = NoticeActivities(books, books, policy)
     counterparts = Counterparts(books, orders, stored_value, gateway, labels, intercepts, mailer)
     examining = ExaminingActivities(counterparts, policy.version)
-    return Worker(
+    runs = QueriedRuns(sandboxed(SandboxedWorkflowRunner()))
+    options.setdefault("workflow_runner", runs)
+    worker = Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
@@ -163,6 +167,7 @@ def make_worker(
         max_concurrent_local_activities=LOCAL_AT_ONCE,
         **options,  # type: ignore[arg-type]
     )
+    return runs.watch(worker)
 
 
 def _fail(code: int, sentence: str) -> NoReturn:
