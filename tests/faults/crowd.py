@@ -267,10 +267,10 @@ class Crowd(Staff):
             case ActKind.TERMINATE:
                 return await self._lose(Verb.TERMINATE, self.handle.terminate)
             case ActKind.RESET:
-                history = await self.handle.fetch_history()
-                if not any(event.HasField("workflow_task_completed_event_attributes") for event in history.events):
+                try:
+                    return await self._lose(Verb.RESET, lambda: loss.reset(self.system.client, self.handle))
+                except IndexError:
                     return False  # there is no task yet to go back to
-                return await self._lose(Verb.RESET, lambda: loss.reset(self.system.client, self.handle))
             case ActKind.SIGNAL:
                 sent = [
                     await self._quietly(self.system.signal_by_hand(self.handle, about, *event))
@@ -349,7 +349,8 @@ class Crowd(Staff):
         return False
 
     async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
-        """What the cancellation owes on the tender, or in a roll-back what it has given back on it."""
+        """What the cancellation owes on the tender; in a roll-back, what it has given back on it; or what the customer has
+        too much: these are taken back, so they are below zero."""
         progress = await self._progress()
         try:
             plan = await self.handle.query(CancellationWorkflow.plan)
@@ -359,9 +360,13 @@ class Crowd(Staff):
         if planned is None or progress is None:
             return None
         given = await self._given_on(planned, progress.cancellation_id)
-        if step in {StepName.RESTORE_PAYMENT, StepName.CHECK_REFUND}:
-            return Money(amount=-given, currency=planned.refund.currency)
         due = (planned.refund + planned.release).amount
+        match step:
+            case StepName.RESTORE_PAYMENT:
+                return Money(amount=-given, currency=planned.refund.currency)
+            case StepName.CHECK_REFUND:
+                too_much = given + await self._given_by_others(planned) - due
+                return Money(amount=min(-too_much, 0), currency=planned.refund.currency)
         return Money(amount=max(due - given, 0), currency=planned.refund.currency)
 
     async def _given_on(self, planned: PlannedTender, cancellation: str) -> int:
@@ -377,6 +382,18 @@ class Crowd(Staff):
         )
         by_hand = (said.amount.amount for said in self.watched.said if said.target == tender_id and said.amount)
         return by_process + sum(by_hand)
+
+    async def _given_by_others(self, planned: PlannedTender) -> int:
+        money = await read_money(self.system, self.watched.order)
+        failed = {found.object_id for found in money if found.kind == FAILED}
+        return sum(
+            found.amount
+            for found in money
+            if found.tender_id == planned.tender.tender_id
+            and found.kind == REFUNDED
+            and found.object_id not in failed
+            and EffectKey.read(found.key) is None
+        )
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         return next(self._answers)

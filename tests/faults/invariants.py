@@ -219,13 +219,14 @@ def over_or_visible(world: World) -> Iterator[tuple[Invariant, str]]:
 def all_say_the_same(world: World) -> Iterator[tuple[Invariant, str]]:
     """Result, register, search attribute and order management system."""
     run = world.run
-    if run is None or run.unbooked or run.status not in {"completed", "failed"} or not world.cancellations:
+    if run is None or run.status not in {"completed", "failed"} or not world.cancellations:
         return
-    recorded = world.cancellations[-1]
-    if run.outcome is not None and recorded.outcome is not None:
-        if run.outcome is not recorded.outcome and not run.existing:
-            yield Invariant.TERMINAL, f"the run says {run.outcome}, the register {recorded.outcome}"
-        if run.state not in {run.outcome.value, None} and not run.existing:
+    if run.outcome is not None and not run.existing:
+        recorded = {cancellation.cancellation_id: cancellation.outcome for cancellation in world.cancellations}
+        in_books = recorded.get(run.cancellation_id or world.cancellations[-1].cancellation_id)
+        if in_books not in {run.outcome, None} and not run.unbooked:
+            yield Invariant.TERMINAL, f"the run says {run.outcome}, the register {in_books}"
+        if run.state not in {run.outcome.value, None}:
             yield Invariant.TERMINAL, f"the run says {run.outcome}, its search attribute {run.state}"
     if not world.is_open and world.held_by is not None:
         yield Invariant.TERMINAL, f"the order is still held by {world.held_by}"

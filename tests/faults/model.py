@@ -134,6 +134,7 @@ class RunNow(Value):
     state: str | None = None
     owner: str | None = None
     task_fails: bool = False
+    cancellation_id: str | None = None
     outcome: Outcome | None = None
     refunded: Money | None = None
     existing: bool = False

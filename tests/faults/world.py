@@ -310,7 +310,8 @@ async def _run(system: System, order_id: str) -> RunNow | None:
     result = await _result(system, order_id, execution, info.execution.run_id)
     if result is None:
         return now
-    return now.model_copy(update={"outcome": result.outcome, "refunded": result.refunded, "existing": result.existing})
+    kept = {"cancellation_id", "outcome", "refunded", "existing"}
+    return now.model_copy(update={name: getattr(result, name) for name in kept})
 
 
 async def _result(system: System, order_id: str, execution: Execution, run_id: str) -> CancellationResult | None:
