@@ -57,7 +57,7 @@ class Approval:
                     sentence=f"Nobody approved within {case.terms.approval_expiry}.",
                 )
             )
-        self._journal.publish_unless_waiting()
+        self._journal.publish_state()
 
     def _is_open(self, gate: Gate) -> bool:
         """Asked for, and not given; a request that joins may make it needless."""

@@ -111,11 +111,6 @@ class Journal:
         if workflow.info().typed_search_attributes.get(attributes.STATE) is None:
             self._upsert_attributes(None)
 
-    def publish_unless_waiting(self) -> None:
-        """Publish that nothing is waited for, unless another wait is open."""
-        if not self._waits:
-            self.publish_state()
-
     # Rule: A wait shows in the list of runs
     def publish_state(self) -> None:
         """Details and search attributes. The most urgent wait's owner and due time are the run's."""

@@ -131,7 +131,7 @@ class StepRunner:
             obstacle = await self._try_round(step, target, **fields)
         if obstacle is None:
             if self._resting.pop(place, None) is not None:
-                self._journal.publish_unless_waiting()
+                self._journal.publish_state()
             return None
         if obstacle.final and step.role is Role.COMPENSATABLE and not self.case.past_pivot:
             ordered = RollBackOrdered(
@@ -354,7 +354,7 @@ class StepRunner:
         if looks is not None:
             looks.cancel()
         answer = await self._decisions.close_question(question)
-        self._journal.publish_unless_waiting()
+        self._journal.publish_state()
         await self._waiting.raise_if_rolling_back()
         return answer
 

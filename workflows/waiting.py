@@ -65,7 +65,7 @@ class Waiting:
         ContinuesAsNew."""
         until = None if obstacle.until_answered else workflow.now() + self._rest_after(rounds=1)
         answer = await self.wait_for_answer(step, target, obstacle, until)
-        self._journal.publish_unless_waiting()
+        self._journal.publish_state()
         return answer
 
     def wait_about(self, step: Step[Any, Any], target: str, obstacle: Obstacle) -> Wait:
@@ -115,7 +115,7 @@ class Waiting:
             self._decisions.drop_question(question)
             raise
         if answer is not None:
-            self._journal.publish_unless_waiting()
+            self._journal.publish_state()
         if not undoing:
             await self.raise_if_rolling_back()
         return answer
@@ -222,4 +222,4 @@ class Waiting:
                 self.case.terms.next_round,
                 step.summary(target) + ", again",
             )
-        self._journal.publish_unless_waiting()
+        self._journal.publish_state()
