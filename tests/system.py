@@ -64,6 +64,7 @@ from tests import loss
 from tests.loss import LONGEST, Loss
 from tests.observing import Observing, update_id
 from tests.observing import eventually as eventually  # noqa: PLC0414 (the other tests import it from here)
+from tests.replaying import cache_options
 from worker import make_worker
 from workflows.cancellation import CancellationWorkflow
 
@@ -127,7 +128,7 @@ class System(Observing):
             policy=policy,
             marketplace=self.marketplace,
             task_queue=self.task_queue,
-            **options,
+            **{**cache_options(), **options},
         )
 
     async def submit(

@@ -7,8 +7,8 @@ fails here, also where no recorded history has it. Long waits are left out: each
 from collections.abc import AsyncIterator
 
 import pytest
-from temporalio.workflow import NondeterminismError
 
+from tests.replaying import WITHOUT_CACHE
 from tests.system import System
 from tests.workflows.test_forward_only import (
     test_a_refund_that_failed_goes_back_by_bank_transfer_when_the_customer_chooses_it,
@@ -47,11 +47,6 @@ __all__ = [
 
 @pytest.fixture
 async def system(bare_system: System) -> AsyncIterator[System]:
-    """In the place of the one with a cache (tests/fixtures/system.py). A task that does not replay fails its run: the next
-    attempt could come out right by chance."""
-    async with bare_system.worker(
-        max_cached_workflows=0,
-        max_concurrent_workflow_task_polls=1,
-        workflow_failure_exception_types=[NondeterminismError],
-    ):
+    """In the place of the one with a cache (tests/fixtures/system.py)."""
+    async with bare_system.worker(**WITHOUT_CACHE):
         yield bare_system
