@@ -278,6 +278,14 @@ def once_per_key(world: World) -> Iterator[tuple[Invariant, str]]:
                 yield Invariant.ONCE, f"{times} × {effect} of parcel {parcel.shipment.shipment_id}"
 
 
+# The histories: I7
+
+
+def every_history_replays(world: World) -> Iterator[tuple[Invariant, str]]:
+    for sentence in world.failed_replays:
+        yield Invariant.REPLAY, sentence
+
+
 # What people said: I10
 
 
@@ -317,5 +325,6 @@ CHECKS: tuple[Check, ...] = (
     all_say_the_same,
     ledger_is_right,
     once_per_key,
+    every_history_replays,
     acknowledged_has_effect,
 )

@@ -157,6 +157,8 @@ class World(Value):
     cancellations: tuple[Recorded, ...]
     ledger: tuple[Posted, ...]
     run: RunNow | None
+    failed_replays: tuple[str, ...] = ()
+    """Why histories of its runs do not replay on the code of now."""
 
     @property
     def currency(self) -> str:

@@ -15,6 +15,7 @@ from tests.faults.model import CAPTURED, CHARGED_BACK, FAILED, REFUNDED, AtGatew
 from tests.faults.world import Watched, read_world
 from tests.system import System, customer_of
 from tests.workflows.samples import an_id
+from workflows.money import MoneySteps
 
 Change = Callable[[World], World]
 
@@ -192,3 +193,23 @@ async def test_one_line_of_two_is_worth_its_own_price(system: System) -> None:
     world = await cancelled(system, LineScope(line_id="L2", quantity=1))
     assert violations(world) == []
     assert (world.given_back, dict(world.cancelled)) == (2400, {"L1": 0, "L2": 1})
+
+
+async def nothing(*_: object) -> None:
+    return None
+
+
+async def test_a_history_that_does_not_replay_is_seen(
+    real_time_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I7: also that of a run which has ended, and which another one has followed."""
+    system = real_time_system
+    order = await system.shop.place_order(sample := two_lines())
+    watched = Watched(order, [Said(verb=Verb.SUBMIT)])
+    async with system.worker():
+        await system.cancel(request(sample))
+        await system.cancel(request(sample, request_id="another"))
+    assert violations(await read_world(system, watched)) == []
+    monkeypatch.setattr(MoneySteps, "credit_refund", nothing)
+    found = violations(await read_world(system, watched))
+    assert [violation.invariant for violation in found] == [Invariant.REPLAY]

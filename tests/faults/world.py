@@ -18,6 +18,7 @@ from domain.facts import Requested
 from domain.keys import EffectKey, id_of
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationResult
+from domain.request import workflow_id
 from domain.shipment import LabelStatus, Shipment, Tracking
 from domain.standing import result_of
 from domain.step import StepName
@@ -46,6 +47,7 @@ from tests.faults.model import (
     Said,
     World,
 )
+from tests.replaying import find_failed_replays, list_handles
 from tests.system import System
 
 _KINDS = {
@@ -127,6 +129,7 @@ async def _read(
             if transfer.cancellation_id in ids
         ),
         run=await _run(system, order.order_id),
+        failed_replays=tuple(await _failed_replays(system, order.order_id)),
     )
 
 
@@ -312,6 +315,11 @@ async def _run(system: System, order_id: str) -> RunNow | None:
         return now
     kept = {"cancellation_id", "outcome", "refunded", "existing"}
     return now.model_copy(update={name: getattr(result, name) for name in kept})
+
+
+async def _failed_replays(system: System, order_id: str) -> list[str]:
+    handles = await list_handles(system, workflow_id(order_id))
+    return await find_failed_replays(handles, system.client.namespace)
 
 
 async def _result(system: System, order_id: str, execution: Execution, run_id: str) -> CancellationResult | None:
