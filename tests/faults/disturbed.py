@@ -1,7 +1,9 @@
 """One cancellation that is disturbed at one point of one story, and helped to its end."""
 
 import asyncio
+import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -37,12 +39,18 @@ _LONGEST = 180.0
 _AWAY = 600.0
 """How long Temporal or the database may be away again and again, where many kill it."""
 
+_QUIET = 2.0
+"""Seconds without another call, after which a worker that was paused does nothing more. Nobody says so."""
+
 _PAUSE = 1.0
 """Between two looks of the people around; each look costs the worker something."""
 
 
 class Fault(StrEnum):
     WORKER_KILLED = "worker_killed"
+    WORKER_PAUSED = "worker_paused"
+    """For longer than all of its clocks: another one sees the cancellation through, and then it goes on as if nothing had
+    been."""
     ANSWER_LOST = "answer_lost"
     TEMPORAL_KILLED = "temporal_killed"
     DATABASE_LOCKED = "database_locked"
@@ -86,6 +94,9 @@ class _Play:
     system: System
     hit: bool = False
     worker: int = 0
+    paused: int = 0
+    late: asyncio.StreamReader | None = None
+    """It ends with the attempt of the worker that is paused."""
     later: list[asyncio.Task[None]] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -106,12 +117,20 @@ class _Play:
             if not attempt.at_eof():
                 self.hit = True
                 await self._strike()
-        worker.close()
+        if self.paused:
+            self.late = attempt
+            worker.write_eof()
+        else:
+            worker.close()
 
     async def _strike(self) -> None:
         match self.case.fault:
             case Fault.WORKER_KILLED:
                 kill(self.worker)
+                await self.fork(Disturbance())
+            case Fault.WORKER_PAUSED:
+                os.kill(self.worker, signal.SIGSTOP)
+                self.paused = self.worker
                 await self.fork(Disturbance())
             case Fault.TEMPORAL_KILLED:
                 killed = asyncio.Event()
@@ -127,6 +146,19 @@ class _Play:
                 await locked.wait()
             case _:
                 pass  # the worker loses the answer itself
+
+    async def resume(self) -> None:
+        """The worker that is paused goes on; returns when it does nothing more."""
+        if not self.paused:
+            return
+        os.kill(self.paused, signal.SIGCONT)
+        assert self.late is not None
+        await asyncio.wait_for(self.late.read(), _LONGEST)
+        calls, since = 0, time.monotonic()
+        while time.monotonic() - since < _QUIET:
+            await asyncio.sleep(_QUIET / 10)
+            if (now := calls_file(self.folder).stat().st_size) != calls:
+                calls, since = now, time.monotonic()
 
     async def check_worker(self) -> None:
         async with self.turn:
@@ -149,11 +181,13 @@ async def play(stage: Stage, case: Case) -> Seen:
             await _persist(staff.submit)
             await _persist(lambda: staff.see_through(_LONGEST))
             await asyncio.gather(*playing.later)
+            await playing.resume()
             await playing.check_worker()
             seen = await _persist(lambda: _see(system, staff))
         finally:
             control.close()
-            kill(playing.worker)
+            for worker in (playing.worker, playing.paused):
+                kill(worker)
             for task in playing.later:
                 task.cancel()
         calls = tuple(calls_file(folder).read_text().split())
@@ -214,7 +248,7 @@ def cases_of(story: Story, calls: tuple[str, ...], database: Database) -> list[C
     for point in points_of(calls):
         if point.is_return and point.moment is Moment.BEFORE:
             continue
-        faults = [Fault.WORKER_KILLED]
+        faults = [Fault.WORKER_KILLED, Fault.WORKER_PAUSED]
         if point.is_return or point.moment is Moment.BEFORE:
             faults.append(Fault.TEMPORAL_KILLED)
         if not point.is_return:

@@ -88,6 +88,7 @@ class Gate:
         self._disturbance = disturbance
         self._control = control
         self._counts = Counter[tuple[str, Moment]]()
+        self._stopped: dict[bytes, asyncio.StreamWriter] = {}
         self._calls = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def wrap(self, port: Port, counterpart: T) -> T:
@@ -105,16 +106,18 @@ class Gate:
         return answer
 
     async def _reach(self, call: str, moment: Moment) -> bool:
-        """Whether this was the point; returns when the worker may go on."""
+        """Whether this was the point; returns when the worker may go on. The connection ends with the attempt."""
         self._counts[call, moment] += 1
         if Point(call=call, number=self._counts[call, moment], moment=moment) != self._disturbance.point:
             return False
-        reader, writer = await asyncio.open_unix_connection(self._control)
-        try:
-            await reader.read()
-        finally:
-            writer.close()  # also where the attempt is given up meanwhile
+        reader, self._stopped[activity.info().task_token] = await asyncio.open_unix_connection(self._control)
+        await reader.read()
         return True
+
+    def end_attempt(self) -> None:
+        """Also where it is given up while it was stopped."""
+        if connection := self._stopped.pop(activity.info().task_token, None):
+            connection.close()
 
 
 class _Gated:
@@ -152,4 +155,9 @@ class _Returning(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         call = f"{RETURN}.{activity.info().activity_type}"
-        return await self._gate.pass_through(call, lambda: super(_Returning, self).execute_activity(input), Unavailable)
+        try:
+            return await self._gate.pass_through(
+                call, lambda: super(_Returning, self).execute_activity(input), Unavailable
+            )
+        finally:
+            self._gate.end_attempt()

@@ -1,5 +1,5 @@
-"""Every effect of the process, disturbed in every way: its worker is killed, the answer of its counterpart is lost, Temporal
-is killed, the database is locked or restarted, before it and after it.
+"""Every effect of the process, disturbed in every way: its worker is killed, or stands still until another one has done all,
+the answer of its counterpart is lost, Temporal is killed, the database is locked or restarted, before it and after it.
 
 python -m tests.faults.sweep --results DIR [--database postgresql] [--story STORY …] [--fault FAULT …]
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from domain.base import Value
 from tests.faults.disturbed import Case, Fault, Seen, cases_of, play
 from tests.faults.end import End
+from tests.faults.results import quieten
 from tests.faults.stage import Database, Stage, open_stage
 from tests.faults.stories import Story
 
@@ -216,6 +217,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=6)
     asked = parser.parse_args()
     results = Results(asked.results, asked.database)
+    quieten()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
     with tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as folder:
         asyncio.run(

@@ -28,6 +28,8 @@ _CASES = (
     _case(Story.LABEL, Fault.WORKER_KILLED, "gateway.refund", Moment.AFTER),
     _case(Story.LABEL, Fault.WORKER_KILLED, "labels.void", Moment.BEFORE),
     _case(Story.LABEL, Fault.WORKER_KILLED, "return.close_order", Moment.AFTER),
+    _case(Story.LABEL, Fault.WORKER_PAUSED, "gateway.refund", Moment.BEFORE),
+    _case(Story.RESERVED_AGAIN, Fault.WORKER_PAUSED, "gateway.authorise_again", Moment.AFTER),
     _case(Story.LABEL, Fault.ANSWER_LOST, "gateway.refund", Moment.AFTER),
     _case(Story.LABEL, Fault.DATABASE_LOCKED, "orders.close", Moment.BEFORE),
     _case(Story.RESERVED_AGAIN, Fault.ANSWER_LOST, "gateway.authorise_again", Moment.AFTER),
@@ -85,16 +87,21 @@ def test_a_call_is_disturbed_before_and_after_it() -> None:
     cases = cases_of(Story.LABEL, ("return.close_order", "orders.close", "orders.close"), Database.SQLITE)
     assert [str(case) for case in cases] == [
         "label · worker_killed · after return.close_order 1",
+        "label · worker_paused · after return.close_order 1",
         "label · temporal_killed · after return.close_order 1",
         "label · worker_killed · before orders.close 1",
+        "label · worker_paused · before orders.close 1",
         "label · temporal_killed · before orders.close 1",
         "label · database_locked · before orders.close 1",
         "label · worker_killed · after orders.close 1",
+        "label · worker_paused · after orders.close 1",
         "label · answer_lost · after orders.close 1",
         "label · worker_killed · before orders.close 2",
+        "label · worker_paused · before orders.close 2",
         "label · temporal_killed · before orders.close 2",
         "label · database_locked · before orders.close 2",
         "label · worker_killed · after orders.close 2",
+        "label · worker_paused · after orders.close 2",
         "label · answer_lost · after orders.close 2",
     ]
 
