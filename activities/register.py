@@ -6,11 +6,11 @@ from temporalio import activity
 
 from activities.attempt import this_run
 from activities.customer_notices import acknowledge, received_notice, refusal_notices
-from activities.incoming import IncomingRequests
+from activities.incoming import IncomingRequest, IncomingRequests
 from activities.known_orders import KnownOrders
 from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, RecordDecision, StepInput
 from domain.case import Case
-from domain.decision import order_not_found
+from domain.decision import existing_decision, order_not_found
 from domain.errors import ErrorCode, Refused
 from domain.facts import Fact, Requested, SettledByHand, Written
 from domain.keys import id_of
@@ -121,20 +121,23 @@ class RegisterActivities:
                 await self._outbox.add_notices(id_of(request), request.order_id, notices)
             return ReceivedRequest(entries=(), decision=no)
         if meet(order, under_way, opened, request) is not Meeting.JOINS:
-            return await self._wait_for_end(step_input)
+            return await self._wait_for_end(step_input, incoming)
         await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at), under_way)
         known = step_input.cancellation_id if step_input.last_seq else None
         entries = await self._register.open(
             opened, this_run(), lambda case: joining_facts(order, case, request), known=known
         )
         if not Case(entries).has(request):  # it has ended, or is rolled back, since it was looked at
-            return await self._wait_for_end(step_input)
+            return await self._wait_for_end(step_input, await self._incoming.read(request))
         return ReceivedRequest(entries=tuple(entry for entry in entries if entry.seq > step_input.last_seq))
 
-    async def _wait_for_end(self, step_input: ReceiveRequest) -> ReceivedRequest:
+    async def _wait_for_end(self, step_input: ReceiveRequest, incoming: IncomingRequest | None) -> ReceivedRequest:
         """Refused: UNDER_WAY, to be sent again by its sender; a statutory withdrawal is kept, acknowledged at once with its
-        time, and sent again by the product."""
+        time, and sent again by the product. Where all of the order is cancelled by now there is nothing to wait for."""
         request = step_input.request
+        if incoming is not None and incoming.case.ended:
+            await acknowledge(self._outbox, Requested(request=request, at=step_input.received_at), incoming.case)
+            return _ended(incoming.case, request)
         if meet_without_joining(request) is Meeting.UNDER_WAY:
             raise Refused(
                 ErrorCode.UNDER_WAY,
@@ -153,11 +156,14 @@ class RegisterActivities:
 # Rule: An ended cancellation is not repeated: its result is given once more [while another one runs]
 def _ended(case: Case, request: CancellationRequest) -> ReceivedRequest:
     """The answer to a request whose own cancellation has ended: the same decision and plan as the first time, with the
-    result."""
+    result. To any other request: that the order is cancelled already."""
     assert case.ended is not None
     assert case.decision is not None or case.roll_back_cause is not None
     result = result_of(case, request.order_id, case.ended.outcome, case.ended.sentence, existing=True)
     decided = case.decided
+    if decided is not None and not case.has(request):
+        existing = existing_decision(decided.decision, request.order_id)
+        return ReceivedRequest(entries=(), decision=existing, result=result)
     return ReceivedRequest(
         entries=(),
         decision=decided.decision if decided else None,

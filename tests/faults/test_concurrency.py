@@ -88,7 +88,6 @@ async def test_fifty_starts_while_no_worker_is_there_are_one_cancellation(real_t
     assert [found.outcome for found in world.cancellations] == [Outcome.CANCELLED]
 
 
-@pytest.mark.xfail(strict=True, raises=UnderWay, reason="Another cancellation is under way, it says: its own has ended")
 async def test_a_request_that_is_received_when_all_is_done_learns_that_it_is(real_time_system: System) -> None:
     """Rule 15: of the same scope. The run that it met has ended its cancellation meanwhile, and is still open, because it
     has another request to answer."""
