@@ -39,6 +39,9 @@ _LONGEST = 180.0
 _AWAY = 600.0
 """How long Temporal or the database may be away again and again, where many kill it."""
 
+_PAUSED_FOR = 45.0
+"""Seconds at most. An attempt has 30."""
+
 _QUIET = 2.0
 """Seconds without another call, after which a worker that was paused does nothing more. Nobody says so."""
 
@@ -50,7 +53,7 @@ class Fault(StrEnum):
     WORKER_KILLED = "worker_killed"
     WORKER_PAUSED = "worker_paused"
     """For longer than all of its clocks: another one sees the cancellation through, and then it goes on as if nothing had
-    been."""
+    been. Earlier where the others cannot: it may stand still in the middle of a transaction."""
     ANSWER_LOST = "answer_lost"
     TEMPORAL_KILLED = "temporal_killed"
     DATABASE_LOCKED = "database_locked"
@@ -97,6 +100,7 @@ class _Play:
     paused: int = 0
     late: asyncio.StreamReader | None = None
     """It ends with the attempt of the worker that is paused."""
+    waking: asyncio.TimerHandle | None = None
     later: list[asyncio.Task[None]] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -131,6 +135,7 @@ class _Play:
             case Fault.WORKER_PAUSED:
                 os.kill(self.worker, signal.SIGSTOP)
                 self.paused = self.worker
+                self.waking = asyncio.get_running_loop().call_later(_PAUSED_FOR, os.kill, self.paused, signal.SIGCONT)
                 await self.fork(Disturbance())
             case Fault.TEMPORAL_KILLED:
                 killed = asyncio.Event()
@@ -149,8 +154,9 @@ class _Play:
 
     async def resume(self) -> None:
         """The worker that is paused goes on; returns when it does nothing more."""
-        if not self.paused:
+        if self.waking is None:
             return
+        self.waking.cancel()
         os.kill(self.paused, signal.SIGCONT)
         assert self.late is not None
         await asyncio.wait_for(self.late.read(), _LONGEST)
@@ -186,6 +192,8 @@ async def play(stage: Stage, case: Case) -> Seen:
             seen = await _persist(lambda: _see(system, staff))
         finally:
             control.close()
+            if playing.waking:
+                playing.waking.cancel()
             for worker in (playing.worker, playing.paused):
                 kill(worker)
             for task in playing.later:
