@@ -11,7 +11,7 @@ SHOP   := sandbox/vendure
 OMS    ?= built_in
 DASHBOARD := node $(SHOP)/dist/dashboard/.ready
 
-.PHONY: help demo up test test-sandbox test-integrations integrations-short vendure vendure-dashboard node test-browser test-dashboard chromium pictures test-faults bench histories contract texts where check pins clean
+.PHONY: help demo up test test-sandbox test-integrations integrations-short vendure vendure-dashboard node test-browser test-dashboard chromium pictures test-faults test-without-cache bench histories contract texts where check pins clean
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -110,6 +110,10 @@ pictures: test-browser test-dashboard  ## both of these, and write docs/pictures
 test-faults: $(READY)  ## the longer runs: properties on many more inputs, faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest -n 2 tests/faults --hypothesis-profile=faults
+	@REPLAY_HISTORIES=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long"
+
+test-without-cache: $(READY)  ## the workflow tests, by workers that replay a run in each of its tasks
+	@WITHOUT_CACHE=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long" --timeout 300
 
 bench: $(READY)  ## measure what a run costs, write docs/performance.md
 	@$(BIN)/python -m benchmarks.floor

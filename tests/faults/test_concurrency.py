@@ -104,7 +104,8 @@ async def test_a_request_that_is_received_when_all_is_done_learns_that_it_is(rea
         await staff.submit()
         await system.wait_for_state(staff.handle, State.WAITING_FOR_APPROVAL)
         others = [
-            asyncio.create_task(system.library.start(request(staff.sample, request_id=name))) for name in ("two", "three")
+            asyncio.create_task(system.library.start(request(staff.sample, request_id=name)))
+            for name in ("two", "three")
         ]
         second, third = await received.get(), await received.get()
         await system.approve(staff.handle)
@@ -176,7 +177,9 @@ async def test_of_twenty_who_approve_or_refuse_at_once_one_kind_is_accepted(
         await asyncio.gather(*(speak_at_once(staff, first) for staff in placed))
         for staff in placed:
             await staff.see_through()
-            accepted = Counter(said.verb for said in staff.watched.said if said.accepted and said.verb is not Verb.SUBMIT)
+            accepted = Counter(
+                said.verb for said in staff.watched.said if said.accepted and said.verb is not Verb.SUBMIT
+            )
             assert len(accepted) == 1, accepted
             world = await read_sound(staff)
             expected = Outcome.CANCELLED if Verb.APPROVE in accepted else Outcome.ROLLED_BACK

@@ -261,7 +261,7 @@ async def test_an_approval_in_the_middle_of_continuing_as_new_counts(open_system
         return sum(await events_of(system, handle)) >= 985
 
     growing = asyncio.create_task(grow())
-    await eventually(has_grown, "the run is about to continue as new", within=60)
+    await eventually(has_grown, "the run is about to continue as new", within=200)
     # As a caller does: the engine refuses for the moment what comes as it fails the task that would have ended the run.
     await system.library.approve(sample.order_id, Approve(actor=SUPERVISOR))
     await growing
