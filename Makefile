@@ -110,10 +110,9 @@ pictures: test-browser test-dashboard  ## both of these, and write docs/pictures
 test-faults: $(READY)  ## the longer runs: properties on many more inputs, faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest -n 2 tests/faults --hypothesis-profile=faults
-	@REPLAY_HISTORIES=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long"
 
-test-without-cache: $(READY)  ## the workflow tests, by workers that replay a run in each of its tasks
-	@WITHOUT_CACHE=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long" --timeout 300
+test-without-cache: $(READY)  ## the workflow tests, by workers that replay a run in each of its tasks, and replays of what they leave
+	@WITHOUT_CACHE=1 REPLAY_HISTORIES=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long" --timeout 300
 
 bench: $(READY)  ## measure what a run costs, write docs/performance.md
 	@$(BIN)/python -m benchmarks.floor

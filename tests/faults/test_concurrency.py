@@ -54,7 +54,7 @@ def amount_of(answer: Submission) -> int | None:
     return answer.plan.refund.amount if answer.plan else None
 
 
-@pytest.mark.parametrize("ids", [1, 25, _FIFTY])
+@pytest.mark.parametrize("ids", [1, pytest.param(25, marks=pytest.mark.long), _FIFTY])
 async def test_fifty_simultaneous_starts_are_one_cancellation(real_time_system: System, ids: int) -> None:
     """A4, I5: of one request, of two times 25, or of 50. All have the same answer."""
     staff = await place_order(real_time_system, STORIES[Story.LABEL])
