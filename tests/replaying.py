@@ -26,8 +26,10 @@ WITHOUT_CACHE: Mapping[str, Any] = {
 }
 """Options of a worker. A task that does not replay fails its run: the next attempt could come out right by chance."""
 
-_TRIES = 3
-"""On a busy machine a replay may take longer than the two seconds after which the SDK takes code for hung."""
+_TRIES = 20
+_HUNG = "TMPRL1101"
+"""On a busy machine a replay may take longer than the two seconds after which the SDK takes code for hung. That says nothing
+of the history."""
 
 
 def cache_options() -> Mapping[str, Any]:
@@ -57,9 +59,9 @@ async def find_failed_replays(handles: "Sequence[Handle]", namespace: str) -> li
     replayer = make_replayer(namespace)
     async with replayer.workflow_replay_iterator(_histories(handles)) as results:
         async for result in results:
-            if result.replay_failure is None:
-                continue
-            for _ in range(_TRIES - 1):
+            for _ in range(_TRIES):
+                if _HUNG not in str(result.replay_failure):
+                    break
                 result = await replayer.replay_workflow(result.history, raise_on_replay_failure=False)  # noqa: PLW2901
             if result.replay_failure is not None:
                 failed.append(f"a history of {result.history.workflow_id} does not replay: {result.replay_failure}")
