@@ -9,11 +9,12 @@ from providers.ledger.port import Credit, CreditedTender
 # Rule: A credit note is for captured money that goes back, each amount once
 def credit_of(case: Case) -> Credit | None:
     """What is to be put on paper; None when no captured money is given back. What was only reserved needs no credit note,
-    and what was given twice is credited once."""
+    and what was given twice is credited once. `total` is nothing where all that goes back is in place of what others had
+    refunded before."""
     plan = case.plan
     assert plan is not None
     total = Money.total((_credited(reversal) for reversal in case.reversals), plan.currency)
-    if not total:
+    if not total and not any(reversal.lapsed for reversal in case.reversals):
         return None
     value = plan.value
     return Credit(
@@ -30,4 +31,5 @@ def credit_of(case: Case) -> Credit | None:
 
 
 def _credited(reversal: Reversal) -> Money:
-    return min(reversal.refunded, reversal.planned_total - reversal.released - reversal.covered)
+    """Without what others had refunded before: whoever did has their own document for it."""
+    return min(reversal.refunded, reversal.to_refund - reversal.lapsed)

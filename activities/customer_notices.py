@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from activities.credit import credit_of
 from domain.case import Case
 from domain.decision import Decision
 from domain.facts import Credited, EffectEnded, EffectOutcome, Ended, RefundSeen, Requested, RollBackReason
@@ -60,12 +59,16 @@ def received_notice(requested: Requested) -> NewNotice:
 
 def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
     """What the customer hears of the money. After a failure it is said once more."""
-    credit = credit_of(case)
-    if credit is None:
+    given = [min(reversal.refunded, reversal.to_refund) for reversal in case.reversals]
+    if not any(given):
         return []
     ways = refund_ways(case) if kind is NoticeKind.REFUNDED else ()
     failures = sum(refund.status.has_failed for reversal in case.reversals for refund in reversal.refunds)
-    return [NewNotice(kind=kind, amount=credit.total, ways=ways, about=str(failures) if failures else "")]
+    return [
+        NewNotice(
+            kind=kind, amount=Money.total(given, given[0].currency), ways=ways, about=str(failures) if failures else ""
+        )
+    ]
 
 
 # Rule: The customer reads by which way the money goes back

@@ -24,7 +24,7 @@ class RefundActivities:
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
             credit = credit_of(case)
-            if credit is None:
+            if credit is None or not credit.total:
                 plan = case.plan
                 assert plan is not None
                 entries = await self._ledger.skip_credit(plan.currency, key=step_input.key, run=attempt.run)

@@ -76,7 +76,7 @@ class Reopening:
             else known_refunds(reversal, payment, key)
         )
         found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment, other_reversals)]
-        found.failed += _failed_since_end(reversal, payment)
+        found.failed += _failed_since_end(reversal, payment, counts_on_others=ended.ever_closed)
         known = {refund.reference for refund in (*reversal.refunds, *counted)}
         found.of_others += [refund.reference for refund in payment.refunds if refund.reference not in known]
         if ended.ever_closed and reversal.with_refunds(payment, counted).outstanding:
@@ -118,12 +118,15 @@ def _failure_notices(case: Case, *, may_choose: bool) -> list[NewNotice]:
     return [failure_notice(case, may_choose=may_choose)]
 
 
-def _failed_since_end(reversal: Reversal, payment: Payment) -> list[CreditedTender]:
-    """Refunds that counted when the cancellation ended, and have failed since."""
+def _failed_since_end(reversal: Reversal, payment: Payment, *, counts_on_others: bool) -> list[CreditedTender]:
+    """Refunds that counted when the cancellation ended, and have failed since. `counts_on_others`: also those of before the
+    plan, where it gives back less because of them."""
     failed = {refund.reference: refund.status for refund in payment.refunds if refund.status.has_failed}
+    known = {refund.reference for refund in reversal.refunds}
+    lapsed = [r for r in payment.refunds if reversal.has_lapsed(r) and r.reference not in known]
     return [
         CreditedTender.of_refund(reversal, refund.model_copy(update={"status": failed[refund.reference]}))
-        for refund in reversal.live_refunds
+        for refund in (*reversal.live_refunds, *(lapsed if counts_on_others else ()))
         if refund.reference in failed
     ]
 

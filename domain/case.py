@@ -353,13 +353,13 @@ class Case(FactList):
 
     @property
     def tenders(self) -> tuple[PlannedTender, ...]:
-        """The tenders that get something back."""
-        plan = self.plan
-        return tuple(planned for planned in plan.tenders if planned.refund or planned.release) if plan else ()
+        """The tenders that get something back, or whose money others had refunded before."""
+        tenders = self.plan.tenders if self.plan else ()
+        return tuple(planned for planned in tenders if planned.refund or planned.release or planned.by_others)
 
     @property
     def reversals(self) -> tuple[Reversal, ...]:
-        """One for each tender that gets something back."""
+        """One for each of these tenders."""
         return tuple(self.reversal(planned.tender.tender_id) for planned in self.tenders)
 
     def awaits_settlement(self, tender_id: str) -> bool:

@@ -120,6 +120,22 @@ def share_out(payment: Payment, claims: Sequence[Claim]) -> tuple[dict[str, Mone
     return shares
 
 
+# Rule: What others had refunded before counts as given until it fails
+def given_by_others(payment: Payment, reversals: Sequence[EarlierReversal]) -> tuple[RefundPart, ...]:
+    """What others have refunded, without what makes up for what these cancellations lack."""
+    claims = [earlier.claim(payment) for earlier in reversals]
+    shares = share_out(payment, claims)
+    found = []
+    for refund in payment.refunds:
+        if refund.key is None and not refund.status.has_failed:
+            made_up = Money.total(
+                (s[refund.reference] for s in shares if refund.reference in s), refund.amount.currency
+            )
+            rest = refund.amount - _counted_of(refund, claims) - made_up
+            found.append(RefundPart(reference=refund.reference, amount=rest))
+    return tuple(part for part in found if part.amount.amount > 0)
+
+
 def _counted_of(refund: Refund, claims: Sequence[Claim]) -> Money:
     counted = (claim.counted[refund.reference] for claim in claims if refund.reference in claim.counted)
     return Money.total(counted, refund.amount.currency)

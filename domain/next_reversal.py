@@ -103,7 +103,8 @@ def next_reversal(
         if owed and not failed:
             decided_by_person = Disputed if payment.disputed else ByHandAlone
             return decided_by_person(amount=owed, released=released, found=(*of_others, *counted))
-        return Settled(released=released, refunds=(*of_others, *counted, *failed))
+        live = (refund for refund in counted if not refund.status.has_failed)
+        return Settled(released=released, refunds=(*of_others, *live, *failed))
     action = Disputed if payment.disputed else MakeRefund
     return action(amount=amount, released=released, found=(*of_others, *counted))
 
@@ -131,12 +132,14 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
 
 # Rule: The outcome of a lost call is looked up
 def _counted(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
-    """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over."""
+    """Refunds at the gateway that count for this tender and have not failed: ours, and others' that were taken over. And
+    those of before the plan that have failed although it counted on them."""
     references = reversal.references
     return tuple(
         reversal.as_counted(refund)
         for refund in payment.refunds
-        if not refund.status.has_failed and (refund.reference in references or is_ours(refund, key))
+        if reversal.has_lapsed(refund)
+        or (not refund.status.has_failed and (refund.reference in references or is_ours(refund, key)))
     )
 
 
@@ -146,4 +149,6 @@ def _failed_since(reversal: Reversal, payment: Payment, mine: Refund) -> tuple[R
         return (mine,)
     earlier = reversal.planned.earlier
     others = (refund for refund in payment.refunds if refund.key is None and refund.reference not in earlier)
-    return tuple(reversal.as_counted(refund) for refund in others if refund.status.has_failed)
+    failed = (refund for refund in others if refund.status.has_failed)
+    lapsed = (refund for refund in payment.refunds if reversal.has_lapsed(refund))
+    return tuple(reversal.as_counted(refund) for refund in (*failed, *lapsed))

@@ -7,6 +7,7 @@ from pydantic import computed_field
 
 from domain.base import Rare, Value
 from domain.clocks import RefundDue
+from domain.earlier import RefundPart
 from domain.money import Money
 from domain.order import Tender, TenderKind
 from domain.payment import Payment
@@ -50,6 +51,7 @@ class PlannedTender(Value):
       planned here.
     - `share`: what of the payment is still this order's, where it pays for more than the order. None: all of it.
     - `step`: its provider takes amounts that are divisible by so many minor units. None: any amount.
+    - `by_others`: what others had refunded before, of which this plan gives back so much less. Where it fails, it is owed.
     - `unpaid`: what the customer has not paid of its payment, and still can. With the whole order the payment is closed, or,
       where it pays for more than the order, the order's share is not to be taken.
     """
@@ -65,6 +67,7 @@ class PlannedTender(Value):
     step: Rare[int] = None
     unpaid: Rare[Money] = None
     share: Rare[Money] = None
+    by_others: Rare[tuple[RefundPart, ...]] = None
 
     # Rule: A part of a reservation is released by not capturing it
     @computed_field  # type: ignore[prop-decorator]
@@ -87,6 +90,16 @@ class PlannedTender(Value):
         release = self.sendable(min(amount, reserved), reserved)
         refund = self.sendable(max(amount - release, zero), min(self.refundable, self.at_most - release))
         return self.model_copy(update={"release": release, "refund": refund})
+
+    # Rule: What others had refunded before counts as given until it fails [what of it]
+    def counting_on(self, at_most: Money) -> "PlannedTender":
+        """The same, where no more than this is missing in the tender because others had refunded it."""
+        parts: list[RefundPart] = []
+        for part in self.by_others or ():
+            amount = min(part.amount, at_most)
+            parts += [part.model_copy(update={"amount": amount})] if amount else []
+            at_most -= amount
+        return self.model_copy(update={"by_others": tuple(parts) or None})
 
     def closing(self) -> "PlannedTender":
         """The same, with what the customer has not paid yet."""
@@ -290,4 +303,7 @@ def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool
         part = planned.giving(planned.at_most if everything else min(rest, planned.at_most))
         rest -= min(rest, part.refund + part.release)
         given[planned.tender.tender_id] = part.closing() if everything else part.model_copy(update={"unpaid": None})
+    for tender_id, part in given.items() if not everything else ():
+        given[tender_id] = part.counting_on(rest)
+        rest -= Money.total((by.amount for by in given[tender_id].by_others or ()), rest.currency)
     return tuple(given[planned.tender.tender_id] for planned in tenders)

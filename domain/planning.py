@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.clocks import RefundDue
 from domain.defects import foreign_payment, negative_amount
-from domain.earlier import left_to_earlier
+from domain.earlier import given_by_others, left_to_earlier
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
@@ -231,7 +231,7 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
     released = _released_before(tender)
     refundable = max(left - kept, zero)
     reserved = max(payment.capturable - released - max(kept - left, zero), zero)
-    return PlannedTender(
+    planned = PlannedTender(
         tender=tender,
         refund=zero,
         release=zero,
@@ -243,7 +243,10 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
         share=_share(tender, payment, shipped=shipped),
         step=payment.step if payment.step > 1 else None,
         unpaid=payment.unpaid,
+        by_others=given_by_others(payment, earlier) if tender.kind is TenderKind.CARD else None,
     )
+    missing = payment.refunded if planned.share is None else max(planned.share - planned.at_most, zero)
+    return planned.counting_on(missing)
 
 
 def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Money) -> Money:

@@ -109,10 +109,37 @@ class Reversal(Value):
         """A card's refund is under way: who collects it now may collect what never arrives."""
         return self.planned.tender.kind is TenderKind.CARD and bool(self.pending)
 
+    # Rule: What others had refunded before counts as given until it fails [and is owed then]
     @property
     def planned_total(self) -> Money:
-        """What the plan gives back to this tender."""
-        return self.planned.refund + self.planned.release
+        """What goes back to this tender: by the plan, and what others had refunded before it and has failed since."""
+        return self.planned.refund + self.planned.release + self.lapsed
+
+    @property
+    def to_refund(self) -> Money:
+        """What of it was captured, and others have not given back."""
+        return self.planned_total - self.released - self.covered
+
+    @property
+    def lapsed(self) -> Money:
+        """What others had refunded before the plan, and has failed since. It has no credit note of ours."""
+        failed = {refund.reference for refund in self.refunds if self.has_lapsed(refund)}
+        return self._total(*(part.amount for part in self.planned.by_others or () if part.reference in failed))
+
+    def has_lapsed(self, refund: Refund) -> bool:
+        """Whether others had made it before the plan, which counted on it, and it has failed."""
+        return refund.status.has_failed and refund.reference in self.counted_on
+
+    @property
+    def counted_on(self) -> frozenset[str]:
+        """The refunds of others because of which the plan gives back less."""
+        return frozenset(part.reference for part in self.planned.by_others or ())
+
+    @property
+    def rests_on(self) -> frozenset[str]:
+        """The refunds without which the customer lacks something: those that count, and others' of before the plan."""
+        failed = {refund.reference for refund in self.refunds if refund.status.has_failed}
+        return self.counted_on.union(refund.reference for refund in self.live_refunds) - failed
 
     @property
     def reservation_released(self) -> Money:
@@ -285,7 +312,7 @@ class Reversal(Value):
                 parts=parts,
                 paid_back=paid_back,
             )
-        due = max(self.planned_total - self.released - self.covered, zero)
+        due = max(self.to_refund, zero)
         return EarlierReversal(
             cancellation_id=cancellation_id,
             released=self.released,

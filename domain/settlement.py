@@ -65,10 +65,13 @@ def unclear_refunds(
 
 
 def known_refunds(reversal: Reversal, payment: Payment, key: EffectKey) -> tuple[Refund, ...]:
-    """Those that the books know, those that a person has named as their proof, and ours that no book knows yet."""
+    """Those that the books know, those that a person has named as their proof, ours that no book knows yet, and those of
+    before the plan that it counted on and that have failed."""
     known = reversal.references
     return tuple(
-        reversal.as_counted(refund) for refund in payment.refunds if refund.reference in known or is_ours(refund, key)
+        reversal.as_counted(refund)
+        for refund in payment.refunds
+        if refund.reference in known or is_ours(refund, key) or reversal.has_lapsed(refund)
     )
 
 

@@ -139,11 +139,12 @@ class SqlInbox(SqlAdapter):
 
 
 def _subjects(case: Case) -> set[str]:
-    """What the outcome rests on: the refunds that have not failed, and the parcels that were stopped. After a roll-back the
-    parcels travel."""
-    refunds = {r.reference for reversal in case.reversals for r in reversal.refunds if not r.status.has_failed}
-    parcels = case.plan.shipments if case.plan and case.ever_closed else ()
-    return refunds.union(*(planned.shipment.named_by_carrier for planned in parcels))
+    """What the outcome rests on: the refunds that have not failed, those of before the plan among them, and the parcels that
+    were stopped. After a roll-back the parcels travel, and what others had refunded before is no matter."""
+    if case.plan is None or not case.ever_closed:
+        return {refund.reference for reversal in case.reversals for refund in reversal.live_refunds}
+    parcels = (planned.shipment.named_by_carrier for planned in case.plan.shipments)
+    return set[str]().union(*(reversal.rests_on for reversal in case.reversals), *parcels)
 
 
 def _expected(case: Case) -> set[str]:

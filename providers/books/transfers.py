@@ -128,7 +128,13 @@ async def _settle_by_bank(session: AsyncSession, cancellation_id: str, tender: C
 
 # Rule: A refund that fails after it had settled is owed again in the ledger
 async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
-    """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund."""
+    """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund. What
+    others had refunded before was never posted; where it fails, the money is owed to the customer all the same."""
+    if tender.lapsed:
+        key, account = _lapse_key(cancellation_id, tender), _SETTLED_FROM[tender.kind]
+        if not await _posted(session, key):
+            await _take_back(session, cancellation_id, tender.reference, tender.amount, key=key, to=account)
+        return
     settlement = _settlement_key(cancellation_id, tender)
     settled = await _posted(session, settlement)
     key = settlement.replace("settled/", "failed/", 1) if tender.by_hand is None else f"failed/{settlement}"
@@ -155,14 +161,28 @@ async def collect(session: AsyncSession, case: Case) -> None:
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
     """What the customer has got although everything was undone. Refunds of others do not count, unless a person has
-    collected them."""
+    collected them; and what failed of those of before is not the customer's, who has their order."""
     for reversal in case.reversals:
-        counted = [r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected]
+        counted = [
+            r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected or reversal.has_lapsed(r)
+        ]
         for tender in CreditedTender.of(reversal, counted):
-            if tender.failed:
+            if tender.lapsed:
+                await _undo_lapse(session, case.cancellation_id, tender)
+            elif tender.failed:
                 await take_settlement_back(session, case.cancellation_id, tender)
             else:
                 await settle(session, case.cancellation_id, tender)
+
+
+async def _undo_lapse(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    key, account = _lapse_key(cancellation_id, tender), _SETTLED_FROM[tender.kind]
+    if await _posted(session, key) and not await _posted(session, f"{key}/undone"):
+        await _pay_out(session, cancellation_id, tender.reference, tender.amount, key=f"{key}/undone", by=account)
+
+
+def _lapse_key(cancellation_id: str, tender: CreditedTender) -> str:
+    return f"lapsed/{cancellation_id}/{tender.reference}"
 
 
 def _settlement_key(cancellation_id: str, tender: CreditedTender) -> str:

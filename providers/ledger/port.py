@@ -24,7 +24,8 @@ class CreditedTender(Value):
     that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit. `by_hand`: a person
     gave it, and this is the number of the fact that says so; with `failed`, by a refund that is counted itself. `by_bank`:
     this cancellation's part of a lost dispute, as it is now. `part_for`: the amount is only the part of the refund that
-    counts for this cancellation."""
+    counts for this cancellation. `lapsed`: others had made it before the plan, so the ledger has no settlement of it, and it
+    has failed."""
 
     tender_id: str
     kind: TenderKind
@@ -35,6 +36,7 @@ class CreditedTender(Value):
     by_bank: bool = False
     failed: bool = False
     part_for: str | None = None
+    lapsed: bool = False
 
     @classmethod
     def of(cls, reversal: Reversal, refunds: Iterable[Refund]) -> "tuple[CreditedTender, ...]":
@@ -58,14 +60,16 @@ class CreditedTender(Value):
 
     @classmethod
     def of_refund(cls, reversal: Reversal, refund: Refund) -> "CreditedTender":
+        parts = (part.amount for part in reversal.planned.by_others or () if part.reference == refund.reference)
         return cls(
             tender_id=reversal.tender_id,
             kind=TenderKind.STORE_CREDIT if reversal.is_store_credit(refund) else reversal.planned.tender.kind,
-            amount=refund.amount,
+            amount=next(parts, refund.amount) if reversal.has_lapsed(refund) else refund.amount,
             reference=refund.reference,
             settled=refund.status is RefundStatus.SUCCEEDED,
             failed=refund.status.has_failed,
             part_for=refund.part_for,
+            lapsed=reversal.has_lapsed(refund),
         )
 
     @classmethod

@@ -10,6 +10,8 @@ from domain.shipment import GoodsGroup, StopAction, Tracking
 from domain.terms import Terms
 from tests.domain.build import earlier_reversal, line, order, parcel, payment, request, tender, tracked
 
+_OK = RefundStatus.SUCCEEDED
+
 
 def plan_of(of: Order, *scope: LineScope, paid: dict[str, Payment], where: dict[str, Tracking] | None = None) -> Plan:
     return make_plan(
@@ -38,6 +40,40 @@ def test_what_was_refunded_earlier_is_not_refunded_again() -> None:
     """B8"""
     plan = plan_of(order(line("L1", 1, "12.72 USD")), paid={"T1": payment("12.72 USD", refunded="5.00 USD")})
     assert plan.refund == money("7.72 USD")
+
+
+def given_by(*amounts: str, captured: str = "100.00 USD", ours: str = "", failed: bool = False) -> Payment:
+    """Refunded by others in the dashboard, and by an earlier cancellation."""
+    refunds = [Refund(reference=f"re-{n}", amount=money(a), status=_OK) for n, a in enumerate(amounts)]
+    if ours:
+        key, status = "can-earlier/reverse_payment/T1/1", RefundStatus.FAILED if failed else _OK
+        refunds.append(Refund(reference="re-ours", amount=money(ours), status=status, key=key))
+    live = sum(refund.amount.amount for refund in refunds if not refund.status.has_failed)
+    found = payment(captured, refunded=f"{live / 100:.2f} USD")
+    return found.model_copy(update={"refunds": tuple(refunds)})
+
+
+@pytest.mark.parametrize(
+    ("paid", "given"),
+    [
+        (given_by("20.00 USD", "5.00 USD"), {"re-0": "20.00 USD", "re-1": "5.00 USD"}),
+        (given_by("100.00 USD"), {"re-0": "100.00 USD"}),
+        (given_by("20.00 USD", ours="64.00 USD"), {"re-0": "20.00 USD"}),
+        (given_by("64.00 USD", ours="64.00 USD", failed=True), {}),
+        (given_by("80.00 USD", ours="64.00 USD", failed=True), {"re-0": "16.00 USD"}),
+        (given_by("70.00 USD", captured="200.00 USD"), {}),
+        (given_by("70.00 USD", "90.00 USD", captured="200.00 USD"), {"re-0": "60.00 USD"}),
+    ],
+    ids=["two", "all", "besides ours", "for ours", "for ours and besides", "for other orders", "for both"],
+)
+def test_what_others_had_refunded_is_what_the_plan_counts_on(paid: Payment, given: dict[str, str]) -> None:
+    """I1: what made up for an earlier cancellation's refund is that one's; of a payment that pays for other orders too, only
+    what is missing of the order's own share counts."""
+    card = after("64.00 USD", "re-ours")[0] if any(refund.key for refund in paid.refunds) else tender("T1")
+    of = order(line("L1", 1, "100.00 USD"), tenders=(card.model_copy(update={"amount": money("100.00 USD")}),))
+    [planned] = plan_of(of, paid={"T1": paid}).tenders
+    counted_on = {part.reference: part.amount for part in planned.by_others or ()}
+    assert counted_on == {reference: money(amount) for reference, amount in given.items()}
 
 
 def after(due: str, *references: str, released: str = "0.00 USD") -> tuple[Tender, ...]:
