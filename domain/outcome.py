@@ -111,7 +111,8 @@ class ActionRow(Value):
 class Progress(Value):
     """Answer of the `progress` query. `customer_id` is the order's owner, once verified. The first request has opened it:
     `requested_by`, for `reason`, at `requested_at`. `planned_refund` and `planned_release` are what is to go back, all
-    tenders together; `refunded` and `released` what has, or is on its way. `refund_due`: by when the law wants the money
+    tenders together; `refunded` and `released` what has, or is on its way, less what the customer has
+    paid back. `refund_due`: by when the law wants the money
     back, where one applies."""
 
     cancellation_id: str
@@ -151,7 +152,8 @@ class CancellationResult(Value):
     """Result of `CancellationWorkflow`; also the details of its failure after a roll-back that a failure caused.
 
     `existing`: the books knew this cancellation already and nothing was done again. `refunded` and `released` are what
-    really went back, all tenders together. What is released only by not capturing it stays reserved for a while.
+    really went back, all tenders together, less what the customer has paid back. What is released only by not capturing it
+    stays reserved for a while.
     """
 
     cancellation_id: str

@@ -164,6 +164,12 @@ class Reversal(Value):
         """What the customer has paid back, without what the bank had given them."""
         return max(self.paid_back - self.given_by_bank, self._total())
 
+    # Rule: What a result says was refunded is what the customer still has of it
+    @property
+    def kept(self) -> Money:
+        """What of `refunded` the customer has, or will have, less what they have paid back of it."""
+        return max(self.refunded - self._paid_back_of_ours, self._total())
+
     @property
     def pending(self) -> Money:
         return self._total(*(refund.amount for refund in self.refunds if refund.status.under_way))

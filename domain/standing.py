@@ -275,11 +275,12 @@ def closing_outcome(case: Case) -> tuple[Outcome, str]:
 
 
 def given_back_of(case: Case) -> tuple[Money | None, Money | None]:
-    """What was refunded and what was released of all tenders, or is on its way; None: nothing is planned."""
+    """What was refunded and what was released of all tenders, or is on its way, less what the customer has paid back; None:
+    nothing is planned."""
     plan = case.plan
     if plan is None:
         return None, None
-    refunded = Money.total((reversal.refunded for reversal in case.reversals), plan.currency)
+    refunded = Money.total((reversal.kept for reversal in case.reversals), plan.currency)
     return refunded, Money.total((reversal.reservation_released for reversal in case.reversals), plan.currency)
 
 

@@ -60,7 +60,7 @@ def describe_money(case: Case) -> list[str]:
         parts = [
             f"{amount} {word}"
             for amount, word in (
-                (reversal.refunded - reversal.pending, "refunded"),
+                (reversal.kept - reversal.pending, "refunded"),
                 (reversal.pending, "on its way to the customer"),
                 (reversal.reservation_released, "released"),
             )

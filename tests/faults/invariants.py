@@ -82,7 +82,7 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
     recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(
         found.released.amount for found in world.carried_out if found.released
     )
-    least = world.given_back + world.paid_by_hand  # a result does not take off what was collected
+    least = world.given_back + world.by_hand
     if not least <= recorded <= least + world.reserved and not world.by_others:
         yield Invariant.MONEY, f"the books say {recorded}, counterparts and people {least}"
 

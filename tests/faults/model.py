@@ -213,20 +213,11 @@ class World(Value):
 
     @property
     def by_hand(self) -> int:
-        """What people say that they have given back outside."""
+        """What people say that they have given back outside, less what they have collected."""
         return sum(
             said.amount.amount
             for said in self.said
             if said.verb is Verb.DONE_BY_HAND and said.accepted is not False and said.amount is not None
-        )
-
-    @property
-    def paid_by_hand(self) -> int:
-        """What of it went to the customer; what was collected is not taken off."""
-        return sum(
-            said.amount.amount
-            for said in self.said
-            if said.verb is Verb.DONE_BY_HAND and said.accepted is not False and said.amount and said.amount.amount > 0
         )
 
     @property

@@ -90,7 +90,7 @@ async def test_whoever_collects_after_a_roll_back_hears_of_all_that_is_to_be_col
     asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT)
     assert asked
     await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
-    await system.finish(handle)
+    assert not (await system.finish(handle)).refunded, "all of it was collected"
     booked = await system.paid_by_hand("COLLECTED-1")
     assert str(booked) in asked.reason, f"{booked} is booked as collected; the person read: {asked.reason}"
 
