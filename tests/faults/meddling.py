@@ -37,6 +37,10 @@ class Act(StrEnum):
     """The merchant loses: the customer has the money."""
     INQUIRE = "inquire"
     PREVENT = "prevent"
+    EARLIER_REFUND_FAILS = "earlier_refund_fails"
+    """A part had been refunded before the cancellation, and that refund fails now."""
+    REFUND_FAILS_IN_THE_END = "refund_fails_in_the_end"
+    """A part is refunded now, and that refund fails when the cancellation is over."""
 
 
 class ActCase(Value):
@@ -55,6 +59,9 @@ class Dashboard:
 
     def __init__(self, admin: GatewayAdmin) -> None:
         self._admin = admin
+        self._refunds: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        """By payment, the refund of theirs that has failed."""
         self._transport = stripe.AIOHTTPClient()
         self._stripe = stripe.StripeClient(
             SANDBOX_KEY, base_addresses={"api": admin.url}, http_client=self._transport, max_network_retries=0
@@ -65,17 +72,25 @@ class Dashboard:
 
     async def act(self, act: Act, payment: str, total: Money) -> bool:
         """Whether the gateway has let them."""
-        try:
-            await self._act(act, payment, total)
-        except (stripe.StripeError, httpx2.HTTPStatusError):
-            return False
-        return True
+        return await _was_possible(self._act(act, payment, total))
+
+    async def act_before(self, act: Act, payment: str, total: Money) -> None:
+        """Before the cancellation is asked for."""
+        if act is Act.EARLIER_REFUND_FAILS:
+            await _was_possible(self._refund_a_part(payment, total))
+
+    async def act_afterwards(self, act: Act, payment: str) -> None:
+        """When the cancellation is over."""
+        if act is Act.REFUND_FAILS_IN_THE_END:
+            await _was_possible(self._fail(payment))
 
     async def _act(self, act: Act, payment: str, total: Money) -> None:
         admin = self._admin
         match act:
-            case Act.REFUND_A_PART:
-                await admin.refund_elsewhere(payment, Money(amount=total.amount // 4, currency=total.currency))
+            case Act.REFUND_A_PART | Act.REFUND_FAILS_IN_THE_END:
+                await self._refund_a_part(payment, total)
+            case Act.EARLIER_REFUND_FAILS:
+                await self._fail(payment)
             case Act.REFUND_ALL:
                 await self._stripe.v1.refunds.create_async({"payment_intent": payment})
             case Act.CAPTURE:
@@ -95,6 +110,24 @@ class Dashboard:
             case Act.PREVENT:
                 await admin.dispute(payment)
                 await admin.dispute(payment, "prevented")
+
+    async def _refund_a_part(self, payment: str, total: Money) -> None:
+        part = Money(amount=total.amount // 4, currency=total.currency)
+        self._refunds[payment] = await self._admin.refund_elsewhere(payment, part)
+
+    async def _fail(self, payment: str) -> None:
+        if payment not in self._refunds:
+            raise stripe.InvalidRequestError("there is no such refund", "refund")  # type: ignore[no-untyped-call]
+        await self._admin.fail(self._refunds[payment])
+        self.failed[payment] = self._refunds[payment]
+
+
+async def _was_possible(call: Awaitable[None]) -> bool:
+    try:
+        await call
+    except (stripe.StripeError, httpx2.HTTPStatusError):
+        return False
+    return True
 
 
 @dataclass

@@ -24,6 +24,9 @@ import structlog
 from pydantic import TypeAdapter
 
 from domain.base import Value
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import DueEvent
+from providers.inbox.port import Provider as InboxProvider
 from sandbox.gateway.messages import FaultKind
 from tests.faults.invariants import violations
 from tests.faults.meddling import Act, ActCase, Dashboard, HeardCalls, HeardGateway, Listener
@@ -237,26 +240,44 @@ async def _run_fault(counterparts: Counterparts, case: ProviderCase, undisturbed
 
 
 async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list[str]]:
-    """The gateway's event comes after the end."""
+    """The gateway's event comes after the end; that of a refund that has failed where the inbox matches it."""
     system = counterparts.system
     staff = await _place_order(system, case.story)
     order = staff.watched.order
     [payment] = system.shop.payments[order.order_id]
     [paid] = [tender.amount for tender in order.tenders if tender.reference == payment]
     done: list[bool] = []
+    dashboard = counterparts.dashboard
+    await dashboard.act_before(case.act, payment, paid)
 
     async def act(number: int) -> None:
         if number == case.number and not done:
-            done.append(await counterparts.dashboard.act(case.act, payment, paid))
+            done.append(await dashboard.act(case.act, payment, paid))
 
     counterparts.heard.listen(order.order_id, Listener(before=act))
     await staff.submit()
     broken = await _rest(staff) or await _read_broken(staff)
     if not done:
         await act(case.number)
-    await system.notify_of_refund(order.order_id)
+    await dashboard.act_afterwards(case.act, payment)
+    failed = dashboard.failed.get(payment)
+    if failed is None or await _is_matched(system, order.order_id, failed):
+        await system.notify_of_refund(order.order_id)
     broken += await _rest(staff) or await _read_broken(staff)
     return int(any(done)), broken
+
+
+async def _is_matched(system: System, order_id: str, refund: str) -> bool:
+    """Whether an ended cancellation is opened again by the event that this refund has failed."""
+    event = DueEvent(
+        provider=InboxProvider.STRIPE,
+        event_id=f"evt_{refund}",
+        order_id=order_id,
+        subject=refund,
+        may_undo_outcome=True,
+        attempts=1,
+    )
+    return await SqlInbox(system.engine).find_ended(event) is not None
 
 
 async def _run_expired(counterparts: Counterparts, case: ExpiredCase) -> tuple[int, list[str]]:

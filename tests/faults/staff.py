@@ -124,6 +124,7 @@ class Staff:
             await self.say(Verb.DONE_BY_HAND, wait)  # no other way is offered while the bank disputes
         elif not taken:
             await self._settle()  # who collects too soon is refused until the money has arrived
+            await self.say(Verb.RETRY, wait)  # or else it is looked at in some minutes
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         """Without an answer of the story, or where the customer has chosen already, the step is tried again twice, and done

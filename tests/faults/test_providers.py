@@ -35,6 +35,8 @@ CASES: tuple[AnyCase, ...] = (
     ActCase(story=Story.LABEL, act=Act.REFUND_ALL, number=2),
     ActCase(story=Story.LABEL, act=Act.DISPUTE_AND_LOSE, number=3),
     ActCase(story=Story.ONE_LINE_OF_TWO, act=Act.REFUND_A_PART, number=9),
+    ActCase(story=Story.LABEL, act=Act.EARLIER_REFUND_FAILS, number=3),
+    ActCase(story=Story.LABEL, act=Act.EARLIER_REFUND_FAILS, number=99),
     ExpiredCase(fault=_LOST),
 )
 
