@@ -15,23 +15,22 @@ from temporalio.service import RPCError
 
 from client.errors import ExitCode, StarterError
 from domain.errors import Unavailable
-from domain.keys import EffectKey
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import CARRIED_OUT, State, Wait
-from domain.plan import PlannedTender
 from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from providers.books.tables import DeferredRequestRow
 from providers.database.engine import reading
 from runtime import search_attributes as attributes
-from sandbox import built_in
 from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import EffectKind
 from tests import loss
-from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway, Said, Verb
+from tests.faults.heard import find_request
+from tests.faults.model import Said, Verb
+from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.staff import NotAtRest, Staff
 from tests.faults.stories import Course
@@ -62,11 +61,6 @@ _EVENTS: tuple[tuple[object, ...], ...] = (
 )
 
 
-def _is_of(found: AtGateway, cancellation: str) -> bool:
-    key = EffectKey.read(found.key)
-    return key is not None and key.cancellation_id == cancellation
-
-
 @dataclass
 class Crowd(Staff):
     """`looked` hears of each look at the run. `hits` are the acts that reached something."""
@@ -76,6 +70,8 @@ class Crowd(Staff):
     hits: list[ActKind] = field(default_factory=list)
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
+    unheard: list[str] = field(default_factory=list)
+    """Refunds that have failed, and whose events have met no ended cancellation yet."""
 
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
@@ -169,7 +165,9 @@ class Crowd(Staff):
         if status in {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}:
             self._begin(self.planned.request)
             return False
-        return status is not WorkflowExecutionStatus.RUNNING and not await self._is_deferred()
+        if status is WorkflowExecutionStatus.RUNNING or await self._is_deferred():
+            return False
+        return not await self._hear_of_refunds()
 
     async def _is_deferred(self) -> bool:
         """Whether the product still has a request to send by itself."""
@@ -213,7 +211,7 @@ class Crowd(Staff):
         elif wait.step is not None and wait.state is State.NEEDS_ATTENTION:
             verb = next(self._answers)
             if self._given > len(self.planned.answers):
-                await built_in.lock_order(self.system.engine, self.planned.order_id, None)
+                await self.lock_order(None)
             self._given += 1
             await self.say(verb, wait)
             if wait.step is StepName.RESTORE_PAYMENT:
@@ -254,7 +252,7 @@ class Crowd(Staff):
         return True
 
     async def _has_done(self, act: Act) -> bool:
-        gateway, order_id = self.system.shop.gateway, self.planned.order_id
+        gateway = self.system.shop.gateway
         match act.kind:
             case ActKind.REQUEST:
                 assert act.request is not None
@@ -288,13 +286,13 @@ class Crowd(Staff):
                 return await self._fail_late()
             case ActKind.DISPUTE:
                 return await self._quietly(gateway.dispute(self.payments[0]))
-            case ActKind.DISPUTE_WON:
-                won = await self._quietly(gateway.dispute(self.payments[0], "won"))
+            case ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
+                end = "won" if act.kind is ActKind.DISPUTE_WON else "lost"
+                decided = await self._quietly(gateway.dispute(self.payments[0], end))
                 await self._quietly(self.system.wake(self.handle))
-                return won
+                return decided
             case ActKind.LOCK | ActKind.UNLOCK:
-                reason = _CLOSED if act.kind is ActKind.LOCK else None
-                await built_in.lock_order(self.system.engine, order_id, reason)
+                await self.lock_order(_CLOSED if act.kind is ActKind.LOCK else None)
                 return True
 
     async def _left_to_capture(self) -> Money:
@@ -336,13 +334,23 @@ class Crowd(Staff):
             for effect in effects:
                 settled = effect.kind is EffectKind.REFUND_SETTLED and effect.object_id not in lost
                 if settled and await self._quietly(gateway.fail(effect.object_id)):
-                    return await self._look_again(
-                        RefundEvent(event_id=f"evt_{effect.object_id}", refund_reference=effect.object_id)
-                    )
+                    self.unheard.append(effect.object_id)
+                    await self._quietly(self.system.wake(self.handle))
+                    return True
         return False
 
-    async def _look_again(self, event: RefundEvent | ShipmentEvent) -> bool:
-        """What a provider's event becomes after the end: where something was carried out, its outcome may be undone."""
+    async def _hear_of_refunds(self) -> bool:
+        """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
+        order_id, heard = self.planned.order_id, False
+        while self.unheard:
+            refund = self.unheard.pop()
+            request = await find_request(self.system, order_id, refund)
+            event = RefundEvent(event_id=f"evt_{refund}", refund_reference=refund)
+            heard |= request is not None and await self._quietly(self.system.library.look_again(request, event))
+        return heard
+
+    async def _look_again(self, event: ShipmentEvent) -> bool:
+        """What a carrier's event becomes after the end: where something was carried out, its outcome may be undone."""
         for case in reversed(await read_cases(self.system, self.planned.order_id)):
             if case.ended and case.ended.outcome in CARRIED_OUT and case.request:
                 return await self._quietly(self.system.library.look_again(case.request, event))
@@ -359,41 +367,8 @@ class Crowd(Staff):
         planned = next((part for part in plan.tenders if part.tender.tender_id == target), None) if plan else None
         if planned is None or progress is None:
             return None
-        given = await self._given_on(planned, progress.cancellation_id)
-        due = (planned.refund + planned.release).amount
-        match step:
-            case StepName.RESTORE_PAYMENT:
-                return Money(amount=-given, currency=planned.refund.currency)
-            case StepName.CHECK_REFUND:
-                too_much = given + await self._given_by_others(planned) - due
-                return Money(amount=min(-too_much, 0), currency=planned.refund.currency)
-        return Money(amount=max(due - given, 0), currency=planned.refund.currency)
-
-    async def _given_on(self, planned: PlannedTender, cancellation: str) -> int:
-        """By the cancellation, as counterparts and people say."""
-        tender_id = planned.tender.tender_id
-        money = [found for found in await read_money(self.system, self.watched.order) if found.tender_id == tender_id]
-        failed = {found.object_id for found in money if found.kind == FAILED}
-        by_process = sum(
-            found.amount
-            for found in money
-            if _is_of(found, cancellation)
-            and (found.kind == RELEASED or (found.kind == REFUNDED and found.object_id not in failed))
-        )
-        by_hand = (said.amount.amount for said in self.watched.said if said.target == tender_id and said.amount)
-        return by_process + sum(by_hand)
-
-    async def _given_by_others(self, planned: PlannedTender) -> int:
         money = await read_money(self.system, self.watched.order)
-        failed = {found.object_id for found in money if found.kind == FAILED}
-        return sum(
-            found.amount
-            for found in money
-            if found.tender_id == planned.tender.tender_id
-            and found.kind == REFUNDED
-            and found.object_id not in failed
-            and EffectKey.read(found.key) is None
-        )
+        return Owed(planned, progress.cancellation_id, money, self.watched.said).moved_by_hand(step)
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         return next(self._answers)

@@ -69,6 +69,12 @@ def _step(currency: str) -> int:
     return 10 if currency == "KWD" else 1
 
 
+def _alike(line: SampleLine) -> SampleLine:
+    """With units that cost the same."""
+    whole = line.total.amount - line.total.amount % line.quantity
+    return line.model_copy(update={"total": Money(amount=whole, currency=line.total.currency)})
+
+
 def draw_plan(seed: int, orders: int) -> Plan:
     return _Draw(seed).plan(orders)
 
@@ -126,7 +132,10 @@ class _Draw:
             answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 4))),
             fails=self._number(0, 2) if self._happens(0.2) else 0,
             silent_returns=self._happens(0.7),
-            acts=tuple(act for _ in range(self._how_many()) for act in self._acts(sample, request)),
+            acts=(
+                *(act for _ in range(self._how_many()) for act in self._acts(sample, request)),
+                *self._failures_of_before(sample),
+            ),
             gateway_faults=tuple(self._gateway_fault(len(cards)) for _ in range(self._how_many()) if cards),
             carrier_faults=tuple(self._carrier_fault(len(labels)) for _ in range(self._how_many()) if labels),
         )
@@ -137,6 +146,8 @@ class _Draw:
 
     def _sample(self, order_id: str) -> SampleOrder:
         currency = self._one(_CURRENCIES)
+        if self._happens(0.08):
+            return self._sold_elsewhere(order_id, currency)
         lines = tuple(self._line(f"L{number}", currency) for number in range(1, self._number(1, 3) + 1))
         shipping = Money(amount=self._number(1, 9) * 100, currency=currency) if self._happens(0.4) else None
         price = Money.total((line.total for line in lines), currency)
@@ -152,6 +163,14 @@ class _Draw:
             flags=frozenset(flag for flag in OrderFlag if self._happens(0.06)),
             age=timedelta(days=40 if self._happens(0.05) else 1),
         )
+
+    def _sold_elsewhere(self, order_id: str, currency: str) -> SampleOrder:
+        """On a marketplace, which settles it: no two sales may have lines of the same id, and each unit costs the same."""
+        drawn = (self._line(f"{order_id}-L{number}", currency) for number in range(1, self._number(1, 3) + 1))
+        lines = tuple(_alike(line) for line in drawn)
+        paid = Money.total((sold.total for sold in lines), currency)
+        tender = SampleTender(kind=TenderKind.MARKETPLACE, amount=paid)
+        return SampleOrder(order_id=order_id, lines=lines, tenders=(tender,), parcels=self._parcels(lines))
 
     def _line(self, line_id: str, currency: str) -> SampleLine:
         quantity = self._number(1, 4)
@@ -195,7 +214,14 @@ class _Draw:
         part = self._share(amount, self._number(1, 9), 10)
         captured = self._one((None, None, None, Money.zero(amount.currency), part))
         card = self._one((TestCard.VISA,) * 6 + (TestCard.PENDING_REFUND,) * 3 + (TestCard.REFUND_FAILS,))
-        return SampleTender(amount=amount, captured=captured, card=card, mandate=self._happens(0.2))
+        before = self._share(amount if captured is None else captured, self._number(1, 10), 10)
+        return SampleTender(
+            amount=amount,
+            captured=captured,
+            card=card,
+            mandate=self._happens(0.2),
+            refunded_elsewhere=before if before and self._happens(0.1) else None,
+        )
 
     def _parcels(self, lines: Sequence[SampleLine]) -> tuple[SampleParcel, ...]:
         """Up to three, with some units of some lines in each; what is in none is not packed yet."""
@@ -239,9 +265,10 @@ class _Draw:
         match kind:
             case ActKind.REQUEST:
                 return (Act(kind=kind, when=when, request=self._another(sample, first)),)
-            case ActKind.DISPUTE | ActKind.DISPUTE_WON:
-                won = Act(kind=ActKind.DISPUTE_WON, when=Moment(looks=when.looks + self._number(1, 30)))
-                return (Act(kind=ActKind.DISPUTE, when=when), won) if cards else ()
+            case ActKind.DISPUTE | ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
+                end = self._one((ActKind.DISPUTE_WON, ActKind.DISPUTE_WON, ActKind.DISPUTE_LOST))
+                decided = Act(kind=end, when=Moment(looks=when.looks + self._number(1, 30)))
+                return (Act(kind=ActKind.DISPUTE, when=when), decided) if cards else ()
             case ActKind.LOCK | ActKind.UNLOCK:
                 unlocked = Act(kind=ActKind.UNLOCK, when=Moment(looks=when.looks + self._number(1, 30)))
                 return (Act(kind=ActKind.LOCK, when=when), unlocked)
@@ -255,6 +282,12 @@ class _Draw:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
             case _:
                 return (Act(kind=kind, when=when),)
+
+    def _failures_of_before(self, sample: SampleOrder) -> tuple[Act, ...]:
+        """What others had refunded before fails."""
+        if not any(tender.refunded_elsewhere for tender in sample.tenders) or self._happens(0.5):
+            return ()
+        return (Act(kind=ActKind.REFUND_FAILS_LATE, when=self._one((self._moment(), _AT_THE_END))),)
 
     def _another(self, sample: SampleOrder, first: CancellationRequest) -> CancellationRequest:
         """The same once more, one for the same scope, or one for another scope, which may overlap."""

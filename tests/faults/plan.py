@@ -50,6 +50,8 @@ class ActKind(StrEnum):
     """A refund that had settled fails, and the gateway says so."""
     DISPUTE = "dispute"
     DISPUTE_WON = "dispute_won"
+    DISPUTE_LOST = "dispute_lost"
+    """The bank gives the customer all of the payment."""
     LOCK = "lock"
     """The accounting period of the order is closed, until nobody knows any other answer."""
     UNLOCK = "unlock"

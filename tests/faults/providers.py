@@ -24,10 +24,8 @@ import structlog
 from pydantic import TypeAdapter
 
 from domain.base import Value
-from providers.books.inbox import SqlInbox
-from providers.inbox.port import DueEvent
-from providers.inbox.port import Provider as InboxProvider
 from sandbox.gateway.messages import FaultKind
+from tests.faults.heard import find_request
 from tests.faults.invariants import violations
 from tests.faults.meddling import Act, ActCase, Dashboard, HeardCalls, HeardGateway, Listener
 from tests.faults.opening import open_system
@@ -261,23 +259,10 @@ async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list
         await act(case.number)
     await dashboard.act_afterwards(case.act, payment)
     failed = dashboard.failed.get(payment)
-    if failed is None or await _is_matched(system, order.order_id, failed):
+    if failed is None or await find_request(system, order.order_id, failed):
         await system.notify_of_refund(order.order_id)
     broken += await _rest(staff) or await _read_broken(staff)
     return int(any(done)), broken
-
-
-async def _is_matched(system: System, order_id: str, refund: str) -> bool:
-    """Whether an ended cancellation is opened again by the event that this refund has failed."""
-    event = DueEvent(
-        provider=InboxProvider.STRIPE,
-        event_id=f"evt_{refund}",
-        order_id=order_id,
-        subject=refund,
-        may_undo_outcome=True,
-        attempts=1,
-    )
-    return await SqlInbox(system.engine).find_ended(event) is not None
 
 
 async def _run_expired(counterparts: Counterparts, case: ExpiredCase) -> tuple[int, list[str]]:

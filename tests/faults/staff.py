@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from sqlalchemy.exc import OperationalError
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -118,13 +119,23 @@ class Staff:
             and not taken
             and self.watched.said[-1].accepted is False
         ):
-            await built_in.lock_order(self.system.engine, self.watched.order.order_id, None)
+            await self.lock_order(None)
             self.unlocked = True
         elif verb is Verb.CHOOSE and not taken:
             await self.say(Verb.DONE_BY_HAND, wait)  # no other way is offered while the bank disputes
         elif not taken:
             await self._settle()  # who collects too soon is refused until the money has arrived
             await self.say(Verb.RETRY, wait)  # or else it is looked at in some minutes
+
+    async def lock_order(self, reason: str | None) -> None:
+        """Close the order's accounting period; None: open it. Tried again while the database is locked."""
+        while True:
+            try:
+                await built_in.lock_order(self.system.engine, self.watched.order.order_id, reason)
+            except OperationalError:
+                await asyncio.sleep(self.pause)
+            else:
+                return
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         """Without an answer of the story, or where the customer has chosen already, the step is tried again twice, and done

@@ -56,6 +56,16 @@ async def test_a_withdrawn_cancellation_breaks_nothing(system: System) -> None:
     assert [found.outcome for found in world.cancellations] == [Outcome.WITHDRAWN]
 
 
+async def test_what_others_give_of_an_order_that_nobody_cancels_is_no_matter_of_the_process(system: System) -> None:
+    order = await system.shop.place_order(two_lines())
+    world = await read_world(system, Watched(order))
+    [refund, back] = (
+        AtGateway(kind=kind, tender_id="T1", object_id=f"of-{kind}", amount=6400, key=None)
+        for kind in (REFUNDED, CHARGED_BACK)
+    )
+    assert violations(world.model_copy(update={"money": (*world.money, refund, back)})) == []
+
+
 async def test_a_part_of_a_reservation_goes_back_by_not_being_captured(system: System) -> None:
     sample = two_lines().model_copy(update={"tenders": (card("64.00 USD", "0.00 USD"),), "parcels": ()})
     order = await system.shop.place_order(sample)

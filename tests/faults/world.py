@@ -32,6 +32,7 @@ from sandbox.carrier.model import EffectKind as CarrierKind
 from sandbox.gateway.messages import Effect as GatewayEffect
 from sandbox.gateway.messages import EffectKind
 from sandbox.marketplace.model import Actor as SaleActor
+from sandbox.marketplace.model import Effect as SaleEffect
 from sandbox.marketplace.model import EffectKind as SaleKind
 from tests.faults.model import (
     CAPTURED,
@@ -212,14 +213,20 @@ async def _at_marketplace(system: System, order: Order, cases: Sequence[Case]) -
                 tender_id=sold.tender_id,
                 object_id=effect.reference,
                 amount=line.total.share(effect.quantity, line.quantity).amount,
-                key=_key_of_sale(cases, sold.tender_id) if effect.by is SaleActor.SELLER else None,
+                key=_key_of_sale(cases, sold.tender_id, effect) if effect.by is SaleActor.SELLER else None,
             )
         )
     return found
 
 
-def _key_of_sale(cases: Sequence[Case], tender_id: str) -> str | None:
-    return str(EffectKey(cases[-1].cancellation_id, StepName.REVERSE_PAYMENT, tender_id, 1)) if cases else None
+def _key_of_sale(cases: Sequence[Case], tender_id: str, effect: SaleEffect) -> str | None:
+    """Of the cancellation that counts it, one for each line: the units of several are cancelled together."""
+    for case in reversed(cases):
+        counted = {refund.reference for reversal in case.reversals for refund in reversal.refunds}
+        if effect.reference in counted or case is cases[0]:
+            target = f"{tender_id}-{effect.line_id}"
+            return str(EffectKey(case.cancellation_id, StepName.REVERSE_PAYMENT, target, 1))
+    return None
 
 
 async def _parcel(

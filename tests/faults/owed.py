@@ -1,0 +1,80 @@
+"""What a cancellation owes on one tender, by its plan and by what counterparts and people say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.keys import EffectKey
+from domain.money import Money
+from domain.plan import PlannedTender
+from domain.step import StepName
+from tests.faults.model import CHARGED_BACK, FAILED, REFUNDED, RELEASED, AtGateway, Said
+
+
+@dataclass(frozen=True)
+class Owed:
+    """Amounts are in minor units."""
+
+    planned: PlannedTender
+    cancellation: str
+    money: Sequence[AtGateway]
+    said: Sequence[Said]
+
+    def moved_by_hand(self, step: StepName | None) -> Money:
+        """What is due; in a roll-back, what was given back; or what the customer has too much: these are taken back, so they
+        are below zero."""
+        match step:
+            case StepName.RESTORE_PAYMENT:
+                moved = -self._given
+            case StepName.CHECK_REFUND:
+                moved = min(self._due - self._given - self._by_others - self._by_bank, 0)
+            case _:
+                moved = max(self._due - self._given, 0)
+        return Money(amount=moved, currency=self.planned.refund.currency)
+
+    @property
+    def _due(self) -> int:
+        """By the plan, and what others had refunded before it and has failed since."""
+        lapsed = sum(part.amount.amount for part in self.planned.by_others or () if part.reference in self._failed)
+        return (self.planned.refund + self.planned.release).amount + lapsed
+
+    @property
+    def _failed(self) -> set[str]:
+        return {found.object_id for found in self.money if found.kind == FAILED}
+
+    @property
+    def _on_tender(self) -> list[AtGateway]:
+        return [
+            found
+            for found in self.money
+            if found.tender_id == self.planned.tender.tender_id and found.object_id not in self._failed
+        ]
+
+    @property
+    def _given(self) -> int:
+        """By the cancellation and by hand."""
+        by_process = sum(
+            found.amount for found in self._on_tender if self._is_mine(found.key) and found.kind in {REFUNDED, RELEASED}
+        )
+        tender_id = self.planned.tender.tender_id
+        return by_process + sum(said.amount.amount for said in self.said if said.target == tender_id and said.amount)
+
+    def _is_mine(self, key: str | None) -> bool:
+        read = EffectKey.read(key)
+        return read is not None and read.cancellation_id == self.cancellation
+
+    @property
+    def _by_others(self) -> int:
+        """Since the plan."""
+        return sum(
+            found.amount
+            for found in self._on_tender
+            if found.kind == REFUNDED
+            and EffectKey.read(found.key) is None
+            and found.object_id not in self.planned.earlier
+        )
+
+    @property
+    def _by_bank(self) -> int:
+        """What stays in the order is given back first."""
+        back = sum(found.amount for found in self._on_tender if found.kind == CHARGED_BACK)
+        return min(max(back - (self.planned.refundable - self.planned.refund).amount, 0), self._due)
