@@ -38,4 +38,4 @@ async def test_once_one_of_two_waits_is_answered_the_lists_show_the_other(system
     await system.wake(handle)
     result = await system.finish(handle)
     assert result.outcome is Outcome.CANCELLED
-    assert await system.store_credit(request(sample).customer_id) == money("40.00 USD")
+    assert await system.store_credit(sample.customer_id) == money("40.00 USD")
