@@ -63,6 +63,8 @@ from tests.domain.cases import (
     request_by,
     usd,
 )
+from tests.domain.promised import promised
+from tests.faults.model import Invariant
 
 TENDERS, PARCELS = ("T1", "T2"), ("S1", "S2")
 PLAN = plan_of(planned_tender("T1", refund=5_000), planned_tender("T2", refund=2_000, release=500), parcels=PARCELS)
@@ -140,6 +142,7 @@ class CaseRules(RuleBasedStateMachine):
     def is_noted(self, key: EffectKey) -> bool:
         return key in self.case.all_keys_noted(key.step, target=key.target)
 
+    @promised(Invariant.ONCE)
     def key(self, step: StepName, target: str) -> EffectKey:
         """The next key, which is never one that is in use."""
         key = self.case.key_of(step, target)
@@ -187,6 +190,7 @@ class CaseRules(RuleBasedStateMachine):
 
     # What is said
 
+    @promised(Invariant.ANSWERED)
     def say(self, said: Written) -> None:
         of_parcel = isinstance(said, SettledByHand | NothingDue) and said.step is STOP
         if of_parcel and not (self.model.past or self.model.untouched):
@@ -207,7 +211,8 @@ class CaseRules(RuleBasedStateMachine):
             return
         if isinstance(kept, SettledByHand):
             amount = self.model.amount_by_hand(said) if isinstance(said, SettledByHand) else None
-            assert kept.amount == (None if amount is None else usd(amount))
+            with promised(Invariant.PAID_ONCE):
+                assert kept.amount == (None if amount is None else usd(amount)), "what was paid by hand"
         self.model.keep(said)
         self.write(kept)
 
@@ -262,6 +267,7 @@ class CaseRules(RuleBasedStateMachine):
         self.say(said)
 
     @rule(first=_said_of(staff | st.just(CUSTOMER)), second=_said_of(staff | st.just(CUSTOMER)))
+    @promised(Invariant.ANSWERED)
     def say_in_the_same_breath(self, first: Written, second: Written) -> None:
         """I10: what is accepted and not kept yet counts already. Nothing is written."""
         stops = isinstance(first, SettledByHand | NothingDue) and first.step is STOP
@@ -295,8 +301,10 @@ class CaseRules(RuleBasedStateMachine):
     def order_step(self, place: Place) -> None:
         self.run.order_step(*place, NOW)
         self.ordered = self.ordered or place[0] in PIVOTS
-        assert place in self.run.steps_to_undo()
-        assert self.run.past_pivot is (self.model.past or self.ordered)
+        with promised(Invariant.COMPENSATION):
+            assert place in self.run.steps_to_undo(), f"{place} would not be undone"
+        with promised(Invariant.MONEY):
+            assert self.run.past_pivot is (self.model.past or self.ordered), f"the pivot is passed by {place[0]}"
 
     @precondition(lambda self: self.goes_forward() and self.is_owed())
     @rule(tender=tenders)

@@ -138,7 +138,10 @@ class Trial:
 
     async def submit_again(self) -> None:
         again = f"again-{self.staff.sample.order_id}" if Deed(self.case.act).by_another else None
-        await self.staff.submit(again)
+        try:
+            await self.staff.submit(again)
+        except NotAtRest as unanswered:
+            self.stuck = str(unanswered)
 
     async def see_through(self) -> None:
         began = time.monotonic()
@@ -148,7 +151,7 @@ class Trial:
                 pass
             await self.staff.see_through(_LONGEST)
         except NotAtRest as stuck:
-            self.stuck = str(stuck)
+            self.stuck = self.stuck or str(stuck)
         answers = await answers_of(self.spoken)
         self.asked = [Asked(said.word, answer) for said, answer in zip(self.spoken, answers, strict=True)]
         self.seconds += time.monotonic() - began

@@ -19,14 +19,17 @@ from temporalio.service import RPCError
 
 from client.errors import StarterError
 from domain.base import Value
+from domain.keys import EffectKey
+from domain.order import Order
 from tests.faults.end import End, read_end
 from tests.faults.invariants import violations
+from tests.faults.model import REFUNDED, RELEASED, Invariant
 from tests.faults.points import Disturbance, Moment, Point
 from tests.faults.staff import Staff, place_order
 from tests.faults.stage import Database, Stage, is_alive, kill
 from tests.faults.stories import STORIES, Story
 from tests.faults.worker import WorkerOrder, calls_file, control_socket
-from tests.faults.world import read_world
+from tests.faults.world import keys_noted, read_cases, read_money, read_world
 from tests.fixtures.system import on_database
 from tests.system import System
 
@@ -95,7 +98,9 @@ class _Play:
     case: Case
     folder: Path
     system: System
+    staff: Staff
     hit: bool = False
+    unnoted: tuple[str, ...] = ()
     worker: int = 0
     paused: int = 0
     late: asyncio.StreamReader | None = None
@@ -120,6 +125,7 @@ class _Play:
         async with self.turn:
             if not attempt.at_eof():
                 self.hit = True
+                self.unnoted = await _find_unnoted(self.system, self.staff.watched.order)
                 await self._strike()
         if self.paused:
             self.late = attempt
@@ -177,9 +183,9 @@ async def play(stage: Stage, case: Case) -> Seen:
     began = time.monotonic()
     folder = stage.new_folder()
     async with stage.new_database(folder) as url, on_database(stage.environment, url, stage.parts) as system:
-        playing = _Play(stage, case, folder, system)
         staff = await _persist(lambda: place_order(system, STORIES[case.story]))
         staff.pause = _PAUSE
+        playing = _Play(stage, case, folder, system, staff)
         control = await asyncio.start_unix_server(playing.reached, control_socket(folder))
         try:
             loses = case.fault is Fault.ANSWER_LOST
@@ -205,7 +211,7 @@ async def play(stage: Stage, case: Case) -> Seen:
         hit=playing.hit,
         unlocked=staff.unlocked,
         end=end,
-        violations=broken,
+        violations=(*playing.unnoted, *broken),
         calls=calls,
         seconds=time.monotonic() - began,
     )
@@ -214,6 +220,17 @@ async def play(stage: Stage, case: Case) -> Seen:
 async def _see(system: System, staff: Staff) -> tuple[End, tuple[str, ...]]:
     world = await read_world(system, staff.watched)
     return await read_end(system, world), tuple(str(found) for found in violations(world))
+
+
+async def _find_unnoted(system: System, order: Order) -> tuple[str, ...]:
+    """What a counterpart has done by now under a key that no book knows: were the worker to die now, nobody would."""
+    cases = await read_cases(system, order.order_id)
+    noted = {key for case in cases for key in keys_noted(case)}
+    return tuple(
+        f"{Invariant.ONCE} order {order.order_id}: {effect.kind} {effect.object_id} is not noted yet"
+        for effect in await read_money(system, order)
+        if effect.kind in {REFUNDED, RELEASED} and EffectKey.read(effect.key) and effect.noted_as not in noted
+    )
 
 
 async def _persist(action: Callable[[], Awaitable[T]]) -> T:

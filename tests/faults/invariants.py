@@ -6,14 +6,29 @@ invariant that is broken, so that a planted bug has to be found by the right one
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import permutations
 
 from domain.keys import EffectKey
-from domain.order import OrderLine, TenderKind
-from domain.outcome import Outcome
+from domain.order import TenderKind
+from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.shipment import GoodsGroup
 from domain.step import StepName
-from tests.faults.model import CAPTURED, FAILED, REFUNDED, RELEASED, Invariant, ParcelNow, Verb, Violation, World
+from tests.faults.model import (
+    CAPTURED,
+    FAILED,
+    REFUNDED,
+    RELEASED,
+    RESERVED,
+    SETTLED,
+    Invariant,
+    ParcelNow,
+    Said,
+    Verb,
+    Violation,
+    World,
+)
+from tests.faults.prices import after_discount, price_of
 
 _NO_THIRD_DECIMAL = frozenset({"KWD", "BHD", "JOD", "OMR", "TND"})
 Check = Callable[[World], Iterator[tuple[Invariant, str]]]
@@ -88,34 +103,22 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
         yield Invariant.MONEY, f"the books say {recorded}, counterparts and people {least}"
 
 
-def price_of(world: World, units: dict[str, int]) -> int:
-    """What so many units of each line cost, with the shipping charge where none is left."""
-    order = world.order.discounted()
-    goods = sum(line.total.share(units.get(line.line_id, 0), line.quantity).amount for line in order.lines)
-    everything = all(units.get(line.line_id, 0) == line.quantity for line in order.lines)
-    return goods + (order.shipping.amount if everything else 0)
-
-
 def _may_go_besides(world: World) -> int:
     """A part of the shipping charge, where the whole order or the charge was asked for and some units stay in the order; and
     what the gateway's steps round up, which takes no third decimal."""
-    order = world.order.discounted()
+    order = world.order
+    totals, charge = after_discount(order)
     asked = [said for said in world.said if said.verb is Verb.SUBMIT and said.accepted is not False]
     everything = all(dict(world.cancelled).get(line.line_id, 0) == line.quantity for line in order.lines)
     shipping = 0
     if not everything and any(said.shipping for said in asked):
-        shipping = order.shipping.amount
+        shipping = charge
     elif not everything and any(_covers(world, said.scope) for said in asked):
-        goods = sum(line.total.share(units, line.quantity).amount for line, units in _left(world))
-        whole = sum(line.total.amount for line in order.lines)
-        shipping = order.shipping.amount * goods // max(whole, 1) + len(order.lines)
+        gone = dict(world.cancelled)
+        goods = sum(totals[line.line_id] * gone.get(line.line_id, 0) // line.quantity for line in order.lines)
+        shipping = charge * goods // max(sum(totals.values()), 1) + len(order.lines)
     steps = 10 * len(world.cancellations) * len(order.tenders) if world.currency in _NO_THIRD_DECIMAL else 0
     return shipping + steps
-
-
-def _left(world: World) -> list[tuple[OrderLine, int]]:
-    gone = dict(world.cancelled)
-    return [(line, gone.get(line.line_id, 0)) for line in world.order.discounted().lines]
 
 
 def _covers(world: World, scope: tuple[LineScope, ...]) -> bool:
@@ -134,6 +137,31 @@ def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
     kept -= sum(found.released.amount for found in world.cancellations if found.released)
     if kept > 0 and not world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE):
         yield Invariant.MONEY, f"{kept} went back although nothing was cancelled"
+    left = world.refunded(ours=True) + world.by_hand
+    if left > 0 and not world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.RESTORE_PAYMENT):
+        yield Invariant.MONEY, f"{left} went back, nothing was cancelled, and nobody was asked to collect it"
+
+
+def order_names_a_payment_that_holds(world: World) -> Iterator[tuple[Invariant, str]]:
+    """What was released and is reserved again is another payment. Where that was not possible a person has seen to it."""
+    if world.is_open or world.carried_out:
+        return
+    now = dict(world.paid_with)
+    for tender in world.order.tenders:
+        released = world.total(RELEASED, ours=True, tender_id=tender.tender_id)
+        seen_to = world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, target=tender.tender_id)
+        if released and now.get(tender.tender_id) == tender.reference and not seen_to:
+            yield Invariant.MONEY, f"the order goes on, and names payment {tender.reference}, which was released"
+
+
+def over_once_it_has_arrived(world: World) -> Iterator[tuple[Invariant, str]]:
+    """No cancellation is over while a refund of ours can still fail for the first time."""
+    cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
+    over = {effect.object_id for effect in world.money if effect.kind in {SETTLED, FAILED}}
+    for effect in world.money if world.carried_out and not world.is_open else ():
+        at_gateway = effect.tender_id in cards and EffectKey.read(effect.object_id) is None
+        if effect.kind == REFUNDED and at_gateway and EffectKey.read(effect.key) and effect.object_id not in over:
+            yield Invariant.MONEY, f"it is over, and refund {effect.object_id} has neither arrived nor failed"
 
 
 # The goods and the compensations: I2 and I9
@@ -153,10 +181,12 @@ def goods_and_money_agree(world: World) -> Iterator[tuple[Invariant, str]]:
 
 
 def reaches_customer(parcel: ParcelNow) -> bool:
-    """Whether nothing keeps it from the customer. What has a label is where its carrier says, whatever the order
-    management system shows."""
+    """Whether nothing keeps it from the customer. A gift card can be used until it is deactivated, and what has a label is
+    where its carrier says, whatever the order management system shows."""
+    if parcel.shipment.gift_card:
+        return not parcel.deactivated
     if parcel.group is None:
-        return not (parcel.stopped or parcel.deactivated)
+        return not parcel.stopped
     if parcel.group is GoodsGroup.NOT_HANDED_OVER:
         return not parcel.voided
     moves = parcel.group in {GoodsGroup.LAST_MILE, GoodsGroup.IN_NETWORK} and not parcel.intercepted
@@ -193,6 +223,29 @@ def undone_at_most_once(world: World) -> Iterator[tuple[Invariant, str]]:
             )
 
 
+_UNDO_OF = {
+    StepName.STOP_SHIPMENT: StepName.RESUME_SHIPMENT,
+    StepName.REVERSE_PAYMENT: StepName.RESTORE_PAYMENT,
+    StepName.CREDIT_REFUND: StepName.REVOKE_REFUND,
+}
+
+
+def undone_last_first(world: World) -> Iterator[tuple[Invariant, str]]:
+    """By the notes. A parcel may be let go on earlier, where a person gives its stop up."""
+    for recorded in world.cancellations:
+        first: dict[StepName, int] = {}
+        last: dict[StepName, int] = {}
+        for at, (text, _) in enumerate(recorded.effects):
+            if key := EffectKey.read(text):
+                first.setdefault(key.step, at)
+                last[key.step] = at
+        for (earlier, its_undo), (later, other_undo) in permutations(_UNDO_OF.items(), 2):
+            if not {earlier, later, its_undo, other_undo} <= first.keys():
+                continue
+            if first[earlier] < first[later] < first[its_undo] < last[other_undo]:
+                yield Invariant.COMPENSATION, f"{earlier} was undone before {later}, which was done after it, was"
+
+
 # The run: I3 and I6
 
 
@@ -210,6 +263,8 @@ def over_or_visible(world: World) -> Iterator[tuple[Invariant, str]]:
     if run.status == "running":
         if not run.waits and not run.pending:
             yield Invariant.VISIBLE, f"the run is {run.state} and waits for nobody"
+        if run.needs_person and run.state != State.NEEDS_ATTENTION:
+            yield Invariant.VISIBLE, f"a person is waited for, and the list of runs says {run.state}"
         for owner, due in run.waits:
             if not owner or not due:
                 yield Invariant.TERMINAL, f"it waits for {owner or 'nobody'}, {'' if due else 'not '}with a due time"
@@ -273,10 +328,23 @@ def once_per_key(world: World) -> Iterator[tuple[Invariant, str]]:
     for (kind, key), times in made.items():
         if times > 1:
             yield Invariant.ONCE, f"{times} × {kind} under {key}"
+    for tender_id, times in Counter(effect.tender_id for effect in world.money if effect.kind == RESERVED).items():
+        if times > 1:
+            yield Invariant.ONCE, f"the money of {tender_id} was reserved again {times} times"
     for parcel in world.parcels:
         for effect, times in Counter(parcel.effects).items():
             if effect == "label.voided" and times > 1 + parcel.bought_again:
                 yield Invariant.ONCE, f"{times} × {effect} of parcel {parcel.shipment.shipment_id}"
+
+
+def every_effect_is_noted(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Under its key, in our own books."""
+    sold = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.MARKETPLACE}
+    noted = {key for recorded in world.cancellations for key in recorded.noted}
+    for effect in world.money:
+        ours = effect.kind in {REFUNDED, RELEASED} and effect.tender_id not in sold and EffectKey.read(effect.key)
+        if ours and effect.noted_as not in noted:
+            yield Invariant.ONCE, f"{effect.kind} {effect.object_id} under {effect.key}, which no book knows"
 
 
 # The histories: I7
@@ -314,18 +382,38 @@ def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
         yield Invariant.ANSWERED, f"{sorted(verbs)} were acknowledged, and it ended {sorted(map(str, outcomes))}"
 
 
+def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:
+    """A request is carried out by the cancellation of another one only where that is for the same."""
+    submitted = [said for said in world.said if said.verb is Verb.SUBMIT and said.accepted]
+    opened = [_asked_for(world, said) for said in submitted if not said.joined]
+    for said in submitted:
+        if said.joined and _asked_for(world, said) not in opened:
+            yield Invariant.ANSWERED, f"request {said.request_id} joined a cancellation of something else"
+
+
+def _asked_for(world: World, said: Said) -> tuple[frozenset[tuple[str, int]], bool]:
+    if _covers(world, said.scope):
+        return frozenset((line.line_id, line.quantity) for line in world.order.lines), False
+    return frozenset((part.line_id, part.quantity) for part in said.scope), said.shipping
+
+
 CHECKS: tuple[Check, ...] = (
     never_more_than_captured,
     never_more_than_the_price,
     carried_out_gives_what_its_goods_cost,
     undone_gives_nothing,
+    order_names_a_payment_that_holds,
+    over_once_it_has_arrived,
     goods_and_money_agree,
     undone_goods_move_again,
     undone_at_most_once,
+    undone_last_first,
     over_or_visible,
     all_say_the_same,
     ledger_is_right,
     once_per_key,
     every_history_replays,
+    every_effect_is_noted,
     acknowledged_has_effect,
+    joined_what_it_asked_for,
 )

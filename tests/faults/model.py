@@ -62,7 +62,7 @@ class Verb(StrEnum):
 class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
-    moved."""
+    moved. `joined`: the request was told that it is carried out by a cancellation that another one had opened."""
 
     verb: Verb
     accepted: bool | None = True
@@ -73,6 +73,7 @@ class Said(Value):
     step: StepName | None = None
     target: str = ""
     amount: Money | None = None
+    joined: bool = False
 
 
 class AtGateway(Value):
@@ -85,10 +86,16 @@ class AtGateway(Value):
     amount: int
     key: str | None
 
+    @property
+    def noted_as(self) -> str:
+        """Our key without what the gateway's adapter adds to it where it has to call once more."""
+        return (self.key or "").partition("~")[0]
+
 
 CAPTURED, REFUNDED, FAILED, RELEASED = "captured", "refunded", "failed", "released"
-CHARGED_BACK = "charged_back"
-"""By the customer's bank, after a dispute."""
+SETTLED, CHARGED_BACK, RESERVED = "settled", "charged_back", "reserved"
+"""A refund has arrived; the customer's bank has given money back, after a dispute; a payment was authorised in the place of
+one that was released."""
 
 
 class ParcelNow(Value):
@@ -115,6 +122,12 @@ class Recorded(Value):
     released: Money | None = None
     facts: tuple[str, ...] = ()
     """The kinds of its facts, in their order."""
+    effects: tuple[tuple[str, bool], ...] = ()
+    """The keys of its effects, in the order in which they were noted, and ended: True."""
+
+    @property
+    def noted(self) -> frozenset[str]:
+        return frozenset(key for key, ended in self.effects if not ended)
 
 
 class Posted(Value):
@@ -140,6 +153,8 @@ class RunNow(Value):
     existing: bool = False
     unbooked: bool = False
     waits: tuple[tuple[str, bool], ...] = ()
+    needs_person: bool = False
+    """One of its waits is for a person, who has to do something about it."""
     pending: bool = False
     """An activity of it is under way, or is to be tried again."""
 
@@ -159,6 +174,8 @@ class World(Value):
     run: RunNow | None
     failed_replays: tuple[str, ...] = ()
     """Why histories of its runs do not replay on the code of now."""
+    paid_with: tuple[tuple[str, str], ...] = ()
+    """By tender, the payment that the order names now."""
 
     @property
     def currency(self) -> str:

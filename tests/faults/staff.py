@@ -24,11 +24,13 @@ from sandbox import built_in
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
-from tests.faults.invariants import price_of
 from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
+from tests.faults.prices import price_of
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_world
 from tests.system import SUPERVISOR, Handle, System, customer_of
+
+_ANSWERED_WITHIN = 120.0
 
 _RESOLUTIONS = {
     Verb.DONE_BY_HAND: Resolution.DONE_BY_HAND,
@@ -63,12 +65,16 @@ class Staff:
         return self.system.current(self.watched.order.order_id)
 
     async def submit(self, request_id: str | None = None) -> None:
-        """Start the cancellation without waiting for a worker, or join the run that there is. Raises StarterError."""
+        """Start the cancellation without waiting for a worker, or join the run that there is. Raises StarterError, and
+        NotAtRest where the client library comes to no answer."""
         asked = request(self.sample, *self.course.scope, request_id=request_id)
         try:
             await self.system.start(asked)
         except WorkflowAlreadyStartedError:
-            await self.system.library.start(asked)
+            try:
+                await asyncio.wait_for(self.system.library.start(asked), _ANSWERED_WITHIN)
+            except TimeoutError:
+                raise NotAtRest(f"request {asked.request_id} has no answer after {_ANSWERED_WITHIN} s") from None
         self.watched.said.append(Said(verb=Verb.SUBMIT, by=asked.actor, scope=asked.lines, request_id=asked.request_id))
 
     async def see_through(self, within: float = 60) -> None:

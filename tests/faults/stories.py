@@ -46,7 +46,8 @@ Answers = Mapping[StepName, tuple[Verb, ...]]
 @dataclass(frozen=True)
 class Course:
     """`approval`: what the second person says, or the customer. `locked`: the accounting period is closed, so that the order
-    cannot be closed. `fails`: how many refunds fail once they are under way."""
+    cannot be closed. `fails`: how many refunds fail once they are under way. `and_the_rest`: once it is over the rest of the
+    order is asked for."""
 
     sample: Callable[[], SampleOrder]
     scope: tuple[LineScope, ...] = ()
@@ -54,6 +55,7 @@ class Course:
     answers: Answers | None = None
     locked: bool = False
     fails: int = 0
+    and_the_rest: bool = False
 
 
 def _one(total: str, *, tender: str | None = None, **more: object) -> SampleOrder:
@@ -128,3 +130,46 @@ STORIES: Mapping[Story, Course] = {
         lambda: _one("64.00 USD", tender="0.00 USD", mandate=True), answers=_ROLL_BACK, locked=True
     ),
 }
+
+
+def _paid_by_two(first: SampleTender, second: SampleTender, **more: object) -> SampleOrder:
+    bought = line("L1", 2, "64.00 USD", "10.22 USD")
+    return SampleOrder.model_validate({"order_id": an_id(), "lines": (bought,), "tenders": (first, second), **more})
+
+
+class Longer(StrEnum):
+    """Stories that are told undisturbed only: they go one thing after the other that STORIES have one by one."""
+
+    ALL_TAKEN_BACK = "all_taken_back"
+    ONE_OF_TWO_CARDS_FAILS = "one_of_two_cards_fails"
+    THE_REST_AFTER_STORE_CREDIT = "the_rest_after_store_credit"
+
+
+LONGER_STORIES: Mapping[Longer, Course] = {
+    Longer.ALL_TAKEN_BACK: Course(
+        lambda: _paid_by_two(
+            stored(TenderKind.GIFT_CARD, "20.00 USD"),
+            card("44.00 USD", card=TestCard.PENDING_REFUND, fault="refund.create:requires_action"),
+            parcels=(parcel(Script.LABEL_ONLY, L1=2),),
+        ),
+        answers=_ROLL_BACK,
+        locked=True,
+    ),
+    Longer.ONE_OF_TWO_CARDS_FAILS: Course(
+        lambda: _paid_by_two(
+            card("20.00 USD", card=TestCard.PENDING_REFUND), card("44.00 USD", card=TestCard.PENDING_REFUND)
+        ),
+        fails=1,
+    ),
+    Longer.THE_REST_AFTER_STORE_CREDIT: Course(
+        lambda: _one_of_two_units(card("64.00 USD", card=TestCard.PENDING_REFUND)),
+        scope=(LineScope(line_id="L1", quantity=1),),
+        answers={StepName.REVERSE_PAYMENT: (Verb.CHOOSE,)},
+        fails=1,
+        and_the_rest=True,
+    ),
+}
+
+
+def _one_of_two_units(paid: SampleTender) -> SampleOrder:
+    return SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(paid,))

@@ -4,17 +4,32 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from domain.keys import EffectKey
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.shipment import GoodsGroup
+from domain.step import StepName
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.faults.invariants import violations
-from tests.faults.model import CAPTURED, CHARGED_BACK, FAILED, REFUNDED, AtGateway, Invariant, Said, Verb, World
+from tests.faults.model import (
+    CAPTURED,
+    CHARGED_BACK,
+    FAILED,
+    REFUNDED,
+    RELEASED,
+    RESERVED,
+    SETTLED,
+    AtGateway,
+    Invariant,
+    Said,
+    Verb,
+    World,
+)
 from tests.faults.world import Watched, read_world
 from tests.system import System, customer_of
-from tests.workflows.samples import an_id
+from tests.workflows.samples import an_id, bought_gift_card
 from workflows.money import MoneySteps
 
 Change = Callable[[World], World]
@@ -113,6 +128,35 @@ def with_parcel(world: World, **changes: object) -> World:
     return world.model_copy(update={"parcels": (one.model_copy(update=changes),)})
 
 
+def undone(world: World, **changes: object) -> World:
+    """Nothing was cancelled, by the register and by the order."""
+    undone = {"outcome": Outcome.ROLLED_BACK, "refunded": None, "released": None}
+    found = tuple(recorded.model_copy(update=undone) for recorded in world.cancellations)
+    return world.model_copy(update={"cancellations": found, "cancelled": (), **changes})
+
+
+def with_effects(world: World, *steps: StepName) -> World:
+    """Noted and ended one after the other."""
+    [recorded] = world.cancellations
+    keys = [str(EffectKey(recorded.cancellation_id, step, "T1")) for step in steps]
+    effects = (*recorded.effects, *((key, ended) for key in keys for ended in (False, True)))
+    return world.model_copy(update={"cancellations": (recorded.model_copy(update={"effects": effects}),)})
+
+
+def released(world: World, *more: str) -> World:
+    """By us; and so many payments are made in its place."""
+    [tender] = world.order.tenders
+    key = "can-1/reverse_payment/T1/1.void"
+    void = AtGateway(kind=RELEASED, tender_id="T1", object_id=tender.reference, amount=6400, key=key)
+    made = [AtGateway(kind=RESERVED, tender_id="T1", object_id=name, amount=6400, key=None) for name in more]
+    return undone(world, money=(void, *made), paid_with=(("T1", more[-1] if more else tender.reference),))
+
+
+def joined(world: World) -> World:
+    one = Said(verb=Verb.SUBMIT, scope=(LineScope(line_id="L2", quantity=1),), request_id="r-2", joined=True)
+    return world.model_copy(update={"said": (*world.said, one)})
+
+
 def said(world: World, *verbs: Verb) -> World:
     return world.model_copy(update={"said": (*world.said, *(Said(verb=verb) for verb in verbs))})
 
@@ -137,6 +181,30 @@ BROKEN: Mapping[str, tuple[Change, Invariant]] = {
             }
         ),
         Invariant.MONEY,
+    ),
+    "a_refund_that_has_not_arrived": (
+        lambda world: world.model_copy(update={"money": tuple(e for e in world.money if e.kind != SETTLED)}),
+        Invariant.MONEY,
+    ),
+    "kept_although_nothing_was_cancelled": (undone, Invariant.MONEY),
+    "the_order_names_a_payment_that_was_released": (released, Invariant.MONEY),
+    "reserved_again_twice": (lambda world: released(world, "pi_2", "pi_3"), Invariant.ONCE),
+    "an_effect_that_is_not_noted": (
+        lambda world: world.model_copy(
+            update={"cancellations": tuple(r.model_copy(update={"effects": ()}) for r in world.cancellations)}
+        ),
+        Invariant.ONCE,
+    ),
+    "undone_first_to_last": (
+        lambda world: with_effects(
+            undone(world), StepName.CREDIT_REFUND, StepName.RESTORE_PAYMENT, StepName.REVOKE_REFUND
+        ),
+        Invariant.COMPENSATION,
+    ),
+    "joined_another_scope": (joined, Invariant.ANSWERED),
+    "the_list_names_another_wait": (
+        lambda world: with_run(world, status="running", state="running", needs_person=True),
+        Invariant.VISIBLE,
     ),
     "paid_by_hand_besides": (
         lambda world: world.model_copy(
@@ -197,6 +265,15 @@ async def test_each_invariant_is_seen_when_it_is_broken(sound: World, name: str)
     found = violations(change(sound))
     assert invariant in {violation.invariant for violation in found}, found
     assert all(sound.order.order_id in str(violation) for violation in found)
+
+
+async def test_a_gift_card_is_usable_until_it_is_deactivated(system: System) -> None:
+    order = await system.shop.place_order(sample := bought_gift_card())
+    await system.cancel(request(sample))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+    assert violations(world) == []
+    broken = violations(with_parcel(world, deactivated=False))
+    assert {found.invariant for found in broken} == {Invariant.GOODS}
 
 
 async def test_one_line_of_two_is_worth_its_own_price(system: System) -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from domain.outcome import Outcome
 from tests.faults.invariants import violations
+from tests.faults.selection import run_story
 from tests.faults.staff import place_order
-from tests.faults.stories import STORIES, Story
+from tests.faults.stories import LONGER_STORIES, STORIES, Longer, Story
 from tests.faults.world import read_world
 from tests.system import System
 
@@ -17,6 +18,12 @@ _ENDS = {
     Story.REFUND_TAKEN_BACK: Outcome.ROLLED_BACK,
     Story.RESERVED_AGAIN: Outcome.ROLLED_BACK,
 }
+
+
+@pytest.mark.parametrize("longer", Longer)
+async def test_a_longer_story_breaks_nothing_on_its_way(real_time_system: System, longer: Longer) -> None:
+    async with real_time_system.worker():
+        assert await run_story(real_time_system, LONGER_STORIES[longer], 60) == []
 
 
 @pytest.mark.parametrize("story", Story)

@@ -161,6 +161,7 @@ class _Message:
         self._staff = staff
         self._word = word
         self._reference = f"ACT-{uuid4().hex[:8]}"
+        self._joined = False
 
     async def send(self) -> None:
         staff, word = self._staff, self._word
@@ -173,7 +174,8 @@ class _Message:
             case Word.OF_REFUND:
                 await staff.system.wake(handle)
             case Word.SAME | Word.ANOTHER | Word.WIDER:
-                await handle.execute_update(CancellationWorkflow.submit, self._request(), id=update_id.get())
+                receipt = await handle.execute_update(CancellationWorkflow.submit, self._request(), id=update_id.get())
+                self._joined = receipt.joined
             case _:
                 await handle.execute_update(_STEERING[VERBS[word]], self._steering(), id=update_id.get())
 
@@ -212,6 +214,8 @@ class _Message:
             step=step,
             target=target,
             amount=await self._staff.moved_by_hand(step, target) if moved else None,
+            request_id=self._request().request_id if VERBS[self._word] is Verb.SUBMIT else "",
+            joined=self._joined,
         )
 
     def _actor(self) -> Actor | None:

@@ -1,7 +1,7 @@
 """Reading what is true of orders: from the counterparts' own lists of effects, from the tables, and from the engine."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -14,10 +14,10 @@ from client.engine import Execution, execution_of
 from client.errors import StarterError
 from client.runs import read_result
 from domain.case import Case
-from domain.facts import Requested
+from domain.facts import EffectEnded, EffectNoted, Requested
 from domain.keys import EffectKey, id_of
 from domain.order import Order, TenderKind
-from domain.outcome import CancellationResult
+from domain.outcome import CancellationResult, State
 from domain.request import workflow_id
 from domain.shipment import LabelStatus, Shipment, Tracking
 from domain.standing import result_of
@@ -40,6 +40,8 @@ from tests.faults.model import (
     FAILED,
     REFUNDED,
     RELEASED,
+    RESERVED,
+    SETTLED,
     AtGateway,
     ParcelNow,
     Posted,
@@ -54,6 +56,7 @@ from tests.system import System
 _KINDS = {
     EffectKind.PAYMENT_CAPTURED: CAPTURED,
     EffectKind.REFUND_CREATED: REFUNDED,
+    EffectKind.REFUND_SETTLED: SETTLED,
     EffectKind.REFUND_FAILED: FAILED,
     EffectKind.REFUND_CANCELED: FAILED,
     EffectKind.PAYMENT_VOIDED: RELEASED,
@@ -110,6 +113,7 @@ async def _read(
         said=tuple(watched.said),
         money=(
             *_at_gateway(order, gateway),
+            *_reserved(gateway, ids),
             *await _on_accounts(system, order),
             *await _at_marketplace(system, order, cases),
         ),
@@ -131,6 +135,7 @@ async def _read(
         ),
         run=await _run(system, order.order_id),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
+        paid_with=tuple((tender.tender_id, tender.reference) for tender in now.tenders),
     )
 
 
@@ -155,7 +160,16 @@ def _recorded(case: Case) -> Recorded:
         refunded=result.refunded if result else None,
         released=result.released if result else None,
         facts=tuple(entry.fact.kind for entry in case.entries),
+        effects=tuple(
+            (str(entry.fact.key), isinstance(entry.fact, EffectEnded))
+            for entry in case.entries
+            if isinstance(entry.fact, EffectNoted | EffectEnded)
+        ),
     )
+
+
+def keys_noted(case: Case) -> list[str]:
+    return [str(entry.fact.key) for entry in case.entries if isinstance(entry.fact, EffectNoted)]
 
 
 def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGateway]:
@@ -171,6 +185,17 @@ def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGatewa
         for effect in effects
         if effect.payment_id in tender_of and effect.kind in _KINDS
     ]
+
+
+def _reserved(effects: Sequence[GatewayEffect], cancellations: Collection[str]) -> list[AtGateway]:
+    """The payments that a roll-back has made. They are under the key of the step that made them."""
+    found = []
+    for effect in effects:
+        key = EffectKey.read((effect.key or "").partition("~")[0])
+        if effect.kind is EffectKind.PAYMENT_AUTHORISED and key is not None and key.cancellation_id in cancellations:
+            made = {"object_id": effect.object_id, "amount": effect.amount, "key": effect.key}
+            found.append(AtGateway.model_validate({"kind": RESERVED, "tender_id": key.target, **made}))
+    return found
 
 
 async def _on_accounts(system: System, order: Order) -> list[AtGateway]:
@@ -316,7 +341,8 @@ async def _run(system: System, order_id: str) -> RunNow | None:
         except (RPCError, WorkflowQueryFailedError):  # nobody can go on with it
             return now.model_copy(update={"task_fails": True})
         waits = tuple((wait.owner.value, wait.due_at is not None) for wait in progress.waits)
-        return now.model_copy(update={"waits": waits})
+        needs_person = any(wait.state is State.NEEDS_ATTENTION for wait in progress.waits)
+        return now.model_copy(update={"waits": waits, "needs_person": needs_person})
     result = await _result(system, order_id, execution, info.execution.run_id)
     if result is None:
         return now
