@@ -111,7 +111,7 @@ test-faults: $(READY)  ## the longer runs: properties on many more inputs, fault
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest -n 2 tests/faults --hypothesis-profile=faults
 
-test-without-cache: $(READY)  ## the workflow tests, by workers that replay a run in each of its tasks, and replays of what they leave
+test-without-cache: $(READY)  ## the workflow tests, by workers without a cache
 	@WITHOUT_CACHE=1 REPLAY_HISTORIES=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long" --timeout 300
 
 bench: $(READY)  ## measure what a run costs, write docs/performance.md
