@@ -28,6 +28,8 @@ class Disputes:
         )
         self._store.save(dispute)
         self._store.add_effect(EffectKind.DISPUTE_CREATED, None, dispute, dispute.amount)
+        if status in _MONEY_GONE:
+            self._store.add_effect(EffectKind.DISPUTE_LOST, None, dispute, dispute.amount)
         self._store.add_event(EventKind.DISPUTE_CREATED, self._rendering.dispute(dispute))
         return dispute
 

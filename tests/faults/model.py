@@ -62,7 +62,8 @@ class Verb(StrEnum):
 class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
-    moved. `joined`: the request was told that it is carried out by a cancellation that another one had opened."""
+    moved, and for which `cancellation`. `joined`: the request was told that it is carried out by a cancellation that another
+    one had opened."""
 
     verb: Verb
     accepted: bool | None = True
@@ -73,6 +74,7 @@ class Said(Value):
     step: StepName | None = None
     target: str = ""
     amount: Money | None = None
+    cancellation: str = ""
     joined: bool = False
 
 

@@ -56,7 +56,11 @@ class Owed:
             found.amount for found in self._on_tender if self._is_mine(found.key) and found.kind in {REFUNDED, RELEASED}
         )
         tender_id = self.planned.tender.tender_id
-        return by_process + sum(said.amount.amount for said in self.said if said.target == tender_id and said.amount)
+        return by_process + sum(
+            said.amount.amount
+            for said in self.said
+            if said.target == tender_id and said.amount and said.cancellation == self.cancellation
+        )
 
     def _is_mine(self, key: str | None) -> bool:
         read = EffectKey.read(key)

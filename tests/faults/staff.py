@@ -27,7 +27,7 @@ from tests import loss
 from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
 from tests.faults.prices import price_of
 from tests.faults.stories import Course
-from tests.faults.world import Watched, read_world
+from tests.faults.world import Watched, read_cases, read_world
 from tests.system import SUPERVISOR, Handle, System, customer_of
 
 _ANSWERED_WITHIN = 120.0
@@ -177,7 +177,10 @@ class Staff:
 
     async def say(self, verb: Verb, wait: Wait) -> bool:
         """Whether the run has accepted it. Sent again under the same id while no worker answers."""
-        amount = await self.moved_by_hand(wait.step, wait.target) if verb is Verb.DONE_BY_HAND else None
+        amount, cancellation = None, ""
+        if verb is Verb.DONE_BY_HAND:
+            amount = await self.moved_by_hand(wait.step, wait.target)
+            cancellation = (await read_cases(self.system, self.watched.order.order_id))[-1].cancellation_id
         proof = None
         if amount is not None and not amount and wait.step is StepName.REVERSE_PAYMENT:
             proof = await self._lost_dispute()
@@ -191,7 +194,13 @@ class Staff:
             accepted = None if refused.code in {ExitCode.UNDECIDED, ExitCode.UNREACHABLE} else False
         self.watched.said.append(
             Said(
-                verb=verb, accepted=accepted, by=message.actor, step=wait.step, target=wait.target or "", amount=amount
+                verb=verb,
+                accepted=accepted,
+                by=message.actor,
+                step=wait.step,
+                target=wait.target or "",
+                amount=amount,
+                cancellation=cancellation,
             )
         )
         return bool(accepted)
