@@ -260,9 +260,10 @@ async def test_what_a_customer_did_before_is_about_their_first_payment(
     assert (await admin.calls(payment))["payment_intent.list"] == 1
 
 
-async def test_a_dispute_that_is_lost_has_given_the_money_back(admin: GatewayAdmin) -> None:
+@pytest.mark.parametrize("statuses", [("needs_response", "lost", "lost"), ("lost",), ("prevented",)])
+async def test_a_dispute_that_is_lost_has_given_the_money_back(admin: GatewayAdmin, statuses: tuple[str, ...]) -> None:
     payment = await admin.create_payment(TOTAL, capture=TOTAL)
-    for status in ("needs_response", "lost", "lost"):
+    for status in statuses:
         await admin.dispute(payment, status)
     [lost] = await admin.effects(payment, EffectKind.DISPUTE_LOST)
     [captured] = await admin.effects(payment, EffectKind.PAYMENT_CAPTURED)
