@@ -290,6 +290,8 @@ class Crowd(Staff):
                     return False  # one that is opened after the end is answered in the gateway's own tools (docs/process.md)
                 return await self._quietly(gateway.dispute(self.payments[0]))
             case ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
+                if ActKind.DISPUTE not in self.hits:
+                    return False  # the bank decides what it has opened
                 end = "won" if act.kind is ActKind.DISPUTE_WON else "lost"
                 decided = await self._quietly(gateway.dispute(self.payments[0], end))
                 await self._quietly(self.system.wake(self.handle))
