@@ -156,7 +156,8 @@ class ShipmentEvent(Value):
 
 
 class RefundEvent(Value):
-    """Signal `refund_event`: the gateway said something about a refund. As tolerant as `ShipmentEvent`."""
+    """Signal `refund_event`: the gateway said something about a refund, or about the payment `refund_reference`. As tolerant
+    as `ShipmentEvent`."""
 
     event_id: str = ""
     refund_reference: str | None = None

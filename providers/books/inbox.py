@@ -111,7 +111,8 @@ class SqlInbox(SqlAdapter):
                 and event.provider is Provider.STRIPE
                 and event.subject is not None
             ):
-                case = _carried_out_besides(ended)
+                gave_back = (case for case in reversed(ended) if event.subject in _payments(case))
+                case = next(gave_back, None) or _carried_out_besides(ended)
             if case is None or case.request is None:
                 return None
             return EndedCancellation(request=case.request, busy=known.open is not None)
@@ -145,6 +146,12 @@ def _subjects(case: Case) -> set[str]:
         return {refund.reference for reversal in case.reversals for refund in reversal.live_refunds}
     parcels = (planned.shipment.named_by_carrier for planned in case.plan.shipments)
     return set[str]().union(*(reversal.rests_on for reversal in case.reversals), *parcels)
+
+
+def _payments(case: Case) -> set[str]:
+    """Those of which it gave back something, where it was carried out."""
+    reversals = case.reversals if case.ever_closed else ()
+    return {reversal.planned.tender.reference for reversal in reversals if reversal.planned_total}
 
 
 def _expected(case: Case) -> set[str]:
@@ -185,9 +192,10 @@ async def watchers_of(session: AsyncSession, references: Sequence[str]) -> dict[
 
 def _subject(event: ProviderEvent, names: Collection[str]) -> str | None:
     """What it is about, by a name that the order knows: a shop may keep the label of a parcel, and not its tracking
-    number."""
+    number. What is about a payment as a whole has none, unless the bank gave it back."""
     parcel = [name for name in (event.tracking_number, event.shipment) if name]
-    return event.refund or next((name for name in parcel if name in names), event.tracking_number)
+    of_parcel = next((name for name in parcel if name in names), event.tracking_number)
+    return event.refund or of_parcel or (event.payment if event.may_undo_outcome else None)
 
 
 async def watch(session: AsyncSession, order_id: str, references: Sequence[str]) -> None:

@@ -36,6 +36,8 @@ _KINDS = [kind.value for kind in StripeEventKind]
 _PAGE = 100
 _UNDONE = {"failed", "canceled"}
 """A refund can fail days after it had succeeded."""
+_GIVEN_BACK = {"lost", "prevented"}
+"""A dispute that ends like this has paid the customer (docs.stripe.com/api/disputes/object)."""
 
 
 class _Object(BaseModel):
@@ -47,7 +49,10 @@ class _Object(BaseModel):
 
     @property
     def may_undo_outcome(self) -> bool:
-        """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under."""
+        """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under. And
+        a dispute by which the bank gives the money back."""
+        if self.object == "dispute":
+            return self.status in _GIVEN_BACK
         return self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others())
 
     def _is_made_by_others(self) -> bool:

@@ -22,7 +22,8 @@ class Provider(StrEnum):
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
     is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
-    failed, that somebody else made one, or that a parcel travels, so it may undo what an ended cancellation had achieved."""
+    failed, that somebody else made one, that the bank gave the money back, or that a parcel travels, so it may undo what an
+    ended cancellation had achieved."""
 
     provider: Provider
     event_id: str
@@ -43,8 +44,8 @@ class EventStatus(StrEnum):
 
 
 class DueEvent(Value):
-    """An event that has not been sent to the order's cancellation yet. `subject` is the refund, or the parcel by its
-    tracking number or, where the order does not know that, by its label.
+    """An event that has not been sent to the order's cancellation yet. `subject` is the refund, the payment that the
+    bank gave back, or the parcel by its tracking number or, where the order does not know that, by its label.
     `may_undo_outcome` as in `ProviderEvent`."""
 
     provider: Provider
@@ -85,9 +86,9 @@ class Inbox(Protocol):
 
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none. An event that
-        undoes nothing is about one that expects its parcel back. A refund of
-        somebody else's is about one that was carried out, where money of the order went another way, in whichever of them:
-        the customer may have it twice now."""
+        undoes nothing is about one that expects its parcel back. A refund of somebody else's is about one that was carried
+        out, where money of the order went another way, in whichever of them; and a payment that the bank gave back is about
+        the last one that gave back something of it: the customer may have it twice now."""
         ...
 
     async def is_under_way(self, order_id: str) -> bool:

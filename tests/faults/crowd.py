@@ -71,7 +71,7 @@ class Crowd(Staff):
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
     unheard: list[str] = field(default_factory=list)
-    """Refunds that have failed, and whose events have met no ended cancellation yet."""
+    """Refunds that have failed, and payments that the bank gave back, whose events have met no ended cancellation yet."""
 
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
@@ -285,15 +285,14 @@ class Crowd(Staff):
             case ActKind.REFUND_FAILS_LATE:
                 return await self._fail_late()
             case ActKind.DISPUTE:
-                status, _ = await self._look()
-                if status is not WorkflowExecutionStatus.RUNNING:
-                    return False  # one that is opened after the end is answered in the gateway's own tools (docs/process.md)
                 return await self._quietly(gateway.dispute(self.payments[0]))
             case ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
                 if ActKind.DISPUTE not in self.hits:
                     return False  # the bank decides what it has opened
                 end = "won" if act.kind is ActKind.DISPUTE_WON else "lost"
                 decided = await self._quietly(gateway.dispute(self.payments[0], end))
+                if decided and act.kind is ActKind.DISPUTE_LOST:
+                    self.unheard.append(self.payments[0])
                 await self._quietly(self.system.wake(self.handle))
                 return decided
             case ActKind.LOCK | ActKind.UNLOCK:
@@ -348,9 +347,9 @@ class Crowd(Staff):
         """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
         order_id, heard = self.planned.order_id, False
         while self.unheard:
-            refund = self.unheard.pop()
-            request = await find_request(self.system, order_id, refund)
-            event = RefundEvent(event_id=f"evt_{refund}", refund_reference=refund)
+            subject = self.unheard.pop()
+            request = await find_request(self.system, order_id, subject)
+            event = RefundEvent(event_id=f"evt_{subject}", refund_reference=subject)
             heard |= request is not None and await self._quietly(self.system.library.look_again(request, event))
         return heard
 

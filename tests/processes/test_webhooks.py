@@ -137,6 +137,21 @@ async def test_a_refund_of_others_besides_store_credit_is_heard_of_after_the_end
     await again.terminate("the test is over")
 
 
+async def test_a_dispute_that_is_lost_after_the_end_is_heard_of(api_system: ApiSystem) -> None:
+    """I11: the customer has the refund already, and the bank pays them once more."""
+    system = api_system.system
+    sample = captured(parcels=())
+    await system.shop.place_order(sample)
+    await system.cancel(request(sample))
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.dispute(payment)
+    await system.shop.gateway.dispute(payment, "lost")
+    again = latest(system, sample.order_id)
+    progress = await system.wait_for_state(again, State.NEEDS_ATTENTION)
+    assert "64.00 USD more than is due" in progress.waits[0].reason
+    await again.terminate("the test is over")
+
+
 async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_returned(api_system: ApiSystem) -> None:
     """C4: its label was voided and used all the same."""
     system = api_system.system
