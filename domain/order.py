@@ -80,6 +80,10 @@ class OrderLine(Value):
     def remaining(self) -> int:
         return self.quantity - self.cancelled
 
+    def after(self, units: int) -> "OrderLine":
+        """The line when so many more units have left the order."""
+        return self.model_copy(update={"cancelled": self.cancelled + units})
+
     # Rule: A unit of a line is worth its share, and the last unit takes the rest
     def value_of(self, quantity: int) -> Money:
         """What the next `quantity` units to cancel are worth, by cumulative shares: the last unit takes the rest."""

@@ -1,5 +1,6 @@
 """The plan: what will be stopped, released, refunded and restocked, with amounts, before anything is done."""
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ from domain.base import Rare, Value
 from domain.clocks import RefundDue
 from domain.earlier import RefundPart
 from domain.money import Money
-from domain.order import Tender, TenderKind
+from domain.order import OrderLine, Tender, TenderKind
 from domain.payment import Payment
 from domain.shipment import GoodsGroup, Shipment, StopAction
 from domain.terms import Terms
@@ -18,7 +19,7 @@ from domain.terms import Terms
 class PlannedLine(Value):
     """Units of one line that leave the order together. `shipment_id` None: they are in no parcel yet. `shipping` is the part
     of the shipping charge that goes back with them, fixed when the plan is made. `cancelled_before` units of the line left
-    the order earlier."""
+    the order earlier. `line`: the line itself, where its units are in several parts, of which one may have to stay."""
 
     line_id: str
     sku: str
@@ -28,6 +29,7 @@ class PlannedLine(Value):
     shipping: Money
     shipment_id: str | None = None
     cancelled_before: int = 0
+    line: Rare[OrderLine] = None
 
 
 class PlannedShipment(Value):
@@ -252,7 +254,7 @@ class Plan(Value):
         return offer, and so does their part of the shipping charge."""
         if not declined:
             return self
-        lines = tuple(line for line in self.lines if line.shipment_id not in declined)
+        lines = _valued([line for line in self.lines if line.shipment_id not in declined])
         kept = Money.total((line.amount for line in lines), self.currency)
         shipping = Money.total((line.shipping for line in lines), self.currency)
         used = {planned.shipment.shipment_id for planned in self.shipments if planned.shipment.gift_card}
@@ -281,6 +283,22 @@ class Plan(Value):
                 "left_out": self.left_out + left_out,
             }
         )
+
+
+# Rule: A unit of a line is worth its share, and the last unit takes the rest [where some of them stay]
+def _valued(lines: Sequence[PlannedLine]) -> tuple[PlannedLine, ...]:
+    """What these units are worth as the next to leave their line. Each was valued as the one after those that stay now: the
+    next cancellation would count their share differently, and a minor unit twice or not at all."""
+    taken, valued = Counter[str](), list[PlannedLine]()
+    for part in lines:
+        if part.line is not None:
+            before = part.line.after(taken[part.line_id])
+            update = {"amount": before.value_of(part.quantity), "tax": before.tax_of(part.quantity)}
+            valued.append(part.model_copy(update=update))
+        else:
+            valued.append(part)
+        taken[part.line_id] += part.quantity
+    return tuple(valued)
 
 
 _TENDER_ORDER = (TenderKind.MARKETPLACE, TenderKind.CARD, TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT)

@@ -173,7 +173,7 @@ class _Units:
     def take(self, line_id: str, quantity: int, shipment_id: str | None) -> None:
         if not quantity:
             return
-        before = self._line_after(line_id, self.taken[line_id])
+        before = self._lines[line_id].after(self.taken[line_id])
         self.lines.append(
             PlannedLine(
                 line_id=line_id,
@@ -198,13 +198,15 @@ class _Units:
     def value_left_out(self) -> int:
         """In minor units."""
         return sum(
-            self._line_after(line_id, self.taken[line_id]).value_of(quantity).amount
+            self._lines[line_id].after(self.taken[line_id]).value_of(quantity).amount
             for line_id, quantity in units_by_line(self.left_out).items()
         )
 
-    def _line_after(self, line_id: str, taken: int) -> OrderLine:
-        line = self._lines[line_id]
-        return line.model_copy(update={"cancelled": line.cancelled + taken})
+    @property
+    def divided(self) -> set[str]:
+        """The lines whose units are taken in several parts."""
+        parts = Counter(part.line_id for part in self.lines)
+        return {line_id for line_id, times in parts.items() if times > 1}
 
 
 def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCancellable:
@@ -308,8 +310,11 @@ def _with_shipping(
         parts = rest.split([*weights, units.value_left_out])[:-1]
     else:
         parts = (Money.zero(order.currency),) * len(weights)
-    lines = tuple(line.model_copy(update={"shipping": part}) for line, part in zip(units.lines, parts, strict=True))
-    return lines, Money.total(parts, order.currency)
+    lines = []
+    for line, part in zip(units.lines, parts, strict=True):
+        whole = units.line(line.line_id) if line.line_id in units.divided else None
+        lines.append(line.model_copy(update={"shipping": part, "line": whole}))
+    return tuple(lines), Money.total(parts, order.currency)
 
 
 def _shipping_left(order: Order) -> Money:

@@ -269,3 +269,16 @@ def test_the_lines_of_a_parcel_that_was_not_stopped_leave_the_plan() -> None:
     left = plan.without(frozenset({"S2"}))
     assert left.refund == money("52.50 USD")
     assert [(out.shipment_id, out.reason) for out in left.left_out] == [("S2", LeftOutReason.STOP_DECLINED)]
+
+
+def test_units_that_leave_without_those_before_them_are_worth_what_the_next_cancellation_takes_them_for() -> None:
+    """B32: of three units for 108.59 the first one's parcel is not stopped; the others are worth 72.39, and it is 36.20."""
+    of = order(line("L1", 3, "108.59 USD"), shipments=(parcel("S1", L1=1), parcel("S2", L1=2)))
+    in_network = tracked(GoodsGroup.IN_NETWORK)
+    plan = plan_of(of, paid={"T1": payment("108.59 USD")}, where={"S1": in_network, "S2": in_network})
+
+    left = plan.without(frozenset({"S1"}))
+
+    assert [part.amount for part in left.lines] == [money("72.39 USD")]
+    assert left.refund == money("72.39 USD")
+    assert of.lines[0].after(2).value_of(1) == money("36.20 USD")
