@@ -265,13 +265,24 @@ class Policy(Value):
             return _Approval(
                 Rule.OUTSIDE_WINDOW, f"Order {order.order_id} was placed more than {_span(self.window)} ago."
             )
-        if self.above_limit(plan.given_back):
-            return _Approval(Rule.ABOVE_LIMIT, f"{plan.given_back} is above the limit that one person may decide on.")
+        if above := self._above_limit(order, plan):
+            return above
         if self.abuse and request.reason in CHANGES_OF_MIND and history.cancellations >= self.abuse.cancellations:
             return _Approval(
                 Rule.FREQUENT_CANCELLATIONS,
                 f"The customer has cancelled {history.cancellations} other orders in {_span(self.abuse.within)}.",
             )
+        return None
+
+    # Rule: Whoever asks for an order part by part does not get past the limit
+    def _above_limit(self, order: Order, plan: Plan) -> _Approval | None:
+        """The limit is on what goes out of an order without a second person, by however many cancellations."""
+        limit = "is above the limit that one person may decide on."
+        if self.above_limit(plan.given_back):
+            return _Approval(Rule.ABOVE_LIMIT, f"{plan.given_back} {limit}")
+        if plan.given_back and order.given_by_one and self.above_limit(plan.given_back + order.given_by_one):
+            together = f"{plan.given_back}, with {order.given_by_one} by earlier cancellations of the order,"
+            return _Approval(Rule.ABOVE_LIMIT, f"{together} {limit}")
         return None
 
 

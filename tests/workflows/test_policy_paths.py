@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from domain.decision import Rule, Verdict
+from domain.decision import Decision, Rule, Verdict
 from domain.messages import ChooseRefundMethod
 from domain.money import money
 from domain.order import OrderFlag, SaleCondition
@@ -17,7 +17,7 @@ from domain.step import Owner
 from domain.terms import RefundMethod, Terms
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import AGENT, POLICY, System
+from tests.system import AGENT, POLICY, Handle, System
 from tests.workflows.samples import an_id, captured
 from workflows.cancellation import CancellationWorkflow
 
@@ -368,3 +368,30 @@ async def test_the_runs_page_says_once_what_is_asked_and_in_the_end_how_it_ended
     await system.end(handle)
     assert "is cancelled as requested" in await page()
     assert "A second person has to approve" not in await page()
+
+
+async def test_whoever_asks_part_by_part_does_not_get_past_the_limit(system: System) -> None:
+    """A9: three lines of 400.00, one after the other; what a second person has approved does not count."""
+    lines = tuple(line(f"L{n}", 1, price) for n, price in enumerate(("400.00 USD", "400.00 USD", "90.00 USD"), start=1))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("890.00 USD"),))
+    await system.shop.place_order(sample)
+
+    async def ask(line_id: str) -> tuple[Decision | None, Handle]:
+        part = request(sample, LineScope(line_id=line_id, quantity=1), request_id=f"part-{line_id}")
+        submission, handle = await system.submit(part.model_copy(update={"actor": AGENT}))
+        return submission.decision, handle
+
+    decision, handle = await ask("L1")
+    assert decision
+    assert decision.verdict is Verdict.APPROVED
+    await system.finish(handle)
+    decision, handle = await ask("L2")
+    assert decision
+    assert (decision.verdict, decision.rule) == (Verdict.NEEDS_APPROVAL, Rule.ABOVE_LIMIT)
+    assert "400.00 USD, with 400.00 USD by earlier cancellations of the order, is above" in decision.sentence
+    await system.approve(handle)
+    await system.finish(handle)
+    decision, handle = await ask("L3")
+    assert decision
+    assert decision.verdict is Verdict.APPROVED
+    assert (await system.finish(handle)).refunded == money("90.00 USD")
