@@ -47,10 +47,10 @@ def attempt_deadline() -> datetime:
     return (began_at() or info.started_time) + info.start_to_close_timeout
 
 
-def check_deadline(target: str, deadline: datetime) -> None:
+def check_deadline(deadline: datetime) -> None:
     """An attempt that was held up may have been followed by another one, or by a compensation. Raises Unavailable."""
     if now() >= deadline:
-        raise Unavailable(f"This attempt for {target} was held up for too long; another one goes on.")
+        raise Unavailable("This attempt was held up for too long; another one goes on.")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Attempt:
         right, did nothing and stays noted. An effect that has ended, by whichever attempt, is not made again: its end is
         returned then."""
         await self.note_effect(key, amount)
-        if self._is_outcome_known(key):
+        if self.case.is_outcome_known(key):
             return await self._known_end(key)
         self.check_time()
         try:
@@ -161,27 +161,21 @@ class Attempt:
 
     # Rule: An attempt that was held up calls nobody
     def check_time(self) -> None:
-        """Raises Unavailable."""
-        check_deadline(self.step_input.target, self._deadline)
+        """Raises Unavailable. The breaker of each provider asks once more before each request."""
+        check_deadline(self._deadline)
 
     # Rule: An undo waits for attempts that may still be on their way
     async def wait_for_quiet(self, undone: Sequence[EffectKey]) -> None:
-        """Before an undo: an attempt whose end nobody noted may still be on its way to the provider. Raises
-        Unavailable until it cannot be any more."""
-        if all(self._is_outcome_known(key) for key in undone):
-            return
-        left = await self._register.quiet_after(self.step_input.cancellation_id) - now()
+        """Before an undo: an attempt whose end nobody noted may still be on its way to the provider, also where another one
+        has made the effect meanwhile. Raises Unavailable until it cannot be any more."""
+        all_known = all(self.case.is_outcome_known(key) for key in undone)
+        left = await self._register.quiet_after(self.step_input.cancellation_id, all_known=all_known) - now()
         if left > timedelta(0):
             raise Unavailable(
                 f"An earlier attempt for {self.step_input.target} may still be under way; it is looked at again when it "
                 "cannot be.",
                 retry_after=left.total_seconds(),
             )
-
-    def _is_outcome_known(self, key: EffectKey) -> bool:
-        """What became of it is known. A lost answer is not: the provider may still be at work."""
-        ended = self.case.outcome_of(key)
-        return ended is not None and ended.outcome is not EffectOutcome.UNKNOWN
 
     async def end(self, *facts: Fact, reference: str | None = None, detail: str = "") -> None:
         """The step has had its effect, or there was nothing to do. The books may have said so with the effect already."""

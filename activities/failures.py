@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.attempt import attempt_deadline, check_deadline
 from activities.signatures import Booked, StepInput
 from domain.base import describe_validation_error
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, NothingNew, NotLocal, OutcomeUnknown, StepError, Unavailable
@@ -53,15 +55,15 @@ def _details_of(error: StepError, asked: AskedProviders) -> tuple[object, ...]:
 
 
 # Rule: An order whose own data cannot be right is refused [what cannot be read at all]
+# Rule: An attempt that was held up calls nobody [before each request]
 class _Translating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        with one_attempt() as asked:
+        with engine_time(_engine_time(input.args)), one_attempt(partial(check_deadline, attempt_deadline())) as asked:
             return await self._execute(input, asked)
 
     async def _execute(self, input: ExecuteActivityInput, asked: AskedProviders) -> Any:  # noqa: A002
         try:
-            with engine_time(_engine_time(input.args)):
-                return await super().execute_activity(input)
+            return await super().execute_activity(input)
         except StepError as error:
             wait = error.retry_after if isinstance(error, Unavailable | OutcomeUnknown | NothingNew) else None
             raise ApplicationError(

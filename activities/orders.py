@@ -133,7 +133,7 @@ class OrderActivities:
         noted = Case(await self._register.note_hold(requested, key, run, until=attempt_deadline()))
         if not noted.may_make(key):
             return noted.entries  # it was withdrawn before
-        check_deadline(order.order_id, attempt_deadline())
+        check_deadline(attempt_deadline())
         # A freeze that others can end is not relied on: the order is read again before the money moves.
         frozen = await self._orders.freeze(seen.in_oms, key=key) and not self._orders.others_can_thaw
         notices = [] if decided.plan.shipping_alone else [received_notice(requested)]

@@ -18,6 +18,7 @@ from domain.facts import (
     Decided,
     EffectEnded,
     EffectNoted,
+    EffectOutcome,
     Ended,
     Entry,
     Fact,
@@ -263,6 +264,11 @@ class Case(FactList):
     def outcome_of(self, key: EffectKey) -> EffectEnded | None:
         """How the effect ended, by the last fact about it; None: it was noted at most."""
         return next((fact for fact in reversed([*self._all(EffectEnded)]) if fact.key == key), None)
+
+    def is_outcome_known(self, key: EffectKey) -> bool:
+        """What became of it is known. A lost answer is not: the provider may still be at work."""
+        ended = self.outcome_of(key)
+        return ended is not None and ended.outcome is not EffectOutcome.UNKNOWN
 
     def is_done(self, step: StepName, target: str) -> bool:
         """Whether the step has been carried out for this target, or a person has settled it."""

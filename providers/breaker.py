@@ -67,9 +67,11 @@ class Call:
 
 
 class AskedProviders:
-    """The providers that an attempt has asked, and whether it was let in."""
+    """The providers that an attempt has asked, and whether it was let in. `check_time` raises when it may ask nobody any
+    more."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_time: Callable[[], None]) -> None:
+        self.check_time = check_time
         self._let_in: dict[Breaker, bool] = {}
 
     def has_let_in(self, breaker: "Breaker") -> bool:
@@ -88,10 +90,10 @@ _asked: ContextVar[AskedProviders | None] = ContextVar("asked", default=None)
 
 
 @contextmanager
-def one_attempt() -> Iterator[AskedProviders]:
+def one_attempt(check_time: Callable[[], None] = lambda: None) -> Iterator[AskedProviders]:
     """What a breaker has let in once is let in until the end of the attempt: what an attempt has begun it carries out, and
     it does not lose sight of what it has done."""
-    asked = AskedProviders()
+    asked = AskedProviders(check_time)
     token = _asked.set(asked)
     try:
         yield asked
@@ -131,8 +133,11 @@ class Breaker:
 
     @contextmanager
     def call(self) -> Iterator[Call]:
-        """One call to the provider, and no other inside of it. Raises Unavailable while it is not let in."""
+        """One call to the provider, and no other inside of it. Raises Unavailable while it is not let in, and for an attempt
+        that was held up."""
         asked = _asked.get()
+        if asked is not None:
+            asked.check_time()
         counts = asked is None or not asked.has_let_in(self)
         if counts:
             is_let_in = self._let_in()

@@ -84,6 +84,7 @@ def upgrade() -> None:
         _text("holder_run"),
         _count("facts"),
         _time("quiet_after"),
+        _time("overtaken_until", nullable=True),
         _time("close_in_flight", nullable=True),
         _time("opened_at"),
         _time("closed_at", nullable=True),

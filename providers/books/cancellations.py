@@ -219,6 +219,8 @@ class SqlRegister(SqlAdapter):
             row = await lock(session, key.cancellation_id, run)
             case = await case_known(session, row, known)
             check_may_make(case, key)
+            if case.is_noted(key) and not case.is_outcome_known(key):
+                row.overtaken_until = row.quiet_after
             row.quiet_after = max(until, row.quiet_after)
             if key.step is StepName.CLOSE_ORDER:
                 row.close_in_flight = row.close_in_flight or until
@@ -229,9 +231,10 @@ class SqlRegister(SqlAdapter):
                 )
             return await append(session, row, [EffectNoted(key=key, amount=amount)])
 
-    async def quiet_after(self, cancellation_id: str) -> datetime:
+    async def quiet_after(self, cancellation_id: str, *, all_known: bool = False) -> datetime:
         async with transaction(self._looks) as session:
-            return (await session.get_one(CancellationRow, cancellation_id)).quiet_after
+            row = await session.get_one(CancellationRow, cancellation_id)
+            return (row.overtaken_until or row.opened_at) if all_known else row.quiet_after
 
     async def close_in_flight(self, cancellation_id: str) -> bool:
         async with transaction(self._looks) as session:

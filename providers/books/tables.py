@@ -59,7 +59,8 @@ Base.registry.update_type_annotation_map(
 class CancellationRow(Base):
     """The register: one row for each cancellation, which every writer locks before it adds a fact. `facts` counts them.
 
-    The holder is the run that writes. From `quiet_after` on, no attempt that has noted an effect calls its provider.
+    The holder is the run that writes. From `quiet_after` on, no attempt that has noted an effect calls its provider; from
+    `overtaken_until` on, none that another one has followed before anybody knew what came of it.
     `close_in_flight` is the deadline of the first attempt to close the order of which nobody knows what came: attempts
     that came to nothing are no news, however many there are.
     `outcome` and `closed_at` are those of the last `ended` fact, and `customer_id` that of the decision, kept here for the
@@ -84,6 +85,7 @@ class CancellationRow(Base):
     holder_run: Mapped[str]
     facts: Mapped[int]
     quiet_after: Mapped[datetime]
+    overtaken_until: Mapped[datetime | None]
     close_in_flight: Mapped[datetime | None]
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]

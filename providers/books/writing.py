@@ -68,6 +68,7 @@ class LockedRow:
     facts: int
     quiet_after: datetime
     opened_at: datetime
+    overtaken_until: datetime | None = None
     close_in_flight: datetime | None = None
     closed_at: datetime | None = None
     outcome: Outcome | None = None

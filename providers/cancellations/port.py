@@ -127,8 +127,9 @@ class Register(Protocol):
         it was decided."""
         ...
 
-    async def quiet_after(self, cancellation_id: str) -> datetime:
-        """When no attempt that has noted an effect calls a provider any more."""
+    async def quiet_after(self, cancellation_id: str, *, all_known: bool = False) -> datetime:
+        """When no attempt that has noted an effect calls a provider any more. `all_known`: what came of each effect is
+        noted, so only an attempt may that another one has followed before anybody knew its end."""
         ...
 
     async def close_in_flight(self, cancellation_id: str) -> bool:

@@ -94,7 +94,7 @@ async def begin(
     return Begun(begun, merchant)
 
 
-def environment(run: Run = RUN, *, begun: datetime | None = None) -> ActivityEnvironment:
+def environment(run: Run = RUN, *, begun: datetime | None = None, may_last: timedelta = ATTEMPT) -> ActivityEnvironment:
     """Where an attempt of this run is made; `begun`: not just now."""
     made = ActivityEnvironment()
     made.info = dataclasses.replace(
@@ -103,7 +103,7 @@ def environment(run: Run = RUN, *, begun: datetime | None = None) -> ActivityEnv
         namespace=run.namespace,
         workflow_run_id=run.run_id,
         started_time=begun or datetime.now(UTC),
-        start_to_close_timeout=ATTEMPT,
+        start_to_close_timeout=may_last,
     )
     return made
 

@@ -301,6 +301,33 @@ async def test_an_undo_waits_until_an_attempt_without_an_end_cannot_call_any_mor
     assert await since(begun, undo) == []
 
 
+async def test_an_undo_waits_for_an_attempt_that_another_one_has_followed(
+    payments: PaymentActivities, captured: tuple[Begun, str]
+) -> None:
+    """I2, I9: the first one stands still right before its call, and the second one makes the effect. What is undone before
+    the first one has run out of time, that one would do again: a carrier knows no keys."""
+    begun, _ = captured
+    step = await begun.step(StepName.REVERSE_PAYMENT)
+    began = datetime.now(UTC)
+    with pytest.raises(RuntimeError):
+        await attempt(acting(begun, Provider(begun, RuntimeError("killed"))), step, begun=began)
+    await attempt(acting(begun, Provider(begun)), step)
+
+    with pytest.raises(Unavailable) as early:
+        await attempt(payments.restore_payment, await begun.step(StepName.RESTORE_PAYMENT))
+    assert early.value.retry_after is not None
+    assert 0 < early.value.retry_after <= ATTEMPT.total_seconds()
+    assert await begun.books.quiet_after(begun.cancellation_id, all_known=True) == began + ATTEMPT
+
+
+async def test_an_undo_does_not_wait_for_an_attempt_whose_end_is_noted(begun: Begun) -> None:
+    """Nor for a later one, which has found that end and calls nobody."""
+    step = await begun.step(StepName.REVERSE_PAYMENT)
+    for _ in range(2):
+        await attempt(acting(begun, Provider(begun)), step)
+    assert await begun.books.quiet_after(begun.cancellation_id, all_known=True) <= datetime.now(UTC)
+
+
 async def test_an_undo_does_not_wait_for_an_attempt_that_can_call_no_more(
     payments: PaymentActivities, captured: tuple[Begun, str], admin: GatewayAdmin
 ) -> None:

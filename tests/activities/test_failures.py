@@ -15,11 +15,13 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from activities.failures import StepFailures
 from activities.signatures import Booked
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, StepError, Unavailable
+from domain.examination import Counterpart
 from domain.facts import Run
 from domain.holder import NotTheHolder
 from domain.order import Tender
 from domain.permissions import NotPossible
-from tests.activities.samples import environment
+from providers.breaker import Breaker
+from tests.activities.samples import ATTEMPT, environment
 
 SECRET = "SELECT card FROM orders WHERE email = 'jane@customer.example'"
 
@@ -37,17 +39,31 @@ class Raising(ActivityInboundInterceptor):
             raise self._error from ValueError(SECRET)
 
 
+class Asking(ActivityInboundInterceptor):
+    """The activity itself, which asks a provider."""
+
+    def __init__(self) -> None:
+        self._breaker = Breaker(Counterpart.CARRIER, "The carrier")
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        with self._breaker.call():
+            return "asked"
+
+
+async def nothing() -> None:
+    return None
+
+
+async def execute(made: ActivityInboundInterceptor, may_last: timedelta = ATTEMPT) -> Any:
+    """As a worker does it."""
+    given = ExecuteActivityInput(fn=nothing, args=[], executor=None, headers={})
+    return await environment(may_last=may_last).run(StepFailures().intercept_activity(made).execute_activity, given)
+
+
 async def failure_of(error: Exception) -> ApplicationError:
     """What the worker makes of it."""
-    stopped = StepFailures().intercept_activity(Raising(error))
-
-    async def nothing() -> None:
-        return None
-
     with pytest.raises(ApplicationError) as failure:
-        await environment().run(
-            stopped.execute_activity, ExecuteActivityInput(fn=nothing, args=[], executor=None, headers={})
-        )
+        await execute(Raising(error))
     return failure.value
 
 
@@ -132,3 +148,12 @@ async def test_what_a_person_may_not_do_is_final_and_in_words_for_them() -> None
 async def test_a_failure_of_the_engine_goes_through_as_it_is() -> None:
     already = ApplicationError("as it is", type="of the engine")
     assert await failure_of(already) is already
+
+
+async def test_an_attempt_that_was_held_up_asks_no_provider() -> None:
+    """I2: its worker may have stood still between two calls of one effect: the last one would be made after the undo."""
+    assert await execute(Asking()) == "asked"
+    with pytest.raises(ApplicationError) as late:
+        await execute(Asking(), may_last=timedelta(0))
+    assert late.value.type == ErrorCode.UNAVAILABLE
+    assert "held up" in late.value.message

@@ -230,6 +230,20 @@ BROKEN: Mapping[str, tuple[Change, Invariant]] = {
         lambda world: with_parcel(world, voided=False, group=GoodsGroup.DELIVERED),
         Invariant.GOODS,
     ),
+    "void_although_nothing_was_cancelled": (
+        lambda world: with_parcel(undone(world, money=()), voided=True),
+        Invariant.GOODS,
+    ),
+    "intercepted_although_nothing_was_cancelled": (
+        lambda world: with_parcel(undone(world, money=()), voided=False, intercepted=True, group=GoodsGroup.IN_NETWORK),
+        Invariant.GOODS,
+    ),
+    "coming_back_although_nothing_was_cancelled": (
+        lambda world: with_parcel(
+            undone(world, money=()), voided=False, intercepted=True, group=GoodsGroup.COMING_BACK
+        ),
+        Invariant.GOODS,
+    ),
     "a_label_too_many": (lambda world: with_parcel(world, bought_again=2), Invariant.COMPENSATION),
     "waits_for_nobody": (lambda world: with_run(world, status="running", waits=()), Invariant.VISIBLE),
     "its_task_fails": (lambda world: with_run(world, status="running", task_fails=True), Invariant.VISIBLE),

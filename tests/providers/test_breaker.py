@@ -202,6 +202,21 @@ def test_an_attempt_that_was_let_in_goes_on_to_its_end(away: Provider) -> None:
         away.ask()
 
 
+def test_an_attempt_that_was_held_up_is_not_let_in(provider: Provider) -> None:
+    """I2: it may be one call of several, and the process may have stood still since the first of them."""
+
+    def raise_late() -> None:
+        if provider.calls:
+            raise Unavailable("It was held up.")
+
+    with one_attempt(raise_late):
+        provider.ask()
+        late = provider.refusal()
+    assert late is not None
+    assert late.message == "It was held up."
+    assert provider.breaker.away_since is None
+
+
 def _joins(provider: Provider, callers: ExitStack) -> bool:
     """Whether another attempt is let in; it waits for its answer then."""
     with one_attempt():
