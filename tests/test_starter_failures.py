@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from client import cancellations as library
@@ -11,6 +12,7 @@ from domain.messages import Approve
 from domain.outcome import State
 from domain.request import workflow_id
 from order_cancellation import Cancellations, Execution, ExitCode, Source, StarterError, Status
+from runtime.plugin import plugin
 from sandbox.shop import request
 from tests.fixtures.starter import (
     Starter,
@@ -93,6 +95,26 @@ async def test_the_cancel_of_a_caller_stays_a_cancel(dev_server: WorkflowEnviron
     with pytest.raises(asyncio.CancelledError):
         await asking
     await dev_server.client.get_workflow_handle(workflow_id(asked.order_id)).terminate()
+
+
+async def test_the_cancel_of_a_caller_ends_a_start_that_is_never_answered() -> None:
+    """The server has taken the connection and says nothing; whoever hangs up, or shuts the API down, does not wait."""
+    asked_of = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked_of.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        client = await Client.connect(f"{host}:{port}", lazy=True, plugins=[plugin()])
+        asking = asyncio.create_task(Cancellations(client).start(request(captured())))
+        await asked_of.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asking, 60)
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "result"])
