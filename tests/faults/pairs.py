@@ -24,6 +24,7 @@ from tests.faults.promises import Asked, End, broken_promises, taken_at_once
 from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
 from tests.faults.staff import NotAtRest, Staff, place_order
 from tests.faults.stories import STORIES, Story
+from tests.faults.waits import name_of
 from tests.faults.words import Spoken, Word, answers_of, speak
 from tests.faults.world import read_worlds
 from tests.system import System
@@ -53,10 +54,6 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.story}/{self.wait}/{self.order}/{self.first}/{self.second}"
-
-
-def name_of(wait: Wait) -> str:
-    return f"{wait.state}-{wait.step}" if wait.step else str(wait.state)
 
 
 class _AtWait(Exception):

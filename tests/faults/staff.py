@@ -18,9 +18,11 @@ from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Progress, State, Wait
 from domain.said import Steering
+from domain.shipment import GoodsGroup
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox import built_in
+from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
@@ -105,7 +107,10 @@ class Staff:
             case State.WAITING_FOR_APPROVAL:
                 await self.say(self.course.approval, wait)
             case State.WAITING_FOR_SETTLEMENT:
-                await self._settle()
+                if self.course.leaves:
+                    await self._hand_over()
+                if not (self.course.pays_early and await self._pay_early(wait)):
+                    await self._settle()
             case State.WAITING_FOR_CARRIER:
                 if self.course.approval is Verb.WITHDRAW:
                     await self.say(Verb.WITHDRAW, wait)
@@ -114,6 +119,18 @@ class Staff:
                     await self.system.wake_by_carrier(self.handle)
             case _ if wait.step is not None:
                 await self._say_next(wait.step, wait)
+
+    async def _hand_over(self) -> None:
+        """The labels are used all the same."""
+        for label in self.system.shop.labels.get(self.watched.order.order_id, []):
+            if (await self.system.labels.track(label)).group is GoodsGroup.NOT_HANDED_OVER:
+                await self.system.shop.carrier.scan(label, TrackerStatus.OUT_FOR_DELIVERY)
+                await self.system.wake_by_carrier(self.handle)
+
+    async def _pay_early(self, wait: Wait) -> bool:
+        """Whether a person has paid just now; that is done once."""
+        paid = any(said.verb is Verb.DONE_BY_HAND and said.accepted for said in self.watched.said)
+        return not paid and await self.say(Verb.DONE_BY_HAND, wait)
 
     async def _say_next(self, step: StepName, wait: Wait) -> None:
         """No roll-back is taken while nobody knows what came of an attempt to close the order: it is closed after all."""

@@ -25,6 +25,7 @@ class Story(StrEnum):
     PICK = "pick"
     INTERCEPTED = "intercepted"
     INTERCEPT_DECLINED = "intercept_declined"
+    INTERCEPT_IS_FINAL = "intercept_is_final"
     PENDING_REFUND = "pending_refund"
     REFUND_FAILS = "refund_fails"
     STORE_CREDIT = "store_credit"
@@ -37,6 +38,9 @@ class Story(StrEnum):
     BALANCE_TAKEN_BACK = "balance_taken_back"
     REFUND_TAKEN_BACK = "refund_taken_back"
     RESERVED_AGAIN = "reserved_again"
+    REFUND_COLLECTED = "refund_collected"
+    PAID_BEFORE_IT_SETTLED = "paid_before_it_settled"
+    PARCEL_FETCHED = "parcel_fetched"
 
 
 Answers = Mapping[StepName, tuple[Verb, ...]]
@@ -46,8 +50,9 @@ Answers = Mapping[StepName, tuple[Verb, ...]]
 @dataclass(frozen=True)
 class Course:
     """`approval`: what the second person says, or the customer. `locked`: the accounting period is closed, so that the order
-    cannot be closed. `fails`: how many refunds fail once they are under way. `and_the_rest`: once it is over the rest of the
-    order is asked for."""
+    cannot be closed. `fails`: how many refunds fail once they are under way. `pays_early`: while one is under way a person
+    pays it too. `leaves`: its parcels are out for delivery then, although their labels are void. `and_the_rest`: once it is
+    over the rest of the order is asked for."""
 
     sample: Callable[[], SampleOrder]
     scope: tuple[LineScope, ...] = ()
@@ -55,6 +60,8 @@ class Course:
     answers: Answers | None = None
     locked: bool = False
     fails: int = 0
+    pays_early: bool = False
+    leaves: bool = False
     and_the_rest: bool = False
 
 
@@ -97,6 +104,11 @@ STORIES: Mapping[Story, Course] = {
     Story.PICK: Course(lambda: captured(parcels=(parcel(None, L1=1),))),
     Story.INTERCEPTED: Course(lambda: in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)),
     Story.INTERCEPT_DECLINED: Course(lambda: in_network(Script.INTERCEPT_DECLINED)),
+    Story.INTERCEPT_IS_FINAL: Course(
+        lambda: in_network(Script.INTERCEPT_IS_FINAL),
+        approval=Verb.WITHDRAW,
+        answers={StepName.RESUME_SHIPMENT: (Verb.DONE_BY_HAND,)},
+    ),
     Story.PENDING_REFUND: Course(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND)),
     Story.REFUND_FAILS: Course(lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND), fails=1),
     Story.STORE_CREDIT: Course(
@@ -128,6 +140,22 @@ STORIES: Mapping[Story, Course] = {
     ),
     Story.RESERVED_AGAIN: Course(
         lambda: _one("64.00 USD", tender="0.00 USD", mandate=True), answers=_ROLL_BACK, locked=True
+    ),
+    Story.REFUND_COLLECTED: Course(lambda: _one("64.00 USD"), answers=_ROLL_BACK, locked=True),
+    Story.PAID_BEFORE_IT_SETTLED: Course(
+        lambda: _one("64.00 USD", card=TestCard.PENDING_REFUND),
+        answers={StepName.CHECK_REFUND: (Verb.DONE_BY_HAND,)},
+        pays_early=True,
+    ),
+    Story.PARCEL_FETCHED: Course(
+        lambda: SampleOrder(
+            order_id=an_id(),
+            lines=(line("L1", 1, "64.00 USD"),),
+            tenders=(card("64.00 USD", card=TestCard.PENDING_REFUND),),
+            parcels=(parcel(Script.LABEL_ONLY, L1=1),),
+        ),
+        answers={StepName.STOP_SHIPMENT: (Verb.DONE_BY_HAND,)},
+        leaves=True,
     ),
 }
 
