@@ -29,9 +29,15 @@ def answer(problem: Problem, retry_after: int | None = None) -> Response:
     return JSONResponse({"error": error}, problem.status, headers=headers)
 
 
+def _inactive_key() -> Problem:
+    return Problem(401, "APIKEY.INACTIVE", "This api key is no longer active. Please use a different api key.")
+
+
 class EasyPostRoute(FaultyRoute):
     @staticmethod
     def broken(status: int, retry_after: int | None) -> Response:
+        if status == 401:
+            return answer(_inactive_key())
         if status == 429:
             return answer(Problem(429, "RATE_LIMITED", "You have been rate limited."), retry_after)
         return answer(Problem(status, "INTERNAL_SERVER_ERROR", "We're sorry, something went wrong."))
@@ -54,7 +60,7 @@ async def _authorised(request: Request) -> None:
         except (binascii.Error, UnicodeDecodeError):
             given = ""
     if given != EASYPOST_KEY:
-        raise Problem(401, "APIKEY.INACTIVE", "This api key is no longer active. Please use a different api key.")
+        raise _inactive_key()
 
 
 router = APIRouter(prefix="/v2", route_class=EasyPostRoute, dependencies=[Depends(_authorised)])

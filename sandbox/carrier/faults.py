@@ -44,6 +44,8 @@ class FaultyRoute(APIRoute):
                 case FaultKind.SLOW:
                     await asyncio.sleep(fault.seconds)
                     return await handle(request)
+                case FaultKind.HTTP_401:
+                    return self.broken(401, None)
                 case FaultKind.HTTP_429:
                     return self.broken(429, fault.seconds)
                 case FaultKind.HTTP_500:

@@ -153,6 +153,8 @@ class Operation(StrEnum):
 class FaultKind(StrEnum):
     SLOW = "slow"
     """Waits before it works; a caller that has given up by then does not stop it."""
+    HTTP_401 = "http_401"
+    """The token, or the key, does not hold any more. Whoever fetches a token logs in again."""
     HTTP_429 = "http_429"
     HTTP_500 = "http_500"
     HTTP_500_AFTER_COMMIT = "http_500_after_commit"

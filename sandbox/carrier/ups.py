@@ -57,6 +57,11 @@ class InterceptRequest(BaseModel):
     newDeliveryAddress: dict[str, Any] | None = None  # noqa: N815
 
 
+_FAILED = "System Error"
+_WORDS = {401: "Invalid Authentication Information.", 429: "Too Many Requests"}
+_WORDS_FOR_TOKENS = {401: "ClientId is Invalid", 429: "Too Many Requests"}
+
+
 class Problem(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -88,15 +93,13 @@ def _waiting(retry_after: int | None) -> dict[str, str]:
 class UpsRoute(FaultyRoute):
     @staticmethod
     def broken(status: int, retry_after: int | None) -> Response:
-        message = "Too Many Requests" if status == 429 else "System Error"
-        return answer(None, Problem(status, str(status), message), retry_after)
+        return answer(None, Problem(status, str(status), _WORDS.get(status, _FAILED)), retry_after)
 
 
 class TokenRoute(FaultyRoute):
     @staticmethod
     def broken(status: int, retry_after: int | None) -> Response:
-        message = "Too Many Requests" if status == 429 else "System Error"
-        return answer(None, NoToken(status, f"10{status}", message), retry_after)
+        return answer(None, NoToken(status, f"10{status}", _WORDS_FOR_TOKENS.get(status, _FAILED)), retry_after)
 
 
 tokens = APIRouter(route_class=TokenRoute)
@@ -113,7 +116,7 @@ async def issue_token(
     except (binascii.Error, UnicodeDecodeError):
         credentials = ""
     if credentials != f"{UPS_CLIENT_ID}:{UPS_CLIENT_SECRET}":
-        raise NoToken(401, "10401", "ClientId is Invalid")
+        raise NoToken(401, "10401", _WORDS_FOR_TOKENS[401])
     return {
         "token_type": "Bearer",
         "issued_at": str(int(network.now().timestamp() * 1000)),
@@ -129,7 +132,7 @@ async def issue_token(
 async def _authorised(request: Request, network: Carrier) -> None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not network.knows_token(token):
-        raise Problem(401, "401", "Invalid Authentication Information.")
+        raise Problem(401, "401", _WORDS[401])
 
 
 async def _headers(

@@ -43,6 +43,8 @@ class FaultyRoute(APIRoute):
             match fault.fault:
                 case FaultKind.REFUSE:
                     return problem(400, "The operation is not allowed in the current state")
+                case FaultKind.HTTP_401:
+                    return problem(401, "Unauthorized")
                 case FaultKind.HTTP_429:
                     return problem(429, "Too many requests", fault.seconds)
                 case FaultKind.HTTP_500:

@@ -156,6 +156,8 @@ class Operation(StrEnum):
 
 class FaultKind(StrEnum):
     REFUSE = "refuse"
+    HTTP_401 = "http_401"
+    """The key does not hold any more."""
     HTTP_429 = "http_429"
     HTTP_500 = "http_500"
     HTTP_500_AFTER_COMMIT = "http_500_after_commit"

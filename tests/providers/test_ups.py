@@ -204,6 +204,24 @@ async def test_a_wrong_secret_is_refused_without_showing_it(carrier_sandbox: Car
     assert "other-secret" not in caught.value.message
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_token_that_does_not_hold_any_more_is_replaced_once_before_the_write(
+    carrier_sandbox: CarrierAdmin, intercepts: UpsIntercepts, times: int
+) -> None:
+    """It held when the parcel was looked at. Refused again with a new one, it is the credentials that are wrong."""
+    parcel = await carrier_sandbox.parcel(Script.INTERCEPT_SILENT)
+    await carrier_sandbox.add_fault(
+        Operation.INTERCEPT_RETURN, FaultKind.HTTP_401, parcel=parcel.shipment_id, times=times
+    )
+    if times == 1:
+        assert (await intercepts.request(parcel.tracking_number, key="k-1")).accepted
+    else:
+        with pytest.raises(Refused) as caught:
+            await intercepts.request(parcel.tracking_number, key="k-1")
+        assert caught.value.code is ErrorCode.PROVIDER_REJECTED_CREDENTIALS
+    assert await intercepts.active(parcel.tracking_number) is (times == 1)
+
+
 async def test_a_failed_token_endpoint_is_unavailable_also_for_a_write(carrier_sandbox: CarrierAdmin) -> None:
     parcel = await carrier_sandbox.parcel(Script.IN_NETWORK)
     ups = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, carrier_sandbox.ups_url)
