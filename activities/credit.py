@@ -2,6 +2,7 @@
 
 from domain.case import Case
 from domain.money import Money
+from domain.plan import Plan
 from domain.reversal import Reversal
 from providers.ledger.port import Credit, CreditedTender
 
@@ -16,18 +17,26 @@ def credit_of(case: Case) -> Credit | None:
     total = Money.total((_credited(reversal) for reversal in case.reversals), plan.currency)
     if not total and not any(reversal.lapsed for reversal in case.reversals):
         return None
-    value = plan.value
     return Credit(
         cancellation_id=case.cancellation_id,
         order_id=plan.order_id,
         total=total,
-        tax=plan.tax.share(min(total, value).amount, value.amount) if value else Money.zero(plan.currency),
+        tax=_tax_of(plan, total),
         tenders=tuple(
             part
             for reversal in case.reversals
             for part in (*CreditedTender.of(reversal, reversal.refunds), *CreditedTender.of_bank(reversal))
         ),
     )
+
+
+def _tax_of(plan: Plan, total: Money) -> Money:
+    """The part of the plan's tax that is in `total`. What is missing by less than a step of the gateway's, an earlier
+    cancellation gave back ahead, without any tax: of that none is missing."""
+    value = plan.value
+    if total and value.amount - total.amount < max((tender.step or 1 for tender in plan.tenders), default=1):
+        return plan.tax
+    return plan.tax.share(total.amount, value.amount) if value else plan.tax
 
 
 def _credited(reversal: Reversal) -> Money:
