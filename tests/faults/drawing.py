@@ -30,6 +30,7 @@ from tests.faults.plan import (
     PlannedOrder,
     PlannedPolicy,
 )
+from tests.faults.sharing import share_payments
 
 T = TypeVar("T")
 
@@ -87,15 +88,18 @@ class _Draw:
     def plan(self, orders: int) -> Plan:
         fallbacks = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
         looks = orders * _LOOKS_FOR_AN_ORDER
+        drawn = [self._order(number) for number in range(1, orders + 1)]
+        paid, shared_payments = share_payments(drawn, lambda: self._happens(0.8))
         return Plan(
             seed=self._seed,
             workers=self._number(2, 3),
             policy=PlannedPolicy(
                 refund_intercepted=self._one(tuple(RefundIntercepted)), fallbacks=fallbacks[: self._number(0, 2)]
             ),
-            orders=tuple(self._order(number) for number in range(1, orders + 1)),
+            orders=paid,
+            shared_payments=shared_payments,
             disturbances=tuple(
-                sorted((self._disturbance(looks) for _ in range(max(orders // 8, 2))), key=lambda drawn: drawn.looks)
+                sorted((self._disturbance(looks) for _ in range(max(orders // 8, 2))), key=lambda found: found.looks)
             ),
         )
 

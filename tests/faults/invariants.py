@@ -46,12 +46,13 @@ def violations(world: World, checks: "Iterable[Check] | None" = None) -> list[Vi
 
 
 def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
-    """At any instant, and by nobody: a gateway refuses it, so that whoever tries it loses nothing but the attempt. Store
-    credit in place of a refund is not the gateway's."""
-    failed = {effect.object_id for effect in world.money if effect.kind == FAILED}
+    """At any instant, and by nobody: a gateway refuses it, so that whoever tries it loses nothing but the attempt. A payment
+    may be of other orders too; of it the process gives this order what it has paid. Store credit in place of a refund is not
+    the gateway's."""
+    failed = {effect.object_id for effect in (*world.money, *world.for_other_orders) if effect.kind == FAILED}
     for tender in world.order.tenders:
         captured, refunded = (0 if tender.kind is TenderKind.CARD else tender.amount.amount), 0
-        for effect in world.money:
+        for effect in (*world.money, *world.for_other_orders):
             in_its_place = tender.kind is TenderKind.CARD and EffectKey.read(effect.object_id) is not None
             if effect.tender_id != tender.tender_id or in_its_place:
                 continue

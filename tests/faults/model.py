@@ -167,6 +167,9 @@ class World(Value):
     order: Order
     said: tuple[Said, ...]
     money: tuple[AtGateway, ...]
+    """For this order."""
+    for_other_orders: tuple[AtGateway, ...] = ()
+    """With its payments, where they are those of other orders too."""
     parcels: tuple[ParcelNow, ...]
     cancelled: tuple[tuple[str, int], ...]
     """By line, the units that have left the order in its order management system."""

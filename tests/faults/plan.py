@@ -14,6 +14,7 @@ from domain.terms import RefundIntercepted, RefundMethod
 from sandbox.carrier.model import FaultKind as CarrierFaultKind
 from sandbox.carrier.model import Operation
 from sandbox.gateway.messages import FaultKind
+from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder
 from tests.faults.model import Verb
 
@@ -128,11 +129,20 @@ class PlannedPolicy(Value):
     fallbacks: tuple[RefundMethod, ...] = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
 
 
+class SharedPayment(Value):
+    """A payment that is captured as a whole, and that tenders of several orders name as theirs."""
+
+    name: str
+    amount: Money
+    card: TestCard = TestCard.VISA
+
+
 class Plan(Value):
     seed: int
     workers: Annotated[int, Field(ge=1)] = 2
     policy: PlannedPolicy = PlannedPolicy()
     orders: tuple[PlannedOrder, ...]
+    shared_payments: tuple[SharedPayment, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
 
     @property

@@ -197,7 +197,8 @@ class Staff:
         amount, cancellation = None, ""
         if verb is Verb.DONE_BY_HAND:
             amount = await self.moved_by_hand(wait.step, wait.target)
-            cancellation = (await read_cases(self.system, self.watched.order.order_id))[-1].cancellation_id
+            cases = await read_cases(self.system, self.watched.order.order_id)
+            cancellation = cases[-1].cancellation_id if cases else ""  # it waits while it is verified
         proof = None
         if amount is not None and not amount and wait.step is StepName.REVERSE_PAYMENT:
             proof = await self._lost_dispute()

@@ -28,7 +28,8 @@ from tests.faults.disturbing import Disturber
 from tests.faults.drawing import draw_plan
 from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Violation
-from tests.faults.plan import Plan
+from tests.faults.plan import Plan, PlannedOrder
+from tests.faults.sharing import make_payments
 from tests.faults.shrinking import shrink
 from tests.faults.site import Database, Site, standing
 from tests.faults.staff import NotAtRest
@@ -86,11 +87,12 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
 async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Crowd]:
     some = asyncio.Semaphore(_PLACED_AT_ONCE)
 
-    async def place_one(number: int) -> Crowd:
+    async def place_one(planned: PlannedOrder) -> Crowd:
         async with some:
-            return await Crowd.place_order(site.system, plan.orders[number], disturber.count_look)
+            return await Crowd.place_order(site.system, planned, disturber.count_look)
 
-    return list(await asyncio.gather(*(place_one(number) for number in range(len(plan.orders)))))
+    orders = await make_payments(site.system.shop.gateway, plan)
+    return list(await asyncio.gather(*(place_one(planned) for planned in orders)))
 
 
 async def _see_through(crowds: Sequence[Crowd], disturber: Disturber) -> list[Violation]:

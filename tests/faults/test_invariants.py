@@ -290,6 +290,32 @@ async def test_a_gift_card_is_usable_until_it_is_deactivated(system: System) -> 
     assert {found.invariant for found in broken} == {Invariant.GOODS}
 
 
+async def test_of_a_shared_payment_each_order_has_its_own_share(system: System) -> None:
+    whole = money("100.00 USD")
+    payment = await system.shop.gateway.create_payment(whole, capture=whole)
+    worlds = []
+    for total in ("60.00 USD", "40.00 USD"):
+        paid = card(total, payment=payment)
+        sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(paid,))
+        order = await system.shop.place_order(sample)
+        await system.cancel(request(sample))
+        worlds.append(await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)])))
+    assert [violations(world) for world in worlds] == [[], []]
+    assert [world.given_back for world in worlds] == [6000, 4000]
+    last = worlds[-1]
+    assert {effect.amount for effect in last.for_other_orders if effect.kind == REFUNDED} == {6000}
+    again = last.for_other_orders[-1].model_copy(update={"kind": REFUNDED, "object_id": "re_2", "amount": 1})
+    too_much = last.model_copy(update={"for_other_orders": (*last.for_other_orders, again)})
+    assert {found.invariant for found in violations(too_much)} == {Invariant.MONEY}
+    [mine] = [effect for effect in last.money if effect.kind == REFUNDED]
+    more = last.model_copy(update={"for_other_orders": (), "money": (*last.money[:1], replaced(mine, amount=6000))})
+    assert Invariant.MONEY in {found.invariant for found in violations(more)}, "more than this order has paid"
+
+
+def replaced(effect: AtGateway, **changes: object) -> AtGateway:
+    return effect.model_copy(update=changes)
+
+
 async def test_one_line_of_two_is_worth_its_own_price(system: System) -> None:
     world = await cancelled(system, LineScope(line_id="L2", quantity=1))
     assert violations(world) == []

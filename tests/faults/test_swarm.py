@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.money import Money
 from tests.faults.drawing import draw_plan
 from tests.faults.plan import Plan
 from tests.faults.site import Database
@@ -19,6 +20,20 @@ async def test_a_small_swarm_breaks_nothing(tmp_path: Path, databases: Databases
     case = await run_plan(draw_plan(12, 25), tmp_path / "site", databases, Database.SQLITE)
     assert case.violations == ()
     assert sum(case.faults.values()) > 10
+
+
+def test_some_orders_of_a_plan_share_a_payment() -> None:
+    plan = draw_plan(12, 200)
+    paid = {
+        shared.name: [
+            tender.amount for order in plan.orders for tender in order.sample.tenders if tender.payment == shared.name
+        ]
+        for shared in plan.shared_payments
+    }
+    assert len(paid) > 1
+    for shared in plan.shared_payments:
+        assert len(paid[shared.name]) == 2
+        assert Money.total(paid[shared.name], shared.amount.currency) == shared.amount
 
 
 @pytest.mark.parametrize("name", PLANS)

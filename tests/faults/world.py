@@ -108,11 +108,14 @@ async def _read(
     cases = await read_cases(system, order.order_id)
     now = await system.orders.read(order.order_id)
     ids = {case.cancellation_id for case in cases}
+    at_gateway = _at_gateway(order, gateway)
+    others = _of_other_orders(at_gateway, ids)
     return World(
         order=order,
         said=tuple(watched.said),
+        for_other_orders=tuple(effect for effect in at_gateway if effect.object_id in others),
         money=(
-            *_at_gateway(order, gateway),
+            *(effect for effect in at_gateway if effect.object_id not in others),
             *_reserved(gateway, ids),
             *await _on_accounts(system, order),
             *await _at_marketplace(system, order, cases),
@@ -185,6 +188,12 @@ def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGatewa
         for effect in effects
         if effect.payment_id in tender_of and effect.kind in _KINDS
     ]
+
+
+def _of_other_orders(effects: Sequence[AtGateway], cancellations: Collection[str]) -> set[str]:
+    """The refunds that the process has made by cancellations of other orders, which share a payment."""
+    keys = {effect.object_id: EffectKey.read(effect.noted_as) for effect in effects if effect.kind == REFUNDED}
+    return {refund for refund, key in keys.items() if key is not None and key.cancellation_id not in cancellations}
 
 
 def _reserved(effects: Sequence[GatewayEffect], cancellations: Collection[str]) -> list[AtGateway]:
