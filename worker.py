@@ -364,16 +364,15 @@ def make_replayer(namespace: str) -> Replayer:
 
 async def _replay(files: Sequence[Path], query: str | None) -> int:
     replayer = make_replayer(connection().get("namespace", DEFAULT_NAMESPACE))
-    passed, failed = 0, 0
+    failed = total = 0
     async with replayer.workflow_replay_iterator(_histories(files, query)) as results:
         async for result in results:
+            total += 1
             if result.replay_failure:
                 failed += 1
                 typer.echo(f"FAILED {result.history.workflow_id}: {result.replay_failure}")
-            else:
-                passed += 1
-    typer.echo(f"{passed} replayed, {failed} failed")
-    return EXIT_FAILED if failed or not passed else 0
+    typer.echo(f"{total - failed} replayed, {failed} failed")
+    return EXIT_FAILED if failed or not total else 0
 
 
 @app.command()

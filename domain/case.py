@@ -24,7 +24,6 @@ from domain.facts import (
     Fact,
     HolderSet,
     Joined,
-    NothingDue,
     OrderClosed,
     ParcelFound,
     Reminded,
@@ -32,7 +31,6 @@ from domain.facts import (
     Requested,
     RollBackOrdered,
     Run,
-    SettledByHand,
     StepOrdered,
 )
 from domain.fallback import chosen_method, unanswered_failure
@@ -47,7 +45,7 @@ from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopStatus
 from domain.step import UNDOING, StepName
 from domain.stopping import is_watched
-from domain.stops import stops_of
+from domain.stops import given_up, stopped_by_hand, stops_of
 from domain.terms import RefundMethod, Terms, terms_for
 from domain.unfrozen import with_parcel
 from domain.units import units_by_line
@@ -318,22 +316,16 @@ class Case(FactList):
     @property
     def given_up_stops(self) -> tuple[str, ...]:
         """Shipments that a person lets go on to the customer, and whose stop, if it has begun, is still to be taken back."""
-        step = StepName.STOP_SHIPMENT
         declined = self.declined_shipments
-        given_up = dict.fromkeys(fact.target for fact in self._all(NothingDue) if fact.step is step)
         return tuple(
             shipment_id
-            for shipment_id in given_up
+            for shipment_id in given_up(self._entries)
             if shipment_id in declined and not self.is_done(StepName.RESUME_SHIPMENT, shipment_id)
         )
 
     def stopped_by_hand(self, shipment_id: str) -> str | None:
         """The reference under which a person stopped or fetched a shipment; None: nobody did, or it was given up since."""
-        facts = (entry.fact for entry in reversed(self._entries))
-        said = (fact for fact in facts if isinstance(fact, SettledByHand | NothingDue))
-        about_stop = (fact for fact in said if (fact.step, fact.target) == (StepName.STOP_SHIPMENT, shipment_id))
-        last = next(about_stop, None)
-        return last.reference if isinstance(last, SettledByHand) else None
+        return stopped_by_hand(self._entries, shipment_id)
 
     def stop_of(self, shipment_id: str) -> Stop | None:
         return next((stop for stop in self.stops if stop.shipment_id == shipment_id), None)

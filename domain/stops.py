@@ -30,6 +30,23 @@ def stops_of(entries: Sequence[Entry], pivot: int | None) -> tuple[Stop, ...]:
     return tuple(found.values())
 
 
+def stopped_by_hand(entries: Sequence[Entry], shipment_id: str) -> str | None:
+    """The reference under which a person stopped or fetched a shipment; None: nobody did, or it was given up since."""
+    said = _said(entries, shipment_id)
+    return said[-1].reference if said and isinstance(said[-1], SettledByHand) else None
+
+
+def given_up(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The shipments whose stop a person has given up at some time."""
+    return tuple(dict.fromkeys(fact.target for fact in _said(entries) if isinstance(fact, NothingDue)))
+
+
+def _said(entries: Sequence[Entry], shipment_id: str | None = None) -> list[SettledByHand | NothingDue]:
+    """What people have said about stopping this shipment, or any."""
+    facts = [entry.fact for entry in entries if isinstance(entry.fact, SettledByHand | NothingDue)]
+    return [fact for fact in facts if fact.step is StepName.STOP_SHIPMENT and shipment_id in {None, fact.target}]
+
+
 def _was_delivered(stop: Stop | None) -> bool:
     """A person had stopped it, and it was seen delivered all the same."""
     return stop is not None and stop.is_by_hand and stop.status is StopStatus.MOVING

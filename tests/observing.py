@@ -14,13 +14,16 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowTaskFailedCause
 from temporalio.api.update.v1 import UpdateRef
 from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from domain.money import Money
-from domain.outcome import Outcome
+from domain.outcome import Outcome, Progress, State, Wait
+from domain.step import Owner, StepName
 from sandbox import books
+from tests import loss
+from workflows.cancellation import CancellationWorkflow
 
 Run = WorkflowHandle[Any, Any]
 Message = Callable[[], Awaitable[None]]
@@ -70,6 +73,55 @@ class Observing:
             return any(found.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED for found in pending)
 
         await eventually(started, "an activity of the run is under way")
+
+    async def progress(self, run: Run) -> Progress:
+        return await run.query(CancellationWorkflow.progress)
+
+    async def _has_status(self, run: Run, status: WorkflowExecutionStatus | None) -> bool:
+        return await loss.status(self.server.client, run) is status
+
+    async def wait_for_state(self, run: Run, *states: State) -> Progress:
+        """Look until the run is in one of `states`."""
+        seen: list[Progress] = []
+
+        async def there() -> bool:
+            seen.append(await run.query(CancellationWorkflow.progress))
+            return seen[-1].state in states
+
+        await eventually(there, f"the run is {' or '.join(states)}")
+        return seen[-1]
+
+    async def wait_for_wait(self, run: Run, wanted: Callable[[Wait], bool], what: str) -> Wait | None:
+        """The first wait of the run that is as `wanted`; None when the run ends without one."""
+        found: list[Wait] = []
+
+        async def there() -> bool:
+            running = await self._has_status(run, WorkflowExecutionStatus.RUNNING)
+            found.extend(wait for wait in (await self.progress(run)).waits if wanted(wait))
+            return bool(found) or not running
+
+        await eventually(there, f"{what}, or the run ends")
+        return found[0] if found else None
+
+    async def wait_for_step(self, run: Run, step: StepName, target: str | None = None) -> Wait | None:
+        """The wait for a person at `step`; None when the run ends without it."""
+        return await self.wait_for_wait(
+            run,
+            lambda wait: wait.state is State.NEEDS_ATTENTION and wait.step is step and target in {None, wait.target},
+            f"a person is needed at {step} {target or ''}",
+        )
+
+    async def wait_for_collection(self, run: Run, *, after: Wait | None = None) -> Wait | None:
+        """The refund department's wait, other than the one `after` which it comes; None when the run ends without it."""
+        return await self.wait_for_wait(
+            run,
+            lambda wait: (
+                wait.state is State.NEEDS_ATTENTION
+                and wait.owner is Owner.REFUND_DEPARTMENT
+                and (after is None or wait.reason != after.reason)
+            ),
+            "the refund department is asked",
+        )
 
     async def has_failed_task(self, run: Run) -> bool:
         """Whether the run's own code has met an error that it cannot go on from: operations see it, a deploy heals it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -43,10 +43,10 @@ from domain.messages import (
 )
 from domain.money import Money
 from domain.order import Order
-from domain.outcome import CancellationResult, Progress, State, Wait
+from domain.outcome import CancellationResult, Wait
 from domain.policy import Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
-from domain.step import Owner, StepName
+from domain.step import StepName
 from domain.terms import RefundMethod, Terms
 from providers.books.books import SqlBooks
 from providers.carrier.easypost import EasyPostLabels
@@ -261,7 +261,9 @@ class System(Observing):
                     await handle.terminate("by mistake")
             case Loss.TIMED_OUT:
                 await self.skip(LONGEST)
-                await eventually(lambda: self._has(handle, WorkflowExecutionStatus.TIMED_OUT), "the run times out")
+                await eventually(
+                    lambda: self._has_status(handle, WorkflowExecutionStatus.TIMED_OUT), "the run times out"
+                )
             case Loss.RESET:
                 run_id = await loss.reset(self.client, handle)
                 again: Handle = self.client.get_workflow_handle_for(CancellationWorkflow.run, handle.id, run_id=run_id)
@@ -269,10 +271,7 @@ class System(Observing):
             case Loss.FORGOTTEN:
                 await loss.delete(self.client, handle)
                 self.started = [other for other in self.started if other.id != handle.id]  # nothing to record
-                await eventually(lambda: self._has(handle, None), "the engine has deleted the run")
-
-    async def _has(self, handle: Handle, status: WorkflowExecutionStatus | None) -> bool:
-        return await loss.status(self.client, handle) is status
+                await eventually(lambda: self._has_status(handle, None), "the engine has deleted the run")
 
     def current(self, order_id: str) -> Handle:
         """The order's run of now, also after a reset, which keeps the first run's id in the chain."""
@@ -294,9 +293,6 @@ class System(Observing):
             return begun or bool((await self.progress(handle)).waits)
 
         await eventually(met, "the run looks at the payment")
-
-    async def progress(self, handle: Handle) -> Progress:
-        return await handle.query(CancellationWorkflow.progress)
 
     async def read_order(self, order_id: str) -> Order:
         """As it is now; `held_by` is whoever has frozen it in the order management system."""
@@ -345,49 +341,6 @@ class System(Observing):
         except TimeoutError:
             waits = (await self.progress(handle)).waits
             raise AssertionError(f"the run has not ended; it waits: {waits}") from None
-
-    async def wait_for_state(self, handle: Handle, *states: State) -> Progress:
-        """Look until the run is in one of `states`."""
-        seen: list[Progress] = []
-
-        async def there() -> bool:
-            seen.append(await handle.query(CancellationWorkflow.progress))
-            return seen[-1].state in states
-
-        await eventually(there, f"the run is {' or '.join(states)}")
-        return seen[-1]
-
-    async def wait_for_wait(self, handle: Handle, wanted: Callable[[Wait], bool], what: str) -> Wait | None:
-        """The first wait of the run that is as `wanted`; None when the run ends without one."""
-        found: list[Wait] = []
-
-        async def there() -> bool:
-            running = await self._has(handle, WorkflowExecutionStatus.RUNNING)
-            found.extend(wait for wait in (await self.progress(handle)).waits if wanted(wait))
-            return bool(found) or not running
-
-        await eventually(there, f"{what}, or the run ends")
-        return found[0] if found else None
-
-    async def wait_for_step(self, handle: Handle, step: StepName, target: str | None = None) -> Wait | None:
-        """The wait for a person at `step`; None when the run ends without it."""
-        return await self.wait_for_wait(
-            handle,
-            lambda wait: wait.state is State.NEEDS_ATTENTION and wait.step is step and target in {None, wait.target},
-            f"a person is needed at {step} {target or ''}",
-        )
-
-    async def wait_for_collection(self, handle: Handle, *, after: Wait | None = None) -> Wait | None:
-        """The refund department's wait, other than the one `after` which it comes; None when the run ends without it."""
-        return await self.wait_for_wait(
-            handle,
-            lambda wait: (
-                wait.state is State.NEEDS_ATTENTION
-                and wait.owner is Owner.REFUND_DEPARTMENT
-                and (after is None or wait.reason != after.reason)
-            ),
-            "the refund department is asked",
-        )
 
     async def refunds(self, order_id: str) -> list[Money]:
         """Every refund that the gateway ever committed for the order's cards, with its own count of what failed since."""
