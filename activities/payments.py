@@ -258,7 +258,10 @@ class PaymentActivities:
         """Put what the tender cannot take back, and nobody has given back meanwhile, on the customer's store credit. Nothing
         is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED."""
         async with begin_attempt(self._register, step_input) as attempt:
-            reversal = attempt.case.reversal(step_input.target)
+            case, target = attempt.case, step_input.target
+            if case.chosen_method(target) is None and not case.unknown_effects(target):
+                return await attempt.answer()  # the order's risk has been seen meanwhile
+            reversal = case.reversal(target)
             if not reversal.planned.tender.kind.is_stored_value:
                 await self._give_instead(attempt, reversal.planned)
             elif owed := reversal.outstanding:

@@ -381,8 +381,10 @@ class Case(FactList):
         return unanswered_failure(self._entries, tender_id)
 
     def chosen_method(self, tender_id: str) -> RefundMethod | None:
-        """How the customer wants what is outstanding, unless staff has ordered another try since."""
-        return chosen_method(self._entries, tender_id)
+        """How the customer wants what is outstanding, unless staff has ordered another try since, or it is not offered any
+        more: a suspect's money goes back the way that it came."""
+        method = chosen_method(self._entries, tender_id)
+        return method if method in self.terms.fallbacks else None
 
     # Paper
 

@@ -1,20 +1,25 @@
 """Refunds that fail at once, late, or after somebody else has stepped in: what is owed is given once."""
 
+import contextlib
 import dataclasses
 from datetime import timedelta
 from typing import Any
 
+from domain.errors import StepError
 from domain.money import Money, money
 from domain.outcome import Outcome, State
 from domain.payment import Refunded
+from domain.request import Actor, ActorKind, Channel, ReasonCode
 from domain.step import StepName
 from domain.terms import RefundMethod
 from providers.gateway.stripe import StripeGateway
+from sandbox.gateway.messages import FaultKind
 from sandbox.shop import SampleOrder, request
 from tests.observing import eventually
 from tests.system import System, customer_of, resolve
 from tests.workflows.refunds import refund_of, refunded_in_part_by_others
 from tests.workflows.samples import captured
+from tests.workflows.test_given_by_others import refund_refused
 from tests.workflows.test_settled_by_hand import under_way
 
 PRICE = money("64.00 USD")
@@ -129,3 +134,25 @@ async def test_somebody_who_refunds_between_our_look_and_our_call_leaves_the_res
         assert all(row.ended_at and row.ended_at - row.started_at < timedelta(minutes=1) for row in rows), "it rested"
         await system.assert_books_balance()
         await system.terminate_runs()
+
+
+async def test_store_credit_that_a_suspect_had_chosen_is_not_given_once_the_suspicion_is_known(system: System) -> None:
+    """A11: the gateway does not answer after the choice; meanwhile somebody of risk joins."""
+    sample = captured(fault="refund.create:refuse", parcels=())
+    handle = await refund_refused(system, sample)
+    [payment] = system.shop.payments[sample.order_id]
+    gateway = system.shop.gateway
+    await gateway.add_fault("payment_intent.retrieve", FaultKind.HTTP_429, payment=payment, times=60, retry_after=3000)
+    await system.choose(handle, customer_of(sample), RefundMethod.STORE_CREDIT)
+    await system.skip(timedelta(minutes=4))
+    assert await system.wait_for_step(handle, StepName.GIVE_STORE_CREDIT, "T1")
+    by_risk = {"actor": Actor(kind=ActorKind.RISK, id="risk-1"), "reason": ReasonCode.CONFIRMED_FRAUD}
+    more = request(sample, request_id="fraud").model_copy(update={**by_risk, "channel": Channel.BACK_OFFICE})
+    joined, _ = await system.submit(more)
+    assert joined.joined
+    while await gateway.faults_left(payment):
+        with contextlib.suppress(StepError):
+            await system.gateway.read_payment(payment)
+    await system.retry(handle, StepName.GIVE_STORE_CREDIT, "T1")
+    assert (await system.finish(handle)).refunded == money("64.00 USD"), "to the card, which the gateway takes now"
+    assert await system.store_credit(sample.customer_id) == money("0.00 USD")
