@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from activities.attempt import Attempt, EffectAnswer, check_done
-from activities.tender_news import refund_news
+from activities.tender_news import dispute_news, refund_news
 from activities.tenders import Payments
 from domain import key_parts
 from domain.errors import ErrorCode, Refused, Unavailable
@@ -49,7 +49,7 @@ class Restoring:
             case _:
                 pass
         reversal = case.reversal(step_input.target)
-        if reversal.given_by_us > reversal.collected:
+        if reversal.to_take_back > reversal.collected:
             if reversal.may_fail:
                 theirs = [refund for refund in reversal.live_refunds if refund.status.under_way]
                 raise _under_way(attempt, theirs, "was made by somebody else")
@@ -104,7 +104,10 @@ class Restoring:
         # Numbered by the key that made it, so that one which is found later does not change the others' numbers.
         made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
         reversal = attempt.case.reversal(attempt.step_input.target)
-        await attempt.write(*refund_news(reversal, known_refunds(reversal, payment, attempt.step_input.key)))
+        order_id, cancellation_id = attempt.step_input.order_id, attempt.step_input.cancellation_id
+        others = await self._payments.read_other_reversals(order_id, cancellation_id, planned.tender)
+        refunds = refund_news(reversal, known_refunds(reversal, payment, attempt.step_input.key))
+        await attempt.write(*refunds, *dispute_news(reversal, payment, others))
         under_way = {n: refund for n, refund in made.items() if refund.status.under_way}
         waits = [refund for n, refund in under_way.items() if not await self._cancel(attempt, refund, n)]
         if waits:
@@ -217,6 +220,7 @@ def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     """The very amount that is booked when a person says that they have collected it."""
     gave = [f"{refund.amount} by refund {refund.reference}" for refund in reversal.live_refunds]
     gave += [f"{hand.amount} by hand ({hand.reference})" for hand in reversal.by_hand]
+    gave += [f"{back.amount} by the bank (dispute {back.reference})" for back in reversal.bank_parts if back.amount]
     gone = f"{reversal.to_collect} of {attempt.tender_in_words} went back to the customer"
     how = "collect it from the customer and resolve the step with the proof, such as the new payment's number"
     if reversal.planned.tender.kind is TenderKind.MARKETPLACE and not reversal.by_hand:

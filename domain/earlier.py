@@ -43,7 +43,7 @@ class EarlierReversal(Value):
     - `paid_back`: what the customer has paid back of these refunds. The provider does not have it.
     - `another_way`: what the customer has got another way, less all that they have paid back or may keep.
     - `before`: the refunds that existed when it was planned.
-    - `by_bank`: what a person has settled with the number of a lost dispute.
+    - `by_bank`: what a person has settled with the number of a lost dispute, or has collected of it.
     """
 
     cancellation_id: str

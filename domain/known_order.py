@@ -139,7 +139,7 @@ class KnownOrder:
                 if reversal.tender_id == tender.tender_id or (of_payment and is_of_now):
                     view = reversal.as_earlier if is_of_now else reversal.before_payment_was_replaced
                     found.append(view(case.cancellation_id, undone=not case.ever_closed))
-        return tuple(earlier for earlier in found if earlier.released or earlier.due or earlier.paid_back)
+        return tuple(e for e in found if e.released or e.due or e.paid_back or e.by_bank)
 
 
 def _line_as_sold(sold: OrderLine, now: OrderLine | None) -> OrderLine:

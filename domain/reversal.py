@@ -94,15 +94,15 @@ class Reversal(Value):
     def to_collect(self) -> Money:
         """What the customer has to pay back when all of it is undone. Below zero: what they have paid back for a refund that
         has failed since, and get again."""
-        return self.refunded - self.collected
+        return self.refunded + self.given_by_bank - self.collected
 
     @property
-    def given_by_us(self) -> Money:
-        """The same without the refunds of others at a gateway, which are not undone for their own sake, unless a person has
-        paid by them."""
+    def to_take_back(self) -> Money:
+        """What of it has to be taken back for its own sake: not the refunds of others at a gateway, unless a person has paid
+        by them."""
         theirs = self.planned.tender.kind is TenderKind.CARD
         ours = (refund.amount for refund in self.live_refunds if refund.key or not theirs or self.is_named(refund))
-        return self._total(self.given_by_hand, *ours)
+        return self._total(self.given_by_hand, self.given_by_bank, *ours)
 
     @property
     def may_fail(self) -> bool:
@@ -317,6 +317,7 @@ class Reversal(Value):
                 refunds=references if paid_back else (),
                 parts=parts,
                 paid_back=paid_back,
+                by_bank=self.bank_parts if self.collected else (),
             )
         due = max(self.to_refund, zero)
         return EarlierReversal(

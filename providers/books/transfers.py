@@ -160,13 +160,14 @@ async def collect(session: AsyncSession, case: Case) -> None:
 
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
-    """What the customer has got although everything was undone. Refunds of others do not count, unless a person has
-    collected them; and what failed of those of before is not the customer's, who has their order."""
+    """What the customer has got although everything was undone. What others or the bank gave does not count, unless a person
+    has collected it; and what failed of those of before is not the customer's, who has their order."""
     for reversal in case.reversals:
         counted = [
             r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected or reversal.has_lapsed(r)
         ]
-        for tender in CreditedTender.of(reversal, counted):
+        by_bank = CreditedTender.of_bank(reversal) if reversal.collected else ()
+        for tender in (*CreditedTender.of(reversal, counted), *by_bank):
             if tender.lapsed:
                 await _undo_lapse(session, case.cancellation_id, tender)
             elif tender.failed:

@@ -24,7 +24,7 @@ class Owed:
         are below zero."""
         match step:
             case StepName.RESTORE_PAYMENT:
-                moved = -self._given
+                moved = -self._given - self._by_bank
             case StepName.CHECK_REFUND:
                 moved = min(self._due - self._given - self._by_others - self._by_bank, 0)
             case _:

@@ -156,3 +156,30 @@ async def test_what_the_bank_gave_back_counts_for_one_of_two_cancellations(
     paid = [(await system.paid_by_hand(proof)).amount for proof in (number, "BANK-44", "BANK-36")]
     assert paid == [20_00, 44_00, 36_00]
     await system.assert_books_balance()
+
+
+async def test_what_the_bank_gave_back_is_collected_before_the_goods_go_on(system: System) -> None:
+    """I2, I11: the bank has decided for the customer, and staff has it all rolled back. What was collected is
+    owed when the order is cancelled all the same."""
+    sample = captured()
+    await system.shop.place_order(sample)
+    [payment] = system.shop.payments[sample.order_id]
+    await system.shop.gateway.dispute(payment)
+    _, handle = await system.submit(request(sample))
+    await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T1")
+    await system.shop.gateway.dispute(payment, "lost")
+    await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back", "goes-on"))
+    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT, "T1")
+    assert asked
+    assert "64.00 USD by the bank (dispute dp_" in asked.reason
+    await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
+    assert (await system.read_rolled_back(handle)).refunded == money("0.00 USD")
+    assert await system.paid_by_hand("COLLECTED-1") == money("64.00 USD")
+    await system.assert_books_balance()
+    _, again = await system.submit(request(sample, request_id="again"))
+    owed = await system.wait_for_step(again, StepName.REVERSE_PAYMENT, "T1")
+    assert owed
+    assert "is owed besides what the bank gave back" in owed.reason
+    await system.resolve(again, settled(owed, "done_by_hand", "TRANSFER-1"))
+    assert (await system.finish(again)).refunded == money("64.00 USD")
+    await system.assert_books_balance()
