@@ -167,7 +167,7 @@ class Trial:
         found = violations(world)
         if self.stuck:
             order_id = world.order.order_id
-            found.append(Violation(invariant=Invariant.VISIBLE, order_id=order_id, sentence=self.stuck))
+            found.append(Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=self.stuck))
         else:
             found += broken_promises(world, None if self.staff.unlocked else usual, self.asked)
         at, seen = self.case.at, self.watch.seen

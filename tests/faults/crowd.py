@@ -9,7 +9,6 @@ from itertools import chain, cycle
 
 import httpx2
 import stripe
-from sqlalchemy import select
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
@@ -18,18 +17,17 @@ from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
 from domain.order import TenderKind
-from domain.outcome import CARRIED_OUT, State, Wait
+from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup
 from domain.step import StepName
-from providers.books.tables import DeferredRequestRow
-from providers.database.engine import reading
 from runtime import search_attributes as attributes
 from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import EffectKind
 from tests import loss
 from tests.faults.heard import find_request
-from tests.faults.model import Said, Verb
+from tests.faults.kept import count_sendings
+from tests.faults.model import Invariant, Said, Verb, Violation
 from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.staff import NotAtRest, Staff
@@ -72,6 +70,8 @@ class Crowd(Staff):
     silent: int = 0
     unheard: list[str] = field(default_factory=list)
     """Refunds that have failed, and payments that the bank gave back, whose events have met no ended cancellation yet."""
+    seen: list[Violation] = field(default_factory=list)
+    """What was broken while it was under way."""
 
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
@@ -165,15 +165,9 @@ class Crowd(Staff):
         if status in {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}:
             self._begin(self.planned.request)
             return False
-        if status is WorkflowExecutionStatus.RUNNING or await self._is_deferred():
+        if status is WorkflowExecutionStatus.RUNNING or await count_sendings(self.system, self.planned.order_id):
             return False
         return not await self._hear_of_refunds()
-
-    async def _is_deferred(self) -> bool:
-        """Whether the product still has a request to send by itself."""
-        async with reading(self.system.engine).connect() as session:
-            unsent = (DeferredRequestRow.order_id == self.planned.order_id, DeferredRequestRow.sent_at.is_(None))
-            return bool((await session.execute(select(DeferredRequestRow.request_id).where(*unsent))).first())
 
     # People
 
@@ -182,8 +176,9 @@ class Crowd(Staff):
 
     async def _request(self, request: CancellationRequest) -> None:
         accepted: bool | None = True
+        deferred = False
         try:
-            await self.system.library.start(request, wait=timedelta(seconds=60))
+            deferred = (await self.system.library.start(request, wait=timedelta(seconds=60))).deferred
         except StarterError as refused:
             accepted = None if refused.code in {ExitCode.UNDECIDED, ExitCode.NOT_CANCELLED} else False
         self.watched.said.append(
@@ -194,13 +189,27 @@ class Crowd(Staff):
                 scope=request.lines,
                 shipping=request.shipping,
                 request_id=request.request_id,
+                deferred=deferred,
             )
         )
 
     async def _answer_waits(self) -> None:
         progress = await self._progress()
-        for wait in progress.waits if progress else ():
+        if progress is None:
+            return
+        await self._look_at_list(progress)
+        for wait in progress.waits:
             await self._answer(wait)
+
+    async def _look_at_list(self, progress: Progress) -> None:
+        """The list of runs shows that a person is waited for, whatever else is."""
+        if all(wait.state is not State.NEEDS_ATTENTION for wait in progress.waits):
+            return
+        _, shown = await self._look()
+        again = await self._progress()
+        if shown not in {State.NEEDS_ATTENTION, None} and again is not None and again.waits == progress.waits:
+            sentence = f"a person is waited for, and the list of runs says {shown}"
+            self.seen.append(Violation(invariant=Invariant.VISIBLE, order_id=self.planned.order_id, sentence=sentence))
 
     async def _answer(self, wait: Wait) -> None:
         if wait.state is State.WAITING_FOR_CARRIER:

@@ -1,29 +1,39 @@
-"""What may be true of an order once nothing moves any more: while its cancellation waits, and after the end. Pure.
+"""What may be true of an order once nothing moves any more: while its cancellation waits, and after the end. Pure. What
+goods and answers promise is in files of their own.
 
 What the product says of itself is compared with what its counterparts say and never believed. Each check names the
 invariant that is broken, so that a planted bug has to be found by the right one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import permutations
+from collections.abc import Iterable, Iterator
 
 from domain.keys import EffectKey
 from domain.order import TenderKind
-from domain.outcome import Outcome, State
-from domain.request import LineScope
-from domain.shipment import GoodsGroup
+from domain.outcome import State
 from domain.step import StepName
+from tests.faults.answers import (
+    acknowledged_has_effect,
+    covers_all,
+    joined_what_it_asked_for,
+    what_was_kept_is_decided,
+)
+from tests.faults.goods import (
+    goods_and_money_agree,
+    undone_at_most_once,
+    undone_goods_move_again,
+    undone_last_first,
+)
 from tests.faults.model import (
     CAPTURED,
+    CHARGED_BACK,
     FAILED,
     REFUNDED,
     RELEASED,
     RESERVED,
     SETTLED,
+    Check,
     Invariant,
-    ParcelNow,
-    Said,
     Verb,
     Violation,
     World,
@@ -31,7 +41,6 @@ from tests.faults.model import (
 from tests.faults.prices import after_discount, price_of
 
 _NO_THIRD_DECIMAL = frozenset({"KWD", "BHD", "JOD", "OMR", "TND"})
-Check = Callable[[World], Iterator[tuple[Invariant, str]]]
 
 
 def violations(world: World, checks: "Iterable[Check] | None" = None) -> list[Violation]:
@@ -114,18 +123,12 @@ def _may_go_besides(world: World) -> int:
     shipping = 0
     if not everything and any(said.shipping for said in asked):
         shipping = charge
-    elif not everything and any(_covers(world, said.scope) for said in asked):
+    elif not everything and any(covers_all(world, said.scope) for said in asked):
         gone = dict(world.cancelled)
         goods = sum(totals[line.line_id] * gone.get(line.line_id, 0) // line.quantity for line in order.lines)
         shipping = charge * goods // max(sum(totals.values()), 1) + len(order.lines)
     steps = 10 * len(world.cancellations) * len(order.tenders) if world.currency in _NO_THIRD_DECIMAL else 0
     return shipping + steps
-
-
-def _covers(world: World, scope: tuple[LineScope, ...]) -> bool:
-    """Whether all that there was is asked for."""
-    units = Counter({part.line_id: part.quantity for part in scope})
-    return not scope or all(units[line.line_id] == line.quantity for line in world.order.lines)
 
 
 def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
@@ -163,90 +166,6 @@ def over_once_it_has_arrived(world: World) -> Iterator[tuple[Invariant, str]]:
         at_gateway = effect.tender_id in cards and EffectKey.read(effect.object_id) is None
         if effect.kind == REFUNDED and at_gateway and EffectKey.read(effect.key) and effect.object_id not in over:
             yield Invariant.MONEY, f"it is over, and refund {effect.object_id} has neither arrived nor failed"
-
-
-# The goods and the compensations: I2 and I9
-
-
-def goods_and_money_agree(world: World) -> Iterator[tuple[Invariant, str]]:
-    """No parcel whose money went back goes on to the customer without a person having said something about it."""
-    if world.is_open or not world.carried_out:
-        return
-    refunded = Counter(dict(world.cancelled))
-    for parcel in world.parcels:
-        parts = parcel.shipment.lines
-        kept = {line.line_id: line.quantity - refunded[line.line_id] for line in world.order.lines}
-        all_go = all(part.quantity > kept.get(part.line_id, 0) for part in parts)
-        if all_go and reaches_customer(parcel) and not _was_said_of(world, parcel):
-            yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} goes on, and its money went back"
-
-
-def reaches_customer(parcel: ParcelNow) -> bool:
-    """Whether nothing keeps it from the customer. A gift card can be used until it is deactivated, and what has a label is
-    where its carrier says, whatever the order management system shows."""
-    if parcel.shipment.gift_card:
-        return not parcel.deactivated
-    if parcel.group is None:
-        return not parcel.stopped
-    if parcel.group is GoodsGroup.NOT_HANDED_OVER:
-        return not parcel.voided
-    moves = parcel.group in {GoodsGroup.LAST_MILE, GoodsGroup.IN_NETWORK} and not parcel.intercepted
-    return moves or parcel.group is GoodsGroup.DELIVERED
-
-
-def _was_said_of(world: World, parcel: ParcelNow) -> bool:
-    return world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, target=parcel.shipment.shipment_id)
-
-
-def undone_goods_move_again(world: World) -> Iterator[tuple[Invariant, str]]:
-    if world.is_open or world.carried_out:
-        return
-    for parcel in world.parcels:
-        standing = parcel.stopped or parcel.deactivated or (parcel.voided and not parcel.bought_again)
-        kept = standing and parcel.group in {None, GoodsGroup.NOT_HANDED_OVER}
-        turned = parcel.intercepted and parcel.group not in {GoodsGroup.DELIVERED, GoodsGroup.LOST}
-        if (kept or turned) and not _was_said_of(world, parcel):
-            yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} stays stopped although nothing was cancelled"
-
-
-def undone_at_most_once(world: World) -> Iterator[tuple[Invariant, str]]:
-    for parcel in world.parcels:
-        voids = sum(effect == "label.void_submitted" for effect in parcel.effects)
-        if parcel.bought_again > voids:
-            yield (
-                Invariant.COMPENSATION,
-                f"{parcel.bought_again} labels were bought for parcel {parcel.shipment.shipment_id}, {voids} were voided",
-            )
-        asked = sum(effect == "intercept.requested" for effect in parcel.effects)
-        taken_back = sum(effect == "intercept.cancelled" for effect in parcel.effects)
-        if taken_back > asked:
-            yield (
-                Invariant.COMPENSATION,
-                f"{taken_back} of {asked} intercepts of parcel {parcel.shipment.shipment_id} were taken back",
-            )
-
-
-_UNDO_OF = {
-    StepName.STOP_SHIPMENT: StepName.RESUME_SHIPMENT,
-    StepName.REVERSE_PAYMENT: StepName.RESTORE_PAYMENT,
-    StepName.CREDIT_REFUND: StepName.REVOKE_REFUND,
-}
-
-
-def undone_last_first(world: World) -> Iterator[tuple[Invariant, str]]:
-    """By the notes. A parcel may be let go on earlier, where a person gives its stop up."""
-    for recorded in world.cancellations:
-        first: dict[StepName, int] = {}
-        last: dict[StepName, int] = {}
-        for at, (text, _) in enumerate(recorded.effects):
-            if key := EffectKey.read(text):
-                first.setdefault(key.step, at)
-                last[key.step] = at
-        for (earlier, its_undo), (later, other_undo) in permutations(_UNDO_OF.items(), 2):
-            if not {earlier, later, its_undo, other_undo} <= first.keys():
-                continue
-            if first[earlier] < first[later] < first[its_undo] < last[other_undo]:
-                yield Invariant.COMPENSATION, f"{earlier} was undone before {later}, which was done after it, was"
 
 
 # The run: I3 and I6
@@ -297,6 +216,9 @@ def all_say_the_same(world: World) -> Iterator[tuple[Invariant, str]]:
 # The ledger: I4
 
 
+_GATEWAY = "gateway_clearing"
+
+
 def ledger_is_right(world: World) -> Iterator[tuple[Invariant, str]]:
     """Debits equal credits by their form: each transfer has both. What is payable is never negative, and nothing at the
     end; each names one reference, and one that the gateway knows where it says so."""
@@ -315,8 +237,21 @@ def ledger_is_right(world: World) -> Iterator[tuple[Invariant, str]]:
     cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
     known = {effect.object_id for effect in world.money if effect.tender_id in cards}
     for transfer in world.ledger:
-        if transfer.credit == "gateway_clearing" and known and transfer.reference not in known:
+        if transfer.credit == _GATEWAY and known and transfer.reference not in known:
             yield Invariant.LEDGER, f"the gateway does not know {transfer.reference}"
+    yield from _never_posted_twice(world)
+
+
+def _never_posted_twice(world: World) -> Iterator[tuple[Invariant, str]]:
+    moved = Counter[str]()
+    for effect in world.money:
+        moved[effect.object_id] += effect.amount if effect.kind in {REFUNDED, CHARGED_BACK} else 0
+    posted = Counter[str]()
+    for transfer in world.ledger:
+        posted[transfer.reference] += transfer.amount * ((transfer.credit == _GATEWAY) - (transfer.debit == _GATEWAY))
+    for reference, amount in posted.items():
+        if reference in moved and amount > moved[reference]:
+            yield Invariant.LEDGER, f"{amount} is posted for {reference}, which has moved {moved[reference]}"
 
 
 # The keys: I5
@@ -350,7 +285,7 @@ def every_effect_is_noted(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.ONCE, f"{effect.kind} {effect.object_id} under {effect.key}, which no book knows"
 
 
-# The histories: I7
+# The histories: I7 and I8
 
 
 def every_history_replays(world: World) -> Iterator[tuple[Invariant, str]]:
@@ -358,46 +293,9 @@ def every_history_replays(world: World) -> Iterator[tuple[Invariant, str]]:
         yield Invariant.REPLAY, sentence
 
 
-# What people said: I10
-
-
-def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
-    if world.run is None or world.is_open:
-        return
-    taken = [said for said in world.said if said.accepted]
-    verbs = {said.verb for said in taken}
-    outcomes = {found.outcome for found in world.cancellations}
-    facts = {fact for found in world.cancellations for fact in found.facts}
-    undone = {Outcome.WITHDRAWN, Outcome.ROLLED_BACK, Outcome.REJECTED}
-    for verb, fact in (
-        (Verb.APPROVE, "approved"),
-        (Verb.REJECT, "approval_refused"),
-        (Verb.WITHDRAW, "withdrawal_asked"),
-        (Verb.RETRY, "retry_ordered"),
-        (Verb.CHOOSE, "chosen"),
-        (Verb.NOTHING_DUE, "nothing_due"),
-        (Verb.DONE_BY_HAND, "settled_by_hand"),
-        (Verb.ROLL_BACK, "roll_back_ordered"),
-    ):
-        if verb in verbs and fact not in facts:
-            yield Invariant.ANSWERED, f"{verb} was acknowledged, and the books have no {fact}"
-    if verbs & {Verb.WITHDRAW, Verb.REJECT, Verb.ROLL_BACK} and not outcomes & undone:
-        yield Invariant.ANSWERED, f"{sorted(verbs)} were acknowledged, and it ended {sorted(map(str, outcomes))}"
-
-
-def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:
-    """A request is carried out by the cancellation of another one only where that is for the same."""
-    submitted = [said for said in world.said if said.verb is Verb.SUBMIT and said.accepted]
-    opened = [_asked_for(world, said) for said in submitted if not said.joined]
-    for said in submitted:
-        if said.joined and _asked_for(world, said) not in opened:
-            yield Invariant.ANSWERED, f"request {said.request_id} joined a cancellation of something else"
-
-
-def _asked_for(world: World, said: Said) -> tuple[frozenset[tuple[str, int]], bool]:
-    if _covers(world, said.scope):
-        return frozenset((line.line_id, line.quantity) for line in world.order.lines), False
-    return frozenset((part.line_id, part.quantity) for part in said.scope), said.shipping
+def shows_nothing_confidential(world: World) -> Iterator[tuple[Invariant, str]]:
+    for sentence in world.leaks:
+        yield Invariant.CONFIDENTIAL, sentence
 
 
 CHECKS: tuple[Check, ...] = (
@@ -416,7 +314,9 @@ CHECKS: tuple[Check, ...] = (
     ledger_is_right,
     once_per_key,
     every_history_replays,
+    shows_nothing_confidential,
     every_effect_is_noted,
     acknowledged_has_effect,
     joined_what_it_asked_for,
+    what_was_kept_is_decided,
 )

@@ -4,9 +4,11 @@ The order as it was sold, what people said and how they were answered, and what 
 reads that). What may be true of it is in invariants.py.
 """
 
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 from domain.base import Value
+from domain.facts import EffectOutcome
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order, TenderKind
@@ -62,8 +64,8 @@ class Verb(StrEnum):
 class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
-    moved, and for which `cancellation`. `joined`: the request was told that it is carried out by a cancellation that another
-    one had opened."""
+    moved, and for which `cancellation`; `proof` is what it was named as the proof of it. `joined`: the request was told that
+    it is carried out by a cancellation that another one had opened; `deferred`: that it is kept until that one has ended."""
 
     verb: Verb
     accepted: bool | None = True
@@ -75,7 +77,9 @@ class Said(Value):
     target: str = ""
     amount: Money | None = None
     cancellation: str = ""
+    proof: str = ""
     joined: bool = False
+    deferred: bool = False
 
 
 class AtGateway(Value):
@@ -124,12 +128,16 @@ class Recorded(Value):
     released: Money | None = None
     facts: tuple[str, ...] = ()
     """The kinds of its facts, in their order."""
-    effects: tuple[tuple[str, bool], ...] = ()
-    """The keys of its effects, in the order in which they were noted, and ended: True."""
+    effects: tuple[tuple[str, EffectOutcome | None], ...] = ()
+    """The keys of its effects, in the order in which they were noted: None, and in which they ended."""
+    requests: tuple[str, ...] = ()
+    """The ids of those that it carries out, or has refused."""
+    proofs: tuple[str, ...] = ()
+    """Those of what people have decided about its steps."""
 
     @property
     def noted(self) -> frozenset[str]:
-        return frozenset(key for key, ended in self.effects if not ended)
+        return frozenset(key for key, ended in self.effects if ended is None)
 
 
 class Posted(Value):
@@ -181,6 +189,8 @@ class World(Value):
     """Why histories of its runs do not replay on the code of now."""
     paid_with: tuple[tuple[str, str], ...] = ()
     """By tender, the payment that the order names now."""
+    leaks: tuple[str, ...] = ()
+    """Where the engine shows something confidential of its runs."""
 
     @property
     def currency(self) -> str:
@@ -254,3 +264,6 @@ class World(Value):
     @property
     def is_open(self) -> bool:
         return any(found.outcome is None for found in self.cancellations)
+
+
+Check = Callable[[World], Iterator[tuple[Invariant, str]]]

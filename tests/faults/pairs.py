@@ -1,5 +1,6 @@
 """Every two messages at every wait, in both orders: in one workflow task, and one after the other, when the second may come
-too late for its question.
+too late for its question. And every message twice, in one task: of the run that waits, and of one that takes up a run which
+was lost there.
 
     python -m tests.faults.pairs --results DIR [--share 10] [--seed 12] [STORY …]
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from domain.outcome import Wait
 from tests.faults.invariants import violations
-from tests.faults.model import Invariant, Violation, World
+from tests.faults.model import Invariant, Said, Verb, Violation, World
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises, taken_at_once
 from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
@@ -33,15 +34,31 @@ HARNESS = "pairs"
 _AT_ONCE, _GROUP = 6, 18
 _LONGEST = 150
 _ONE_QUESTION = frozenset(
-    {Word.RETRY, Word.DONE_BY_HAND, Word.NOTHING_DUE, Word.ROLL_BACK, Word.STORE_CREDIT, Word.BANK_TRANSFER}
+    {
+        Word.RETRY,
+        Word.DONE_BY_HAND,
+        Word.NO_PROOF,
+        Word.NOTHING_DUE,
+        Word.ROLL_BACK,
+        Word.STORE_CREDIT,
+        Word.BANK_TRANSFER,
+    }
 )
 
 
 class Order(StrEnum):
-    """TOGETHER: no worker polls while they are sent, so that the next one meets both in one task."""
+    """TOGETHER: no worker polls while they are sent, so that the next one meets both in one task. TWICE: so does one message
+    that is sent again as it was. TAKEN_UP: the run was lost before, and asked for again; the new one meets the message twice
+    in its first task, when it does not know yet what the books know."""
 
     TOGETHER = "together"
     LATE = "late"
+    TWICE = "twice"
+    TAKEN_UP = "taken_up"
+
+    @property
+    def is_repeated(self) -> bool:
+        return self in {Order.TWICE, Order.TAKEN_UP}
 
 
 @dataclass(frozen=True)
@@ -87,8 +104,13 @@ class Trial:
         self.staff.before_answer = None
 
     async def speak_together(self) -> None:
-        if self.hit:
-            self.spoken = await speak(self.staff, self.case.first, self.case.second)
+        if not self.hit:
+            return
+        if self.case.order is Order.TAKEN_UP:
+            await self.staff.handle.terminate("by mistake")
+            self.staff.watched.said.append(Said(verb=Verb.TERMINATE))
+            await self.staff.submit()
+        self.spoken = await speak(self.staff, self.case.first, self.case.second, as_one=self.case.order.is_repeated)
 
     async def finish(self) -> None:
         began = time.monotonic()
@@ -108,9 +130,10 @@ class Trial:
         found = violations(world)
         order_id = world.order.order_id
         if self.stuck:
-            found.append(Violation(invariant=Invariant.VISIBLE, order_id=order_id, sentence=self.stuck))
+            found.append(Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=self.stuck))
         else:
-            found += broken_promises(world, None if self.staff.unlocked else usual, self.asked)
+            lost = self.case.order is Order.TAKEN_UP
+            found += broken_promises(world, None if self.staff.unlocked else usual, self.asked, lost=lost)
         both = taken_at_once(self.asked, _ONE_QUESTION)
         if self.case.order is Order.TOGETHER and len(both) > 1:
             sentence = f"one question was answered twice: {', '.join(both)}"
@@ -159,7 +182,7 @@ class Meetings:
         trials = [Trial(case, await place_order(self._system, STORIES[case.story])) for case in cases]
         async with self._system.worker():
             await asyncio.gather(*(self._in_turn(trial.begin()) for trial in trials))
-        together = [trial for trial in trials if trial.case.order is Order.TOGETHER]
+        together = [trial for trial in trials if trial.case.order is not Order.LATE]
         await asyncio.gather(*(self._in_turn(trial.speak_together()) for trial in together))
         async with self._system.worker():
             await asyncio.gather(*(self._in_turn(trial.finish()) for trial in trials))
@@ -178,6 +201,7 @@ def list_cases(story: Story, waits: Sequence[str]) -> list[Case]:
         for order in Order
         for first in Word
         for second in Word
+        if first is second or not order.is_repeated
     ]
 
 

@@ -56,7 +56,7 @@ _LOSSES = (
     FaultKind.HTTP_500_BEFORE,
     FaultKind.HTTP_500_AFTER_COMMIT,
 )
-_LONGEST = 900
+LONGEST = 900.0
 _BATCH = 120
 """Cases on one set of processes: their lists of effects grow with each."""
 
@@ -93,11 +93,12 @@ AnyCase = ProviderCase | ActCase | ExpiredCase
 
 @dataclass
 class Counterparts:
-    """`heard` are the calls that the process makes to the gateway."""
+    """`heard` are the calls that the process makes to the gateway. An order has `longest` seconds to come to rest."""
 
     system: System
     heard: HeardCalls
     dashboard: Dashboard
+    longest: float = LONGEST
 
 
 @asynccontextmanager
@@ -109,14 +110,14 @@ async def open_counterparts(folder: Path) -> AsyncIterator[Counterparts]:
 
 
 @asynccontextmanager
-async def listening(system: System, heard: HeardCalls) -> AsyncIterator[Counterparts]:
+async def listening(system: System, heard: HeardCalls, longest: float = LONGEST) -> AsyncIterator[Counterparts]:
     """With a worker whose calls to the gateway are heard."""
     admin = system.shop.gateway
     system.gateway = HeardGateway(admin.url, heard)
     dashboard = Dashboard(admin)
     try:
         async with system.worker():
-            yield Counterparts(system, heard, dashboard)
+            yield Counterparts(system, heard, dashboard, longest)
     finally:
         await system.gateway.aclose()
         await dashboard.aclose()
@@ -128,7 +129,7 @@ async def try_out(counterparts: Counterparts, story: Story) -> Undisturbed:
     targets = targets_of(staff)
     before = [await read_calls(system, staff, target) for target in targets]
     await staff.submit()
-    await staff.see_through(_LONGEST)
+    await staff.see_through(LONGEST)
     calls = [
         Calls(story=story, target=target, operation=operation, count=count - earlier.get(operation, 0))
         for target, earlier in zip(targets, before, strict=True)
@@ -227,7 +228,7 @@ async def _run_fault(counterparts: Counterparts, case: ProviderCase, undisturbed
     staff = await _place_order(system, case.story)
     await add_fault(system, staff, case)
     await staff.submit()
-    stuck = await _rest(staff)
+    stuck = await _rest(staff, counterparts)
     met = await take_back_faults(system, staff, case)
     broken = stuck or await _read_broken(staff)
     if case.fault.ends_alike and not broken and not staff.unlocked:
@@ -254,14 +255,14 @@ async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list
 
     counterparts.heard.listen(order.order_id, Listener(before=act))
     await staff.submit()
-    broken = await _rest(staff) or await _read_broken(staff)
+    broken = await _rest(staff, counterparts) or await _read_broken(staff)
     if not done:
         await act(case.number)
     await dashboard.act_afterwards(case.act, payment)
     failed = dashboard.failed.get(payment)
     if failed is None or await find_request(system, order.order_id, failed):
         await system.notify_of_refund(order.order_id)
-    broken += await _rest(staff) or await _read_broken(staff)
+    broken += await _rest(staff, counterparts) or await _read_broken(staff)
     return int(any(done)), broken
 
 
@@ -278,14 +279,14 @@ async def _run_expired(counterparts: Counterparts, case: ExpiredCase) -> tuple[i
     counterparts.heard.listen(staff.watched.order.order_id, Listener(lost=forget))
     await add_fault(system, staff, case.fault)
     await staff.submit()
-    broken = await _rest(staff) or await _read_broken(staff)
+    broken = await _rest(staff, counterparts) or await _read_broken(staff)
     return len(forgotten), broken
 
 
-async def _rest(staff: Staff) -> list[str]:
+async def _rest(staff: Staff, counterparts: Counterparts) -> list[str]:
     """What is broken where it does not come to rest."""
     try:
-        await staff.see_through(_LONGEST)
+        await staff.see_through(counterparts.longest)
     except NotAtRest as stuck:
         return [f"I3 {stuck}"[:600]]
     return []

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +26,7 @@ from tests.faults.acts import Deed, Histories
 from tests.faults.disturbed import Case, Fault
 from tests.faults.drawing import draw_plan
 from tests.faults.invariants import violations
+from tests.faults.kept import sending_kept, wait_for_sending
 from tests.faults.meddling import Act, ActCase, HeardCalls
 from tests.faults.model import Invariant, Violation
 from tests.faults.opening import open_system
@@ -44,12 +45,13 @@ from tests.fixtures.databases import Databases
 from tests.system import System
 
 _STORIES_AT_ONCE, _STORY_TAKES = 8, 60.0
+_CASE_TAKES = 120.0
 _STOPS_WITHIN = 30.0
 _SHOWN_WITHIN = 1.0
 """Seconds, until the list of runs shows what a run waits for."""
 _SWEEP_AT_ONCE = 4
 _SWARM = draw_plan(145, 25)
-_FEW_ACTS, _FEW_PAIRS = 12, 8
+_FEW_ACTS, _FEW_PAIRS, _FIRST_MOMENTS = 12, 8, 6
 _ACTS = (
     (Story.LABEL, Histories.LONG),
     (Story.REFUND_TAKEN_BACK, Histories.LONG),
@@ -58,6 +60,8 @@ _ACTS = (
 )
 _PAIRS = {Story.APPROVED: (Word.APPROVE, Word.REJECT), Story.STORE_CREDIT: (Word.STORE_CREDIT, Word.DONE_BY_HAND)}
 """Each with two words that contradict one another, which always meet."""
+REPEATED = ((pairs.Order.TWICE, Word.NO_PROOF), (pairs.Order.TAKEN_UP, Word.WITHDRAW))
+"""What the books refuse, and the run does not know that yet. At the last wait of each story."""
 _TERMINATED = Story.GOODS_LET_GO
 """A story that is rolled back: its run is ended at every second moment, and at some of them less of it is asked for."""
 
@@ -76,6 +80,7 @@ def _forgotten(story: Story, operation: str) -> providers.ExpiredCase:
 
 _MORE_OF_OTHERS = (
     ActCase(story=Story.LABEL, act=Act.PREVENT, number=2),
+    ActCase(story=Story.PENDING_REFUND, act=Act.PREVENT, number=5),  # the refund is under way
     ActCase(story=Story.AUTHORISED, act=Act.CAPTURE, number=2),
     ActCase(story=Story.LABEL, act=Act.INQUIRE, number=1),
     _forgotten(Story.RESERVED_AGAIN, "payment_intent.create"),
@@ -138,8 +143,13 @@ async def run_story(system: System, course: Course, within: float) -> list[Viola
     """From its request to its end; what is broken then, and wherever it waits."""
     staff = await place_order(system, course)
     found: list[Violation] = []
+    asked_by_right = not course.kept
 
     async def look(_: Wait) -> None:
+        nonlocal asked_by_right
+        if not asked_by_right:
+            asked_by_right = True
+            await staff.ask_by_right()
         if broken := violations(await read_world(system, staff.watched)):
             await asyncio.sleep(_SHOWN_WITHIN)
             still = set(map(str, broken)) & set(map(str, violations(await read_world(system, staff.watched))))
@@ -147,14 +157,17 @@ async def run_story(system: System, course: Course, within: float) -> list[Viola
 
     staff.before_answer = look
     try:
-        await staff.submit()
-        await staff.see_through(within)
+        async with sending_kept(system) if course.kept else nullcontext():
+            await staff.submit()
+            await staff.see_through(within)
+            await wait_for_sending(system, staff.sample.order_id)
+            await staff.see_through(within)
         if course.and_the_rest:
             staff.course = replace(course, scope=(), answers=None)
             await staff.submit("the-rest")
             await staff.see_through(within)
     except NotAtRest as moves:
-        found.append(Violation(invariant=Invariant.VISIBLE, order_id=staff.sample.order_id, sentence=str(moves)))
+        found.append(Violation(invariant=Invariant.TERMINAL, order_id=staff.sample.order_id, sentence=str(moves)))
     return [*found, *violations(await read_world(system, staff.watched))]
 
 
@@ -169,7 +182,7 @@ async def run_sweep(folder: Path) -> Lines:
 
 
 async def run_providers(folder: Path) -> Lines:
-    async with open_system(folder) as system, providers.listening(system, HeardCalls()) as counterparts:
+    async with open_system(folder) as system, providers.listening(system, HeardCalls(), _CASE_TAKES) as counterparts:
 
         async def run(case: providers.AnyCase) -> CaseResult:
             story = case.fault.story if isinstance(case, providers.ExpiredCase) else case.story
@@ -188,6 +201,8 @@ async def run_acts(folder: Path) -> Lines:
         for story, histories in _ACTS:
             usual, watch, tasks = await swept.dry_run(story, histories)
             few = Draw().of(acts.list_cases(story, histories, len(watch.seen), tasks))[:_FEW_ACTS]
+            if histories is Histories.SHORT:  # while it is answered, the run would continue as new
+                few += [acts.Case(story, histories, Word.ANOTHER, at) for at in range(_FIRST_MOMENTS)]
             for sentence in _violations_of(await swept.run(few, usual)):
                 yield sentence
         usual, watch, _ = await swept.dry_run(_TERMINATED, Histories.LONG)
@@ -207,6 +222,7 @@ async def run_pairs(folder: Path) -> Lines:
             always = [
                 pairs.Case(story, waits[-1], pairs.Order.TOGETHER, *both) for both in ((first, second), (second, first))
             ]
+            always += [pairs.Case(story, waits[-1], order, word, word) for order, word in REPEATED]
             for sentence in _violations_of(await meetings.run([*few, *always], usual)):
                 yield sentence
 

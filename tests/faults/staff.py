@@ -17,6 +17,7 @@ from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, Res
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Progress, State, Wait
+from domain.request import ReasonCode
 from domain.said import Steering
 from domain.shipment import GoodsGroup
 from domain.step import StepName
@@ -26,6 +27,7 @@ from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
+from tests.faults.kept import wait_for_sending
 from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
 from tests.faults.prices import price_of
 from tests.faults.stories import Course
@@ -59,12 +61,35 @@ class Staff:
     pause: float = 0.05
     """Seconds between two looks."""
     unlocked: bool = False
+    proofs: set[str] = field(default_factory=set)
+    """What was done by hand. Sent twice, it was done once."""
     before_answer: Callable[[Wait], Awaitable[None]] | None = None
     """Hears of each wait that is about to be answered."""
 
     @property
     def handle(self) -> Handle:
         return self.system.current(self.watched.order.order_id)
+
+    async def ask_by_right(self) -> None:
+        """The customer withdraws from what the course keeps for later. Returns once the product has sent that again and had
+        to keep it once more."""
+        asked = request(
+            self.sample,
+            *self.course.kept,
+            request_id=f"by-right-{self.sample.order_id}",
+            reason=ReasonCode.STATUTORY_WITHDRAWAL,
+        )
+        submission = await self.system.library.start(asked)
+        self.watched.said.append(
+            Said(
+                verb=Verb.SUBMIT,
+                by=asked.actor,
+                scope=asked.lines,
+                request_id=asked.request_id,
+                deferred=submission.deferred,
+            )
+        )
+        await wait_for_sending(self.system, asked.order_id, times=2)
 
     async def submit(self, request_id: str | None = None) -> None:
         """Start the cancellation without waiting for a worker, or join the run that there is. Raises StarterError, and
@@ -172,18 +197,24 @@ class Staff:
         return answers[min(number, len(answers) - 1)]
 
     async def _settle(self) -> None:
-        """The bank settles each refund that is under way, or fails the first ones; the marketplace pays the buyer."""
+        """The bank settles each refund that is under way; or it fails one of the first ones, and says nothing of the others
+        yet. The marketplace pays the buyer."""
         for tender in self.watched.order.tenders:
             if tender.kind is TenderKind.MARKETPLACE and self.system.shop.marketplace is not None:
                 await self.system.shop.marketplace.settle(tender.reference)
         gateway = self.system.shop.gateway
-        for payment in self.system.shop.payments.get(self.watched.order.order_id, []):
-            for effect in await self._under_way(payment):
-                if EffectKey.read(effect.key) and self.failed < self.course.fails:
-                    self.failed += 1
-                    await gateway.fail(effect.object_id)
-                else:
-                    await gateway.settle(effect.object_id)
+        under_way = [
+            effect
+            for payment in self.system.shop.payments.get(self.watched.order.order_id, [])
+            for effect in await self._under_way(payment)
+        ]
+        ours = [effect.object_id for effect in under_way if EffectKey.read(effect.key)]
+        if ours and self.failed < self.course.fails:
+            self.failed += 1
+            await gateway.fail(ours[0])
+        else:
+            for effect in under_way:
+                await gateway.settle(effect.object_id)
         await self._wake()
 
     async def _wake(self) -> None:

@@ -52,7 +52,8 @@ class Course:
     """`approval`: what the second person says, or the customer. `locked`: the accounting period is closed, so that the order
     cannot be closed. `fails`: how many refunds fail once they are under way. `pays_early`: while one is under way a person
     pays it too. `leaves`: its parcels are out for delivery then, although their labels are void. `and_the_rest`: once it is
-    over the rest of the order is asked for."""
+    over the rest of the order is asked for. `kept`: these units too are withdrawn from by right, while the run waits for the
+    first time."""
 
     sample: Callable[[], SampleOrder]
     scope: tuple[LineScope, ...] = ()
@@ -63,6 +64,7 @@ class Course:
     pays_early: bool = False
     leaves: bool = False
     and_the_rest: bool = False
+    kept: tuple[LineScope, ...] = ()
 
 
 def _one(total: str, *, tender: str | None = None, **more: object) -> SampleOrder:
@@ -165,12 +167,22 @@ def _paid_by_two(first: SampleTender, second: SampleTender, **more: object) -> S
     return SampleOrder.model_validate({"order_id": an_id(), "lines": (bought,), "tenders": (first, second), **more})
 
 
+def _one_of_two_units(paid: SampleTender) -> SampleOrder:
+    return SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(paid,))
+
+
+def _above_limit_and_another() -> SampleOrder:
+    lines = (line("L1", 1, ABOVE_LIMIT), line("L2", 1, "24.00 USD"))
+    return SampleOrder(order_id=an_id(), lines=lines, tenders=(card("624.00 USD"),))
+
+
 class Longer(StrEnum):
     """Stories that are told undisturbed only: they go one thing after the other that STORIES have one by one."""
 
     ALL_TAKEN_BACK = "all_taken_back"
     ONE_OF_TWO_CARDS_FAILS = "one_of_two_cards_fails"
     THE_REST_AFTER_STORE_CREDIT = "the_rest_after_store_credit"
+    KEPT_WHILE_IT_WAITS = "kept_while_it_waits"
 
 
 LONGER_STORIES: Mapping[Longer, Course] = {
@@ -196,8 +208,9 @@ LONGER_STORIES: Mapping[Longer, Course] = {
         fails=1,
         and_the_rest=True,
     ),
+    Longer.KEPT_WHILE_IT_WAITS: Course(
+        _above_limit_and_another,
+        scope=(LineScope(line_id="L1", quantity=1),),
+        kept=(LineScope(line_id="L2", quantity=1),),
+    ),
 }
-
-
-def _one_of_two_units(paid: SampleTender) -> SampleOrder:
-    return SampleOrder(order_id=an_id(), lines=(line("L1", 2, "64.00 USD"),), tenders=(paid,))

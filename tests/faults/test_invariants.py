@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from domain.facts import EffectOutcome
 from domain.keys import EffectKey
 from domain.money import money
 from domain.outcome import Outcome, State
@@ -33,6 +34,8 @@ from tests.workflows.samples import an_id, bought_gift_card
 from workflows.money import MoneySteps
 
 Change = Callable[[World], World]
+
+L2 = LineScope(line_id="L2", quantity=1)
 
 
 def two_lines() -> SampleOrder:
@@ -139,8 +142,10 @@ def with_effects(world: World, *steps: StepName) -> World:
     """Noted and ended one after the other."""
     [recorded] = world.cancellations
     keys = [str(EffectKey(recorded.cancellation_id, step, "T1")) for step in steps]
-    effects = (*recorded.effects, *((key, ended) for key in keys for ended in (False, True)))
-    return world.model_copy(update={"cancellations": (recorded.model_copy(update={"effects": effects}),)})
+    effects = (*recorded.effects, *((key, ended) for key in keys for ended in (None, EffectOutcome.DONE)))
+    facts = (*recorded.facts, "roll_back_ordered")
+    found = recorded.model_copy(update={"effects": effects, "facts": facts})
+    return world.model_copy(update={"cancellations": (found,)})
 
 
 def released(world: World, *more: str) -> World:
@@ -153,8 +158,35 @@ def released(world: World, *more: str) -> World:
 
 
 def joined(world: World) -> World:
-    one = Said(verb=Verb.SUBMIT, scope=(LineScope(line_id="L2", quantity=1),), request_id="r-2", joined=True)
-    return world.model_copy(update={"said": (*world.said, one)})
+    return with_said(world, verb=Verb.SUBMIT, scope=(L2,), request_id="r-2", joined=True)
+
+
+def with_said(world: World, **changes: object) -> World:
+    return world.model_copy(update={"said": (*world.said, Said.model_validate(changes))})
+
+
+def with_lines(world: World, **gone: int) -> World:
+    """So many units have left the order, and no others."""
+    return world.model_copy(update={"cancelled": tuple(gone.items())})
+
+
+def posted_again(world: World) -> World:
+    """What went out by the gateway; the customer owes it, so that nothing is payable."""
+    [paid] = [transfer for transfer in world.ledger if transfer.credit == "gateway_clearing"]
+    again = paid.model_copy(update={"debit": "customer_receivable"})
+    return world.model_copy(update={"ledger": (*world.ledger, again)})
+
+
+def undone_side_by_side(world: World) -> World:
+    """The parcel goes on before the credit note is taken back."""
+    stop, resume = (
+        str(EffectKey(world.cancellations[0].cancellation_id, step, "S1"))
+        for step in (StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT)
+    )
+    [recorded] = with_effects(undone(world), StepName.CREDIT_REFUND, StepName.REVOKE_REFUND).cancellations
+    done = EffectOutcome.DONE
+    effects = ((stop, None), (stop, done), *recorded.effects[:-1], (resume, None), (resume, done), recorded.effects[-1])
+    return world.model_copy(update={"cancellations": (recorded.model_copy(update={"effects": effects}),)})
 
 
 def said(world: World, *verbs: Verb) -> World:
@@ -262,6 +294,26 @@ BROKEN: Mapping[str, tuple[Change, Invariant]] = {
     "payable_below_zero": (
         lambda world: world.model_copy(update={"ledger": (*world.ledger, world.ledger[-1])}),
         Invariant.LEDGER,
+    ),
+    "posted_twice": (posted_again, Invariant.LEDGER),
+    "a_proof_that_no_book_has": (
+        lambda world: with_said(world, verb=Verb.DONE_BY_HAND, proof="REF-1"),
+        Invariant.ANSWERED,
+    ),
+    "kept_and_never_decided": (
+        lambda world: with_said(
+            with_lines(world, L1=2), verb=Verb.SUBMIT, scope=(L2,), request_id="r-2", deferred=True
+        ),
+        Invariant.TERMINAL,
+    ),
+    "an_email_address_in_a_failure": (
+        lambda world: world.model_copy(update={"leaks": ("the failure of event 3 shows 'jo@customer.example'",)}),
+        Invariant.CONFIDENTIAL,
+    ),
+    "compensated_side_by_side": (undone_side_by_side, Invariant.COMPENSATION),
+    "on_its_way_back_although_nothing_was_cancelled": (
+        lambda world: with_parcel(undone(world), intercepted=True, group=GoodsGroup.COMING_BACK),
+        Invariant.GOODS,
     ),
     "an_approval_without_effect": (lambda world: said(world, Verb.APPROVE), Invariant.ANSWERED),
     "withdrawn_and_cancelled": (lambda world: said(world, Verb.WITHDRAW), Invariant.ANSWERED),

@@ -38,17 +38,21 @@ from tests.system import SUPERVISOR, customer_of
 from workflows.cancellation import CancellationWorkflow
 
 ANSWERED_WITHIN = 120
+_DROPPED = "AcceptedUpdateCompletedWorkflow"
+"""The server's name for a message that its run has accepted, and ended without an answer to."""
 _PAUSE = 0.1
 
 
 class Word(StrEnum):
-    """SAME is the request that opened the cancellation, sent again; ANOTHER asks for the same, WIDER for something else."""
+    """SAME is the request that opened the cancellation, sent again; ANOTHER asks for the same, WIDER for something else.
+    NO_PROOF names a dispute that there is not as the proof that the bank has paid."""
 
     APPROVE = "approve"
     REJECT = "reject"
     WITHDRAW = "withdraw"
     RETRY = "retry"
     DONE_BY_HAND = "done_by_hand"
+    NO_PROOF = "no_proof"
     NOTHING_DUE = "nothing_due"
     ROLL_BACK = "roll_back"
     STORE_CREDIT = "store_credit"
@@ -62,6 +66,7 @@ class Word(StrEnum):
 
 
 VERBS: Mapping[Word, Verb] = {
+    Word.NO_PROOF: Verb.DONE_BY_HAND,
     Word.STORE_CREDIT: Verb.CHOOSE,
     Word.BANK_TRANSFER: Verb.CHOOSE,
     Word.OF_PARCEL: Verb.SIGNAL,
@@ -81,6 +86,7 @@ _STEERING: Mapping[Verb, UpdateMethodMultiParam[[Any, Any], Acknowledgement]] = 
     Verb.ROLL_BACK: CancellationWorkflow.resolve_step,
     Verb.CHOOSE: CancellationWorkflow.choose_refund_method,
 }
+_RESOLUTIONS = frozenset({Verb.DONE_BY_HAND, Verb.NOTHING_DUE, Verb.ROLL_BACK})
 NO_ANSWER = frozenset({Word.CANCEL, Word.OF_PARCEL, Word.OF_REFUND})
 """They are no updates: the engine takes them, and nobody answers."""
 HARMLESS = frozenset({Word.OF_PARCEL, Word.OF_REFUND, Word.SAME, Word.ANOTHER, Word.WIDER, Word.RETRY})
@@ -102,13 +108,16 @@ class Spoken:
     task: asyncio.Task[Answer]
 
 
-async def speak(staff: Staff, *words: Word) -> list[Spoken]:
-    """Returns once the server has all of them, in this order; whether the run has is another matter."""
+async def speak(staff: Staff, *words: Word, as_one: bool = False) -> list[Spoken]:
+    """Returns once the server has all of them, in this order; whether the run has is another matter. `as_one`: they are one
+    message, sent again as it was."""
     spoken: list[Spoken] = []
+    reference = _new_reference()
     for word in words:
         known_as = uuid4().hex
         arrived = asyncio.Event()
-        task = asyncio.create_task(_say(staff, word, known_as, arrived))
+        message = _Message(staff, word, reference if as_one else _new_reference())
+        task = asyncio.create_task(_say(staff, message, known_as, arrived))
         spoken.append(Spoken(word, task))
         if word in NO_ANSWER:
             await arrived.wait()
@@ -129,14 +138,17 @@ async def answers_of(spoken: list[Spoken]) -> list[Answer | None]:
     return [said.task.result() if said.task.done() else None for said in spoken]
 
 
-async def _say(staff: Staff, word: Word, known_as: str, arrived: asyncio.Event) -> Answer:
+def _new_reference() -> str:
+    return uuid4().hex[:8]
+
+
+async def _say(staff: Staff, message: "_Message", known_as: str, arrived: asyncio.Event) -> Answer:
     update_id.set(known_as)
-    sent = _Message(staff, word)
-    accepted, sentence = await _answer(sent.send)
+    accepted, sentence = await _answer(message.send)
     arrived.set()
-    said = await sent.said(accepted)
+    said = await message.said(accepted)
     staff.watched.said.append(said)
-    return Answer(word, accepted, sentence)
+    return Answer(message.word, accepted, sentence)
 
 
 async def _answer(send: Callable[[], Awaitable[None]]) -> tuple[bool | None, str]:
@@ -145,7 +157,9 @@ async def _answer(send: Callable[[], Awaitable[None]]) -> tuple[bool | None, str
         try:
             await send()
         except WorkflowUpdateFailedError as refused:
-            return False, str(getattr(refused.cause, "message", refused.cause))
+            sentence = str(getattr(refused.cause, "message", refused.cause))
+            dropped = getattr(refused.cause, "type", None) == _DROPPED
+            return None if dropped else False, sentence
         except RPCError as error:
             if is_refused_for_now(error):
                 await asyncio.sleep(_PAUSE)
@@ -157,14 +171,14 @@ async def _answer(send: Callable[[], Awaitable[None]]) -> tuple[bool | None, str
 
 
 class _Message:
-    def __init__(self, staff: Staff, word: Word) -> None:
+    def __init__(self, staff: Staff, word: Word, reference: str) -> None:
         self._staff = staff
-        self._word = word
-        self._reference = f"ACT-{uuid4().hex[:8]}"
+        self.word = word
+        self._reference = f"dp_{reference}" if word is Word.NO_PROOF else f"ACT-{reference}"
         self._joined = False
 
     async def send(self) -> None:
-        staff, word = self._staff, self._word
+        staff, word = self._staff, self.word
         handle = staff.handle
         match word:
             case Word.CANCEL:
@@ -181,14 +195,14 @@ class _Message:
 
     def _request(self) -> CancellationRequest:
         sample, scope = self._staff.sample, self._staff.course.scope
-        if self._word is Word.WIDER:
+        if self.word is Word.WIDER:
             scope = () if scope else (LineScope(line_id="L1", quantity=1),)
-        return request(sample, *scope, request_id=None if self._word is Word.SAME else f"r-{self._reference}")
+        return request(sample, *scope, request_id=None if self.word is Word.SAME else f"r-{self._reference}")
 
     def _steering(self) -> Steering:
         """No step is named: the one that waits is meant."""
         customer = customer_of(self._staff.sample)
-        match self._word:
+        match self.word:
             case Word.APPROVE:
                 return Approve(actor=SUPERVISOR)
             case Word.REJECT:
@@ -198,28 +212,31 @@ class _Message:
             case Word.RETRY:
                 return RetryStep(actor=SUPERVISOR)
             case Word.STORE_CREDIT | Word.BANK_TRANSFER:
-                return ChooseRefundMethod(actor=customer, target="T1", method=RefundMethod(self._word.value))
+                return ChooseRefundMethod(actor=customer, target="T1", method=RefundMethod(self.word.value))
             case _:
-                resolution = Resolution(self._word.value)
+                resolution = Resolution(VERBS[self.word].value)
                 return ResolveStep(actor=SUPERVISOR, resolution=resolution, reference=self._reference)
 
     async def said(self, accepted: bool | None) -> Said:
+        resolves = VERBS[self.word] in _RESOLUTIONS
+        moved = VERBS[self.word] is Verb.DONE_BY_HAND and accepted and self._reference not in self._staff.proofs
+        self._staff.proofs.update([self._reference] if moved else [])
         step, target = await self._find_step() if accepted else (None, "")
-        moved = self._word is Word.DONE_BY_HAND and accepted
         return Said(
-            verb=VERBS[self._word],
+            verb=VERBS[self.word],
             accepted=accepted,
+            proof=self._reference if resolves and accepted else "",
             by=self._actor(),
-            scope=self._request().lines if VERBS[self._word] is Verb.SUBMIT else (),
+            scope=self._request().lines if VERBS[self.word] is Verb.SUBMIT else (),
             step=step,
             target=target,
             amount=await self._staff.moved_by_hand(step, target) if moved else None,
-            request_id=self._request().request_id if VERBS[self._word] is Verb.SUBMIT else "",
+            request_id=self._request().request_id if VERBS[self.word] is Verb.SUBMIT else "",
             joined=self._joined,
         )
 
     def _actor(self) -> Actor | None:
-        return None if self._word in NO_ANSWER or VERBS[self._word] is Verb.SUBMIT else self._steering().actor
+        return None if self.word in NO_ANSWER or VERBS[self.word] is Verb.SUBMIT else self._steering().actor
 
     async def _find_step(self) -> tuple[StepName | None, str]:
         """What the answer was about, where it was about a step that waited."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -14,7 +15,15 @@ from client.engine import Execution, execution_of
 from client.errors import StarterError
 from client.runs import read_result
 from domain.case import Case
-from domain.facts import EffectEnded, EffectNoted, Requested
+from domain.facts import (
+    EffectEnded,
+    EffectNoted,
+    Joined,
+    NothingDue,
+    Requested,
+    RollBackOrdered,
+    SettledByHand,
+)
 from domain.keys import EffectKey, id_of
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationResult, State
@@ -34,6 +43,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.marketplace.model import Actor as SaleActor
 from sandbox.marketplace.model import Effect as SaleEffect
 from sandbox.marketplace.model import EffectKind as SaleKind
+from tests.faults.confidential import shown_in_failures, shown_in_history, shown_in_waits
 from tests.faults.model import (
     CAPTURED,
     CHARGED_BACK,
@@ -110,6 +120,7 @@ async def _read(
     ids = {case.cancellation_id for case in cases}
     at_gateway = _at_gateway(order, gateway)
     others = _of_other_orders(at_gateway, ids)
+    run, leaks = await _run(system, order.order_id)
     return World(
         order=order,
         said=tuple(watched.said),
@@ -136,7 +147,8 @@ async def _read(
             for transfer in ledger
             if transfer.cancellation_id in ids
         ),
-        run=await _run(system, order.order_id),
+        run=run,
+        leaks=(*leaks, *await _leaks_of_before(system, order.order_id)),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
         paid_with=tuple((tender.tender_id, tender.reference) for tender in now.tenders),
     )
@@ -164,9 +176,17 @@ def _recorded(case: Case) -> Recorded:
         released=result.released if result else None,
         facts=tuple(entry.fact.kind for entry in case.entries),
         effects=tuple(
-            (str(entry.fact.key), isinstance(entry.fact, EffectEnded))
+            (str(entry.fact.key), entry.fact.outcome if isinstance(entry.fact, EffectEnded) else None)
             for entry in case.entries
             if isinstance(entry.fact, EffectNoted | EffectEnded)
+        ),
+        requests=tuple(
+            entry.fact.request.request_id for entry in case.entries if isinstance(entry.fact, Requested | Joined)
+        ),
+        proofs=tuple(
+            entry.fact.reference
+            for entry in case.entries
+            if isinstance(entry.fact, SettledByHand | NothingDue | RollBackOrdered)
         ),
     )
 
@@ -320,8 +340,9 @@ async def _is_deactivated(system: System, account: str) -> bool:
     return any(row.deactivates and row.key not in undone for row in found)
 
 
-async def _run(system: System, order_id: str) -> RunNow | None:
-    """By the engine's own call: the SDK's stumbles over search attributes that the time-skipping server has emptied."""
+async def _run(system: System, order_id: str) -> tuple[RunNow | None, list[str]]:
+    """By the engine's own call: the SDK's stumbles over search attributes that the time-skipping server has emptied. And
+    where something confidential is shown of it."""
     handle = system.current(order_id)
     asked = DescribeWorkflowExecutionRequest(
         namespace=system.client.namespace, execution=WorkflowExecution(workflow_id=handle.id)
@@ -330,8 +351,9 @@ async def _run(system: System, order_id: str) -> RunNow | None:
         found = await system.client.workflow_service.describe_workflow_execution(asked)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            return None
+            return None, []
         raise
+    leaks = [*shown_in_failures("a pending activity", *found.pending_activities)]
     info = found.workflow_execution_info
     shown = {name: json.loads(value.data or b"null") for name, value in info.search_attributes.indexed_fields.items()}
     execution = execution_of(info.status)
@@ -344,19 +366,29 @@ async def _run(system: System, order_id: str) -> RunNow | None:
     )
     if execution is Execution.RUNNING:
         if await system.has_failed_task(handle):
-            return now.model_copy(update={"task_fails": True})
+            return now.model_copy(update={"task_fails": True}), leaks
         try:
             progress = await system.progress(handle)
         except (RPCError, WorkflowQueryFailedError):  # nobody can go on with it
-            return now.model_copy(update={"task_fails": True})
+            return now.model_copy(update={"task_fails": True}), leaks
         waits = tuple((wait.owner.value, wait.due_at is not None) for wait in progress.waits)
         needs_person = any(wait.state is State.NEEDS_ATTENTION for wait in progress.waits)
-        return now.model_copy(update={"waits": waits, "needs_person": needs_person})
+        leaks += shown_in_waits(progress.waits)
+        return now.model_copy(update={"waits": waits, "needs_person": needs_person}), leaks
     result = await _result(system, order_id, execution, info.execution.run_id)
     if result is None:
-        return now
+        return now, leaks
     kept = {"cancellation_id", "outcome", "refunded", "existing"}
-    return now.model_copy(update={name: getattr(result, name) for name in kept})
+    return now.model_copy(update={name: getattr(result, name) for name in kept}), leaks
+
+
+async def _leaks_of_before(system: System, order_id: str) -> list[str]:
+    """What the histories of its runs show."""
+    leaks: list[str] = []
+    for handle in await list_handles(system, workflow_id(order_id)):
+        with suppress(RPCError):  # the engine may have been made to forget it
+            leaks += shown_in_history(await handle.fetch_history())
+    return leaks
 
 
 async def _failed_replays(system: System, order_id: str) -> list[str]:

@@ -1,0 +1,70 @@
+"""What people asked and said, and what came of it: I3 and I10."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from domain.outcome import Outcome
+from domain.request import LineScope
+from tests.faults.model import Invariant, Said, Verb, World
+
+
+def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
+    if world.run is None or world.is_open:
+        return
+    taken = [said for said in world.said if said.accepted]
+    verbs = {said.verb for said in taken}
+    outcomes = {found.outcome for found in world.cancellations}
+    facts = {fact for found in world.cancellations for fact in found.facts}
+    undone = {Outcome.WITHDRAWN, Outcome.ROLLED_BACK, Outcome.REJECTED}
+    for verb, fact in (
+        (Verb.APPROVE, "approved"),
+        (Verb.REJECT, "approval_refused"),
+        (Verb.WITHDRAW, "withdrawal_asked"),
+        (Verb.RETRY, "retry_ordered"),
+        (Verb.CHOOSE, "chosen"),
+        (Verb.NOTHING_DUE, "nothing_due"),
+        (Verb.DONE_BY_HAND, "settled_by_hand"),
+        (Verb.ROLL_BACK, "roll_back_ordered"),
+    ):
+        if verb in verbs and fact not in facts:
+            yield Invariant.ANSWERED, f"{verb} was acknowledged, and the books have no {fact}"
+    proofs = {proof for found in world.cancellations for proof in found.proofs}
+    for told in taken:
+        if told.proof and told.proof not in proofs:
+            yield Invariant.ANSWERED, f"{told.verb} by {told.proof} was acknowledged, and the books do not have it"
+    if verbs & {Verb.WITHDRAW, Verb.REJECT, Verb.ROLL_BACK} and not outcomes & undone:
+        yield Invariant.ANSWERED, f"{sorted(verbs)} were acknowledged, and it ended {sorted(map(str, outcomes))}"
+
+
+def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:
+    """A request is carried out by the cancellation of another one only where that is for the same."""
+    submitted = [said for said in world.said if said.verb is Verb.SUBMIT and said.accepted]
+    opened = [_asked_for(world, said) for said in submitted if not said.joined]
+    for said in submitted:
+        if said.joined and _asked_for(world, said) not in opened:
+            yield Invariant.ANSWERED, f"request {said.request_id} joined a cancellation of something else"
+
+
+def what_was_kept_is_decided(world: World) -> Iterator[tuple[Invariant, str]]:
+    """A request that is kept for the end of another cancellation is decided then: the register knows it, unless all that it
+    asks for has left the order before."""
+    if world.is_open or world.run is None or world.run.status == "running":
+        return
+    known = {request_id for recorded in world.cancellations for request_id in recorded.requests}
+    gone = dict(world.cancelled)
+    for said in world.said:
+        kept = said.verb is Verb.SUBMIT and said.accepted and said.deferred and said.request_id not in known
+        if kept and any(gone.get(line_id, 0) < units for line_id, units in _asked_for(world, said)[0]):
+            yield Invariant.TERMINAL, f"request {said.request_id} was kept, and nobody has decided it"
+
+
+def _asked_for(world: World, said: Said) -> tuple[frozenset[tuple[str, int]], bool]:
+    if covers_all(world, said.scope):
+        return frozenset((line.line_id, line.quantity) for line in world.order.lines), False
+    return frozenset((part.line_id, part.quantity) for part in said.scope), said.shipping
+
+
+def covers_all(world: World, scope: tuple[LineScope, ...]) -> bool:
+    """Whether all that there was is asked for."""
+    units = Counter({part.line_id: part.quantity for part in scope})
+    return not scope or all(units[line.line_id] == line.quantity for line in world.order.lines)

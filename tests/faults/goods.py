@@ -1,0 +1,129 @@
+"""The goods and the compensations: I2 and I9."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from domain.facts import EffectOutcome
+from domain.keys import EffectKey
+from domain.shipment import GoodsGroup
+from domain.step import StepName
+from tests.faults.model import Invariant, ParcelNow, Recorded, Verb, World
+
+
+def goods_and_money_agree(world: World) -> Iterator[tuple[Invariant, str]]:
+    """No parcel whose money went back goes on to the customer without a person having said something about it."""
+    if world.is_open or not world.carried_out:
+        return
+    refunded = Counter(dict(world.cancelled))
+    for parcel in world.parcels:
+        parts = parcel.shipment.lines
+        kept = {line.line_id: line.quantity - refunded[line.line_id] for line in world.order.lines}
+        all_go = all(part.quantity > kept.get(part.line_id, 0) for part in parts)
+        if all_go and reaches_customer(parcel) and not _was_said_of(world, parcel):
+            yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} goes on, and its money went back"
+
+
+def reaches_customer(parcel: ParcelNow) -> bool:
+    """Whether nothing keeps it from the customer. A gift card can be used until it is deactivated, and what has a label is
+    where its carrier says, whatever the order management system shows."""
+    if parcel.shipment.gift_card:
+        return not parcel.deactivated
+    if parcel.group is None:
+        return not parcel.stopped
+    if parcel.group is GoodsGroup.NOT_HANDED_OVER:
+        return not parcel.voided
+    moves = parcel.group in {GoodsGroup.LAST_MILE, GoodsGroup.IN_NETWORK} and not parcel.intercepted
+    return moves or parcel.group is GoodsGroup.DELIVERED
+
+
+def _was_said_of(world: World, parcel: ParcelNow) -> bool:
+    return world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, target=parcel.shipment.shipment_id)
+
+
+def undone_goods_move_again(world: World) -> Iterator[tuple[Invariant, str]]:
+    if world.is_open or world.carried_out:
+        return
+    for parcel in world.parcels:
+        standing = parcel.stopped or parcel.deactivated or (parcel.voided and not parcel.bought_again)
+        kept = standing and parcel.group in {None, GoodsGroup.NOT_HANDED_OVER}
+        turned = parcel.intercepted and parcel.group not in {GoodsGroup.DELIVERED, GoodsGroup.LOST}
+        if (kept or turned) and not _was_said_of(world, parcel):
+            yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} stays stopped although nothing was cancelled"
+
+
+def undone_at_most_once(world: World) -> Iterator[tuple[Invariant, str]]:
+    for parcel in world.parcels:
+        voids = sum(effect == "label.void_submitted" for effect in parcel.effects)
+        if parcel.bought_again > voids:
+            yield (
+                Invariant.COMPENSATION,
+                f"{parcel.bought_again} labels were bought for parcel {parcel.shipment.shipment_id}, {voids} were voided",
+            )
+        asked = sum(effect == "intercept.requested" for effect in parcel.effects)
+        taken_back = sum(effect == "intercept.cancelled" for effect in parcel.effects)
+        if taken_back > asked:
+            yield (
+                Invariant.COMPENSATION,
+                f"{taken_back} of {asked} intercepts of parcel {parcel.shipment.shipment_id} were taken back",
+            )
+
+
+_UNDO_OF = {
+    StepName.STOP_SHIPMENT: StepName.RESUME_SHIPMENT,
+    StepName.REVERSE_PAYMENT: StepName.RESTORE_PAYMENT,
+    StepName.CREDIT_REFUND: StepName.REVOKE_REFUND,
+}
+
+
+_ROLLS_BACK = frozenset({"withdrawal_asked", "approval_refused", "roll_back_ordered"})
+_OF_EFFECTS = frozenset({"effect_noted", "effect_ended"})
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """A step of a target: when it was begun, and when it was over, by its place among the notes."""
+
+    begun: int
+    over: int
+
+    @classmethod
+    def of(cls, notes: Sequence[tuple[int, EffectOutcome | None]]) -> "_Effect":
+        over = next((at for at, outcome in notes if outcome is EffectOutcome.DONE), notes[-1][0])
+        return cls(notes[0][0], over)
+
+
+@dataclass(frozen=True)
+class _Undone:
+    name: str
+    made: _Effect
+    undone: _Effect
+
+
+def undone_last_first(world: World) -> Iterator[tuple[Invariant, str]]:
+    """By the notes, each step of each target: what was done after it is undone when its own undoing begins. Before the
+    roll-back a parcel may be let go on, where a person gives its stop up."""
+    for recorded in world.cancellations:
+        for earlier, later in permutations(_steps_undone(recorded), 2):
+            if earlier.made.over < later.made.begun and earlier.undone.begun < later.undone.over:
+                yield (
+                    Invariant.COMPENSATION,
+                    f"{earlier.name} was undone before {later.name}, which was done after it, was",
+                )
+
+
+def _steps_undone(recorded: Recorded) -> list[_Undone]:
+    """Those whose undoing has begun in the roll-back."""
+    ordered = next((at for at, fact in enumerate(recorded.facts) if fact in _ROLLS_BACK), len(recorded.facts))
+    since = sum(fact in _OF_EFFECTS for fact in recorded.facts[:ordered])
+    places: dict[tuple[StepName, str], list[tuple[int, EffectOutcome | None]]] = {}
+    for at, (text, outcome) in enumerate(recorded.effects):
+        if key := EffectKey.read(text):
+            places.setdefault((key.step, key.target), []).append((at, outcome))
+    found = []
+    for (step, target), made in places.items():
+        undo = places.get((_UNDO_OF[step], target)) if step in _UNDO_OF else None
+        if undo and undo[0][0] >= since:
+            found.append(_Undone(f"{step} of {target}", _Effect.of(made), _Effect.of(undo)))
+    return found
