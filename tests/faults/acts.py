@@ -26,8 +26,9 @@ from tests.faults.model import Invariant, Said, Verb, Violation, World
 from tests.faults.moments import Moment, Moments, Place, Watch
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises
+from tests.faults.rest import NotAtRest
 from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
-from tests.faults.staff import NotAtRest, Staff, place_order
+from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.words import Spoken, Word, answers_of, speak
 from tests.faults.world import read_worlds
@@ -38,6 +39,7 @@ HARNESS = "acts"
 _AT_ONCE, _GROUP = 10, 40
 _LONGEST = 150
 _KEYS_EXPIRE = 25 * 3600
+_PARCELS_ARRIVE = 30 * 24 * 3600
 _SHORT_HISTORY = 12
 """In events: a run continues as new as often as it can."""
 
@@ -216,6 +218,7 @@ class Sweep:
                 if late:
                     await self._system.shop.gateway.advance(_KEYS_EXPIRE)
                     await asyncio.gather(*(self._submit_again(trial) for trial in late))
+                await self._system.shop.carrier.advance(_PARCELS_ARRIVE)  # what money went back for is where it is
                 worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
         return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
 

@@ -30,7 +30,8 @@ from tests.faults.kept import count_sendings
 from tests.faults.model import Invariant, Said, Verb, Violation
 from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
-from tests.faults.staff import NotAtRest, Staff
+from tests.faults.rest import NotAtRest
+from tests.faults.staff import Staff
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_money
 from tests.system import System

@@ -70,6 +70,13 @@ def _step(currency: str) -> int:
     return 10 if currency == "KWD" else 1
 
 
+def _customer(order_id: str) -> str | None:
+    """One whose mailbox is full or unknown, now and then; None: with a mailbox that takes all. Drawn for itself, so that a
+    plan's other parts are what they were."""
+    names = (*(None,) * 8, "Mailbox-Full", "Unknown")
+    return random.Random(order_id).choice(names)
+
+
 def _alike(line: SampleLine) -> SampleLine:
     """With units that cost the same."""
     whole = line.total.amount - line.total.amount % line.quantity
@@ -164,6 +171,7 @@ class _Draw:
             parcels=self._parcels(lines),
             shipping=shipping,
             discount=discount,
+            customer=_customer(order_id),
             flags=frozenset(flag for flag in OrderFlag if self._happens(0.06)),
             age=timedelta(days=40 if self._happens(0.05) else 1),
         )

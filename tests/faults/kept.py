@@ -10,9 +10,9 @@ from sqlalchemy import select
 from client.deferred import DeferredRequestDispatcher
 from providers.books.tables import DeferredRequestRow
 from providers.database.engine import reading
-from tests.system import System, eventually
+from tests.faults.rest import come_to
+from tests.system import System
 
-_LONGEST = 120.0
 _EVERY = timedelta(seconds=0.5)
 
 
@@ -24,12 +24,12 @@ async def count_sendings(system: System, order_id: str) -> list[int]:
 
 
 async def wait_for_sending(system: System, order_id: str, times: int | None = None) -> None:
-    """Until each has been sent so often, or need not be sent any more; None: until all that is left has been decided."""
+    """Until each has been sent so often, or need not be sent any more; None: until all are. Raises NotAtRest."""
 
     async def sent() -> bool:
         return all(times is not None and count >= times for count in await count_sendings(system, order_id))
 
-    await eventually(sent, "the requests that are kept are sent", within=_LONGEST)
+    await come_to(sent, "the requests that are kept are sent")
 
 
 @contextlib.asynccontextmanager

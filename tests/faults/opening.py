@@ -27,6 +27,8 @@ from tests.fixtures.temporal import start_dev_server
 from tests.system import System
 
 _STARTS = 5
+_LIST_EVERY = 2.0
+"""Seconds in which what was read of a marketplace's list counts; a minute elsewhere."""
 
 
 @asynccontextmanager
@@ -51,7 +53,7 @@ async def open_system(folder: Path) -> AsyncIterator[System]:
         stack.push_async_callback(stripe.aclose)
         ups = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, carrier.ups_url)
         stack.push_async_callback(ups.aclose)
-        mirakl = MiraklMarketplace(market.url, MARKETPLACE_KEY, orders_every=0)
+        mirakl = MiraklMarketplace(market.url, MARKETPLACE_KEY, orders_every=_LIST_EVERY)
         stack.push_async_callback(mirakl.aclose)
         parts = Parts(
             gateway_sandbox=GatewaySandbox(gateway, admin),

@@ -22,8 +22,9 @@ from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Said, Verb, Violation, World
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises, taken_at_once
+from tests.faults.rest import NotAtRest
 from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
-from tests.faults.staff import NotAtRest, Staff, place_order
+from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.waits import name_of
 from tests.faults.words import Spoken, Word, answers_of, speak

@@ -41,8 +41,9 @@ from tests.faults.provider_cases import (
     take_back_faults,
     targets_of,
 )
+from tests.faults.rest import NotAtRest
 from tests.faults.results import CaseResult, Results, report
-from tests.faults.staff import NotAtRest, Staff, place_order
+from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
 from tests.system import System

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from sqlalchemy.exc import OperationalError
@@ -17,7 +17,7 @@ from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, Res
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Progress, State, Wait
-from domain.request import ReasonCode
+from domain.request import LineScope, ReasonCode
 from domain.said import Steering
 from domain.shipment import GoodsGroup
 from domain.step import StepName
@@ -30,6 +30,7 @@ from tests import loss
 from tests.faults.kept import wait_for_sending
 from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
 from tests.faults.prices import price_of
+from tests.faults.rest import NotAtRest
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_world
 from tests.system import SUPERVISOR, Handle, System, customer_of
@@ -41,10 +42,6 @@ _RESOLUTIONS = {
     Verb.NOTHING_DUE: Resolution.NOTHING_DUE,
     Verb.ROLL_BACK: Resolution.ROLL_BACK,
 }
-
-
-class NotAtRest(Exception):
-    """A cancellation that still moves, or that nobody can help, after the longest time."""
 
 
 @dataclass
@@ -141,7 +138,7 @@ class Staff:
                     await self.say(Verb.WITHDRAW, wait)
                 else:
                     await self.system.shop.carrier.advance(24 * 3600)
-                    await self.system.wake_by_carrier(self.handle)
+                    await self._wake(self.system.wake_by_carrier)
             case _ if wait.step is not None:
                 await self._say_next(wait.step, wait)
 
@@ -215,11 +212,11 @@ class Staff:
         else:
             for effect in under_way:
                 await gateway.settle(effect.object_id)
-        await self._wake()
+        await self._wake(self.system.wake)
 
-    async def _wake(self) -> None:
+    async def _wake(self, send: Callable[[Handle], Awaitable[None]]) -> None:
         try:
-            await self.system.wake(self.handle)
+            await send(self.handle)
         except RPCError:
             return  # it has ended meanwhile
 
@@ -335,9 +332,14 @@ class Staff:
                 )
 
 
+def _named_in(sample: SampleOrder, part: LineScope) -> LineScope:
+    return part.model_copy(update={"line_id": part.line_id.format(order_id=sample.order_id)})
+
+
 async def place_order(system: System, course: Course) -> Staff:
     """The order, ready to be cancelled."""
     sample = course.sample()
+    course = replace(course, scope=tuple(_named_in(sample, part) for part in course.scope))
     order = await system.shop.place_order(sample)
     if course.locked:
         await built_in.lock_order(system.engine, order.order_id, "the accounting period is closed")

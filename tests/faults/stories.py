@@ -25,11 +25,13 @@ class Story(StrEnum):
     PICK = "pick"
     INTERCEPTED = "intercepted"
     INTERCEPT_DECLINED = "intercept_declined"
+    INTERCEPT_FAILS = "intercept_fails"
     INTERCEPT_IS_FINAL = "intercept_is_final"
     PENDING_REFUND = "pending_refund"
     REFUND_FAILS = "refund_fails"
     STORE_CREDIT = "store_credit"
     SOLD_ELSEWHERE = "sold_elsewhere"
+    ONE_OF_THREE_SOLD = "one_of_three_sold"
     GIFT_CARD_SOLD = "gift_card_sold"
     ONE_LINE_OF_TWO = "one_line_of_two"
     APPROVED = "approved"
@@ -53,7 +55,8 @@ class Course:
     cannot be closed. `fails`: how many refunds fail once they are under way. `pays_early`: while one is under way a person
     pays it too. `leaves`: its parcels are out for delivery then, although their labels are void. `and_the_rest`: once it is
     over the rest of the order is asked for. `kept`: these units too are withdrawn from by right, while the run waits for the
-    first time."""
+    first time. `fails_at_close`: while the order cannot be closed a refund fails that had arrived; then it can be closed. In a
+    line's id `{order_id}` stands for the order's."""
 
     sample: Callable[[], SampleOrder]
     scope: tuple[LineScope, ...] = ()
@@ -65,6 +68,7 @@ class Course:
     leaves: bool = False
     and_the_rest: bool = False
     kept: tuple[LineScope, ...] = ()
+    fails_at_close: bool = False
 
 
 def _one(total: str, *, tender: str | None = None, **more: object) -> SampleOrder:
@@ -72,11 +76,11 @@ def _one(total: str, *, tender: str | None = None, **more: object) -> SampleOrde
     return SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(paid,))
 
 
-def _on_marketplace() -> SampleOrder:
+def _on_marketplace(units: int = 1) -> SampleOrder:
     """No two sales may have lines of the same id."""
-    order_id = an_id()
-    paid = SampleTender(kind=TenderKind.MARKETPLACE, amount=money("64.00 USD"))
-    return SampleOrder(order_id=order_id, lines=(line(f"{order_id}-L1", 1, "64.00 USD"),), tenders=(paid,))
+    order_id, total = an_id(), "63.00 USD"
+    paid = SampleTender(kind=TenderKind.MARKETPLACE, amount=money(total))
+    return SampleOrder(order_id=order_id, lines=(line(f"{order_id}-L1", units, total),), tenders=(paid,))
 
 
 def _all_kinds_of_parcels(flags: frozenset[OrderFlag] = frozenset()) -> SampleOrder:
@@ -106,6 +110,7 @@ STORIES: Mapping[Story, Course] = {
     Story.PICK: Course(lambda: captured(parcels=(parcel(None, L1=1),))),
     Story.INTERCEPTED: Course(lambda: in_network(Script.INTERCEPT_ACCEPTED_THEN_RETURNS)),
     Story.INTERCEPT_DECLINED: Course(lambda: in_network(Script.INTERCEPT_DECLINED)),
+    Story.INTERCEPT_FAILS: Course(lambda: in_network(Script.INTERCEPT_ACCEPTED_THEN_DELIVERED)),
     Story.INTERCEPT_IS_FINAL: Course(
         lambda: in_network(Script.INTERCEPT_IS_FINAL),
         approval=Verb.WITHDRAW,
@@ -119,6 +124,9 @@ STORIES: Mapping[Story, Course] = {
         fails=1,
     ),
     Story.SOLD_ELSEWHERE: Course(_on_marketplace),
+    Story.ONE_OF_THREE_SOLD: Course(
+        lambda: _on_marketplace(3), scope=(LineScope(line_id="{order_id}-L1", quantity=1),)
+    ),
     Story.GIFT_CARD_SOLD: Course(bought_gift_card),
     Story.ONE_LINE_OF_TWO: Course(_two_lines, scope=(LineScope(line_id="L1", quantity=1),)),
     Story.APPROVED: Course(lambda: captured(total=ABOVE_LIMIT)),
@@ -183,6 +191,8 @@ class Longer(StrEnum):
     ONE_OF_TWO_CARDS_FAILS = "one_of_two_cards_fails"
     THE_REST_AFTER_STORE_CREDIT = "the_rest_after_store_credit"
     KEPT_WHILE_IT_WAITS = "kept_while_it_waits"
+    CLOSED_BY_HAND = "closed_by_hand"
+    FAILS_AT_CLOSE = "fails_at_close"
 
 
 LONGER_STORIES: Mapping[Longer, Course] = {
@@ -213,4 +223,6 @@ LONGER_STORIES: Mapping[Longer, Course] = {
         scope=(LineScope(line_id="L1", quantity=1),),
         kept=(LineScope(line_id="L2", quantity=1),),
     ),
+    Longer.CLOSED_BY_HAND: Course(captured, answers={_CLOSE: (Verb.DONE_BY_HAND,)}, locked=True),
+    Longer.FAILS_AT_CLOSE: Course(captured, locked=True, fails_at_close=True),
 }

@@ -29,10 +29,10 @@ from tests.faults.drawing import draw_plan
 from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Violation
 from tests.faults.plan import Plan, PlannedOrder
+from tests.faults.rest import NotAtRest
 from tests.faults.sharing import make_payments
 from tests.faults.shrinking import shrink
 from tests.faults.site import Database, Site, standing
-from tests.faults.staff import NotAtRest
 from tests.faults.swarm_results import PlanResult, PlanResults, name_of
 from tests.faults.world import read_worlds
 from tests.fixtures.databases import Databases

@@ -6,9 +6,9 @@ import pytest
 
 from domain.outcome import Outcome, Wait
 from tests.faults.invariants import violations
-from tests.faults.selection import run_story
 from tests.faults.staff import place_order
 from tests.faults.stories import LONGER_STORIES, STORIES, Longer, Story
+from tests.faults.undisturbed import run_story
 from tests.faults.waits import every_wait, name_of
 from tests.faults.world import read_world
 from tests.system import System
