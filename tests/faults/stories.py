@@ -55,8 +55,8 @@ class Course:
     cannot be closed. `fails`: how many refunds fail once they are under way. `pays_early`: while one is under way a person
     pays it too. `leaves`: its parcels are out for delivery then, although their labels are void. `and_the_rest`: once it is
     over the rest of the order is asked for. `kept`: these units too are withdrawn from by right, while the run waits for the
-    first time. `fails_at_close`: while the order cannot be closed a refund fails that had arrived; then it can be closed. In a
-    line's id `{order_id}` stands for the order's."""
+    first time. `fails_at_close`: while the order cannot be closed a refund fails that had arrived; then it can be closed. In
+    the id of a line `{order_id}` stands for the order's."""
 
     sample: Callable[[], SampleOrder]
     scope: tuple[LineScope, ...] = ()

@@ -15,6 +15,7 @@ from tests.system import System
 
 _ENDS = {
     Story.INTERCEPT_DECLINED: Outcome.REJECTED,
+    Story.INTERCEPT_FAILS: Outcome.REJECTED,
     Story.INTERCEPT_IS_FINAL: Outcome.WITHDRAWN,
     Story.APPROVAL_REFUSED: Outcome.ROLLED_BACK,
     Story.GOODS_LET_GO: Outcome.WITHDRAWN,
@@ -31,11 +32,13 @@ _CLOSE = "needs_attention-close_order"
 _REFUND_FAILED = "needs_attention-reverse_payment"
 _WAITS: Mapping[Story, tuple[str, ...]] = {
     Story.INTERCEPTED: (_CARRIER,),
+    Story.INTERCEPT_FAILS: (_CARRIER,),
     Story.INTERCEPT_IS_FINAL: (_CARRIER, "needs_attention-resume_shipment"),
     Story.PENDING_REFUND: (_SETTLEMENT,),
     Story.REFUND_FAILS: (_SETTLEMENT, _REFUND_FAILED),
     Story.STORE_CREDIT: (_SETTLEMENT, _REFUND_FAILED),
     Story.SOLD_ELSEWHERE: (_SETTLEMENT,),
+    Story.ONE_OF_THREE_SOLD: (_SETTLEMENT,),
     Story.APPROVED: (_APPROVAL,),
     Story.APPROVAL_REFUSED: (_APPROVAL,),
     Story.GOODS_LET_GO: (_CARRIER,),
