@@ -12,11 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from domain.outcome import Wait
@@ -32,11 +33,13 @@ from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.words import Spoken, Word, answers_of, speak
 from tests.faults.world import read_worlds
-from tests.system import System
+from tests.system import System, eventually
 from workflows import continuing
 
 HARNESS = "acts"
 _AT_ONCE, _GROUP = 10, 40
+_HELD_FOR = 15.0
+"""Seconds. An attempt has 30."""
 _LONGEST = 150
 _KEYS_EXPIRE = 25 * 3600
 _PARCELS_ARRIVE = 30 * 24 * 3600
@@ -46,10 +49,12 @@ _SHORT_HISTORY = 12
 
 class Deed(StrEnum):
     """What is done to a run from outside. After a terminate the order is asked for again, by the same request or by another
-    one; LATE: once the gateway has forgotten its keys. RESET_ENDED: to each task of a run that is over."""
+    one; LATE: once the gateway has forgotten its keys; HELD: and withdrawn, while the attempt that was under way stands
+    still, for less time than it has. RESET_ENDED: to each task of a run that is over."""
 
     TERMINATE_SAME = "terminate_same"
     TERMINATE_ANOTHER = "terminate_another"
+    TERMINATE_HELD = "terminate_held"
     TERMINATE_SAME_LATE = "terminate_same_late"
     TERMINATE_ANOTHER_LATE = "terminate_another_late"
     RESET_FIRST = "reset_first"
@@ -137,6 +142,14 @@ class Trial:
         self.done = True
         if not Deed(self.case.act).is_late:
             await self.submit_again()
+        if self.case.act is Deed.TERMINATE_HELD:
+            self.spoken = await speak(self.staff, Word.WITHDRAW)
+            with suppress(AssertionError):  # whoever undoes it waits for the attempt
+                await eventually(self._is_over, "the run is over", within=_HELD_FOR)
+
+    async def _is_over(self) -> bool:
+        status = await loss.status(self.staff.system.client, self.staff.handle)
+        return status is not WorkflowExecutionStatus.RUNNING
 
     async def submit_again(self) -> None:
         again = f"again-{self.staff.sample.order_id}" if Deed(self.case.act).by_another else None

@@ -166,6 +166,17 @@ async def _awaited(halt: Awaitable[None]) -> None:
     await halt
 
 
+async def _stand_still(halt: Awaitable[None]) -> None:
+    """An attempt that is called off meanwhile goes on all the same: a process that stands still has not heard of it."""
+    halted, task = asyncio.ensure_future(halt), asyncio.current_task()
+    while not halted.done():
+        try:
+            await asyncio.shield(halted)
+        except asyncio.CancelledError:
+            assert task is not None
+            task.uncancel()
+
+
 class _HaltedBooks(SqlBooks):
     """The product's own books, halted where an activity is in the middle of its work."""
 
@@ -175,7 +186,7 @@ class _HaltedBooks(SqlBooks):
 
     async def note_effect(self, *args: Any, **kwargs: Any) -> Any:
         noted = await super().note_effect(*args, **kwargs)
-        await self._halt(_of_activity(Place.NOTED))
+        await _stand_still(self._halt(_of_activity(Place.NOTED)))
         return noted
 
     async def note_hold(self, *args: Any, **kwargs: Any) -> Any:

@@ -181,6 +181,8 @@ async def run_acts(folder: Path) -> Lines:
         usual, watch, _ = await swept.dry_run(_TERMINATED, Histories.LONG)
         moments = range(0, len(watch.seen), 2)
         ended = [acts.Case(_TERMINATED, Histories.LONG, Deed.TERMINATE_SAME, at) for at in moments]
+        noted = [at for at, seen in enumerate(watch.seen) if seen == "noted_in stop_shipment"]
+        ended += [acts.Case(_TERMINATED, Histories.LONG, Deed.TERMINATE_HELD, at) for at in noted]
         another = [acts.Case(_TERMINATED, Histories.LONG, Word.WIDER, at) for at in moments[::4]]
         for sentence in _violations_of(await swept.run([*another, *ended], usual)):
             yield sentence
