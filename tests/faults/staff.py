@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
@@ -33,9 +34,10 @@ from tests.faults.prices import price_of
 from tests.faults.rest import NotAtRest
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_world
-from tests.system import SUPERVISOR, Handle, System, customer_of
+from tests.system import SUPERVISOR, Handle, System, customer_of, eventually
 
 _ANSWERED_WITHIN = 120.0
+_HEARD_WITHIN = 10.0
 
 _RESOLUTIONS = {
     Verb.DONE_BY_HAND: Resolution.DONE_BY_HAND,
@@ -195,7 +197,7 @@ class Staff:
 
     async def _settle(self) -> None:
         """The bank settles each refund that is under way; or it fails one of the first ones, and says nothing of the others
-        yet. The marketplace pays the buyer."""
+        until the run has heard of that. The marketplace pays the buyer."""
         for tender in self.watched.order.tenders:
             if tender.kind is TenderKind.MARKETPLACE and self.system.shop.marketplace is not None:
                 await self.system.shop.marketplace.settle(tender.reference)
@@ -206,13 +208,21 @@ class Staff:
             for effect in await self._under_way(payment)
         ]
         ours = [effect.object_id for effect in under_way if EffectKey.read(effect.key)]
-        if ours and self.failed < self.course.fails:
+        failed = bool(ours) and self.failed < self.course.fails
+        if failed:
             self.failed += 1
             await gateway.fail(ours[0])
         else:
             for effect in under_way:
                 await gateway.settle(effect.object_id)
         await self._wake(self.system.wake)
+        if failed:
+            with suppress(AssertionError):  # not every failure needs a person
+                await eventually(self._needs_person, "a person is asked", _HEARD_WITHIN)
+
+    async def _needs_person(self) -> bool:
+        progress = await self._progress()
+        return progress is not None and any(wait.state is State.NEEDS_ATTENTION for wait in progress.waits)
 
     async def _wake(self, send: Callable[[Handle], Awaitable[None]]) -> None:
         try:
