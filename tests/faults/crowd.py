@@ -225,7 +225,7 @@ class Crowd(Staff):
             self._given += 1
             await self.say(verb, wait)
             if wait.step is StepName.RESTORE_PAYMENT:
-                await self._settle()  # the bank does not wait for the person
+                await self.settle()  # the bank does not wait for the person
         else:
             await super()._answer(wait)
 

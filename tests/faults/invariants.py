@@ -75,11 +75,13 @@ def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
 
 
 def never_more_than_the_price(world: World) -> Iterator[tuple[Invariant, str]]:
-    """By all ways together. Where others gave something back besides, a person has to have seen the difference; what others
-    give alone, of an order of which nothing is cancelled, is no matter of the process."""
+    """By all ways together. What a person has paid besides is seen while the run waits. Where others gave something back
+    besides, a person has to have seen the difference; what they give alone, of an order of which nothing is cancelled, is no
+    matter of the process."""
     paid = sum(tender.amount.amount for tender in world.order.tenders)
     ours = world.given_back + world.by_hand
-    if ours > paid:
+    paid_besides = world.by_hand > 0 and world.is_open and world.run is not None and bool(world.run.waits)
+    if ours > paid and not paid_besides:
         yield Invariant.PAID_ONCE, f"the customer has {ours} of {paid} by the process and by hand"
     elif (ours or world.carried_out) and ours + world.by_others > paid and not _somebody_is_asked(world):
         both = ours + world.by_others

@@ -259,6 +259,7 @@ async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list
     broken = await _rest(staff, counterparts) or await _read_broken(staff)
     if not done:
         await act(case.number)
+        await staff.settle()  # the event that says so is the last one
     await dashboard.act_afterwards(case.act, payment)
     failed = dashboard.failed.get(payment)
     if failed is None or await find_request(system, order.order_id, failed):

@@ -134,7 +134,7 @@ class Staff:
                 if self.course.leaves:
                     await self._hand_over()
                 if not (self.course.pays_early and await self._pay_early(wait)):
-                    await self._settle()
+                    await self.settle()
             case State.WAITING_FOR_CARRIER:
                 if self.course.approval is Verb.WITHDRAW:
                     await self.say(Verb.WITHDRAW, wait)
@@ -171,7 +171,7 @@ class Staff:
         elif verb is Verb.CHOOSE and not taken:
             await self.say(Verb.DONE_BY_HAND, wait)  # no other way is offered while the bank disputes
         elif not taken:
-            await self._settle()  # who collects too soon is refused until the money has arrived
+            await self.settle()  # who collects too soon is refused until the money has arrived
             await self.say(Verb.RETRY, wait)  # or else it is looked at in some minutes
 
     async def lock_order(self, reason: str | None) -> None:
@@ -195,7 +195,7 @@ class Staff:
         self.asked[step] = number + 1
         return answers[min(number, len(answers) - 1)]
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
         """The bank settles each refund that is under way; or it fails one of the first ones, and says nothing of the others
         until the run has heard of that. The marketplace pays the buyer."""
         for tender in self.watched.order.tenders:

@@ -144,30 +144,34 @@ def _new_reference() -> str:
 
 async def _say(staff: Staff, message: "_Message", known_as: str, arrived: asyncio.Event) -> Answer:
     update_id.set(known_as)
-    accepted, sentence = await _answer(message.send)
+    accepted, sentence, repeated = await _answer(message.send)
+    if repeated and accepted is False and await message.is_recorded():
+        accepted = True  # the first sending was taken, and its answer lost
     arrived.set()
     said = await message.said(accepted)
     staff.watched.said.append(said)
     return Answer(message.word, accepted, sentence)
 
 
-async def _answer(send: Callable[[], Awaitable[None]]) -> tuple[bool | None, str]:
-    """Sent again while the engine takes none, as the client library does."""
+async def _answer(send: Callable[[], Awaitable[None]]) -> tuple[bool | None, str, bool]:
+    """Sent again while the engine takes none, as the client library does: True then."""
+    repeated = False
     while True:
         try:
             await send()
         except WorkflowUpdateFailedError as refused:
             sentence = str(getattr(refused.cause, "message", refused.cause))
             dropped = getattr(refused.cause, "type", None) == _DROPPED
-            return None if dropped else False, sentence
+            return None if dropped else False, sentence, repeated
         except RPCError as error:
             if is_refused_for_now(error):
+                repeated = True
                 await asyncio.sleep(_PAUSE)
                 continue
             if error.status is RPCStatusCode.NOT_FOUND:
-                return False, error.message  # the run has ended
-            return None, error.message
-        return True, ""
+                return False, error.message, repeated  # the run has ended
+            return None, error.message, repeated
+        return True, "", repeated
 
 
 class _Message:
@@ -237,6 +241,10 @@ class _Message:
 
     def _actor(self) -> Actor | None:
         return None if self.word in NO_ANSWER or VERBS[self.word] is Verb.SUBMIT else self._steering().actor
+
+    async def is_recorded(self) -> bool:
+        step, _ = await self._find_step()
+        return step is not None
 
     async def _find_step(self) -> tuple[StepName | None, str]:
         """What the answer was about, where it was about a step that waited."""
