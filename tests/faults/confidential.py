@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from google.protobuf.message import Message
 from temporalio.api.failure.v1 import Failure
 from temporalio.client import WorkflowHistory
+from temporalio.service import RPCError
 
 from domain.outcome import Wait
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_SECRET
 from sandbox.gateway_admin import SANDBOX_KEY
 from tests.faults.model import Invariant, Violation
+from tests.system import Handle
 
 NOTE = "Jo Canary, jo@canary.example, paid with 4242 4242 4242 4242"
 """In the note of every request."""
@@ -38,6 +41,14 @@ def shown_in_logs(logs: Iterable[Path]) -> Iterator[Violation]:
     for log in logs:
         for sentence in shown_in(log.name, log.read_text(encoding="utf-8")):
             yield Violation(invariant=Invariant.CONFIDENTIAL, order_id="", sentence=sentence)
+
+
+async def shown_in_runs(handles: Sequence[Handle]) -> list[str]:
+    found: list[str] = []
+    for handle in handles:
+        with suppress(RPCError):  # the engine may have been made to forget it
+            found += shown_in_history(await handle.fetch_history())
+    return found
 
 
 def shown_in_history(history: WorkflowHistory) -> Iterator[str]:

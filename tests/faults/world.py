@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -43,7 +42,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.marketplace.model import Actor as SaleActor
 from sandbox.marketplace.model import Effect as SaleEffect
 from sandbox.marketplace.model import EffectKind as SaleKind
-from tests.faults.confidential import shown_in_failures, shown_in_history, shown_in_waits
+from tests.faults.confidential import shown_in_failures, shown_in_runs, shown_in_waits
 from tests.faults.model import (
     CAPTURED,
     CHARGED_BACK,
@@ -148,7 +147,7 @@ async def _read(
             if transfer.cancellation_id in ids
         ),
         run=run,
-        leaks=(*leaks, *await _leaks_of_before(system, order.order_id)),
+        leaks=(*leaks, *await shown_in_runs(await list_handles(system, workflow_id(order.order_id)))),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
         paid_with=tuple((tender.tender_id, tender.reference) for tender in now.tenders),
     )
@@ -380,15 +379,6 @@ async def _run(system: System, order_id: str) -> tuple[RunNow | None, list[str]]
         return now, leaks
     kept = {"cancellation_id", "outcome", "refunded", "existing"}
     return now.model_copy(update={name: getattr(result, name) for name in kept}), leaks
-
-
-async def _leaks_of_before(system: System, order_id: str) -> list[str]:
-    """What the histories of its runs show."""
-    leaks: list[str] = []
-    for handle in await list_handles(system, workflow_id(order_id)):
-        with suppress(RPCError):  # the engine may have been made to forget it
-            leaks += shown_in_history(await handle.fetch_history())
-    return leaks
 
 
 async def _failed_replays(system: System, order_id: str) -> list[str]:
