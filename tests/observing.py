@@ -20,7 +20,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.money import Money
 from domain.outcome import Outcome, Progress, State, Wait
+from domain.request import CancellationRequest
 from domain.step import Owner, StepName
+from providers.books.inbox import SqlInbox
+from providers.inbox.port import DueEvent, Provider
 from sandbox import books
 from tests import loss
 from workflows.cancellation import CancellationWorkflow
@@ -139,6 +142,20 @@ class Observing:
     async def outcomes(self, order_id: str) -> list[Outcome | None]:
         """How the order's cancellations stand in the books, oldest first; None is one that is open."""
         return [found.outcome for found in await books.cancellations(self.engine) if found.order_id == order_id]
+
+    async def find_reopened(self, order_id: str, subject: str) -> CancellationRequest | None:
+        """The request of the ended cancellation that the gateway's event about this refund or payment opens again. None: it
+        is matched to none."""
+        event = DueEvent(
+            provider=Provider.STRIPE,
+            event_id=f"evt_{subject}",
+            order_id=order_id,
+            subject=subject,
+            may_undo_outcome=True,
+            attempts=1,
+        )
+        ended = await SqlInbox(self.engine).find_ended(event)
+        return ended.request if ended else None
 
     async def notices(self, order_id: str) -> list[books.OutboxNotice]:
         """What was written to the customer or to staff."""

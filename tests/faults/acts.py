@@ -28,7 +28,7 @@ from tests.faults.moments import Moment, Moments, Place, Watch
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
+from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group, summarise
 from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.words import Spoken, Word, answers_of, speak
@@ -281,7 +281,7 @@ def list_cases(story: Story, histories: Histories, moments: int, tasks: int) -> 
     return cases + [Case(story, histories, Deed.RESET_ENDED, at) for at in range(tasks)]
 
 
-async def sweep(system: System, story: Story, histories: Histories, results: Results, draw: Draw) -> None:
+async def sweep(system: System, story: Story, histories: Histories, results: Results[CaseResult], draw: Draw) -> None:
     swept = Sweep(system)
     usual, watch, tasks = await swept.dry_run(story, histories)
     cases = draw.of(list_cases(story, histories, len(watch.seen), tasks))
@@ -290,17 +290,17 @@ async def sweep(system: System, story: Story, histories: Histories, results: Res
     for first in range(0, len(left), _GROUP):
         began = time.monotonic()
         found = await swept.run(left[first : first + _GROUP], usual)
-        results.add(found)
+        results.add(*found)
         report_group(found, first, len(left), time.monotonic() - began)
 
 
-async def main(stories: Sequence[Story], results: Results, draw: Draw) -> int:
+async def main(stories: Sequence[Story], results: Results[CaseResult], draw: Draw) -> int:
     with tempfile.TemporaryDirectory(prefix="acts-", ignore_cleanup_errors=True) as folder:
         async with open_system(Path(folder)) as system:
             for histories in Histories:
                 for story in stories:
                     await sweep(system, story, histories, results, draw)
-    return results.summarise()
+    return summarise(results)
 
 
 if __name__ == "__main__":
@@ -311,4 +311,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=12)
     asked = parser.parse_args()
     quieten()
-    sys.exit(asyncio.run(main(asked.stories, Results(asked.results, HARNESS), Draw(asked.seed, asked.share))))
+    sys.exit(
+        asyncio.run(main(asked.stories, Results(CaseResult, asked.results, HARNESS), Draw(asked.seed, asked.share)))
+    )

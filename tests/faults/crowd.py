@@ -25,7 +25,6 @@ from runtime import search_attributes as attributes
 from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import EffectKind
 from tests import loss
-from tests.faults.heard import find_request
 from tests.faults.kept import count_sendings
 from tests.faults.model import Invariant, Said, Verb, Violation
 from tests.faults.owed import Owed
@@ -358,7 +357,7 @@ class Crowd(Staff):
         order_id, heard = self.planned.order_id, False
         while self.unheard:
             subject = self.unheard.pop()
-            request = await find_request(self.system, order_id, subject)
+            request = await self.system.find_reopened(order_id, subject)
             event = RefundEvent(event_id=f"evt_{subject}", refund_reference=subject)
             heard |= request is not None and await self._quietly(self.system.library.look_again(request, event))
         return heard

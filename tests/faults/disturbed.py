@@ -105,6 +105,7 @@ class _Play:
     paused: int = 0
     late: asyncio.StreamReader | None = None
     """It ends with the attempt of the worker that is paused."""
+    answered: list[asyncio.StreamWriter] = field(default_factory=list)
     waking: asyncio.TimerHandle | None = None
     later: list[asyncio.Task[None]] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -129,6 +130,7 @@ class _Play:
                 await self._strike()
         if self.paused:
             self.late = attempt
+            self.answered.append(worker)
             worker.write_eof()
         else:
             worker.close()
@@ -202,6 +204,8 @@ async def play(stage: Stage, case: Case) -> Seen:
                 playing.waking.cancel()
             for worker in (playing.worker, playing.paused):
                 kill(worker)
+            for answered in playing.answered:
+                answered.close()
             for task in playing.later:
                 task.cancel()
         calls = tuple(calls_file(folder).read_text().split())
@@ -229,7 +233,7 @@ async def _find_unnoted(system: System, order: Order) -> tuple[str, ...]:
     return tuple(
         f"{Invariant.ONCE} order {order.order_id}: {effect.kind} {effect.object_id} is not noted yet"
         for effect in await read_money(system, order)
-        if effect.kind in {REFUNDED, RELEASED} and EffectKey.read(effect.key) and effect.noted_as not in noted
+        if effect.kind in {REFUNDED, RELEASED} and EffectKey.read(effect.key) and effect.noted_key not in noted
     )
 
 

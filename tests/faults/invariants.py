@@ -283,7 +283,7 @@ def every_effect_is_noted(world: World) -> Iterator[tuple[Invariant, str]]:
     noted = {key for recorded in world.cancellations for key in recorded.noted}
     for effect in world.money:
         ours = effect.kind in {REFUNDED, RELEASED} and effect.tender_id not in sold and EffectKey.read(effect.key)
-        if ours and effect.noted_as not in noted:
+        if ours and effect.noted_key not in noted:
             yield Invariant.ONCE, f"{effect.kind} {effect.object_id} under {effect.key}, which no book knows"
 
 

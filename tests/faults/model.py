@@ -93,7 +93,7 @@ class AtGateway(Value):
     key: str | None
 
     @property
-    def noted_as(self) -> str:
+    def noted_key(self) -> str:
         """Our key without what the gateway's adapter adds to it where it has to call once more."""
         return (self.key or "").partition("~")[0]
 

@@ -23,7 +23,7 @@ from tests.faults.model import Invariant, Said, Verb, Violation, World
 from tests.faults.opening import open_system
 from tests.faults.promises import Asked, End, broken_promises, taken_at_once
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group
+from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group, summarise
 from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.waits import name_of
@@ -206,7 +206,7 @@ def list_cases(story: Story, waits: Sequence[str]) -> list[Case]:
     ]
 
 
-async def meet(system: System, story: Story, results: Results, draw: Draw) -> None:
+async def meet(system: System, story: Story, results: Results[CaseResult], draw: Draw) -> None:
     meetings = Meetings(system)
     usual, waits = await meetings.dry_run(story)
     cases = draw.of(list_cases(story, waits))
@@ -215,16 +215,16 @@ async def meet(system: System, story: Story, results: Results, draw: Draw) -> No
     for first in range(0, len(left), _GROUP):
         began = time.monotonic()
         found = await meetings.run(left[first : first + _GROUP], usual)
-        results.add(found)
+        results.add(*found)
         report_group(found, first, len(left), time.monotonic() - began)
 
 
-async def main(stories: Sequence[Story], results: Results, draw: Draw) -> int:
+async def main(stories: Sequence[Story], results: Results[CaseResult], draw: Draw) -> int:
     with tempfile.TemporaryDirectory(prefix="pairs-", ignore_cleanup_errors=True) as folder:
         async with open_system(Path(folder)) as system:
             for story in stories:
                 await meet(system, story, results, draw)
-    return results.summarise()
+    return summarise(results)
 
 
 if __name__ == "__main__":
@@ -235,4 +235,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=12)
     asked = parser.parse_args()
     quieten()
-    sys.exit(asyncio.run(main(asked.stories, Results(asked.results, HARNESS), Draw(asked.seed, asked.share))))
+    sys.exit(
+        asyncio.run(main(asked.stories, Results(CaseResult, asked.results, HARNESS), Draw(asked.seed, asked.share)))
+    )

@@ -25,7 +25,6 @@ from pydantic import TypeAdapter
 
 from domain.base import Value
 from sandbox.gateway.messages import FaultKind
-from tests.faults.heard import find_request
 from tests.faults.invariants import violations
 from tests.faults.meddling import Act, ActCase, Dashboard, HeardCalls, HeardGateway, Listener
 from tests.faults.opening import open_system
@@ -42,7 +41,7 @@ from tests.faults.provider_cases import (
     targets_of,
 )
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Results, report
+from tests.faults.results import CaseResult, Results, report, summarise
 from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
@@ -262,7 +261,7 @@ async def _run_act(counterparts: Counterparts, case: ActCase) -> tuple[int, list
         await staff.settle()  # the event that says so is the last one
     await dashboard.act_afterwards(case.act, payment)
     failed = dashboard.failed.get(payment)
-    if failed is None or await find_request(system, order.order_id, failed):
+    if failed is None or await system.find_reopened(order.order_id, failed):
         await system.notify_of_refund(order.order_id)
     broken += await _rest(staff, counterparts) or await _read_broken(staff)
     return int(any(done)), broken
@@ -336,7 +335,7 @@ class Kept:
         self._file.write_bytes(self._stories.dump_json(stories))
 
 
-async def run(results: Results, folder: Path, families: Sequence[Family], share: float, kept: Kept) -> None:
+async def run(results: Results[CaseResult], folder: Path, families: Sequence[Family], share: float, kept: Kept) -> None:
     if not kept.read():
         async with open_counterparts(folder / "undisturbed") as counterparts:
             kept.write([await try_out(counterparts, story) for story in STORIES])
@@ -353,13 +352,13 @@ async def run(results: Results, folder: Path, families: Sequence[Family], share:
 
 
 class _Progress:
-    def __init__(self, results: Results, total: int) -> None:
+    def __init__(self, results: Results[CaseResult], total: int) -> None:
         self._results = results
         self._total = total
         self._done = 0
 
     def add(self, result: CaseResult) -> None:
-        self._results.add([result])
+        self._results.add(result)
         self._done += 1
         word = "broken" if result.violations else "ok" if result.hit else "not met"
         report(f"{self._done}/{self._total} {word}: {result.case} ({result.seconds} s)")
@@ -375,12 +374,12 @@ def main() -> int:
     asked = parser.parse_args()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     logging.disable(logging.CRITICAL)  # an attempt that fails is what is wanted here
-    results = Results(asked.results, HARNESS)
+    results = Results(CaseResult, asked.results, HARNESS)
     with tempfile.TemporaryDirectory(prefix="providers-") as folder:
         asyncio.run(
             run(results, Path(folder), asked.only, asked.share, Kept(asked.results / f"{HARNESS}-undisturbed.json"))
         )
-    return results.summarise()
+    return summarise(results)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
+from pydantic import TypeAdapter
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from domain.base import Value
@@ -31,35 +32,48 @@ class CaseResult(Value):
     seconds: float
 
 
-class Results:
-    """Those of one harness, in a file of `folder`."""
+class Named(Protocol):
+    @property
+    def case(self) -> str: ...
 
-    def __init__(self, folder: Path, harness: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / f"{harness}.jsonl"
-        self.found = self._read()
 
-    def _read(self) -> dict[str, CaseResult]:
-        if not self._file.exists():
-            return {}
-        lines = self._file.read_text(encoding="utf-8").splitlines()
-        return {result.case: result for result in map(CaseResult.model_validate_json, lines)}
+R = TypeVar("R", bound=Named)
 
-    def add(self, results: Iterable[CaseResult]) -> None:
-        with self._file.open("a", encoding="utf-8") as file:
-            for result in results:
-                self.found[result.case] = result
-                file.write(f"{result.model_dump_json()}\n")
 
-    def summarise(self) -> int:
-        """Print the summary; the exit code is 1 where something was broken."""
-        found = list(self.found.values())
-        hit = [result for result in found if result.hit]
-        broken = [result for result in found if not result.survived]
-        print(f"{len(found)} cases, {len(hit)} hit, {len(hit) - len(broken)} survived, {len(broken)} with violations")
-        for result in broken:
-            print(f"  {result.case} ({result.moment}): {'; '.join(result.violations)}")
-        return 1 if broken else 0
+class Results(Generic[R]):
+    """Those of one harness, in the file `name` of `folder`; without a folder they are kept in no file. What is `to_repeat`
+    is run again."""
+
+    def __init__(
+        self, kind: type[R], folder: Path | None, name: str, to_repeat: Callable[[R], bool] = lambda _: False
+    ) -> None:
+        self._lines = TypeAdapter(kind)
+        self._file = folder / f"{name}.jsonl" if folder else None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        self.found = {result.case: result for result in self._read() if not to_repeat(result)}
+
+    def _read(self) -> Iterator[R]:
+        if self._file and self._file.exists():
+            for line in self._file.read_text(encoding="utf-8").splitlines():
+                yield self._lines.validate_json(line)
+
+    def add(self, *results: R) -> None:
+        self.found |= {result.case: result for result in results}
+        if self._file:
+            with self._file.open("ab") as file:
+                file.writelines(self._lines.dump_json(result) + b"\n" for result in results)
+
+
+def summarise(results: Results[CaseResult]) -> int:
+    """Print the summary; the exit code is 1 where something was broken."""
+    found = list(results.found.values())
+    hit = [result for result in found if result.hit]
+    broken = [result for result in found if not result.survived]
+    print(f"{len(found)} cases, {len(hit)} hit, {len(hit) - len(broken)} survived, {len(broken)} with violations")
+    for result in broken:
+        print(f"  {result.case} ({result.moment}): {'; '.join(result.violations)}")
+    return 1 if broken else 0
 
 
 def broken_sentences(found: Sequence[Violation]) -> tuple[str, ...]:

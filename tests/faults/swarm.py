@@ -30,10 +30,11 @@ from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Violation
 from tests.faults.plan import Plan, PlannedOrder
 from tests.faults.rest import NotAtRest
+from tests.faults.results import Results
 from tests.faults.sharing import make_payments
 from tests.faults.shrinking import shrink
 from tests.faults.site import Database, Site, standing
-from tests.faults.swarm_results import PlanResult, PlanResults, name_of
+from tests.faults.swarm_results import PlanResult, name_of
 from tests.faults.world import read_worlds
 from tests.fixtures.databases import Databases
 from worker import DEFAULT_NAMESPACE, make_replayer
@@ -215,7 +216,7 @@ def _say(text: str) -> None:
 
 async def _run(arguments: argparse.Namespace, folder: Path) -> int:
     database = Database(arguments.database)
-    results = PlanResults(arguments.results, database)
+    results = Results(PlanResult, arguments.results, f"swarm-{database}")
     databases = Databases(folder)
     plans = seeds_of(arguments.seed, arguments.orders)
     found: list[PlanResult] = []

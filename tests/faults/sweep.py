@@ -22,7 +22,7 @@ from pathlib import Path
 from domain.base import Value
 from tests.faults.disturbed import Case, Fault, Seen, cases_of, play
 from tests.faults.end import End
-from tests.faults.results import quieten
+from tests.faults.results import Results, quieten
 from tests.faults.stage import Database, Stage, open_stage
 from tests.faults.stories import Story
 
@@ -51,23 +51,9 @@ class Result(Value):
     seconds: float = 0
 
 
-class Results:
+def open_results(folder: Path, database: Database) -> Results[Result]:
     """Those of one database. A case that was not hit, or that the test could not see through, is run again."""
-
-    def __init__(self, folder: Path, database: Database) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / f"sweep-{database}.jsonl"
-        self.found: dict[str, Result] = {}
-        if self._file.exists():
-            for line in self._file.read_text(encoding="utf-8").splitlines():
-                result = Result.model_validate_json(line)
-                if result.hit and not result.wrong:
-                    self.found[result.case] = result
-
-    def add(self, result: Result) -> None:
-        self.found[result.case] = result
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{result.model_dump_json()}\n")
+    return Results(Result, folder, f"sweep-{database}", lambda result: not result.hit or bool(result.wrong))
 
 
 async def try_out(stage: Stage, stories: Sequence[Story]) -> dict[Story, Seen]:
@@ -126,7 +112,7 @@ async def sweep(
     database: Database,
     stories: Sequence[Story],
     faults: Sequence[Fault],
-    results: Results,
+    results: Results[Result],
     *,
     at_once: int,
     folder: Path,
@@ -158,7 +144,7 @@ async def sweep(
 
 
 class _Progress:
-    def __init__(self, results: Results, total: int) -> None:
+    def __init__(self, results: Results[Result], total: int) -> None:
         self._results = results
         self._total = total
         self._done = 0
@@ -216,7 +202,7 @@ def main() -> int:
     parser.add_argument("--fault", type=Fault, action="append", choices=list(Fault))
     parser.add_argument("--at-once", type=int, default=6)
     asked = parser.parse_args()
-    results = Results(asked.results, asked.database)
+    results = open_results(asked.results, asked.database)
     quieten()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
     with tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as folder:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.model import Invariant
-from tests.faults.planted.__main__ import look_for
+from tests.faults.planted.__main__ import search_for_bug
 from tests.faults.planted.bugs import copy_tree, plant, read_bug, read_bugs
 
 BUGS = {bug.name: bug for bug in read_bugs()}
@@ -38,7 +38,7 @@ def test_a_bug_that_does_not_say_what_it_breaks_is_no_bug(tmp_path: Path) -> Non
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_without_a_bug_nothing_is_broken() -> None:
-    result = look_for(None)
+    result = search_for_bug(None)
     assert result.found, result
 
 
@@ -46,5 +46,5 @@ def test_without_a_bug_nothing_is_broken() -> None:
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", FEW)
 def test_a_planted_bug_is_found_by_what_it_breaks(name: str) -> None:
-    result = look_for(BUGS[name])
+    result = search_for_bug(BUGS[name])
     assert result.found, result

@@ -15,7 +15,7 @@ from tests.faults.disturbed import Case, Fault, cases_of
 from tests.faults.points import WRITES, Moment, Point, Port
 from tests.faults.stage import Database, open_stage
 from tests.faults.stories import Story
-from tests.faults.sweep import Result, Results, describe, has_failed, run_cases, try_out
+from tests.faults.sweep import Result, describe, has_failed, open_results, run_cases, try_out
 
 pytestmark = pytest.mark.long
 
@@ -29,6 +29,8 @@ _CASES = (
     _case(Story.LABEL, Fault.WORKER_KILLED, "labels.void", Moment.BEFORE),
     _case(Story.LABEL, Fault.WORKER_KILLED, "return.close_order", Moment.AFTER),
     _case(Story.LABEL, Fault.WORKER_PAUSED, "gateway.refund", Moment.BEFORE),
+    _case(Story.GOODS_LET_GO, Fault.WORKER_PAUSED, "labels.void", Moment.BEFORE),
+    _case(Story.GOODS_LET_GO, Fault.WORKER_PAUSED, "return.stop_shipment", Moment.AFTER),
     _case(Story.RESERVED_AGAIN, Fault.WORKER_PAUSED, "gateway.authorise_again", Moment.AFTER),
     _case(Story.LABEL, Fault.ANSWER_LOST, "gateway.refund", Moment.AFTER),
     _case(Story.LABEL, Fault.DATABASE_LOCKED, "orders.close", Moment.BEFORE),
@@ -39,7 +41,7 @@ _CASES = (
 async def test_a_disturbed_cancellation_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     """I1, I2, I4, I5, I9, D7: nothing is lost, nothing is paid twice."""
     async with open_stage(tmp_path / "stage") as stage:
-        undisturbed = await try_out(stage, [Story.LABEL, Story.RESERVED_AGAIN])
+        undisturbed = await try_out(stage, [Story.LABEL, Story.RESERVED_AGAIN, Story.GOODS_LET_GO])
         results = await run_cases(stage, _CASES, undisturbed, at_once=len(_CASES))
     assert [describe(result) for result in results if not result.survived] == []
 
@@ -107,11 +109,10 @@ def test_a_call_is_disturbed_before_and_after_it() -> None:
 
 
 def test_what_was_not_hit_is_run_again_and_what_survived_is_not(tmp_path: Path) -> None:
-    results = Results(tmp_path, Database.SQLITE)
+    results = open_results(tmp_path, Database.SQLITE)
     hit = Result(case="a", story=Story.LABEL, fault=Fault.ANSWER_LOST, point="", hit=True, survived=True)
     missed = hit.model_copy(update={"case": "b", "hit": False, "survived": False})
     broken = hit.model_copy(update={"case": "c", "survived": False, "violations": ("I1 order 1: twice",)})
-    for result in (hit, missed, broken):
-        results.add(result)
-    assert set(Results(tmp_path, Database.SQLITE).found) == {"a", "c"}
+    results.add(hit, missed, broken)
+    assert set(open_results(tmp_path, Database.SQLITE).found) == {"a", "c"}
     assert [has_failed(result) for result in (hit, missed, broken)] == [False, False, True]

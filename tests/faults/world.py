@@ -211,7 +211,7 @@ def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGatewa
 
 def _of_other_orders(effects: Sequence[AtGateway], cancellations: Collection[str]) -> set[str]:
     """The refunds that the process has made by cancellations of other orders, which share a payment."""
-    keys = {effect.object_id: EffectKey.read(effect.noted_as) for effect in effects if effect.kind == REFUNDED}
+    keys = {effect.object_id: EffectKey.read(effect.noted_key) for effect in effects if effect.kind == REFUNDED}
     return {refund for refund, key in keys.items() if key is not None and key.cancellation_id not in cancellations}
 
 

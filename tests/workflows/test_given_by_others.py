@@ -11,8 +11,6 @@ from domain.outcome import Outcome, State, Wait
 from domain.payment import Payment
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.books.inbox import SqlInbox
-from providers.inbox.port import DueEvent, Provider
 from sandbox import books, built_in
 from sandbox.shop import SampleOrder, card, request
 from tests.system import Handle, System, customer_of, resolve, settled
@@ -175,17 +173,9 @@ async def test_a_refund_of_others_besides_what_a_roll_back_left_as_store_credit_
     await built_in.lock_order(system.engine, sample.order_id, None)
     assert (await system.cancel(request(sample, request_id="all"))).refunded == REST
     theirs = await refunded_by_others(system, sample)
-    event = DueEvent(
-        provider=Provider.STRIPE,
-        event_id="evt_1",
-        order_id=sample.order_id,
-        subject=theirs,
-        may_undo_outcome=True,
-        attempts=1,
-    )
-    ended = await SqlInbox(system.engine).find_ended(event)
-    assert ended, "the customer has 164.00 for an order of 100.00, and nobody is notified"
-    await system.library.look_again(ended.request, RefundEvent(event_id="evt_1"))
+    reopened = await system.find_reopened(sample.order_id, theirs)
+    assert reopened, "the customer has 164.00 for an order of 100.00, and nobody is notified"
+    await system.library.look_again(reopened, RefundEvent(event_id="evt_1"))
     again = system.current(sample.order_id)
     system.started.append(again)
     asked = await system.wait_for_collection(again)

@@ -8,8 +8,6 @@ from domain.money import Money, money
 from domain.outcome import Outcome, State
 from domain.step import StepName
 from domain.terms import RefundMethod
-from providers.books.inbox import SqlInbox
-from providers.inbox.port import DueEvent, Provider
 from sandbox import built_in
 from sandbox.carrier.model import Script
 from sandbox.shop import SampleOrder, card, line, parcel, request
@@ -31,15 +29,7 @@ async def refunded_before(system: System, sample: SampleOrder, amount: Money = P
 async def notify_of_failure(system: System, sample: SampleOrder, refund: str) -> Handle | None:
     """The refund fails after the end of the cancellation, and the gateway's event comes. None: it is matched to none."""
     await system.shop.gateway.fail(refund)
-    event = DueEvent(
-        provider=Provider.STRIPE,
-        event_id="evt_1",
-        order_id=sample.order_id,
-        subject=refund,
-        may_undo_outcome=True,
-        attempts=1,
-    )
-    if await SqlInbox(system.engine).find_ended(event) is None:
+    if await system.find_reopened(sample.order_id, refund) is None:
         return None
     return await system.notify_of_refund(sample.order_id)
 

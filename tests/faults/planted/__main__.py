@@ -19,7 +19,7 @@ from pathlib import Path
 from domain.base import Value
 from tests.faults.model import Invariant
 from tests.faults.planted.bugs import Bug, DoesNotApply, copy_tree, plant, read_bugs
-from tests.faults.results import report
+from tests.faults.results import Results, report
 
 SOUND = "no bug"
 _LONGEST, _STOPS_WITHIN = 900.0, 60.0
@@ -36,23 +36,12 @@ class Found(Value):
     wrong: str = ""
     seconds: float
 
-
-class Results:
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / "planted.jsonl"
-        self.found: dict[str, Found] = {}
-        if self._file.exists():
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-            self.found = {result.bug: result for result in map(Found.model_validate_json, lines)}
-
-    def add(self, result: Found) -> None:
-        self.found[result.bug] = result
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{result.model_dump_json()}\n")
+    @property
+    def case(self) -> str:
+        return self.bug
 
 
-def look_for(bug: Bug | None) -> Found:
+def search_for_bug(bug: Bug | None) -> Found:
     """None: the tree as it is. It is as it should be when nothing is broken."""
     began = time.monotonic()
     name, breaks = (bug.name, bug.breaks) if bug else (SOUND, ())
@@ -141,14 +130,14 @@ def main() -> int:
     parser.add_argument("--results", type=Path, metavar="DIR")
     asked = parser.parse_args()
     bugs: list[Bug | None] = [*([] if asked.names else [None]), *choose(asked.names)]
-    results = Results(asked.results) if asked.results else None
-    known = results.found if results else {}
+    results = Results(Found, asked.results, "planted")
+    known = dict(results.found)
     found: list[Found] = []
     for number, bug in enumerate(bugs, start=1):
         name = bug.name if bug else SOUND
-        result = known[name] if name in known and known[name].found else look_for(bug)
+        result = known[name] if name in known and known[name].found else search_for_bug(bug)
         found.append(result)
-        if results and known.get(name) is not result:
+        if known.get(name) is not result:
             results.add(result)
         report(f"{number} of {len(bugs)}: {describe(result)}")
     missed = [result for result in found if not result.found]
