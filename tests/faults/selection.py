@@ -32,8 +32,7 @@ from tests.faults.opening import open_system
 from tests.faults.points import Moment, Point
 from tests.faults.provider_cases import Provider, ProviderCase, ProviderFault, Target
 from tests.faults.results import CaseResult, Draw, quieten, report
-from tests.faults.site import Database
-from tests.faults.stage import open_stage
+from tests.faults.stage import Database, open_stage
 from tests.faults.stories import LONGER_STORIES, STORIES, Course, Story
 from tests.faults.swarm import run_plan
 from tests.faults.test_providers import CASES as PROVIDER_CASES

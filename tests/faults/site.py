@@ -8,40 +8,23 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sqlalchemy import event, text
 
-from providers.carrier.easypost import EasyPostLabels
-from providers.carrier.ups import UpsIntercepts
-from providers.gateway.stripe import StripeGateway
-from providers.marketplace.mirakl import MiraklMarketplace
 from runtime.plugin import TASK_QUEUE
-from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
-from sandbox.carrier_admin import CarrierAdmin, carrier_process
-from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin
-from sandbox.mailbox import mailbox_process
-from sandbox.marketplace.model import MARKETPLACE_KEY
-from sandbox.marketplace_admin import MarketplaceAdmin, marketplace_process
 from sandbox.serving import ROOT, Process
 from tests.faults.plan import Plan, PlannedPolicy
+from tests.faults.stage import Database
+from tests.faults.stand_ins import start_stand_ins
 from tests.fixtures.databases import Databases
-from tests.fixtures.gateway import SETTLE_SECONDS, GatewaySandbox
-from tests.fixtures.mail import Mailbox
-from tests.fixtures.system import Parts, on_database
+from tests.fixtures.system import on_database
 from tests.fixtures.temporal import start_dev_server
 from tests.fixtures.workers import Workers, environment
 from tests.system import System, eventually
 
 _OURS = "faults"
 """The name under which the harness is connected to PostgreSQL: its own connections stay."""
-
-
-class Database(StrEnum):
-    SQLITE = "sqlite"
-    POSTGRESQL = "postgresql"
 
 
 @dataclass
@@ -113,7 +96,7 @@ async def standing(folder: Path, plan: Plan, databases: Databases, database: Dat
     async with AsyncExitStack() as stack:
         url = await _new_database(folder, databases, database, stack)
         server = await stack.enter_async_context(await start_dev_server())
-        parts, mailbox = await _stand_ins(folder, stack)
+        parts, mailbox = await start_stand_ins(folder, stack)
         system = await stack.enter_async_context(on_database(server, url, parts))
         system.task_queue = TASK_QUEUE
         if database is Database.POSTGRESQL:
@@ -150,40 +133,6 @@ async def _new_database(folder: Path, databases: Databases, database: Database, 
     url = await databases.postgresql()
     stack.push_async_callback(databases.drop, url)
     return url.render_as_string(hide_password=False)
-
-
-async def _stand_ins(folder: Path, stack: AsyncExitStack) -> tuple[Parts, Mailbox]:
-    argv = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", str(SETTLE_SECONDS)]
-    gateway = Process("gateway", argv, folder / "gateway.log")
-    carrier = carrier_process(folder)
-    marketplace = marketplace_process(folder)
-    mail = mailbox_process(folder / "mail")
-    for process in (gateway, carrier, marketplace, mail):
-        stack.callback(process.stop)
-    await asyncio.gather(*(asyncio.to_thread(process.start) for process in (gateway, carrier, marketplace, mail)))
-    payments = await stack.enter_async_context(GatewayAdmin(gateway.url))
-    parcels = await stack.enter_async_context(CarrierAdmin(carrier.url))
-    sales = await stack.enter_async_context(MarketplaceAdmin(marketplace.url))
-    address = urlsplit(mail.url)
-    mailbox = Mailbox(address.hostname or "", address.port or 0, folder / "mail")
-    stripe, mirakl = (
-        StripeGateway(SANDBOX_KEY, gateway.url),
-        MiraklMarketplace(sales.url, MARKETPLACE_KEY, orders_every=0),
-    )
-    intercepts = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, parcels.ups_url)
-    for adapter in (stripe, mirakl, intercepts):
-        stack.push_async_callback(adapter.aclose)
-    parts = Parts(
-        gateway_sandbox=GatewaySandbox(gateway, payments),
-        gateway=stripe,
-        carrier=parcels,
-        labels=EasyPostLabels(EASYPOST_KEY, parcels.easypost_url),
-        intercepts=intercepts,
-        marketplace_sandbox=sales,
-        marketplace=mirakl,
-        mailer=mailbox.mailer(),
-    )
-    return parts, mailbox
 
 
 def _policy_file(folder: Path, policy: PlannedPolicy) -> Path:

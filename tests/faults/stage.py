@@ -16,22 +16,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from providers.carrier.easypost import EasyPostLabels
-from providers.carrier.ups import UpsIntercepts
-from providers.gateway.stripe import StripeGateway
-from providers.mail.smtp import SmtpMailer
-from providers.marketplace.mirakl import MiraklMarketplace
 from runtime import search_attributes
 from runtime.plugin import plugin
 from sandbox.carrier.model import EASYPOST_KEY, UPS_CLIENT_ID, UPS_CLIENT_SECRET
-from sandbox.carrier_admin import CarrierAdmin, carrier_process
-from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin
+from sandbox.gateway_admin import SANDBOX_KEY
 from sandbox.marketplace.model import MARKETPLACE_KEY
-from sandbox.marketplace_admin import MarketplaceAdmin, marketplace_process
 from sandbox.serving import ROOT, Process
+from tests.faults.stand_ins import start_stand_ins
 from tests.faults.worker import WorkerOrder
 from tests.fixtures.databases import Databases
-from tests.fixtures.gateway import SETTLE_SECONDS, GatewaySandbox
 from tests.fixtures.system import Parts
 
 
@@ -199,22 +192,7 @@ async def open_stage(
     """Stand-ins, engine and worker forks of its own, stopped in the end."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        gateway_at = Process(
-            "gateway",
-            [
-                "-m",
-                "sandbox.gateway",
-                "--data",
-                str(folder / "gateway.sqlite"),
-                "--settle-seconds",
-                str(SETTLE_SECONDS),
-            ],
-            folder / "gateway.log",
-        )
-        carrier_at, marketplace_at = carrier_process(folder), marketplace_process(folder)
-        for process in (gateway_at, carrier_at, marketplace_at):
-            await asyncio.to_thread(process.start)
-            stack.callback(process.stop)
+        parts, _ = await start_stand_ins(folder, stack)
         temporal = TemporalServer(folder, on_file=temporal_on_file)
         stack.callback(temporal.stop)
         client = await temporal.start()
@@ -222,23 +200,6 @@ async def open_stage(
         stack.push_async_callback(databases.stop)
         # What is copied for the others.
         await (databases.sqlite(folder / "first.db") if database is Database.SQLITE else databases.postgresql())
-        carrier = await stack.enter_async_context(CarrierAdmin(carrier_at.url))
-        gateway = StripeGateway(SANDBOX_KEY, gateway_at.url)
-        stack.push_async_callback(gateway.aclose)
-        intercepts = UpsIntercepts(UPS_CLIENT_ID, UPS_CLIENT_SECRET, carrier.ups_url)
-        stack.push_async_callback(intercepts.aclose)
-        marketplace = MiraklMarketplace(marketplace_at.url, MARKETPLACE_KEY, orders_every=0)
-        stack.push_async_callback(marketplace.aclose)
-        parts = Parts(
-            gateway_sandbox=GatewaySandbox(gateway_at, await stack.enter_async_context(GatewayAdmin(gateway_at.url))),
-            gateway=gateway,
-            carrier=carrier,
-            labels=EasyPostLabels(EASYPOST_KEY, carrier.easypost_url),
-            intercepts=intercepts,
-            marketplace_sandbox=await stack.enter_async_context(MarketplaceAdmin(marketplace_at.url)),
-            marketplace=marketplace,
-            mailer=SmtpMailer("127.0.0.1", 9, "shop@example.com"),
-        )
         forks = await WorkerForks.start(_settings(parts))
         stack.push_async_callback(forks.stop)
         yield Stage(folder, database, temporal, WorkflowEnvironment.from_client(client), parts, forks, databases)

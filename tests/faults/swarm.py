@@ -33,7 +33,8 @@ from tests.faults.rest import NotAtRest
 from tests.faults.results import Results
 from tests.faults.sharing import make_payments
 from tests.faults.shrinking import shrink
-from tests.faults.site import Database, Site, standing
+from tests.faults.site import Site, standing
+from tests.faults.stage import Database
 from tests.faults.swarm_results import PlanResult, name_of
 from tests.faults.world import read_worlds
 from tests.fixtures.databases import Databases

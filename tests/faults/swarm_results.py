@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.base import Value
 from sandbox.serving import ROOT
-from tests.faults.site import Database
+from tests.faults.stage import Database
 
 
 @cache

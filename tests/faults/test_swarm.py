@@ -7,7 +7,7 @@ import pytest
 from domain.money import Money
 from tests.faults.drawing import draw_plan
 from tests.faults.plan import Plan
-from tests.faults.site import Database
+from tests.faults.stage import Database
 from tests.faults.swarm import FOUND, run_plan
 from tests.fixtures.databases import Databases
 
