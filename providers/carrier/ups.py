@@ -119,6 +119,9 @@ def transaction_for(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:14]
 
 
+_STANDS = Intercept(accepted=True, detail="An intercept stands already.")
+
+
 class UpsIntercepts:
     """`Intercepts` at UPS. `base_url` ends before `/return`; without `token_url` the token comes from the same host.
     `timeout` is in seconds. `contact_name` (30 characters at most) and `contact_phone` (`+` and digits) are the
@@ -161,10 +164,13 @@ class UpsIntercepts:
     async def request(self, tracking_number: str, *, key: str) -> Intercept:
         rights = await self._rights(tracking_number)
         if rights.cancelEligibility is Eligibility.ELIGIBLE:
-            return Intercept(accepted=True, detail="An intercept stands already.")
+            return _STANDS
         if rights.createEligibility is Eligibility.NOT_ELIGIBLE:
             return Intercept(accepted=False, detail="UPS offers no return to sender for this parcel.")
-        return await self._post_request("return", tracking_number, key, ErrorCode.SHIPMENT_NOT_STOPPABLE)
+        answer = await self._post_request("return", tracking_number, key, ErrorCode.SHIPMENT_NOT_STOPPABLE)
+        if not answer.accepted and await self.active(tracking_number):
+            return _STANDS  # the request of an earlier attempt was still on its way when this one looked
+        return answer
 
     async def cancel(self, tracking_number: str, *, key: str) -> Intercept:
         rights = await self._rights(tracking_number)

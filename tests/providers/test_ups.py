@@ -1,5 +1,6 @@
 """Intercepts: the adapter, over HTTP, against the carrier stand-in."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -202,6 +203,18 @@ async def test_a_wrong_secret_is_refused_without_showing_it(carrier_sandbox: Car
     await ups.aclose()
     assert caught.value.code is ErrorCode.PROVIDER_REJECTED_CREDENTIALS
     assert "other-secret" not in caught.value.message
+
+
+async def test_of_two_requests_at_the_same_time_both_count_as_accepted(
+    carrier_sandbox: CarrierAdmin, intercepts: UpsIntercepts
+) -> None:
+    """I2: the first attempt's request is still on its way when the second one looks, which is then declined: an intercept
+    stands. Were that the parcel's answer, it would come back, and the customer have neither goods nor money."""
+    parcel = await carrier_sandbox.parcel(Script.INTERCEPT_SILENT)
+    await carrier_sandbox.add_fault(Operation.INTERCEPT_RETURN, FaultKind.SLOW, parcel=parcel.shipment_id, seconds=1)
+    answers = await asyncio.gather(*(intercepts.request(parcel.tracking_number, key=key) for key in ("k-1", "k-2")))
+    assert [answer.accepted for answer in answers] == [True, True]
+    assert [kind for kind, _ in await intercept_effects(carrier_sandbox, parcel)] == [REQUESTED]
 
 
 @pytest.mark.parametrize("times", [1, 2])
