@@ -23,15 +23,16 @@ from temporalio.service import RPCError
 from domain.outcome import Wait
 from tests import loss
 from tests.faults.invariants import violations
-from tests.faults.model import Invariant, Said, Verb, Violation, World
+from tests.faults.model import Said, Verb, World
 from tests.faults.moments import Moment, Moments, Place, Watch
 from tests.faults.opening import open_system
-from tests.faults.promises import Asked, End, broken_promises
+from tests.faults.promises import End
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group, summarise
-from tests.faults.staff import Staff, place_order
+from tests.faults.results import CaseResult, Draw, Results, quieten, report, report_group, summarise
+from tests.faults.staff import place_order
 from tests.faults.stories import STORIES, Story
-from tests.faults.words import Spoken, Word, answers_of, speak
+from tests.faults.trial import Trial
+from tests.faults.words import Word, speak
 from tests.faults.world import read_worlds
 from tests.system import System, eventually
 from workflows import continuing
@@ -96,17 +97,8 @@ class Case:
 
 
 @dataclass
-class Trial:
-    """One case under way."""
-
-    case: Case
-    staff: Staff
-    watch: Watch
-    spoken: list[Spoken] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
-    done: bool = False
-    stuck: str = ""
-    seconds: float = 0
+class ActTrial(Trial[Case]):
+    watch: Watch = field(default_factory=Watch)
     _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def act(self) -> None:
@@ -117,7 +109,7 @@ class Trial:
         match self.case.act:
             case Word() as word:
                 self.spoken = await speak(self.staff, word)
-                self.done = True
+                self.hit = True
             case Deed.RESET_FIRST | Deed.RESET_LAST:
                 await self.reset(0 if self.case.act is Deed.RESET_FIRST else -1)
             case Deed.RESET_ENDED:
@@ -131,7 +123,7 @@ class Trial:
         except (IndexError, RPCError):
             return  # no task is completed yet, or there is no other one to reset to
         self.staff.watched.said.append(Said(verb=Verb.RESET))
-        self.done = True
+        self.hit = True
 
     async def _terminate(self) -> None:
         try:
@@ -139,7 +131,7 @@ class Trial:
         except RPCError:
             return  # it has ended
         self.staff.watched.said.append(Said(verb=Verb.TERMINATE))
-        self.done = True
+        self.hit = True
         if not Deed(self.case.act).is_late:
             await self.submit_again()
         if self.case.act is Deed.TERMINATE_HELD:
@@ -159,17 +151,11 @@ class Trial:
             self.stuck = str(unanswered)
 
     async def see_through(self) -> None:
-        began = time.monotonic()
-        try:
-            await self.staff.see_through(_LONGEST)
-            async with self._acting:  # the run may be over by the act itself, and another one begin
-                pass
-            await self.staff.see_through(_LONGEST)
-        except NotAtRest as stuck:
-            self.stuck = self.stuck or str(stuck)
-        answers = await answers_of(self.spoken)
-        self.asked = [Asked(said.word, answer) for said, answer in zip(self.spoken, answers, strict=True)]
-        self.seconds += time.monotonic() - began
+        await self.come_to_rest()
+        async with self._acting:  # the run may be over by the act itself, and another one begin
+            pass
+        await self.come_to_rest()
+        await self.hear_answers()
 
     async def wait(self, wait: Wait) -> None:
         """A moment at which nothing is under way."""
@@ -179,23 +165,9 @@ class Trial:
             await self.watch.reach(moment)
 
     def judge(self, world: World, usual: End) -> CaseResult:
-        found = violations(world)
-        if self.stuck:
-            order_id = world.order.order_id
-            found.append(Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=self.stuck))
-        else:
-            found += broken_promises(world, None if self.staff.unlocked else usual, self.asked)
         at, seen = self.case.at, self.watch.seen
-        return CaseResult(
-            harness=HARNESS,
-            case=str(self.case),
-            fault=str(self.case.act),
-            moment=seen[at] if at < len(seen) else "",
-            hit=self.done,
-            survived=not found,
-            violations=broken_sentences(found),
-            seconds=round(self.seconds, 2),
-        )
+        moment = seen[at] if at < len(seen) else ""
+        return self.result(HARNESS, str(self.case.act), moment, self.find_broken(world, usual))
 
 
 class Sweep:
@@ -227,7 +199,7 @@ class Sweep:
         with lengths(cases[0].histories):
             async with self._moments.worker(self._system):
                 trials = await asyncio.gather(*(self._run(case) for case in cases))
-                late = [trial for trial in trials if trial.done and trial.case.act in _LATE]
+                late = [trial for trial in trials if trial.hit and trial.case.act in _LATE]
                 if late:
                     await self._system.shop.gateway.advance(_KEYS_EXPIRE)
                     await asyncio.gather(*(self._submit_again(trial) for trial in late))
@@ -235,16 +207,16 @@ class Sweep:
                 worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
         return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
 
-    async def _begin(self, case: Case) -> Trial:
+    async def _begin(self, case: Case) -> ActTrial:
         staff = await place_order(self._system, STORIES[case.story])
         watch = Watch(at=None if case.act is Deed.RESET_ENDED else case.at)
-        trial = Trial(case, staff, watch)
+        trial = ActTrial(case, staff, watch=watch)
         watch.act = trial.act
         staff.before_answer = trial.wait
         self._moments.watch(staff.sample.order_id, watch)
         return trial
 
-    async def _run(self, case: Case) -> Trial:
+    async def _run(self, case: Case) -> ActTrial:
         async with self._turn:
             trial = await self._begin(case)
             await trial.staff.submit()
@@ -254,7 +226,7 @@ class Sweep:
                 await trial.see_through()
             return trial
 
-    async def _submit_again(self, trial: Trial) -> None:
+    async def _submit_again(self, trial: ActTrial) -> None:
         async with self._turn:
             await trial.submit_again()
             await trial.see_through()

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from domain.outcome import Wait
 from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Said, Verb, Violation, World
 from tests.faults.opening import open_system
-from tests.faults.promises import Asked, End, broken_promises, taken_at_once
-from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Draw, Results, broken_sentences, quieten, report, report_group, summarise
-from tests.faults.staff import Staff, place_order
+from tests.faults.promises import End, taken_at_once
+from tests.faults.results import CaseResult, Draw, Results, quieten, report, report_group, summarise
+from tests.faults.staff import place_order
 from tests.faults.stories import STORIES, Story
+from tests.faults.trial import Trial
 from tests.faults.waits import name_of
-from tests.faults.words import Spoken, Word, answers_of, speak
+from tests.faults.words import Word, answers_of, speak
 from tests.faults.world import read_worlds
 from tests.system import System
 
@@ -78,15 +78,8 @@ class _AtWait(Exception):
     """The run waits where it was to wait."""
 
 
-@dataclass
-class Trial:
-    case: Case
-    staff: Staff
-    spoken: list[Spoken] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
-    stuck: str = ""
-    hit: bool = False
-    seconds: float = 0
+class Meeting(Trial[Case]):
+    """Of two messages."""
 
     async def stop_at_wait(self, wait: Wait) -> None:
         if name_of(wait) == self.case.wait:
@@ -97,11 +90,9 @@ class Trial:
         self.staff.before_answer = self.stop_at_wait
         await self.staff.submit()
         try:
-            await self.staff.see_through(_LONGEST)
+            await self.come_to_rest()
         except _AtWait:
             self.hit = True
-        except NotAtRest as stuck:
-            self.stuck = str(stuck)
         self.staff.before_answer = None
 
     async def speak_together(self) -> None:
@@ -114,44 +105,24 @@ class Trial:
         self.spoken = await speak(self.staff, self.case.first, self.case.second, as_one=self.case.order.is_repeated)
 
     async def finish(self) -> None:
-        began = time.monotonic()
         if self.hit and self.case.order is Order.LATE:
             for word in (self.case.first, self.case.second):
                 self.spoken += await speak(self.staff, word)
                 await answers_of(self.spoken)
-        answers = await answers_of(self.spoken)
-        self.asked = [Asked(said.word, answer) for said, answer in zip(self.spoken, answers, strict=True)]
-        try:
-            await self.staff.see_through(_LONGEST)
-        except NotAtRest as stuck:
-            self.stuck = self.stuck or str(stuck)
-        self.seconds = time.monotonic() - began
+        await self.hear_answers()
+        await self.come_to_rest()
 
     def judge(self, world: World, usual: End) -> CaseResult:
-        found = violations(world)
-        order_id = world.order.order_id
-        if self.stuck:
-            found.append(Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=self.stuck))
-        else:
-            lost = self.case.order is Order.TAKEN_UP
-            found += broken_promises(world, None if self.staff.unlocked else usual, self.asked, lost=lost)
+        found = self.find_broken(world, usual, lost=self.case.order is Order.TAKEN_UP)
         both = taken_at_once(self.asked, _ONE_QUESTION)
         if self.case.order is Order.TOGETHER and len(both) > 1:
             sentence = f"one question was answered twice: {', '.join(both)}"
-            found.append(Violation(invariant=Invariant.ANSWERED, order_id=order_id, sentence=sentence))
+            found.append(Violation(invariant=Invariant.ANSWERED, order_id=world.order.order_id, sentence=sentence))
         said = ", ".join(
             f"{asked.word} {'unanswered' if asked.answer is None else asked.answer.accepted}" for asked in self.asked
         )
-        return CaseResult(
-            harness=HARNESS,
-            case=str(self.case),
-            fault=f"{self.case.first} and {self.case.second}, {self.case.order}",
-            moment=f"{self.case.wait}: {said}",
-            hit=self.hit,
-            survived=not found,
-            violations=broken_sentences(found),
-            seconds=round(self.seconds, 2),
-        )
+        fault = f"{self.case.first} and {self.case.second}, {self.case.order}"
+        return self.result(HARNESS, fault, f"{self.case.wait}: {said}", found)
 
 
 class Meetings:
@@ -180,7 +151,7 @@ class Meetings:
         return End.of(world), waits
 
     async def run(self, cases: Sequence[Case], usual: End) -> list[CaseResult]:
-        trials = [Trial(case, await place_order(self._system, STORIES[case.story])) for case in cases]
+        trials = [Meeting(case, await place_order(self._system, STORIES[case.story])) for case in cases]
         async with self._system.worker():
             await asyncio.gather(*(self._in_turn(trial.begin()) for trial in trials))
         together = [trial for trial in trials if trial.case.order is not Order.LATE]
