@@ -16,6 +16,7 @@ from domain.plan import PlannedShipment
 from domain.shipment import LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
 from domain.stopping import BACK, NOT_SEEN, VOID, NextStop, intercepted, moves_again, next_stop
+from domain.stops import stopped_by_hand
 from providers.cancellations.port import Register
 from providers.carrier.port import Intercept, Intercepts, Labels
 from providers.orders.port import Orders
@@ -280,7 +281,7 @@ class ShipmentActivities:
             if undone:  # what never happened is not undone
                 await attempt.wait_for_quiet(undone)
                 await self._resuming.resume(attempt, await self._find_shipment(step_input))
-            if by_hand := attempt.case.stopped_by_hand(step_input.target):
+            if by_hand := stopped_by_hand(attempt.case.entries, step_input.target):
                 raise Refused(
                     ErrorCode.STOP_NOT_UNDOABLE,
                     f"Shipment {step_input.target} of order {step_input.order_id} was stopped by hand ({by_hand}), which "

@@ -45,7 +45,7 @@ from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopStatus
 from domain.step import UNDOING, StepName
 from domain.stopping import is_watched
-from domain.stops import given_up, stopped_by_hand, stops_of
+from domain.stops import given_up, stops_of
 from domain.terms import RefundMethod, Terms, terms_for
 from domain.unfrozen import with_parcel
 from domain.units import units_by_line
@@ -322,10 +322,6 @@ class Case(FactList):
             for shipment_id in given_up(self._entries)
             if shipment_id in declined and not self.is_done(StepName.RESUME_SHIPMENT, shipment_id)
         )
-
-    def stopped_by_hand(self, shipment_id: str) -> str | None:
-        """The reference under which a person stopped or fetched a shipment; None: nobody did, or it was given up since."""
-        return stopped_by_hand(self._entries, shipment_id)
 
     def stop_of(self, shipment_id: str) -> Stop | None:
         return next((stop for stop in self.stops if stop.shipment_id == shipment_id), None)

@@ -32,6 +32,7 @@ from domain.request import ReasonCode
 from domain.shipment import StopStatus
 from domain.standing import goods_of, step_table
 from domain.step import UNDOING, StepName
+from domain.stops import stopped_by_hand
 from domain.terms import RefundMethod
 from tests.domain.build import NOW, request
 from tests.domain.cases import (
@@ -297,7 +298,7 @@ def test_what_a_person_has_stopped_is_asked_about_once_when_it_is_delivered() ->
     without = NothingDue(step=STOP, target="S1", reference="SIGNED-FOR", by=CLERK)
     case = opened(PLAN, said, seen, without)
     assert ([stop.status for stop in case.stops], case.watched_parcels) == ([StopStatus.DECLINED], ())
-    assert case.stopped_by_hand("S1") is None
+    assert stopped_by_hand(case.entries, "S1") is None
 
 
 @pytest.mark.parametrize("step", StepName)
@@ -346,8 +347,8 @@ def test_who_stopped_a_parcel_by_hand_is_known_by_the_reference() -> None:
     """I2: only a person can take back what a person did."""
     stopped = SettledByHand(step=STOP, target="S1", reference="TELEPHONED-1", by=CLERK)
     case = opened(PLAN, stopped, SAID_BY_HAND)
-    assert case.stopped_by_hand("S1") == "TELEPHONED-1"
-    assert case.stopped_by_hand("S2") is None
+    assert stopped_by_hand(case.entries, "S1") == "TELEPHONED-1"
+    assert stopped_by_hand(case.entries, "S2") is None
 
 
 # Money

@@ -3,6 +3,7 @@ has taken the cancellation over."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -103,24 +104,34 @@ async def assert_paid_once(system: System, staff: Staff) -> None:
     assert world.given_back == sum(tender.amount.amount for tender in world.order.tenders)
 
 
+@asynccontextmanager
+async def refund_that(
+    changes: Callable[[str], Awaitable[None]], system: System, api: Api, answers: Answers
+) -> AsyncIterator[Staff]:
+    """The cancellation of an order whose refund `changes` at the bank, with the events of that, before its own answer comes:
+    the books do not know its number yet."""
+    staff = await place_order(system, STORIES[Story.PENDING_REFUND])
+
+    async def change() -> None:
+        await changes(await read_refund(system, staff))
+        await deliver_all(system, api, staff)
+
+    late = LateAnswer(system.gateway, "refund", change, answers)
+    async with replace(system, gateway=cast("Any", late)).worker():
+        await staff.submit()
+        yield staff
+    assert late.calls >= 1
+    await assert_paid_once(system, staff)
+
+
 @_ANSWERS
 async def test_a_refund_that_settles_before_its_answer_has_settled(
     real_time_system: System, api: Api, answers: Answers
 ) -> None:
-    """B22, E17: the books do not know the refund's number yet. Nobody wakes the run later."""
+    """B22, E17: nobody wakes the run later."""
     system = real_time_system
-    staff = await place_order(system, STORIES[Story.PENDING_REFUND])
-
-    async def settle() -> None:
-        await system.shop.gateway.settle(await read_refund(system, staff))
-        await deliver_all(system, api, staff)
-
-    late = LateAnswer(system.gateway, "refund", settle, answers)
-    async with replace(system, gateway=cast("Any", late)).worker():
-        await staff.submit()
+    async with refund_that(system.shop.gateway.settle, system, api, answers) as staff:
         await system.finish(staff.handle, within=40)
-    assert late.calls >= 1
-    await assert_paid_once(system, staff)
 
 
 @_ANSWERS
@@ -129,18 +140,9 @@ async def test_a_refund_that_fails_before_its_answer_has_failed(
 ) -> None:
     """B24, I1: it is seen without another event, and the money goes back by the next refund."""
     system = real_time_system
-    staff = await place_order(system, STORIES[Story.PENDING_REFUND])
-
-    async def fail() -> None:
-        await system.shop.gateway.fail(await read_refund(system, staff))
-        await deliver_all(system, api, staff)
-
-    late = LateAnswer(system.gateway, "refund", fail, answers)
-    async with replace(system, gateway=cast("Any", late)).worker():
-        await staff.submit()
+    async with refund_that(system.shop.gateway.fail, system, api, answers) as staff:
         await system.wait_for_step(staff.handle, StepName.REVERSE_PAYMENT)
         await staff.see_through()
-    await assert_paid_once(system, staff)
 
 
 @_ANSWERS
