@@ -47,6 +47,17 @@ class OscarShop:
         units = {part.line_id: part.quantity for part in parcel.lines}
         await sync_to_async(self._ship)(order_id, units, notes)
 
+    async def add_payment(self, order_id: str, reference: str, amount: Money) -> None:
+        """Staff charges more for the order, and the customer has paid that by another payment."""
+        await sync_to_async(self._add_payment)(order_id, reference, price(amount))
+
+    async def replace_payment(self, order_id: str, reference: str) -> None:
+        """The customer has paid the order by another card instead."""
+        await sync_to_async(self._replace_payment)(order_id, reference)
+
+    async def change_price(self, order_id: str, line_id: str, total: Money) -> None:
+        await sync_to_async(self._change_price)(line_id, price(total))
+
     async def for_sale(self, order_id: str, line_id: str) -> int:
         return await sync_to_async(self._for_sale)(line_id)
 
@@ -62,6 +73,26 @@ class OscarShop:
     def _given_back(self, order_id: str) -> list[tuple[str, Money]]:
         refunds = Transaction.objects.filter(source__order__number=order_id, txn_type="Refund").select_related("source")
         return [(refund.reference, Money.parse(str(refund.amount), refund.source.currency)) for refund in refunds]
+
+    def _add_payment(self, order_id: str, reference: str, amount: Decimal) -> None:
+        order = OscarOrder.objects.get(number=order_id)
+        order.shipping_incl_tax += amount
+        order.shipping_excl_tax += amount
+        order.save()
+        first = order.sources.first()
+        order.sources.create(
+            source_type=first.source_type,
+            currency=first.currency,
+            amount_allocated=amount,
+            amount_debited=amount,
+            reference=reference,
+        )
+
+    def _replace_payment(self, order_id: str, reference: str) -> None:
+        Source.objects.filter(order__number=order_id).update(reference=reference)
+
+    def _change_price(self, line_id: str, total: Decimal) -> None:
+        Line.objects.filter(pk=line_id).update(line_price_incl_tax=total, line_price_excl_tax=total)
 
     def _for_sale(self, line_id: str) -> int:
         return int(Line.objects.get(pk=line_id).stockrecord.net_stock_level)
