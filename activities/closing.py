@@ -32,7 +32,7 @@ from domain.shipment import GoodsGroup, Shipment
 from domain.standing import closing_outcome
 from domain.step import StepName
 from domain.stopping import planned_action
-from domain.unfrozen import find_added_units, find_new_parcels, find_unpacked_parcels, is_shared
+from domain.unfrozen import find_added_units, find_changed_money, find_new_parcels, find_unpacked_parcels, is_shared
 from providers.cancellations.port import Ending, Register
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import NewNotice, NoticeKind
@@ -147,7 +147,8 @@ class ClosingActivities:
     async def check_order(self, step_input: StepInput) -> Booked:
         """Read an order again that does not stay frozen: goods of this cancellation that have left meanwhile are parcels to
         be stopped. Raises Unavailable while no money has moved and the order could not be closed. Refused: ORDER_CHANGED
-        when others have taken units out of it, or added some to one that is cancelled as a whole."""
+        when others have taken units out of it, have added some to one that is cancelled as a whole, or have changed what is
+        paid."""
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
@@ -162,9 +163,11 @@ class ClosingActivities:
             # Once a close was noted, what is missing may be ours: the close itself looks.
             if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
                 others = Closing.of(case).taken_by_others(gone_of(seen.order))
+                then = None if case.past_pivot else await self._register.order_when_decided(case.cancellation_id)
                 added = {} if case.past_pivot else find_added_units(plan, seen.order)
-                if (others or added) and not case.is_done(StepName.CHECK_ORDER, step_input.target):
-                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others, added))
+                money = find_changed_money(plan, then, seen.in_oms) if then else ()
+                if (others or added or money) and not case.is_done(StepName.CHECK_ORDER, step_input.target):
+                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others, added, money))
             return await attempt.answer()
 
     async def _find_new_parcels(self, case: Case, order: Order) -> tuple[Shipment, ...]:

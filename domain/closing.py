@@ -173,13 +173,17 @@ def _taken_out_by_hand(case: Case) -> frozenset[str]:
     return lost_parcels(Case(case.entries[: settled[-1]])) & lost_parcels(case) if settled else frozenset()
 
 
-def changed_before(order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None) -> str:
+def changed_before(
+    order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None, money: Collection[str] = ()
+) -> str:
     """What a person has to put right before the money moves. `added`: by line, units of an order that was to be cancelled as
-    a whole."""
+    a whole. `money`: what is paid or costs something else by now."""
     stays = " What was added stays in the order then, and the shipping charge goes back all the same." if added else ""
+    if money:
+        stays += " Only what was planned goes back then; once it is rolled back, what holds now can be cancelled."
     return (
-        f"Somebody else has {_changed(order_id, others, added)}. No money has moved: undo that and retry the step, roll "
-        f"back, or resolve the step with a reference when it is this cancellation's.{stays}"
+        f"Somebody else has {_changed(order_id, others, added, money)}. No money has moved: undo that and retry the step, "
+        f"roll back, or resolve the step with a reference when it is this cancellation's.{stays}"
     )
 
 
@@ -203,7 +207,9 @@ def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     )
 
 
-def _changed(order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None) -> str:
+def _changed(
+    order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None, money: Collection[str] = ()
+) -> str:
     taken = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()) if units > 0)
     back = ", ".join(f"{-units} of line {line_id}" for line_id, units in sorted(others.items()) if units < 0)
     more = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted((added or {}).items()))
@@ -212,7 +218,11 @@ def _changed(order_id: str, others: Mapping[str, int], added: Mapping[str, int] 
         f"put {back} back into" if back else "",
         f"added {more} to" if more else "",
     )
-    return f"{' and '.join(filter(None, done))} order {order_id} since its cancellation was decided"
+    units = " and ".join(filter(None, done))
+    changes = f"{units} order {order_id}" if units else ""
+    if money:
+        changes += f"{' and ' if units else ''}changed the money of order {order_id} ({', '.join(money)})"
+    return f"{changes} since its cancellation was decided"
 
 
 def gone_of(order: Order) -> Mapping[str, int]:

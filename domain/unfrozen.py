@@ -1,9 +1,10 @@
 """Orders that do not stay frozen (`Case.stays_frozen`): goods may leave while a cancellation is under way, and others may
-take units out. Pure: what the order shows, read again, that was not planned."""
+take units out, or change what is paid. Pure: what the order shows, read again, that was not planned."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from domain.money import Money
 from domain.order import Order
 from domain.plan import LeftOut, Plan, PlannedLine, PlannedShipment
 from domain.planning import by_group
@@ -106,6 +107,46 @@ def find_added_units(plan: Plan, order: Order) -> Mapping[str, int]:
     gone = {line.line_id: line.cancelled_before + planned[line.line_id] for line in plan.lines}
     remaining = {line.line_id: line.quantity - gone.get(line.line_id, line.cancelled) for line in order.lines}
     return {line_id: units for line_id, units in remaining.items() if units > 0}
+
+
+# Rule: A payment or a price that others change before the money moves is a person's question
+def find_changed_money(plan: Plan, then: Order, now: Order) -> tuple[str, ...]:
+    """What others have changed of what this plan gives back, each in a few words. `then` is the order as it was read when
+    the plan was made. What is less by now has gone back, which the gateway says.
+
+    A payment that is new may have paid for what leaves the order, unless all of that is refunded by payments which the order
+    still names, at the price that it still has."""
+    known = {tender.reference: tender.amount for tender in then.by_payment().tenders}
+    named = {tender.reference for tender in now.tenders}
+    changed = [
+        f"the payment of tender {planned.tender.tender_id} ({planned.tender.amount}) is gone"
+        for planned in plan.tenders
+        if (planned.refund or planned.release) and planned.tender.reference not in named
+    ]
+    if changed or plan.everything or any(planned.release for planned in plan.tenders):
+        for tender in now.by_payment().tenders:
+            before = known.get(tender.reference)
+            if before is None:
+                changed.append(f"tender {tender.tender_id} ({tender.amount}) is a new payment")
+            elif tender.amount > before:
+                changed.append(f"tender {tender.tender_id} is {tender.amount} instead of {before}")
+    return (*changed, *(() if plan.everything else _changed_prices(plan, then, now)))
+
+
+def _changed_prices(plan: Plan, then: Order, now: Order) -> Iterable[str]:
+    """Of what leaves the order. A line that has more units, or fewer, costs what it did as long as a unit does."""
+    sold, ours = {line.line_id: line for line in then.lines}, units_by_line(plan.lines)
+    for line in now.lines:
+        before = sold.get(line.line_id)
+        if before and line.line_id in ours:
+            of_all = line.quantity * before.quantity
+            if abs(line.total.amount * before.quantity - before.total.amount * line.quantity) >= of_all:
+                yield f"line {line.line_id} costs {line.total} instead of {before.total}"
+    if plan.shipping and now.shipping != then.shipping:
+        yield f"the shipping charge is {now.shipping} instead of {then.shipping}"
+    none = Money.zero(now.currency)
+    if (now.discount or none) != (then.discount or none):
+        yield f"the discount is {now.discount or none} instead of {then.discount or none}"
 
 
 def is_shared(plan: Plan, ours: Shipment, order: Order) -> bool:

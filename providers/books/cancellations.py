@@ -231,6 +231,10 @@ class SqlRegister(SqlAdapter):
                 )
             return await append(session, row, [EffectNoted(key=key, amount=amount)])
 
+    async def order_when_decided(self, cancellation_id: str) -> Order | None:
+        async with transaction(self._looks) as session:
+            return (await session.get_one(CancellationRow, cancellation_id)).first_read
+
     async def quiet_after(self, cancellation_id: str, *, all_known: bool = False) -> datetime:
         async with transaction(self._looks) as session:
             row = await session.get_one(CancellationRow, cancellation_id)

@@ -127,6 +127,10 @@ class Register(Protocol):
         it was decided."""
         ...
 
+    async def order_when_decided(self, cancellation_id: str) -> Order | None:
+        """The order as it was read when this cancellation was decided. None: it is not decided."""
+        ...
+
     async def quiet_after(self, cancellation_id: str, *, all_known: bool = False) -> datetime:
         """When no attempt that has noted an effect calls a provider any more. `all_known`: what came of each effect is
         noted, so only an attempt may that another one has followed before anybody knew its end."""

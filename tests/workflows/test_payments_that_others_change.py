@@ -24,7 +24,6 @@ async def pay(over_oscar: Oscar, amount: str) -> str:
     return await over_oscar.system.shop.gateway.create_payment(money(amount), capture=money(amount))
 
 
-@pytest.mark.xfail(strict=True, reason="nobody is asked, 600.00 USD go back, and 15.00 USD stay with the merchant")
 @pytest.mark.parametrize("is_known", [True, False], ids=["it_is_known", "withdrawn"])
 async def test_a_payment_that_is_added_to_an_order_that_is_cancelled_as_a_whole_is_a_persons_question(
     over_oscar: Oscar, *, is_known: bool
@@ -51,7 +50,6 @@ async def test_a_payment_that_is_added_to_an_order_that_is_cancelled_as_a_whole_
     assert await system.refunds(sample.order_id) == ([money(TWO_LINES)] if is_known else [])
 
 
-@pytest.mark.xfail(strict=True, reason="600.00 USD count as released, and those of the new payment stay with the merchant")
 @pytest.mark.parametrize("lines", [0, 1], ids=["everything", "a_line"])
 async def test_a_payment_that_is_replaced_while_the_run_waits_is_a_persons_question(
     over_oscar: Oscar, *, lines: int
@@ -87,7 +85,6 @@ async def test_a_payment_that_is_replaced_while_the_run_waits_is_a_persons_quest
     assert (await system.gateway.read_payment(new)).refunded == refunded
 
 
-@pytest.mark.xfail(strict=True, reason="550.00 USD go back for goods that cost 580.00 USD by then, and nobody is asked")
 async def test_a_price_that_changes_while_the_run_waits_is_a_persons_question(over_oscar: Oscar) -> None:
     """I1: of a part of the order its price is what goes back."""
     system = over_oscar.system
