@@ -7,6 +7,7 @@ from activities.tender_news import dispute_news, refund_news
 from activities.tenders import Payments
 from domain.case import Case
 from domain.closing import news_of_expected
+from domain.departures import is_of_others
 from domain.facts import Fact, ParcelReceived, RefundSeen, Reopened, Run, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
@@ -99,7 +100,8 @@ class Reopening:
         """Parcels that counted as stopped, and are on their way to the customer all the same."""
         planned = [planned.shipment for planned in ended.plan.shipments] if ended.plan else []
         # The OMS may have let the parcel go, or its label; that may be used all the same.
-        labelled = (shipment for shipment in (*planned, *order.shipments) if shipment.label_reference)
+        shown = (shipment for shipment in order.shipments if not is_of_others(ended, shipment, order))
+        labelled = (shipment for shipment in (*planned, *shown) if shipment.label_reference)
         labels = {shipment.shipment_id: shipment.label_reference for shipment in labelled}
         found = []
         for stop in ended.stops:

@@ -3,12 +3,12 @@
 from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt, check_done, end_of
+from activities.known_orders import KnownOrders
 from activities.resuming import Resuming
 from activities.signatures import Booked, Look, StepInput
 from domain import key_parts
-from domain.case import Case
 from domain.closing import news_of_expected
-from domain.departures import has_left_since
+from domain.departures import has_left_since, is_of_others
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.money import Money
@@ -38,6 +38,7 @@ class ShipmentActivities:
         self._register = register
         self._outbox = outbox
         self._orders = orders
+        self._known = KnownOrders(orders, register)
         self._stored_value = stored_value
         self._labels = labels
         self._intercepts = intercepts
@@ -58,7 +59,7 @@ class ShipmentActivities:
         """As it is now, or as it was planned where its label may be used although the OMS does not show it any more: others
         may have packed the shipment anew, or taken the label off. Refused: SHIPMENT_NOT_STOPPABLE."""
         step_input = attempt.step_input
-        planned, found = _planned(attempt.case, step_input.target), await self._find_shipment(step_input)
+        planned, found = _planned(attempt, step_input.target), await self._find_shipment(step_input)
         old_label = (planned and planned.shipment.label_reference) or None
         if found is not None and (found.label_reference or old_label is None):
             return found
@@ -88,7 +89,7 @@ class ShipmentActivities:
 
     async def _watch_new_label(self, attempt: Attempt, shipment: Shipment) -> None:
         """The parcel may have got its label since it was decided: the carrier's events about it are to reach this order."""
-        planned = _planned(attempt.case, shipment.shipment_id)
+        planned = _planned(attempt, shipment.shipment_id)
         known = planned.shipment.named_by_carrier if planned else ()
         new = [name for name in shipment.named_by_carrier if name not in known]
         if new and planned:
@@ -248,8 +249,11 @@ class ShipmentActivities:
             known = attempt.case.stop_of(step_input.target)
             assert known is not None
             # The OMS may have let a shipment that was stopped go, or its label; that may be used all the same.
-            planned = _planned(attempt.case, step_input.target)
+            planned = _planned(attempt, step_input.target)
             shipment = await self._find_shipment(step_input)
+            if shipment and planned and shipment.is_packed_anew(planned.shipment):
+                order = (await self._known.read(step_input.order_id)).order
+                shipment = None if is_of_others(attempt.case, shipment, order) else shipment
             label = (shipment.label_reference if shipment else None) or (
                 planned.shipment.label_reference if planned else None
             )
@@ -296,14 +300,13 @@ def _facts_when_stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:
     return StopSeen(stop=stop), attempt.ended(reference=stop.reference, detail=stop.detail)
 
 
-def _planned(case: Case, shipment_id: str) -> PlannedShipment | None:
-    """As it was when it was decided about."""
-    shipments = case.plan.shipments if case.plan else ()
-    return next((planned for planned in shipments if planned.shipment.shipment_id == shipment_id), None)
+def _planned(attempt: Attempt, shipment_id: str) -> PlannedShipment | None:
+    plan = attempt.case.plan
+    return plan.find_shipment(shipment_id) if plan else None
 
 
 def _is_shared(attempt: Attempt, shipment: Shipment) -> bool:
     """Shared since it was decided, or, in an order that does not stay frozen, since others have added to it."""
-    planned = _planned(attempt.case, shipment.shipment_id)
+    planned = _planned(attempt, shipment.shipment_id)
     cancelled = attempt.case.units_in(shipment.shipment_id)
     return bool(planned and planned.shared) or shipment.holds_more_than(cancelled)

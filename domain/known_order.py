@@ -12,7 +12,7 @@ from domain.facts import Entry
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender
 from domain.outcome import CARRIED_OUT
-from domain.shipment import Shipment
+from domain.shipment import Shipment, StopAction
 from domain.units import units_by_line
 
 
@@ -101,9 +101,9 @@ class KnownOrder:
 
     def _without_stopped(self, shipment: Shipment) -> Shipment:
         """A parcel that an earlier cancellation has stopped has nothing in it that could be cancelled once more: what was
-        not cancelled of it is back in the warehouse, or on its way there."""
+        not cancelled of it is back in the warehouse, or on its way there, unless it was packed anew since."""
         closed = [case for case in self.cases if case.ever_closed and case.plan]
-        stopped = any(shipment.shipment_id in Closing.of(case).stopped for case in closed)
+        stopped = any(_has_stopped(case, shipment) for case in closed)
         return shipment.model_copy(update={"lines": ()}) if stopped else shipment
 
     # Rule: The amounts of an order's first read count
@@ -167,6 +167,17 @@ def _tender_as_paid(first: Order, now: Tender) -> Tender:
         if (tender.tender_id, tender.reference) == (now.tender_id, now.reference)
     ]
     return now.model_copy(update={"amount": max(now.amount, *paid)}) if paid else now
+
+
+# Rule: A parcel that is packed anew under its number is another one [by the next cancellation]
+def _has_stopped(case: Case, shipment: Shipment) -> bool:
+    """A pick that was withdrawn is shown as stopped; where it is not any more, the warehouse works on the parcel again."""
+    then = case.plan.find_shipment(shipment.shipment_id) if case.plan else None
+    stop = case.stop_of(shipment.shipment_id)
+    if then is None or stop is None or shipment.shipment_id not in Closing.of(case).stopped:
+        return False
+    is_picked_again = stop.action is StopAction.WITHDRAW_PICK and not shipment.stopped
+    return not (is_picked_again or shipment.is_packed_anew(then.shipment))
 
 
 def _ended_at(case: Case) -> datetime:

@@ -215,6 +215,10 @@ class Plan(Value):
         """The part of `unpaid` that the customer can still pay: the payment pays for more than the order."""
         return Money.total((tender.never_paid for tender in self.tenders if tender.released_by_capture), self.currency)
 
+    def find_shipment(self, shipment_id: str) -> PlannedShipment | None:
+        """With the label that it had when it was stopped, or was decided about."""
+        return next((planned for planned in self.shipments if planned.shipment.shipment_id == shipment_id), None)
+
     # Rule: No amount of a plan is below zero
     @property
     def amounts(self) -> tuple[Money, ...]:

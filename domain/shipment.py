@@ -64,6 +64,11 @@ class Shipment(Value):
         """It has left the warehouse, and there is no label by which its carrier could be asked to stop it."""
         return self.label_reference is None and self.has_left
 
+    # Rule: A parcel that is packed anew under its number is another one
+    def is_packed_anew(self, then: "Shipment") -> bool:
+        """Whether its warehouse has bought another label for its number than it had `then`, when it was stopped."""
+        return not self.stopped and self.label_reference not in {None, then.label_reference}
+
     @property
     def named_by_carrier(self) -> tuple[str, ...]:
         """What the carrier's events call it, as far as the OMS knows that: its label, its tracking number, or both."""

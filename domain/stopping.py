@@ -121,4 +121,9 @@ def leaves_although_stopped(stop: Stop, now: Shipment) -> bool:
     the carrier does. A person's word stands until the parcel is delivered."""
     if stop.is_by_hand:
         return stop.status is StopStatus.STOPPED and now.group is GoodsGroup.DELIVERED
-    return stop.status is StopStatus.STOPPED and stop.action in _IN_WAREHOUSE and now.has_left
+    return is_stopped_in_warehouse(stop) and now.has_left
+
+
+def is_stopped_in_warehouse(stop: Stop) -> bool:
+    """It counts as stopped, and no carrier has it."""
+    return stop.status is StopStatus.STOPPED and stop.action in _IN_WAREHOUSE

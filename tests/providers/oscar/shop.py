@@ -58,6 +58,10 @@ class OscarShop:
     async def change_price(self, order_id: str, line_id: str, total: Money) -> None:
         await sync_to_async(self._change_price)(line_id, price(total))
 
+    async def relabel(self, order_id: str, parcel: Shipment, by: Shipment) -> None:
+        """The warehouse packs the parcel anew, with the label of another one."""
+        await sync_to_async(self._relabel)(parcel.shipment_id, f"{by.label_reference} {by.tracking_number}")
+
     async def for_sale(self, order_id: str, line_id: str) -> int:
         return await sync_to_async(self._for_sale)(line_id)
 
@@ -93,6 +97,9 @@ class OscarShop:
 
     def _change_price(self, line_id: str, total: Decimal) -> None:
         Line.objects.filter(pk=line_id).update(line_price_incl_tax=total, line_price_excl_tax=total)
+
+    def _relabel(self, shipment_id: str, notes: str) -> None:
+        ShippingEvent.objects.filter(pk=shipment_id.removeprefix("S")).update(notes=notes)
 
     def _for_sale(self, line_id: str) -> int:
         return int(Line.objects.get(pk=line_id).stockrecord.net_stock_level)
