@@ -193,6 +193,16 @@ async def remove_shipment(engine: AsyncEngine, order_id: str, shipment_id: str) 
         await session.delete(await session.get_one(ShipmentRow, (order_id, shipment_id)))
 
 
+async def transfer_order(engine: AsyncEngine, order_id: str, customer_id: str) -> None:
+    """The accounts of two customers are merged: the order is the other one's from now on."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        order = await session.get_one(OrderRow, order_id)
+        old = await session.get_one(CustomerRow, order.customer_id)
+        session.add(CustomerRow(customer_id=customer_id, email=old.email, language=old.language))
+        await session.flush()
+        order.customer_id = customer_id
+
+
 async def lock_order(engine: AsyncEngine, order_id: str, reason: str | None) -> None:
     """Close the books on an order for `reason`; None opens them again."""
     async with async_sessionmaker(writing(engine)).begin() as session:

@@ -58,6 +58,10 @@ class OscarShop:
     async def change_price(self, order_id: str, line_id: str, total: Money) -> None:
         await sync_to_async(self._change_price)(line_id, price(total))
 
+    async def archive(self, order_id: str) -> None:
+        """The shop does not keep the order any more."""
+        await sync_to_async(OscarOrder.objects.filter(number=order_id).delete)()
+
     async def relabel(self, order_id: str, parcel: Shipment, by: Shipment) -> None:
         """The warehouse packs the parcel anew, with the label of another one."""
         await sync_to_async(self._relabel)(parcel.shipment_id, f"{by.label_reference} {by.tracking_number}")
