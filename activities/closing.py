@@ -154,7 +154,12 @@ class ClosingActivities:
             case = attempt.case
             plan = case.plan
             assert plan is not None
-            seen = await self._known.read(step_input.order_id)
+            try:
+                seen = await self._known.read(step_input.order_id)
+            except Refused as refused:
+                if refused.code is ErrorCode.ORDER_NOT_FOUND and case.ever_closed:
+                    return await attempt.answer()  # it has left the shop: nothing more leaves it
+                raise
             if seen.in_oms.not_closable and not case.past_pivot:
                 raise Unavailable(seen.in_oms.not_closable)
             await attempt.write(*_departures(case, seen.order))

@@ -50,8 +50,7 @@ class IncomingRequests:
 
     async def read(self, request: CancellationRequest) -> IncomingRequest | None:
         """None: the order does not exist, or is another customer's; nobody learns which."""
-        seen = await self._known.read_owned(request)
-        if seen is None:
-            return None
         deferred = await self._outbox.find_deferred(request.order_id, request.request_id)
-        return IncomingRequest(request, seen, deferred)
+        was_theirs = deferred is not None and deferred.request.content == request.content
+        seen = await self._known.read_owned(request, was_theirs=was_theirs)
+        return IncomingRequest(request, seen, deferred) if seen else None

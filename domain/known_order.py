@@ -12,6 +12,7 @@ from domain.facts import Entry
 from domain.money import Money
 from domain.order import Order, OrderLine, Tender
 from domain.outcome import CARRIED_OUT
+from domain.request import CancellationRequest
 from domain.shipment import Shipment, StopAction
 from domain.units import units_by_line
 
@@ -33,6 +34,11 @@ class KnownOrder:
         """The cancellation that a request opened or joined; the latest, where it opened one after it had joined another."""
         ids = [(case, {request.request_id for request in case.requests}) for case in reversed(self.cases)]
         return next((case for case, requests in ids if request_id in requests), None)
+
+    def decided_for(self, request: CancellationRequest) -> Case | None:
+        """The cancellation of this request, if it is decided."""
+        own = self.of_request(request.request_id)
+        return own if own and own.decided and own.has(request) else None
 
     @property
     def carried_out_last(self) -> Case | None:

@@ -19,7 +19,13 @@ GROUPS = {
     "Asking": (
         *("domain/contract.py", "runtime/api_keys.py", "web/callers.py", "web/reading.py", "client/bulk_file.py"),
         *("domain/texts.py", "domain/base.py", "client/requests.py"),
-        *("client/submitting.py", "workflows/requests.py", "activities/incoming.py", "domain/second_request.py"),
+        *(
+            "client/submitting.py",
+            "workflows/requests.py",
+            "activities/incoming.py",
+            "activities/known_orders.py",
+            "domain/second_request.py",
+        ),
         *("domain/request.py", "web/problems.py", "providers/books/outbox.py", "client/deferred.py"),
     ),
     "What is known, and who holds it": (
