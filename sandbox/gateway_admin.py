@@ -29,6 +29,7 @@ class TestCard(StrEnum):
     DISPUTED = "pm_card_createDispute"
     DECLINED = "pm_card_chargeDeclined"
     ASKS_HOLDER = "pm_card_authenticationRequired"
+    DEBIT = "pm_usBankAccount_processing"
 
 
 class OpenPayment(StrEnum):
@@ -109,6 +110,20 @@ class GatewayAdmin:
         assert payment.status == wants.value
         return payment.id
 
+    async def create_debit(self, amount: Money) -> str:
+        """A bank debit, which is processed until `capture_ends` or `debit_fails`."""
+        payment = await self._stripe.v1.payment_intents.create_async(
+            {
+                "amount": units_of(amount),
+                "currency": amount.currency.lower(),
+                "payment_method": TestCard.DEBIT.value,
+                "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                "confirm": True,
+            }
+        )
+        assert payment.status == "processing"
+        return payment.id
+
     async def complete(self, payment: str) -> None:
         """The customer pays what is open. Raises httpx2.HTTPStatusError when it cannot be paid any more."""
         await self._post(f"/sandbox/payments/{payment}/complete", "")
@@ -176,6 +191,10 @@ class GatewayAdmin:
 
     async def capture_ends(self, payment: str) -> None:
         await self._post(f"/sandbox/payments/{payment}/capture_ends", "")
+
+    async def debit_fails(self, payment: str) -> None:
+        """The bank returns it: nothing was taken, and the customer can pay another way."""
+        await self._post(f"/sandbox/payments/{payment}/debit_fails", "")
 
     async def settle(self, refund: str) -> None:
         await self._post(f"/sandbox/refunds/{refund}/settle", "")

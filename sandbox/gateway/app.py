@@ -265,6 +265,11 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
         with state.store.transaction():
             return state.payments.capture_ends(payment)
 
+    @app.post("/sandbox/payments/{payment}/debit_fails")
+    async def debit_fails(payment: str) -> Json:
+        with state.store.transaction():
+            return state.payments.debit_fails(payment)
+
     @app.post("/sandbox/refunds/{refund}/settle")
     async def settle(refund: str) -> Json:
         with state.store.transaction():

@@ -8,7 +8,17 @@ from sandbox.gateway.calls import Call, amount_of, page_of, whole_number
 from sandbox.gateway.disputes import Disputes
 from sandbox.gateway.errors import ApiError, Json
 from sandbox.gateway.messages import EffectKind, Fault, FaultKind
-from sandbox.gateway.records import CARDS, DECLINES, Customer, Dispute, Payment, PaymentMethod, Refund
+from sandbox.gateway.records import (
+    CARDS,
+    DEBITS,
+    DECLINES,
+    Customer,
+    Dispute,
+    EventKind,
+    Payment,
+    PaymentMethod,
+    Refund,
+)
 from sandbox.gateway.refusals import REFUSALS
 from sandbox.gateway.rendering import Rendering
 from sandbox.gateway.store import Store
@@ -105,6 +115,11 @@ class Payments:
                 raise ApiError(402, "The card wants its holder.", kind="card_error", code="authentication_required")
             payment.status = "requires_action"
             return
+        if payment.card in DEBITS:
+            if payment.manual:
+                raise ApiError(400, "A bank debit cannot be captured manually.", param="capture_method")
+            payment.charge, payment.status = self._store.new_id("ch"), "processing"
+            return
         self._take(call, payment)
 
     def _take(self, call: Call, payment: Payment) -> None:
@@ -142,7 +157,8 @@ class Payments:
         return amount_of(call.params, name, payment.currency) if whole_number(call.params, name) else 0
 
     def complete(self, payment_id: str) -> Json:
-        """The customer names their card and its holder, where that is missing, and pays."""
+        """The customer names their card and its holder, where that is missing, and pays; one whose debit failed pays by a
+        card."""
         payment = self._store.get(Payment, payment_id, "payment_intent")
         if not payment.open:
             refuse_state(payment, "confirmed", "it is open")
@@ -166,6 +182,17 @@ class Payments:
         self._store.save(payment)
         return self._rendering.payment(payment)
 
+    def debit_fails(self, payment_id: str) -> Json:
+        """The customer's bank returns the debit: nothing was taken, and they can pay another way."""
+        payment = self._store.get(Payment, payment_id, "payment_intent")
+        self._expect(payment, "failed", "processing")
+        if payment.card not in DEBITS:
+            refuse_state(payment, "failed", "it is a bank debit")
+        payment.status, payment.payment_method, payment.card = "requires_payment_method", None, None
+        self._store.save(payment)
+        self._store.add_event(EventKind.PAYMENT_FAILED, self._rendering.payment(payment))
+        return self._rendering.payment(payment)
+
     def _capture(self, call: Call, payment: Payment, amount: int, *, final: bool) -> None:
         payment.captured += amount
         payment.capturable -= amount
@@ -176,6 +203,7 @@ class Payments:
             self._release(payment, reason=None)
         if final or not payment.capturable:
             payment.status = "succeeded"
+            self._store.add_event(EventKind.PAYMENT_SUCCEEDED, self._rendering.payment(payment), call.key)
         if payment.card == "pm_card_createDispute" and not self._store.owned(Dispute, payment.id):
             self._disputes.open_dispute(payment, "needs_response")
 

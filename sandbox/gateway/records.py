@@ -9,6 +9,8 @@ from sandbox.gateway.errors import Json
 
 
 class EventKind(StrEnum):
+    PAYMENT_SUCCEEDED = "payment_intent.succeeded"
+    PAYMENT_FAILED = "payment_intent.payment_failed"
     REFUND_CREATED = "refund.created"
     REFUND_UPDATED = "refund.updated"
     REFUND_FAILED = "refund.failed"
@@ -26,6 +28,8 @@ DECLINES = {
     "pm_card_chargeDeclinedExpiredCard": ("expired_card", "expired_card"),
     "pm_card_visa_chargeDeclinedExpiredCard": ("expired_card", "expired_card"),
 }
+DEBITS = {"pm_usBankAccount_processing"}
+"""Bank debits: they take days, and may fail (docs.stripe.com/payments/ach-direct-debit/accept-a-payment)."""
 CARDS = {
     "pm_card_visa",
     "pm_card_mastercard",
@@ -35,6 +39,7 @@ CARDS = {
     "pm_card_createDispute",
     "pm_card_authenticationRequired",
     *DECLINES,
+    *DEBITS,
 }
 """Stripe's own test payment methods, under their documented names."""
 

@@ -46,6 +46,7 @@ class Rendering:
             url = f"/v1/charges/{payment.charge}/refunds"
             shown["refunds"] = page_of({}, refunds, lambda refund: self.refund(refund, listed.of_each), url)
         intent = expanded.get("payment_intent")
+        state = "failed" if payment.open else "pending" if payment.status == "processing" else "succeeded"
         return {
             "id": payment.charge,
             "object": "charge",
@@ -60,11 +61,11 @@ class Rendering:
             "disputed": bool(self._store.owned(Dispute, payment.id)),
             "livemode": False,
             "metadata": payment.metadata,
-            "paid": True,
+            "paid": state == "succeeded",
             "payment_intent": payment.id if intent is None else self.payment(payment, intent),
             "payment_method": payment.payment_method,
             "refunded": refunded == payment.amount,
-            "status": "succeeded",
+            "status": state,
             **shown,
         }
 

@@ -372,7 +372,7 @@ async def test_webhooks_are_signed_repeated_out_of_order_and_never_lost(
                 await admin.dispute(payment)
                 await admin.refund_elsewhere(await admin.create_payment(TOTAL, capture=TOTAL), TOTAL)
             async with asyncio.timeout(30):
-                while len(deliveries) < 10:  # noqa: ASYNC110 - seven events, three of them twice
+                while len(deliveries) < 13:  # noqa: ASYNC110 - nine events, four of them twice
                     await asyncio.sleep(0.05)
         finally:
             process.stop()
@@ -391,10 +391,31 @@ async def test_webhooks_are_signed_repeated_out_of_order_and_never_lost(
         EventKind.DISPUTE_CREATED,
     }
     first_seen = list(dict.fromkeys(event["id"] for event in events))
-    assert len(first_seen) == 7
+    assert len(first_seen) == 9
     assert len(events) > len(first_seen)
     named = [event["type"] for event in events]
-    assert named.index(EventKind.REFUND_FAILED) < named.index(EventKind.REFUND_UPDATED)
+    assert named.index(EventKind.REFUND_UPDATED) < named.index(EventKind.CHARGE_REFUNDED)
+
+
+async def test_a_bank_debit_is_processed_and_may_fail_and_is_paid_another_way_then(
+    http: httpx2.AsyncClient, admin: GatewayAdmin
+) -> None:
+    payment = await admin.create_debit(TOTAL)
+    refused = await http.post(f"/v1/payment_intents/{payment}/cancel")
+    assert error_of(refused) == (400, "payment_intent_unexpected_state", None)
+    await admin.debit_fails(payment)
+    failed = (await http.get(f"/v1/payment_intents/{payment}", params={"expand[]": "latest_charge"})).json()
+    assert (failed["status"], failed["amount_received"]) == ("requires_payment_method", 0)
+    assert (failed["latest_charge"]["status"], failed["latest_charge"]["paid"]) == ("failed", False)
+    await admin.complete(payment)
+    paid = (await http.get(f"/v1/payment_intents/{payment}")).json()
+    assert (paid["status"], paid["amount_received"]) == ("succeeded", 5235)
+    kinds = {"types[0]": EventKind.PAYMENT_FAILED, "types[1]": EventKind.PAYMENT_SUCCEEDED}
+    events = (await http.get("/v1/events", params=kinds)).json()["data"]
+    assert [e["type"] for e in events if e["data"]["object"]["id"] == payment] == [
+        EventKind.PAYMENT_SUCCEEDED,
+        EventKind.PAYMENT_FAILED,
+    ]
 
 
 @pytest.mark.parametrize(
