@@ -11,11 +11,11 @@ from providers.ledger.port import Credit, CreditedTender
 def credit_of(case: Case) -> Credit | None:
     """What is to be put on paper; None when no captured money is given back. What was only reserved needs no credit note,
     and what was given twice is credited once. `total` is nothing where all that goes back is in place of what others had
-    refunded before."""
+    refunded before, or was captured although it was not to be."""
     plan = case.plan
     assert plan is not None
     total = Money.total((_credited(reversal) for reversal in case.reversals), plan.currency)
-    if not total and not any(reversal.lapsed for reversal in case.reversals):
+    if not total and not any(reversal.lapsed or reversal.taken_after_all for reversal in case.reversals):
         return None
     return Credit(
         cancellation_id=case.cancellation_id,
@@ -25,7 +25,11 @@ def credit_of(case: Case) -> Credit | None:
         tenders=tuple(
             part
             for reversal in case.reversals
-            for part in (*CreditedTender.of(reversal, reversal.refunds), *CreditedTender.of_bank(reversal))
+            for part in (
+                *CreditedTender.taken_after_all(reversal, _credited(reversal)),
+                *CreditedTender.of(reversal, reversal.refunds),
+                *CreditedTender.of_bank(reversal),
+            )
         ),
     )
 
@@ -40,5 +44,6 @@ def _tax_of(plan: Plan, total: Money) -> Money:
 
 
 def _credited(reversal: Reversal) -> Money:
-    """Without what others had refunded before: whoever did has their own document for it."""
-    return min(reversal.refunded, reversal.to_refund - reversal.lapsed)
+    """Without what others had refunded before: whoever did has their own document for it. And without what was captured
+    since of what was not to be: the customer has paid it beside what the order cost."""
+    return min(reversal.refunded, reversal.to_refund - reversal.lapsed - reversal.taken_after_all)

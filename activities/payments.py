@@ -9,7 +9,7 @@ from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.customer_notices import failure_notice
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
-from activities.tender_news import dispute_news, found_news, refund_news, settlement_facts
+from activities.tender_news import capture_news, dispute_news, found_news, refund_news, settlement_facts
 from activities.tenders import Payments
 from domain import key_parts
 from domain.case import Case
@@ -302,11 +302,17 @@ class PaymentActivities:
                 if unknown:  # an attempt that may still act would make what is read here out of date
                     await attempt.wait_for_quiet(unknown)
                 payment = await self._payments.read(step_input.order_id, tender)
+                captured = capture_news(reversal, payment)
+                reversal = attempt.case.with_facts(captured).reversal(step_input.target)
                 made = _made_without_key(reversal.planned, payment) if unknown else ()
                 other_reversals = await self._read_other_reversals(step_input, tender)
                 refunds = (*refunds_found(reversal, payment, step_input.key, other_reversals), *made)
                 found = {refund.reference: refund for refund in refunds}
-                facts = [*refund_news(reversal, [*found.values()]), *dispute_news(reversal, payment, other_reversals)]
+                facts = [
+                    *captured,
+                    *refund_news(reversal, [*found.values()]),
+                    *dispute_news(reversal, payment, other_reversals),
+                ]
                 facts += [_looked_up(key, payment, made) for key in unknown]
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from activities.customer_notices import failure_notice
-from activities.tender_news import dispute_news, refund_news
+from activities.tender_news import capture_news, dispute_news, refund_news
 from activities.tenders import Payments
 from domain.case import Case
 from domain.closing import news_of_expected
@@ -71,12 +71,14 @@ class Reopening:
         payment = await self._payments.read(order.order_id, tender)
         key = EffectKey(ended.cancellation_id, StepName.REVERSE_PAYMENT, reversal.tender_id)
         other_reversals = await self._payments.read_other_reversals(order.order_id, ended.cancellation_id, tender)
+        captured = capture_news(reversal, payment, ended=True) if ended.ever_closed else []
+        reversal = ended.with_facts(captured).reversal(reversal.tender_id)
         counted = (
             refunds_found_after_end(reversal, payment, key, other_reversals)
             if ended.ever_closed
             else known_refunds(reversal, payment, key)
         )
-        found.facts += [*refund_news(reversal, counted), *dispute_news(reversal, payment, other_reversals)]
+        found.facts += [*captured, *refund_news(reversal, counted), *dispute_news(reversal, payment, other_reversals)]
         found.failed += _failed_since_end(reversal, payment, counts_on_others=ended.ever_closed)
         known = {refund.reference for refund in (*reversal.refunds, *counted)}
         found.of_others += [refund.reference for refund in payment.refunds if refund.reference not in known]

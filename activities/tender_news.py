@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from domain.earlier import EarlierReversal, left_of_disputes
 from domain.facts import DisputeSeen, Fact, RefundSeen, ReversalSeen
 from domain.money import Money
-from domain.next_reversal import Settled
+from domain.next_reversal import Settled, Void, released_by_now
+from domain.order import TenderKind
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
 
@@ -32,6 +33,19 @@ def dispute_news(reversal: Reversal, payment: Payment, other_reversals: Sequence
     )
     known = (reversal.disputed, reversal.charge_backs, reversal.open_disputes)
     return [] if (seen.disputed, seen.charge_backs, seen.open_disputes) == known else [seen]
+
+
+def capture_news(reversal: Reversal, payment: Payment, *, ended: bool = False) -> list[Fact]:
+    """That less is released than before, because it was captured or paid all the same. After the end (`ended`) that is no
+    more than the gateway has: what the order's next cancellation has given back of it is given back."""
+    if reversal.planned.tender.kind is not TenderKind.CARD:
+        return []
+    released = released_by_now(reversal, payment)
+    if isinstance(released, Void):
+        return []
+    if ended:
+        released = max(released, reversal.released - payment.refundable)
+    return found_news(reversal, released, ()) if released < reversal.released else []
 
 
 def settlement_facts(reversal: Reversal, settled: Settled) -> list[Fact]:

@@ -1,9 +1,20 @@
-"""What follows a refund that has failed: whether somebody has answered it, and how the customer wants the money instead; and
-a proof of a payment that turns out to be none."""
+"""What follows a refund that has failed: whether somebody has answered it, and how the customer wants the money instead; a
+proof of a payment that turns out to be none; and a capture of what was not to be captured."""
 
 from collections.abc import Sequence
 
-from domain.facts import Chosen, Entry, NothingDue, RefundSeen, Reopened, RetryOrdered, SettledByHand
+from domain.facts import (
+    Chosen,
+    Credited,
+    Entry,
+    NothingDue,
+    RefundSeen,
+    Reopened,
+    RetryOrdered,
+    ReversalSeen,
+    SettledByHand,
+)
+from domain.money import Money
 from domain.payment import Refund
 from domain.step import MONEY_STEPS, StepName
 from domain.terms import RefundMethod
@@ -77,3 +88,27 @@ def refuted_proof(entries: Sequence[Entry], tender_id: str) -> RefundSeen | None
             case _:
                 pass
     return next((refund for reference, refund in others.items() if reference in named), None)
+
+
+# Rule: What was not to be captured, and is all the same, is owed [and a person says whether it goes back]
+def is_taken_after_all(entries: Sequence[Entry], tender_id: str) -> bool:
+    """Whether something of the tender was captured, or paid, that was not to be, and nobody has said since what it was for.
+    The order goes on once the credit note is written: it may have got something else for it."""
+    released: Money | None = None
+    credited = taken = False
+    for entry in entries:
+        match entry.fact:
+            case Credited():
+                credited = True
+            case ReversalSeen(target=target, released=now) if target == tender_id:
+                taken = taken or (credited and released is not None and now < released)
+                released = now
+            case (
+                RetryOrdered(step=step, target=target)
+                | SettledByHand(step=step, target=target)
+                | NothingDue(step=step, target=target)
+            ) if target == tender_id and step in MONEY_STEPS:
+                taken = False
+            case _:
+                pass
+    return taken

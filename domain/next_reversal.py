@@ -80,7 +80,7 @@ def next_reversal(
     ours, by an earlier attempt or a run that was lost. `other_reversals` are those of the order's other cancellations.
     """
     planned = reversal.planned
-    released = _released(reversal, payment)
+    released = released_by_now(reversal, payment)
     if isinstance(released, Void):
         return released
     if payment.capturing:
@@ -111,11 +111,12 @@ def next_reversal(
 
 # Rule: A reservation that has expired counts as released
 # Rule: A payment that was not completed is closed
-def _released(reversal: Reversal, payment: Payment) -> Money | Void:
+def released_by_now(reversal: Reversal, payment: Payment) -> Money | Void:
     """What is released of the reservation, where the plan wants any of it released.
 
     A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
     reserved any more nor captured since was released with that capture. The same holds for what the customer can still pay.
+    Where more is captured than the rest, less is released than before.
     """
     planned = reversal.planned
     zero = Money.zero(planned.release.currency)
@@ -123,7 +124,7 @@ def _released(reversal: Reversal, payment: Payment) -> Money | Void:
         return zero
     captured_since = max(planned.captured_since(payment), zero)
     if planned.released_by_capture:
-        return max(min(planned.release, planned.revocable - captured_since), reversal.released, zero)
+        return max(min(planned.release, planned.revocable - captured_since), zero)
     if payment.revocable:
         return Void(payment.revocable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.

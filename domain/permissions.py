@@ -277,11 +277,19 @@ def _check_dispute(case: Case, said: SettledByHand, order_id: str) -> None:
 
 def _check_nothing_due(case: Case, said: NothingDue, order_id: str) -> None:
     _check_by_hand(case, said, order_id)
-    if case.credit_note and said.step in MONEY_STEPS:
+    if case.credit_note and said.step in MONEY_STEPS and not _is_uncredited(case, said.target):
         raise NotPossible(
             f"Credit note {case.credit_note} says that this money is due to the customer; give it back by hand and name the "
             "reference."
         )
+
+
+def _is_uncredited(case: Case, tender_id: str) -> bool:
+    """What is owed was captured since the credit note, which does not say that it is due."""
+    if case.planned(tender_id) is None:
+        return False
+    reversal = case.reversal(tender_id)
+    return bool(reversal.taken_after_all) and reversal.outstanding <= reversal.taken_after_all
 
 
 # Rule: A customer whose refund fails at their bank may have the money another way [who may choose]

@@ -132,8 +132,8 @@ class PlannedTender(Value):
         return self.tender.kind is not TenderKind.MARKETPLACE
 
     def captured_since(self, payment: Payment) -> Money:
-        """What was captured since the plan was made."""
-        return payment.captured - self.captured
+        """What was captured since the plan was made, or is being captured."""
+        return payment.taken - self.captured
 
     def sendable(self, amount: Money, at_most: Money) -> Money:
         """As much as its provider takes: `amount`, or the next step above it where `at_most` has that."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from domain.base import Value
 from domain.earlier import EarlierReversal, RefundPart
 from domain.facts import (
+    Credited,
     DisputeSeen,
     Entry,
     NothingDue,
@@ -32,16 +33,18 @@ class ByHand(Value):
 class Reversal(Value):
     """What has come back to one tender, derived from the facts.
 
-    `released`: what an authorisation no longer reserves. `covered`: what others had given back before. `refunds`: each as it
-    was last seen, store credit in the tender's place included. `waived`: what a person declared not due. `paid_back`: what
-    the customer has paid back of what was given twice, and `left_with_them` what a person has left with them of it.
-    `charge_backs`: what the bank has given back; `open_disputes`: the numbers of those that it has not decided. `named`:
-    payments by hand that were refunds of a provider's own, whose number the person named, and are among the refunds, of this
-    tender or of another one; or that the bank made by a dispute, and that were less than was owed.
+    `released`: what an authorisation no longer reserves; `released_when_credited`: what it was when the credit note was
+    written. `covered`: what others had given back before. `refunds`: each as it was last seen, store credit in the tender's
+    place included. `waived`: what a person declared not due. `paid_back`: what the customer has paid back of what was given
+    twice, and `left_with_them` what a person has left with them of it. `charge_backs`: what the bank has given back;
+    `open_disputes`: the numbers of those that it has not decided. `named`: payments by hand that were refunds of a
+    provider's own, whose number the person named, and are among the refunds, of this tender or of another one; or that the
+    bank made by a dispute, and that were less than was owed.
     """
 
     planned: PlannedTender
     released: Money
+    released_when_credited: Money | None = None
     covered: Money
     waived: Money
     paid_back: Money
@@ -150,6 +153,17 @@ class Reversal(Value):
     def never_paid(self) -> Money:
         """What of `released` the customer could still pay."""
         return min(self.released, self.planned.never_paid)
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether some of `released` is nothing that the gateway has released: it is not to be taken, and still may be."""
+        return bool(self.released) and self.planned.released_by_capture
+
+    # Rule: What was not to be captured, and is all the same, is owed
+    @property
+    def taken_after_all(self) -> Money:
+        """What counted as released when the credit note was written, and was taken since."""
+        return max((self.released_when_credited or self.released) - self.released, self._total())
 
     # Rule: What is on its way counts as given, and what the customer has paid back does not
     @property
@@ -369,6 +383,8 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal._paid_by(refund)
                 refunds[refund.reference] = refund
                 reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
+            case Credited():
+                reversal = reversal.model_copy(update={"released_when_credited": reversal.released})
             case DisputeSeen(target=target) as seen if target == tender_id:
                 update = {"disputed": seen.disputed, "charge_backs": seen.charge_backs}
                 reversal = reversal.model_copy(update={**update, "open_disputes": seen.open_disputes})

@@ -143,7 +143,7 @@ class Observing:
         """How the order's cancellations stand in the books, oldest first; None is one that is open."""
         return [found.outcome for found in await books.cancellations(self.engine) if found.order_id == order_id]
 
-    async def find_reopened(self, order_id: str, subject: str) -> CancellationRequest | None:
+    async def find_reopened(self, order_id: str, subject: str, kind: str = "") -> CancellationRequest | None:
         """The request of the ended cancellation that the gateway's event about this refund or payment opens again. None: it
         is matched to none."""
         event = DueEvent(
@@ -153,6 +153,7 @@ class Observing:
             subject=subject,
             may_undo_outcome=True,
             attempts=1,
+            kind=kind,
         )
         ended = await SqlInbox(self.engine).find_ended(event)
         return ended.request if ended else None

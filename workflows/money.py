@@ -6,7 +6,7 @@ from functools import partial
 from domain.carried import Obstacle
 from domain.case import Case
 from domain.facts import RefundSeen, SettledByHand
-from domain.fallback import refuted_proof, unclear_since_reopening
+from domain.fallback import is_taken_after_all, refuted_proof, unclear_since_reopening
 from domain.money import Money
 from domain.outcome import State
 from domain.payment import Refund
@@ -53,6 +53,9 @@ class MoneySteps:
                 continue
             if refuted := refuted_proof(case.entries, tender_id):
                 await self._wait_for_proof(tender_id, owed, refuted)
+                continue
+            if is_taken_after_all(case.entries, tender_id):
+                await self._ask_about_capture(tender_id, owed)
                 continue
             match method:
                 case RefundMethod.STORE_CREDIT:
@@ -107,6 +110,15 @@ class MoneySteps:
         await self._waiting.wait_for_person(
             steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True, choice=True)
         )
+
+    async def _ask_about_capture(self, tender_id: str, owed: Money) -> None:
+        """To refund it at once could give back what the order has got something else for."""
+        why = (
+            f"{owed} of tender {tender_id} of order {self._order_id} was not to be captured because of this cancellation, "
+            "and was captured all the same. Retry the step to refund it, or say that nothing is due where it was for "
+            "something else."
+        )
+        await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
 
     async def _ask_for_transfer(self, tender_id: str, owed: Money) -> None:
         """A bank transfer is made by a person, who names its reference."""

@@ -19,6 +19,7 @@ from domain.facts import (
     OrderClosed,
     RefundSeen,
     Requested,
+    ReversalSeen,
     Run,
 )
 from domain.holder import NotTheHolder
@@ -32,7 +33,7 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
 from domain.step import StepName
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import repeat_for_others, watch, watchers_of
+from providers.books.inbox import repeat_capture, repeat_for_others, watch, watchers_of
 from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
@@ -322,6 +323,9 @@ class SqlRegister(SqlAdapter):
             for fact in facts:
                 if isinstance(fact, RefundSeen) and fact.refund.part_for and fact.refund.status.has_failed:
                     await repeat_for_others(session, row.order_id, fact.refund)
+                if isinstance(fact, ReversalSeen):
+                    reversal = (await case_of(session, cancellation_id)).reversal(fact.target)
+                    await repeat_capture(session, row.order_id, reversal.planned.tender.reference, cancellation_id)
             await put_notices(session, cancellation_id, row.order_id, notices)
             return True
 

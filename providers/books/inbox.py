@@ -17,6 +17,8 @@ from providers.database.engine import insert_once, transaction
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 
 _CLAIM = timedelta(minutes=1)
+_TAKEN = "payment_intent.succeeded"
+"""Stripe's event that a payment was taken."""
 _WATCHED, _CANCELLATIONS = table_of(WatchedRow), table_of(CancellationRow)
 _OPEN = select(_CANCELLATIONS.c.cancellation_id).where(
     _CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None)
@@ -94,6 +96,7 @@ class SqlInbox(SqlAdapter):
                         subject=row.subject,
                         may_undo_outcome=row.may_undo_outcome,
                         attempts=row.attempts,
+                        kind=row.kind,
                     )
                 )
             return claimed
@@ -105,7 +108,9 @@ class SqlInbox(SqlAdapter):
             ended = [case for case in known.cases if case.ended]
             about = _subjects if event.may_undo_outcome else _expected
             case = next((case for case in ended if event.subject in about(case)), None)
-            if (
+            if event.kind == _TAKEN:
+                case = next((case for case in reversed(ended) if event.subject in _not_to_be_taken(case)), None)
+            elif (
                 case is None
                 and event.may_undo_outcome
                 and event.provider is Provider.STRIPE
@@ -154,6 +159,12 @@ def _payments(case: Case) -> set[str]:
     return {reversal.planned.tender.reference for reversal in reversals if reversal.planned_total}
 
 
+def _not_to_be_taken(case: Case) -> set[str]:
+    """Payments of which a part was not to be taken, and can be all the same."""
+    reversals = case.reversals if case.ever_closed else ()
+    return {reversal.planned.tender.reference for reversal in reversals if reversal.may_be_taken}
+
+
 def _expected(case: Case) -> set[str]:
     """The parcels whose lines leave the order when they are received."""
     planned = case.plan.shipments if case.plan else ()
@@ -192,7 +203,7 @@ async def watchers_of(session: AsyncSession, references: Sequence[str]) -> dict[
 
 def _subject(event: ProviderEvent, names: Collection[str]) -> str | None:
     """What it is about, by a name that the order knows: a shop may keep the label of a parcel, and not its tracking
-    number. What is about a payment as a whole has none, unless the bank gave it back."""
+    number. What is about a payment as a whole has none, unless the bank gave it back or it was taken."""
     parcel = [name for name in (event.tracking_number, event.shipment) if name]
     of_parcel = next((name for name in parcel if name in names), event.tracking_number)
     return event.refund or of_parcel or (event.payment if event.may_undo_outcome else None)
@@ -209,15 +220,25 @@ async def watch(session: AsyncSession, order_id: str, references: Sequence[str])
 async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:
     """A refund of which the order's other cancellations count a part as well has failed. Its event has been delivered to one
     of them, so it is due once more."""
-    provider, event_id = Provider.STRIPE, f"failed/{failed.reference}/{failed.part_for}"
+    await _repeat(session, order_id, f"failed/{failed.reference}/{failed.part_for}", failed.reference, "repeated")
+
+
+async def repeat_capture(session: AsyncSession, order_id: str, payment: str, cancellation_id: str) -> None:
+    """The same for a payment that was taken with what was not to be by this cancellation, and by others perhaps."""
+    await _repeat(session, order_id, f"taken/{payment}/{cancellation_id}", payment, _TAKEN)
+
+
+async def _repeat(session: AsyncSession, order_id: str, event_id: str, subject: str, kind: str) -> None:
+    """An event of our own: the provider has none."""
+    provider = Provider.STRIPE
     if await session.get(WebhookEventRow, (provider, event_id)) is None:
         at = datetime.now(UTC)
         session.add(
             WebhookEventRow(
                 provider=provider,
                 event_id=event_id,
-                kind="repeated",  # by us: Stripe has no such event
-                subject=failed.reference,
+                kind=kind,
+                subject=subject,
                 may_undo_outcome=True,
                 order_id=order_id,
                 received_at=at,

@@ -130,6 +130,9 @@ async def _settle_by_bank(session: AsyncSession, cancellation_id: str, tender: C
 async def take_settlement_back(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
     """A refund that had settled has failed or was canceled since, or what was booked as paid by hand was a refund. What
     others had refunded before was never posted; where it fails, the money is owed to the customer all the same."""
+    if tender.taken:
+        await _owe(session, cancellation_id, tender)
+        return
     if tender.lapsed:
         key, account = _lapse_key(cancellation_id, tender), _SETTLED_FROM[tender.kind]
         if not await _posted(session, key):
@@ -141,6 +144,17 @@ async def take_settlement_back(session: AsyncSession, cancellation_id: str, tend
     if settled and not await _posted(session, key):
         amount = Money(amount=sum(part.amount for part in settled), currency=settled[0].currency)
         await _take_back(session, cancellation_id, tender.reference, amount, key=key, to=settled[0].credit_account)
+
+
+# Rule: What was not to be captured, and is all the same, is owed [the transfer]
+async def _owe(session: AsyncSession, cancellation_id: str, tender: CreditedTender) -> None:
+    """It may become more, when more is captured: what is not posted yet is."""
+    key, account = f"taken/{cancellation_id}/{tender.tender_id}", _SETTLED_FROM[tender.kind]
+    found = await session.scalars(select(TransferRow).where(TransferRow.key.startswith(f"{key}/", autoescape=True)))
+    posted = found.all()
+    more = tender.amount - Money(amount=sum(row.amount for row in posted), currency=tender.amount.currency)
+    if more.amount > 0:
+        await _take_back(session, cancellation_id, tender.reference, more, key=f"{key}/{len(posted) + 1}", to=account)
 
 
 # Rule: What has gone to the customer is posted; beyond the credit, it is owed to us [what was collected of it]

@@ -29,6 +29,8 @@ class StripeEventKind(StrEnum):
     DISPUTE_FUNDS_WITHDRAWN = "charge.dispute.funds_withdrawn"
     DISPUTE_FUNDS_REINSTATED = "charge.dispute.funds_reinstated"
     PAYMENT_CANCELED = "payment_intent.canceled"
+    PAYMENT_FAILED = "payment_intent.payment_failed"
+    PAYMENT_SUCCEEDED = "payment_intent.succeeded"
 
 
 _KINDS = [kind.value for kind in StripeEventKind]
@@ -49,10 +51,12 @@ class _Object(BaseModel):
 
     @property
     def may_undo_outcome(self) -> bool:
-        """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under. And
-        a dispute by which the bank gives the money back."""
+        """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under. A
+        dispute by which the bank gives the money back. And a payment that was taken: perhaps with what was not to be."""
         if self.object == "dispute":
             return self.status in _GIVEN_BACK
+        if self.object == "payment_intent":
+            return self.status == "succeeded"
         return self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others())
 
     def _is_made_by_others(self) -> bool:

@@ -22,8 +22,8 @@ class Provider(StrEnum):
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
     is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
-    failed, that somebody else made one, that the bank gave the money back, or that a parcel travels, so it may undo what an
-    ended cancellation had achieved."""
+    failed, that somebody else made one, that the bank gave the money back, that a payment was taken, or that a parcel
+    travels, so it may undo what an ended cancellation had achieved."""
 
     provider: Provider
     event_id: str
@@ -45,8 +45,8 @@ class EventStatus(StrEnum):
 
 class DueEvent(Value):
     """An event that has not been sent to the order's cancellation yet. `subject` is the refund, the payment that the
-    bank gave back, or the parcel by its tracking number or, where the order does not know that, by its label.
-    `may_undo_outcome` as in `ProviderEvent`."""
+    bank gave back or that was taken, or the parcel by its tracking number or, where the order does not know that, by its
+    label. `kind` and `may_undo_outcome` as in `ProviderEvent`."""
 
     provider: Provider
     event_id: str
@@ -54,6 +54,7 @@ class DueEvent(Value):
     subject: str | None
     may_undo_outcome: bool
     attempts: int
+    kind: str = ""
 
 
 class EndedCancellation(Value):
@@ -88,7 +89,8 @@ class Inbox(Protocol):
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none. An event that
         undoes nothing is about one that expects its parcel back. A refund of somebody else's is about one that was carried
         out, where money of the order went another way, in whichever of them; and a payment that the bank gave back is about
-        the last one that gave back something of it: the customer may have it twice now."""
+        the last one that gave back something of it: the customer may have it twice now. A payment that was taken is about
+        the last one by which a part of it was not to be."""
         ...
 
     async def is_under_way(self, order_id: str) -> bool:

@@ -23,8 +23,9 @@ class CreditedTender(Value):
     """What one tender got back, for the books. `reference` is the provider's refund, or a person's own. `failed`: a refund
     that the provider had taken, and settled perhaps, and that failed later; it is no part of the credit. `by_hand`: a person
     gave it, and this is the number of the fact that says so; with `failed`, by a refund that is counted itself. `by_bank`:
-    this cancellation's part of a lost dispute, as it is now. `part_for`: the amount is only the part of the refund that
-    counts for this cancellation. `lapsed`: others had made it before the plan, so the ledger has no settlement of it, and it
+    this cancellation's part of a lost dispute, as it is now. `taken`: what was captured since of what was not to be, as far
+    as it goes back; the customer is owed it. `part_for`: the amount is only the part of the refund that counts for this
+    cancellation. `lapsed`: others had made it before the plan, so the ledger has no settlement of it, and it
     has failed."""
 
     tender_id: str
@@ -34,6 +35,7 @@ class CreditedTender(Value):
     settled: bool
     by_hand: int | None = None
     by_bank: bool = False
+    taken: bool = False
     failed: bool = False
     part_for: str | None = None
     lapsed: bool = False
@@ -87,6 +89,21 @@ class CreditedTender(Value):
             )
             for part in reversal.bank_parts
         )
+
+    @classmethod
+    def taken_after_all(cls, reversal: Reversal, credited: Money) -> "tuple[CreditedTender, ...]":
+        """What was captured of it since, as far as more goes back than was `credited` for."""
+        beyond = max(reversal.refunded - credited - reversal.lapsed, Money.zero(credited.currency))
+        part = cls(
+            tender_id=reversal.tender_id,
+            kind=reversal.planned.tender.kind,
+            amount=min(reversal.taken_after_all, beyond),
+            reference=reversal.planned.tender.reference,
+            settled=False,
+            taken=True,
+            failed=True,
+        )
+        return (part,) if part.amount else ()
 
 
 class Credit(Value):

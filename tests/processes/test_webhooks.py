@@ -152,6 +152,20 @@ async def test_a_dispute_that_is_lost_after_the_end_is_heard_of(api_system: ApiS
     await again.terminate("the test is over")
 
 
+async def test_what_is_captured_after_the_end_although_it_was_not_to_be_is_heard_of(api_system: ApiSystem) -> None:
+    """E29, I1: 20.00 of 60.00 that are reserved were not to be captured."""
+    system = api_system.system
+    lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD"))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("60.00 USD", "0.00 USD"),))
+    await system.shop.place_order(sample)
+    await system.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
+    await system.shop.gateway.capture(system.shop.payments[sample.order_id][0], money("60.00 USD"), final=True)
+    again = latest(system, sample.order_id)
+    progress = await system.wait_for_state(again, State.NEEDS_ATTENTION)
+    assert "20.00 USD of tender T1" in progress.waits[0].reason
+    await again.terminate("the test is over")
+
+
 async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_returned(api_system: ApiSystem) -> None:
     """C4: its label was voided and used all the same."""
     system = api_system.system

@@ -1,17 +1,21 @@
 """What is given back of a reservation by not capturing it, and is captured all the same: it is followed until the end of the
-cancellation."""
+cancellation, and an event of the gateway says so after it."""
 
-import pytest
+from datetime import UTC, datetime
 
-from domain.money import money
+from domain.messages import RefundEvent
+from domain.money import Money, money
 from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
+from providers.books.inbox import SqlInbox
+from providers.events.stripe import StripeEventKind
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
-from tests.system import Handle, System
+from tests.system import Handle, System, settled
 from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id
+from tests.workflows.test_several_cancellations import of_line
 
 NOTHING, TEN = money("0.00 USD"), money("10.00 USD")
 OF_LINE = LineScope(line_id="L1", quantity=1)
@@ -38,11 +42,10 @@ async def captured_while_it_settles(system: System) -> tuple[SampleOrder, Handle
     return sample, handle
 
 
-@pytest.mark.xfail(strict=True, reason="10.00 count as released, and nobody is asked")
 async def test_what_was_not_to_be_captured_and_is_while_the_cancellation_settles_is_refunded_when_a_person_says_so(
     system: System,
 ) -> None:
-    """B3, I1: 10.00 counted as released."""
+    """E29, I1: 10.00 counted as released."""
     sample, handle = await captured_while_it_settles(system)
     asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T2")
     assert asked
@@ -53,3 +56,106 @@ async def test_what_was_not_to_be_captured_and_is_while_the_cancellation_settles
     assert await system.refunds(sample.order_id) == [money("40.00 USD"), TEN]
     assert [document.total for document in await books.documents(system.engine)] == [money("40.00 USD")]
     await system.assert_books_balance()
+
+
+async def test_what_was_captured_for_something_else_is_not_refunded(system: System) -> None:
+    """E29, I11: a person says that the order got something else for it."""
+    sample, handle = await captured_while_it_settles(system)
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T2")
+    assert asked
+    await system.resolve(handle, settled(asked, "nothing_due", "EXTRA-1"))
+    result = await system.finish(handle)
+    assert (result.outcome, result.refunded, result.released) == (Outcome.CANCELLED, money("40.00 USD"), NOTHING)
+    assert await system.refunds(sample.order_id) == [money("40.00 USD")]
+    await system.assert_books_balance()
+
+
+def reserved_for(*prices: str) -> SampleOrder:
+    """Lines of these prices, and one card that reserves for all of them."""
+    lines = tuple(line(f"L{number}", 1, price) for number, price in enumerate(prices, start=1))
+    total = Money.total((sold.total for sold in lines), "USD")
+    return SampleOrder(order_id=an_id(), lines=lines, tenders=(card(str(total), "0.00 USD"),))
+
+
+async def take(system: System, sample: SampleOrder, amount: str) -> str:
+    """The shop captures for the last time, which releases the rest; returns the payment."""
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.capture(payment, money(amount), final=True)
+    return payment
+
+
+async def hear(system: System, sample: SampleOrder, payment: str) -> Handle | None:
+    """The gateway's event that the payment was taken; None: it is about no cancellation."""
+    request = await system.find_reopened(sample.order_id, payment, StripeEventKind.PAYMENT_SUCCEEDED)
+    if request is None:
+        return None
+    await system.library.look_again(request, RefundEvent(event_id="evt_t", refund_reference=payment))
+    handle = system.current(sample.order_id)
+    system.started.append(handle)
+    return handle
+
+
+async def refund_when_asked(system: System, handle: Handle, amount: str) -> None:
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
+    assert asked
+    assert f"{amount} of tender T1" in asked.reason
+    await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
+    result = await system.finish(handle)
+    assert (result.outcome, result.refunded, result.released) == (Outcome.CANCELLED, money(amount), NOTHING)
+
+
+async def test_what_is_captured_all_the_same_after_the_end_opens_the_cancellation_again(system: System) -> None:
+    """E29, I1: 20.00 of 60.00 were not to be captured."""
+    sample = reserved_for("20.00 USD", "40.00 USD")
+    await system.shop.place_order(sample)
+    assert (await system.cancel(of_line(sample, "L1", "first"))).released == money("20.00 USD")
+    payment = await take(system, sample, "60.00 USD")
+    handle = await hear(system, sample, payment)
+    assert handle
+    await refund_when_asked(system, handle, "20.00 USD")
+    assert await system.refunds(sample.order_id) == [money("20.00 USD")]
+    assert await hear(system, sample, payment) is None
+    assert (await system.progress(handle)).credit_note is None
+    await system.assert_books_balance()
+
+
+async def test_each_cancellation_whose_part_is_captured_after_the_end_is_opened_again(system: System) -> None:
+    """E29, I1: 20.00 and 10.00 of 60.00 were not to be captured."""
+    sample = reserved_for("20.00 USD", "10.00 USD", "30.00 USD")
+    await system.shop.place_order(sample)
+    for line_id in ("L1", "L2"):
+        await system.cancel(of_line(sample, line_id, line_id))
+    payment = await take(system, sample, "60.00 USD")
+    for amount in ("10.00 USD", "20.00 USD"):
+        handle = await hear(system, sample, payment)
+        assert handle
+        await refund_when_asked(system, handle, amount)
+    assert await system.refunds(sample.order_id) == [TEN, money("20.00 USD")]
+    events = await SqlInbox(system.engine).claim_due(datetime.now(UTC), 100)
+    assert {(event.subject, event.kind) for event in events} == {(payment, StripeEventKind.PAYMENT_SUCCEEDED)}
+    await system.assert_books_balance()
+
+
+async def test_the_capture_of_what_stays_opens_nothing_again(system: System) -> None:
+    """E29: it is looked at, and the outcome holds."""
+    sample = reserved_for("20.00 USD", "40.00 USD")
+    await system.shop.place_order(sample)
+    await system.cancel(of_line(sample, "L1", "first"))
+    handle = await hear(system, sample, await take(system, sample, "40.00 USD"))
+    assert handle
+    result = await system.finish(handle)
+    assert (result.outcome, result.existing, result.released) == (Outcome.CANCELLED, True, money("20.00 USD"))
+    assert not any(action.action.startswith("reopened") for action in result.actions)
+
+
+async def test_what_the_next_cancellation_has_given_back_is_not_refunded_once_more(system: System) -> None:
+    """E29, I11: all 60.00 are captured, and go back with the rest of the order before the event is heard of."""
+    sample = reserved_for("20.00 USD", "40.00 USD")
+    await system.shop.place_order(sample)
+    await system.cancel(of_line(sample, "L1", "first"))
+    payment = await take(system, sample, "60.00 USD")
+    assert (await system.cancel(of_line(sample, "L2", "rest"))).refunded == money("60.00 USD")
+    handle = await hear(system, sample, payment)
+    assert handle
+    assert (await system.finish(handle)).existing
+    assert await system.refunds(sample.order_id) == [money("60.00 USD")]
