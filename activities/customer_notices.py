@@ -131,7 +131,7 @@ def reservation_notices(case: Case) -> list[NewNotice]:
     released = {
         "": [reversal.reservation_released for reversal in at_gateway],
         "not_captured": [reversal.reservation_released for reversal in by_capture],
-        "not_to_be_paid": [reversal.never_paid for reversal in by_capture],
+        "not_to_be_paid": [reversal.left_open for reversal in case.reversals],
     }
     return [
         NewNotice(kind=NoticeKind.RESERVATION_RELEASED, amount=Money.total(amounts, amounts[0].currency), about=about)

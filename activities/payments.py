@@ -132,7 +132,7 @@ class PaymentActivities:
         after = await attempt.make_effect(
             key,
             lambda: self._gateway.void(payment, key=str(key)),
-            lambda voided: EffectAnswer(voided.reference, "closed" if planned.unpaid else "released"),
+            lambda voided: EffectAnswer(voided.reference, "closed" if payment.unpaid else "released"),
             amount=amount,
         )
         return await self._read_payment(attempt, planned.tender) if isinstance(after, EffectEnded) else after

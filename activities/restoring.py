@@ -112,8 +112,9 @@ class Restoring:
         waits = [refund for n, refund in under_way.items() if not await self._cancel(attempt, refund, n)]
         if waits:
             raise _under_way(attempt, waits, "cannot be cancelled any more")
-        if planned.unpaid and payment.released:
-            return [_to_pay(attempt, planned.never_paid)]
+        never_paid = planned.never_paid or planned.never_taken(payment)
+        if never_paid and payment.released:
+            return [_to_pay(attempt, never_paid)]
         if planned.release and not planned.released_by_capture and payment.released:
             now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
             return await self._reserve_again(attempt, planned, now)

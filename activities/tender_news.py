@@ -79,4 +79,6 @@ def found_news(reversal: Reversal, released: Money, refunds: Sequence[Refund]) -
 def _release_in_words(reversal: Reversal, released: Money) -> str:
     if reversal.planned.released_by_capture:
         return f"not captured: {released}"
+    if released > reversal.planned.release:
+        return f"never taken: {released}"
     return f"{'closed the payment of' if reversal.planned.unpaid else 'released'} {released}"

@@ -184,7 +184,7 @@ def _plan(plan: Plan) -> Rows:
             by_capture = tender.released_by_capture
             how = translate("released with the capture of the rest, or when it expires") if by_capture else ""
             if by_capture and tender.never_paid:
-                how = translate("stays open: it pays for more than this order")
+                how = translate("stays open: it pays for more than what is cancelled")
             what = translate("do not capture") if by_capture else translate("release")
             rows.add_row(what, kind, how, str(tender.release))
     for left in plan.left_out:

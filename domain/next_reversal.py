@@ -112,23 +112,27 @@ def next_reversal(
 # Rule: A reservation that has expired counts as released
 # Rule: A payment that was not completed is closed
 def released_by_now(reversal: Reversal, payment: Payment) -> Money | Void:
-    """What is released of the reservation, where the plan wants any of it released.
+    """What is released of the reservation, where the plan wants any of it released, or was never taken.
 
     A part of a reservation is not released at the gateway: the rest of it is simply captured later. What is neither
     reserved any more nor captured since was released with that capture. The same holds for what the customer can still pay.
-    Where more is captured than the rest, less is released than before.
+    Where more is captured than the rest, less is released than before. What was being captured and has not come counts, too:
+    its payment is closed where nothing else is to be paid by it.
     """
     planned = reversal.planned
     zero = Money.zero(planned.release.currency)
+    never_taken = planned.never_taken(payment)
+    if never_taken and payment.revocable and planned.takes_all:
+        return Void(payment.revocable)
     if not planned.release:
-        return zero
+        return never_taken
     captured_since = max(planned.captured_since(payment), zero)
     if planned.released_by_capture:
         return max(min(planned.release, planned.revocable - captured_since), zero)
     if payment.revocable:
         return Void(payment.revocable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
-    return planned.release - min(planned.release, captured_since)
+    return planned.release - min(planned.release, captured_since) + never_taken
 
 
 # Rule: The outcome of a lost call is looked up

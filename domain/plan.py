@@ -55,7 +55,8 @@ class PlannedTender(Value):
     - `step`: its provider takes amounts that are divisible by so many minor units. None: any amount.
     - `by_others`: what others had refunded before, of which this plan gives back so much less. Where it fails, it is owed.
     - `unpaid`: what the customer has not paid of its payment, and still can. With the whole order the payment is closed, or,
-      where it pays for more than the order, the order's share is not to be taken.
+      where it pays for more than the order, the order's share is not to be taken. Where a part of the order stays, what is
+      cancelled is not.
     """
 
     tender: Tender
@@ -77,7 +78,7 @@ class PlannedTender(Value):
     def released_by_capture(self) -> bool:
         """What is released is only a part of what is reserved, or can still be paid, or may be. So it is not captured, and
         the process releases nothing at the gateway: the capture of the rest does that, or the end of the reservation."""
-        return bool(self.release) and (self.share is not None or self.release < self.capturable)
+        return bool(self.release) and (self.share is not None or self.release < self.revocable)
 
     @property
     def at_most(self) -> Money:
@@ -103,12 +104,24 @@ class PlannedTender(Value):
             at_most -= amount
         return self.model_copy(update={"by_others": tuple(parts) or None})
 
-    def closing(self) -> "PlannedTender":
-        """The same, with what the customer has not paid yet."""
+    def not_taking(self, at_most: Money | None) -> "PlannedTender":
+        """The same, with what the customer has not paid yet; no more than this of it, where some of the order stays."""
         if not self.unpaid:
             return self
         ours = self.unpaid if self.share is None else min(self.share, self.unpaid)
-        return self.model_copy(update={"release": self.release + ours})
+        ours = ours if at_most is None else min(ours, at_most)
+        return self.model_copy(update={"release": self.release + ours, "unpaid": self.unpaid if ours else None})
+
+    @property
+    def takes_all(self) -> bool:
+        """Nothing of its payment is left for anything else."""
+        return self.share is None and (self.at_most - self.refund - self.release).amount < (self.step or 1)
+
+    # Rule: What was never taken is not given back
+    def never_taken(self, payment: Payment) -> Money:
+        """What of `refund` was being taken when the plan was made, and has not come: a debit that failed."""
+        zero = Money.zero(self.captured.currency)
+        return min(self.refund, max(-self.captured_since(payment), zero))
 
     @property
     def revocable(self) -> Money:
@@ -250,7 +263,7 @@ class Plan(Value):
         if self.everything:
             kept = (tender.at_most - tender.refund - tender.release for tender in in_steps)
             return -Money.total((max(amount, zero) for amount in kept), self.currency)
-        return self.given_back - self.value if in_steps else zero
+        return self.given_back + self.unpaid - self.value if in_steps else zero
 
     # Rule: A declined stop takes its lines out of the plan
     def without(self, declined: frozenset[str]) -> "Plan":
@@ -315,7 +328,7 @@ def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool
     """Divide `value` among the tenders: card first, then gift card, then store credit, each at most what is in it. With
     `everything`, all that is in each tender goes back, whatever the goods are worth. A provider that takes amounts in steps
     gets the next one above, so that the customer is not short; what one part of the order gives back ahead, the next gives
-    back less.
+    back less. What none of them has is not to be taken of a payment that is still open.
 
     30.00 are divided among a gift card with 40.00 in it and a card with 25.00: 25.00 for the card, 5.00 for the gift
     card. With `everything` it is 25.00 and 40.00."""
@@ -324,8 +337,11 @@ def allocate(value: Money, tenders: Sequence[PlannedTender], *, everything: bool
     for planned in sorted(tenders, key=lambda t: _TENDER_ORDER.index(t.tender.kind)):
         part = planned.giving(planned.at_most if everything else min(rest, planned.at_most))
         rest -= min(rest, part.refund + part.release)
-        given[planned.tender.tender_id] = part.closing() if everything else part.model_copy(update={"unpaid": None})
+        given[planned.tender.tender_id] = part.not_taking(None) if everything else part
     for tender_id, part in given.items() if not everything else ():
         given[tender_id] = part.counting_on(rest)
         rest -= Money.total((by.amount for by in given[tender_id].by_others or ()), rest.currency)
+    for tender_id, part in given.items() if not everything else ():
+        given[tender_id] = part.not_taking(rest)
+        rest -= given[tender_id].never_paid
     return tuple(given[planned.tender.tender_id] for planned in tenders)

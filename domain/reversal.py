@@ -151,13 +151,20 @@ class Reversal(Value):
 
     @property
     def never_paid(self) -> Money:
-        """What of `released` the customer could still pay."""
-        return min(self.released, self.planned.never_paid)
+        """What of `released` the customer could still pay, or was being taken and has not come."""
+        never_taken = max(self.released - self.planned.release, self._total())
+        return never_taken + min(self.released, self.planned.never_paid)
+
+    @property
+    def left_open(self) -> Money:
+        """The part of it that the customer can still pay."""
+        closed = self.planned.takes_all and not self.planned.released_by_capture
+        return self._total() if closed else self.never_paid
 
     @property
     def may_be_taken(self) -> bool:
         """Whether some of `released` is nothing that the gateway has released: it is not to be taken, and still may be."""
-        return bool(self.released) and self.planned.released_by_capture
+        return bool(self.released) and (self.planned.released_by_capture or bool(self.left_open))
 
     # Rule: What was not to be captured, and is all the same, is owed
     @property

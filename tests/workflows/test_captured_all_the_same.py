@@ -95,13 +95,13 @@ async def hear(system: System, sample: SampleOrder, payment: str) -> Handle | No
     return handle
 
 
-async def refund_when_asked(system: System, handle: Handle, amount: str) -> None:
+async def refund_when_asked(system: System, handle: Handle, amount: str, outcome: Outcome = Outcome.CANCELLED) -> None:
     asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert asked
     assert f"{amount} of tender T1" in asked.reason
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
     result = await system.finish(handle)
-    assert (result.outcome, result.refunded, result.released) == (Outcome.CANCELLED, money(amount), NOTHING)
+    assert (result.outcome, result.refunded, result.released) == (outcome, money(amount), NOTHING)
 
 
 async def test_what_is_captured_all_the_same_after_the_end_opens_the_cancellation_again(system: System) -> None:

@@ -1,7 +1,5 @@
 """An order that is not paid yet, and of which a part goes on to the customer: its payment stays open for that part."""
 
-import pytest
-
 from domain.money import money
 from domain.outcome import MoneyStatus, Outcome
 from providers.outbox.port import NoticeKind
@@ -10,6 +8,7 @@ from sandbox.gateway_admin import OpenPayment
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import Handle, System
 from tests.workflows.samples import an_id
+from tests.workflows.test_captured_all_the_same import hear, refund_when_asked
 
 OURS, STAYS = money("20.00 USD"), money("44.00 USD")
 
@@ -28,7 +27,6 @@ async def a_part_stays(system: System) -> tuple[SampleOrder, str, Handle]:
     return sample, system.shop.payments[sample.order_id][0], handle
 
 
-@pytest.mark.xfail(strict=True, reason="no word of it")
 async def test_of_an_open_payment_the_customer_reads_what_is_not_to_be_paid(system: System) -> None:
     """E1, I1: the payment stays open for the part that goes on."""
     sample, payment, handle = await a_part_stays(system)
@@ -37,3 +35,15 @@ async def test_of_an_open_payment_the_customer_reads_what_is_not_to_be_paid(syst
     [mail] = [n for n in await system.notices(sample.order_id) if n.kind is NoticeKind.RESERVATION_RELEASED]
     assert (mail.amount, mail.notice_id.rpartition("/")[2]) == (OURS, "not_to_be_paid")
     assert (await system.gateway.read_payment(payment)).unpaid == OURS + STAYS
+
+
+async def test_what_was_not_to_be_paid_and_is_paid_after_the_end_is_refunded(system: System) -> None:
+    """E1, E29, I1: the customer pays all of it, for goods of 44.00."""
+    sample, payment, handle = await a_part_stays(system)
+    await system.finish(handle)
+    await system.shop.gateway.complete(payment)
+    again = await hear(system, sample, payment)
+    assert again
+    await refund_when_asked(system, again, str(OURS), Outcome.PARTIALLY_CANCELLED)
+    assert await system.refunds(sample.order_id) == [OURS]
+    await system.assert_books_balance()
