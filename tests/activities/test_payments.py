@@ -8,15 +8,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.payments import PaymentActivities
 from domain.errors import ErrorCode, OutcomeUnknown, Refused
+from domain.facts import Chosen
 from domain.money import money
 from domain.payment import Payment, RefundStatus
 from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.step import StepName
+from domain.terms import RefundMethod
 from providers.gateway.stripe import StripeGateway
 from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import GatewayAdmin
 from tests.activities.samples import Begun, attempt, begin, payments_at, planned
+from tests.domain.cases import CUSTOMER
 from tests.fixtures.gateway import GatewaySandbox
 
 Begin = Callable[[PlannedTender], Awaitable[Begun]]
@@ -181,6 +184,8 @@ async def test_store_credit_in_place_of_a_refund_is_given_after_one_look(
 ) -> None:
     payment = await admin.create_payment(money("20.00 USD"), capture=money("20.00 USD"))
     begun = await begin_with(planned(payment, refund="20.00 USD"))
+    chosen = Chosen(target="T1", method=RefundMethod.STORE_CREDIT, by=CUSTOMER)
+    await begun.merchant.write(begun.cancellation, chosen)
     before = Counter(await admin.calls(payment))
     await attempt(payments.give_store_credit, await begun.step(StepName.GIVE_STORE_CREDIT))
     assert (await begun.case()).reversal("T1").outstanding == money("0.00 USD")
