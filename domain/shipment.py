@@ -69,6 +69,12 @@ class Shipment(Value):
         """Whether its warehouse has bought another label for its number than it had `then`, when it was stopped."""
         return not self.stopped and self.label_reference not in {None, then.label_reference}
 
+    # Rule: Only UPS is asked to stop a parcel that is on its way
+    @property
+    def can_be_intercepted(self) -> bool:
+        """Whether its carrier is asked for intercepts: UPS, by whatever service ("UPSDAP"), or an unknown one."""
+        return self.carrier is None or self.carrier.upper().startswith("UPS")
+
     @property
     def named_by_carrier(self) -> tuple[str, ...]:
         """What the carrier's events call it, as far as the OMS knows that: its label, its tracking number, or both."""

@@ -51,6 +51,8 @@ def next_stop(
         return stop(StopStatus.DECLINED, "goods that stay in the order are in it too")
     if shipment.tracking_number is None:
         return stop(StopStatus.DECLINED, "the label's void was rejected and it has no tracking number")
+    if not shipment.can_be_intercepted:
+        return stop(StopStatus.DECLINED, f"{shipment.carrier} is not asked to stop parcels")
     return NextStop.REQUEST_INTERCEPT
 
 

@@ -12,10 +12,10 @@ from domain.step import StepName
 from sandbox import built_in
 from sandbox.carrier.model import FaultKind, Operation, Script, TrackerStatus
 from sandbox.gateway.messages import FaultKind as GatewayFault
-from sandbox.shop import SampleOrder, parcel, request
+from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.observing import eventually
 from tests.system import Handle, System, customer_of, resolve, settled
-from tests.workflows.samples import captured, in_network
+from tests.workflows.samples import an_id, captured, in_network
 from tests.workflows.test_settled_by_hand import settles, under_way
 
 PRICE = money("64.00 USD")
@@ -286,6 +286,24 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
         await system.approve(handle)
     assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
+
+
+async def test_a_parcel_of_a_carrier_that_stops_none_is_offered_as_a_return_and_the_rest_is_cancelled(
+    system: System,
+) -> None:
+    """C10: L1 is on its way with another carrier than UPS, L2 is in the warehouse. Its number is not sent to UPS."""
+    lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "44.00 USD"))
+    sent = parcel(Script.INTERCEPT_SILENT, L1=1)
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("64.00 USD"),), parcels=(sent,))
+    [shipment] = (await system.shop.place_order(sample)).shipments
+    await built_in.remove_shipment(system.engine, sample.order_id, shipment.shipment_id)
+    of_another = shipment.model_copy(update={"carrier": "FedEx", "tracking_number": "794644790138"})
+    await built_in.add_shipment(system.engine, sample.order_id, of_another)
+    result = await system.cancel(request(sample))
+    assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("44.00 USD"))
+    assert [effect.kind.value for effect in await system.shop.carrier.effects(label_of(system, sample))] == [
+        "label.bought"
+    ]
 
 
 async def test_what_was_delivered_is_not_cancelled_although_an_older_scan_is_reported_later(system: System) -> None:
