@@ -56,6 +56,7 @@ from tests.domain.cases import (
 
 REVERSE, STOP, VERIFY = StepName.REVERSE_PAYMENT, StepName.STOP_SHIPMENT, StepName.VERIFY_ORDER
 PLAN = plan_of(planned_tender(refund=5_000), parcels=("S1", "S2"))
+RELEASED = ReversalSeen(target="T1", released=usd(5_000), covered=usd(0))
 NO_PARCELS = plan_of(planned_tender(refund=5_000))
 PIVOT = noted(REVERSE, "T1")
 SEEN, INTERCEPT = stop_seen, StopAction.INTERCEPT
@@ -101,7 +102,7 @@ def test_goods_that_never_left_the_shelf_are_so_once_the_money_moves() -> None:
         ([PIVOT, refund_seen(5_000, RefundStatus.PENDING, key=OURS)], MoneyStatus.REFUND_PENDING),
         ([PIVOT, refund_seen(5_000, RefundStatus.FAILED, key=OURS)], MoneyStatus.WAITING),
         ([PIVOT, refund_seen(5_000, RefundStatus.SUCCEEDED, key=OURS)], MoneyStatus.REFUNDED),
-        ([PIVOT, ReversalSeen(target="T1", released=usd(5_000), covered=usd(0))], MoneyStatus.RELEASED),
+        ([PIVOT, RELEASED], MoneyStatus.NOTHING_DUE),  # a debit that failed: it was never taken
         ([PIVOT, ReversalSeen(target="T1", released=usd(0), covered=usd(5_000))], MoneyStatus.NOTHING_DUE),
         ([PIVOT, NothingDue(step=REVERSE, target="T1", reference="N", by=CLERK)], MoneyStatus.NOTHING_DUE),
         (
@@ -113,6 +114,11 @@ def test_goods_that_never_left_the_shelf_are_so_once_the_money_moves() -> None:
 def test_one_word_for_the_money_hides_nothing_that_is_owed(facts: list[Fact], money: MoneyStatus) -> None:
     """B17"""
     assert money_of(opened(NO_PARCELS, *facts)) is money
+
+
+def test_money_that_was_only_reserved_is_released() -> None:
+    reserved = plan_of(planned_tender(release=5_000))
+    assert money_of(opened(reserved, PIVOT, RELEASED)) is MoneyStatus.RELEASED
 
 
 def test_money_that_was_given_back_and_taken_back_is_restored() -> None:
