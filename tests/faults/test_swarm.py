@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 async def test_a_small_swarm_breaks_nothing(tmp_path: Path, databases: Databases) -> None:
-    case = await run_plan(draw_plan(12, 25), tmp_path / "site", databases, Database.SQLITE)
+    case = await run_plan(draw_plan(13, 15), tmp_path / "site", databases, Database.SQLITE)
     assert case.violations == ()
     assert sum(case.faults.values()) > 10
 
