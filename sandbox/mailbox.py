@@ -1,8 +1,8 @@
 """The mail stand-in: a real SMTP server that keeps every mail it takes as a file.
 
-`python -m sandbox.mailbox --port 0 --data DIR`. A recipient `mailbox-full@…` is put off with 452, `unknown@…`
-refused with 550, and one without a name or a domain with 553; like many servers it takes no address outside ASCII. A mail
-that was sent twice is there twice: the reader knows it by its Message-ID.
+`python -m sandbox.mailbox --port 0 --data DIR`. A recipient `mailbox-full@…` is put off with 452, `unknown@…` refused with
+550, also as `unknown+more@…`, and one without a name or a domain with 553; like many servers it takes no address outside
+ASCII. A mail that was sent twice is there twice: the reader knows it by its Message-ID.
 """
 
 import argparse
@@ -64,7 +64,7 @@ class _Keeper:
     async def handle_RCPT(  # noqa: N802
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        refusal = _REFUSALS.get(address.partition("@")[0])
+        refusal = _REFUSALS.get(address.partition("@")[0].partition("+")[0])
         if refusal is not None:
             return refusal
         if not all(address.rpartition("@")):

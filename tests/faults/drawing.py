@@ -72,9 +72,9 @@ def _step(currency: str) -> int:
 
 def _customer(order_id: str) -> str | None:
     """One whose mailbox is full or unknown, now and then; None: with a mailbox that takes all. Drawn for itself, so that a
-    plan's other parts are what they were."""
-    names = (*(None,) * 8, "Mailbox-Full", "Unknown")
-    return random.Random(order_id).choice(names)
+    plan's other parts are what they were. No two orders have the same customer."""
+    name = random.Random(order_id).choice((*(None,) * 8, "Mailbox-Full", "Unknown"))
+    return name and f"{name}+{order_id}"
 
 
 def _alike(line: SampleLine) -> SampleLine:
