@@ -197,11 +197,11 @@ class Crowd(Staff):
         progress = await self._progress()
         if progress is None:
             return
-        await self._look_at_list(progress)
+        await self._check_list(progress)
         for wait in progress.waits:
             await self._answer(wait)
 
-    async def _look_at_list(self, progress: Progress) -> None:
+    async def _check_list(self, progress: Progress) -> None:
         """The list of runs shows that a person is waited for, whatever else is."""
         if all(wait.state is not State.NEEDS_ATTENTION for wait in progress.waits):
             return

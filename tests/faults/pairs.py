@@ -137,11 +137,11 @@ class Meetings:
         staff = await place_order(self._system, STORIES[story])
         waits: list[str] = []
 
-        async def note(wait: Wait) -> None:
+        async def record(wait: Wait) -> None:
             if name_of(wait) not in waits:
                 waits.append(name_of(wait))
 
-        staff.before_answer = note
+        staff.before_answer = record
         async with self._system.worker():
             await staff.submit()
             await staff.see_through(_LONGEST)

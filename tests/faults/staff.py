@@ -69,7 +69,7 @@ class Staff:
     def handle(self) -> Handle:
         return self.system.current(self.watched.order.order_id)
 
-    async def ask_by_right(self) -> None:
+    async def submit_by_right(self) -> None:
         """The customer withdraws from what the course keeps for later. Returns once the product has sent that again and had
         to keep it once more."""
         asked = request(

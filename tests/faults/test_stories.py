@@ -64,10 +64,10 @@ async def test_an_undisturbed_story_breaks_nothing(real_time_system: System, sto
     staff = await place_order(system, STORIES[story])
     waits: dict[str, None] = {}
 
-    async def note(wait: Wait) -> None:
+    async def record(wait: Wait) -> None:
         waits.setdefault(name_of(wait))
 
-    staff.before_answer = note
+    staff.before_answer = record
     async with system.worker():
         await staff.submit()
         await staff.see_through()

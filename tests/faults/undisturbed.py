@@ -24,7 +24,7 @@ _SHOWN_WITHIN = 1.0
 async def run_story(system: System, course: Course, within: float) -> list[Violation]:
     staff = await place_order(system, course)
     watching = _Watching(staff)
-    staff.before_answer = watching.look
+    staff.before_answer = watching.check
     order_id = staff.sample.order_id
     try:
         async with AsyncExitStack() as stack:
@@ -54,11 +54,11 @@ class _Watching:
     found: list[Violation] = field(default_factory=list)
     done: bool = False
 
-    async def look(self, wait: Wait) -> None:
+    async def check(self, wait: Wait) -> None:
         course = self.staff.course
         if course.kept and not self.done:
             self.done = True
-            await self.staff.ask_by_right()
+            await self.staff.submit_by_right()
         if course.fails_at_close and wait.step is StepName.CLOSE_ORDER and not self.done:
             self.done = True
             await self._fail()

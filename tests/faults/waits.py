@@ -35,7 +35,7 @@ def every_wait() -> frozenset[str]:
     """For an approval; for what a step has begun elsewhere; for a person, where a counterpart's answer is final and nothing
     is rolled back by it, and where the process asks by itself. Whatever else a step meets is a fault."""
     named = {getattr(steps, name).name for name in _STEPS}
-    asked = {step.name for step in steps.ALL_STEPS if _asks_person(step)} | named
+    asked = {step.name for step in steps.ALL_STEPS if _waits_for_person(step)} | named
     watched = {
         State.WAITING_FOR_APPROVAL: None,
         State.WAITING_FOR_CARRIER: StepName.STOP_SHIPMENT,
@@ -50,7 +50,7 @@ def every_wait() -> frozenset[str]:
     )
 
 
-def _asks_person(step: Step[Any, Any]) -> bool:
+def _waits_for_person(step: Step[Any, Any]) -> bool:
     """A row with refusals, but for those that roll back, and for those whose sender hears the refusal."""
     to_sender = ErrorCode.NOT_POSSIBLE in step.refusals or step is steps.QUOTE_CANCELLATION
     return bool(step.refusals) and step.role is not Role.COMPENSATABLE and not to_sender

@@ -376,22 +376,22 @@ async def test_whoever_asks_part_by_part_does_not_get_past_the_limit(system: Sys
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("890.00 USD"),))
     await system.shop.place_order(sample)
 
-    async def ask(line_id: str) -> tuple[Decision | None, Handle]:
+    async def cancel_part(line_id: str) -> tuple[Decision | None, Handle]:
         part = request(sample, LineScope(line_id=line_id, quantity=1), request_id=f"part-{line_id}")
         submission, handle = await system.submit(part.model_copy(update={"actor": AGENT}))
         return submission.decision, handle
 
-    decision, handle = await ask("L1")
+    decision, handle = await cancel_part("L1")
     assert decision
     assert decision.verdict is Verdict.APPROVED
     await system.finish(handle)
-    decision, handle = await ask("L2")
+    decision, handle = await cancel_part("L2")
     assert decision
     assert (decision.verdict, decision.rule) == (Verdict.NEEDS_APPROVAL, Rule.ABOVE_LIMIT)
     assert "400.00 USD, with 400.00 USD by earlier cancellations of the order, is above" in decision.sentence
     await system.approve(handle)
     await system.finish(handle)
-    decision, handle = await ask("L3")
+    decision, handle = await cancel_part("L3")
     assert decision
     assert decision.verdict is Verdict.APPROVED
     assert (await system.finish(handle)).refunded == money("90.00 USD")
