@@ -42,11 +42,13 @@ from runtime.texts import translate
 _FIRST_PAUSE = 0.3  # seconds between two looks while a decision takes its time
 _LONGEST_PAUSE = 3.0
 
-# A request that arrives while the order's last run is closing is sent again; it then meets a new run. The
-# same goes for one that arrives while the run's task is being repeated, because something else came as it ended: nothing is
-# kept of what comes then.
+# A request that arrives while the order's last run is closing is sent again; it then meets a new run. The same goes for one
+# that arrives while the run's task is being repeated, because something else came as it ended: nothing is kept of what comes
+# then. And for one that the engine has no room for: it keeps ten for a run that nobody answers, and gives these up in time.
 _SENDINGS = 5
 _RESEND_AFTER = 0.05  # seconds, doubled each time
+_NOT_NOW = {RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED}
+_NOT_KEPT = "MultiOperationExecutionFailure"  # the server's name for what it has not done, although it answers
 _RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
 
 
@@ -110,7 +112,7 @@ class Submitter:
                     update_id = f"{first_id}/{refused_by}"
                     continue
                 closing += 1
-                if closing == _SENDINGS or not _run_was_closing(error):
+                if closing == _SENDINGS or not _is_sent_again(error):
                     raise
                 if is_refused_for_now(error) and await find_pause(self._client, request.order_id, of_steps=False):
                     raise
@@ -229,12 +231,15 @@ def _is_under_way(error: Exception) -> bool:
     return _failure_type(error) == ErrorCode.UNDER_WAY
 
 
-def _run_was_closing(error: Exception) -> bool:
+def _is_sent_again(error: Exception) -> bool:
     if isinstance(error, WorkflowUpdateFailedError):
         return _failure_type(error) == _RUN_CLOSED_FIRST
-    if isinstance(error, RPCError) and error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED}:
-        return True
-    return is_refused_for_now(error)
+    if not isinstance(error, RPCError):
+        return False
+    is_given_up = error.status is RPCStatusCode.UNAVAILABLE and any(
+        _NOT_KEPT in detail.type_url for detail in error.grpc_status.details
+    )
+    return is_given_up or error.status in _NOT_NOW or is_refused_for_now(error)
 
 
 def _failure_type(error: Exception) -> str | None:

@@ -7,7 +7,9 @@ from itertools import chain, combinations
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
+from client import submitting
 from client.errors import StarterError, UnderWay
 from domain.decision import Rule
 from domain.messages import Approve, Reject, Submission
@@ -86,6 +88,31 @@ async def test_fifty_starts_while_no_worker_is_there_are_one_cancellation(real_t
         world = await read_sound(staff)
     assert len({answer.cancellation_id for answer in answers}) == 1
     assert [found.outcome for found in world.cancellations] == [Outcome.CANCELLED]
+
+
+@pytest.mark.long
+async def test_requests_that_the_engine_has_no_room_for_are_sent_again(
+    real_time_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A4: the SDK has tried for ten seconds, and the worker comes after that."""
+    system, given_up = real_time_system, asyncio.Event()
+    staff = await place_order(system, STORIES[Story.LABEL])
+    is_sent_again = submitting._is_sent_again
+
+    def heard(error: Exception) -> bool:
+        if isinstance(error, RPCError) and error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+            given_up.set()
+        return is_sent_again(error)
+
+    monkeypatch.setattr(submitting, "_is_sent_again", heard)
+    requests = [request(staff.sample, request_id=f"req-{number}") for number in range(_FIFTY)]
+    sent = asyncio.create_task(submit_all(staff, requests))
+    await given_up.wait()
+    async with system.worker():
+        answers = await sent
+        await staff.see_through()
+        await read_sound(staff)
+    assert len({answer.cancellation_id for answer in answers}) == 1
 
 
 async def test_a_request_that_is_received_when_all_is_done_learns_that_it_is(real_time_system: System) -> None:
