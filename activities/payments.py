@@ -18,7 +18,7 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Void, next_reversal
+from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Unclear, Void, next_reversal
 from domain.order import Tender, TenderKind
 from domain.payment import DisputeState, Payment, Refund, Refunded
 from domain.plan import PlannedTender
@@ -102,10 +102,12 @@ class PaymentActivities:
             case Settled():
                 await self._write_settlement(attempt, reversal, to_do)
                 return None
-            case MakeRefund() | Disputed() | ByHandAlone():
+            case MakeRefund() | Disputed() | ByHandAlone() | Unclear():
                 await attempt.write(*found_news(reversal, to_do.released, to_do.found))
         if isinstance(to_do, ByHandAlone):
             raise _by_hand_alone(attempt, to_do.amount)
+        if isinstance(to_do, Unclear):
+            raise _unclear(attempt, payment, to_do.amount)
         return to_do
 
     async def _read_payment(self, attempt: Attempt, tender: Tender) -> Payment:
@@ -400,4 +402,13 @@ def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
         f"{amount} of {attempt.tender_in_words} is owed, and the gateway does not have it: it went to the "
         "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
         "Transfer it and resolve the step with the transfer's reference.",
+    )
+
+
+def _unclear(attempt: Attempt, payment: Payment, amount: Money) -> Refused:
+    return Refused(
+        ErrorCode.REFUND_UNCLEAR,
+        f"{amount} may be owed on {attempt.tender_in_words}: {payment.taken} of {payment.whole} was captured, "
+        "and nobody can tell whether for this order or for another one that paid as much. If for this one, refund it at the "
+        "gateway and resolve the step with the refund's number; otherwise resolve it as nothing due.",
     )

@@ -58,6 +58,16 @@ class ByHandAlone:
     found: tuple[Refund, ...]
 
 
+# Rule: Whose the captured half of a payment is, a person says [and it is not refunded]
+@dataclass(frozen=True)
+class Unclear:
+    """The money may be another order's. A person finds out, and gives it back where it is this one's."""
+
+    amount: Money
+    released: Money
+    found: tuple[Refund, ...]
+
+
 @dataclass(frozen=True)
 class Settled:
     """Nothing is left to do under this key. `refunds` are those that count, ours and others'."""
@@ -66,7 +76,7 @@ class Settled:
     refunds: tuple[Refund, ...]
 
 
-NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Settled
+NextReversal = Void | MakeRefund | NotYet | Disputed | ByHandAlone | Unclear | Settled
 
 
 # Rule: Money is released, refunded or left, and this much of it
@@ -101,11 +111,11 @@ def next_reversal(
         # A key has one refund. What it does not cover is owed under the next key, once the failure that left it is known.
         failed = _failed_since(reversal, payment, of_this_key) if of_this_key is not None else ()
         if owed and not failed:
-            decided_by_person = Disputed if payment.disputed else ByHandAlone
+            decided_by_person = Disputed if payment.disputed else Unclear if planned.unclear else ByHandAlone
             return decided_by_person(amount=owed, released=released, found=(*of_others, *counted))
         live = (refund for refund in counted if not refund.status.has_failed)
         return Settled(released=released, refunds=(*of_others, *live, *failed))
-    action = Disputed if payment.disputed else MakeRefund
+    action = Disputed if payment.disputed else Unclear if planned.unclear else MakeRefund
     return action(amount=amount, released=released, found=(*of_others, *counted))
 
 

@@ -52,6 +52,7 @@ class PlannedTender(Value):
     - `earlier`: the refunds that existed then, by their references. A refund that others make after that gives back what is
       planned here.
     - `share`: what of the payment is still this order's, where it pays for more than the order. None: all of it.
+    - `unclear`: whether what was captured is this order's or another one's, nobody can tell.
     - `step`: its provider takes amounts that are divisible by so many minor units. None: any amount.
     - `by_others`: what others had refunded before, of which this plan gives back so much less. Where it fails, it is owed.
     - `unpaid`: what the customer has not paid of its payment, and still can. With the whole order the payment is closed, or,
@@ -70,6 +71,7 @@ class PlannedTender(Value):
     step: Rare[int] = None
     unpaid: Rare[Money] = None
     share: Rare[Money] = None
+    unclear: Rare[bool] = None
     by_others: Rare[tuple[RefundPart, ...]] = None
 
     # Rule: A part of a reservation is released by not capturing it

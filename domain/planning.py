@@ -243,6 +243,7 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
         captured=captured,
         refunded=payment.refunded,
         share=_share(tender, payment, shipped=shipped),
+        unclear=_is_unclear(tender, payment, shipped=shipped) or None,
         step=payment.step if payment.step > 1 else None,
         unpaid=payment.unpaid,
         by_others=given_by_others(payment, earlier) if tender.kind is TenderKind.CARD else None,
@@ -267,25 +268,42 @@ def _share(tender: Tender, payment: Payment, *, shipped: bool) -> Money | None:
     others = _paid_by_others(tender, payment)
     if not others:
         return None
-    if payment.released and payment.taken == others and not _is_captured_for(tender, payment, shipped=shipped):
-        return Money.zero(others.currency)  # the reservation of the rest has ended with the capture
+    if _is_captured_for_others(tender, payment):
+        return Money.zero(others.currency)
     zero = Money.zero(others.currency)
     due = Money.total((max(earlier.due, zero) for earlier in tender.earlier_reversals), zero.currency)
-    return max(tender.amount - _released_before(tender) - due, zero)
+    return max(_paid_by_us(tender) - due, zero)
 
 
 def _is_captured_for(tender: Tender, payment: Payment, *, shipped: bool) -> bool:
     """Whether what was captured of a shared payment is this order's. Nobody says so: it was captured for whoever paid just
     as much, and of two that paid alike for the one whose goods have left, because that is when a card is charged."""
-    others = _paid_by_others(tender, payment)
-    ours = tender.amount - _released_before(tender)
+    ours, others = _paid_by_us(tender), _paid_by_others(tender, payment)
     return bool(others) and payment.taken == ours and (shipped or ours != others)
+
+
+def _is_captured_for_others(tender: Tender, payment: Payment) -> bool:
+    """Whether it is the other orders', and the reservation of this one's share has ended with that capture."""
+    ours, others = _paid_by_us(tender), _paid_by_others(tender, payment)
+    return payment.released and payment.taken == others != ours
+
+
+# Rule: Whose the captured half of a payment is, a person says
+def _is_unclear(tender: Tender, payment: Payment, *, shipped: bool) -> bool:
+    """Whether what was captured is as likely this order's as another one's, and the rest of the reservation has ended: the
+    gateway shows the same of an order that is alone, and of which a half was captured, as of two that paid alike."""
+    ours, others = _paid_by_us(tender), _paid_by_others(tender, payment)
+    return payment.released and payment.taken == ours == others and not shipped
 
 
 def _paid_by_others(tender: Tender, payment: Payment) -> Money | None:
     """None: the payment is all the order's."""
     others = payment.whole - tender.amount
     return others if tender.kind is TenderKind.CARD and others.amount > 0 else None
+
+
+def _paid_by_us(tender: Tender) -> Money:
+    return tender.amount - _released_before(tender)
 
 
 def _released_before(tender: Tender) -> Money:

@@ -295,7 +295,7 @@ GIVE_STORE_CREDIT = Step(
     Role.RETRIABLE,
     Owner.REFUND_DEPARTMENT,
     "Give store credit in place of tender",
-    refusals=frozenset({ErrorCode.REFUND_EXCEEDS_CAPTURED}),
+    refusals=frozenset({ErrorCode.REFUND_UNCLEAR, ErrorCode.REFUND_EXCEEDS_CAPTURED}),
     undo=StepName.RESTORE_PAYMENT,
 )
 CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.REFUND_DEPARTMENT, "Check refund of tender")
