@@ -78,7 +78,7 @@ class Watch:
         number = len(self.seen)
         self.seen.append(str(moment))
         if number == self.at and self.act is not None:
-            await self.act()
+            await _to_its_end(self.act())
 
 
 class Moments:
@@ -164,6 +164,16 @@ class _HaltedTasks(WorkflowRunner):
 
 async def _awaited(halt: Awaitable[None]) -> None:
     await halt
+
+
+async def _to_its_end(act: Awaitable[None]) -> None:
+    """What is done to a run may call off the attempt at which it is done; it is done whole all the same."""
+    acting = asyncio.ensure_future(act)
+    try:
+        await asyncio.shield(acting)
+    except asyncio.CancelledError:
+        await asyncio.wait([acting])
+        raise
 
 
 async def _stand_still(halt: Awaitable[None]) -> None:
