@@ -83,15 +83,15 @@ class Observing:
     async def _has_status(self, run: Run, status: WorkflowExecutionStatus | None) -> bool:
         return await loss.status(self.server.client, run) is status
 
-    async def wait_for_state(self, run: Run, *states: State) -> Progress:
-        """Look until the run is in one of `states`."""
+    async def wait_for_state(self, run: Run, *states: State, within: float = 20) -> Progress:
+        """Look until the run is in one of `states`; fails after `within` seconds."""
         seen: list[Progress] = []
 
         async def there() -> bool:
             seen.append(await run.query(CancellationWorkflow.progress))
             return seen[-1].state in states
 
-        await eventually(there, f"the run is {' or '.join(states)}")
+        await eventually(there, f"the run is {' or '.join(states)}", within)
         return seen[-1]
 
     async def wait_for_wait(self, run: Run, wanted: Callable[[Wait], bool], what: str) -> Wait | None:

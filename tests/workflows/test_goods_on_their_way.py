@@ -87,8 +87,7 @@ async def test_a_parcel_that_a_person_stopped_is_a_persons_to_send_on(system: Sy
     for operation in (Operation.INTERCEPT_ELIGIBILITY, Operation.INTERCEPT_RETURN):
         await system.shop.carrier.add_fault(operation, FaultKind.HTTP_500, times=200, parcel=label)
     _, handle = await system.submit(request(sample))
-    await system.skip(timedelta(minutes=3))
-    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+    await system.skip_to_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "TELEPHONED-1"))
     await system.shop.carrier.clear_faults()
     await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
@@ -172,8 +171,7 @@ async def stopped_by_hand(system: System, sample: SampleOrder) -> Handle:
         fault = FaultKind.HTTP_500
         await system.shop.carrier.add_fault(operation, fault, times=200, parcel=label_of(system, sample))
     _, handle = await system.submit(request(sample))
-    await system.skip(timedelta(minutes=3))
-    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
+    await system.skip_to_state(handle, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
     await system.resolve(handle, resolve(StepName.STOP_SHIPMENT, "S1", "done_by_hand", "BELT-7"))
     await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     return handle
