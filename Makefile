@@ -107,9 +107,11 @@ chromium: $(READY)
 pictures: export PICTURES = 1
 pictures: test-browser test-dashboard  ## both of these, and write docs/pictures/*.png
 
-test-faults: $(READY)  ## the longer runs: properties on many more inputs, faults
+test-faults: $(READY)  ## the longer runs: properties on many more inputs, a part of each harness of faults
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
-	@$(BIN)/python -m pytest -n 2 tests/faults --hypothesis-profile=faults
+	@$(BIN)/python -m pytest -n 2 tests/faults -m "long or properties" --hypothesis-profile=faults
+	@rm -rf .run/test-faults
+	@$(BIN)/python -m tests.faults.full --results .run/test-faults --short
 
 test-without-cache: $(READY)  ## the workflow tests, by workers without a cache
 	@WITHOUT_CACHE=1 REPLAY_HISTORIES=1 $(BIN)/python -m pytest -n 2 tests/workflows -m "not long" --timeout 300

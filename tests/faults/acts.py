@@ -1,34 +1,30 @@
 """One act at each moment of each story: what people say, a cancel request, a terminate, a reset, while a task or an activity
 is under way, in the middle of it, and between them; also where a run continues as new again and again.
 
-    python -m tests.faults.acts --results DIR [--share 10] [--seed 12] [STORY …]
+    python -m tests.faults.acts --results DIR [--database postgresql] [--share 10] [--seed 12] [STORY …]
 
 A case that is in DIR already is not run again.
 """
 
-import argparse
 import asyncio
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from domain.outcome import Wait
 from tests import loss
+from tests.faults.command import Asked, run_command
 from tests.faults.invariants import violations
 from tests.faults.model import Said, Verb, World
 from tests.faults.moments import Moment, Moments, Place, Watch
-from tests.faults.opening import open_system
 from tests.faults.promises import End
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Draw, Results, quieten, report, report_group, summarise
+from tests.faults.results import CaseResult
 from tests.faults.staff import place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.trial import Trial
@@ -41,7 +37,8 @@ HARNESS = "acts"
 _AT_ONCE, _GROUP = 10, 40
 _HELD_FOR = 15.0
 """Seconds. An attempt has 30."""
-_LONGEST = 150
+_UNDISTURBED_AT_ONCE = 5
+"""So few that no attempt times out: whatever is called again then is no moment of the story."""
 _KEYS_EXPIRE = 25 * 3600
 _PARCELS_ARRIVE = 30 * 24 * 3600
 _SHORT_HISTORY = 12
@@ -171,7 +168,7 @@ class ActTrial(Trial[Case]):
 
 
 class Sweep:
-    """The cases of one story, on a worker that is halted at each moment."""
+    """On a worker that is halted at each moment."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -180,22 +177,35 @@ class Sweep:
 
     async def dry_run(self, story: Story, histories: Histories) -> tuple[End, Watch, int]:
         """How it ends undisturbed, its moments, and how many tasks its run has completed."""
-        trial = await self._begin(Case(story, histories, Deed.RESET_ENDED, -1))
+        return (await self.dry_runs([story], histories))[story]
+
+    async def dry_runs(self, stories: Sequence[Story], histories: Histories) -> dict[Story, tuple[End, Watch, int]]:
+        turns = asyncio.Semaphore(_UNDISTURBED_AT_ONCE)
+
+        async def run(story: Story) -> tuple[End, Watch, int]:
+            async with turns:
+                return await self._dry_run(story, histories)
+
         with lengths(histories):
             async with self._moments.worker(self._system):
-                await trial.staff.submit()
-                await trial.see_through()
-                watch = Watch(seen=[*trial.watch.seen])
-                history = await trial.staff.handle.fetch_history()
-                tasks = sum(event.HasField("workflow_task_completed_event_attributes") for event in history.events)
-                [world] = await read_worlds(self._system, [trial.staff.watched])
+                found = await asyncio.gather(*(run(story) for story in stories))
+        return dict(zip(stories, found, strict=True))
+
+    async def _dry_run(self, story: Story, histories: Histories) -> tuple[End, Watch, int]:
+        trial = await self._begin(Case(story, histories, Deed.RESET_ENDED, -1))
+        await trial.staff.submit()
+        await trial.see_through()
+        watch = Watch(seen=[*trial.watch.seen])
+        history = await trial.staff.handle.fetch_history()
+        tasks = sum(event.HasField("workflow_task_completed_event_attributes") for event in history.events)
+        [world] = await read_worlds(self._system, [trial.staff.watched])
         found = violations(world)
         assert not found, found
         assert not trial.stuck, trial.stuck
         return End.of(world), watch, tasks
 
-    async def run(self, cases: Sequence[Case], usual: End) -> list[CaseResult]:
-        """Cases of one story and one length of histories, at the same time."""
+    async def run(self, cases: Sequence[Case], usual: Mapping[Story, End]) -> list[CaseResult]:
+        """Cases of one length of histories, at the same time."""
         with lengths(cases[0].histories):
             async with self._moments.worker(self._system):
                 trials = await asyncio.gather(*(self._run(case) for case in cases))
@@ -205,7 +215,7 @@ class Sweep:
                     await asyncio.gather(*(self._submit_again(trial) for trial in late))
                 await self._system.shop.carrier.advance(_PARCELS_ARRIVE)  # what money went back for is where it is
                 worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
-        return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
+        return [trial.judge(world, usual[trial.case.story]) for trial, world in zip(trials, worlds, strict=True)]
 
     async def _begin(self, case: Case) -> ActTrial:
         staff = await place_order(self._system, STORIES[case.story])
@@ -253,36 +263,22 @@ def list_cases(story: Story, histories: Histories, moments: int, tasks: int) -> 
     return cases + [Case(story, histories, Deed.RESET_ENDED, at) for at in range(tasks)]
 
 
-async def sweep(system: System, story: Story, histories: Histories, results: Results[CaseResult], draw: Draw) -> None:
-    swept = Sweep(system)
-    usual, watch, tasks = await swept.dry_run(story, histories)
-    cases = draw.of(list_cases(story, histories, len(watch.seen), tasks))
-    left = [case for case in cases if str(case) not in results.found]
-    report(f"{story}/{histories}: {len(watch.seen)} moments, {tasks} tasks, {len(left)} of {len(cases)} cases left")
-    for first in range(0, len(left), _GROUP):
-        began = time.monotonic()
-        found = await swept.run(left[first : first + _GROUP], usual)
-        results.add(*found)
-        report_group(found, first, len(left), time.monotonic() - began)
+async def sweep(asked: Asked) -> None:
+    for histories in Histories:
+        async with asked.open_system(f"undisturbed-{histories}") as system:
+            known = await Sweep(system).dry_runs(asked.stories, histories)
+        usual = {story: end for story, (end, _, _) in known.items()}
+        cases = [
+            case
+            for story, (_, watch, tasks) in known.items()
+            for case in list_cases(story, histories, len(watch.seen), tasks)
+        ]
+        await asked.run_cases(histories, cases, usual, _GROUP, _run_group)
 
 
-async def main(stories: Sequence[Story], results: Results[CaseResult], draw: Draw) -> int:
-    with tempfile.TemporaryDirectory(prefix="acts-", ignore_cleanup_errors=True) as folder:
-        async with open_system(Path(folder)) as system:
-            for histories in Histories:
-                for story in stories:
-                    await sweep(system, story, histories, results, draw)
-    return summarise(results)
+async def _run_group(system: System, group: Sequence[Case], usual: Mapping[Story, End]) -> list[CaseResult]:
+    return await Sweep(system).run(group, usual)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stories", nargs="*", type=Story, default=[*Story], metavar="STORY")
-    parser.add_argument("--results", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
-    parser.add_argument("--seed", type=int, default=12)
-    asked = parser.parse_args()
-    quieten()
-    sys.exit(
-        asyncio.run(main(asked.stories, Results(CaseResult, asked.results, HARNESS), Draw(asked.seed, asked.share)))
-    )
+    sys.exit(run_command(HARNESS, __doc__, sweep))

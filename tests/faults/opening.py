@@ -8,6 +8,7 @@ from pathlib import Path
 
 from temporalio.testing import WorkflowEnvironment
 
+from tests.faults.stage import Database, new_database
 from tests.faults.stand_ins import start_stand_ins
 from tests.fixtures.databases import Databases
 from tests.fixtures.system import on_database
@@ -20,13 +21,15 @@ _LIST_EVERY = 2.0
 
 
 @asynccontextmanager
-async def open_system(folder: Path) -> AsyncIterator[System]:
-    """On a dev server of its own, with counterparts and an empty SQLite database in `folder`; without a worker."""
+async def open_system(folder: Path, database: Database = Database.SQLITE) -> AsyncIterator[System]:
+    """On a dev server of its own, with counterparts and an empty database; without a worker. Files are in `folder`."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         parts, _ = await start_stand_ins(folder, stack, orders_every=_LIST_EVERY)
         server = await stack.enter_async_context(await _start_server())
-        url = await Databases(folder).sqlite(folder / "books.db")
+        databases = Databases(folder)
+        stack.push_async_callback(databases.stop)
+        url = await stack.enter_async_context(new_database(databases, database, folder))
         yield await stack.enter_async_context(on_database(server, url, parts))
 
 

@@ -1,9 +1,10 @@
 """The gateway is away under load: who asks it meanwhile, who waits, and how all of them go on when it is back.
 
-python -m tests.faults.outage --runs 2000 --minutes 60
+python -m tests.faults.outage --runs 2000 --minutes 60 --results DIR
 
 starts every part of the stack as a process of its own, with the product's own settings and policy.toml. It says on standard
-error how far it is, and writes its figures as one line of JSON. It ends with 1 when a run did not end as it should.
+error how far it is, and writes its figures as one line of JSON, also to DIR/outage.jsonl; what is there is not measured
+again. It ends with 1 when a run did not end as it should.
 """
 
 import argparse
@@ -22,7 +23,6 @@ from temporalio.client import Client
 
 from client.diagnosis import waiting_for
 from client.submitting import attributes_at_start
-from domain.base import Value
 from domain.examination import Counterpart
 from domain.order import Order
 from domain.outcome import Outcome
@@ -36,6 +36,7 @@ from sandbox.gateway_admin import GatewayAdmin
 from sandbox.shop import SampleOrder, Shop, card, line, request
 from sandbox.stack import new_stack
 from sandbox.vendure.proxy import CuttableProxy
+from tests.faults.results import OnCommit, Results
 from workflows.cancellation import CancellationWorkflow
 
 _SAYS_EVERY = 15.0
@@ -54,11 +55,12 @@ class Front(CuttableProxy):
         await super()._serve(reader, writer)
 
 
-class Figures(Value):
+class Figures(OnCommit):
     """`undisturbed_calls` is what a run of before the outage has cost the gateway, `attempts` how often the runs have tried
     a step in all, `calls_away` how many of these came to the gateway while it was away. `most_…` are of one second.
     `problems` are what is not as it should be in the end."""
 
+    case: str = ""
     runs: int
     seconds_away: float
     undisturbed_calls: float
@@ -235,9 +237,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.outage")
     parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--minutes", type=float, default=60.0, help="how long the gateway is away")
+    parser.add_argument("--results", type=Path, metavar="DIR")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="outage-") as folder:
-        figures = asyncio.run(_measure_on_processes(asked.runs, asked.minutes, Path(folder) / "stack"))
+    results, case = Results(Figures, asked.results, "outage"), f"{asked.runs} runs, {asked.minutes:g} minutes"
+    figures = results.found.get(case)
+    if figures is None:
+        with tempfile.TemporaryDirectory(prefix="outage-") as folder:
+            figures = asyncio.run(_measure_on_processes(asked.runs, asked.minutes, Path(folder) / "stack"))
+        figures = figures.model_copy(update={"case": case})
+        results.add(figures)
     print(figures.model_dump_json())
     return 1 if figures.problems else 0
 

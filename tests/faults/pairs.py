@@ -2,27 +2,23 @@
 too late for its question. And every message twice, in one task: of the run that waits, and of one that takes up a run which
 was lost there.
 
-    python -m tests.faults.pairs --results DIR [--share 10] [--seed 12] [STORY …]
+    python -m tests.faults.pairs --results DIR [--database postgresql] [--share 10] [--seed 12] [STORY …]
 
 A case that is in DIR already is not run again.
 """
 
-import argparse
 import asyncio
 import sys
-import tempfile
-import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from domain.outcome import Wait
+from tests.faults.command import Asked, run_command
 from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Said, Verb, Violation, World
-from tests.faults.opening import open_system
 from tests.faults.promises import End, taken_at_once
-from tests.faults.results import CaseResult, Draw, Results, quieten, report, report_group, summarise
+from tests.faults.results import CaseResult
 from tests.faults.staff import place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.trial import Trial
@@ -126,14 +122,24 @@ class Meeting(Trial[Case]):
 
 
 class Meetings:
-    """Pairs of one story."""
-
     def __init__(self, system: System) -> None:
         self._system = system
         self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def dry_run(self, story: Story) -> tuple[End, list[str]]:
         """How it ends undisturbed, and where it waits."""
+        return (await self.dry_runs([story]))[story]
+
+    async def dry_runs(self, stories: Sequence[Story]) -> dict[Story, tuple[End, list[str]]]:
+        async def run(story: Story) -> tuple[End, list[str]]:
+            async with self._turn:
+                return await self._dry_run(story)
+
+        async with self._system.worker():
+            found = await asyncio.gather(*(run(story) for story in stories))
+        return dict(zip(stories, found, strict=True))
+
+    async def _dry_run(self, story: Story) -> tuple[End, list[str]]:
         staff = await place_order(self._system, STORIES[story])
         waits: list[str] = []
 
@@ -142,15 +148,14 @@ class Meetings:
                 waits.append(name_of(wait))
 
         staff.before_answer = record
-        async with self._system.worker():
-            await staff.submit()
-            await staff.see_through(_LONGEST)
-            [world] = await read_worlds(self._system, [staff.watched])
+        await staff.submit()
+        await staff.see_through(_LONGEST)
+        [world] = await read_worlds(self._system, [staff.watched])
         found = violations(world)
         assert not found, found
         return End.of(world), waits
 
-    async def run(self, cases: Sequence[Case], usual: End) -> list[CaseResult]:
+    async def run(self, cases: Sequence[Case], usual: Mapping[Story, End]) -> list[CaseResult]:
         trials = [Meeting(case, await place_order(self._system, STORIES[case.story])) for case in cases]
         async with self._system.worker():
             await asyncio.gather(*(self._in_turn(trial.begin()) for trial in trials))
@@ -159,7 +164,7 @@ class Meetings:
         async with self._system.worker():
             await asyncio.gather(*(self._in_turn(trial.finish()) for trial in trials))
             worlds = await read_worlds(self._system, [trial.staff.watched for trial in trials])
-        return [trial.judge(world, usual) for trial, world in zip(trials, worlds, strict=True)]
+        return [trial.judge(world, usual[trial.case.story]) for trial, world in zip(trials, worlds, strict=True)]
 
     async def _in_turn(self, work: Coroutine[None, None, None]) -> None:
         async with self._turn:
@@ -177,35 +182,17 @@ def list_cases(story: Story, waits: Sequence[str]) -> list[Case]:
     ]
 
 
-async def meet(system: System, story: Story, results: Results[CaseResult], draw: Draw) -> None:
-    meetings = Meetings(system)
-    usual, waits = await meetings.dry_run(story)
-    cases = draw.of(list_cases(story, waits))
-    left = [case for case in cases if str(case) not in results.found]
-    report(f"{story}: {len(waits)} waits, {len(left)} of {len(cases)} cases left")
-    for first in range(0, len(left), _GROUP):
-        began = time.monotonic()
-        found = await meetings.run(left[first : first + _GROUP], usual)
-        results.add(*found)
-        report_group(found, first, len(left), time.monotonic() - began)
+async def meet(asked: Asked) -> None:
+    async with asked.open_system("undisturbed") as system:
+        known = await Meetings(system).dry_runs(asked.stories)
+    usual = {story: end for story, (end, _) in known.items()}
+    cases = [case for story, (_, waits) in known.items() for case in list_cases(story, waits)]
+    await asked.run_cases(HARNESS, cases, usual, _GROUP, _run_group)
 
 
-async def main(stories: Sequence[Story], results: Results[CaseResult], draw: Draw) -> int:
-    with tempfile.TemporaryDirectory(prefix="pairs-", ignore_cleanup_errors=True) as folder:
-        async with open_system(Path(folder)) as system:
-            for story in stories:
-                await meet(system, story, results, draw)
-    return summarise(results)
+async def _run_group(system: System, group: Sequence[Case], usual: Mapping[Story, End]) -> list[CaseResult]:
+    return await Meetings(system).run(group, usual)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stories", nargs="*", type=Story, default=[*Story], metavar="STORY")
-    parser.add_argument("--results", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
-    parser.add_argument("--seed", type=int, default=12)
-    asked = parser.parse_args()
-    quieten()
-    sys.exit(
-        asyncio.run(main(asked.stories, Results(CaseResult, asked.results, HARNESS), Draw(asked.seed, asked.share)))
-    )
+    sys.exit(run_command(HARNESS, __doc__, meet))

@@ -1,7 +1,7 @@
 """What can go wrong at the counterparts: every call with every fault, money that others move at every moment, and
 idempotency keys that the gateway has forgotten when a lost answer is asked for again.
 
-python -m tests.faults.providers --results DIR [--only faults|acts|expired …] [--share 0.1]
+python -m tests.faults.providers --results DIR [--only faults|acts|expired …] [--share 10]
 
 Each case is an order of its own. A case that met no fault proves nothing and is not counted. Results are lines of JSON in
 DIR/providers.jsonl; cases that are there are not run again. The exit code is 1 where something was broken.
@@ -10,7 +10,6 @@ DIR/providers.jsonl; cases that are there are not run again. The exit code is 1 
 import argparse
 import asyncio
 import logging
-import random
 import sys
 import tempfile
 import time
@@ -41,7 +40,7 @@ from tests.faults.provider_cases import (
     targets_of,
 )
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Results, report, summarise
+from tests.faults.results import CaseResult, Draw, Results, report, summarise
 from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
@@ -59,6 +58,9 @@ _LOSSES = (
 LONGEST = 900.0
 _BATCH = 120
 """Cases on one set of processes: their lists of effects grow with each."""
+
+_UNDISTURBED_AT_ONCE = 5
+"""So few that no attempt times out: whatever is called again then is no call of the story."""
 
 
 class Family(StrEnum):
@@ -141,6 +143,16 @@ async def try_out(counterparts: Counterparts, story: Story) -> Undisturbed:
     return Undisturbed(story=story, calls=tuple(calls), outcomes=_outcomes(world.cancellations))
 
 
+async def _try_out_each(counterparts: Counterparts, stories: Sequence[Story]) -> list[Undisturbed]:
+    turns = asyncio.Semaphore(_UNDISTURBED_AT_ONCE)
+
+    async def run(story: Story) -> Undisturbed:
+        async with turns:
+            return await try_out(counterparts, story)
+
+    return await asyncio.gather(*(run(story) for story in stories))
+
+
 async def _place_order(system: System, story: Story) -> Staff:
     staff = await place_order(system, STORIES[story])
     staff.pause = 3
@@ -155,7 +167,6 @@ def _outcomes(found: Sequence[object]) -> tuple[str, ...]:
 
 
 def all_cases(undisturbed: Sequence[Undisturbed], families: Sequence[Family]) -> list[AnyCase]:
-    """In a sequence of no meaning, so that what has run after a while is of every kind."""
     cases: list[AnyCase] = []
     for found in undisturbed:
         for calls in found.calls:
@@ -168,7 +179,6 @@ def all_cases(undisturbed: Sequence[Undisturbed], families: Sequence[Family]) ->
             cases += [
                 ActCase(story=found.story, act=act, number=number) for act in Act for number in range(1, heard + 2)
             ]
-    random.Random(12).shuffle(cases)
     return cases
 
 
@@ -335,13 +345,13 @@ class Kept:
         self._file.write_bytes(self._stories.dump_json(stories))
 
 
-async def run(results: Results[CaseResult], folder: Path, families: Sequence[Family], share: float, kept: Kept) -> None:
+async def run(results: Results[CaseResult], folder: Path, families: Sequence[Family], draw: Draw, kept: Kept) -> None:
     if not kept.read():
         async with open_counterparts(folder / "undisturbed") as counterparts:
-            kept.write([await try_out(counterparts, story) for story in STORIES])
+            kept.write(await _try_out_each(counterparts, list(STORIES)))
     undisturbed = {found.story: found for found in kept.read()}
-    cases = all_cases(list(undisturbed.values()), families)
-    cases = [case for case in cases[: round(len(cases) * share)] if str(case) not in results.found]
+    drawn = draw.of(all_cases(list(undisturbed.values()), families))
+    cases = [case for case in drawn if str(case) not in results.found]
     progress = _Progress(results, len(cases))
     for family in families:
         mine = [case for case in cases if family_of(case) is family]
@@ -370,14 +380,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.faults.providers")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--only", type=Family, choices=list(Family), nargs="+", default=list(Family))
-    parser.add_argument("--share", type=float, default=1, help="of the cases; the same ones for the same share")
+    parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
     asked = parser.parse_args()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     logging.disable(logging.CRITICAL)  # an attempt that fails is what is wanted here
     results = Results(CaseResult, asked.results, HARNESS)
     with tempfile.TemporaryDirectory(prefix="providers-") as folder:
         asyncio.run(
-            run(results, Path(folder), asked.only, asked.share, Kept(asked.results / f"{HARNESS}-undisturbed.json"))
+            run(
+                results,
+                Path(folder),
+                asked.only,
+                Draw(share=asked.share),
+                Kept(asked.results / f"{HARNESS}-undisturbed.json"),
+            )
         )
     return summarise(results)
 

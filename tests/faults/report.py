@@ -48,7 +48,7 @@ class Line(Value):
 
 
 class Harness(Value):
-    """`figures` are lines that count no cases: they are shown as they are."""
+    """`figures` are lines that count no cases: they are shown as they are. What is a problem there is a violation."""
 
     name: str
     database: str
@@ -62,7 +62,15 @@ class Harness(Value):
 
     @property
     def violated(self) -> int:
-        return sum(len(line.violations) + len(line.differences) for line in self.lines)
+        problems = [figures.get("problems") for figures in self.figures]
+        return sum(len(line.violations) + len(line.differences) for line in self.lines) + sum(
+            len(found) for found in problems if isinstance(found, list)
+        )
+
+    @property
+    def commits(self) -> str:
+        """Those that its cases were run on."""
+        return ", ".join(sorted({line.commit for line in self.lines if line.commit})) or "unknown"
 
     @property
     def reached(self) -> Counter[str]:
@@ -90,11 +98,21 @@ def _read(file: Path) -> Harness:
 def block_of(harnesses: Sequence[Harness]) -> str:
     """Markdown."""
     counted = [harness for harness in harnesses if harness.lines]
-    commits = sorted({line.commit for harness in counted for line in harness.lines if line.commit})
     parts = [
-        f"{datetime.now(UTC):%Y-%m-%d}" + (f"; commits {', '.join(commits)}." if commits else "."),
+        f"{datetime.now(UTC):%Y-%m-%d}.",
         _table(
-            ["harness", "database", "cases", "reached", "cancellations", "faults", "survived", "violations", "hours"],
+            [
+                "harness",
+                "database",
+                "commit",
+                "cases",
+                "reached",
+                "cancellations",
+                "faults",
+                "survived",
+                "violations",
+                "hours",
+            ],
             [_row(harness) for harness in counted],
         ),
         *(_seeds(harness) for harness in counted if any(line.seed is not None for line in harness.lines)),
@@ -121,6 +139,7 @@ def _row(harness: Harness) -> list[str]:
     return [
         harness.name,
         harness.database,
+        harness.commits,
         f"{len(harness.lines):,}",
         f"{len(proven):,}",
         f"{sum(line.orders for line in proven):,}",

@@ -1,24 +1,47 @@
 """What became of each case, one line each, so that a long run can be ended and continued."""
 
 import logging
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from domain.base import Value
+from sandbox.serving import ROOT
 from tests.faults.model import Violation
 
 C = TypeVar("C")
 
 
-class CaseResult(Value):
+@cache
+def commit() -> str:
+    """Of the tree in which this process runs, as it was when this was asked first."""
+    found = _git("rev-parse", "--short=8", "HEAD")
+    if not found:
+        return "unknown"
+    return f"{found} with changes" if _git("status", "--porcelain") else found
+
+
+def _git(*arguments: str) -> str:
+    asked = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+class OnCommit(Value):
+    """What a harness found out, and about which code."""
+
+    commit: str = Field(default_factory=commit)
+
+
+class CaseResult(OnCommit):
     """`fault` is what was done, `moment` where it was done. `hit`: it really was. `survived`: the cancellation came to its
     end, and nothing was broken."""
 
@@ -47,6 +70,7 @@ class Results(Generic[R]):
     def __init__(
         self, kind: type[R], folder: Path | None, name: str, to_repeat: Callable[[R], bool] = lambda _: False
     ) -> None:
+        commit()  # the code that is loaded now
         self._lines = TypeAdapter(kind)
         self._file = folder / f"{name}.jsonl" if folder else None
         if folder:
@@ -88,8 +112,9 @@ class Draw:
     share: int = 1
 
     def of(self, cases: Sequence[C]) -> list[C]:
-        numbers = {case: int(sha256(f"{self.seed}/{case}".encode()).hexdigest(), 16) for case in cases}
-        return sorted((case for case in cases if numbers[case] % self.share == 0), key=numbers.__getitem__)
+        numbers = [int(sha256(f"{self.seed}/{case}".encode()).hexdigest(), 16) for case in cases]
+        drawn = [(number, case) for number, case in zip(numbers, cases, strict=True) if number % self.share == 0]
+        return [case for _, case in sorted(drawn, key=lambda numbered: numbered[0])]
 
 
 def report_group(found: Sequence[CaseResult], before: int, of: int, seconds: float) -> None:

@@ -175,7 +175,7 @@ async def run_acts(folder: Path) -> Lines:
             few = Draw().of(acts.list_cases(story, histories, len(watch.seen), tasks))[:_FEW_ACTS]
             if histories is Histories.SHORT:  # while it is answered, the run would continue as new
                 few += [acts.Case(story, histories, Word.ANOTHER, at) for at in range(_FIRST_MOMENTS)]
-            for sentence in _violations_of(await swept.run(few, usual)):
+            for sentence in _violations_of(await swept.run(few, {story: usual})):
                 yield sentence
         usual, watch, _ = await swept.dry_run(_TERMINATED, Histories.LONG)
         moments = range(0, len(watch.seen), 2)
@@ -183,7 +183,7 @@ async def run_acts(folder: Path) -> Lines:
         noted = [at for at, seen in enumerate(watch.seen) if seen == "noted_in stop_shipment"]
         ended += [acts.Case(_TERMINATED, Histories.LONG, Deed.TERMINATE_HELD, at) for at in noted]
         another = [acts.Case(_TERMINATED, Histories.LONG, Word.WIDER, at) for at in moments[::4]]
-        for sentence in _violations_of(await swept.run([*another, *ended], usual)):
+        for sentence in _violations_of(await swept.run([*another, *ended], {_TERMINATED: usual})):
             yield sentence
 
 
@@ -197,7 +197,7 @@ async def run_pairs(folder: Path) -> Lines:
                 pairs.Case(story, waits[-1], pairs.Order.TOGETHER, *both) for both in ((first, second), (second, first))
             ]
             always += [pairs.Case(story, waits[-1], order, word, word) for order, word in REPEATED]
-            for sentence in _violations_of(await meetings.run([*few, *always], usual)):
+            for sentence in _violations_of(await meetings.run([*few, *always], {story: usual})):
                 yield sentence
 
 

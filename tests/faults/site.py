@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from runtime.plugin import TASK_QUEUE
 from sandbox.serving import ROOT, Process
 from tests.faults.plan import Plan, PlannedPolicy
-from tests.faults.stage import Database
+from tests.faults.stage import Database, new_database
 from tests.faults.stand_ins import start_stand_ins
 from tests.fixtures.databases import Databases
 from tests.fixtures.system import on_database
@@ -94,7 +94,7 @@ async def standing(folder: Path, plan: Plan, databases: Databases, database: Dat
     """Everything is started for this plan alone, and stopped in the end."""
     await asyncio.to_thread(folder.mkdir, parents=True)
     async with AsyncExitStack() as stack:
-        url = await _new_database(folder, databases, database, stack)
+        url = await stack.enter_async_context(new_database(databases, database, folder))
         server = await stack.enter_async_context(await start_dev_server())
         parts, mailbox = await start_stand_ins(folder, stack)
         system = await stack.enter_async_context(on_database(server, url, parts))
@@ -125,14 +125,6 @@ def _name_ourselves(connection: object, _: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
     cursor.execute(f"SET application_name = '{_OURS}'")
     cursor.close()
-
-
-async def _new_database(folder: Path, databases: Databases, database: Database, stack: AsyncExitStack) -> str:
-    if database is Database.SQLITE:
-        return await databases.sqlite(folder / "books.db")
-    url = await databases.postgresql()
-    stack.push_async_callback(databases.drop, url)
-    return url.render_as_string(hide_password=False)
 
 
 def _policy_file(folder: Path, policy: PlannedPolicy) -> Path:

@@ -158,6 +158,19 @@ class Database(StrEnum):
     POSTGRESQL = "postgresql"
 
 
+@asynccontextmanager
+async def new_database(databases: Databases, database: Database, folder: Path) -> AsyncIterator[str]:
+    """An empty one. On SQLite it is a file in `folder`; on PostgreSQL it is dropped in the end."""
+    if database is Database.SQLITE:
+        yield await databases.sqlite(folder / "books.db")
+        return
+    url = await databases.postgresql()
+    try:
+        yield url.render_as_string(hide_password=False)
+    finally:
+        await databases.drop(url)
+
+
 @dataclass
 class Stage:
     folder: Path
@@ -171,12 +184,8 @@ class Stage:
 
     @asynccontextmanager
     async def new_database(self, folder: Path) -> AsyncIterator[str]:
-        if self.database is Database.SQLITE:
-            yield await self.databases.sqlite(folder / "books.db")
-            return
-        url = await self.databases.postgresql()
-        yield url.render_as_string(hide_password=False)
-        await self.databases.drop(url)
+        async with new_database(self.databases, self.database, folder) as url:
+            yield url
 
     def new_folder(self) -> Path:
         self.used += 1

@@ -224,8 +224,9 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
     try:
         for number, (seed, size) in enumerate(plans, start=1):
             name = name_of(seed, database)
-            if name in results.found:
-                found.append(results.found[name])
+            known = results.found.get(name)
+            if known and known.orders == size:
+                found.append(known)
                 continue
             plan = draw_plan(seed, size)
             case = await run_plan(plan, folder / f"plan-{seed}", databases, database)

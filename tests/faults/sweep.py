@@ -1,7 +1,7 @@
 """Every effect of the process, disturbed in every way: its worker is killed, or stands still until another one has done all,
 the answer of its counterpart is lost, Temporal is killed, the database is locked or restarted, before it and after it.
 
-python -m tests.faults.sweep --results DIR [--database postgresql] [--story STORY …] [--fault FAULT …]
+python -m tests.faults.sweep --results DIR [--database postgresql] [--share 10] [--story STORY …] [--fault FAULT …]
 
 Each case is an order of its own. It survives when what can be seen of it in the end breaks no invariant and is what an
 undisturbed order of its story leaves. Results are lines of JSON in DIR/sweep-sqlite.jsonl; cases that are there are not
@@ -10,7 +10,6 @@ run again.
 
 import argparse
 import asyncio
-import random
 import signal
 import sys
 import tempfile
@@ -19,10 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from domain.base import Value
 from tests.faults.disturbed import Case, Fault, Seen, cases_of, play
 from tests.faults.end import End
-from tests.faults.results import Results, quieten
+from tests.faults.results import Draw, OnCommit, Results, quieten
 from tests.faults.stage import Database, Stage, open_stage
 from tests.faults.stories import Story
 
@@ -36,7 +34,7 @@ _UNDISTURBED_AT_ONCE = 5
 """So few that no attempt times out: whatever is called again then is no call of the story."""
 
 
-class Result(Value):
+class Result(OnCommit):
     """`wrong`: what the test itself could not do, such as seeing the cancellation through."""
 
     case: str
@@ -116,16 +114,12 @@ async def sweep(
     *,
     at_once: int,
     folder: Path,
+    draw: Draw,
 ) -> None:
     async with open_stage(folder / "undisturbed", database) as stage:
         undisturbed = await try_out(stage, stories)
-    cases = [
-        case
-        for story in stories
-        for case in cases_of(story, undisturbed[story].calls, database)
-        if case.fault in faults and str(case) not in results.found
-    ]
-    random.Random(12).shuffle(cases)  # so that what has run after a while is of every kind
+    drawn = draw.of([case for story in stories for case in cases_of(story, undisturbed[story].calls, database)])
+    cases = [case for case in drawn if case.fault in faults and str(case) not in results.found]
     progress = _Progress(results, len(cases))
     for start in range(0, len(cases), _BATCH):
         for fault in faults:
@@ -200,6 +194,7 @@ def main() -> int:
     parser.add_argument("--database", type=Database, choices=list(Database), default=Database.SQLITE)
     parser.add_argument("--story", type=Story, action="append", choices=list(Story))
     parser.add_argument("--fault", type=Fault, action="append", choices=list(Fault))
+    parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
     parser.add_argument("--at-once", type=int, default=6)
     asked = parser.parse_args()
     results = open_results(asked.results, asked.database)
@@ -214,6 +209,7 @@ def main() -> int:
                 results,
                 at_once=asked.at_once,
                 folder=Path(folder),
+                draw=Draw(share=asked.share),
             )
         )
     for result in results.found.values():

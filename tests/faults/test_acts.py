@@ -23,7 +23,7 @@ async def test_an_act_at_any_moment_breaks_nothing(
     sweep = Sweep(real_time_system)
     usual, watch, tasks = await sweep.dry_run(story, histories)
     few = Draw().of(list_cases(story, histories, len(watch.seen), tasks))[:_FEW]
-    found = await sweep.run([*few, *_always(story, histories)], usual)
+    found = await sweep.run([*few, *_always(story, histories)], {story: usual})
     assert [(result.case, result.violations) for result in found if not result.survived] == []
     assert sum(result.hit for result in found) > _FEW // 2
 

@@ -34,6 +34,6 @@ async def test_two_messages_in_one_task_break_nothing(
     always = [Case(story, waits[-1], order, *pair) for order in (Order.TOGETHER, Order.LATE) for pair in both]
     for order, word in REPEATED:
         always.append(Case(story, waits[-1], order, word, word))
-    found = await meetings.run([*few, *always], usual)
+    found = await meetings.run([*few, *always], {story: usual})
     assert [(result.case, result.violations) for result in found if not result.survived] == []
     assert all(result.hit for result in found)

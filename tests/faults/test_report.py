@@ -13,8 +13,9 @@ def test_the_lines_of_all_harnesses_are_added_up(tmp_path: Path) -> None:
     _write(
         tmp_path,
         "sweep-postgresql",
-        '{"case": "a", "fault": "answer_lost", "hit": true, "survived": true, "seconds": 1800}',
-        '{"case": "b", "fault": "answer_lost", "hit": false, "survived": true, "seconds": 900}',
+        '{"case": "a", "fault": "answer_lost", "hit": true, "survived": true, "seconds": 1800, "commit": "abc"}',
+        '{"case": "b", "fault": "answer_lost", "hit": false, "survived": true, "seconds": 900, '
+        '"commit": "def with changes"}',
         '{"case": "c", "fault": "killed", "hit": true, "survived": false, "wrong": "no worker", "seconds": 900}',
     )
     _write(
@@ -25,11 +26,10 @@ def test_the_lines_of_all_harnesses_are_added_up(tmp_path: Path) -> None:
     )
     _write(tmp_path, "outage", '{"runs": 2000, "most_calls_in_a_second": 9}')
     block = block_of(read_results(tmp_path))
-    assert "| sweep | postgresql | 3 | 1 | 1 | 1 | 1 | 0 | 1.0 |" in block
-    assert "| swarm | sqlite | 1 | 1 | 50 | 5 | 0 | 1 | 0.0 |" in block
+    assert "| sweep | postgresql | abc, def with changes | 3 | 1 | 1 | 1 | 1 | 0 | 1.0 |" in block
+    assert "| swarm | sqlite | abc | 1 | 1 | 50 | 5 | 0 | 1 | 0.0 |" in block
     assert "| swarm | sqlite | act reset | 2 |" in block
     assert "Seeds of swarm on sqlite: 7." in block
-    assert "commits abc" in block
     assert "- outage: runs 2000, most calls in a second 9" in block
 
 
@@ -42,3 +42,9 @@ def test_a_case_that_was_run_again_counts_once(tmp_path: Path) -> None:
     )
     [harness] = read_results(tmp_path)
     assert (len(harness.lines), harness.violated) == (1, 0)
+
+
+def test_a_problem_among_figures_is_a_violation(tmp_path: Path) -> None:
+    _write(tmp_path, "outage", '{"runs": 2000, "problems": ["owed, and not paid: 7"]}')
+    [harness] = read_results(tmp_path)
+    assert harness.violated == 1

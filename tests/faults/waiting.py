@@ -1,10 +1,11 @@
 """Thousands of runs that wait: what they cost a worker, and whether another one resumes all of them.
 
-python -m tests.faults.waiting --runs 2000
+python -m tests.faults.waiting --runs 2000 --results DIR
 
 starts every part of the stack as a process of its own, with the product's own settings and policy.toml. The runs wait for
 somebody's approval. The worker is killed, the next one is stopped properly, and in the end all are approved. It says on
-standard error how far it is, and writes its figures as one line of JSON. It ends with 1 when a run did not end as it should.
+standard error how far it is, and writes its figures as one line of JSON, also to DIR/waiting.jsonl; what is there is not
+measured again. It ends with 1 when a run did not end as it should.
 """
 
 import argparse
@@ -22,7 +23,6 @@ from typing import TypeVar
 from temporalio.client import Client
 
 from client.cancellations import Cancellations
-from domain.base import Value
 from domain.messages import Approve
 from domain.order import Order
 from domain.outcome import Outcome, State
@@ -35,6 +35,7 @@ from sandbox.gateway_admin import GatewayAdmin
 from sandbox.serving import Process
 from sandbox.shop import SampleOrder, Shop, card, line, request
 from sandbox.stack import Stack, new_stack
+from tests.faults.results import OnCommit, Results
 from tests.system import SUPERVISOR
 
 Given = TypeVar("Given")
@@ -48,10 +49,11 @@ _RUNNING = "ExecutionStatus = 'Running'"
 _WAITING = f"{_RUNNING} AND CancellationState = '{State.WAITING_FOR_APPROVAL}'"
 
 
-class Figures(Value):
+class Figures(OnCommit):
     """`mebibytes` is the worker's memory before the first run and after each of some equal parts of them;
     `mebibytes_resumed` that of the last worker, when it has ended what was left."""
 
+    case: str = ""
     runs: int
     mebibytes: tuple[int, ...]
     mebibytes_resumed: int
@@ -165,14 +167,20 @@ async def measure_on_processes(runs: int, folder: Path, say: Callable[[str], Non
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.waiting")
     parser.add_argument("--runs", type=int, default=2_000)
+    parser.add_argument("--results", type=Path, metavar="DIR")
     asked = parser.parse_args()
     began = time.monotonic()
 
     def say(sentence: str) -> None:
         print(f"{time.monotonic() - began:7.0f} s  {sentence}", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="waiting-") as folder:
-        figures = asyncio.run(measure_on_processes(asked.runs, Path(folder) / "stack", say))
+    results, case = Results(Figures, asked.results, "waiting"), f"{asked.runs} runs"
+    figures = results.found.get(case)
+    if figures is None:
+        with tempfile.TemporaryDirectory(prefix="waiting-") as folder:
+            figures = asyncio.run(measure_on_processes(asked.runs, Path(folder) / "stack", say))
+        figures = figures.model_copy(update={"case": case})
+        results.add(figures)
     print(figures.model_dump_json())
     return 1 if figures.problems else 0
 
