@@ -159,7 +159,11 @@ async def run_parts(parts: Sequence[tuple[Part, int]], results: Path) -> dict[st
             report(f"[{part}] {word} after {time.monotonic() - began:.0f} s; {len(ended)} of {len(parts)} parts")
 
     waiting = [(part, share) for part, share in parts if part.waits]
-    await asyncio.gather(run_each(waiting), run_each([asked for asked in parts if asked not in waiting]))
+    async with (
+        asyncio.TaskGroup() as both
+    ):  # where this is cancelled it waits for both, and so for what they have started
+        both.create_task(run_each(waiting))
+        both.create_task(run_each([asked for asked in parts if asked not in waiting]))
     return ended
 
 

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 CRASHED = 70
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
-_STOPS_WITHIN, _ENDS_WITHIN = 30.0, 5.0
+_STOPS_WITHIN, _ENDS_WITHIN = 60.0, 5.0
 
 
 class _Stopped(BaseException):

@@ -307,9 +307,6 @@ async def _read_broken(staff: Staff) -> list[str]:
     return [str(found) for found in violations(await read_world(staff.system, staff.watched))]
 
 
-# All of them
-
-
 async def run_cases(
     counterparts: Counterparts,
     cases: Sequence[AnyCase],

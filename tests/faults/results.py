@@ -85,8 +85,10 @@ class Results(Generic[R]):
     def add(self, *results: R) -> None:
         self.found |= {result.case: result for result in results}
         if self._file:
-            with self._file.open("ab") as file:
-                file.writelines(self._lines.dump_json(result) + b"\n" for result in results)
+            with self._file.open(
+                "ab", buffering=0
+            ) as file:  # at once: where this process is killed, no line is half written
+                file.write(b"".join(self._lines.dump_json(result) + b"\n" for result in results))
 
 
 def summarise(results: Results[CaseResult]) -> int:
