@@ -26,16 +26,18 @@ async def read_end(system: System, world: World) -> End:
         outcomes=tuple(str(found.outcome) for found in world.cancellations),
         run=f"{world.run.status} {world.run.state} {world.run.outcome} {world.run.refunded}" if world.run else "none",
         order=(*(f"{units} gone" for _, units in world.cancelled), f"held by {world.held_by}"),
-        money=tuple(sorted(_describe_effect(effect) for effect in world.money)),
+        money=tuple(sorted(_describe_effect(effect, world.order.order_id) for effect in world.money)),
         parcels=tuple(_describe_parcel(parcel) for parcel in world.parcels),
         ledger=tuple(sorted(f"{entry.debit} {entry.credit} {entry.amount} {entry.currency}" for entry in world.ledger)),
         notices=tuple(sorted(f"{notice.kind.value} {notice.amount}" for notice in notices)),
     )
 
 
-def _describe_effect(effect: AtGateway) -> str:
+def _describe_effect(effect: AtGateway, order_id: str) -> str:
+    """A marketplace's line is named after its order."""
     key = EffectKey.read(effect.key)
-    return f"{effect.kind} {effect.amount} of {effect.tender_id} by {_describe_key(key) if key else 'others'}"
+    by = _describe_key(key).replace(order_id, "order") if key else "others"
+    return f"{effect.kind} {effect.amount} of {effect.tender_id} by {by}"
 
 
 def _describe_parcel(parcel: ParcelNow) -> str:
