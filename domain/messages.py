@@ -156,9 +156,9 @@ class ShipmentEvent(Value):
 
 
 class RefundEvent(Value):
-    """Signal `refund_event`: the gateway said something about a refund, or about the payment `refund_reference`. As tolerant
+    """Signal `refund_event`: the gateway said something about a refund, or about a payment: `subject` is its id. As tolerant
     as `ShipmentEvent`."""
 
     event_id: str = ""
-    refund_reference: str | None = None
+    subject: str | None = None
     status: RefundStatus | str | None = None

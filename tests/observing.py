@@ -143,9 +143,9 @@ class Observing:
         """How the order's cancellations stand in the books, oldest first; None is one that is open."""
         return [found.outcome for found in await books.cancellations(self.engine) if found.order_id == order_id]
 
-    async def find_reopened(self, order_id: str, subject: str, kind: str = "") -> CancellationRequest | None:
+    async def find_reopened(self, order_id: str, subject: str, *, taken: bool = False) -> CancellationRequest | None:
         """The request of the ended cancellation that the gateway's event about this refund or payment opens again. None: it
-        is matched to none."""
+        is matched to none. `taken`: it says that a payment was taken."""
         event = DueEvent(
             provider=Provider.STRIPE,
             event_id=f"evt_{subject}",
@@ -153,7 +153,7 @@ class Observing:
             subject=subject,
             may_undo_outcome=True,
             attempts=1,
-            kind=kind,
+            payment_taken=taken,
         )
         ended = await SqlInbox(self.engine).find_ended(event)
         return ended.request if ended else None

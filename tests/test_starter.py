@@ -325,7 +325,7 @@ async def test_a_withdrawal_after_the_pivot_is_refused_with_the_reason(
     assert refund is not None
     await open_system.shop.gateway.settle(refund)
     handle = handle_of(dev_server.client, sample.order_id)
-    await handle.signal(CancellationWorkflow.refund_event, RefundEvent(refund_reference=refund))
+    await handle.signal(CancellationWorkflow.refund_event, RefundEvent(subject=refund))
     assert (await starter("result", sample.order_id)).code == ExitCode.DONE
 
 

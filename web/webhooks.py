@@ -207,7 +207,7 @@ class EventDispatcher:
         await self._events.mark_delivered(event, datetime.now(UTC))
 
     async def _signal(self, event: DueEvent, ended: EndedCancellation | None) -> None:
-        refund = RefundEvent(event_id=event.event_id, refund_reference=event.subject)
+        refund = RefundEvent(event_id=event.event_id, subject=event.subject)
         parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject)
         of_gateway = event.provider is Provider.STRIPE
         if ended:

@@ -323,6 +323,7 @@ def upgrade() -> None:
         _text("kind"),
         _text("subject", nullable=True),
         _flag("may_undo_outcome"),
+        _flag("payment_taken"),
         _text("order_id", nullable=True),
         _time("received_at"),
         _time("due_at"),

@@ -17,8 +17,6 @@ from providers.database.engine import insert_once, transaction
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 
 _CLAIM = timedelta(minutes=1)
-_TAKEN = "payment_intent.succeeded"
-"""Stripe's event that a payment was taken."""
 _WATCHED, _CANCELLATIONS = table_of(WatchedRow), table_of(CancellationRow)
 _OPEN = select(_CANCELLATIONS.c.cancellation_id).where(
     _CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None)
@@ -49,6 +47,7 @@ class SqlInbox(SqlAdapter):
                 "kind": event.kind,
                 "subject": _subject(event, watched[order_id] if order_id else ()),
                 "may_undo_outcome": event.may_undo_outcome,
+                "payment_taken": event.payment_taken,
                 "order_id": order_id,
                 "received_at": at,
                 "due_at": at,
@@ -96,7 +95,7 @@ class SqlInbox(SqlAdapter):
                         subject=row.subject,
                         may_undo_outcome=row.may_undo_outcome,
                         attempts=row.attempts,
-                        kind=row.kind,
+                        payment_taken=row.payment_taken,
                     )
                 )
             return claimed
@@ -108,7 +107,7 @@ class SqlInbox(SqlAdapter):
             ended = [case for case in known.cases if case.ended]
             about = _subjects if event.may_undo_outcome else _expected
             case = next((case for case in ended if event.subject in about(case)), None)
-            if event.kind == _TAKEN:
+            if event.payment_taken:
                 case = next((case for case in reversed(ended) if event.subject in _not_to_be_taken(case)), None)
             elif (
                 case is None
@@ -225,10 +224,12 @@ async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund
 
 async def repeat_capture(session: AsyncSession, order_id: str, payment: str, cancellation_id: str) -> None:
     """The same for a payment that was taken with what was not to be by this cancellation, and by others perhaps."""
-    await _repeat(session, order_id, f"taken/{payment}/{cancellation_id}", payment, _TAKEN)
+    await _repeat(session, order_id, f"taken/{payment}/{cancellation_id}", payment, "taken", payment_taken=True)
 
 
-async def _repeat(session: AsyncSession, order_id: str, event_id: str, subject: str, kind: str) -> None:
+async def _repeat(
+    session: AsyncSession, order_id: str, event_id: str, subject: str, kind: str, *, payment_taken: bool = False
+) -> None:
     """An event of our own: the provider has none."""
     provider = Provider.STRIPE
     if await session.get(WebhookEventRow, (provider, event_id)) is None:
@@ -240,6 +241,7 @@ async def _repeat(session: AsyncSession, order_id: str, event_id: str, subject: 
                 kind=kind,
                 subject=subject,
                 may_undo_outcome=True,
+                payment_taken=payment_taken,
                 order_id=order_id,
                 received_at=at,
                 due_at=at,

@@ -233,9 +233,9 @@ class WatchedRow(Base):
 
 class WebhookEventRow(Base):
     """An event of a provider, once, by its own id. Without an order it is about nothing that a cancellation has to do
-    with. `may_undo_outcome`: it
-    may undo what an ended cancellation had achieved. It is sent to the order's cancellation until that has it
-    (`delivered_at`), or a person has given it up (`given_up_why`)."""
+    with. `may_undo_outcome`: it may undo what an ended cancellation had achieved; `payment_taken`: by saying that a payment
+    was taken. It is sent to the order's cancellation until that has it (`delivered_at`), or a person has given it up
+    (`given_up_why`)."""
 
     __tablename__ = "webhook_events"
     __table_args__ = (
@@ -253,6 +253,7 @@ class WebhookEventRow(Base):
     kind: Mapped[str]
     subject: Mapped[str | None]
     may_undo_outcome: Mapped[bool]
+    payment_taken: Mapped[bool]
     order_id: Mapped[str | None] = mapped_column(index=True)
     received_at: Mapped[datetime] = mapped_column(index=True)
     due_at: Mapped[datetime]

@@ -50,14 +50,17 @@ class _Object(BaseModel):
     metadata: Any = None
 
     @property
+    def is_taken(self) -> bool:
+        """A payment was taken."""
+        return self.object == "payment_intent" and self.status == "succeeded"
+
+    @property
     def may_undo_outcome(self) -> bool:
         """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under. A
         dispute by which the bank gives the money back. And a payment that was taken: perhaps with what was not to be."""
         if self.object == "dispute":
             return self.status in _GIVEN_BACK
-        if self.object == "payment_intent":
-            return self.status == "succeeded"
-        return self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others())
+        return self.is_taken or self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others())
 
     def _is_made_by_others(self) -> bool:
         return isinstance(self.metadata, dict) and not any(
@@ -88,6 +91,7 @@ class StripeEvent(BaseModel):
                 "payment": payment,
                 "refund": about.id if about.object == "refund" else None,
                 "may_undo_outcome": about.may_undo_outcome,
+                "payment_taken": about.is_taken,
             },
         )
 

@@ -22,8 +22,8 @@ class Provider(StrEnum):
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
     is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
-    failed, that somebody else made one, that the bank gave the money back, that a payment was taken, or that a parcel
-    travels, so it may undo what an ended cancellation had achieved."""
+    failed, that somebody else made one, that the bank gave the money back, that a payment was taken (`payment_taken`), or
+    that a parcel travels, so it may undo what an ended cancellation had achieved."""
 
     provider: Provider
     event_id: str
@@ -31,6 +31,7 @@ class ProviderEvent(Value):
     payment: str | None = None
     refund: str | None = None
     may_undo_outcome: bool = False
+    payment_taken: bool = False
     shipment: str | None = None
     tracking_number: str | None = None
 
@@ -46,7 +47,7 @@ class EventStatus(StrEnum):
 class DueEvent(Value):
     """An event that has not been sent to the order's cancellation yet. `subject` is the refund, the payment that the
     bank gave back or that was taken, or the parcel by its tracking number or, where the order does not know that, by its
-    label. `kind` and `may_undo_outcome` as in `ProviderEvent`."""
+    label. `may_undo_outcome` and `payment_taken` as in `ProviderEvent`."""
 
     provider: Provider
     event_id: str
@@ -54,7 +55,7 @@ class DueEvent(Value):
     subject: str | None
     may_undo_outcome: bool
     attempts: int
-    kind: str = ""
+    payment_taken: bool = False
 
 
 class EndedCancellation(Value):

@@ -53,7 +53,7 @@ _UNDER_WAY = frozenset({GoodsGroup.IN_NETWORK, GoodsGroup.LAST_MILE})
 _ON_THEIR_WAY = frozenset({*_UNDER_WAY, GoodsGroup.DELIVERED})
 _EVENTS: tuple[tuple[object, ...], ...] = (
     (),
-    ({"event_id": "evt_forged", "status": "succeeded", "refund_reference": "re_none"},),
+    ({"event_id": "evt_forged", "status": "succeeded", "subject": "re_none"},),
     ("no event at all", 7),
     (None,),
 )
@@ -358,7 +358,7 @@ class Crowd(Staff):
         while self.unheard:
             subject = self.unheard.pop()
             request = await self.system.find_reopened(order_id, subject)
-            event = RefundEvent(event_id=f"evt_{subject}", refund_reference=subject)
+            event = RefundEvent(event_id=f"evt_{subject}", subject=subject)
             heard |= request is not None and await self._quietly(self.system.library.look_again(request, event))
         return heard
 

@@ -9,7 +9,6 @@ from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
-from providers.events.stripe import StripeEventKind
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, settled
@@ -86,10 +85,10 @@ async def take(system: System, sample: SampleOrder, amount: str) -> str:
 
 async def hear(system: System, sample: SampleOrder, payment: str) -> Handle | None:
     """The gateway's event that the payment was taken; None: it is about no cancellation."""
-    request = await system.find_reopened(sample.order_id, payment, StripeEventKind.PAYMENT_SUCCEEDED)
+    request = await system.find_reopened(sample.order_id, payment, taken=True)
     if request is None:
         return None
-    await system.library.look_again(request, RefundEvent(event_id="evt_t", refund_reference=payment))
+    await system.library.look_again(request, RefundEvent(event_id="evt_t", subject=payment))
     handle = system.current(sample.order_id)
     system.started.append(handle)
     return handle
@@ -132,7 +131,7 @@ async def test_each_cancellation_whose_part_is_captured_after_the_end_is_opened_
         await refund_when_asked(system, handle, amount)
     assert await system.refunds(sample.order_id) == [TEN, money("20.00 USD")]
     events = await SqlInbox(system.engine).claim_due(datetime.now(UTC), 100)
-    assert {(event.subject, event.kind) for event in events} == {(payment, StripeEventKind.PAYMENT_SUCCEEDED)}
+    assert {(event.subject, event.payment_taken) for event in events} == {(payment, True)}
     await system.assert_books_balance()
 
 
