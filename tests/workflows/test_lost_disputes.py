@@ -1,14 +1,18 @@
 """What the bank gives back besides a refund, once a dispute is lost: each cancellation collects its own part, and the ledger
 has what the bank has given, no more and no less."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from domain.messages import RefundEvent
 from domain.money import money
 from domain.outcome import CancellationResult, Outcome
 from domain.payment import Payment
 from domain.step import StepName
+from providers.books.inbox import SqlInbox
 from sandbox import books
-from sandbox.shop import request
+from sandbox.shop import SampleOrder, request
 from tests.system import AGENT, Handle, System, resolve, settled
 from tests.workflows.samples import captured
 from tests.workflows.test_several_cancellations import (
@@ -53,6 +57,51 @@ async def test_a_lost_dispute_over_two_cancellations_is_collected_by_each(system
         assert then is None
         assert (await system.finish(handle)).outcome is Outcome.CANCELLED
     assert await system.paid_by_hand(number) == money("100.00 USD")
+    assert await receivable(system) == 0
+    await system.assert_books_balance()
+
+
+async def hear_of_dispute(system: System, sample: SampleOrder) -> Handle | None:
+    """The gateway's event that the bank gave the payment back; None: it is about no cancellation."""
+    payment = system.shop.payments[sample.order_id][0]
+    request = await system.find_reopened(sample.order_id, payment)
+    if request is None:
+        return None
+    await system.library.look_again(request, RefundEvent(event_id="evt_d", subject=payment))
+    handle = system.current(sample.order_id)
+    system.started.append(handle)
+    return handle
+
+
+@pytest.mark.xfail(strict=True, reason="only the last part is opened again; L1 is not")
+@pytest.mark.parametrize(
+    ("given", "shares"),
+    [
+        pytest.param("100.00 USD", {"L2": "36.00 USD", "L1": "64.00 USD"}, id="all of the payment"),
+        pytest.param("50.00 USD", {"L2": "36.00 USD", "L1": "14.00 USD"}, id="a part of it"),
+    ],
+)
+async def test_each_part_of_an_order_is_opened_again_by_the_event_of_a_lost_dispute(
+    system: System, monkeypatch: pytest.MonkeyPatch, given: str, shares: dict[str, str]
+) -> None:
+    """I11: 64.00 and 36.00 are refunded; then the bank gives something back as well. The last part is asked about first."""
+    give_back_in_part(system, monkeypatch, given)
+    sample = two_lines()
+    await system.shop.place_order(sample)
+    for line_id in ("L1", "L2"):
+        await system.cancel(of_line(sample, line_id, line_id))
+    number = await lose_dispute(system, sample.order_id)
+    for line_id, share in shares.items():
+        handle = await hear_of_dispute(system, sample)
+        assert handle, f"{line_id} is not opened again"
+        asked = await system.wait_for_collection(handle)
+        assert asked
+        assert f"{share} more than is due" in asked.reason
+        await system.resolve(handle, settled(asked, "done_by_hand", f"COLLECTED-{line_id}"))
+        await system.finish(handle)
+    assert await system.paid_by_hand(number) == money(given)
+    events = await SqlInbox(system.engine).claim_due(datetime.now(UTC), 100)
+    assert [event.subject for event in events] == [system.shop.payments[sample.order_id][0]] * 2
     assert await receivable(system) == 0
     await system.assert_books_balance()
 
