@@ -238,6 +238,12 @@ class Reversal(Value):
         return tuple(parts)
 
     @property
+    def open_to_bank(self) -> Money:
+        """What of the plan the bank could still give back, by this dispute or another one."""
+        named = (given.amount for given in self.named_disputes)
+        return max(self.planned_total - self.given_by_bank - self.waived - self._total(*named), self._total())
+
+    @property
     def dispute_numbers(self) -> tuple[str, ...]:
         """The disputes that a person may name: by them the bank has given something back, or still may."""
         return (*self.open_disputes, *(back.reference for back in self.charge_backs))

@@ -10,6 +10,7 @@ from domain.case import Case
 from domain.errors import ErrorCode, Refused
 from domain.facts import (
     Decided,
+    DisputeSeen,
     EffectEnded,
     EffectNoted,
     Ended,
@@ -33,7 +34,7 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
 from domain.step import StepName
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import repeat_capture, repeat_for_others, watch, watchers_of
+from providers.books.inbox import repeat_for_others, repeat_for_payment, watch, watchers_of
 from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
@@ -323,9 +324,9 @@ class SqlRegister(SqlAdapter):
             for fact in facts:
                 if isinstance(fact, RefundSeen) and fact.refund.part_for and fact.refund.status.has_failed:
                     await repeat_for_others(session, row.order_id, fact.refund)
-                if isinstance(fact, ReversalSeen):
+                if isinstance(fact, ReversalSeen | DisputeSeen):
                     reversal = (await case_of(session, cancellation_id)).reversal(fact.target)
-                    await repeat_capture(session, row.order_id, reversal.planned.tender.reference, cancellation_id)
+                    await repeat_for_payment(session, row, reversal.planned.tender.reference, fact)
             await put_notices(session, cancellation_id, row.order_id, notices)
             return True
 

@@ -7,11 +7,13 @@ from sqlalchemy import CursorResult, bindparam, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
+from domain.facts import DisputeSeen, ReversalSeen
 from domain.money import Money
 from domain.payment import Refund
 from providers.books.adapter import SqlAdapter
 from providers.books.reading import known_order
 from providers.books.tables import CancellationRow, WatchedRow, WebhookEventRow
+from providers.books.writing import LockedRow
 from providers.database.columns import table_of
 from providers.database.engine import insert_once, transaction
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
@@ -153,9 +155,9 @@ def _subjects(case: Case) -> set[str]:
 
 
 def _payments(case: Case) -> set[str]:
-    """Those of which it gave back something, where it was carried out."""
+    """Those of which it gave back something that the bank can give back as well, where it was carried out."""
     reversals = case.reversals if case.ever_closed else ()
-    return {reversal.planned.tender.reference for reversal in reversals if reversal.planned_total}
+    return {reversal.planned.tender.reference for reversal in reversals if reversal.open_to_bank}
 
 
 def _not_to_be_taken(case: Case) -> set[str]:
@@ -222,9 +224,19 @@ async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund
     await _repeat(session, order_id, f"failed/{failed.reference}/{failed.part_for}", failed.reference, "repeated")
 
 
-async def repeat_capture(session: AsyncSession, order_id: str, payment: str, cancellation_id: str) -> None:
-    """The same for a payment that was taken with what was not to be by this cancellation, and by others perhaps."""
-    await _repeat(session, order_id, f"taken/{payment}/{cancellation_id}", payment, "taken", payment_taken=True)
+async def repeat_for_payment(
+    session: AsyncSession, row: LockedRow, payment: str, seen: ReversalSeen | DisputeSeen
+) -> None:
+    """The same for a payment that was taken with what was not to be by this cancellation, or of which the bank gave back
+    something besides: by others perhaps, or for others."""
+    if isinstance(seen, ReversalSeen):
+        event_id = f"taken/{payment}/{row.cancellation_id}"
+        await _repeat(session, row.order_id, event_id, payment, "taken", payment_taken=True)
+    else:
+        for lost in seen.charge_backs:
+            await _repeat(
+                session, row.order_id, f"given_back/{lost.reference}/{row.cancellation_id}", payment, "given back"
+            )
 
 
 async def _repeat(

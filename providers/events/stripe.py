@@ -60,7 +60,7 @@ class _Object(BaseModel):
         dispute by which the bank gives the money back. And a payment that was taken: perhaps with what was not to be."""
         if self.object == "dispute":
             return self.status in _GIVEN_BACK
-        return self.is_taken or self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others())
+        return self.is_taken or (self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others()))
 
     def _is_made_by_others(self) -> bool:
         return isinstance(self.metadata, dict) and not any(

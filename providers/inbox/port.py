@@ -90,8 +90,8 @@ class Inbox(Protocol):
         """The order's ended cancellation whose refund or parcel the event is about; None when there is none. An event that
         undoes nothing is about one that expects its parcel back. A refund of somebody else's is about one that was carried
         out, where money of the order went another way, in whichever of them; and a payment that the bank gave back is about
-        the last one that gave back something of it: the customer may have it twice now. A payment that was taken is about
-        the last one by which a part of it was not to be."""
+        the last one that gave back something of it, unless all of that is known as given back by the bank: the customer may
+        have it twice now. A payment that was taken is about the last one by which a part of it was not to be."""
         ...
 
     async def is_under_way(self, order_id: str) -> bool:

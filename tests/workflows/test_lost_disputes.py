@@ -73,7 +73,6 @@ async def hear_of_dispute(system: System, sample: SampleOrder) -> Handle | None:
     return handle
 
 
-@pytest.mark.xfail(strict=True, reason="only the last part is opened again; L1 is not")
 @pytest.mark.parametrize(
     ("given", "shares"),
     [
