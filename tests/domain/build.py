@@ -104,7 +104,7 @@ def parcel(shipment_id: str, **quantities: int) -> Shipment:
         shipment_id=shipment_id,
         lines=tuple(ShipmentLine(line_id=name, quantity=quantity) for name, quantity in quantities.items()),
         label_reference=f"shp_{shipment_id}",
-        tracking_number=None,
+        tracking_number=f"1Z{shipment_id}",
     )
 
 

@@ -243,6 +243,27 @@ def test_everything_delivered_is_a_return_and_no_cancellation() -> None:
     assert no.value.reason == "already_delivered"
 
 
+@pytest.mark.xfail(strict=True, reason="the plan says that it is intercepted")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"carrier": "DHL"}, id="another carrier than UPS"),
+        pytest.param({"tracking_number": None}, id="no tracking number"),
+    ],
+)
+def test_a_parcel_on_its_way_that_nobody_can_be_asked_to_stop_is_a_return(changed: dict[str, str | None]) -> None:
+    """C10: the plan says what the stop would say."""
+    sent = parcel("S1", L1=1).model_copy(update=changed)
+    of = order(line("L1", 1, "90.00 USD"), line("L2", 1, "10.00 USD"), shipments=(sent,))
+    on_its_way = {"S1": tracked(GoodsGroup.IN_NETWORK)}
+    plan = plan_of(of, paid={"T1": payment("100.00 USD")}, where=on_its_way)
+    assert (plan.refund, plan.shipments) == (money("10.00 USD"), ())
+    assert [(out.line_id, out.reason) for out in plan.left_out] == [("L1", LeftOutReason.STOP_DECLINED)]
+    with pytest.raises(NotCancellable, match="cannot be stopped any more; offer a return") as no:
+        plan_of(of, LineScope(line_id="L1", quantity=1), paid={"T1": payment("100.00 USD")}, where=on_its_way)
+    assert no.value.reason == "already_delivered"
+
+
 def test_a_parcel_on_its_way_is_not_turned_round_for_one_of_its_lines() -> None:
     of = order(line("L1", 1, "10.00 USD"), line("L2", 1, "10.00 USD"), shipments=(parcel("S1", L1=1, L2=1),))
     with pytest.raises(NotCancellable):

@@ -286,10 +286,12 @@ async def test_a_stopped_parcel_that_the_oms_has_dropped_holds_nothing_up(system
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
 
 
+@pytest.mark.xfail(strict=True, reason="the quote says that it is intercepted, and that 64.00 USD go back")
 async def test_a_parcel_of_a_carrier_that_stops_none_is_offered_as_a_return_and_the_rest_is_cancelled(
     system: System,
 ) -> None:
-    """C10: L1 is on its way with another carrier than UPS, L2 is in the warehouse. Its number is not sent to UPS."""
+    """C10: L1 is on its way with another carrier than UPS, L2 is in the warehouse. Its number is not sent to UPS, and the quote
+    says already what becomes of it."""
     lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "44.00 USD"))
     sent = parcel(Script.INTERCEPT_SILENT, L1=1)
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("64.00 USD"),), parcels=(sent,))
@@ -297,8 +299,11 @@ async def test_a_parcel_of_a_carrier_that_stops_none_is_offered_as_a_return_and_
     await built_in.remove_shipment(system.engine, sample.order_id, shipment.shipment_id)
     of_another = shipment.model_copy(update={"carrier": "FedEx", "tracking_number": "794644790138"})
     await built_in.add_shipment(system.engine, sample.order_id, of_another)
+    quoted = (await system.library.quote(request(sample))).plan
     result = await system.cancel(request(sample))
     assert (result.outcome, result.refunded) == (Outcome.PARTIALLY_CANCELLED, money("44.00 USD"))
+    assert quoted
+    assert (quoted.refund, quoted.left_out, quoted.shipments) == (result.refunded, result.left_out, ())
     assert [effect.kind.value for effect in await system.shop.carrier.effects(label_of(system, sample))] == [
         "label.bought"
     ]
