@@ -11,8 +11,8 @@ from domain.order import Order, OrderLine, Tender, TenderKind
 from domain.payment import Payment
 from domain.plan import LeftOut, LeftOutReason, Plan, PlannedLine, PlannedShipment, PlannedTender, allocate
 from domain.request import CancellationRequest
-from domain.shipment import GoodsGroup, Shipment, Tracking
-from domain.stopping import NOT_SEEN, planned_action
+from domain.shipment import GoodsGroup, Shipment, Stop, StopStatus, Tracking
+from domain.stopping import NOT_SEEN, next_stop, planned_action
 from domain.terms import Terms
 from domain.units import units_by_line
 
@@ -48,14 +48,18 @@ def _wanted(order: Order, request: CancellationRequest) -> dict[str, int]:
 
 
 # Rule: Units that cannot be stopped stay as a return offer
-def _left_out_reason(shipment: Shipment, group: GoodsGroup, *, shared: bool) -> LeftOutReason | None:
+def _left_out_reason(shipment: Shipment, tracking: Tracking, *, shared: bool) -> LeftOutReason | None:
+    """The step that stops it would say the same now."""
+    group = tracking.group
     if group is GoodsGroup.DELIVERED:
         return LeftOutReason.GIFT_CARD_USED if shipment.gift_card else LeftOutReason.DELIVERED
     if group is GoodsGroup.LAST_MILE or shipment.is_out_of_reach:
         return LeftOutReason.OUT_FOR_DELIVERY
-    if shared and (shipment.gift_card or group not in {GoodsGroup.NOT_HANDED_OVER, GoodsGroup.UNKNOWN}):
+    if shared and (shipment.gift_card or group not in NOT_SEEN):
         return LeftOutReason.PARCEL_SHARED  # a parcel on its way cannot be stopped in part, nor a gift card
-    return None
+    stop = next_stop(shipment, tracking, shared=shared)
+    is_declined = isinstance(stop, Stop) and stop.status is StopStatus.DECLINED
+    return LeftOutReason.STOP_DECLINED if is_declined else None
 
 
 # Rule: No amount of a plan is below zero [refused]
@@ -136,7 +140,7 @@ def _take_units(
         if not any(asked.values()):
             continue
         shared = shipment.holds_more_than(asked)
-        reason = _left_out_reason(shipment, tracking.group, shared=shared)
+        reason = _left_out_reason(shipment, tracking, shared=shared)
         for line_id, quantity in asked.items():
             if reason:
                 units.leave_out(line_id, quantity, shipment.shipment_id, reason)
@@ -217,7 +221,8 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
         )
     return NotCancellable(
         "already_delivered",
-        f"The goods of order {order.order_id} have reached the customer or are out for delivery; offer a return instead.",
+        f"The goods of order {order.order_id} have reached the customer, or are on their way and cannot be stopped any "
+        "more; offer a return instead.",
     )
 
 

@@ -57,8 +57,8 @@ def next_stop(
 
 
 def planned_action(shipment: Shipment, tracking: Tracking) -> StopAction:
-    """How the plan says that it is stopped, by the same rule. NONE: it comes back, or is lost. A parcel that the carrier
-    will not stop is left out of the plan by where it is (domain/planning.py)."""
+    """How the plan says that it is stopped, by the same rule. NONE: it comes back, or is lost. A parcel that
+    nobody will stop is left out of the plan (domain/planning.py)."""
     match next_stop(shipment, tracking):
         case NextStop.DEACTIVATE_GIFT_CARD:
             return StopAction.DEACTIVATE_GIFT_CARD

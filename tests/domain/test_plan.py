@@ -243,7 +243,6 @@ def test_everything_delivered_is_a_return_and_no_cancellation() -> None:
     assert no.value.reason == "already_delivered"
 
 
-@pytest.mark.xfail(strict=True, reason="the plan says that it is intercepted")
 @pytest.mark.parametrize(
     "changed",
     [

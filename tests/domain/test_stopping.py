@@ -7,7 +7,7 @@ from domain.stopping import NextStop, intercepted, is_watched, leaves_although_s
 from domain.terms import RefundIntercepted
 from tests.domain.build import parcel
 
-LABELLED = parcel("S1", L1=1).model_copy(update={"tracking_number": "1Z1"})
+LABELLED = parcel("S1", L1=1)
 IN_WAREHOUSE = LABELLED.model_copy(update={"label_reference": None})
 GIFT_CARD = LABELLED.model_copy(update={"gift_card": "card-1"})
 ASKED = Stop(shipment_id="S1", action=StopAction.INTERCEPT, status=StopStatus.REQUESTED, reference="int-1")
@@ -37,7 +37,8 @@ def tracking(group: GoodsGroup, label: LabelStatus = LabelStatus.ACTIVE) -> Trac
         (LABELLED, tracking(GoodsGroup.COMING_BACK), StopStatus.COMING_BACK),
         (LABELLED, tracking(GoodsGroup.RETURNED), StopStatus.COMING_BACK),
         (LABELLED, tracking(GoodsGroup.LOST), StopStatus.LOST),
-        (parcel("S1", L1=1), tracking(GoodsGroup.IN_NETWORK), StopStatus.DECLINED),
+        (LABELLED.model_copy(update={"tracking_number": None}), tracking(GoodsGroup.IN_NETWORK), StopStatus.DECLINED),
+        (LABELLED.model_copy(update={"carrier": "DHL"}), tracking(GoodsGroup.IN_NETWORK), StopStatus.DECLINED),
     ],
 )
 def test_a_shipment_is_stopped_by_where_it_is(
