@@ -15,7 +15,7 @@ import stripe
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from domain.messages import RetryStep, Withdraw
+from domain.messages import RetryStep
 from domain.money import money
 from domain.outcome import GoodsStatus, Outcome, State
 from domain.request import LineScope, workflow_id
@@ -25,7 +25,7 @@ from providers.books.inbox import SqlInbox
 from providers.books.tables import WebhookEventRow
 from providers.database.engine import open_engine
 from providers.events.stripe import StripeEventKind
-from providers.inbox.port import DueEvent, Provider, ProviderEvent
+from providers.inbox.port import Provider, ProviderEvent
 from sandbox import built_in
 from sandbox.carrier.model import WEBHOOK_SECRET, EventKind, Script, TrackerStatus
 from sandbox.carrier.webhooks import sign
@@ -179,47 +179,6 @@ async def test_a_parcel_that_travels_after_the_end_is_heard_of_and_returned(api_
     await system.shop.carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
     assert (await handle.result()).goods is GoodsStatus.COMING_BACK
     assert await system.refunds(sample.order_id) == [money("64.00 USD")]
-
-
-async def test_an_ended_cancellation_is_looked_at_again_only_when_no_other_one_holds_its_order(
-    api_system: ApiSystem,
-) -> None:
-    """The second part of the order waits for an approval when the refund of the first one fails."""
-    system = api_system.system
-    sample = SampleOrder(
-        order_id=an_id(),
-        lines=(line("L1", 1, "20.00 USD"), line("L2", 1, "600.00 USD")),
-        tenders=(card("620.00 USD"),),
-    )
-    await system.shop.place_order(sample)
-    first = await system.cancel(request(sample, LineScope(line_id="L1", quantity=1)))
-    _, second = await system.submit(request(sample, request_id="the-rest"))
-    await system.wait_for_state(second, State.WAITING_FOR_APPROVAL)
-    [made] = await system.shop.gateway.effects(system.shop.payments[sample.order_id][0], EffectKind.REFUND_CREATED)
-    await system.shop.gateway.fail(made.object_id)
-
-    async def arrived() -> bool:
-        return any(row.subject == made.object_id and row.may_undo_outcome for row in await _rows(system.engine))
-
-    await eventually(arrived, "the event has arrived")
-    events = SqlInbox(system.engine)
-    about = DueEvent(
-        provider=Provider.STRIPE,
-        event_id="any",
-        order_id=sample.order_id,
-        subject=made.object_id,
-        may_undo_outcome=True,
-        attempts=1,
-    )
-    ended = await events.find_ended(about)
-    assert ended is not None
-    assert (ended.busy, ended.request.request_id) == (True, f"req-{sample.order_id}")
-    assert (await system.wait_for_state(second, State.WAITING_FOR_APPROVAL)).cancellation_id != first.cancellation_id
-    await system.send(second, CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
-    await second.result()
-    ended = await events.find_ended(about)
-    assert ended is not None
-    assert not ended.busy
 
 
 async def test_a_refund_that_fails_while_its_order_cannot_be_closed_is_looked_at_after_the_end(
