@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import AwareDatetime
+
 from domain.base import Rare, Value
 from domain.decision import Decision
 from domain.money import Money
@@ -144,6 +146,14 @@ class Acknowledgement(Value):
     sentence: str
 
 
+class PutOff(Value):
+    """An event that is about an ended cancellation of the run's order, and that is looked at when the run's own has ended;
+    `due_at` is by when somebody should have seen to that."""
+
+    cancellation_id: str
+    due_at: AwareDatetime
+
+
 class ShipmentEvent(Value):
     """Signal `shipment_event`: the carrier said something about a parcel. Tolerant on purpose: a signal that does not
     parse is lost without a trace, so every field may be missing and an unknown group is `None`. It only wakes the run
@@ -153,6 +163,7 @@ class ShipmentEvent(Value):
     shipment_id: str | None = None
     tracking_number: str | None = None
     group: GoodsGroup | str | None = None
+    put_off: PutOff | None = None
 
 
 class RefundEvent(Value):
@@ -162,3 +173,4 @@ class RefundEvent(Value):
     event_id: str = ""
     subject: str | None = None
     status: RefundStatus | str | None = None
+    put_off: PutOff | None = None

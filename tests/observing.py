@@ -153,6 +153,7 @@ class Observing:
             subject=subject,
             may_undo_outcome=True,
             attempts=1,
+            received_at=datetime.now(UTC),
             payment_taken=taken,
         )
         ended = await SqlInbox(self.engine).find_ended(event)

@@ -23,10 +23,10 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import StarterError
-from client.runs import handle_of
+from client.runs import Handle, handle_of, read_progress
 from domain import contract
 from domain.errors import Unavailable
-from domain.messages import RefundEvent, ShipmentEvent
+from domain.messages import PutOff, RefundEvent, ShipmentEvent
 from providers.events.easypost import EasyPostEvent
 from providers.events.stripe import StripeEvent
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider
@@ -131,7 +131,8 @@ class EventDispatcher:
     first, so two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as
     delivered. Only an event that may undo the outcome, or that an ended cancellation waits for, starts a run, which
     checks it. While the cancellation is under way, such an event wakes its run up once and is kept until the end: the
-    run may have looked for the last time before. No event is given up but by a person."""
+    run may have looked for the last time before. While another cancellation of the order is, its run shows that the event
+    waits for its end. No event is given up but by a person."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
@@ -185,9 +186,8 @@ class EventDispatcher:
         # In this sequence: a cancellation that ends in between is found by the second question.
         under_way = event.may_undo_outcome and await self._events.is_under_way(event.order_id)
         ended = await self._events.find_ended(event)
-        if (ended and ended.busy) or (under_way and not ended and event.attempts > 1):
-            await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
-            log.info("event_delayed", error="a cancellation of the order is under way")
+        if under_way and not ended and event.attempts > 1:
+            await self._put_off(event)
             return
         try:
             await self._signal(event, ended)
@@ -200,26 +200,46 @@ class EventDispatcher:
                 return
             log.info("event_without_run")
         else:
-            log.info("event_delivered")
-        if under_way and not ended:
-            await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
+            if not (ended and ended.busy):
+                log.info("event_delivered")
+        if ended.busy if ended else under_way:
+            await self._put_off(event)
             return
         await self._events.mark_delivered(event, datetime.now(UTC))
 
+    async def _put_off(self, event: DueEvent) -> None:
+        await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)
+        why = "a cancellation of the order is under way"
+        structlog.get_logger().info(
+            "event_delayed", provider=event.provider, event_id=event.event_id, order_id=event.order_id, error=why
+        )
+
     async def _signal(self, event: DueEvent, ended: EndedCancellation | None) -> None:
-        refund = RefundEvent(event_id=event.event_id, subject=event.subject)
-        parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject)
+        put_off = None
+        if ended and ended.busy:
+            put_off = PutOff(cancellation_id=ended.cancellation_id, due_at=ended.due_at)
+        refund = RefundEvent(event_id=event.event_id, subject=event.subject, put_off=put_off)
+        parcel = ShipmentEvent(event_id=event.event_id, tracking_number=event.subject, put_off=put_off)
         of_gateway = event.provider is Provider.STRIPE
-        if ended:
+        if ended and not put_off:
             library = await self._temporal.cancellations()
             await library.look_again(ended.request, refund if of_gateway else parcel)
             return
         client = await self._temporal.client()
         run = handle_of(client, event.order_id)
+        if put_off and (not event.may_undo_outcome or await _is_shown(run, event)):
+            return
         if of_gateway:
             await run.signal(contract.REFUND_EVENT.name, refund, rpc_timeout=TEMPORAL_WAIT)
         else:
             await run.signal(contract.SHIPMENT_EVENT.name, parcel, rpc_timeout=TEMPORAL_WAIT)
+
+
+async def _is_shown(run: Handle, event: DueEvent) -> bool:
+    """Whether the run shows already that the event waits for its end, or cannot say now. A run that has taken over from the
+    one that was sent the event does not."""
+    progress = await read_progress(run)
+    return progress is None or any(wait.target == event.subject for wait in progress.waits if wait.step is None)
 
 
 def _no_run(error: RPCError | StarterError) -> bool:

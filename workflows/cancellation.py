@@ -27,9 +27,11 @@ from domain.messages import (
     Approve,
     ChooseRefundMethod,
     Receipt,
+    RefundEvent,
     Reject,
     ResolveStep,
     RetryStep,
+    ShipmentEvent,
     Withdraw,
 )
 from domain.outcome import CancellationResult, Progress
@@ -44,7 +46,7 @@ from workflows.continuing import ContinuesAsNew
 from workflows.decisions import Decisions
 from workflows.goods import GoodsSteps
 from workflows.journal import Journal
-from workflows.messages import update
+from workflows.messages import read_signal, update
 from workflows.money import MoneySteps
 from workflows.requests import Requests
 from workflows.saga import shield_from_cancellation
@@ -313,16 +315,22 @@ class CancellationWorkflow:
         await self.decisions.accept(message)
         return Acknowledgement(state=self.journal.state, sentence=sentence)
 
-    # Signals only wake the run up: it reads carrier and gateway itself before it believes anything. So it does not matter
-    # which arguments they have, or how many.
+    # Signals only wake the run up, or show a person what waits for its end: it reads carrier and gateway itself before it
+    # believes anything. So it does not matter which arguments they have, or how many.
 
     @workflow.signal(name=contract.SHIPMENT_EVENT.name)
     def shipment_event(self, event: Any = None, *_: Any) -> None:
         self.runner.note_event(of_parcel=True)
+        parcel = read_signal(ShipmentEvent, event)
+        if parcel and parcel.put_off and parcel.tracking_number:
+            self.journal.show_put_off(parcel.tracking_number, parcel.put_off, steps.STOP_SHIPMENT.owner)
 
     @workflow.signal(name=contract.REFUND_EVENT.name)
     def refund_event(self, event: Any = None, *_: Any) -> None:
         self.runner.note_event()
+        money = read_signal(RefundEvent, event)
+        if money and money.put_off and money.subject:
+            self.journal.show_put_off(money.subject, money.put_off, steps.CHECK_REFUND.owner)
 
     @workflow.query(name=contract.PROGRESS.name)
     def progress(self) -> Progress:

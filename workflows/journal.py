@@ -8,10 +8,11 @@ from datetime import datetime
 from temporalio import workflow
 
 from domain.case import Case
+from domain.messages import PutOff
 from domain.outcome import Progress, State, Wait
 from domain.request import CancellationRequest, summary_of
 from domain.standing import actions_of, amount_of, given_back_of, goods_of, money_of, paper_of, step_table
-from domain.step import StepRow, StepStatus
+from domain.step import Owner, StepRow, StepStatus
 from runtime import search_attributes as attributes
 from workflows.run_page import describe
 
@@ -36,23 +37,24 @@ class Journal:
         self._request = request
         self._continues = continues
         self._waits: list[Wait] = []
+        self._put_off: list[Wait] = []
         self._is_scheduled = False
 
     @property
     def waits(self) -> tuple[Wait, ...]:
-        return tuple(self._waits)
+        return () if self._case.ended else (*self._waits, *self._put_off)
 
     @property
     def state(self) -> State:
         if ended := self._case.ended:
             return State(ended.outcome.value)
-        waiting = {wait.state for wait in self._waits}
+        waiting = {wait.state for wait in self.waits}
         running = State.ROLLING_BACK if self._case.roll_back_cause else State.RUNNING
         return next((state for state in _URGENCY if state in waiting), running)
 
     @property
     def next_due(self) -> datetime | None:
-        return min((wait.due_at for wait in self._waits), default=None)
+        return min((wait.due_at for wait in self.waits), default=None)
 
     def progress(self) -> Progress:
         case = self._case
@@ -84,7 +86,7 @@ class Journal:
 
     def _rows(self) -> tuple[StepRow, ...]:
         """The step table, with what waits marked as such."""
-        waiting = {(wait.step, wait.target): wait for wait in self._waits}
+        waiting = {(wait.step, wait.target): wait for wait in self.waits}
 
         def marked(row: StepRow) -> StepRow:
             wait = waiting.get((row.step, row.target))
@@ -106,6 +108,26 @@ class Journal:
         finally:
             self._waits.remove(wait)
 
+    # Rule: An event about an ended cancellation is seen in the run that it waits for
+    def show_put_off(self, subject: str, about: PutOff, owner: Owner) -> None:
+        """An event about an ended cancellation of the order waits for the end of this one: until then it is a wait of
+        its `owner`. A run that continues this one is sent the event again."""
+        if any(wait.target == subject for wait in self._put_off):
+            return
+        self._put_off.append(
+            Wait(
+                state=State.NEEDS_ATTENTION,
+                owner=owner,
+                reason=(
+                    f"An event about {subject} says that the ended cancellation {about.cancellation_id} of this order may "
+                    "not hold any more. It is looked at when this one has ended: see to what this one waits for."
+                ),
+                due_at=about.due_at,
+                target=subject,
+            )
+        )
+        self.publish_state()
+
     def publish_start(self) -> None:
         """Where whoever started the run has not set them: lists show its order and state from its first task on."""
         if workflow.info().typed_search_attributes.get(attributes.STATE) is None:
@@ -114,7 +136,7 @@ class Journal:
     # Rule: A wait shows in the list of runs
     def publish_state(self) -> None:
         """Details and search attributes. The most urgent wait's owner and due time are the run's."""
-        first = min(self._waits, key=lambda wait: _URGENCY.index(wait.state), default=None)
+        first = min(self.waits, key=lambda wait: _URGENCY.index(wait.state), default=None)
         self._upsert_attributes(first)
         self.publish_cancellation_id()
         self.show_details()
@@ -134,7 +156,7 @@ class Journal:
         order's id, so that lists leave it out: the order is unknown, or somebody else's."""
         case, shown = self._case, workflow.info().typed_search_attributes
         amount = amount_of(case)
-        away = next((wait.away for wait in self._waits if wait.away), None)
+        away = next((wait.away for wait in self.waits if wait.away), None)
         unknown = case.ended is not None and not case.last_seq
         updates = [
             update

@@ -97,6 +97,7 @@ class SqlInbox(SqlAdapter):
                         subject=row.subject,
                         may_undo_outcome=row.may_undo_outcome,
                         attempts=row.attempts,
+                        received_at=row.received_at,
                         payment_taken=row.payment_taken,
                     )
                 )
@@ -121,7 +122,11 @@ class SqlInbox(SqlAdapter):
                 case = next(gave_back, None) or _carried_out_besides(ended)
             if case is None or case.request is None:
                 return None
-            return EndedCancellation(request=case.request, busy=known.open is not None)
+            due_at = event.received_at + case.terms.attention_due
+            law = case.plan.refund_due if case.plan else None
+            return EndedCancellation(
+                request=case.request, busy=known.open is not None, due_at=min(due_at, law.at) if law else due_at
+            )
 
     async def is_under_way(self, order_id: str) -> bool:
         async with transaction(self._looks) as session:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.base import Value
+from domain.keys import id_of
 from domain.request import CancellationRequest
 
 
@@ -55,15 +56,21 @@ class DueEvent(Value):
     subject: str | None
     may_undo_outcome: bool
     attempts: int
+    received_at: datetime
     payment_taken: bool = False
 
 
 class EndedCancellation(Value):
     """A cancellation that is over and that an event is about, by the request that opened it. `busy`: another cancellation
-    of the same order is under way, and has to end first."""
+    of the same order is under way, and has to end first. `due_at` is by when a person should have seen to that."""
 
     request: CancellationRequest
     busy: bool
+    due_at: datetime
+
+    @property
+    def cancellation_id(self) -> str:
+        return id_of(self.request)
 
 
 class Inbox(Protocol):

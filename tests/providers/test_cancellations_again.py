@@ -124,7 +124,13 @@ async def test_nothing_is_opened_again_while_another_cancellation_is_under_way(
     assert refused.value.code is ErrorCode.ORDER_HELD
     assert await events.is_under_way("O-1")
     about = DueEvent(
-        provider=Provider.STRIPE, event_id="evt_1", order_id="O-1", subject="re_1", may_undo_outcome=True, attempts=1
+        provider=Provider.STRIPE,
+        event_id="evt_1",
+        order_id="O-1",
+        subject="re_1",
+        may_undo_outcome=True,
+        attempts=1,
+        received_at=datetime.now(UTC),
     )
     found = await events.find_ended(about)
     assert found is not None

@@ -22,7 +22,13 @@ from tests.providers.merchant import LATER, RUN, Cancellation, Merchant, cancell
 EMAIL = "customer@example.test"
 SENT = order(shipments=(parcel("S1", 3, label="shp_1"),))
 ABOUT = DueEvent(
-    provider=Provider.STRIPE, event_id="evt_1", order_id="O-1", subject="re_1", may_undo_outcome=True, attempts=1
+    provider=Provider.STRIPE,
+    event_id="evt_1",
+    order_id="O-1",
+    subject="re_1",
+    may_undo_outcome=True,
+    attempts=1,
+    received_at=datetime.now(UTC),
 )
 
 

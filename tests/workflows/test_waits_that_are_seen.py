@@ -1,22 +1,24 @@
 """Whatever takes long is a wait that is seen, with whose turn it is."""
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.empty_pb2 import Empty
 from temporalio.converter import PayloadConverter
 
 from domain.examination import Counterpart
+from domain.messages import PutOff, RefundEvent, ShipmentEvent, Withdraw
 from domain.money import money
 from domain.outcome import State
-from domain.step import StepName
+from domain.step import Owner, StepName
 from runtime import search_attributes
 from sandbox.carrier.model import FaultKind as Breakage
 from sandbox.carrier.model import Operation, Script
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import parcel, request
 from tests.observing import eventually
-from tests.system import Handle, System, customer_of
+from tests.system import SUPERVISOR, Handle, System, customer_of
 from tests.workflows.samples import captured
+from workflows.cancellation import CancellationWorkflow
 
 _ENDS = ("marker_recorded", "activity_task_failed", "activity_task_timed_out")
 
@@ -106,3 +108,28 @@ async def test_a_wait_for_the_carrier_is_its_owners_once_it_is_overdue(system: S
     now = await system.client.test_service.get_current_time(Empty())
     [wait] = progress.waits
     assert wait.due_at < now.time.ToDatetime(UTC), "it is overdue"
+
+
+async def test_an_event_about_an_ended_cancellation_is_seen_in_the_run_that_it_waits_for(system: System) -> None:
+    """Rule 14, I6: once each, however often it is sent; until this run has ended. What cannot be read shows nothing."""
+    sample = captured(parcels=()).model_copy(update={"age": timedelta(days=60)})
+    await system.shop.place_order(sample)
+    _, handle = await system.submit(request(sample))
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+    due_at = datetime(2030, 1, 1, tzinfo=UTC)
+    put_off = PutOff(cancellation_id="can-ended", due_at=due_at)
+    for _ in range(2):
+        await handle.signal(CancellationWorkflow.refund_event, RefundEvent(subject="re_1", put_off=put_off))
+    await handle.signal(CancellationWorkflow.shipment_event, ShipmentEvent(tracking_number="1Z9", put_off=put_off))
+    await handle.signal(CancellationWorkflow.refund_event, {"subject": "re_2", "put_off": "soon"})
+    await system.wait_for_wait(handle, lambda wait: wait.target == "1Z9", "the parcel's event is seen")
+    approval, *waits = (await system.progress(handle)).waits
+    assert approval.state is State.WAITING_FOR_APPROVAL
+    assert [(wait.target, wait.owner, wait.due_at) for wait in waits] == [
+        ("re_1", Owner.REFUND_DEPARTMENT, due_at),
+        ("1Z9", Owner.OPERATIONS, due_at),
+    ]
+    assert all("can-ended" in wait.reason and wait.state is State.NEEDS_ATTENTION for wait in waits)
+    await system.send(handle, CancellationWorkflow.withdraw, Withdraw(actor=SUPERVISOR))
+    await handle.result()
+    assert (await system.progress(handle)).waits == ()
