@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.earlier import EarlierReversal, left_of_disputes
+from domain.earlier import EarlierReversal, left_of_disputes, settled_later
 from domain.facts import DisputeSeen, Fact, RefundSeen, ReversalSeen
 from domain.money import Money
 from domain.next_reversal import Settled, Void, released_by_now
@@ -30,9 +30,10 @@ def dispute_news(reversal: Reversal, payment: Payment, other_reversals: Sequence
         disputed=payment.disputed,
         charge_backs=charge_backs,
         open_disputes=payment.open_disputes,
+        settled_later=settled_later(payment, other_reversals, reversal.planned.tender.earlier_reversals),
     )
-    known = (reversal.disputed, reversal.charge_backs, reversal.open_disputes)
-    return [] if (seen.disputed, seen.charge_backs, seen.open_disputes) == known else [seen]
+    known = (reversal.disputed, reversal.charge_backs, reversal.open_disputes, reversal.settled_later)
+    return [] if (seen.disputed, seen.charge_backs, seen.open_disputes, seen.settled_later) == known else [seen]
 
 
 def capture_news(reversal: Reversal, payment: Payment, *, ended: bool = False) -> list[Fact]:

@@ -149,6 +149,16 @@ def left_of_disputes(payment: Payment, other_reversals: Sequence[EarlierReversal
     return tuple(back for back in left if back.amount)
 
 
+def settled_later(
+    payment: Payment, other_reversals: Sequence[EarlierReversal], before: Sequence[EarlierReversal]
+) -> Money | None:
+    """What of it a person has counted for the order's cancellations that came after the one that knows those of `before`.
+    None: nothing."""
+    known, lost = {other.cancellation_id for other in before}, {back.reference for back in payment.charge_backs}
+    later = (given for other in other_reversals if other.cancellation_id not in known for given in other.by_bank)
+    return Money.total((g.amount for g in later if g.reference in lost), payment.captured.currency) or None
+
+
 # Rule: What an earlier cancellation gives back, or need not, is left to it
 def left_to_earlier(reversals: Sequence[EarlierReversal], payment: Payment) -> Money:
     """What the provider still counts of a payment, and these cancellations give back. What others have refunded makes up for

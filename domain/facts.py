@@ -178,13 +178,15 @@ class RefundSeen(Value):
 
 class DisputeSeen(Value):
     """Whether the bank disputes the payment of the tender `target`, and what it has given back, where that is news.
-    `open_disputes`: the numbers of those that it has not decided."""
+    `open_disputes`: the numbers of those that it has not decided. `settled_later`: what of it has settled later
+    cancellations of the order; `charge_backs` are without that."""
 
     kind: Literal["dispute_seen"] = "dispute_seen"
     target: str
     disputed: bool
     charge_backs: tuple[ChargeBack, ...] = ()
     open_disputes: tuple[str, ...] = ()
+    settled_later: Rare[Money] = None
 
 
 class RetryOrdered(Value):

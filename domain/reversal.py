@@ -37,9 +37,10 @@ class Reversal(Value):
     written. `covered`: what others had given back before. `refunds`: each as it was last seen, store credit in the tender's
     place included. `waived`: what a person declared not due. `paid_back`: what the customer has paid back of what was given
     twice, and `left_with_them` what a person has left with them of it. `charge_backs`: what the bank has given back;
-    `open_disputes`: the numbers of those that it has not decided. `named`: payments by hand that were refunds of a
-    provider's own, whose number the person named, and are among the refunds, of this tender or of another one; or that the
-    bank made by a dispute, and that were less than was owed.
+    `open_disputes`: the numbers of those that it has not decided; `settled_later`: what of the disputes has settled later
+    cancellations of the order. `named`: payments by hand that were refunds of a provider's own, whose number the person
+    named, and are among the refunds, of this tender or of another one; or that the bank made by a dispute, and that were
+    less than was owed.
     """
 
     planned: PlannedTender
@@ -55,6 +56,7 @@ class Reversal(Value):
     disputed: bool = False
     charge_backs: tuple[ChargeBack, ...] = ()
     open_disputes: tuple[str, ...] = ()
+    settled_later: Money | None = None
     detail: str = ""
 
     @classmethod
@@ -222,11 +224,12 @@ class Reversal(Value):
     def bank_parts(self) -> tuple[ChargeBack, ...]:
         """Of each lost dispute, what the bank has given back of this plan, without what a person has declared not due or
         settled with the dispute's number. What stays in the order is given back first: the customer disputes what they have
-        not got back.
+        not got back. What has settled a later cancellation was for what stayed here.
 
         Of a payment of 50.00, 20.00 were refunded, so 30.00 stay in the order. Of a lost dispute of 40.00, 30.00 are for
         what stays, and 10.00 were given back twice."""
-        back = -max(self.planned.refundable - self.planned.refund, self._total())
+        later = self.settled_later or self._total()
+        back = -max(self.planned.refundable - self.planned.refund - later, self._total())
         parts: list[ChargeBack] = []
         for lost in self.charge_backs:
             named = [hand for hand in self.named_disputes if hand.reference == lost.reference]
@@ -400,7 +403,8 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.model_copy(update={"released_when_credited": reversal.released})
             case DisputeSeen(target=target) as seen if target == tender_id:
                 update = {"disputed": seen.disputed, "charge_backs": seen.charge_backs}
-                reversal = reversal.model_copy(update={**update, "open_disputes": seen.open_disputes})
+                more = {"open_disputes": seen.open_disputes, "settled_later": seen.settled_later}
+                reversal = reversal.model_copy(update={**update, **more})
                 reversal = reversal._paid_by_bank(entry.seq)
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None
