@@ -27,16 +27,13 @@ from domain.keys import EffectKey, id_of
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationResult, State
 from domain.request import workflow_id
-from domain.shipment import LabelStatus, Shipment, Tracking
 from domain.standing import result_of
 from domain.step import StepName
-from providers.carrier.easypost import reference_for
 from providers.database.engine import reading
 from providers.stored_value.tables import AccountEntryRow
 from runtime import search_attributes as attributes
 from sandbox import books
 from sandbox.carrier.model import Effect as CarrierEffect
-from sandbox.carrier.model import EffectKind as CarrierKind
 from sandbox.gateway.messages import Effect as GatewayEffect
 from sandbox.gateway.messages import EffectKind
 from sandbox.marketplace.model import Actor as SaleActor
@@ -52,13 +49,13 @@ from tests.faults.model import (
     RESERVED,
     SETTLED,
     AtGateway,
-    ParcelNow,
     Posted,
     Recorded,
     RunNow,
     Said,
     World,
 )
+from tests.faults.parcels import read_parcel
 from tests.replaying import find_failed_replays, list_handles
 from tests.system import System
 
@@ -71,8 +68,6 @@ _KINDS = {
     EffectKind.PAYMENT_VOIDED: RELEASED,
     EffectKind.DISPUTE_LOST: CHARGED_BACK,
 }
-_TIMES = 4
-"""How often a compensation may be repeated under another key."""
 
 
 @dataclass
@@ -130,7 +125,7 @@ async def _read(
             *await _on_accounts(system, order),
             *await _at_marketplace(system, order, cases),
         ),
-        parcels=tuple([await _parcel(system, now, cases, parcel, carrier) for parcel in order.shipments]),
+        parcels=tuple([await read_parcel(system, now, cases, parcel, carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
         cancellations=tuple(_recorded(case) for case in cases),
@@ -280,63 +275,6 @@ def _key_of_sale(cases: Sequence[Case], tender_id: str, effect: SaleEffect) -> s
             target = f"{tender_id}-{effect.line_id}"
             return str(EffectKey(case.cancellation_id, StepName.REVERSE_PAYMENT, target, 1))
     return None
-
-
-async def _parcel(
-    system: System, now: Order, cases: Sequence[Case], parcel: Shipment, carrier: Sequence[CarrierEffect]
-) -> ParcelNow:
-    in_oms = next((found for found in now.shipments if found.shipment_id == parcel.shipment_id), None)
-    bought = {
-        reference_for(str(EffectKey(case.cancellation_id, StepName.RESUME_SHIPMENT, parcel.shipment_id, n)))
-        for case in cases
-        for n in range(1, _TIMES)
-    }
-    again = [effect.object for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT and effect.key in bought]
-    labels = [label for label in (parcel.label_reference, *again) if label]
-    effects = [effect for effect in carrier if effect.object in labels and effect.object not in again] + [
-        effect for effect in carrier if effect.object in again and effect.kind is not CarrierKind.LABEL_BOUGHT
-    ]
-    tracks = [await system.labels.track(label) for label in labels]
-    tracked = tracks[-1] if tracks else None
-    kinds = [effect.kind for effect in effects if effect.object == labels[-1]] if labels else []
-    return ParcelNow(
-        shipment=parcel,
-        stopped=in_oms is not None and in_oms.stopped,
-        group=tracked.group if tracked else None,
-        voided=CarrierKind.VOID_SUBMITTED in kinds or (tracked is not None and tracked.label is LabelStatus.VOIDED),
-        intercepted=kinds.count(CarrierKind.INTERCEPT_REQUESTED) > kinds.count(CarrierKind.INTERCEPT_CANCELLED),
-        bought_again=len(again),
-        deactivated=bool(parcel.gift_card) and await _is_deactivated(system, parcel.gift_card or ""),
-        effects=(
-            *(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
-            *_voids_without_effect(labels, tracks, effects),
-        ),
-    )
-
-
-def _voids_without_effect(
-    labels: Sequence[str], tracks: Sequence[Tracking], effects: Sequence[CarrierEffect]
-) -> list[str]:
-    """A label that is only charged on its use is voided by nobody's using it: the carrier has nothing to pay back, and
-    lists no effect."""
-    listed = {effect.object for effect in effects if effect.kind is CarrierKind.VOID_SUBMITTED}
-    return [
-        CarrierKind.VOID_SUBMITTED.value
-        for label, track in zip(labels, tracks, strict=True)
-        if track.label is LabelStatus.VOIDED and label not in listed
-    ]
-
-
-async def _is_deactivated(system: System, account: str) -> bool:
-    async with reading(system.engine).connect() as session:
-        rows = await session.execute(
-            select(AccountEntryRow.key, AccountEntryRow.undoes, AccountEntryRow.deactivates).where(
-                AccountEntryRow.account_id == account
-            )
-        )
-        found = rows.all()
-    undone = {row.undoes for row in found if row.undoes}
-    return any(row.deactivates and row.key not in undone for row in found)
 
 
 async def _run(system: System, order_id: str) -> tuple[RunNow | None, list[str]]:

@@ -1,0 +1,78 @@
+"""What is true of a parcel: by its carrier, by the order management system, and of a gift card by its account."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from domain.case import Case
+from domain.keys import EffectKey
+from domain.order import Order
+from domain.shipment import LabelStatus, Shipment, Tracking
+from domain.step import StepName
+from providers.carrier.easypost import reference_for
+from providers.database.engine import reading
+from providers.stored_value.tables import AccountEntryRow
+from sandbox.carrier.model import Effect as CarrierEffect
+from sandbox.carrier.model import EffectKind as CarrierKind
+from tests.faults.model import ParcelNow
+from tests.system import System
+
+_TIMES = 4
+"""How often a compensation may be repeated under another key."""
+
+
+async def read_parcel(
+    system: System, now: Order, cases: Sequence[Case], parcel: Shipment, carrier: Sequence[CarrierEffect]
+) -> ParcelNow:
+    in_oms = next((found for found in now.shipments if found.shipment_id == parcel.shipment_id), None)
+    bought = {
+        reference_for(str(EffectKey(case.cancellation_id, StepName.RESUME_SHIPMENT, parcel.shipment_id, n)))
+        for case in cases
+        for n in range(1, _TIMES)
+    }
+    again = [effect.object for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT and effect.key in bought]
+    labels = [label for label in (parcel.label_reference, *again) if label]
+    effects = [effect for effect in carrier if effect.object in labels and effect.object not in again] + [
+        effect for effect in carrier if effect.object in again and effect.kind is not CarrierKind.LABEL_BOUGHT
+    ]
+    tracks = [await system.labels.track(label) for label in labels]
+    tracked = tracks[-1] if tracks else None
+    kinds = [effect.kind for effect in effects if effect.object == labels[-1]] if labels else []
+    return ParcelNow(
+        shipment=parcel,
+        stopped=in_oms is not None and in_oms.stopped,
+        group=tracked.group if tracked else None,
+        voided=CarrierKind.VOID_SUBMITTED in kinds or (tracked is not None and tracked.label is LabelStatus.VOIDED),
+        intercepted=kinds.count(CarrierKind.INTERCEPT_REQUESTED) > kinds.count(CarrierKind.INTERCEPT_CANCELLED),
+        bought_again=len(again),
+        deactivated=bool(parcel.gift_card) and await _is_deactivated(system, parcel.gift_card or ""),
+        effects=(
+            *(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
+            *_voids_without_effect(labels, tracks, effects),
+        ),
+    )
+
+
+def _voids_without_effect(
+    labels: Sequence[str], tracks: Sequence[Tracking], effects: Sequence[CarrierEffect]
+) -> list[str]:
+    """A label that is only charged on its use is voided by nobody's using it: the carrier has nothing to pay back, and
+    lists no effect."""
+    listed = {effect.object for effect in effects if effect.kind is CarrierKind.VOID_SUBMITTED}
+    return [
+        CarrierKind.VOID_SUBMITTED.value
+        for label, track in zip(labels, tracks, strict=True)
+        if track.label is LabelStatus.VOIDED and label not in listed
+    ]
+
+
+async def _is_deactivated(system: System, account: str) -> bool:
+    async with reading(system.engine).connect() as session:
+        rows = await session.execute(
+            select(AccountEntryRow.key, AccountEntryRow.undoes, AccountEntryRow.deactivates).where(
+                AccountEntryRow.account_id == account
+            )
+        )
+        found = rows.all()
+    undone = {row.undoes for row in found if row.undoes}
+    return any(row.deactivates and row.key not in undone for row in found)
