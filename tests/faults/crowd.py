@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, cycle
 
-import httpx2
-import stripe
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
@@ -16,17 +14,16 @@ from client.errors import ExitCode, StarterError
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
-from domain.order import TenderKind
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from runtime import search_attributes as attributes
 from sandbox.carrier.model import TrackerStatus
-from sandbox.gateway.messages import EffectKind
 from tests import loss
 from tests.faults.kept import count_sendings
 from tests.faults.model import Invariant, Said, Verb, Violation
+from tests.faults.others import Others, is_possible
 from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
@@ -68,14 +65,14 @@ class Crowd(Staff):
     hits: list[ActKind] = field(default_factory=list)
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
-    unheard: list[str] = field(default_factory=list)
-    """Refunds that have failed, and payments that the bank gave back, whose events have met no ended cancellation yet."""
+    others: Others = field(init=False)
     seen: list[Violation] = field(default_factory=list)
     """What was broken while it was under way."""
 
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
         self._given = 0
+        self.others = Others(self.system, self.planned)
 
     @classmethod
     async def place_order(cls, system: System, planned: PlannedOrder, looked: Callable[[], None]) -> "Crowd":
@@ -244,7 +241,7 @@ class Crowd(Staff):
                     await carrier.scan(label, TrackerStatus.RETURN_TO_SENDER)
                 elif group in {*_UNDER_WAY, GoodsGroup.COMING_BACK}:
                     await carrier.scan(label, TrackerStatus.DELIVERED)
-        await self._quietly(self.system.wake_by_carrier(self.handle))
+        await is_possible(self.system.wake_by_carrier(self.handle))
 
     # Acts
 
@@ -252,16 +249,7 @@ class Crowd(Staff):
         if await self._has_done(act):
             self.hits.append(act.kind)
 
-    async def _quietly(self, call: Awaitable[object]) -> bool:
-        """Whether it was possible: the run may be over, the payment in another state."""
-        try:
-            await call
-        except (RPCError, StarterError, stripe.StripeError, httpx2.HTTPStatusError):
-            return False
-        return True
-
     async def _has_done(self, act: Act) -> bool:
-        gateway = self.system.shop.gateway
         match act.kind:
             case ActKind.REQUEST:
                 assert act.request is not None
@@ -280,47 +268,16 @@ class Crowd(Staff):
                     return False  # there is no task yet to go back to
             case ActKind.SIGNAL:
                 sent = [
-                    await self._quietly(self.system.signal_by_hand(self.handle, about, *event))
+                    await is_possible(self.system.signal_by_hand(self.handle, about, *event))
                     for event in _EVENTS
                     for about in ("refund", "shipment")
                 ]
                 return any(sent)
-            case ActKind.REFUNDED_BY_OTHERS:
-                assert act.amount is not None
-                return await self._quietly(gateway.refund_elsewhere(self.payments[0], act.amount))
-            case ActKind.CAPTURED_BY_OTHERS:
-                left = await self._left_to_capture()
-                return bool(left) and await self._quietly(gateway.capture(self.payments[0], left, final=True))
-            case ActKind.REFUND_FAILS_LATE:
-                return await self._fail_late()
-            case ActKind.DISPUTE:
-                return await self._quietly(gateway.dispute(self.payments[0]))
-            case ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
-                if ActKind.DISPUTE not in self.hits:
-                    return False  # the bank decides what it has opened
-                end = "won" if act.kind is ActKind.DISPUTE_WON else "lost"
-                decided = await self._quietly(gateway.dispute(self.payments[0], end))
-                if decided and act.kind is ActKind.DISPUTE_LOST:
-                    self.unheard.append(self.payments[0])
-                await self._quietly(self.system.wake(self.handle))
-                return decided
             case ActKind.LOCK | ActKind.UNLOCK:
                 await self.lock_order(_CLOSED if act.kind is ActKind.LOCK else None)
                 return True
-
-    async def _left_to_capture(self) -> Money:
-        """What is reserved on the card, less what a cancellation that has ended gave up of it: a shop captures what its
-        order still costs."""
-        tender = next(sold for sold in self.planned.sample.tenders if sold.kind is TenderKind.CARD)
-        left = tender.amount - (tender.amount if tender.captured is None else tender.captured)
-        given_up = [
-            reversal.released
-            for case in await read_cases(self.system, self.planned.order_id)
-            if case.ended
-            for reversal in case.reversals
-            if reversal.planned.tender.kind is TenderKind.CARD
-        ]
-        return max(left - Money.total(given_up, left.currency), Money.zero(left.currency))
+            case _:
+                return await self.others.do(act)
 
     async def _withdraw(self) -> bool:
         message = Withdraw(actor=self.planned.request.actor)
@@ -334,39 +291,26 @@ class Crowd(Staff):
 
     async def _lose(self, verb: Verb, act: Callable[[], Awaitable[object]]) -> bool:
         status, _ = await self._look()
-        if status is not WorkflowExecutionStatus.RUNNING or not await self._quietly(act()):
+        if status is not WorkflowExecutionStatus.RUNNING or not await is_possible(act()):
             return False
         self.watched.said.append(Said(verb=verb))
         return True
 
-    async def _fail_late(self) -> bool:
-        gateway = self.system.shop.gateway
-        for payment in self.payments:
-            effects = await gateway.effects(payment)
-            lost = {effect.object_id for effect in effects if effect.kind is EffectKind.REFUND_FAILED}
-            for effect in effects:
-                settled = effect.kind is EffectKind.REFUND_SETTLED and effect.object_id not in lost
-                if settled and await self._quietly(gateway.fail(effect.object_id)):
-                    self.unheard.append(effect.object_id)
-                    await self._quietly(self.system.wake(self.handle))
-                    return True
-        return False
-
     async def _hear_of_refunds(self) -> bool:
         """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
         order_id, heard = self.planned.order_id, False
-        while self.unheard:
-            subject = self.unheard.pop()
+        while self.others.unheard:
+            subject = self.others.unheard.pop()
             request = await self.system.find_reopened(order_id, subject)
             event = RefundEvent(event_id=f"evt_{subject}", subject=subject)
-            heard |= request is not None and await self._quietly(self.system.library.look_again(request, event))
+            heard |= request is not None and await is_possible(self.system.library.look_again(request, event))
         return heard
 
     async def _look_again(self, event: ShipmentEvent) -> bool:
         """What a carrier's event becomes after the end: where something was carried out, its outcome may be undone."""
         for case in reversed(await read_cases(self.system, self.planned.order_id)):
             if case.ended and case.ended.outcome in CARRIED_OUT and case.request:
-                return await self._quietly(self.system.library.look_again(case.request, event))
+                return await is_possible(self.system.library.look_again(case.request, event))
         return False
 
     async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
