@@ -78,9 +78,10 @@ def _customer(order_id: str) -> str | None:
 
 
 def _alike(line: SampleLine) -> SampleLine:
-    """With units that cost the same."""
+    """With units that cost the same, and without tax."""
     whole = line.total.amount - line.total.amount % line.quantity
-    return line.model_copy(update={"total": Money(amount=whole, currency=line.total.currency)})
+    currency = line.total.currency
+    return line.model_copy(update={"total": Money(amount=whole, currency=currency), "tax": Money.zero(currency)})
 
 
 def draw_plan(seed: int, orders: int) -> Plan:
@@ -170,6 +171,7 @@ class _Draw:
             tenders=self._tenders(paid),
             parcels=self._parcels(lines),
             shipping=shipping,
+            shipping_tax=self._tax(shipping) if shipping and self._happens(0.5) else None,
             discount=discount,
             customer=_customer(order_id),
             flags=frozenset(flag for flag in OrderFlag if self._happens(0.06)),
@@ -191,15 +193,13 @@ class _Draw:
         condition = SaleCondition.REGULAR
         if self._happens(0.06):
             condition = self._one((SaleCondition.FINAL_SALE, SaleCondition.CUSTOMISED))
-        return SampleLine(
-            line_id=line_id,
-            quantity=quantity,
-            total=Money(
-                amount=(amount * quantity + self._number(0, quantity - 1)) * _step(currency), currency=currency
-            ),
-            tax=Money.zero(currency),
-            condition=condition,
-        )
+        amount = (amount * quantity + self._number(0, quantity - 1)) * _step(currency)
+        total = Money(amount=amount, currency=currency)
+        return SampleLine(line_id=line_id, quantity=quantity, total=total, tax=self._tax(total), condition=condition)
+
+    def _tax(self, total: Money) -> Money:
+        rate = self._one((0, 5, 10, 19, 21))
+        return total.share(rate, 100 + rate)
 
     def _tenders(self, paid: Money) -> tuple[SampleTender, ...]:
         kinds = self._one(

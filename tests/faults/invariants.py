@@ -38,6 +38,7 @@ from tests.faults.model import (
     Violation,
     World,
 )
+from tests.faults.papers import credit_notes_have_the_tax_of_what_was_cancelled
 from tests.faults.prices import after_discount, price_of
 
 _NO_THIRD_DECIMAL = frozenset({"KWD", "BHD", "JOD", "OMR", "TND"})
@@ -119,16 +120,16 @@ def _may_go_besides(world: World) -> int:
     """A part of the shipping charge, where the whole order or the charge was asked for and some units stay in the order; and
     what the gateway's steps round up, which takes no third decimal."""
     order = world.order
-    totals, charge = after_discount(order)
+    costs = after_discount(order)
     asked = [said for said in world.said if said.verb is Verb.SUBMIT and said.accepted is not False]
     everything = all(dict(world.cancelled).get(line.line_id, 0) == line.quantity for line in order.lines)
     shipping = 0
     if not everything and any(said.shipping for said in asked):
-        shipping = charge
+        shipping = costs.shipping
     elif not everything and any(covers_all(world, said.scope) for said in asked):
         gone = dict(world.cancelled)
-        goods = sum(totals[line.line_id] * gone.get(line.line_id, 0) // line.quantity for line in order.lines)
-        shipping = charge * goods // max(sum(totals.values()), 1) + len(order.lines)
+        goods = price_of(world, gone)
+        shipping = costs.shipping * goods // max(sum(costs.lines.values()), 1) + len(order.lines)
     steps = 10 * len(world.cancellations) * len(order.tenders) if world.currency in _NO_THIRD_DECIMAL else 0
     return shipping + steps
 
@@ -314,6 +315,7 @@ CHECKS: tuple[Check, ...] = (
     over_or_visible,
     all_say_the_same,
     ledger_is_right,
+    credit_notes_have_the_tax_of_what_was_cancelled,
     once_per_key,
     every_history_replays,
     shows_nothing_confidential,

@@ -149,6 +149,13 @@ class Posted(Value):
     reference: str
 
 
+class Paper(Value):
+    """A credit note of the order's; below zero, a debit note."""
+
+    amount: int
+    tax: int
+
+
 class RunNow(Value):
     """The order's latest run. `state` is the search attribute. `waits`: each as its owner, and whether it has a due time.
     `unbooked`: no book keeps its request, as that of a stranger, or one whose id had other content before."""
@@ -184,6 +191,7 @@ class World(Value):
     held_by: str | None
     cancellations: tuple[Recorded, ...]
     ledger: tuple[Posted, ...]
+    papers: tuple[Paper, ...] = ()
     run: RunNow | None
     failed_replays: tuple[str, ...] = ()
     """Why histories of its runs do not replay on the code of now."""

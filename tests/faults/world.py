@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import select
 from temporalio.api.common.v1 import WorkflowExecution
@@ -29,6 +30,7 @@ from domain.outcome import CancellationResult, State
 from domain.request import workflow_id
 from domain.standing import result_of
 from domain.step import StepName
+from providers.books.tables import DocumentKind
 from providers.database.engine import reading
 from providers.stored_value.tables import AccountEntryRow
 from runtime import search_attributes as attributes
@@ -49,6 +51,7 @@ from tests.faults.model import (
     RESERVED,
     SETTLED,
     AtGateway,
+    Paper,
     Posted,
     Recorded,
     RunNow,
@@ -78,12 +81,24 @@ class Watched:
     said: list[Said] = field(default_factory=list)
 
 
+class _Lists(NamedTuple):
+    """Of all orders."""
+
+    gateway: Sequence[GatewayEffect]
+    carrier: Sequence[CarrierEffect]
+    ledger: Sequence[books.Transfer]
+    papers: Sequence[books.Document]
+
+
 async def read_worlds(system: System, watched: Sequence[Watched]) -> list[World]:
     """One for each, in their order. The lists of the counterparts are read once for all."""
-    gateway = await system.shop.gateway.effects()
-    carrier = await system.shop.carrier.effects()
-    ledger = await books.ledger(system.engine)
-    return [await _read(system, found, gateway, carrier, ledger) for found in watched]
+    lists = _Lists(
+        gateway=await system.shop.gateway.effects(),
+        carrier=await system.shop.carrier.effects(),
+        ledger=await books.ledger(system.engine),
+        papers=await books.documents(system.engine),
+    )
+    return [await _read(system, found, lists) for found in watched]
 
 
 async def read_world(system: System, watched: Watched) -> World:
@@ -101,18 +116,12 @@ async def read_money(system: System, order: Order) -> list[AtGateway]:
     return [*_at_gateway(order, effects), *await _on_accounts(system, order)]
 
 
-async def _read(
-    system: System,
-    watched: Watched,
-    gateway: Sequence[GatewayEffect],
-    carrier: Sequence[CarrierEffect],
-    ledger: Sequence[books.Transfer],
-) -> World:
+async def _read(system: System, watched: Watched, lists: _Lists) -> World:
     order = watched.order
     cases = await read_cases(system, order.order_id)
     now = await system.orders.read(order.order_id)
     ids = {case.cancellation_id for case in cases}
-    at_gateway = _at_gateway(order, gateway)
+    at_gateway = _at_gateway(order, lists.gateway)
     others = _of_other_orders(at_gateway, ids)
     run, leaks = await _run(system, order.order_id)
     return World(
@@ -121,11 +130,11 @@ async def _read(
         for_other_orders=tuple(effect for effect in at_gateway if effect.object_id in others),
         money=(
             *(effect for effect in at_gateway if effect.object_id not in others),
-            *_reserved(gateway, ids),
+            *_reserved(lists.gateway, ids),
             *await _on_accounts(system, order),
             *await _at_marketplace(system, order, cases),
         ),
-        parcels=tuple([await read_parcel(system, now, cases, parcel, carrier) for parcel in order.shipments]),
+        parcels=tuple([await read_parcel(system, now, cases, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
         cancellations=tuple(_recorded(case) for case in cases),
@@ -138,9 +147,10 @@ async def _read(
                 currency=transfer.amount.currency,
                 reference=transfer.reference,
             )
-            for transfer in ledger
+            for transfer in lists.ledger
             if transfer.cancellation_id in ids
         ),
+        papers=tuple(_paper(document) for document in lists.papers if document.order_id == order.order_id),
         run=run,
         leaks=(*leaks, *await shown_in_runs(await list_handles(system, workflow_id(order.order_id)))),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
@@ -183,6 +193,11 @@ def _recorded(case: Case) -> Recorded:
             if isinstance(entry.fact, SettledByHand | NothingDue | RollBackOrdered)
         ),
     )
+
+
+def _paper(document: books.Document) -> Paper:
+    sign = 1 if document.kind is DocumentKind.CREDIT_NOTE else -1
+    return Paper(amount=sign * document.total.amount, tax=sign * document.tax.amount)
 
 
 def keys_noted(case: Case) -> list[str]:
