@@ -299,12 +299,11 @@ class Crowd(Staff):
     async def _hear_of_refunds(self) -> bool:
         """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
         order_id, heard = self.planned.order_id, False
-        while self.others.unheard:
-            subject = self.others.unheard.pop()
-            request = await self.system.find_reopened(order_id, subject)
-            event = RefundEvent(event_id=f"evt_{subject}", subject=subject)
+        for news in await self.others.hear():
+            request = await self.system.find_reopened(order_id, news.subject, taken=news.taken)
+            event = RefundEvent(event_id=f"evt_{news.subject}", subject=news.subject)
             heard |= request is not None and await is_possible(self.system.library.look_again(request, event))
-        return heard
+        return heard or bool(self.others.unheard)
 
     async def _look_again(self, event: ShipmentEvent) -> bool:
         """What a carrier's event becomes after the end: where something was carried out, its outcome may be undone."""

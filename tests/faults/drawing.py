@@ -147,6 +147,7 @@ class _Draw:
             acts=(
                 *(act for _ in range(self._how_many()) for act in self._acts(sample, request)),
                 *self._failures_of_before(sample),
+                *self._captures(sample),
             ),
             gateway_faults=tuple(self._gateway_fault(len(cards)) for _ in range(self._how_many()) if cards),
             carrier_faults=tuple(self._carrier_fault(len(labels)) for _ in range(self._how_many()) if labels),
@@ -207,7 +208,7 @@ class _Draw:
                 *((TenderKind.CARD,),) * 6,
                 (TenderKind.GIFT_CARD, TenderKind.CARD),
                 (TenderKind.STORE_CREDIT, TenderKind.CARD),
-                (TenderKind.CARD, TenderKind.CARD),
+                *((TenderKind.CARD, TenderKind.CARD),) * 2,
                 (TenderKind.GIFT_CARD, TenderKind.STORE_CREDIT, TenderKind.CARD),
                 (TenderKind.GIFT_CARD,),
             )
@@ -274,22 +275,25 @@ class _Draw:
         kind = self._one((*(ActKind.REQUEST,) * 3, *ActKind))
         when = self._moment()
         cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
+        payment = self._number(0, max(len(cards) - 1, 0))
         match kind:
             case ActKind.REQUEST:
                 return (Act(kind=kind, when=when, request=self._another(sample, first)),)
             case ActKind.DISPUTE | ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
                 end = self._one((ActKind.DISPUTE_WON, ActKind.DISPUTE_WON, ActKind.DISPUTE_LOST))
-                decided = Act(kind=end, when=Moment(looks=when.looks + self._number(1, 30)))
-                return (Act(kind=ActKind.DISPUTE, when=when), decided) if cards else ()
+                decided = Act(kind=end, when=Moment(looks=when.looks + self._number(1, 30)), payment=payment)
+                return (Act(kind=ActKind.DISPUTE, when=when, payment=payment), decided) if cards else ()
             case ActKind.LOCK | ActKind.UNLOCK:
                 unlocked = Act(kind=ActKind.UNLOCK, when=Moment(looks=when.looks + self._number(1, 30)))
                 return (Act(kind=ActKind.LOCK, when=when), unlocked)
             case ActKind.REFUNDED_BY_OTHERS:
                 if not cards:
                     return ()
-                return (Act(kind=kind, when=when, amount=self._share(cards[0].amount, self._number(1, 10), 10)),)
+                amount = self._share(cards[payment].amount, self._number(1, 10), 10)
+                return (Act(kind=kind, when=when, amount=amount, payment=payment),)
             case ActKind.CAPTURED_BY_OTHERS:
-                return (Act(kind=kind, when=when),) if cards else ()
+                when, beyond = self._one((when, _AT_THE_END)), self._happens(0.5)
+                return (Act(kind=kind, when=when, payment=payment, beyond=beyond),) if cards else ()
             case ActKind.REFUND_FAILS_LATE:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
             case _:
@@ -300,6 +304,21 @@ class _Draw:
         if not any(tender.refunded_elsewhere for tender in sample.tenders) or self._happens(0.5):
             return ()
         return (Act(kind=ActKind.REFUND_FAILS_LATE, when=self._one((self._moment(), _AT_THE_END))),)
+
+    def _captures(self, sample: SampleOrder) -> tuple[Act, ...]:
+        """What is reserved is taken in the end, often."""
+        cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
+        reserved = [number for number, card in enumerate(cards) if card.captured is not None]
+        return tuple(
+            Act(
+                kind=ActKind.CAPTURED_BY_OTHERS,
+                when=self._one((self._moment(), _AT_THE_END)),
+                payment=number,
+                beyond=True,
+            )
+            for number in reserved
+            if self._happens(0.4)
+        )
 
     def _another(self, sample: SampleOrder, first: CancellationRequest) -> CancellationRequest:
         """The same once more, one for the same scope, or one for another scope, which may overlap."""

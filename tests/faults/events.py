@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import cast
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, cast
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from temporalio.client import Client
 
 from client.cancellations import Cancellations
+from domain.errors import Unavailable
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WebhookEventRow
-from providers.database.engine import reading
+from providers.database.engine import reading, transaction, writing
 from providers.inbox.port import Provider, ProviderEvent
 from tests.faults.rest import come_to
 from tests.system import System
@@ -69,6 +71,35 @@ async def receive_failure(system: System, payment: str, refund: str) -> None:
             may_undo_outcome=True,
         )
     )
+
+
+_NEWS = (WebhookEventRow.subject, WebhookEventRow.payment_taken)
+_PAUSE = 0.25
+
+
+class GatewayNews(NamedTuple):
+    """A refund that has failed, or a payment. `taken`: it says that the payment was taken."""
+
+    subject: str
+    taken: bool = False
+
+
+async def find_repeated(system: System, order_id: str) -> list[GatewayNews]:
+    """What the product itself wants to hear of once more, which counts as delivered then."""
+    async with reading(system.engine).connect() as session:
+        due = (WebhookEventRow.order_id == order_id, WebhookEventRow.delivered_at.is_(None))
+        found = (await session.execute(select(WebhookEventRow.event_id, *_NEWS).where(*due))).tuples().all()
+    if not found:
+        return []
+    delivered = update(WebhookEventRow).where(WebhookEventRow.event_id.in_([event_id for event_id, _, _ in found]))
+    while True:
+        try:
+            async with transaction(async_sessionmaker(writing(system.engine))) as session:
+                await session.execute(delivered.values(delivered_at=datetime.now(UTC)))
+        except Unavailable:
+            await asyncio.sleep(_PAUSE)  # the database is locked
+        else:
+            return [GatewayNews(subject, taken) for _, subject, taken in found if subject]
 
 
 async def count_undelivered(system: System, order_id: str) -> list[int]:

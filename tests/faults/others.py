@@ -12,6 +12,7 @@ from client.errors import StarterError
 from domain.money import Money
 from domain.order import TenderKind
 from sandbox.gateway.messages import EffectKind
+from tests.faults.events import GatewayNews, find_repeated
 from tests.faults.plan import Act, ActKind, PlannedOrder
 from tests.faults.world import read_cases
 from tests.system import System
@@ -30,9 +31,10 @@ async def is_possible(call: Awaitable[object]) -> bool:
 class Others:
     system: System
     planned: PlannedOrder
-    unheard: list[str] = field(default_factory=list)
-    """Refunds that have failed, and payments that the bank gave back, whose events have met no ended cancellation yet."""
-    is_disputed: bool = False
+    unheard: list[GatewayNews] = field(default_factory=list)
+    """Refunds that have failed, and payments that were taken or given back, whose events have met no ended cancellation
+    yet."""
+    disputed: set[str] = field(default_factory=set)
 
     @property
     def payments(self) -> list[str]:
@@ -40,47 +42,64 @@ class Others:
 
     async def do(self, act: Act) -> bool:
         """Whether it was possible."""
-        gateway = self.system.shop.gateway
+        gateway, payment = self.system.shop.gateway, self.payments[act.payment]
         match act.kind:
             case ActKind.REFUNDED_BY_OTHERS:
                 assert act.amount is not None
-                return await is_possible(gateway.refund_elsewhere(self.payments[0], act.amount))
+                return await is_possible(gateway.refund_elsewhere(payment, act.amount))
             case ActKind.CAPTURED_BY_OTHERS:
-                left = await self._left_to_capture()
-                return bool(left) and await is_possible(gateway.capture(self.payments[0], left, final=True))
+                return await self._capture(act.payment, beyond=act.beyond)
             case ActKind.REFUND_FAILS_LATE:
                 return await self._fail_late()
             case ActKind.DISPUTE:
-                opened = await is_possible(gateway.dispute(self.payments[0]))
-                self.is_disputed |= opened
+                opened = await is_possible(gateway.dispute(payment))
+                self.disputed |= {payment} if opened else set()
                 return opened
             case ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
-                return await self._decide(won=act.kind is ActKind.DISPUTE_WON)
+                return await self._decide(payment, won=act.kind is ActKind.DISPUTE_WON)
         raise AssertionError(f"{act.kind} is nothing that others do")
 
-    async def _decide(self, *, won: bool) -> bool:
-        if not self.is_disputed:
+    async def _decide(self, payment: str, *, won: bool) -> bool:
+        if payment not in self.disputed:
             return False  # the bank decides what it has opened
-        decided = await is_possible(self.system.shop.gateway.dispute(self.payments[0], "won" if won else "lost"))
+        decided = await is_possible(self.system.shop.gateway.dispute(payment, "won" if won else "lost"))
         if decided and not won:
-            self.unheard.append(self.payments[0])
+            self.unheard.append(GatewayNews(payment))
         await self._wake()
         return decided
 
     async def _wake(self) -> None:
         await is_possible(self.system.wake(self.system.current(self.planned.order_id)))
 
-    async def _left_to_capture(self) -> Money:
-        """What is reserved on the card, less what a cancellation that has ended gave up of it: a shop captures what its
-        order still costs."""
-        tender = next(sold for sold in self.planned.sample.tenders if sold.kind is TenderKind.CARD)
+    async def hear(self) -> list[GatewayNews]:
+        """What the gateway says now, and what the product has kept to be heard of once more. Of what was taken one piece of
+        news at a time: the next is about what is left then."""
+        order_id = self.planned.order_id
+        self.unheard += await find_repeated(self.system, order_id)
+        heard = [news for news in self.unheard if not news.taken] or self.unheard[:1]
+        self.unheard = [news for news in self.unheard if news not in heard]
+        return heard
+
+    async def _capture(self, number: int, *, beyond: bool) -> bool:
+        payment = self.payments[number]
+        left = await self._left_to_capture(number, beyond=beyond)
+        if not left or not await is_possible(self.system.shop.gateway.capture(payment, left, final=True)):
+            return False
+        self.unheard.append(GatewayNews(payment, taken=True))
+        await self._wake()
+        return True
+
+    async def _left_to_capture(self, number: int, *, beyond: bool) -> Money:
+        """What is reserved on the card. A shop captures what its order still costs: less what a cancellation gave up of
+        that, once it has ended, unless it goes `beyond`."""
+        tender = [sold for sold in self.planned.sample.tenders if sold.kind is TenderKind.CARD][number]
         left = tender.amount - (tender.amount if tender.captured is None else tender.captured)
         given_up = [
             reversal.released
             for case in await read_cases(self.system, self.planned.order_id)
-            if case.ended
+            if case.ended and not beyond
             for reversal in case.reversals
-            if reversal.planned.tender.kind is TenderKind.CARD
+            if reversal.planned.tender.reference == self.payments[number]
         ]
         return max(left - Money.total(given_up, left.currency), Money.zero(left.currency))
 
@@ -92,7 +111,7 @@ class Others:
             for effect in effects:
                 settled = effect.kind is EffectKind.REFUND_SETTLED and effect.object_id not in lost
                 if settled and await is_possible(gateway.fail(effect.object_id)):
-                    self.unheard.append(effect.object_id)
+                    self.unheard.append(GatewayNews(effect.object_id))
                     await self._wake()
                     return True
         return False

@@ -46,7 +46,7 @@ class ActKind(StrEnum):
     REFUNDED_BY_OTHERS = "refunded_by_others"
     """Somebody gives `amount` back in the gateway's dashboard."""
     CAPTURED_BY_OTHERS = "captured_by_others"
-    """The shop takes what is reserved."""
+    """The shop takes what is reserved; with `beyond`, also what a cancellation has given up of it."""
     REFUND_FAILS_LATE = "refund_fails_late"
     """A refund that had settled fails, and the gateway says so."""
     DISPUTE = "dispute"
@@ -59,10 +59,14 @@ class ActKind(StrEnum):
 
 
 class Act(Value):
+    """`payment`: the number of the card's payment that it is about."""
+
     kind: ActKind
     when: Moment
     request: CancellationRequest | None = None
     amount: Money | None = None
+    payment: Count = 0
+    beyond: bool = False
 
 
 class GatewayFault(Value):
