@@ -31,7 +31,8 @@ class SampleLine(Value):
 
 
 class SampleTender(Value):
-    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero). `wants`: the customer has
+    """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero); what is no card but a bank
+    debit is processed. `wants`: the customer has
     not completed the payment. `payment`: the card's payment is this one, which there is already, and which pays other orders
     too."""
 
@@ -196,6 +197,8 @@ class Shop:
         return Tender(tender_id=tender_id, kind=part.kind, amount=part.amount, reference=reference)
 
     async def _pay_by_card(self, part: SampleTender) -> str:
+        if part.card is TestCard.DEBIT:
+            return await self.gateway.create_debit(part.amount)
         if part.wants is not None:
             return await self.gateway.create_open_payment(part.amount, part.wants, sandbox_fault=part.fault)
         taken = part.amount if part.captured is None else part.captured

@@ -323,6 +323,8 @@ class Crowd(Staff):
         planned = next((part for part in plan.tenders if part.tender.tender_id == target), None) if plan else None
         if planned is None or progress is None:
             return None
+        if self.others.is_processed(planned.tender.reference):
+            return Money.zero(planned.refund.currency)  # whoever reads that it is still being taken waits
         money = await read_money(self.system, self.watched.order)
         return Owed(planned, progress.cancellation_id, money, self.watched.said).moved_by_hand(step)
 

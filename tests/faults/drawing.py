@@ -148,6 +148,7 @@ class _Draw:
                 *(act for _ in range(self._how_many()) for act in self._acts(sample, request)),
                 *self._failures_of_before(sample),
                 *self._captures(sample),
+                *self._ends_of_debits(sample),
             ),
             gateway_faults=tuple(self._gateway_fault(len(cards)) for _ in range(self._how_many()) if cards),
             carrier_faults=tuple(self._carrier_fault(len(labels)) for _ in range(self._how_many()) if labels),
@@ -224,6 +225,8 @@ class _Draw:
     def _tender(self, kind: TenderKind, amount: Money) -> SampleTender:
         if kind is not TenderKind.CARD:
             return SampleTender(kind=kind, amount=amount)
+        if self._happens(0.08):
+            return SampleTender(amount=amount, card=TestCard.DEBIT)
         part = self._share(amount, self._number(1, 9), 10)
         captured = self._one((None, None, None, Money.zero(amount.currency), part))
         card = self._one((TestCard.VISA,) * 6 + (TestCard.PENDING_REFUND,) * 3 + (TestCard.REFUND_FAILS,))
@@ -296,6 +299,8 @@ class _Draw:
                 return (Act(kind=kind, when=when, payment=payment, beyond=beyond),) if cards else ()
             case ActKind.REFUND_FAILS_LATE:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
+            case ActKind.DEBIT_TAKEN | ActKind.DEBIT_FAILS:
+                return ()
             case _:
                 return (Act(kind=kind, when=when),)
 
@@ -318,6 +323,16 @@ class _Draw:
             )
             for number in reserved
             if self._happens(0.4)
+        )
+
+    def _ends_of_debits(self, sample: SampleOrder) -> tuple[Act, ...]:
+        """The bank decides about each, whatever the run waits for."""
+        cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
+        ends = (ActKind.DEBIT_TAKEN, ActKind.DEBIT_FAILS)
+        return tuple(
+            Act(kind=self._one(ends), when=Moment(looks=self._number(0, _LOOKS_FOR_AN_ORDER)), payment=number)
+            for number, card in enumerate(cards)
+            if card.card is TestCard.DEBIT
         )
 
     def _another(self, sample: SampleOrder, first: CancellationRequest) -> CancellationRequest:

@@ -75,6 +75,15 @@ def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.MONEY, f"{ours} was refunded on {tender.tender_id}, which paid {tender.amount}"
 
 
+def nothing_of_what_was_never_taken(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Of a debit that fails nothing is given back: by no refund, no store credit, and by nobody who is asked to pay."""
+    for tender_id in () if world.is_open else world.never_taken:
+        by_hand = sum(said.amount.amount for said in world.said if said.target == tender_id and said.amount is not None)
+        given = world.refunded(ours=True, tender_id=tender_id) + by_hand
+        if given > 0:
+            yield Invariant.MONEY, f"{given} was given back on {tender_id}, of which nothing was ever taken"
+
+
 def never_more_than_the_price(world: World) -> Iterator[tuple[Invariant, str]]:
     """By all ways together. What a person has paid besides is seen while the run waits. Where others gave something back
     besides, a person has to have seen the difference; what they give alone, of an order of which nothing is cancelled, is no
@@ -303,6 +312,7 @@ def shows_nothing_confidential(world: World) -> Iterator[tuple[Invariant, str]]:
 
 CHECKS: tuple[Check, ...] = (
     never_more_than_captured,
+    nothing_of_what_was_never_taken,
     never_more_than_the_price,
     carried_out_gives_what_its_goods_cost,
     undone_gives_nothing,

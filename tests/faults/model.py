@@ -195,6 +195,8 @@ class World(Value):
     run: RunNow | None
     failed_replays: tuple[str, ...] = ()
     """Why histories of its runs do not replay on the code of now."""
+    never_taken: tuple[str, ...] = ()
+    """The tenders whose payment has neither been reserved nor taken: debits that are processed, or have failed."""
     paid_with: tuple[tuple[str, str], ...] = ()
     """By tender, the payment that the order names now."""
     leaks: tuple[str, ...] = ()

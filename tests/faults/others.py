@@ -12,6 +12,7 @@ from client.errors import StarterError
 from domain.money import Money
 from domain.order import TenderKind
 from sandbox.gateway.messages import EffectKind
+from sandbox.gateway_admin import TestCard
 from tests.faults.events import GatewayNews, find_repeated
 from tests.faults.plan import Act, ActKind, PlannedOrder
 from tests.faults.world import read_cases
@@ -35,10 +36,18 @@ class Others:
     """Refunds that have failed, and payments that were taken or given back, whose events have met no ended cancellation
     yet."""
     disputed: set[str] = field(default_factory=set)
+    decided: set[str] = field(default_factory=set)
+    """The debits that are not processed any more."""
 
     @property
     def payments(self) -> list[str]:
         return self.system.shop.payments.get(self.planned.order_id, [])
+
+    def is_processed(self, payment: str) -> bool:
+        """Whether it is a debit of which the bank has not decided."""
+        cards = (tender.card for tender in self.planned.sample.tenders if tender.kind is TenderKind.CARD)
+        debits = {paid for paid, card in zip(self.payments, cards, strict=True) if card is TestCard.DEBIT}
+        return payment in debits - self.decided
 
     async def do(self, act: Act) -> bool:
         """Whether it was possible."""
@@ -49,6 +58,10 @@ class Others:
                 return await is_possible(gateway.refund_elsewhere(payment, act.amount))
             case ActKind.CAPTURED_BY_OTHERS:
                 return await self._capture(act.payment, beyond=act.beyond)
+            case ActKind.DEBIT_TAKEN:
+                return await self._end_debit(payment, gateway.capture_ends(payment))
+            case ActKind.DEBIT_FAILS:
+                return await self._end_debit(payment, gateway.debit_fails(payment))
             case ActKind.REFUND_FAILS_LATE:
                 return await self._fail_late()
             case ActKind.DISPUTE:
@@ -67,6 +80,14 @@ class Others:
             self.unheard.append(GatewayNews(payment))
         await self._wake()
         return decided
+
+    async def _end_debit(self, payment: str, end: Awaitable[None]) -> bool:
+        if not await is_possible(end):
+            return False
+        self.decided.add(payment)
+        self.unheard.append(GatewayNews(payment, StripeEventKind.PAYMENT_SUCCEEDED))
+        await self._wake()
+        return True
 
     async def _wake(self) -> None:
         await is_possible(self.system.wake(self.system.current(self.planned.order_id)))

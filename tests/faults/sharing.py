@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from domain.order import TenderKind
-from sandbox.gateway_admin import GatewayAdmin
+from sandbox.gateway_admin import GatewayAdmin, TestCard
 from sandbox.shop import SampleOrder, SampleTender
 from tests.faults.plan import ActKind, Plan, PlannedOrder, SharedPayment
 
@@ -66,6 +66,7 @@ def _may_share(order: PlannedOrder) -> bool:
     """All of its one card is captured, and nothing happens to the payment but for the order."""
     cards = _cards(order.sample)
     whole = len(cards) == 1 and cards[0].captured is None and cards[0].refunded_elsewhere is None
+    whole = whole and cards[0].card is not TestCard.DEBIT
     return whole and not order.fails and not any(act.kind in _ABOUT_THE_PAYMENT for act in order.acts)
 
 

@@ -154,6 +154,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
         run=run,
         leaks=(*leaks, *await shown_in_runs(await list_handles(system, workflow_id(order.order_id)))),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
+        never_taken=tuple(_never_taken(order, lists.gateway)),
         paid_with=tuple((tender.tender_id, tender.reference) for tender in now.tenders),
     )
 
@@ -217,6 +218,13 @@ def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGatewa
         for effect in effects
         if effect.payment_id in tender_of and effect.kind in _KINDS
     ]
+
+
+def _never_taken(order: Order, effects: Sequence[GatewayEffect]) -> list[str]:
+    had = {EffectKind.PAYMENT_AUTHORISED, EffectKind.PAYMENT_CAPTURED}
+    taken = {effect.payment_id for effect in effects if effect.kind in had}
+    cards = (tender for tender in order.tenders if tender.kind is TenderKind.CARD)
+    return [tender.tender_id for tender in cards if tender.reference not in taken]
 
 
 def _of_other_orders(effects: Sequence[AtGateway], cancellations: Collection[str]) -> set[str]:
