@@ -19,6 +19,7 @@ from domain.request import CancellationRequest
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from runtime import search_attributes as attributes
+from sandbox import built_in
 from sandbox.carrier.model import TrackerStatus
 from tests import loss
 from tests.faults.kept import count_sendings
@@ -276,8 +277,18 @@ class Crowd(Staff):
             case ActKind.LOCK | ActKind.UNLOCK:
                 await self.lock_order(_CLOSED if act.kind is ActKind.LOCK else None)
                 return True
+            case ActKind.TRANSFERRED:
+                return await self._transfer()
             case _:
                 return await self.others.do(act)
+
+    async def _transfer(self) -> bool:
+        """Once; the customer of before goes on asking for what they have asked for."""
+        if ActKind.TRANSFERRED in self.hits:
+            return False
+        order_id = self.planned.order_id
+        await self.insist(lambda: built_in.transfer_order(self.system.engine, order_id, f"C-merged-{order_id}"))
+        return True
 
     async def _withdraw(self) -> bool:
         message = Withdraw(actor=self.planned.request.actor)

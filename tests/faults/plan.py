@@ -56,6 +56,8 @@ class ActKind(StrEnum):
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
     """The bank gives the customer all of the payment."""
+    TRANSFERRED = "transferred"
+    """The accounts of two customers are merged: the order is the other one's from now on."""
     LOCK = "lock"
     """The accounting period of the order is closed, until nobody knows any other answer."""
     UNLOCK = "unlock"

@@ -175,10 +175,15 @@ class Staff:
             await self.say(Verb.RETRY, wait)  # or else it is looked at in some minutes
 
     async def lock_order(self, reason: str | None) -> None:
-        """Close the order's accounting period; None: open it. Tried again while the database is locked."""
+        """Close the order's accounting period; None: open it."""
+        order_id = self.watched.order.order_id
+        await self.insist(lambda: built_in.lock_order(self.system.engine, order_id, reason))
+
+    async def insist(self, change: Callable[[], Awaitable[None]]) -> None:
+        """In the shop. Tried again while the database is locked."""
         while True:
             try:
-                await built_in.lock_order(self.system.engine, self.watched.order.order_id, reason)
+                await change()
             except OperationalError:
                 await asyncio.sleep(self.pause)
             else:
