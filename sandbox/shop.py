@@ -54,6 +54,16 @@ class SampleParcel(Value):
     lines: tuple[ShipmentLine, ...]
     script: Script | None = None
     gift_card: bool = False
+    carrier: str = "UPS"
+
+    @property
+    def is_handed_over(self) -> bool:
+        return self.gift_card or self.script not in {
+            None,
+            Script.LABEL_ONLY,
+            Script.SCANNED_BEFORE_VOID,
+            Script.PAY_ON_USE,
+        }
 
 
 class SampleOrder(Value):
@@ -69,6 +79,11 @@ class SampleOrder(Value):
     language: str = "en"
     flags: frozenset[OrderFlag] = frozenset()
     age: timedelta = timedelta(days=1)
+
+    @property
+    def handed_over(self) -> frozenset[str]:
+        """The ids of the parcels that the carrier has."""
+        return frozenset(f"S{number}" for number, part in enumerate(self.parcels, start=1) if part.is_handed_over)
 
     @property
     def customer_id(self) -> str:
@@ -151,14 +166,8 @@ class Shop:
             country=sample.country,
             flags=sample.flags,
         )
-        handed_over = {
-            f"S{number}"
-            for number, sample_parcel in enumerate(sample.parcels, start=1)
-            if sample_parcel.gift_card
-            or sample_parcel.script not in {None, Script.LABEL_ONLY, Script.SCANNED_BEFORE_VOID, Script.PAY_ON_USE}
-        }
         if self.vendure is not None:
-            return await _place_in_vendure(self.vendure, sample, order, handed_over)
+            return await _place_in_vendure(self.vendure, sample, order, sample.handed_over)
         await built_in.add_order(
             self.engine,
             order,
@@ -172,7 +181,7 @@ class Shop:
                 for shipment in shipments
                 if shipment.gift_card
             },
-            handed_over=handed_over,
+            handed_over=sample.handed_over,
         )
         return order
 
@@ -223,13 +232,15 @@ class Shop:
         return Shipment(
             shipment_id=shipment_id,
             lines=part.lines,
-            carrier="UPS",
+            carrier=part.carrier,
             label_reference=label.shipment_id,
-            tracking_number=label.tracking_number,
+            tracking_number=label.tracking_number if part.carrier == "UPS" else label.tracking_number[-12:],
         )
 
 
-async def _place_in_vendure(vendure: SandboxVendure, sample: SampleOrder, order: Order, handed_over: set[str]) -> Order:
+async def _place_in_vendure(
+    vendure: SandboxVendure, sample: SampleOrder, order: Order, handed_over: frozenset[str]
+) -> Order:
     code = await vendure.place_order(order, captured=all(part.captured is None for part in sample.tenders))
     placed = await vendure.read(code)
     line_ids = {sold.line_id: placed.line_of(sold.sku).id for sold in order.lines}

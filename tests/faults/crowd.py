@@ -80,7 +80,14 @@ class Crowd(Staff):
         """The order, with what will fail around it."""
         order = await system.shop.place_order(planned.sample)
         course = Course(lambda: planned.sample, planned.request.lines, planned.approval, fails=planned.fails)
-        crowd = cls(system, planned.sample, course, Watched(order), planned=planned, looked=looked)
+        crowd = cls(
+            system,
+            planned.sample,
+            course,
+            Watched(order, handed_over=planned.sample.handed_over),
+            planned=planned,
+            looked=looked,
+        )
         for fault in planned.gateway_faults:
             await system.shop.gateway.add_fault(
                 fault.operation,

@@ -250,7 +250,8 @@ class _Draw:
                 continue
             left = {name: count - units[name] for name, count in left.items()}
             script = self._one((None, *(Script.LABEL_ONLY,) * 3, *Script))
-            parcels.append(SampleParcel(lines=packed, script=script))
+            carrier = self._one(("UPS",) * 7 + ("FedEx",))
+            parcels.append(SampleParcel(lines=packed, script=script, carrier=carrier))
         return tuple(parcels)
 
     # People

@@ -25,6 +25,16 @@ def goods_and_money_agree(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} goes on, and its money went back"
 
 
+def only_ups_is_asked_to_stop(world: World) -> Iterator[tuple[Invariant, str]]:
+    """What another carrier has on its way nobody can stop: its lines stay in the order, and nothing else waits for it."""
+    noted = [EffectKey.read(key) for recorded in world.cancellations for key in recorded.noted]
+    stopped = {key.target for key in noted if key is not None and key.step is StepName.STOP_SHIPMENT}
+    for parcel in world.parcels:
+        name, carrier = parcel.shipment.shipment_id, parcel.shipment.carrier
+        if name in world.handed_over & stopped and carrier not in {None, "UPS"}:
+            yield Invariant.GOODS, f"parcel {name} is on its way with {carrier}, and was to be stopped there"
+
+
 def reaches_customer(parcel: ParcelNow) -> bool:
     """Whether nothing keeps it from the customer. A gift card can be used until it is deactivated, and what has a label is
     where its carrier says, whatever the order management system shows."""

@@ -20,6 +20,7 @@ from tests.faults.answers import (
 )
 from tests.faults.goods import (
     goods_and_money_agree,
+    only_ups_is_asked_to_stop,
     undone_at_most_once,
     undone_goods_move_again,
     undone_last_first,
@@ -319,6 +320,7 @@ CHECKS: tuple[Check, ...] = (
     order_names_a_payment_that_holds,
     over_once_it_has_arrived,
     goods_and_money_agree,
+    only_ups_is_asked_to_stop,
     undone_goods_move_again,
     undone_at_most_once,
     undone_last_first,

@@ -186,6 +186,8 @@ class World(Value):
     for_other_orders: tuple[AtGateway, ...] = ()
     """With its payments, where they are those of other orders too."""
     parcels: tuple[ParcelNow, ...]
+    handed_over: frozenset[str] = frozenset()
+    """The parcels that the carrier had before anything was asked for."""
     cancelled: tuple[tuple[str, int], ...]
     """By line, the units that have left the order in its order management system."""
     held_by: str | None

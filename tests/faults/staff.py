@@ -358,4 +358,4 @@ async def place_order(system: System, course: Course) -> Staff:
     order = await system.shop.place_order(sample)
     if course.locked:
         await built_in.lock_order(system.engine, order.order_id, "the accounting period is closed")
-    return Staff(system, sample, course, Watched(order))
+    return Staff(system, sample, course, Watched(order, handed_over=sample.handed_over))

@@ -79,6 +79,8 @@ class Watched:
 
     order: Order
     said: list[Said] = field(default_factory=list)
+    handed_over: frozenset[str] = frozenset()
+    """The parcels that the carrier had by then."""
 
 
 class _Lists(NamedTuple):
@@ -134,6 +136,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
             *await _on_accounts(system, order),
             *await _at_marketplace(system, order, cases),
         ),
+        handed_over=watched.handed_over,
         parcels=tuple([await read_parcel(system, now, cases, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
