@@ -1,11 +1,18 @@
 """What people asked and said, and what came of it: I3 and I10."""
 
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 
+from domain.keys import EffectKey
 from domain.outcome import Outcome
 from domain.request import LineScope
-from tests.faults.model import Invariant, Said, Verb, World
+from sandbox.serving import ROOT
+from tests.faults.model import FAILED, Invariant, Said, Verb, World
+
+_LIMITS = {
+    limit["currency"]: limit["amount"] for limit in tomllib.loads((ROOT / "policy.toml").read_text())["approval_limits"]
+}
 
 
 def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
@@ -34,6 +41,19 @@ def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.ANSWERED, f"{told.verb} by {told.proof} was acknowledged, and the books do not have it"
     if verbs & {Verb.WITHDRAW, Verb.REJECT, Verb.ROLL_BACK} and not outcomes & undone:
         yield Invariant.ANSWERED, f"{sorted(verbs)} were acknowledged, and it ended {sorted(map(str, outcomes))}"
+
+
+def seen_by_a_second_person(world: World) -> Iterator[tuple[Invariant, str]]:
+    """What goes out of an order without the approval of anybody else is not above the limit, in however many parts it is
+    asked for. What others had refunded and has failed goes out besides; a right is no favour."""
+    theirs_failed = any(effect.kind == FAILED and EffectKey.read(effect.key) is None for effect in world.money)
+    if world.by_others or theirs_failed or any(said.by_right for said in world.said):
+        return
+    alone = [found for found in world.carried_out if "approved" not in found.facts]
+    out = sum(amount.amount for found in alone for amount in (found.refunded, found.released) if amount)
+    limit = _LIMITS.get(world.currency, 0)
+    if out > limit:
+        yield Invariant.ANSWERED, f"{out} went out without a second person, who has to see what is above {limit}"
 
 
 def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:

@@ -15,7 +15,7 @@ from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
-from domain.request import CancellationRequest
+from domain.request import CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from runtime import search_attributes as attributes
@@ -194,6 +194,7 @@ class Crowd(Staff):
                 scope=request.lines,
                 shipping=request.shipping,
                 request_id=request.request_id,
+                by_right=request.reason is ReasonCode.STATUTORY_WITHDRAWAL,
                 deferred=deferred,
             )
         )

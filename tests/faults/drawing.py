@@ -90,6 +90,8 @@ class _Draw(OrderDraw):
     # An order
 
     def _order(self, number: int) -> PlannedOrder:
+        if self._happens(0.06):
+            return self._in_slices(f"s{self._seed}-{number}")
         sample = self.sample(f"s{self._seed}-{number}")
         request = self._request(sample, "req-1")
         cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
@@ -109,6 +111,34 @@ class _Draw(OrderDraw):
             ),
             gateway_faults=tuple(self._gateway_fault(len(cards)) for _ in range(self._how_many()) if cards),
             carrier_faults=tuple(self._carrier_fault(len(labels)) for _ in range(self._how_many()) if labels),
+        )
+
+    def _in_slices(self, order_id: str) -> PlannedOrder:
+        """One person cancels an order line by line, which a second person has to see as a whole."""
+        sample = self.expensive(order_id)
+        first = self._request(sample, "req-1")
+        agent = Actor(kind=ActorKind.CUSTOMER_SERVICE, id="agent-7")
+        by_agent = {"actor": agent, "channel": Channel.BACK_OFFICE, "reason": ReasonCode.ORDERED_BY_MISTAKE}
+        slices = [
+            first.model_copy(
+                update={
+                    **by_agent,
+                    "request_id": f"{line.line_id}-{order_id}",
+                    "lines": (LineScope(line_id=line.line_id, quantity=1),),
+                    "shipping": False,
+                }
+            )
+            for line in sample.lines
+        ]
+        return PlannedOrder(
+            sample=sample,
+            request=slices[0],
+            approval=self._one((Verb.APPROVE, Verb.REJECT)),
+            acts=(
+                Act(kind=ActKind.REQUEST, when=Moment(looks=20), request=slices[1]),
+                Act(kind=ActKind.REQUEST, when=_AT_THE_END, request=slices[2]),
+                *(act for _ in range(self._how_many()) for act in self._acts(sample, slices[0])),
+            ),
         )
 
     def _how_many(self) -> int:

@@ -72,6 +72,16 @@ class OrderDraw:
             age=timedelta(days=40 if self._happens(0.05) else 1),
         )
 
+    def expensive(self, order_id: str) -> SampleOrder:
+        """Of three lines each of which one person may cancel, and not all of them."""
+        currency = self._one(("USD", "USD", "EUR"))
+        lines = []
+        for number in (1, 2, 3):
+            total = Money(amount=self._number(17_000, 40_000), currency=currency)
+            lines.append(SampleLine(line_id=f"L{number}", quantity=1, total=total, tax=self._tax(total)))
+        paid = Money.total((line.total for line in lines), currency)
+        return SampleOrder(order_id=order_id, lines=tuple(lines), tenders=self._tenders(paid))
+
     def _sold_elsewhere(self, order_id: str, currency: str) -> SampleOrder:
         """On a marketplace, which settles it: no two sales may have lines of the same id, and each unit costs the same."""
         drawn = (self._line(f"{order_id}-L{number}", currency) for number in range(1, self._number(1, 3) + 1))

@@ -16,6 +16,7 @@ from tests.faults.answers import (
     acknowledged_has_effect,
     covers_all,
     joined_what_it_asked_for,
+    seen_by_a_second_person,
     what_was_kept_is_decided,
 )
 from tests.faults.goods import (
@@ -334,5 +335,6 @@ CHECKS: tuple[Check, ...] = (
     every_effect_is_noted,
     acknowledged_has_effect,
     joined_what_it_asked_for,
+    seen_by_a_second_person,
     what_was_kept_is_decided,
 )

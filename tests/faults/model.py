@@ -65,7 +65,8 @@ class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
     moved, and for which `cancellation`; `proof` is what it was named as the proof of it. `joined`: the request was told that
-    it is carried out by a cancellation that another one had opened; `deferred`: that it is kept until that one has ended."""
+    it is carried out by a cancellation that another one had opened; `by_right`: it is a consumer's withdrawal; `deferred`:
+    that it is kept until that one has ended."""
 
     verb: Verb
     accepted: bool | None = True
@@ -79,6 +80,7 @@ class Said(Value):
     cancellation: str = ""
     proof: str = ""
     joined: bool = False
+    by_right: bool = False
     deferred: bool = False
 
 
