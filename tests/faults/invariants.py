@@ -160,6 +160,24 @@ def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
         yield Invariant.MONEY, f"{left} went back, nothing was cancelled, and nobody was asked to collect it"
 
 
+def what_the_bank_gave_is_collected(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Where a person orders the roll-back of a refund, and the bank has given the money back by then, the goods go on to
+    somebody who has it: a person is asked to collect it."""
+    for found in () if world.is_open or world.carried_out else world.cancellations:
+        for back in world.money:
+            late = found.taken_back_at is None or back.at >= found.taken_back_at
+            if back.kind != CHARGED_BACK or late or back.tender_id not in found.refunds:
+                continue
+            asked = world.has_said(
+                Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.RESTORE_PAYMENT, target=back.tender_id
+            )
+            if not asked:
+                yield (
+                    Invariant.PAID_ONCE,
+                    f"the bank gave {back.amount} back on {back.tender_id}, and nobody was asked to collect it",
+                )
+
+
 def order_names_a_payment_that_holds(world: World) -> Iterator[tuple[Invariant, str]]:
     """What was released and is reserved again is another payment. Where that was not possible a person has seen to it."""
     if world.is_open or world.carried_out:
@@ -318,6 +336,7 @@ CHECKS: tuple[Check, ...] = (
     never_more_than_the_price,
     carried_out_gives_what_its_goods_cost,
     undone_gives_nothing,
+    what_the_bank_gave_is_collected,
     order_names_a_payment_that_holds,
     over_once_it_has_arrived,
     goods_and_money_agree,

@@ -93,6 +93,8 @@ class AtGateway(Value):
     object_id: str
     amount: int
     key: str | None
+    at: float = 0
+    """By the gateway's clock; where nobody needs to know, zero."""
 
     @property
     def noted_key(self) -> str:
@@ -136,6 +138,10 @@ class Recorded(Value):
     """The ids of those that it carries out, or has refused."""
     proofs: tuple[str, ...] = ()
     """Those of what people have decided about its steps."""
+    refunds: tuple[str, ...] = ()
+    """The tenders of which it was to refund something."""
+    taken_back_at: float | None = None
+    """When a person ordered the roll-back, once the money was being given back."""
 
     @property
     def noted(self) -> frozenset[str]:

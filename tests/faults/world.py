@@ -73,6 +73,9 @@ _KINDS = {
 }
 
 
+_AFTER_PIVOT = {StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, StepName.CREDIT_REFUND, StepName.CLOSE_ORDER}
+
+
 @dataclass
 class Watched:
     """An order as it was placed, and what was said about it since."""
@@ -177,6 +180,11 @@ def _recorded(case: Case) -> Recorded:
     result = result_of(case, "", ended.outcome, ended.sentence) if ended else None
     request = case.request
     assert request is not None
+    taken_back = (
+        entry.at.timestamp()
+        for entry in case.entries
+        if isinstance(entry.fact, RollBackOrdered) and entry.fact.by and entry.fact.step in _AFTER_PIVOT
+    )
     return Recorded(
         cancellation_id=id_of(request),
         outcome=ended.outcome if ended else None,
@@ -196,6 +204,8 @@ def _recorded(case: Case) -> Recorded:
             for entry in case.entries
             if isinstance(entry.fact, SettledByHand | NothingDue | RollBackOrdered)
         ),
+        refunds=tuple(part.tender.tender_id for part in case.plan.tenders if part.refund) if case.plan else (),
+        taken_back_at=next(taken_back, None),
     )
 
 
@@ -217,6 +227,7 @@ def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGatewa
             object_id=effect.object_id,
             amount=effect.amount,
             key=effect.key,
+            at=effect.at,
         )
         for effect in effects
         if effect.payment_id in tender_of and effect.kind in _KINDS
