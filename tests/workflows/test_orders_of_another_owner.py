@@ -1,8 +1,11 @@
 """An order that belongs to another account by now, or has left the shop, and the cancellation that it had before."""
 
+import pytest
+
 from domain.decision import Rule
+from domain.keys import EffectKey
 from domain.money import money
-from domain.order import OrderFlag
+from domain.order import Order, OrderFlag
 from domain.outcome import Outcome, State
 from domain.request import LineScope, ReasonCode
 from domain.step import StepName
@@ -40,6 +43,27 @@ async def test_a_refund_that_fails_is_made_up_for_although_the_order_is_not_the_
     result = await system.finish(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert await system.store_credit(sample.customer_id) == money("64.00 USD")
+
+
+@pytest.mark.xfail(strict=True, reason="it ends as rejected, and the register has an open cancellation")
+async def test_an_order_that_passes_to_another_account_before_it_is_frozen_is_cancelled_all_the_same(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B23, I3: it was the customer's when they asked, and the books know that its hold has begun."""
+    sample, passed = captured(parcels=()), list[str]()
+    await system.shop.place_order(sample)
+    freeze = system.orders.freeze
+
+    async def freeze_what_has_passed(seen: Order, *, key: EffectKey) -> bool:
+        if not passed:
+            passed.append(sample.order_id)
+            await merge_accounts(system, sample.order_id)
+        return await freeze(seen, key=key)
+
+    monkeypatch.setattr(system.orders, "freeze", freeze_what_has_passed)
+    result = await system.cancel(request(sample))
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
 
 
 async def test_an_order_that_is_gone_from_a_shop_that_cannot_freeze_holds_no_money_up(over_oscar: Oscar) -> None:
