@@ -39,10 +39,11 @@ class KnownOrders:
         known = await self._register.of_order(order_id)
         return SeenOrder(in_oms, known.lay_over(in_oms), known)
 
-    # Rule: Whose order it is was asked when its cancellation was decided
+    # Rule: Whose order it is was asked when its cancellation was opened
     async def read_owned(self, request: CancellationRequest, *, was_theirs: bool = False) -> SeenOrder | None:
         """The order that a request is about. None: it does not exist, or is another customer's; nobody learns which. A
-        request whose own cancellation was decided is answered all the same, with an order that is gone as it was then.
+        request whose own cancellation the books have is answered all the same, with an order that is gone as it was when
+        that was decided.
         `was_theirs`: the order was its sender's when the request was kept, to be carried out later."""
         try:
             seen = await self.read(request.order_id)
@@ -50,11 +51,11 @@ class KnownOrders:
             if refused.code is not ErrorCode.ORDER_NOT_FOUND:
                 raise
             return await self._read_from_books(request)
-        is_answered = was_theirs or seen.order.is_of(request.customer_id) or seen.known.decided_for(request)
+        is_answered = was_theirs or seen.order.is_of(request.customer_id) or seen.known.opened_for(request)
         return seen if is_answered else None
 
     async def _read_from_books(self, request: CancellationRequest) -> SeenOrder | None:
         known = await self._register.of_order(request.order_id)
-        decided = known.decided_for(request)
-        then = await self._register.order_when_decided(decided.cancellation_id) if decided else None
+        own = known.opened_for(request)
+        then = await self._register.order_when_decided(own.cancellation_id) if own else None
         return SeenOrder(then, known.lay_over(then), known) if then else None

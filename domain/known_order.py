@@ -35,10 +35,10 @@ class KnownOrder:
         ids = [(case, {request.request_id for request in case.requests}) for case in reversed(self.cases)]
         return next((case for case, requests in ids if request_id in requests), None)
 
-    def decided_for(self, request: CancellationRequest) -> Case | None:
-        """The cancellation of this request, if it is decided."""
+    def opened_for(self, request: CancellationRequest) -> Case | None:
+        """The cancellation of this very request. It was the order's owner who sent that."""
         own = self.of_request(request.request_id)
-        return own if own and own.decided and own.has(request) else None
+        return own if own and own.has(request) else None
 
     @property
     def carried_out_last(self) -> Case | None:

@@ -94,16 +94,16 @@ def test_the_last_that_was_carried_out_is_the_one_that_ended_last(outcome: Outco
     assert found(known.carried_out_last) == id_by("r-3" if outcome in CARRIED_OUT else "r-1")
 
 
-def test_a_request_was_decided_for_where_it_opened_or_joined_a_cancellation_that_is_decided() -> None:
+def test_a_request_has_the_cancellation_that_it_opened_or_joined() -> None:
     """M10: with the same content, whoever the order belongs to by now."""
     joined = request().model_copy(update={"request_id": "r-2"})
     known = KnownOrder([carried_out("r-1", Joined(request=joined)), one("r-3", plan=None)])
     first, another = (request().model_copy(update={"request_id": name}) for name in ("r-1", "r-4"))
-    assert found(known.decided_for(first)) == found(known.decided_for(joined)) == id_by("r-1")
-    assert known.decided_for(first.model_copy(update={"customer_id": "C-2"})) is None
-    assert known.decided_for(another) is None
-    verifying = KnownOrder([opened(None, by=another).entries[:1]])
-    assert verifying.decided_for(another) is None
+    assert found(known.opened_for(first)) == found(known.opened_for(joined)) == id_by("r-1")
+    assert known.opened_for(first.model_copy(update={"customer_id": "C-2"})) is None
+    assert known.opened_for(another) is None
+    verifying = opened(None, by=another).entries[:1]
+    assert found(KnownOrder([verifying]).opened_for(another)) == id_by("r-4")
 
 
 def test_a_request_is_about_the_one_under_way_then_its_own_then_the_last_that_took_something_out() -> None:

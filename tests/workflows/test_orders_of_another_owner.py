@@ -45,7 +45,6 @@ async def test_a_refund_that_fails_is_made_up_for_although_the_order_is_not_the_
     assert await system.store_credit(sample.customer_id) == money("64.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="it ends as rejected, and the register has an open cancellation")
 async def test_an_order_that_passes_to_another_account_before_it_is_frozen_is_cancelled_all_the_same(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
