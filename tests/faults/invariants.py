@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from domain.keys import EffectKey
-from domain.order import TenderKind
+from domain.order import Tender, TenderKind
 from domain.outcome import State
 from domain.step import StepName
 from tests.faults.answers import (
@@ -88,19 +88,29 @@ def nothing_of_what_was_never_taken(world: World) -> Iterator[tuple[Invariant, s
 
 def never_more_than_the_price(world: World) -> Iterator[tuple[Invariant, str]]:
     """By all ways together. What a person has paid besides is seen while the run waits. Where others gave something back
-    besides, a person has to have seen the difference; what they give alone, of an order of which nothing is cancelled, is no
-    matter of the process."""
+    besides, a person has to have seen the difference; what they give alone, of an order of which nothing is cancelled, or
+    twice on a payment of which nothing is given back, is no matter of the process."""
     paid = sum(tender.amount.amount for tender in world.order.tenders)
+    by_others = world.by_others - sum(_given_twice_by_others(world, tender) for tender in world.order.tenders)
     ours = world.given_back + world.by_hand
     paid_besides = world.by_hand > 0 and world.is_open and world.run is not None and bool(world.run.waits)
     if ours > paid and not paid_besides:
         yield Invariant.PAID_ONCE, f"the customer has {ours} of {paid} by the process and by hand"
-    elif (ours or world.carried_out) and ours + world.by_others > paid and not _somebody_is_asked(world):
-        both = ours + world.by_others
+    elif (ours or world.carried_out) and ours + by_others > paid and not _somebody_is_asked(world):
+        both = ours + by_others
         yield (
             Invariant.PAID_ONCE,
             f"the customer has {both} of {paid} by the process and by others, and nobody is asked",
         )
+
+
+def _given_twice_by_others(world: World, tender: Tender) -> int:
+    """As where somebody had refunded a payment and the bank gives it back, too."""
+    name = tender.tender_id
+    if world.refunded(ours=True, tender_id=name) or world.total(RELEASED, ours=True, tender_id=name):
+        return 0
+    refunded = world.refunded(ours=False, tender_id=name) + world.total(RELEASED, ours=False, tender_id=name)
+    return max(refunded + world.total(CHARGED_BACK, tender_id=name) - tender.amount.amount, 0)
 
 
 def _somebody_is_asked(world: World) -> bool:
