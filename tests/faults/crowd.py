@@ -30,6 +30,7 @@ from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
 from tests.faults.staff import Staff
 from tests.faults.stories import Course
+from tests.faults.warehouse import find_stopped, label_anew, replace_parcel, with_parcel
 from tests.faults.world import Watched, read_cases, read_money
 from tests.system import System
 from workflows.cancellation import CancellationWorkflow
@@ -287,8 +288,19 @@ class Crowd(Staff):
                 return True
             case ActKind.TRANSFERRED:
                 return await self._transfer()
+            case ActKind.PACKED_ANEW:
+                return await self._pack_anew()
             case _:
                 return await self.others.do(act)
+
+    async def _pack_anew(self) -> bool:
+        order_id, stopped = self.planned.order_id, await find_stopped(self.system, self.watched)
+        if stopped is None or ActKind.PACKED_ANEW in self.hits:
+            return False
+        anew = await label_anew(self.system, order_id, stopped)
+        await self.insist(lambda: replace_parcel(self.system, order_id, anew))
+        self.watched.order = with_parcel(self.watched.order, anew)
+        return True
 
     async def _transfer(self) -> bool:
         """Once; the customer of before goes on asking for what they have asked for."""

@@ -92,6 +92,8 @@ class _Draw(OrderDraw):
     def _order(self, number: int) -> PlannedOrder:
         if self._happens(0.06):
             return self._in_slices(f"s{self._seed}-{number}")
+        if self._happens(0.06):
+            return self._packed_anew(f"s{self._seed}-{number}")
         sample = self.sample(f"s{self._seed}-{number}")
         request = self._request(sample, "req-1")
         cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
@@ -103,12 +105,7 @@ class _Draw(OrderDraw):
             answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 4))),
             fails=self._number(0, 2) if self._happens(0.2) else 0,
             silent_returns=self._happens(0.7),
-            acts=(
-                *(act for _ in range(self._how_many()) for act in self._acts(sample, request)),
-                *self._failures_of_before(sample),
-                *self._captures(sample),
-                *self._ends_of_debits(sample),
-            ),
+            acts=self._all_acts(sample, request),
             gateway_faults=tuple(self._gateway_fault(len(cards)) for _ in range(self._how_many()) if cards),
             carrier_faults=tuple(self._carrier_fault(len(labels)) for _ in range(self._how_many()) if labels),
         )
@@ -137,8 +134,27 @@ class _Draw(OrderDraw):
             acts=(
                 Act(kind=ActKind.REQUEST, when=Moment(looks=20), request=slices[1]),
                 Act(kind=ActKind.REQUEST, when=_AT_THE_END, request=slices[2]),
-                *(act for _ in range(self._how_many()) for act in self._acts(sample, slices[0])),
+                *self._all_acts(sample, slices[0]),
             ),
+        )
+
+    def _packed_anew(self, order_id: str) -> PlannedOrder:
+        """Units are cancelled, the rest is packed anew, and is asked for as well, or goes on."""
+        sample = self.packed(order_id)
+        first, more = self._request(sample, "req-1"), self._request(sample, "req-2")
+        [line, *_] = sample.lines
+        units = (LineScope(line_id=line.line_id, quantity=self._number(1, line.quantity)),)
+        moments = (Moment(looks=self._number(5, 30)), _AT_THE_END)
+        return PlannedOrder(
+            sample=sample,
+            request=first.model_copy(update={"lines": units, "shipping": False}),
+            fails=self._number(0, 1),
+            acts=(
+                *(Act(kind=ActKind.PACKED_ANEW, when=when) for when in moments),
+                *((Act(kind=ActKind.REQUEST, when=_AT_THE_END, request=more),) if self._happens(0.8) else ()),
+                *self._all_acts(sample, first),
+            ),
+            carrier_faults=tuple(self._carrier_fault(1) for _ in range(self._how_many())),
         )
 
     def _how_many(self) -> int:
@@ -191,10 +207,18 @@ class _Draw(OrderDraw):
                 return (Act(kind=kind, when=when, payment=payment, beyond=beyond),) if cards else ()
             case ActKind.REFUND_FAILS_LATE:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
-            case ActKind.DEBIT_TAKEN | ActKind.DEBIT_FAILS:
+            case ActKind.DEBIT_TAKEN | ActKind.DEBIT_FAILS | ActKind.PACKED_ANEW:
                 return ()
             case _:
                 return (Act(kind=kind, when=when),)
+
+    def _all_acts(self, sample: SampleOrder, first: CancellationRequest) -> tuple[Act, ...]:
+        return (
+            *(act for _ in range(self._how_many()) for act in self._acts(sample, first)),
+            *self._failures_of_before(sample),
+            *self._captures(sample),
+            *self._ends_of_debits(sample),
+        )
 
     def _failures_of_before(self, sample: SampleOrder) -> tuple[Act, ...]:
         """What others had refunded before fails."""

@@ -82,6 +82,15 @@ class OrderDraw:
         paid = Money.total((line.total for line in lines), currency)
         return SampleOrder(order_id=order_id, lines=tuple(lines), tenders=self._tenders(paid))
 
+    def packed(self, order_id: str) -> SampleOrder:
+        """All in one parcel, which the carrier has not fetched."""
+        currency = self._one(_CURRENCIES)
+        lines = tuple(self._line(f"L{number}", currency) for number in range(1, self._number(2, 3) + 1))
+        units = tuple(ShipmentLine(line_id=line.line_id, quantity=line.quantity) for line in lines)
+        parcel = SampleParcel(lines=units, script=Script.LABEL_ONLY)
+        paid = Money.total((line.total for line in lines), currency)
+        return SampleOrder(order_id=order_id, lines=lines, tenders=self._tenders(paid), parcels=(parcel,))
+
     def _sold_elsewhere(self, order_id: str, currency: str) -> SampleOrder:
         """On a marketplace, which settles it: no two sales may have lines of the same id, and each unit costs the same."""
         drawn = (self._line(f"{order_id}-L{number}", currency) for number in range(1, self._number(1, 3) + 1))

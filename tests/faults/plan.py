@@ -58,6 +58,8 @@ class ActKind(StrEnum):
     """The bank gives the customer all of the payment."""
     TRANSFERRED = "transferred"
     """The accounts of two customers are merged: the order is the other one's from now on."""
+    PACKED_ANEW = "packed_anew"
+    """What stays of a parcel that was stopped gets another label, under the same number."""
     LOCK = "lock"
     """The accounting period of the order is closed, until nobody knows any other answer."""
     UNLOCK = "unlock"
