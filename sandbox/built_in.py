@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from domain.base import Value
 from domain.money import Money
-from domain.order import Order, TenderKind
+from domain.order import Order, Tender, TenderKind
 from domain.shipment import Shipment
 from providers.database.engine import reading, writing
 from providers.orders.built_in.tables import (
@@ -191,6 +191,24 @@ async def remove_shipment(engine: AsyncEngine, order_id: str, shipment_id: str) 
         of_it = (ShipmentLineRow.order_id == order_id, ShipmentLineRow.shipment_id == shipment_id)
         await session.execute(delete(ShipmentLineRow).where(*of_it))
         await session.delete(await session.get_one(ShipmentRow, (order_id, shipment_id)))
+
+
+async def add_payment(engine: AsyncEngine, order_id: str, tender: Tender) -> None:
+    """The order is sent by express, say: that much is added to its shipping charge, and paid by another payment."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        order = await session.get_one(OrderRow, order_id)
+        order.shipping += tender.amount.amount
+        paid = await session.scalars(select(TenderRow).where(TenderRow.order_id == order_id))
+        session.add(
+            TenderRow(
+                order_id=order_id,
+                tender_id=tender.tender_id,
+                position=len(paid.all()),
+                kind=tender.kind,
+                amount=tender.amount.amount,
+                reference=tender.reference,
+            )
+        )
 
 
 async def transfer_order(engine: AsyncEngine, order_id: str, customer_id: str) -> None:

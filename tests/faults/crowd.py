@@ -14,6 +14,7 @@ from client.errors import ExitCode, StarterError
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
+from domain.order import Tender, TenderKind
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
@@ -48,6 +49,7 @@ _WAITING = frozenset(
         State.ROLLING_BACK,
     }
 )
+_BEFORE_THE_MONEY = frozenset({State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CARRIER})
 _UNDER_WAY = frozenset({GoodsGroup.IN_NETWORK, GoodsGroup.LAST_MILE})
 _ON_THEIR_WAY = frozenset({*_UNDER_WAY, GoodsGroup.DELIVERED})
 _EVENTS: tuple[tuple[object, ...], ...] = (
@@ -288,10 +290,27 @@ class Crowd(Staff):
                 return True
             case ActKind.TRANSFERRED:
                 return await self._transfer()
+            case ActKind.PAYMENT_ADDED:
+                assert act.amount is not None
+                return await self._add_payment(act.amount)
             case ActKind.PACKED_ANEW:
                 return await self._pack_anew()
             case _:
                 return await self.others.do(act)
+
+    async def _add_payment(self, amount: Money) -> bool:
+        status, state = await self._look()
+        if status is not WorkflowExecutionStatus.RUNNING or state not in _BEFORE_THE_MONEY:
+            return False
+        order, system = self.watched.order, self.system
+        paid = await system.shop.gateway.create_payment(amount, capture=amount)
+        tender = Tender(tender_id=f"T{len(order.tenders) + 1}", kind=TenderKind.CARD, amount=amount, reference=paid)
+        await self.insist(lambda: built_in.add_payment(system.engine, order.order_id, tender))
+        system.shop.payments.setdefault(order.order_id, []).append(paid)
+        self.watched.order = order.model_copy(
+            update={"tenders": (*order.tenders, tender), "shipping": order.shipping + amount}
+        )
+        return True
 
     async def _pack_anew(self) -> bool:
         order_id, stopped = self.planned.order_id, await find_stopped(self.system, self.watched)

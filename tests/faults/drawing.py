@@ -1,5 +1,6 @@
 """Draws a plan from a seed: orders, people, faults, and the deaths of workers."""
 
+from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import State
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
@@ -64,10 +65,12 @@ class _Draw(OrderDraw):
     def plan(self, orders: int) -> Plan:
         fallbacks = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
         looks = orders * _LOOKS_FOR_AN_ORDER
+        self._freezes = self._happens(0.75)
         drawn = [self._order(number) for number in range(1, orders + 1)]
         paid, shared_payments = share_payments(drawn, lambda: self._happens(0.8))
         return Plan(
             seed=self._seed,
+            freezes=self._freezes,
             workers=self._number(2, 3),
             policy=PlannedPolicy(
                 refund_intercepted=self._one(tuple(RefundIntercepted)), fallbacks=fallbacks[: self._number(0, 2)]
@@ -207,7 +210,7 @@ class _Draw(OrderDraw):
                 return (Act(kind=kind, when=when, payment=payment, beyond=beyond),) if cards else ()
             case ActKind.REFUND_FAILS_LATE:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
-            case ActKind.DEBIT_TAKEN | ActKind.DEBIT_FAILS | ActKind.PACKED_ANEW:
+            case ActKind.DEBIT_TAKEN | ActKind.DEBIT_FAILS | ActKind.PACKED_ANEW | ActKind.PAYMENT_ADDED:
                 return ()
             case _:
                 return (Act(kind=kind, when=when),)
@@ -218,7 +221,16 @@ class _Draw(OrderDraw):
             *self._failures_of_before(sample),
             *self._captures(sample),
             *self._ends_of_debits(sample),
+            *self._additions(sample),
         )
+
+    def _additions(self, sample: SampleOrder) -> tuple[Act, ...]:
+        """In a shop that cannot freeze an order others change what it costs."""
+        if self._freezes or sample.tenders[0].kind is TenderKind.MARKETPLACE or self._happens(0.4):
+            return ()
+        waits = Moment(state=self._one((State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CARRIER)))
+        amount = Money(amount=self._number(1, 9) * 100, currency=sample.currency)
+        return (Act(kind=ActKind.PAYMENT_ADDED, when=waits, amount=amount),)
 
     def _failures_of_before(self, sample: SampleOrder) -> tuple[Act, ...]:
         """What others had refunded before fails."""

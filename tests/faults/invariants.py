@@ -127,7 +127,8 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
     left_by_hand = world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.CLOSE_ORDER)
     if given > due + _may_go_besides(world) and not (world.by_others or left_by_hand):
         yield Invariant.MONEY, f"{given} went back for units worth {due}"
-    if given + world.reserved < due and not world.has_said(Verb.NOTHING_DUE):
+    is_known = world.has_said(Verb.NOTHING_DUE) or world.has_said(Verb.DONE_BY_HAND, step=StepName.CHECK_ORDER)
+    if given + world.reserved < due and not is_known:
         yield Invariant.MONEY, f"only {given} went back for units worth {due}"
     recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(
         found.released.amount for found in world.carried_out if found.released

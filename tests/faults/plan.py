@@ -58,6 +58,8 @@ class ActKind(StrEnum):
     """The bank gives the customer all of the payment."""
     TRANSFERRED = "transferred"
     """The accounts of two customers are merged: the order is the other one's from now on."""
+    PAYMENT_ADDED = "payment_added"
+    """While the run waits, the order is sent by express: `amount` is charged and paid by another card."""
     PACKED_ANEW = "packed_anew"
     """What stays of a parcel that was stopped gets another label, under the same number."""
     LOCK = "lock"
@@ -149,7 +151,10 @@ class SharedPayment(Value):
 
 
 class Plan(Value):
+    """`freezes`: the shop's order management system can freeze an order."""
+
     seed: int
+    freezes: bool = True
     workers: Annotated[int, Field(ge=1)] = 2
     policy: PlannedPolicy = PlannedPolicy()
     orders: tuple[PlannedOrder, ...]

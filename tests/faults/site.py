@@ -106,7 +106,8 @@ async def standing(folder: Path, plan: Plan, databases: Databases, database: Dat
             "POLICY_FILE": str(_policy_file(folder, plan.policy)),
             "GRACEFUL_SHUTDOWN": "PT5S",
         }
-        site = Site(system, Workers(env, folder, []), database, [])
+        program = ("worker.py", "run") if plan.freezes else ("-m", "tests.faults.unfrozen_worker", "run")
+        site = Site(system, Workers(env, folder, [], program), database, [])
         stack.callback(_kill_all, site.workers)
         site.at_work = list(await asyncio.gather(*(site.start_worker() for _ in range(plan.workers))))
         yield site
