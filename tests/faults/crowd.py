@@ -296,7 +296,7 @@ class Crowd(Staff):
             case ActKind.PACKED_ANEW:
                 return await self._pack_anew()
             case _:
-                return await self.others.do(act)
+                return await self.others.perform_act(act)
 
     async def _add_payment(self, amount: Money) -> bool:
         status, state = await self._look()
@@ -305,7 +305,7 @@ class Crowd(Staff):
         order, system = self.watched.order, self.system
         paid = await system.shop.gateway.create_payment(amount, capture=amount)
         tender = Tender(tender_id=f"T{len(order.tenders) + 1}", kind=TenderKind.CARD, amount=amount, reference=paid)
-        await self.insist(lambda: built_in.add_payment(system.engine, order.order_id, tender))
+        await self.insist_on(lambda: built_in.add_payment(system.engine, order.order_id, tender))
         system.shop.payments.setdefault(order.order_id, []).append(paid)
         self.watched.order = order.model_copy(
             update={"tenders": (*order.tenders, tender), "shipping": order.shipping + amount}
@@ -317,7 +317,7 @@ class Crowd(Staff):
         if stopped is None or ActKind.PACKED_ANEW in self.hits:
             return False
         anew = await label_anew(self.system, order_id, stopped)
-        await self.insist(lambda: replace_parcel(self.system, order_id, anew))
+        await self.insist_on(lambda: replace_parcel(self.system, order_id, anew))
         self.watched.order = with_parcel(self.watched.order, anew)
         return True
 
@@ -326,7 +326,7 @@ class Crowd(Staff):
         if ActKind.TRANSFERRED in self.hits:
             return False
         order_id = self.planned.order_id
-        await self.insist(lambda: built_in.transfer_order(self.system.engine, order_id, f"C-merged-{order_id}"))
+        await self.insist_on(lambda: built_in.transfer_order(self.system.engine, order_id, f"C-merged-{order_id}"))
         return True
 
     async def _withdraw(self) -> bool:
@@ -349,7 +349,7 @@ class Crowd(Staff):
     async def _hear_of_refunds(self) -> bool:
         """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
         order_id, heard = self.planned.order_id, False
-        for news in await self.others.hear():
+        for news in await self.others.take_news():
             request = await self.system.find_reopened(order_id, news.subject, taken=news.taken)
             event = RefundEvent(event_id=f"evt_{news.subject}", subject=news.subject)
             heard |= request is not None and await is_possible(self.system.library.look_again(request, event))

@@ -97,7 +97,7 @@ class _Draw(OrderDraw):
             return self._in_slices(f"s{self._seed}-{number}")
         if self._happens(0.06):
             return self._packed_anew(f"s{self._seed}-{number}")
-        sample = self.sample(f"s{self._seed}-{number}")
+        sample = self.draw_sample(f"s{self._seed}-{number}")
         request = self._request(sample, "req-1")
         cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
         labels = [parcel for parcel in sample.parcels if parcel.script is not None]
@@ -115,7 +115,7 @@ class _Draw(OrderDraw):
 
     def _in_slices(self, order_id: str) -> PlannedOrder:
         """One person cancels an order line by line, which a second person has to see as a whole."""
-        sample = self.expensive(order_id)
+        sample = self.draw_expensive(order_id)
         first = self._request(sample, "req-1")
         agent = Actor(kind=ActorKind.CUSTOMER_SERVICE, id="agent-7")
         by_agent = {"actor": agent, "channel": Channel.BACK_OFFICE, "reason": ReasonCode.ORDERED_BY_MISTAKE}
@@ -143,7 +143,7 @@ class _Draw(OrderDraw):
 
     def _packed_anew(self, order_id: str) -> PlannedOrder:
         """Units are cancelled, the rest is packed anew, and is asked for as well, or goes on."""
-        sample = self.packed(order_id)
+        sample = self.draw_packed(order_id)
         first, more = self._request(sample, "req-1"), self._request(sample, "req-2")
         [line, *_] = sample.lines
         units = (LineScope(line_id=line.line_id, quantity=self._number(1, line.quantity)),)

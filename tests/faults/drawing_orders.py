@@ -50,7 +50,7 @@ class OrderDraw:
     def _happens(self, chance: float) -> bool:
         return self._random.random() < chance
 
-    def sample(self, order_id: str) -> SampleOrder:
+    def draw_sample(self, order_id: str) -> SampleOrder:
         currency = self._one(_CURRENCIES)
         if self._happens(0.08):
             return self._sold_elsewhere(order_id, currency)
@@ -72,7 +72,7 @@ class OrderDraw:
             age=timedelta(days=40 if self._happens(0.05) else 1),
         )
 
-    def expensive(self, order_id: str) -> SampleOrder:
+    def draw_expensive(self, order_id: str) -> SampleOrder:
         """Of three lines each of which one person may cancel, and not all of them."""
         currency = self._one(("USD", "USD", "EUR"))
         lines = []
@@ -82,7 +82,7 @@ class OrderDraw:
         paid = Money.total((line.total for line in lines), currency)
         return SampleOrder(order_id=order_id, lines=tuple(lines), tenders=self._tenders(paid))
 
-    def packed(self, order_id: str) -> SampleOrder:
+    def draw_packed(self, order_id: str) -> SampleOrder:
         """All in one parcel, which the carrier has not fetched."""
         currency = self._one(_CURRENCIES)
         lines = tuple(self._line(f"L{number}", currency) for number in range(1, self._number(2, 3) + 1))

@@ -49,7 +49,7 @@ class Others:
         debits = {paid for paid, card in zip(self.payments, cards, strict=False) if card is TestCard.DEBIT}
         return payment in debits - self.decided
 
-    async def do(self, act: Act) -> bool:
+    async def perform_act(self, act: Act) -> bool:
         """Whether it was possible."""
         gateway, payment = self.system.shop.gateway, self.payments[act.payment]
         match act.kind:
@@ -92,7 +92,7 @@ class Others:
     async def _wake(self) -> None:
         await is_possible(self.system.wake(self.system.current(self.planned.order_id)))
 
-    async def hear(self) -> list[GatewayNews]:
+    async def take_news(self) -> list[GatewayNews]:
         """What the gateway says now, and what the product has kept to be heard of once more. Of what was taken one piece of
         news at a time: the next is about what is left then."""
         order_id = self.planned.order_id

@@ -177,9 +177,9 @@ class Staff:
     async def lock_order(self, reason: str | None) -> None:
         """Close the order's accounting period; None: open it."""
         order_id = self.watched.order.order_id
-        await self.insist(lambda: built_in.lock_order(self.system.engine, order_id, reason))
+        await self.insist_on(lambda: built_in.lock_order(self.system.engine, order_id, reason))
 
-    async def insist(self, change: Callable[[], Awaitable[None]]) -> None:
+    async def insist_on(self, change: Callable[[], Awaitable[None]]) -> None:
         """In the shop. Tried again while the database is locked."""
         while True:
             try:
