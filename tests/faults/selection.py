@@ -46,7 +46,7 @@ _STORY_TAKES = _CASE_TAKES = 300.0
 """Seconds at most: on a busy machine, which is no bug."""
 _STOPS_WITHIN = 30.0
 _SWEEP_AT_ONCE = 4
-_SWARM = draw_plan(145, 25)
+_SWARM = draw_plan(147, 25)
 _FEW_ACTS, _FEW_PAIRS, _FIRST_MOMENTS = 12, 8, 6
 _ACTS = (
     (Story.LABEL, Histories.LONG),

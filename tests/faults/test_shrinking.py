@@ -16,9 +16,10 @@ def test_a_plan_is_drawn_from_its_seed_alone_and_is_data(seed: int) -> None:
 
 
 def test_everything_that_can_happen_is_drawn() -> None:
-    plan = draw_plan(1, 400)
-    assert {act.kind for order in plan.orders for act in order.acts} == {*ActKind}
-    assert {disturbance.kind for disturbance in plan.disturbances} == {*DisturbanceKind}
+    plans = [draw_plan(seed, 200) for seed in (1, 2)]
+    assert {plan.freezes for plan in plans} == {True, False}
+    assert {act.kind for plan in plans for order in plan.orders for act in order.acts} == {*ActKind}
+    assert {disturbance.kind for plan in plans for disturbance in plan.disturbances} == {*DisturbanceKind}
 
 
 async def test_what_does_not_matter_is_left_out() -> None:
