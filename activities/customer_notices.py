@@ -58,13 +58,14 @@ def received_notice(requested: Requested) -> NewNotice:
 
 
 def refund_notice(case: Case, kind: NoticeKind) -> list[NewNotice]:
-    """What the customer hears of the money. After a failure, or what was captured all the same, it is said once more."""
+    """What the customer hears of the money. After a failure, a dispute that was won, or what was captured all the same, it
+    is said once more."""
     given = [min(reversal.refunded, reversal.to_refund) for reversal in case.reversals]
     if not any(given):
         return []
     ways = refund_ways(case) if kind is NoticeKind.REFUNDED else ()
     failures = sum(refund.status.has_failed for reversal in case.reversals for refund in reversal.refunds)
-    failures += sum(bool(reversal.taken_after_all) for reversal in case.reversals)
+    failures += sum(bool(reversal.taken_after_all) + len(reversal.won) for reversal in case.reversals)
     return [
         NewNotice(
             kind=kind, amount=Money.total(given, given[0].currency), ways=ways, about=str(failures) if failures else ""

@@ -40,12 +40,13 @@ from domain.payment import Refund
 from domain.pivot import pivot_of
 from domain.plan import Plan, PlannedTender
 from domain.request import CancellationRequest
-from domain.reversal import Reversal, reversal_of
+from domain.reversal import Reversal
 from domain.roll_back import RollBackCause, cause_of
 from domain.shipment import Stop, StopStatus
 from domain.step import UNDOING, StepName
 from domain.stopping import is_watched
 from domain.stops import given_up, stops_of
+from domain.tender_facts import reversal_of
 from domain.terms import RefundMethod, Terms, terms_for
 from domain.unfrozen import with_parcel
 from domain.units import units_by_line

@@ -1,11 +1,13 @@
 """What follows a refund that has failed: whether somebody has answered it, and how the customer wants the money instead; a
-proof of a payment that turns out to be none; and a capture of what was not to be captured."""
+proof of a payment that turns out to be none, or a dispute that the bank decides for the merchant; and a capture of what was
+not to be captured."""
 
 from collections.abc import Sequence
 
 from domain.facts import (
     Chosen,
     Credited,
+    DisputeSeen,
     Entry,
     NothingDue,
     RefundSeen,
@@ -88,6 +90,34 @@ def refuted_proof(entries: Sequence[Entry], tender_id: str) -> RefundSeen | None
             case _:
                 pass
     return next((refund for reference, refund in others.items() if reference in named), None)
+
+
+# Rule: A dispute that is named as the proof counts until it is won [and a person says what is done then]
+def won_dispute(entries: Sequence[Entry], tender_id: str) -> str | None:
+    """The dispute that somebody has named as the proof that the bank pays, and that it has decided for the merchant, when
+    nobody has said since how the money goes back."""
+    known, named = frozenset[str](), set[str]()
+    won: str | None = None
+    for entry in entries:
+        match entry.fact:
+            case DisputeSeen(target=target) as seen if target == tender_id:
+                now = frozenset((*seen.open_disputes, *(back.reference for back in seen.charge_backs)))
+                won = next(iter(sorted((known & named) - now)), won)
+                known = now
+            case SettledByHand(step=step, target=target, reference=reference) if (
+                target == tender_id and step in MONEY_STEPS
+            ):
+                named.add(reference)
+                won = None
+            case RetryOrdered(step=step, target=target) | NothingDue(step=step, target=target) if (
+                target == tender_id and step in MONEY_STEPS
+            ):
+                won = None
+            case Chosen(target=target) if target == tender_id:
+                won = None
+            case _:
+                pass
+    return won
 
 
 # Rule: What was not to be captured, and is all the same, is owed [and a person says whether it goes back]

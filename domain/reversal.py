@@ -4,21 +4,12 @@ from collections.abc import Sequence
 
 from domain.base import Value
 from domain.earlier import EarlierReversal, RefundPart
-from domain.facts import (
-    Credited,
-    DisputeSeen,
-    Entry,
-    NothingDue,
-    RefundSeen,
-    ReversalSeen,
-    SettledByHand,
-)
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import TenderKind
 from domain.payment import ChargeBack, Payment, Refund, RefundStatus
 from domain.plan import PlannedTender
-from domain.step import MONEY_STEPS, StepName
+from domain.step import StepName
 
 
 class ByHand(Value):
@@ -39,8 +30,8 @@ class Reversal(Value):
     twice, and `left_with_them` what a person has left with them of it. `charge_backs`: what the bank has given back;
     `open_disputes`: the numbers of those that it has not decided; `settled_later`: what of the disputes has settled later
     cancellations of the order. `named`: payments by hand that were refunds of a provider's own, whose number the person
-    named, and are among the refunds, of this tender or of another one; or that the bank made by a dispute, and that were
-    less than was owed.
+    named, and are among the refunds, of this tender or of another one; or that the bank was to make by a dispute, and that
+    were less than was owed, or nothing. `won`: the disputes by which that was nothing.
     """
 
     planned: PlannedTender
@@ -53,6 +44,7 @@ class Reversal(Value):
     refunds: tuple[Refund, ...] = ()
     by_hand: tuple[ByHand, ...] = ()
     named: tuple[ByHand, ...] = ()
+    won: tuple[str, ...] = ()
     disputed: bool = False
     charge_backs: tuple[ChargeBack, ...] = ()
     open_disputes: tuple[str, ...] = ()
@@ -142,9 +134,10 @@ class Reversal(Value):
 
     @property
     def rests_on(self) -> frozenset[str]:
-        """The refunds without which the customer lacks something: those that count, and others' of before the plan."""
+        """The refunds without which the customer lacks something: those that count, and others' of before the plan. And what
+        a person has named as their proof, which may be an open dispute."""
         failed = {refund.reference for refund in self.refunds if refund.status.has_failed}
-        return self.counted_on.union(refund.reference for refund in self.live_refunds) - failed
+        return self.counted_on.union(self.references) - failed
 
     @property
     def reservation_released(self) -> Money:
@@ -273,30 +266,18 @@ class Reversal(Value):
         before = {refund.reference: refund.status.has_failed for refund in self.refunds}
         for refund in counted:
             if not (refund.status.has_failed and before.get(refund.reference)):
-                now = now._paid_by(refund)
+                now = now.without_proof(refund.reference)
         return now
 
     # Rule: A refund that a person names as their proof counts as it is at the gateway
-    def _paid_by(self, refund: Refund) -> "Reversal":
-        """The same, where a person who paid by hand has named this refund: how much it is, to which tender, and whether it
-        arrives, is its provider's word."""
-        named = tuple(hand for hand in self.by_hand if hand.reference == refund.reference)
+    def without_proof(self, reference: str) -> "Reversal":
+        """The same, where what a person has named as the proof that they paid by hand counts as what it is: how much a
+        refund is, to which tender, and whether it arrives, is its provider's word, and what came of a dispute the bank's."""
+        named = tuple(hand for hand in self.by_hand if hand.reference == reference)
         if not named:
             return self
         by_hand = tuple(hand for hand in self.by_hand if hand not in named)
         return self.model_copy(update={"by_hand": by_hand, "named": (*self.named, *named)})
-
-    def _paid_by_bank(self, fact: int) -> "Reversal":
-        """The same, where a person who paid by hand has named a dispute that the bank has decided since: how much it gave
-        back is the bank's word, and `fact` says so."""
-        now = self
-        for lost in self.charge_backs:
-            named = tuple(hand for hand in self.by_hand if hand.reference == lost.reference)
-            if self._total(*(hand.amount for hand in named)) > lost.amount:
-                others = (hand for hand in now.by_hand if hand not in named)
-                given = ByHand(reference=lost.reference, amount=lost.amount, fact=fact)
-                now = now.model_copy(update={"by_hand": (*others, given), "named": (*now.named, *named)})
-        return now
 
     def as_counted(self, refund: Refund) -> Refund:
         """A refund as its provider has it now, with the part of it that counts."""
@@ -382,49 +363,3 @@ class Reversal(Value):
 
     def _went_elsewhere(self, refund: Refund) -> bool:
         return self.is_store_credit(refund) and not self.planned.tender.kind.is_stored_value
-
-
-# Rule: "Done by hand" and "nothing due" mean this for the money
-def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
-    """What has come back to one tender so far."""
-    reversal = Reversal.begin(planned)
-    tender_id = reversal.tender_id
-    refunds: dict[str, Refund] = {}
-    for entry in entries:
-        match entry.fact:
-            case ReversalSeen(target=target, released=released, covered=covered, detail=detail) if target == tender_id:
-                update = {"released": released, "covered": reversal.covered + covered, "detail": detail}
-                reversal = reversal.model_copy(update=update)
-            case RefundSeen(target=target, refund=refund) if target == tender_id:
-                reversal = reversal._paid_by(refund)
-                refunds[refund.reference] = refund
-                reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
-            case Credited():
-                reversal = reversal.model_copy(update={"released_when_credited": reversal.released})
-            case DisputeSeen(target=target) as seen if target == tender_id:
-                update = {"disputed": seen.disputed, "charge_backs": seen.charge_backs}
-                more = {"open_disputes": seen.open_disputes, "settled_later": seen.settled_later}
-                reversal = reversal.model_copy(update={**update, **more})
-                reversal = reversal._paid_by_bank(entry.seq)
-            case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
-                target == tender_id and amount is not None
-            ):
-                reversal = _settled(reversal, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
-            case RefundSeen(refund=refund):
-                reversal = reversal._paid_by(refund)  # of another tender: it has given nothing back to this one
-            case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
-                reversal = reversal.model_copy(update={"left_with_them": reversal.left_with_them + reversal.overpaid})
-            case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:
-                reversal = reversal.model_copy(update={"waived": reversal.waived + reversal.outstanding})
-            case _:
-                pass
-    return reversal
-
-
-def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:
-    """Money that a person moved: to the customer, or back from them. Who names a refund that counts has paid by it."""
-    if step in MONEY_STEPS and any(refund.reference == hand.reference for refund in reversal.live_refunds):
-        return reversal.model_copy(update={"named": (*reversal.named, hand)})
-    if step in MONEY_STEPS:
-        return reversal.model_copy(update={"by_hand": (*reversal.by_hand, hand)})
-    return reversal.model_copy(update={"paid_back": reversal.paid_back + hand.amount})

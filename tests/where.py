@@ -53,6 +53,7 @@ GROUPS = {
     ),
     "Money": (
         *("activities/tenders.py", "domain/payment.py", "domain/next_reversal.py", "domain/reversal.py"),
+        *("domain/tender_facts.py",),
         *("workflows/money.py", "domain/settlement.py", "domain/fallback.py", "activities/payments.py"),
         *("activities/restoring.py", "domain/errors.py", "providers/gateway/stripe_errors.py"),
         *("providers/gateway/stripe_objects.py", "providers/stored_value/built_in.py"),

@@ -6,7 +6,7 @@ from functools import partial
 from domain.carried import Obstacle
 from domain.case import Case
 from domain.facts import RefundSeen, SettledByHand
-from domain.fallback import is_taken_after_all, refuted_proof, unclear_since_reopening
+from domain.fallback import is_taken_after_all, refuted_proof, unclear_since_reopening, won_dispute
 from domain.money import Money
 from domain.outcome import State
 from domain.payment import Refund
@@ -54,6 +54,9 @@ class MoneySteps:
             if refuted := refuted_proof(case.entries, tender_id):
                 await self._wait_for_proof(tender_id, owed, refuted)
                 continue
+            if won := won_dispute(case.entries, tender_id):
+                await self._ask_about_won_dispute(tender_id, owed, won)
+                continue
             if is_taken_after_all(case.entries, tender_id):
                 await self._ask_about_capture(tender_id, owed)
                 continue
@@ -98,6 +101,15 @@ class MoneySteps:
             f"The refund of {owed} on tender {tender_id} has failed, and the bank disputes the payment{disputes}: the bank "
             "may pay it back itself. Answer the dispute, then resolve the step with the dispute's number, or retry it once "
             "the dispute is won. What the bank has not given back is yours to transfer: resolve the step with its reference."
+        )
+        await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
+
+    async def _ask_about_won_dispute(self, tender_id: str, owed: Money, number: str) -> None:
+        """Who has named it may have paid another way since: to refund at once could pay twice."""
+        why = (
+            f"Dispute {number} was named as the proof that the bank pays, and the bank has decided it for the merchant: "
+            f"{owed} of tender {tender_id} of order {self._order_id} is still owed. Retry the step to refund it, or resolve "
+            "the step with the proof of what was paid for it."
         )
         await self._waiting.wait_for_person(steps.REVERSE_PAYMENT, tender_id, Obstacle(sentence=why, final=True))
 

@@ -324,6 +324,7 @@ def upgrade() -> None:
         _text("subject", nullable=True),
         _flag("may_undo_outcome"),
         _flag("payment_taken"),
+        _flag("dispute_won"),
         _text("order_id", nullable=True),
         _time("received_at"),
         _time("due_at"),

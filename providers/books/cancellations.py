@@ -34,7 +34,7 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
 from domain.step import StepName
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import repeat_for_others, repeat_for_payment, watch, watchers_of
+from providers.books.inbox import repeat_for_others, repeat_for_payment, repeat_won_disputes, watch, watchers_of
 from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
@@ -327,6 +327,8 @@ class SqlRegister(SqlAdapter):
                 if isinstance(fact, ReversalSeen | DisputeSeen):
                     reversal = (await case_of(session, cancellation_id)).reversal(fact.target)
                     await repeat_for_payment(session, row, reversal.planned.tender.reference, fact)
+                    if isinstance(fact, DisputeSeen):
+                        await repeat_won_disputes(session, row, reversal.won)
             await put_notices(session, cancellation_id, row.order_id, notices)
             return True
 

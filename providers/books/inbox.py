@@ -50,6 +50,7 @@ class SqlInbox(SqlAdapter):
                 "subject": _subject(event, watched[order_id] if order_id else ()),
                 "may_undo_outcome": event.may_undo_outcome,
                 "payment_taken": event.payment_taken,
+                "dispute_won": event.won_dispute is not None,
                 "order_id": order_id,
                 "received_at": at,
                 "due_at": at,
@@ -99,6 +100,7 @@ class SqlInbox(SqlAdapter):
                         attempts=row.attempts,
                         received_at=row.received_at,
                         payment_taken=row.payment_taken,
+                        dispute_won=row.dispute_won,
                     )
                 )
             return claimed
@@ -119,7 +121,9 @@ class SqlInbox(SqlAdapter):
                 and event.subject is not None
             ):
                 gave_back = (case for case in reversed(ended) if event.subject in _payments(case))
-                case = next(gave_back, None) or _carried_out_besides(ended)
+                case = next(gave_back, None)
+                if case is None and not event.dispute_won:
+                    case = _carried_out_besides(ended)
             if case is None or case.request is None:
                 return None
             due_at = event.received_at + case.terms.attention_due
@@ -151,8 +155,9 @@ class SqlInbox(SqlAdapter):
 
 
 def _subjects(case: Case) -> set[str]:
-    """What the outcome rests on: the refunds that have not failed, those of before the plan among them, and the parcels that
-    were stopped. After a roll-back the parcels travel, and what others had refunded before is no matter."""
+    """What the outcome rests on: the refunds that have not failed, those of before the plan among them, the disputes that
+    a person has named, and the parcels that were stopped. After a roll-back the parcels travel, and what others had refunded
+    before is no matter."""
     if case.plan is None or not case.ever_closed:
         return {refund.reference for reversal in case.reversals for refund in reversal.live_refunds}
     parcels = (planned.shipment.named_by_carrier for planned in case.plan.shipments)
@@ -212,7 +217,7 @@ def _subject(event: ProviderEvent, names: Collection[str]) -> str | None:
     number. What is about a payment as a whole has none, unless the bank gave it back or it was taken."""
     parcel = [name for name in (event.tracking_number, event.shipment) if name]
     of_parcel = next((name for name in parcel if name in names), event.tracking_number)
-    return event.refund or of_parcel or (event.payment if event.may_undo_outcome else None)
+    return event.refund or event.won_dispute or of_parcel or (event.payment if event.may_undo_outcome else None)
 
 
 async def watch(session: AsyncSession, order_id: str, references: Sequence[str]) -> None:
@@ -244,8 +249,23 @@ async def repeat_for_payment(
             )
 
 
+async def repeat_won_disputes(session: AsyncSession, row: LockedRow, numbers: Sequence[str]) -> None:
+    """The same for disputes that a person had named for this cancellation, and for others of the order perhaps."""
+    for number in numbers:
+        await _repeat(
+            session, row.order_id, f"won/{number}/{row.cancellation_id}", number, "dispute won", dispute_won=True
+        )
+
+
 async def _repeat(
-    session: AsyncSession, order_id: str, event_id: str, subject: str, kind: str, *, payment_taken: bool = False
+    session: AsyncSession,
+    order_id: str,
+    event_id: str,
+    subject: str,
+    kind: str,
+    *,
+    payment_taken: bool = False,
+    dispute_won: bool = False,
 ) -> None:
     """An event of our own: the provider has none."""
     provider = Provider.STRIPE
@@ -259,6 +279,7 @@ async def _repeat(
                 subject=subject,
                 may_undo_outcome=True,
                 payment_taken=payment_taken,
+                dispute_won=dispute_won,
                 order_id=order_id,
                 received_at=at,
                 due_at=at,

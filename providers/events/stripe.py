@@ -40,6 +40,8 @@ _UNDONE = {"failed", "canceled"}
 """A refund can fail days after it had succeeded."""
 _GIVEN_BACK = {"lost", "prevented"}
 """A dispute that ends like this has paid the customer (docs.stripe.com/api/disputes/object)."""
+_WON = "won"
+"""And one that ends like this has not."""
 
 
 class _Object(BaseModel):
@@ -57,10 +59,16 @@ class _Object(BaseModel):
     @property
     def may_undo_outcome(self) -> bool:
         """A refund that has failed, or that somebody else made: a refund of ours carries the key that it was made under. A
-        dispute by which the bank gives the money back. And a payment that was taken: perhaps with what was not to be."""
+        dispute by which the bank gives the money back, or does not although that was counted on. And a payment that was
+        taken: perhaps with what was not to be."""
         if self.object == "dispute":
-            return self.status in _GIVEN_BACK
+            return self.status in _GIVEN_BACK or self.is_won
         return self.is_taken or (self.object == "refund" and (self.status in _UNDONE or self._is_made_by_others()))
+
+    @property
+    def is_won(self) -> bool:
+        """A dispute that was decided for the merchant."""
+        return self.object == "dispute" and self.status == _WON
 
     def _is_made_by_others(self) -> bool:
         return isinstance(self.metadata, dict) and not any(
@@ -90,6 +98,7 @@ class StripeEvent(BaseModel):
             update={
                 "payment": payment,
                 "refund": about.id if about.object == "refund" else None,
+                "won_dispute": about.id if about.is_won else None,
                 "may_undo_outcome": about.may_undo_outcome,
                 "payment_taken": about.is_taken,
             },

@@ -22,15 +22,17 @@ class Provider(StrEnum):
 
 class ProviderEvent(Value):
     """An event as its provider named it. `payment`, `shipment` and `tracking_number` are the provider's own ids of what it
-    is about; all of them None for a kind of event that no cancellation waits for. `may_undo_outcome`: it says that a refund
-    failed, that somebody else made one, that the bank gave the money back, that a payment was taken (`payment_taken`), or
-    that a parcel travels, so it may undo what an ended cancellation had achieved."""
+    is about; all of them None for a kind of event that no cancellation waits for. `won_dispute` is the number of a dispute
+    that the bank has decided for the merchant. `may_undo_outcome`: it says that a refund failed, that somebody else made
+    one, that the bank gave the money back or does not, that a payment was taken (`payment_taken`), or that a parcel travels,
+    so it may undo what an ended cancellation had achieved."""
 
     provider: Provider
     event_id: str
     kind: str
     payment: str | None = None
     refund: str | None = None
+    won_dispute: str | None = None
     may_undo_outcome: bool = False
     payment_taken: bool = False
     shipment: str | None = None
@@ -47,8 +49,8 @@ class EventStatus(StrEnum):
 
 class DueEvent(Value):
     """An event that has not been sent to the order's cancellation yet. `subject` is the refund, the payment that the
-    bank gave back or that was taken, or the parcel by its tracking number or, where the order does not know that, by its
-    label. `may_undo_outcome` and `payment_taken` as in `ProviderEvent`."""
+    bank gave back or that was taken, the dispute that was won, or the parcel by its tracking number or, where the order does
+    not know that, by its label. The flags as in `ProviderEvent`; `dispute_won`: it has a `won_dispute`."""
 
     provider: Provider
     event_id: str
@@ -58,6 +60,7 @@ class DueEvent(Value):
     attempts: int
     received_at: datetime
     payment_taken: bool = False
+    dispute_won: bool = False
 
 
 class EndedCancellation(Value):
@@ -98,7 +101,8 @@ class Inbox(Protocol):
         undoes nothing is about one that expects its parcel back. A refund of somebody else's is about one that was carried
         out, where money of the order went another way, in whichever of them; and a payment that the bank gave back is about
         the last one that gave back something of it, unless all of that is known as given back by the bank: the customer may
-        have it twice now. A payment that was taken is about the last one by which a part of it was not to be."""
+        have it twice now. A payment that was taken is about the last one by which a part of it was not to be, and a dispute
+        that was won about one that was settled with its number."""
         ...
 
     async def is_under_way(self, order_id: str) -> bool:

@@ -1,7 +1,8 @@
-"""A lost dispute whose number a person names: what it counts for."""
+"""A dispute whose number a person names: what it counts for once the bank has decided it."""
 
 from domain.earlier import left_of_disputes
-from domain.facts import DisputeSeen, SettledByHand
+from domain.facts import DisputeSeen, RetryOrdered, SettledByHand
+from domain.fallback import won_dispute
 from domain.payment import ChargeBack, Payment, RefundStatus
 from domain.step import StepName
 from providers.ledger.port import CreditedTender
@@ -23,6 +24,24 @@ def test_a_disputes_number_stands_for_what_the_bank_gave_back_by_it() -> None:
     assert (reversal.outstanding, reversal.overpaid, reversal.given_by_bank) == (usd(3_000), usd(0), usd(0))
     parts = [(part.amount, part.failed) for part in CreditedTender.of(reversal, ())]
     assert parts == [(usd(5_000), True), (usd(2_000), False)]
+
+
+def test_a_dispute_that_is_won_gives_nothing() -> None:
+    """B27, I1: it was open when it was named. The ledger takes back what was posted then; a person is asked."""
+    still_open = DisputeSeen(target="T1", disputed=True, open_disputes=("dp-1",))
+    won = DisputeSeen(target="T1", disputed=False)
+    case = opened(plan_of(planned_tender(refund=5_000)), still_open, named(5_000), still_open)
+    assert case.outstanding("T1") == usd(0)
+    assert case.reversal("T1").rests_on == {"dp-1"}
+    assert won_dispute(case.entries, "T1") is None
+    after = case.with_facts([won])
+    reversal = after.reversal("T1")
+    assert (reversal.outstanding, reversal.won) == (usd(5_000), ("dp-1",))
+    assert not reversal.rests_on
+    assert [(part.amount, part.failed) for part in CreditedTender.of(reversal, ())] == [(usd(5_000), True)]
+    assert won_dispute(after.entries, "T1") == "dp-1"
+    retried = after.with_facts([RetryOrdered(step=StepName.REVERSE_PAYMENT, target="T1", by=CLERK)])
+    assert won_dispute(retried.entries, "T1") is None
 
 
 def test_what_is_settled_with_a_disputes_number_may_be_less_than_the_bank_gave_back() -> None:

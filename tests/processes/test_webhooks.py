@@ -35,7 +35,7 @@ from tests.fixtures.api import NEXT_STRIPE_SECRET, STRIPE_SECRET, Api, ApiSystem
 from tests.fixtures.databases import Databases
 from tests.processes.events import holding, kept, signals, waiting_for_settlement, was_delivered
 from tests.providers import merchant as samples
-from tests.system import SUPERVISOR, Handle, System, customer_of, eventually
+from tests.system import SUPERVISOR, Handle, System, customer_of, eventually, resolve
 from tests.workflows.samples import an_id, captured, in_network
 from workflows.cancellation import CancellationWorkflow
 
@@ -149,6 +149,27 @@ async def test_a_dispute_that_is_lost_after_the_end_is_heard_of(api_system: ApiS
     again = latest(system, sample.order_id)
     progress = await system.wait_for_state(again, State.NEEDS_ATTENTION)
     assert "64.00 USD more than is due" in progress.waits[0].reason
+    await again.terminate("the test is over")
+
+
+async def test_a_dispute_that_is_won_after_the_end_is_heard_of_where_it_was_named_as_the_proof(
+    api_system: ApiSystem,
+) -> None:
+    """B27, I1: the customer has nothing."""
+    system = api_system.system
+    sample = captured(parcels=())
+    await system.shop.place_order(sample)
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.dispute(payment)
+    _, handle = await system.submit(request(sample))
+    await system.wait_for_state(handle, State.NEEDS_ATTENTION)
+    [number] = (await system.gateway.read_payment(payment)).open_disputes
+    await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", number))
+    await system.finish(handle)
+    await system.shop.gateway.dispute(payment, "won")
+    again = latest(system, sample.order_id)
+    progress = await system.wait_for_state(again, State.NEEDS_ATTENTION)
+    assert f"Dispute {number}" in progress.waits[0].reason
     await again.terminate("the test is over")
 
 
