@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.customer_notices import failure_notice
+from activities.payment_refusals import by_hand_alone, disputed, refunded_elsewhere, unclear
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import capture_news, dispute_news, found_news, refund_news, settlement_facts
@@ -14,13 +15,14 @@ from activities.tenders import Payments
 from domain import key_parts
 from domain.case import Case
 from domain.earlier import EarlierReversal
+from domain.elsewhere import other_cards, refunds_elsewhere, unanswered_refunds
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Unclear, Void, next_reversal
 from domain.order import Tender, TenderKind
-from domain.payment import DisputeState, Payment, Refund, Refunded
+from domain.payment import Payment, Refund, Refunded
 from domain.plan import PlannedTender
 from domain.reversal import Reversal
 from domain.settlement import refunds_found
@@ -56,9 +58,10 @@ class PaymentActivities:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
         Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
-        REFUND_REFUSED, REFUND_UNCLEAR, AMOUNT_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
+        REFUND_REFUSED, REFUND_UNCLEAR, AMOUNT_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND, ALREADY_REFUNDED.
         """
         async with begin_attempt(self._register, step_input) as attempt:
+            await self._check_other_payments(attempt)
             planned = attempt.case.planned(step_input.target)
             assert planned is not None
             match planned.tender.kind:
@@ -69,6 +72,23 @@ class PaymentActivities:
                 case _:
                     await self._put_back(attempt, planned)
             return await attempt.answer()
+
+    # Rule: What others refund on another payment of the order is a person's question [before the money moves]
+    async def _check_other_payments(self, attempt: Attempt) -> None:
+        """Whether others have refunded something since the plan at the order's payments to which nothing goes back. Nothing
+        is read while money may have moved already: that is looked up first. Refused: ALREADY_REFUNDED until a person has
+        said what it was for."""
+        case, target = attempt.case, attempt.step_input.target
+        plan = case.plan
+        if plan is None or case.unknown_effects(target) or not case.outstanding(target):
+            return
+        for other in other_cards(plan, but=target):
+            payment = await self._payments.read(plan.order_id, other.tender)
+            reversal = case.reversal(other.tender.tender_id)
+            seen = refunds_elsewhere(case.entries, target, reversal.planned, reversal.refunds, payment)
+            await attempt.write(*seen)
+        if found := unanswered_refunds(case.entries, target):
+            raise refunded_elsewhere(attempt, found)
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
@@ -84,7 +104,7 @@ class PaymentActivities:
                         return
                     payment = after
                 case Disputed():
-                    raise _disputed(attempt, payment)
+                    raise disputed(attempt, payment)
 
     async def _next_reversal(
         self, attempt: Attempt, payment: Payment, other_reversals: Sequence[EarlierReversal]
@@ -105,9 +125,9 @@ class PaymentActivities:
             case MakeRefund() | Disputed() | ByHandAlone() | Unclear():
                 await attempt.write(*found_news(reversal, to_do.released, to_do.found))
         if isinstance(to_do, ByHandAlone):
-            raise _by_hand_alone(attempt, to_do.amount)
+            raise by_hand_alone(attempt, to_do.amount)
         if isinstance(to_do, Unclear):
-            raise _unclear(attempt, payment, to_do.amount)
+            raise unclear(attempt, payment, to_do.amount)
         return to_do
 
     async def _read_payment(self, attempt: Attempt, tender: Tender) -> Payment:
@@ -258,11 +278,12 @@ class PaymentActivities:
     @activity.defn
     async def give_store_credit(self, step_input: StepInput) -> Booked:
         """Put what the tender cannot take back, and nobody has given back meanwhile, on the customer's store credit. Nothing
-        is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED."""
+        is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED, ALREADY_REFUNDED."""
         async with begin_attempt(self._register, step_input) as attempt:
             case, target = attempt.case, step_input.target
             if case.chosen_method(target) is None and not case.unknown_effects(target):
                 return await attempt.answer()  # the order's risk has been seen meanwhile
+            await self._check_other_payments(attempt)
             reversal = case.reversal(target)
             if not reversal.planned.tender.kind.is_stored_value:
                 await self._give_instead(attempt, reversal.planned)
@@ -363,52 +384,3 @@ def _outcome_of(refund: Refund | None) -> EffectOutcome:
     """A refund that was never made, or that failed at once, has had no effect."""
     failed = refund is None or refund.status.has_failed
     return EffectOutcome.FAILED if failed else EffectOutcome.DONE
-
-
-def _disputed(attempt: Attempt, payment: Payment) -> Refused:
-    reversal = attempt.case.reversal(attempt.step_input.target)
-    if payment.dispute is DisputeState.OPEN or not payment.charge_backs:
-        return Refused(
-            ErrorCode.PAYMENT_DISPUTED,
-            f"The payment of {attempt.tender_in_words} is disputed at the bank{reversal.disputes_in_words}; refunding now "
-            "could pay twice. Answer the dispute. If the bank pays the customer, resolve the step with the dispute's "
-            "number; if the dispute is won, retry the step.",
-        )
-    unnamed = [back.less(reversal.named_disputes) for back in reversal.charge_backs]
-    given = " and ".join(f"{back.amount} by dispute {back.reference}" for back in unnamed if back.amount)
-    if not given:
-        return Refused(
-            ErrorCode.PAYMENT_DISPUTED,
-            f"{reversal.outstanding} of {attempt.tender_in_words} is owed besides what the bank gave back by a dispute. "
-            "Transfer it and resolve the step with the transfer's reference.",
-        )
-    if Money.total((back.amount for back in unnamed), reversal.outstanding.currency) < reversal.outstanding:
-        return Refused(
-            ErrorCode.PAYMENT_DISPUTED,
-            f"The customer has a part of the money already: of {reversal.outstanding} that is owed on "
-            f"{attempt.tender_in_words} the bank gave back {given}. Resolve the step with the dispute's number; you are "
-            "asked for the rest then.",
-        )
-    return Refused(
-        ErrorCode.PAYMENT_DISPUTED,
-        f"The customer has the money already: of the payment of {attempt.tender_in_words} the bank "
-        f"gave back {given}. Resolve the step with the dispute's number.",
-    )
-
-
-def _by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
-    return Refused(
-        ErrorCode.REFUND_EXCEEDS_CAPTURED,
-        f"{amount} of {attempt.tender_in_words} is owed, and the gateway does not have it: it went to the "
-        "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
-        "Transfer it and resolve the step with the transfer's reference.",
-    )
-
-
-def _unclear(attempt: Attempt, payment: Payment, amount: Money) -> Refused:
-    return Refused(
-        ErrorCode.REFUND_UNCLEAR,
-        f"{amount} may be owed on {attempt.tender_in_words}: {payment.taken} of {payment.whole} was captured, "
-        "and nobody can tell whether for this order or for another one that paid as much. If for this one, refund it at the "
-        "gateway and resolve the step with the refund's number; otherwise resolve it as nothing due.",
-    )

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from domain import closed, effects
 from domain.decision import Decision
+from domain.elsewhere import tenders_of, with_moved
 from domain.fact_list import FactList
 from domain.facts import (
     Approved,
@@ -26,6 +27,7 @@ from domain.facts import (
     Joined,
     OrderClosed,
     ParcelFound,
+    RefundElsewhereSeen,
     Reminded,
     Reopened,
     Requested,
@@ -155,9 +157,9 @@ class Case(FactList):
     # Rule: A declined stop takes its lines out of the plan [for the rest of the process]
     @property
     def plan(self) -> Plan | None:
-        """The plan without the lines of the shipments that were not stopped before the pivot."""
+        """The plan without the lines of shipments that were not stopped, and with what others refunded for it elsewhere."""
         if self._plan is None and (plan := self._plan_with_every_parcel) is not None:
-            plan = plan.without(self.declined_shipments)
+            plan = with_moved(plan.without(self.declined_shipments), self._entries)
             self._plan = plan.model_copy(update={"terms": self.terms})
         return self._plan
 
@@ -348,9 +350,8 @@ class Case(FactList):
 
     @property
     def tenders(self) -> tuple[PlannedTender, ...]:
-        """The tenders that get something back, or whose money others had refunded before."""
-        tenders = self.plan.tenders if self.plan else ()
-        return tuple(planned for planned in tenders if planned.refund or planned.release or planned.by_others)
+        """The tenders that get something back, or whose money others had refunded before, or have elsewhere."""
+        return tenders_of(self.plan, self._all(RefundElsewhereSeen)) if self.plan else ()
 
     @property
     def reversals(self) -> tuple[Reversal, ...]:

@@ -10,6 +10,7 @@ from domain.facts import (
     EffectOutcome,
     Entry,
     NothingDue,
+    RefundElsewhereSeen,
     RefundSeen,
     Reopened,
     ReversalSeen,
@@ -124,6 +125,8 @@ def steps_to_undo(entries: Sequence[Entry]) -> tuple[tuple[StepName, str], ...]:
                 found.setdefault((key.step, key.target))
             case StepOrdered(step=step, target=target) | SettledByHand(step=step, target=target) if step in UNDOABLE:
                 found.setdefault((step, target))
+            case RefundElsewhereSeen(tender=tender):  # a person may have said that it was for this
+                found.setdefault((StepName.REVERSE_PAYMENT, tender))
             case _:
                 pass
     return tuple(reversed(found))

@@ -176,6 +176,16 @@ class RefundSeen(Value):
     refund: Refund
 
 
+class RefundElsewhereSeen(Value):
+    """A refund that others have made since the plan at the payment of `tender`, to which nothing goes back by it. It was
+    found before money of the tender `target` moved. What it was for, only a person knows."""
+
+    kind: Literal["refund_elsewhere_seen"] = "refund_elsewhere_seen"
+    target: str
+    tender: str
+    refund: Refund
+
+
 class DisputeSeen(Value):
     """Whether the bank disputes the payment of the tender `target`, and what it has given back, where that is news.
     `open_disputes`: the numbers of those that it has not decided. `settled_later`: what of it has settled later
@@ -311,6 +321,7 @@ Fact = (
     | StopSeen
     | ReversalSeen
     | RefundSeen
+    | RefundElsewhereSeen
     | DisputeSeen
     | RetryOrdered
     | SettledByHand

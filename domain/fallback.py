@@ -4,6 +4,7 @@ not to be captured."""
 
 from collections.abc import Sequence
 
+from domain.elsewhere import find_elsewhere
 from domain.facts import (
     Chosen,
     Credited,
@@ -78,7 +79,7 @@ def refuted_proof(entries: Sequence[Entry], tender_id: str) -> RefundSeen | None
             case RefundSeen(target=target, refund=refund) if target != tender_id:
                 others[refund.reference] = entry.fact
             case SettledByHand(step=step, target=target, reference=reference) if (
-                target == tender_id and step in MONEY_STEPS
+                target == tender_id and step in MONEY_STEPS and not find_elsewhere(entries, target, reference)
             ):
                 named = {*named.difference(others), reference}
             case RetryOrdered(step=step, target=target) | NothingDue(step=step, target=target) if (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from domain.case import Case
 from domain.decision import Gate, order_not_found
+from domain.elsewhere import find_elsewhere, taken_over
 from domain.errors import ErrorCode
 from domain.facts import (
     ApprovalRefused,
@@ -21,7 +22,7 @@ from domain.facts import (
     Written,
 )
 from domain.money import Money
-from domain.payment import FailureCause
+from domain.payment import FailureCause, Refund
 from domain.policy import above_at_most
 from domain.repetition import is_repetition
 from domain.request import STAFF, Actor, ActorKind
@@ -207,7 +208,7 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     collecting = said.step is StepName.CHECK_REFUND
     amount = reversal.overpaid if collecting else reversal.payable_by_hand
     if amount:
-        return amount if collecting else _of_dispute(case, said, amount, order_id)
+        return amount if collecting else _of_proof(case, said, amount, order_id)
     if any(hand.reference == said.reference for hand in reversal.by_hand):
         raise NotPossible(
             f"{said.reference} is recorded already; nothing more is owed on {said.target} of order {order_id}."
@@ -222,8 +223,11 @@ def _amount_by_hand(case: Case, said: SettledByHand, order_id: str) -> Money | N
     )
 
 
-def _of_dispute(case: Case, said: SettledByHand, owed: Money, order_id: str) -> Money:
-    """What of it the proof stands for: a lost dispute gives no more than the bank gave back by it."""
+def _of_proof(case: Case, said: SettledByHand, owed: Money, order_id: str) -> Money:
+    """What of it the proof stands for: a lost dispute for no more than the bank gave back by it, and a refund of others on
+    another payment for no more than it is."""
+    if elsewhere := find_elsewhere(case.entries, said.target, said.reference):
+        return _of_refund_elsewhere(case, elsewhere.refund, owed, order_id)
     reversal = case.reversal(said.target)
     lost = next((back for back in reversal.charge_backs if back.reference == said.reference), None)
     if lost is None:
@@ -237,11 +241,22 @@ def _of_dispute(case: Case, said: SettledByHand, owed: Money, order_id: str) -> 
     return min(owed, left)
 
 
+def _of_refund_elsewhere(case: Case, refund: Refund, owed: Money, order_id: str) -> Money:
+    named = (amount for seen, amount in taken_over(case.entries) if seen.refund.reference == refund.reference)
+    left = refund.amount - Money.total(named, owed.currency)
+    if left.amount <= 0:
+        raise NotPossible(
+            f"What others gave back by refund {refund.reference} is recorded already; {owed} of order {order_id} is still "
+            "owed. Name the proof of what you have paid for it."
+        )
+    return min(owed, left)
+
+
 # Rule: A refund that pays something else is no proof of a payment
 def _check_proof(case: Case, said: SettledByHand, order_id: str, refunds_of_others: Mapping[str, str]) -> None:
     """A refund that pays something else is no proof of what a person has paid here."""
     plan = case.plan
-    if said.step not in MONEY_STEPS or plan is None:
+    if said.step not in MONEY_STEPS or plan is None or find_elsewhere(case.entries, said.target, said.reference):
         return
     others = (reversal for reversal in case.reversals if reversal.tender_id != said.target)
     of_other = next(

@@ -1,7 +1,8 @@
 """What the facts of a cancellation say of one tender: its reversal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from domain.elsewhere import find_elsewhere
 from domain.facts import (
     Credited,
     DisputeSeen,
@@ -37,14 +38,18 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.model_copy(update={"released_when_credited": reversal.released})
             case DisputeSeen(target=target) as seen if target == tender_id:
                 reversal = _paid_by_bank(_without_won(reversal, seen), entry.seq)
+            case SettledByHand(step=step, target=target, reference=reference) if step in MONEY_STEPS and (
+                elsewhere := find_elsewhere(entries, target, reference)
+            ):
+                if elsewhere.tender == tender_id:
+                    refunds.setdefault(reference, elsewhere.refund)
+                    reversal = _taken_over(reversal, reference, entry.seq, refunds.values())
             case SettledByHand(step=step, target=target, reference=reference, amount=amount) if (
                 target == tender_id and amount is not None
             ):
                 reversal = _settled(reversal, step, ByHand(reference=reference, amount=amount, fact=entry.seq))
             case RefundSeen(refund=refund):
-                reversal = reversal.without_proof(
-                    refund.reference
-                )  # of another tender: it has given nothing to this one
+                reversal = reversal.without_proof(refund.reference)  # of another tender: it gave nothing to this one
             case NothingDue(step=StepName.CHECK_REFUND, target=target) if target == tender_id:
                 reversal = reversal.model_copy(update={"left_with_them": reversal.left_with_them + reversal.overpaid})
             case NothingDue(step=step, target=target) if target == tender_id and step in MONEY_STEPS:
@@ -61,6 +66,12 @@ def _settled(reversal: Reversal, step: StepName, hand: ByHand) -> Reversal:
     if step in MONEY_STEPS:
         return reversal.model_copy(update={"by_hand": (*reversal.by_hand, hand)})
     return reversal.model_copy(update={"paid_back": reversal.paid_back + hand.amount})
+
+
+def _taken_over(reversal: Reversal, reference: str, fact: int, refunds: Iterable[Refund]) -> Reversal:
+    """A refund of others that a person has named for what was to go back to another tender: a roll-back takes it back."""
+    named = ByHand(reference=reference, amount=Money.zero(reversal.released.currency), fact=fact)
+    return reversal.model_copy(update={"refunds": tuple(refunds), "named": (*reversal.named, named)})
 
 
 # Rule: A dispute that is named as the proof counts until it is won

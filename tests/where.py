@@ -53,7 +53,10 @@ GROUPS = {
     ),
     "Money": (
         *("activities/tenders.py", "domain/payment.py", "domain/next_reversal.py", "domain/reversal.py"),
-        *("domain/tender_facts.py",),
+        *(
+            "domain/tender_facts.py",
+            "domain/elsewhere.py",
+        ),
         *("workflows/money.py", "domain/settlement.py", "domain/fallback.py", "activities/payments.py"),
         *("activities/restoring.py", "domain/errors.py", "providers/gateway/stripe_errors.py"),
         *("providers/gateway/stripe_objects.py", "providers/stored_value/built_in.py"),

@@ -5,6 +5,7 @@ from functools import partial
 
 from domain.carried import Obstacle
 from domain.case import Case
+from domain.elsewhere import tenders_taken_over
 from domain.facts import RefundSeen, SettledByHand
 from domain.fallback import is_taken_after_all, refuted_proof, unclear_since_reopening, won_dispute
 from domain.money import Money
@@ -32,12 +33,12 @@ class MoneySteps:
 
     async def reverse_payments(self) -> None:
         """The pivot: from here on the process only goes forward. A payment by hand for one tender may turn out to be the
-        refund of another one."""
+        refund of another one, also of one to which nothing was to go back."""
         await self._waiting.raise_if_rolling_back()
         tenders = [planned.tender.tender_id for planned in self._case.tenders]
         while tenders:
             await self._runner.run_all([self._reverse(tender_id) for tender_id in tenders])
-            tenders = [tender_id for tender_id in tenders if self._case.outstanding(tender_id)]
+            tenders = [reversal.tender_id for reversal in self._case.reversals if reversal.outstanding]
 
     # Rule: A refund that was refused or has failed waits for another way
     async def _reverse(self, tender_id: str) -> None:
@@ -75,6 +76,8 @@ class MoneySteps:
             await runner.run_step(steps.CHECK_REFUND, tender_id)
             if case.outstanding(tender_id):  # they named a refund that gave back less
                 await self._reverse(tender_id)
+        for other in sorted(tenders_taken_over(case.entries, tender_id)):
+            await runner.run_step(steps.CHECK_REFUND, other)  # it may have failed meanwhile
 
     async def _ask_about_failure(self, tender_id: str, failed: Refund) -> None:
         """The customer chooses another way only where their own account refused the money, and where no refund of others may

@@ -233,8 +233,8 @@ class WatchedRow(Base):
 
 class WebhookEventRow(Base):
     """An event of a provider, once, by its own id. Without an order it is about nothing that a cancellation has to do
-    with. `may_undo_outcome`: it may undo what an ended cancellation had achieved; `payment_taken`
-    and `dispute_won`: by saying so. It is sent to the order's cancellation until that has it (`delivered_at`), or a person has given it up
+    with. `may_undo_outcome`: it may undo what an ended cancellation had achieved; `payment_taken` and `dispute_won`: by
+    saying so. It is sent to the order's cancellation until that has it (`delivered_at`), or a person has given it up
     (`given_up_why`)."""
 
     __tablename__ = "webhook_events"

@@ -404,13 +404,17 @@ class CaseRules(RuleBasedStateMachine):
         self.write(EffectEnded(key=key, outcome=EffectOutcome.DONE))
         self.model.end(STORE_CREDIT, tender, str(key), EffectOutcome.DONE)
 
-    @rule(tender=tenders, disputed=st.booleans(), lost=st.none() | st.integers(1, 8_000))
-    def dispute(self, tender: str, disputed: bool, lost: int | None) -> None:
-        """One that was lost is one that the payment has been disputed by."""
+    @rule(tender=tenders, disputed=st.booleans(), is_open=st.booleans(), lost=st.none() | st.integers(1, 8_000))
+    def dispute(self, tender: str, disputed: bool, is_open: bool, lost: int | None) -> None:
+        """One that was lost, or is open, is one that the payment has been disputed by. Neither: it was won."""
         purse = self.model.purses[tender]
-        purse.disputed = disputed or bool(lost)
-        purse.lose(lost or 0)
+        is_open = is_open and not lost
+        purse.disputed = disputed or is_open or bool(lost)
+        purse.see_dispute(lost or 0, is_open=is_open)
         charge_backs = (ChargeBack(reference=purse.dispute, amount=usd(lost)),) if lost else ()
-        self.write(DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs))
+        open_disputes = (purse.dispute,) if is_open else ()
+        self.write(
+            DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs, open_disputes=open_disputes)
+        )
         if lost:
             self.model.ask_anew(tender, StepName.CHECK_REFUND)

@@ -43,7 +43,8 @@ class Answer(StrEnum):
 @dataclass
 class Purse:
     """What one tender has given back, in minor units. `stays`: what was captured for goods that stay in the order. `ours`:
-    the refund that has `failed` did so for a reason of the merchant's own. `dispute`: the number of its lost dispute."""
+    the refund that has `failed` did so for a reason of the merchant's own. `dispute`: the number of its
+    dispute, which `is_known` while it is open or lost."""
 
     due: int
     dispute: str = ""
@@ -56,6 +57,7 @@ class Purse:
     left: int = 0
     refunds: dict[str, tuple[int, RefundStatus]] = field(default_factory=dict)
     disputed: bool = False
+    is_known: bool = False
     charged_back: int = 0
     failed: str | None = None
     ours: bool = False
@@ -89,8 +91,12 @@ class Purse:
         """What a person has paid by naming the dispute."""
         return sum(amount for reference, amount in self.hands if reference == self.dispute)
 
-    def lose(self, amount: int) -> None:
-        """The bank gave back so much: who has named the dispute has paid no more."""
+    def see_dispute(self, amount: int, *, is_open: bool) -> None:
+        """The bank gave back so much, or has not decided: who has named the dispute has paid no more, and nothing once it is
+        won."""
+        if self.is_known and not amount and not is_open:
+            self.hands = [hand for hand in self.hands if hand[0] != self.dispute]
+        self.is_known = is_open or bool(amount)
         self.charged_back = amount
         if amount and self.named_dispute > amount:
             self.hands = [hand for hand in self.hands if hand[0] != self.dispute] + [(self.dispute, amount)]
