@@ -143,9 +143,11 @@ class Observing:
         """How the order's cancellations stand in the books, oldest first; None is one that is open."""
         return [found.outcome for found in await books.cancellations(self.engine) if found.order_id == order_id]
 
-    async def find_reopened(self, order_id: str, subject: str, *, taken: bool = False) -> CancellationRequest | None:
-        """The request of the ended cancellation that the gateway's event about this refund or payment opens again. None: it
-        is matched to none. `taken`: it says that a payment was taken."""
+    async def find_reopened(
+        self, order_id: str, subject: str, *, taken: bool = False, won: bool = False
+    ) -> CancellationRequest | None:
+        """The request of the ended cancellation that the gateway's event about this refund, payment or dispute opens again.
+        None: it is matched to none. `taken`: it says that a payment was taken, `won`: that a dispute was won."""
         event = DueEvent(
             provider=Provider.STRIPE,
             event_id=f"evt_{subject}",
@@ -155,6 +157,7 @@ class Observing:
             attempts=1,
             received_at=datetime.now(UTC),
             payment_taken=taken,
+            dispute_won=won,
         )
         ended = await SqlInbox(self.engine).find_ended(event)
         return ended.request if ended else None

@@ -230,20 +230,6 @@ def test_what_was_noted_ordered_or_done_by_hand_is_undone_the_last_first() -> No
     assert case.steps_to_undo() == ((REVERSE, "T1"), (STOP, "S2"), (STOP, "S1"))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the run undoes S3, S2, S1, as it has ordered them; the books say S1 was done after S2"
-)
-def test_of_steps_that_are_ordered_at_once_the_one_that_was_noted_last_is_undone_first() -> None:
-    """I9: whoever knows the run, and whoever knows the books alone, undo in the same sequence."""
-    notes = (noted(STOP, "S2", part="void"), noted(STOP, "S1", part="void"))
-    known = opened(PLAN)
-    for parcel in ("S1", "S2", "S3"):
-        known.order_step(STOP, parcel, NOW)
-    known.add(*(Entry(seq=50 + place, at=NOW, fact=fact) for place, fact in enumerate(notes)))
-    assert known.steps_to_undo() == ((STOP, "S1"), (STOP, "S2"), (STOP, "S3"))
-    assert opened(PLAN, *notes).steps_to_undo() == ((STOP, "S1"), (STOP, "S2"))
-
-
 def test_a_step_is_undone_at_the_place_of_its_first_effect() -> None:
     case = opened(PLAN, noted(REVERSE, "T1"), noted(REVERSE, "T2"), noted(REVERSE, "T1", 2))
     assert case.steps_to_undo() == ((REVERSE, "T2"), (REVERSE, "T1"))

@@ -350,7 +350,7 @@ class Crowd(Staff):
         """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
         order_id, heard = self.planned.order_id, False
         for news in await self.others.take_news():
-            request = await self.system.find_reopened(order_id, news.subject, taken=news.taken)
+            request = await self.system.find_reopened(order_id, news.subject, taken=news.taken, won=news.won)
             event = RefundEvent(event_id=f"evt_{news.subject}", subject=news.subject)
             heard |= request is not None and await is_possible(self.system.library.look_again(request, event))
         return heard or bool(self.others.unheard)

@@ -73,15 +73,17 @@ async def receive_failure(system: System, payment: str, refund: str) -> None:
     )
 
 
-_NEWS = (WebhookEventRow.subject, WebhookEventRow.payment_taken)
+_NEWS = (WebhookEventRow.subject, WebhookEventRow.payment_taken, WebhookEventRow.dispute_won)
 _PAUSE = 0.25
 
 
 class GatewayNews(NamedTuple):
-    """A refund that has failed, or a payment. `taken`: it says that the payment was taken."""
+    """A refund that has failed, or a payment. `taken`: it says that the payment was taken. `won`: a dispute that the
+    merchant has won."""
 
     subject: str
     taken: bool = False
+    won: bool = False
 
 
 async def find_repeated(system: System, order_id: str) -> list[GatewayNews]:
@@ -91,7 +93,7 @@ async def find_repeated(system: System, order_id: str) -> list[GatewayNews]:
         found = (await session.execute(select(WebhookEventRow.event_id, *_NEWS).where(*due))).tuples().all()
     if not found:
         return []
-    delivered = update(WebhookEventRow).where(WebhookEventRow.event_id.in_([event_id for event_id, _, _ in found]))
+    delivered = update(WebhookEventRow).where(WebhookEventRow.event_id.in_([event_id for event_id, *_ in found]))
     while True:
         try:
             async with transaction(async_sessionmaker(writing(system.engine))) as session:
@@ -99,7 +101,7 @@ async def find_repeated(system: System, order_id: str) -> list[GatewayNews]:
         except Unavailable:
             await asyncio.sleep(_PAUSE)  # the database is locked
         else:
-            return [GatewayNews(subject, taken) for _, subject, taken in found if subject]
+            return [GatewayNews(subject, taken, won) for _, subject, taken, won in found if subject]
 
 
 async def count_undelivered(system: System, order_id: str) -> list[int]:

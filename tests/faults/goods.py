@@ -106,21 +106,27 @@ class _Effect:
 
 @dataclass(frozen=True)
 class _Undone:
-    name: str
+    step: StepName
+    target: str
     made: _Effect
     undone: _Effect
 
 
 def undone_last_first(world: World) -> Iterator[tuple[Invariant, str]]:
     """By the notes, each step of each target: what was done after it is undone when its own undoing begins. Before the
-    roll-back a parcel may be let go on, where a person gives its stop up."""
+    roll-back a parcel may be let go on, where a person gives its stop up. The parcels of a plan are ordered to be stopped at
+    once, by its order, and so are its payments to be reversed: who has ordered them undoes them by that, too."""
     for recorded in world.cancellations:
         for earlier, later in permutations(_steps_undone(recorded), 2):
-            if earlier.made.over < later.made.begun and earlier.undone.begun < later.undone.over:
-                yield (
-                    Invariant.COMPENSATION,
-                    f"{earlier.name} was undone before {later.name}, which was done after it, was",
-                )
+            was_last = earlier.made.over < later.made.begun and not _is_ordered_after(recorded, earlier, later)
+            if was_last and earlier.undone.begun < later.undone.over:
+                first, then = (f"{made.step} of {made.target}" for made in (earlier, later))
+                yield Invariant.COMPENSATION, f"{first} was undone before {then}, which was done after it, was"
+
+
+def _is_ordered_after(recorded: Recorded, one: _Undone, other: _Undone) -> bool:
+    planned = {target: place for place, target in enumerate(recorded.planned)}
+    return one.step is other.step and planned.get(one.target, -1) > planned.get(other.target, -1)
 
 
 def _steps_undone(recorded: Recorded) -> list[_Undone]:
@@ -135,5 +141,5 @@ def _steps_undone(recorded: Recorded) -> list[_Undone]:
     for (step, target), made in places.items():
         undo = places.get((_UNDO_OF[step], target)) if step in _UNDO_OF else None
         if undo and undo[0][0] >= since:
-            found.append(_Undone(f"{step} of {target}", _Effect.of(made), _Effect.of(undo)))
+            found.append(_Undone(step, target, _Effect.of(made), _Effect.of(undo)))
     return found

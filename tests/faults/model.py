@@ -134,6 +134,8 @@ class Recorded(Value):
     """The kinds of its facts, in their order."""
     effects: tuple[tuple[str, EffectOutcome | None], ...] = ()
     """The keys of its effects, in the order in which they were noted: None, and in which they ended."""
+    planned: tuple[str, ...] = ()
+    """The parcels and tenders of the plan, in its order."""
     requests: tuple[str, ...] = ()
     """The ids of those that it carries out, or has refused."""
     proofs: tuple[str, ...] = ()

@@ -75,9 +75,11 @@ class Others:
     async def _decide(self, payment: str, *, won: bool) -> bool:
         if payment not in self.disputed:
             return False  # the bank decides what it has opened
+        numbers = (await self.system.gateway.read_payment(payment)).open_disputes
         decided = await is_possible(self.system.shop.gateway.dispute(payment, "won" if won else "lost"))
-        if decided and not won:
-            self.unheard.append(GatewayNews(payment))
+        if decided:
+            news = [GatewayNews(number, won=True) for number in numbers] if won else [GatewayNews(payment)]
+            self.unheard += news
         await self._wake()
         return decided
 
@@ -85,7 +87,7 @@ class Others:
         if not await is_possible(end):
             return False
         self.decided.add(payment)
-        self.unheard.append(GatewayNews(payment, StripeEventKind.PAYMENT_SUCCEEDED))
+        self.unheard.append(GatewayNews(payment, taken=True))
         await self._wake()
         return True
 

@@ -189,6 +189,20 @@ def undone_side_by_side(world: World) -> World:
     return world.model_copy(update={"cancellations": (recorded.model_copy(update={"effects": effects}),)})
 
 
+def undone_first_to_last(world: World) -> World:
+    """Two parcels, in the order in which they were stopped and in which the plan has them."""
+    [recorded] = undone(world).cancellations
+    keys = [
+        str(EffectKey(recorded.cancellation_id, step, target))
+        for step in (StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT)
+        for target in ("S1", "S2")
+    ]
+    noted_and_done = tuple((key, ended) for key in keys for ended in (None, EffectOutcome.DONE))
+    facts = ("effect_noted", "effect_ended", "effect_noted", "effect_ended", "roll_back_ordered")
+    changed = recorded.model_copy(update={"effects": noted_and_done, "facts": facts, "planned": ("S1", "S2")})
+    return world.model_copy(update={"cancellations": (changed,)})
+
+
 def said(world: World, *verbs: Verb) -> World:
     return world.model_copy(update={"said": (*world.said, *(Said(verb=verb) for verb in verbs))})
 
@@ -311,6 +325,7 @@ BROKEN: Mapping[str, tuple[Change, Invariant]] = {
         Invariant.CONFIDENTIAL,
     ),
     "compensated_side_by_side": (undone_side_by_side, Invariant.COMPENSATION),
+    "compensated_first_to_last": (undone_first_to_last, Invariant.COMPENSATION),
     "on_its_way_back_although_nothing_was_cancelled": (
         lambda world: with_parcel(undone(world), intercepted=True, group=GoodsGroup.COMING_BACK),
         Invariant.GOODS,

@@ -27,6 +27,7 @@ from domain.facts import (
 from domain.keys import EffectKey, id_of
 from domain.order import Order, TenderKind
 from domain.outcome import CancellationResult, State
+from domain.plan import Plan
 from domain.request import workflow_id
 from domain.standing import result_of
 from domain.step import StepName
@@ -196,6 +197,7 @@ def _recorded(case: Case) -> Recorded:
             for entry in case.entries
             if isinstance(entry.fact, EffectNoted | EffectEnded)
         ),
+        planned=_planned(case.plan) if case.plan else (),
         requests=tuple(
             entry.fact.request.request_id for entry in case.entries if isinstance(entry.fact, Requested | Joined)
         ),
@@ -207,6 +209,11 @@ def _recorded(case: Case) -> Recorded:
         refunds=tuple(part.tender.tender_id for part in case.plan.tenders if part.refund) if case.plan else (),
         taken_back_at=next(taken_back, None),
     )
+
+
+def _planned(plan: Plan) -> tuple[str, ...]:
+    parcels = (part.shipment.shipment_id for part in plan.shipments)
+    return (*parcels, *(part.tender.tender_id for part in plan.tenders))
 
 
 def _paper(document: books.Document) -> Paper:

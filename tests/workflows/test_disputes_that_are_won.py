@@ -6,7 +6,6 @@ from domain.money import money
 from domain.outcome import Outcome, State
 from domain.request import CancellationRequest
 from domain.step import StepName
-from providers.events.stripe import StripeEventKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import AGENT, Handle, System, resolve, settled
 from tests.workflows.refunds import PENDING, refund_of
@@ -60,10 +59,10 @@ async def test_what_the_bank_does_not_give_after_all_is_owed_again_while_the_can
 
 async def hear(system: System, sample: SampleOrder, number: str) -> Handle | None:
     """The gateway's event that the dispute was won; None: it is about no cancellation."""
-    found = await system.find_reopened(sample.order_id, number, StripeEventKind.DISPUTE_CLOSED)
+    found = await system.find_reopened(sample.order_id, number, won=True)
     if found is None:
         return None
-    await system.library.look_again(found, RefundEvent(event_id="evt_d", refund_reference=number))
+    await system.library.look_again(found, RefundEvent(event_id="evt_d", subject=number))
     handle = system.current(sample.order_id)
     system.started.append(handle)
     return handle

@@ -130,7 +130,7 @@ async def test_a_refund_on_the_other_card_that_fails_after_the_end_is_owed(syste
     await system.shop.gateway.fail(theirs)
     found = await system.find_reopened(sample.order_id, theirs)
     assert found
-    await system.library.look_again(found, RefundEvent(event_id="evt_r", refund_reference=theirs))
+    await system.library.look_again(found, RefundEvent(event_id="evt_r", subject=theirs))
     handle = system.current(sample.order_id)
     system.started.append(handle)
     wait = await system.wait_for_wait(handle, lambda wait: wait.state is State.NEEDS_ATTENTION, "somebody is asked")
