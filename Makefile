@@ -107,7 +107,7 @@ chromium: $(READY)
 pictures: export PICTURES = 1
 pictures: test-browser test-dashboard  ## both of these, and write docs/pictures/*.png
 
-test-faults: $(READY)  ## the longer runs: properties on many more inputs, a part of each harness of faults
+test-faults: $(READY)  ## longer runs: properties on more inputs, every harness
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
 	@$(BIN)/python -m pytest -n 2 tests/faults -m "long or properties" --hypothesis-profile=faults
 	@rm -rf .run/test-faults

@@ -221,8 +221,7 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
         )
     return NotCancellable(
         "already_delivered",
-        f"The goods of order {order.order_id} have reached the customer, or are on their way and cannot be stopped any "
-        "more; offer a return instead.",
+        f"The goods of order {order.order_id} are with the customer, or cannot be stopped any more; offer a return instead.",
     )
 
 

@@ -170,7 +170,7 @@ async def test_the_page_of_a_run_says_why_it_waits_and_what_may_be_sent(desk: De
 
 ENDED = {
     "1001": ("cancelled", "Order 1001 is cancelled as requested.", "card T1: 64.00 USD released"),
-    "1007": ("rejected", "The goods of order 1007 have reached the customer"),
+    "1007": ("rejected", "The goods of order 1007 are with the customer"),
     "1015": ("card T1: 640.00 USD refunded", "refund_department:supervisor-2: approved"),
     "1017": ("rolled back", "risk:analyst-5"),
 }
