@@ -3,7 +3,7 @@ person knows: where it was for this cancellation, that part of the plan moves to
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from domain.facts import Chosen, Entry, NothingDue, RefundElsewhereSeen, RetryOrdered, SettledByHand
+from domain.facts import Entry, RefundElsewhereSeen, SettledByHand, says_how_money_goes_back
 from domain.money import Money
 from domain.order import TenderKind
 from domain.payment import Payment, Refund
@@ -53,13 +53,7 @@ def unanswered_refunds(entries: Sequence[Entry], target: str) -> tuple[RefundEls
         match entry.fact:
             case RefundElsewhereSeen() as seen if seen.target == target:
                 found.append(seen)
-            case (
-                RetryOrdered(step=step, target=what)
-                | SettledByHand(step=step, target=what)
-                | NothingDue(step=step, target=what)
-            ) if what == target and step in MONEY_STEPS:
-                found.clear()
-            case Chosen(target=what) if what == target:
+            case answer if says_how_money_goes_back(answer, target):
                 found.clear()
             case _:
                 pass

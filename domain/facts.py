@@ -19,7 +19,7 @@ from domain.payment import ChargeBack, Refund
 from domain.plan import Plan, PlannedShipment
 from domain.request import Actor, CancellationRequest
 from domain.shipment import Shipment, Stop
-from domain.step import StepName
+from domain.step import MONEY_STEPS, StepName
 from domain.terms import RefundMethod
 
 
@@ -341,6 +341,21 @@ Written = (
     Approved | ApprovalRefused | WithdrawalAsked | RollBackOrdered | RetryOrdered | SettledByHand | NothingDue | Chosen
 )
 """What people decide, and what the process decides about itself."""
+
+
+def says_how_money_goes_back(fact: Fact, tender_id: str) -> bool:
+    """Whether a person says with it what is done about what is owed on the tender."""
+    match fact:
+        case (
+            RetryOrdered(step=step, target=target)
+            | SettledByHand(step=step, target=target)
+            | NothingDue(step=step, target=target)
+        ):
+            return target == tender_id and step in MONEY_STEPS
+        case Chosen(target=target):
+            return target == tender_id
+        case _:
+            return False
 
 
 # Rule: All that is known of a cancellation follows from its facts [what the books keep of one]

@@ -2,7 +2,7 @@
 
 from domain.earlier import left_of_disputes
 from domain.facts import DisputeSeen, RetryOrdered, SettledByHand
-from domain.fallback import won_dispute
+from domain.money_questions import won_dispute
 from domain.payment import ChargeBack, Payment, RefundStatus
 from domain.step import StepName
 from providers.ledger.port import CreditedTender
@@ -33,15 +33,15 @@ def test_a_dispute_that_is_won_gives_nothing() -> None:
     case = opened(plan_of(planned_tender(refund=5_000)), still_open, named(5_000), still_open)
     assert case.outstanding("T1") == usd(0)
     assert case.reversal("T1").rests_on == {"dp-1"}
-    assert won_dispute(case.entries, "T1") is None
+    assert won_dispute(case, "T1") is None
     after = case.with_facts([won])
     reversal = after.reversal("T1")
     assert (reversal.outstanding, reversal.won) == (usd(5_000), ("dp-1",))
     assert not reversal.rests_on
     assert [(part.amount, part.failed) for part in CreditedTender.of(reversal, ())] == [(usd(5_000), True)]
-    assert won_dispute(after.entries, "T1") == "dp-1"
+    assert won_dispute(after, "T1") == "dp-1"
     retried = after.with_facts([RetryOrdered(step=StepName.REVERSE_PAYMENT, target="T1", by=CLERK)])
-    assert won_dispute(retried.entries, "T1") is None
+    assert won_dispute(retried, "T1") is None
 
 
 def test_what_is_settled_with_a_disputes_number_may_be_less_than_the_bank_gave_back() -> None:

@@ -3,8 +3,8 @@
 from domain.case import Case
 from domain.earlier import EarlierReversal
 from domain.facts import Fact, RefundSeen, RetryOrdered, SettledByHand
-from domain.fallback import refuted_proof
 from domain.keys import EffectKey
+from domain.money_questions import refuted_proof
 from domain.payment import RefundStatus
 from domain.plan import PlannedTender
 from domain.settlement import refunds_found, refunds_found_after_end, unclear_refunds
