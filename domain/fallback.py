@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from domain.facts import Chosen, Entry, RefundSeen, RetryOrdered, says_how_money_goes_back
+from domain.facts import Chosen, Entry, NothingDue, RefundSeen, RetryOrdered, says_how_money_goes_back
 from domain.payment import Refund
 from domain.step import StepName
 from domain.terms import RefundMethod
@@ -16,6 +16,8 @@ def unanswered_failure(entries: Sequence[Entry], tender_id: str) -> Refund | Non
         match entry.fact:
             case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
                 failed = refund
+            case NothingDue():
+                pass  # it does not say how the money goes back, should some be owed again
             case answer if says_how_money_goes_back(answer, tender_id):
                 failed = None
             case _:
