@@ -125,9 +125,11 @@ class ClosingActivities:
         ]
         if seen:
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
-            closing = closing.but_expected(self._list_expected(case), ahead)
-            gone_at_last_close = before.but_expected((), ahead).targets if before else None
-            earlier = [Closing.of(then).but_expected(self._list_expected(then), ahead).targets for then in cases_tried]
+            closing = closing.without_expected(self._list_expected(case), ahead)
+            gone_at_last_close = before.without_expected((), ahead).targets if before else None
+            earlier = [
+                Closing.of(then).without_expected(self._list_expected(then), ahead).targets for then in cases_tried
+            ]
             others = closing.taken_by_others(seen.gone_in_oms, tried=earlier, already=gone_at_last_close)
             if others:
                 raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others, self._list_expected(case)))

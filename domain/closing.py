@@ -71,9 +71,9 @@ class Closing(Value):
         if not closed:
             return None
         at, last = closed[-1]
-        return cls.of(Case(case.entries[:at])).but_expected(last.expected_back, {})
+        return cls.of(Case(case.entries[:at])).without_expected(last.expected_back, {})
 
-    def but_expected(self, parcels: Collection[str], ahead: Mapping[str, int]) -> "Closing":
+    def without_expected(self, parcels: Collection[str], ahead: Mapping[str, int]) -> "Closing":
         """The same for a system that restocks at once what leaves an order: without the lines of these parcels, which are on
         their way back and stay in the order until they arrive. `ahead`: by line, the units of other cancellations that have
         left the order by our books and are still in it there (KnownOrder.ahead_of_oms)."""

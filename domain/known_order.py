@@ -72,13 +72,13 @@ class KnownOrder:
                 "lines": tuple(lines),
                 "shipments": tuple(self._without_stopped(shipment) for shipment in as_sold.shipments),
                 "shipping_credited": credited,
-                "given_by_one": self._given_by_one(order.currency) or None,
+                "given_without_approval": self._given_without_approval(order.currency) or None,
                 "held_by": under_way.cancellation_id if under_way and held else None,
                 "tenders": tuple(self._with_earlier(tender) for tender in as_sold.by_payment().tenders),
             }
         )
 
-    def _given_by_one(self, currency: str) -> Money:
+    def _given_without_approval(self, currency: str) -> Money:
         plans = (case.plan for case in self.cases if case.ever_closed and not case.approved)
         return Money.total((plan.given_back for plan in plans if plan), currency)
 

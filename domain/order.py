@@ -106,8 +106,8 @@ class Order(Value):
     """`shipping` is the shipping charge with its tax (`shipping_tax`). `discount` is on the order as a whole, goods and
     shipping; one on goods alone is in their lines. `country` is where it is delivered to (ISO 3166-1, two letters). What the
     order management system does not know, because our own cancellations did it, is laid over (domain/known_order.py):
-    `shipping_credited` is the part of the shipping charge that they gave back, `given_by_one` what they gave back without a
-    second person's approval, and `held_by` names the one that is under way. `not_closable` says why nothing could be taken
+    `shipping_credited` is the part of the shipping charge that they gave back, `given_without_approval` what they gave back
+    without a second person, and `held_by` names the one that is under way. `not_closable` says why nothing could be taken
     out of it at this moment, such as because staff is changing it: no money moves before that has ended."""
 
     order_id: str
@@ -124,7 +124,7 @@ class Order(Value):
     flags: frozenset[OrderFlag] = frozenset()
     contact: Contact | None = None
     shipping_credited: Money | None = None
-    given_by_one: Rare[Money] = None
+    given_without_approval: Rare[Money] = None
     held_by: str | None = None
     not_closable: Rare[str] = None
 

@@ -165,7 +165,7 @@ def _check_roll_back(case: Case, said: RollBackOrdered, order_id: str) -> None:
     _check_not_rolling_back(case, order_id)
 
 
-def closed_perhaps(order_id: str) -> NotPossible:
+def may_be_closed(order_id: str) -> NotPossible:
     """Why a roll-back is refused while an attempt to close the order is under way, or its answer was lost. The books alone
     know."""
     return NotPossible(

@@ -280,8 +280,12 @@ class Policy(Value):
         limit = "is above the limit that one person may decide on."
         if self.above_limit(plan.given_back):
             return _Approval(Rule.ABOVE_LIMIT, f"{plan.given_back} {limit}")
-        if plan.given_back and order.given_by_one and self.above_limit(plan.given_back + order.given_by_one):
-            together = f"{plan.given_back}, with {order.given_by_one} by earlier cancellations of the order,"
+        if (
+            plan.given_back
+            and order.given_without_approval
+            and self.above_limit(plan.given_back + order.given_without_approval)
+        ):
+            together = f"{plan.given_back}, with {order.given_without_approval} by earlier cancellations of the order,"
             return _Approval(Rule.ABOVE_LIMIT, f"{together} {limit}")
         return None
 

@@ -151,7 +151,7 @@ class CancellationWorkflow:
         look_again = self.runner.events > 0  # an event started the run: the order's cancellation may be over
         is_prompt = workflow.now() - workflow.info().workflow_start_time < _PROMPT
         await self.runner.run_step(
-            steps.VERIFY_ORDER if is_prompt else steps.VERIFY_ORDER_ORDINARILY,
+            steps.VERIFY_ORDER if is_prompt else steps.VERIFY_ORDER_NOT_LOCAL,
             order_id,
             request=self.request,
             requested_at=self.requested.at,

@@ -219,7 +219,7 @@ VERIFY_ORDER = Step(
     undo=StepName.RELEASE_ORDER,
     local_first=True,
 )
-VERIFY_ORDER_ORDINARILY = replace(VERIFY_ORDER, local_first=False)
+VERIFY_ORDER_NOT_LOCAL = replace(VERIFY_ORDER, local_first=False)
 TAKE_UP = Step(
     signatures.TAKE_UP,
     Role.RETRIABLE,

@@ -31,7 +31,7 @@ from domain.keys import EffectKey, cancellation_id
 from domain.money import Money
 from domain.order import Order
 from domain.outcome import Outcome
-from domain.permissions import closed_perhaps
+from domain.permissions import may_be_closed
 from providers.books.clock import now
 from providers.books.outbox import wake_deferred
 from providers.books.tables import CancellationRow, FactRow, VerificationRow
@@ -174,7 +174,7 @@ async def append(
             case OrderClosed():
                 row.close_in_flight = None
             case RollBackOrdered() if row.close_in_flight:
-                raise closed_perhaps(row.order_id)
+                raise may_be_closed(row.order_id)
             case _:
                 pass
     if entries:

@@ -136,11 +136,11 @@ def test_goods_on_their_way_back_stay_in_an_order_that_would_restock_them_at_onc
     """And what has left it by our books alone, for another cancellation, has not left it where it is kept."""
     one = Closing.of(opened(TWO_PARCELS, stop_seen("A", StopStatus.COMING_BACK)))
 
-    left = one.but_expected(("A",), {})
+    left = one.without_expected(("A",), {})
 
     assert [part.line_id for part in left.lines] == ["L0", "L-B"]
     assert (left.stopped, left.coming_back) == (one.stopped, one.coming_back)
-    less = closing(("L1", 1, 2), ("L2", 1, 0)).but_expected((), {"L1": 2})
+    less = closing(("L1", 1, 2), ("L2", 1, 0)).without_expected((), {"L1": 2})
     assert (less.gone_before, less.targets) == ({"L1": 0, "L2": 0}, {"L1": 1, "L2": 1})
 
 
@@ -186,7 +186,7 @@ def test_a_parcel_that_was_not_stopped_keeps_its_part_of_the_shipping_charge(*, 
 def test_a_shop_that_restocks_at_once_hears_of_the_shipping_charge_when_it_goes_back() -> None:
     """The goods leave the order later, when they arrive."""
     one = Closing.of(opened(TWO_PARCELS, stop_seen("A", StopStatus.COMING_BACK)))
-    assert one.but_expected(("A",), {}).shipping_back
+    assert one.without_expected(("A",), {}).shipping_back
 
 
 # What others have taken out

@@ -152,4 +152,4 @@ def what_became_of(parcel: str, became: str) -> dict[str, frozenset[str]]:
 
 def as_sent(shop: ShopUnderTest, closing: Closing) -> Closing:
     """What the process sends: without lines of parcels that have left where all that leaves an order is for sale at once."""
-    return closing.but_expected(closing.gone, {}) if shop.orders.restocks_at_once else closing
+    return closing.without_expected(closing.gone, {}) if shop.orders.restocks_at_once else closing
