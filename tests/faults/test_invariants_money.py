@@ -1,0 +1,212 @@
+"""What the checks of the money and of the ledger see: I1, I4 and I11."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from domain.money import money
+from domain.request import LineScope
+from sandbox.carrier.model import Script
+from sandbox.shop import SampleOrder, card, line, parcel, request
+from tests.faults import invariants, papers
+from tests.faults.broken import (
+    Broken,
+    another_refund,
+    cancelled,
+    released,
+    two_lines,
+    undone,
+)
+from tests.faults.invariants import violations
+from tests.faults.model import (
+    CAPTURED,
+    CHARGED_BACK,
+    FAILED,
+    REFUNDED,
+    SETTLED,
+    AtGateway,
+    Invariant,
+    Paper,
+    Said,
+    Verb,
+    World,
+)
+from tests.faults.world import Watched, read_world
+from tests.system import System
+from tests.workflows.samples import an_id
+
+
+def posted_again(world: World) -> World:
+    """What went out by the gateway; the customer owes it, so that nothing is payable."""
+    [paid] = [transfer for transfer in world.ledger if transfer.credit == "gateway_clearing"]
+    again = paid.model_copy(update={"debit": "customer_receivable"})
+    return world.model_copy(update={"ledger": (*world.ledger, again)})
+
+
+def given_back_by_the_bank(world: World) -> World:
+    """Before a person ordered the roll-back."""
+    back = AtGateway(kind=CHARGED_BACK, tender_id="T1", object_id="dp_1", amount=6400, key=None, at=1)
+    [recorded] = undone(world).cancellations
+    found = recorded.model_copy(update={"taken_back_at": 2})
+    return undone(world, money=(back,), cancellations=(found,))
+
+
+BROKEN: Mapping[str, Broken] = {
+    "refunded_twice_under_another_key": Broken(
+        invariants.never_more_than_captured,
+        Invariant.MONEY,
+        lambda world: another_refund(world, object_id="re_2", key="can-1/reverse_payment/T1/2"),
+    ),
+    "refund_failed_and_nobody_cared": Broken(
+        invariants.carried_out_gives_what_its_goods_cost,
+        Invariant.MONEY,
+        lambda world: world.model_copy(
+            update={
+                "money": (
+                    *world.money,
+                    *(
+                        AtGateway(kind=FAILED, tender_id="T1", object_id=effect.object_id, amount=6400, key=None)
+                        for effect in world.money
+                        if effect.kind == REFUNDED
+                    ),
+                )
+            }
+        ),
+    ),
+    "a_refund_that_has_not_arrived": Broken(
+        invariants.over_once_it_has_arrived,
+        Invariant.MONEY,
+        lambda world: world.model_copy(update={"money": tuple(e for e in world.money if e.kind != SETTLED)}),
+    ),
+    "kept_although_nothing_was_cancelled": Broken(invariants.undone_gives_nothing, Invariant.MONEY, undone),
+    "the_order_names_a_payment_that_was_released": Broken(
+        invariants.order_names_a_payment_that_holds, Invariant.MONEY, released
+    ),
+    "paid_by_hand_besides": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: world.model_copy(
+            update={"said": (Said(verb=Verb.DONE_BY_HAND, amount=money("64.00 USD"), accepted=None),)}
+        ),
+    ),
+    "given_back_by_others_besides": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: another_refund(world, object_id="re_2", key=None, amount=100),
+    ),
+    "given_back_by_the_bank_besides": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: another_refund(world, object_id="dp_1", key=None, kind=CHARGED_BACK),
+    ),
+    "store_credit_besides": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: another_refund(
+            world, object_id="can-1/give_store_credit/T1/1", key="can-1/give_store_credit/T1/1"
+        ),
+    ),
+    "payable_below_zero": Broken(
+        invariants.ledger_is_right,
+        Invariant.LEDGER,
+        lambda world: world.model_copy(update={"ledger": (*world.ledger, world.ledger[-1])}),
+    ),
+    "posted_twice": Broken(invariants.ledger_is_right, Invariant.LEDGER, posted_again),
+    "given_back_of_what_was_never_taken": Broken(
+        invariants.nothing_of_what_was_never_taken,
+        Invariant.MONEY,
+        lambda world: world.model_copy(update={"never_taken": ("T1",)}),
+    ),
+    "given_back_by_the_bank_and_left_to_the_customer": Broken(
+        invariants.what_the_bank_gave_is_collected, Invariant.PAID_ONCE, given_back_by_the_bank
+    ),
+    "a_credit_note_without_its_tax": Broken(
+        papers.credit_notes_have_the_tax_of_what_was_cancelled,
+        Invariant.LEDGER,
+        lambda world: world.model_copy(update={"papers": (Paper(amount=6400, tax=500),)}),
+    ),
+}
+
+
+@pytest.fixture
+async def sound(system: System) -> World:
+    return await cancelled(system)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
+    BROKEN[name].assert_seen_in(sound)
+
+
+async def test_what_others_give_of_an_order_that_nobody_cancels_is_no_matter_of_the_process(system: System) -> None:
+    order = await system.shop.place_order(two_lines())
+    world = await read_world(system, Watched(order))
+    [refund, back] = (
+        AtGateway(kind=kind, tender_id="T1", object_id=f"of-{kind}", amount=6400, key=None)
+        for kind in (REFUNDED, CHARGED_BACK)
+    )
+    assert violations(world.model_copy(update={"money": (*world.money, refund, back)})) == []
+
+
+async def test_a_part_of_a_reservation_goes_back_by_not_being_captured(system: System) -> None:
+    sample = two_lines().model_copy(update={"tenders": (card("64.00 USD", "0.00 USD"),), "parcels": ()})
+    order = await system.shop.place_order(sample)
+    scope = LineScope(line_id="L2", quantity=1)
+    await system.cancel(request(sample, scope))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT, scope=(scope,))]))
+    assert violations(world) == []
+    assert (world.given_back, world.reserved, world.cancelled) == (0, 6400, (("L1", 0), ("L2", 1)))
+    [tender] = order.tenders
+    taken = AtGateway(kind=CAPTURED, tender_id="T1", object_id=tender.reference, amount=6400, key=None)
+    broken = violations(world.model_copy(update={"money": (taken,)}))
+    assert {found.invariant for found in broken} == {Invariant.MONEY}
+
+
+async def test_what_is_delivered_keeps_its_part_of_the_shipping_charge(system: System) -> None:
+    sample = SampleOrder(
+        order_id=an_id(),
+        lines=(line("L1", 3, "90.00 USD"),),
+        tenders=(card("99.00 USD"),),
+        shipping=money("9.00 USD"),
+        parcels=(parcel(Script.DELIVERED, L1=2), parcel(Script.LABEL_ONLY, L1=1)),
+    )
+    order = await system.shop.place_order(sample)
+    await system.cancel(request(sample))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+    assert violations(world) == []
+    assert (world.given_back, world.cancelled) == (3300, (("L1", 1),))
+    one = Said(verb=Verb.SUBMIT, scope=(LineScope(line_id="L1", quantity=1),))
+    broken = violations(world.model_copy(update={"said": (one,)}))
+    assert {found.invariant for found in broken} == {Invariant.MONEY}, "single lines take no shipping with them"
+
+
+async def test_of_a_shared_payment_each_order_has_its_own_share(system: System) -> None:
+    whole = money("100.00 USD")
+    payment = await system.shop.gateway.create_payment(whole, capture=whole)
+    worlds = []
+    for total in ("60.00 USD", "40.00 USD"):
+        paid = card(total, payment=payment)
+        sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(paid,))
+        order = await system.shop.place_order(sample)
+        await system.cancel(request(sample))
+        worlds.append(await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)])))
+    assert [violations(world) for world in worlds] == [[], []]
+    assert [world.given_back for world in worlds] == [6000, 4000]
+    last = worlds[-1]
+    assert {effect.amount for effect in last.for_other_orders if effect.kind == REFUNDED} == {6000}
+    again = last.for_other_orders[-1].model_copy(update={"kind": REFUNDED, "object_id": "re_2", "amount": 1})
+    too_much = last.model_copy(update={"for_other_orders": (*last.for_other_orders, again)})
+    assert {found.invariant for found in violations(too_much)} == {Invariant.MONEY}
+    [mine] = [effect for effect in last.money if effect.kind == REFUNDED]
+    more = last.model_copy(update={"for_other_orders": (), "money": (*last.money[:1], replaced(mine, amount=6000))})
+    assert Invariant.MONEY in {found.invariant for found in violations(more)}, "more than this order has paid"
+
+
+def replaced(effect: AtGateway, **changes: object) -> AtGateway:
+    return effect.model_copy(update=changes)
+
+
+async def test_one_line_of_two_is_worth_its_own_price(system: System) -> None:
+    world = await cancelled(system, LineScope(line_id="L2", quantity=1))
+    assert violations(world) == []
+    assert (world.given_back, dict(world.cancelled)) == (2400, {"L1": 0, "L2": 1})

@@ -1,0 +1,131 @@
+"""What the checks of the run, of its histories and of the answers see: I3, I6, I7, I8 and I10."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from domain.money import money
+from domain.outcome import Outcome
+from sandbox.shop import request
+from tests.faults import answers, invariants
+from tests.faults.broken import L2, Broken, cancelled, two_lines, with_lines, with_run, with_said
+from tests.faults.invariants import violations
+from tests.faults.model import (
+    Invariant,
+    Said,
+    Verb,
+    World,
+)
+from tests.faults.world import Watched, read_world
+from tests.system import System
+from workflows.money import MoneySteps
+
+
+def joined(world: World) -> World:
+    return with_said(world, verb=Verb.SUBMIT, scope=(L2,), request_id="r-2", joined=True)
+
+
+def said(world: World, *verbs: Verb) -> World:
+    return world.model_copy(update={"said": (*world.said, *(Said(verb=verb) for verb in verbs))})
+
+
+BROKEN: Mapping[str, Broken] = {
+    "joined_another_scope": Broken(answers.joined_what_it_asked_for, Invariant.ANSWERED, joined),
+    "the_list_names_another_wait": Broken(
+        invariants.over_or_visible,
+        Invariant.VISIBLE,
+        lambda world: with_run(world, status="running", state="running", needs_person=True),
+    ),
+    "waits_for_nobody": Broken(
+        invariants.over_or_visible, Invariant.VISIBLE, lambda world: with_run(world, status="running", waits=())
+    ),
+    "its_task_fails": Broken(
+        invariants.over_or_visible, Invariant.VISIBLE, lambda world: with_run(world, status="running", task_fails=True)
+    ),
+    "another_word_in_the_list": Broken(
+        invariants.all_say_the_same, Invariant.TERMINAL, lambda world: with_run(world, state="rejected")
+    ),
+    "still_held": Broken(
+        invariants.all_say_the_same, Invariant.TERMINAL, lambda world: world.model_copy(update={"held_by": "can-1"})
+    ),
+    "lines_without_a_cancellation": Broken(
+        invariants.all_say_the_same,
+        Invariant.TERMINAL,
+        lambda world: world.model_copy(
+            update={
+                "cancellations": tuple(
+                    found.model_copy(update={"outcome": Outcome.REJECTED}) for found in world.cancellations
+                )
+            }
+        ),
+    ),
+    "a_proof_that_no_book_has": Broken(
+        answers.acknowledged_has_effect,
+        Invariant.ANSWERED,
+        lambda world: with_said(world, verb=Verb.DONE_BY_HAND, proof="REF-1"),
+    ),
+    "kept_and_never_decided": Broken(
+        answers.what_was_kept_is_decided,
+        Invariant.TERMINAL,
+        lambda world: with_said(
+            with_lines(world, L1=2), verb=Verb.SUBMIT, scope=(L2,), request_id="r-2", deferred=True
+        ),
+    ),
+    "an_email_address_in_a_failure": Broken(
+        invariants.shows_nothing_confidential,
+        Invariant.CONFIDENTIAL,
+        lambda world: world.model_copy(update={"leaks": ("the failure of event 3 shows 'jo@customer.example'",)}),
+    ),
+    "an_approval_without_effect": Broken(
+        answers.acknowledged_has_effect, Invariant.ANSWERED, lambda world: said(world, Verb.APPROVE)
+    ),
+    "withdrawn_and_cancelled": Broken(
+        answers.acknowledged_has_effect, Invariant.ANSWERED, lambda world: said(world, Verb.WITHDRAW)
+    ),
+    "above_the_limit_without_a_second_person": Broken(
+        answers.seen_by_a_second_person,
+        Invariant.ANSWERED,
+        lambda world: world.model_copy(
+            update={
+                "cancellations": tuple(
+                    found.model_copy(update={"refunded": money("5000.00 USD")}) for found in world.cancellations
+                )
+            }
+        ),
+    ),
+    "a_history_that_does_not_replay": Broken(
+        invariants.every_history_replays,
+        Invariant.REPLAY,
+        lambda world: world.model_copy(update={"failed_replays": ("event 7 is another one",)}),
+    ),
+}
+
+
+@pytest.fixture
+async def sound(system: System) -> World:
+    return await cancelled(system)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
+    BROKEN[name].assert_seen_in(sound)
+
+
+async def nothing(*_: object) -> None:
+    return None
+
+
+async def test_a_history_that_does_not_replay_is_seen(
+    real_time_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I7: also that of a run which has ended, and which another one has followed."""
+    system = real_time_system
+    order = await system.shop.place_order(sample := two_lines())
+    watched = Watched(order, [Said(verb=Verb.SUBMIT)])
+    async with system.worker():
+        await system.cancel(request(sample))
+        await system.cancel(request(sample, request_id="another"))
+    assert violations(await read_world(system, watched)) == []
+    monkeypatch.setattr(MoneySteps, "credit_refund", nothing)
+    found = violations(await read_world(system, watched))
+    assert [violation.invariant for violation in found] == [Invariant.REPLAY]
