@@ -3,9 +3,11 @@
 Payments are made by Stripe's own API with Stripe's test payment methods: the same calls work in Stripe's test mode.
 """
 
+from collections.abc import Container
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 import aiohttp
 import httpx2
@@ -43,6 +45,7 @@ class OpenPayment(StrEnum):
 class GatewayAdmin:
     def __init__(self, url: str, api_key: str = SANDBOX_KEY) -> None:
         self.url = url
+        self._keys: set[str] = set()
         self._http = httpx2.AsyncClient(base_url=url, timeout=10)
         self._transport = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=10))
         self._stripe = stripe.StripeClient(
@@ -61,6 +64,18 @@ class GatewayAdmin:
         await self._http.aclose()
         await self._transport.close_async()  # type: ignore[no-untyped-call]
 
+    @property
+    def keys(self) -> Container[str]:
+        """The idempotency keys of the calls that were made here, whether or not they were answered: whoever did something at
+        the gateway under another one is somebody else."""
+        return self._keys
+
+    def new_key(self) -> stripe.RequestOptions:
+        """Of the next call that is made here."""
+        key = str(uuid4())
+        self._keys.add(key)
+        return {"idempotency_key": key}
+
     async def create_payment(
         self,
         amount: Money,
@@ -74,7 +89,7 @@ class GatewayAdmin:
         """Authorise `amount`, capture `capture` of it (nothing when None) and keep the rest capturable; returns the
         payment's id. `mandate`: the customer let the card be used again later. `multicapture`: it may be captured in
         parts, as what is captured in part here always may. Raises stripe.CardError when declined."""
-        customer = (await self._stripe.v1.customers.create_async({})).id if mandate else None
+        customer = (await self._stripe.v1.customers.create_async({}, self.new_key())).id if mandate else None
         params: stripe.params.PaymentIntentCreateParams = {
             "amount": units_of(amount),
             "currency": amount.currency.lower(),
@@ -89,7 +104,7 @@ class GatewayAdmin:
         if customer:
             params["customer"] = customer
             params["setup_future_usage"] = "off_session"
-        payment = await self._stripe.v1.payment_intents.create_async(params)
+        payment = await self._stripe.v1.payment_intents.create_async(params, self.new_key())
         if capture is not None:
             await self.capture(payment.id, capture, final=capture == amount)
         return payment.id
@@ -106,7 +121,7 @@ class GatewayAdmin:
             params["payment_method"] = TestCard.ASKS_HOLDER.value
         if wants is OpenPayment.ACTION:
             params["confirm"] = True
-        payment = await self._stripe.v1.payment_intents.create_async(params)
+        payment = await self._stripe.v1.payment_intents.create_async(params, self.new_key())
         assert payment.status == wants.value
         return payment.id
 
@@ -119,7 +134,8 @@ class GatewayAdmin:
                 "payment_method": TestCard.DEBIT.value,
                 "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                 "confirm": True,
-            }
+            },
+            self.new_key(),
         )
         assert payment.status == "processing"
         return payment.id
@@ -131,12 +147,16 @@ class GatewayAdmin:
     async def capture(self, payment: str, amount: Money, *, final: bool) -> None:
         """`final` releases what is left of the authorisation; otherwise it stays capturable."""
         await self._stripe.v1.payment_intents.capture_async(
-            payment, {"amount_to_capture": units_of(amount), **({} if final else {"final_capture": False})}
+            payment,
+            {"amount_to_capture": units_of(amount), **({} if final else {"final_capture": False})},
+            self.new_key(),
         )
 
     async def refund_elsewhere(self, payment: str, amount: Money) -> str:
         """A refund that somebody made in the gateway's dashboard; returns its id."""
-        refund = await self._stripe.v1.refunds.create_async({"payment_intent": payment, "amount": units_of(amount)})
+        refund = await self._stripe.v1.refunds.create_async(
+            {"payment_intent": payment, "amount": units_of(amount)}, self.new_key()
+        )
         return refund.id
 
     async def effects(self, payment: str | None = None, kind: EffectKind | None = None) -> list[Effect]:

@@ -4,7 +4,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 
-from domain.keys import EffectKey
 from domain.outcome import Outcome
 from domain.request import LineScope
 from sandbox.serving import ROOT
@@ -46,7 +45,7 @@ def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
 def seen_by_a_second_person(world: World) -> Iterator[tuple[Invariant, str]]:
     """What goes out of an order without the approval of anybody else is not above the limit, in however many parts it is
     asked for. What others had refunded and has failed goes out besides; a right is no favour."""
-    theirs_failed = any(effect.kind == FAILED and EffectKey.read(effect.key) is None for effect in world.money)
+    theirs_failed = any(effect.kind == FAILED and effect.by_others for effect in world.money)
     if world.by_others or theirs_failed or any(said.by_right for said in world.said):
         return
     alone = [found for found in world.carried_out if "approved" not in found.facts]

@@ -36,7 +36,7 @@ async def read_end(system: System, world: World) -> End:
 def _describe_effect(effect: AtGateway, order_id: str) -> str:
     """A marketplace's line is named after its order."""
     key = EffectKey.read(effect.key)
-    by = _describe_key(key).replace(order_id, "order") if key else "others"
+    by = "others" if effect.by_others else _describe_key(key).replace(order_id, "order") if key else "the process"
     return f"{effect.kind} {effect.amount} of {effect.tender_id} by {by}"
 
 

@@ -8,7 +8,6 @@ invariant that is broken, so that a planted bug has to be found by the right one
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from domain.keys import EffectKey
 from domain.order import Tender, TenderKind
 from domain.outcome import State
 from domain.step import StepName
@@ -65,7 +64,7 @@ def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
     for tender in world.order.tenders:
         captured, refunded = (0 if tender.kind is TenderKind.CARD else tender.amount.amount), 0
         for effect in (*world.money, *world.for_other_orders):
-            in_its_place = tender.kind is TenderKind.CARD and EffectKey.read(effect.object_id) is not None
+            in_its_place = tender.kind is TenderKind.CARD and effect.on_account
             if effect.tender_id != tender.tender_id or in_its_place:
                 continue
             captured += effect.amount if effect.kind == CAPTURED else 0
@@ -206,8 +205,8 @@ def over_once_it_has_arrived(world: World) -> Iterator[tuple[Invariant, str]]:
     cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
     over = {effect.object_id for effect in world.money if effect.kind in {SETTLED, FAILED}}
     for effect in world.money if world.carried_out and not world.is_open else ():
-        at_gateway = effect.tender_id in cards and EffectKey.read(effect.object_id) is None
-        if effect.kind == REFUNDED and at_gateway and EffectKey.read(effect.key) and effect.object_id not in over:
+        ours = effect.tender_id in cards and not effect.on_account and not effect.by_others
+        if effect.kind == REFUNDED and ours and effect.object_id not in over:
             yield Invariant.MONEY, f"it is over, and refund {effect.object_id} has neither arrived nor failed"
 
 
@@ -304,7 +303,7 @@ def once_per_key(world: World) -> Iterator[tuple[Invariant, str]]:
     made = Counter(
         (effect.kind, effect.key)
         for effect in world.money
-        if effect.kind in {REFUNDED, RELEASED} and EffectKey.read(effect.key)
+        if effect.kind in {REFUNDED, RELEASED} and effect.key and not effect.by_others
     )
     for (kind, key), times in made.items():
         if times > 1:
@@ -319,11 +318,12 @@ def once_per_key(world: World) -> Iterator[tuple[Invariant, str]]:
 
 
 def every_effect_is_noted(world: World) -> Iterator[tuple[Invariant, str]]:
-    """Under its key, in our own books."""
+    """Under its key, in our own books: whatever was done with the order's money, and not by others. A marketplace has no
+    place for a key."""
     sold = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.MARKETPLACE}
     noted = {key for recorded in world.cancellations for key in recorded.noted}
     for effect in world.money:
-        ours = effect.kind in {REFUNDED, RELEASED} and effect.tender_id not in sold and EffectKey.read(effect.key)
+        ours = effect.kind in {REFUNDED, RELEASED} and effect.tender_id not in sold and not effect.by_others
         if ours and effect.noted_key not in noted:
             yield Invariant.ONCE, f"{effect.kind} {effect.object_id} under {effect.key}, which no book knows"
 

@@ -92,11 +92,11 @@ class Dashboard:
             case Act.EARLIER_REFUND_FAILS:
                 await self._fail(payment)
             case Act.REFUND_ALL:
-                await self._stripe.v1.refunds.create_async({"payment_intent": payment})
+                await self._stripe.v1.refunds.create_async({"payment_intent": payment}, admin.new_key())
             case Act.CAPTURE:
-                await self._stripe.v1.payment_intents.capture_async(payment)
+                await self._stripe.v1.payment_intents.capture_async(payment, None, admin.new_key())
             case Act.VOID:
-                await self._stripe.v1.payment_intents.cancel_async(payment)
+                await self._stripe.v1.payment_intents.cancel_async(payment, None, admin.new_key())
             case Act.DISPUTE:
                 await admin.dispute(payment)
             case Act.DISPUTE_AND_WIN:

@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from domain.base import Value
 from domain.facts import EffectOutcome
-from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order, TenderKind
 from domain.outcome import CARRIED_OUT, Outcome
@@ -85,14 +84,18 @@ class Said(Value):
 
 
 class AtGateway(Value):
-    """An effect that the gateway, the stored value or the marketplace has committed, in minor units. `key` is ours where
-    the call had one; `object_id` is the refund's or the payment's."""
+    """An effect that the gateway, the stored value or the marketplace has committed, in minor units. `key` is that of the
+    call, where it had one; `object_id` is the refund's or the payment's. `by_others`: the harness did it, as somebody in the
+    gateway's dashboard, or nobody called for it, as where a bank gives money back; everything else the process did, under
+    whatever key. `on_account`: it is on a gift card or a store credit, and not at the gateway."""
 
     kind: str
     tender_id: str
     object_id: str
     amount: int
     key: str | None
+    by_others: bool = False
+    on_account: bool = False
     at: float = 0
     """By the gateway's clock; where nobody needs to know, zero."""
 
@@ -100,6 +103,11 @@ class AtGateway(Value):
     def noted_key(self) -> str:
         """Our key without what the gateway's adapter adds to it where it has to call once more."""
         return (self.key or "").partition("~")[0]
+
+    @property
+    def cancellation(self) -> str:
+        """That whose key it bears, by the first part of the key."""
+        return (self.key or "").partition("/")[0]
 
 
 CAPTURED, REFUNDED, FAILED, RELEASED = "captured", "refunded", "failed", "released"
@@ -229,13 +237,11 @@ class World(Value):
         )
 
     def total(self, *kinds: str, ours: bool | None = None, tender_id: str | None = None) -> int:
-        """What these effects come to. `ours`: only those that bear a key of ours, or only those that do not."""
+        """What these effects come to. `ours`: only those of the process, or only those of others."""
         return sum(
             effect.amount
             for effect in self.money
-            if effect.kind in kinds
-            and tender_id in {None, effect.tender_id}
-            and ours in {None, EffectKey.read(effect.key) is not None}
+            if effect.kind in kinds and tender_id in {None, effect.tender_id} and ours in {None, not effect.by_others}
         )
 
     @property
@@ -262,7 +268,7 @@ class World(Value):
             if effect.kind == REFUNDED
             and tender_id in {None, effect.tender_id}
             and effect.object_id not in failed
-            and ours is (EffectKey.read(effect.key) is not None)
+            and ours is not effect.by_others
         )
 
     @property

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.keys import EffectKey
 from domain.money import Money
 from domain.plan import PlannedTender
 from domain.step import StepName
@@ -53,7 +52,9 @@ class Owed:
     def _given(self) -> int:
         """By the cancellation and by hand."""
         by_process = sum(
-            found.amount for found in self._on_tender if self._is_mine(found.key) and found.kind in {REFUNDED, RELEASED}
+            found.amount
+            for found in self._on_tender
+            if found.cancellation == self.cancellation and found.kind in {REFUNDED, RELEASED}
         )
         tender_id = self.planned.tender.tender_id
         return by_process + sum(
@@ -62,19 +63,13 @@ class Owed:
             if said.target == tender_id and said.amount and said.cancellation == self.cancellation
         )
 
-    def _is_mine(self, key: str | None) -> bool:
-        read = EffectKey.read(key)
-        return read is not None and read.cancellation_id == self.cancellation
-
     @property
     def _by_others(self) -> int:
         """Since the plan."""
         return sum(
             found.amount
             for found in self._on_tender
-            if found.kind == REFUNDED
-            and EffectKey.read(found.key) is None
-            and found.object_id not in self.planned.earlier
+            if found.kind == REFUNDED and found.by_others and found.object_id not in self.planned.earlier
         )
 
     @property

@@ -18,8 +18,13 @@ class Costs(NamedTuple):
 
 def price_of(world: World, units: Mapping[str, int]) -> int:
     """What so many units of each line cost, with the shipping charge where none is left."""
-    costs = after_discount(world.order)
-    return _share_of(world.order, costs.lines, units) + (costs.shipping if _is_all(world.order, units) else 0)
+    shipping = after_discount(world.order).shipping if _is_all(world.order, units) else 0
+    return price_of_units(world.order, units) + shipping
+
+
+def price_of_units(order: Order, units: Mapping[str, int]) -> int:
+    """Without any shipping charge."""
+    return _share_of(order, after_discount(order).lines, units)
 
 
 def tax_of(world: World, units: Mapping[str, int]) -> int:

@@ -53,6 +53,6 @@ async def test_what_others_give_twice_on_a_payment_is_no_matter_of_a_cancellatio
     world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
     assert (world.given_back, world.by_others) == (4400, 4000)
     assert violations(world) == []
-    theirs = AtGateway(kind=REFUNDED, tender_id="T2", object_id="re_2", amount=1, key=None)
+    theirs = AtGateway(kind=REFUNDED, tender_id="T2", object_id="re_2", amount=1, key=None, by_others=True)
     besides = world.model_copy(update={"money": (*world.money, theirs)})
     assert Invariant.PAID_ONCE in {found.invariant for found in violations(besides)}

@@ -7,9 +7,11 @@ import pytest
 from domain.money import money
 from domain.request import LineScope
 from sandbox.carrier.model import Script
+from sandbox.gateway_admin import GatewayAdmin
 from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.faults import invariants, papers
 from tests.faults.broken import (
+    L2,
     Broken,
     another_refund,
     cancelled,
@@ -31,7 +33,7 @@ from tests.faults.model import (
     Verb,
     World,
 )
-from tests.faults.world import Watched, read_world
+from tests.faults.world import Watched, read_world, read_worlds
 from tests.system import System
 from tests.workflows.samples import an_id
 
@@ -45,7 +47,7 @@ def posted_again(world: World) -> World:
 
 def given_back_by_the_bank(world: World) -> World:
     """Before a person ordered the roll-back."""
-    back = AtGateway(kind=CHARGED_BACK, tender_id="T1", object_id="dp_1", amount=6400, key=None, at=1)
+    back = AtGateway(kind=CHARGED_BACK, tender_id="T1", object_id="dp_1", amount=6400, key=None, by_others=True, at=1)
     [recorded] = undone(world).cancellations
     found = recorded.model_copy(update={"taken_back_at": 2})
     return undone(world, money=(back,), cancellations=(found,))
@@ -92,18 +94,18 @@ BROKEN: Mapping[str, Broken] = {
     "given_back_by_others_besides": Broken(
         invariants.never_more_than_the_price,
         Invariant.PAID_ONCE,
-        lambda world: another_refund(world, object_id="re_2", key=None, amount=100),
+        lambda world: another_refund(world, object_id="re_2", key=None, by_others=True, amount=100),
     ),
     "given_back_by_the_bank_besides": Broken(
         invariants.never_more_than_the_price,
         Invariant.PAID_ONCE,
-        lambda world: another_refund(world, object_id="dp_1", key=None, kind=CHARGED_BACK),
+        lambda world: another_refund(world, object_id="dp_1", key=None, by_others=True, kind=CHARGED_BACK),
     ),
     "store_credit_besides": Broken(
         invariants.never_more_than_the_price,
         Invariant.PAID_ONCE,
         lambda world: another_refund(
-            world, object_id="can-1/give_store_credit/T1/1", key="can-1/give_store_credit/T1/1"
+            world, object_id="can-1/give_store_credit/T1/1", key="can-1/give_store_credit/T1/1", on_account=True
         ),
     ),
     "payable_below_zero": Broken(
@@ -142,7 +144,7 @@ async def test_what_others_give_of_an_order_that_nobody_cancels_is_no_matter_of_
     order = await system.shop.place_order(two_lines())
     world = await read_world(system, Watched(order))
     [refund, back] = (
-        AtGateway(kind=kind, tender_id="T1", object_id=f"of-{kind}", amount=6400, key=None)
+        AtGateway(kind=kind, tender_id="T1", object_id=f"of-{kind}", amount=6400, key=None, by_others=True)
         for kind in (REFUNDED, CHARGED_BACK)
     )
     assert violations(world.model_copy(update={"money": (*world.money, refund, back)})) == []
@@ -183,13 +185,14 @@ async def test_what_is_delivered_keeps_its_part_of_the_shipping_charge(system: S
 async def test_of_a_shared_payment_each_order_has_its_own_share(system: System) -> None:
     whole = money("100.00 USD")
     payment = await system.shop.gateway.create_payment(whole, capture=whole)
-    worlds = []
+    watched = []
     for total in ("60.00 USD", "40.00 USD"):
         paid = card(total, payment=payment)
         sample = SampleOrder(order_id=an_id(), lines=(line("L1", 1, total),), tenders=(paid,))
         order = await system.shop.place_order(sample)
         await system.cancel(request(sample))
-        worlds.append(await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)])))
+        watched.append(Watched(order, [Said(verb=Verb.SUBMIT)]))
+    worlds = await read_worlds(system, watched)
     assert [violations(world) for world in worlds] == [[], []]
     assert [world.given_back for world in worlds] == [6000, 4000]
     last = worlds[-1]
@@ -200,6 +203,8 @@ async def test_of_a_shared_payment_each_order_has_its_own_share(system: System) 
     [mine] = [effect for effect in last.money if effect.kind == REFUNDED]
     more = last.model_copy(update={"for_other_orders": (), "money": (*last.money[:1], replaced(mine, amount=6000))})
     assert Invariant.MONEY in {found.invariant for found in violations(more)}, "more than this order has paid"
+    alone = await read_world(system, watched[-1])
+    assert Invariant.ONCE in {found.invariant for found in violations(alone)}, "no order is known whose refund it is"
 
 
 def replaced(effect: AtGateway, **changes: object) -> AtGateway:
@@ -210,3 +215,30 @@ async def test_one_line_of_two_is_worth_its_own_price(system: System) -> None:
     world = await cancelled(system, LineScope(line_id="L2", quantity=1))
     assert violations(world) == []
     assert (world.given_back, dict(world.cancelled)) == (2400, {"L1": 0, "L2": 1})
+
+
+async def test_whatever_the_harness_did_not_do_for_others_the_process_did(system: System) -> None:
+    """Under whatever key: also under one that the product could not read."""
+    order = await system.shop.place_order(sample := two_lines())
+    await system.cancel(request(sample, L2))
+    [payment] = system.shop.payments[order.order_id]
+    watched = Watched(order, [Said(verb=Verb.SUBMIT, scope=(L2,))])
+    async with GatewayAdmin(system.shop.gateway.url) as somebody:
+        await somebody.refund_elsewhere(payment, money("20.00 USD"))
+    world = await read_world(system, watched)
+    assert (world.given_back, world.by_others) == (4400, 0)
+    assert {found.invariant for found in violations(world)} == {Invariant.MONEY, Invariant.ONCE}
+
+
+async def test_a_refund_for_a_cancellation_that_the_register_lacks_is_not_another_orders(sound: World) -> None:
+    lost = another_refund(sound, object_id="re_2", key="can-lost/reverse_payment/T1/1", amount=1)
+    assert Invariant.ONCE in {found.invariant for found in violations(lost, [invariants.every_effect_is_noted])}
+
+
+async def test_what_the_harness_did_for_others_is_theirs(system: System) -> None:
+    order = await system.shop.place_order(sample := two_lines())
+    await system.cancel(request(sample, L2))
+    await system.shop.gateway.refund_elsewhere(system.shop.payments[order.order_id][0], money("10.00 USD"))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT, scope=(L2,))]))
+    assert violations(world) == []
+    assert (world.given_back, world.by_others) == (2400, 1000)

@@ -1,11 +1,10 @@
 """Reading what is true of orders: from the counterparts' own lists of effects, from the tables, and from the engine."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import select
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import WorkflowQueryFailedError
@@ -24,33 +23,20 @@ from domain.facts import (
     RollBackOrdered,
     SettledByHand,
 )
-from domain.keys import EffectKey, id_of
-from domain.order import Order, TenderKind
+from domain.keys import id_of
+from domain.order import Order
 from domain.outcome import CancellationResult, State
 from domain.plan import Plan
 from domain.request import workflow_id
 from domain.standing import result_of
 from domain.step import StepName
 from providers.books.tables import DocumentKind
-from providers.database.engine import reading
-from providers.stored_value.tables import AccountEntryRow
 from runtime import search_attributes as attributes
 from sandbox import books
 from sandbox.carrier.model import Effect as CarrierEffect
 from sandbox.gateway.messages import Effect as GatewayEffect
-from sandbox.gateway.messages import EffectKind
-from sandbox.marketplace.model import Actor as SaleActor
-from sandbox.marketplace.model import Effect as SaleEffect
-from sandbox.marketplace.model import EffectKind as SaleKind
 from tests.faults.confidential import shown_in_failures, shown_in_runs, shown_in_waits
 from tests.faults.model import (
-    CAPTURED,
-    CHARGED_BACK,
-    FAILED,
-    REFUNDED,
-    RELEASED,
-    RESERVED,
-    SETTLED,
     AtGateway,
     Paper,
     Posted,
@@ -60,19 +46,9 @@ from tests.faults.model import (
     World,
 )
 from tests.faults.parcels import read_parcel
+from tests.faults.payments import at_gateway, at_marketplace, never_taken, of_other_orders, on_accounts, reserved
 from tests.replaying import find_failed_replays, list_handles
 from tests.system import System
-
-_KINDS = {
-    EffectKind.PAYMENT_CAPTURED: CAPTURED,
-    EffectKind.REFUND_CREATED: REFUNDED,
-    EffectKind.REFUND_SETTLED: SETTLED,
-    EffectKind.REFUND_FAILED: FAILED,
-    EffectKind.REFUND_CANCELED: FAILED,
-    EffectKind.PAYMENT_VOIDED: RELEASED,
-    EffectKind.DISPUTE_LOST: CHARGED_BACK,
-}
-
 
 _AFTER_PIVOT = {StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, StepName.CREDIT_REFUND, StepName.CLOSE_ORDER}
 
@@ -90,6 +66,10 @@ class Watched:
 class _Lists(NamedTuple):
     """Of all orders."""
 
+    cases: Mapping[str, Sequence[Case]]
+    """By order."""
+    paid: Mapping[str, frozenset[str]]
+    """By payment, the cancellations of the orders that were paid with it."""
     gateway: Sequence[GatewayEffect]
     carrier: Sequence[CarrierEffect]
     ledger: Sequence[books.Transfer]
@@ -97,8 +77,12 @@ class _Lists(NamedTuple):
 
 
 async def read_worlds(system: System, watched: Sequence[Watched]) -> list[World]:
-    """One for each, in their order. The lists of the counterparts are read once for all."""
+    """One for each, in their order. The lists of the counterparts are read once for all. Orders that share a payment are
+    read together: of what bears the key of no cancellation of any of them nobody could say for which it is."""
+    cases = {found.order.order_id: await read_cases(system, found.order.order_id) for found in watched}
     lists = _Lists(
+        cases=cases,
+        paid=_cancellations_by_payment(watched, cases),
         gateway=await system.shop.gateway.effects(),
         carrier=await system.shop.carrier.effects(),
         ledger=await books.ledger(system.engine),
@@ -119,26 +103,37 @@ async def read_money(system: System, order: Order) -> list[AtGateway]:
         for payment in system.shop.payments.get(order.order_id, [])
         for effect in await system.shop.gateway.effects(payment)
     ]
-    return [*_at_gateway(order, effects), *await _on_accounts(system, order)]
+    return [*at_gateway(order, effects, system.shop.gateway.keys), *await on_accounts(system, order)]
+
+
+def _cancellations_by_payment(
+    watched: Sequence[Watched], cases: Mapping[str, Sequence[Case]]
+) -> dict[str, frozenset[str]]:
+    paid: dict[str, frozenset[str]] = {}
+    for order in (found.order for found in watched):
+        ids = frozenset(case.cancellation_id for case in cases[order.order_id])
+        for tender in order.tenders:
+            paid[tender.reference] = paid.get(tender.reference, frozenset()) | ids
+    return paid
 
 
 async def _read(system: System, watched: Watched, lists: _Lists) -> World:
     order = watched.order
-    cases = await read_cases(system, order.order_id)
+    cases = lists.cases[order.order_id]
     now = await system.orders.read(order.order_id)
     ids = {case.cancellation_id for case in cases}
-    at_gateway = _at_gateway(order, lists.gateway)
-    others = _of_other_orders(at_gateway, ids)
+    found_at_gateway = at_gateway(order, lists.gateway, system.shop.gateway.keys)
+    others = of_other_orders(order, found_at_gateway, lists.paid, ids)
     run, leaks = await _run(system, order.order_id)
     return World(
         order=order,
         said=tuple(watched.said),
-        for_other_orders=tuple(effect for effect in at_gateway if effect.object_id in others),
+        for_other_orders=tuple(effect for effect in found_at_gateway if effect.object_id in others),
         money=(
-            *(effect for effect in at_gateway if effect.object_id not in others),
-            *_reserved(lists.gateway, ids),
-            *await _on_accounts(system, order),
-            *await _at_marketplace(system, order, cases),
+            *(effect for effect in found_at_gateway if effect.object_id not in others),
+            *reserved(lists.gateway, ids),
+            *await on_accounts(system, order),
+            *await at_marketplace(system, order),
         ),
         handed_over=watched.handed_over,
         parcels=tuple([await read_parcel(system, now, cases, parcel, lists.carrier) for parcel in order.shipments]),
@@ -161,7 +156,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
         run=run,
         leaks=(*leaks, *await shown_in_runs(await list_handles(system, workflow_id(order.order_id)))),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
-        never_taken=tuple(_never_taken(order, lists.gateway)),
+        never_taken=tuple(never_taken(order, lists.gateway)),
         paid_with=tuple((tender.tender_id, tender.reference) for tender in now.tenders),
     )
 
@@ -223,102 +218,6 @@ def _paper(document: books.Document) -> Paper:
 
 def keys_noted(case: Case) -> list[str]:
     return [str(entry.fact.key) for entry in case.entries if isinstance(entry.fact, EffectNoted)]
-
-
-def _at_gateway(order: Order, effects: Sequence[GatewayEffect]) -> list[AtGateway]:
-    tender_of = {tender.reference: tender.tender_id for tender in order.tenders}
-    return [
-        AtGateway(
-            kind=_KINDS[effect.kind],
-            tender_id=tender_of[effect.payment_id],
-            object_id=effect.object_id,
-            amount=effect.amount,
-            key=effect.key,
-            at=effect.at,
-        )
-        for effect in effects
-        if effect.payment_id in tender_of and effect.kind in _KINDS
-    ]
-
-
-def _never_taken(order: Order, effects: Sequence[GatewayEffect]) -> list[str]:
-    had = {EffectKind.PAYMENT_AUTHORISED, EffectKind.PAYMENT_CAPTURED}
-    taken = {effect.payment_id for effect in effects if effect.kind in had}
-    cards = (tender for tender in order.tenders if tender.kind is TenderKind.CARD)
-    return [tender.tender_id for tender in cards if tender.reference not in taken]
-
-
-def _of_other_orders(effects: Sequence[AtGateway], cancellations: Collection[str]) -> set[str]:
-    """The refunds that the process has made by cancellations of other orders, which share a payment."""
-    keys = {effect.object_id: EffectKey.read(effect.noted_key) for effect in effects if effect.kind == REFUNDED}
-    return {refund for refund, key in keys.items() if key is not None and key.cancellation_id not in cancellations}
-
-
-def _reserved(effects: Sequence[GatewayEffect], cancellations: Collection[str]) -> list[AtGateway]:
-    """The payments that a roll-back has made. They are under the key of the step that made them."""
-    found = []
-    for effect in effects:
-        key = EffectKey.read((effect.key or "").partition("~")[0])
-        if effect.kind is EffectKind.PAYMENT_AUTHORISED and key is not None and key.cancellation_id in cancellations:
-            made = {"object_id": effect.object_id, "amount": effect.amount, "key": effect.key}
-            found.append(AtGateway.model_validate({"kind": RESERVED, "tender_id": key.target, **made}))
-    return found
-
-
-async def _on_accounts(system: System, order: Order) -> list[AtGateway]:
-    """What was put on gift cards and store credit for this order, and what of it was taken back."""
-    kinds = {tender.tender_id: tender.kind for tender in order.tenders}
-    async with reading(system.engine).connect() as session:
-        rows = await session.execute(
-            select(AccountEntryRow.__table__)
-            .where(AccountEntryRow.order_id == order.order_id, AccountEntryRow.deactivates.is_(False))
-            .order_by(AccountEntryRow.entry_id)
-        )
-        return [
-            AtGateway(
-                kind=FAILED if row.undoes else REFUNDED,
-                tender_id=row.tender_id or "",
-                object_id=row.undoes or row.key,
-                amount=abs(row.amount),
-                key=row.key,
-            )
-            for row in rows
-            if kinds.get(row.tender_id or "") is not TenderKind.MARKETPLACE
-        ]
-
-
-async def _at_marketplace(system: System, order: Order, cases: Sequence[Case]) -> list[AtGateway]:
-    """What was cancelled of the sale, at what the units cost here. The marketplace has no place for a key of ours: what the
-    seller cancelled there is ours."""
-    sold = next((tender for tender in order.tenders if tender.kind is TenderKind.MARKETPLACE), None)
-    if sold is None or system.shop.marketplace is None:
-        return []
-    lines = {line.line_id: line for line in order.lines}
-    found = []
-    for effect in await system.shop.marketplace.effects(sold.reference):
-        if effect.kind is SaleKind.REFUNDED:
-            continue
-        line = lines[effect.line_id]
-        found.append(
-            AtGateway(
-                kind=REFUNDED,
-                tender_id=sold.tender_id,
-                object_id=effect.reference,
-                amount=line.total.share(effect.quantity, line.quantity).amount,
-                key=_key_of_sale(cases, sold.tender_id, effect) if effect.by is SaleActor.SELLER else None,
-            )
-        )
-    return found
-
-
-def _key_of_sale(cases: Sequence[Case], tender_id: str, effect: SaleEffect) -> str | None:
-    """Of the cancellation that counts it, one for each line: the units of several are cancelled together."""
-    for case in reversed(cases):
-        counted = {refund.reference for reversal in case.reversals for refund in reversal.refunds}
-        if effect.reference in counted or case is cases[0]:
-            target = f"{tender_id}-{effect.line_id}"
-            return str(EffectKey(case.cancellation_id, StepName.REVERSE_PAYMENT, target, 1))
-    return None
 
 
 async def _run(system: System, order_id: str) -> tuple[RunNow | None, list[str]]:
