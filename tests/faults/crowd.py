@@ -307,6 +307,7 @@ class Crowd(Staff):
         tender = Tender(tender_id=f"T{len(order.tenders) + 1}", kind=TenderKind.CARD, amount=amount, reference=paid)
         await self.insist_on(lambda: built_in.add_payment(system.engine, order.order_id, tender))
         system.shop.payments.setdefault(order.order_id, []).append(paid)
+        self.watched.added += amount.amount
         self.watched.order = order.model_copy(
             update={"tenders": (*order.tenders, tender), "shipping": order.shipping + amount}
         )
@@ -365,6 +366,16 @@ class Crowd(Staff):
     async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
         """What the cancellation owes on the tender; in a roll-back, what it has given back on it; or what the customer has
         too much: these are taken back, so they are below zero."""
+        owed = await self._read_owed(target)
+        if owed is not None and self.others.is_processed(owed.planned.tender.reference):
+            return Money.zero(owed.planned.refund.currency)  # whoever reads that it is still being taken waits
+        return owed and owed.moved_by_hand(step)
+
+    async def read_waived(self, step: StepName | None, target: str | None) -> Money | None:
+        owed = await self._read_owed(target)
+        return owed and owed.waived(step)
+
+    async def _read_owed(self, target: str | None) -> Owed | None:
         progress = await self._progress()
         try:
             plan = await self.handle.query(CancellationWorkflow.plan)
@@ -373,10 +384,8 @@ class Crowd(Staff):
         planned = next((part for part in plan.tenders if part.tender.tender_id == target), None) if plan else None
         if planned is None or progress is None:
             return None
-        if self.others.is_processed(planned.tender.reference):
-            return Money.zero(planned.refund.currency)  # whoever reads that it is still being taken waits
         money = await read_money(self.system, self.watched.order)
-        return Owed(planned, progress.cancellation_id, money, self.watched.said).moved_by_hand(step)
+        return Owed(planned, progress.cancellation_id, money, self.watched.said)
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         return next(self._answers)

@@ -33,6 +33,7 @@ from tests.faults.model import (
     RELEASED,
     RESERVED,
     SETTLED,
+    AtGateway,
     Check,
     Invariant,
     Verb,
@@ -58,22 +59,31 @@ def violations(world: World, checks: "Iterable[Check] | None" = None) -> list[Vi
 
 def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
     """At any instant, and by nobody: a gateway refuses it, so that whoever tries it loses nothing but the attempt. A payment
-    may be of other orders too; of it the process gives this order what it has paid. Store credit in place of a refund is not
-    the gateway's."""
-    failed = {effect.object_id for effect in (*world.money, *world.for_other_orders) if effect.kind == FAILED}
+    may be of other orders too; of it the process gives this order what it has paid. A refund counts until it has failed.
+    Store credit in place of a refund is not the gateway's; it counts with what is put back in the end."""
+    in_turn = sorted((*world.money, *world.for_other_orders), key=lambda effect: effect.at)
     for tender in world.order.tenders:
-        captured, refunded = (0 if tender.kind is TenderKind.CARD else tender.amount.amount), 0
-        for effect in (*world.money, *world.for_other_orders):
+        captured = 0 if tender.kind is TenderKind.CARD else tender.amount.amount
+        alive: dict[str, AtGateway] = {}
+        for effect in in_turn:
             in_its_place = tender.kind is TenderKind.CARD and effect.on_account
             if effect.tender_id != tender.tender_id or in_its_place:
                 continue
-            captured += effect.amount if effect.kind == CAPTURED else 0
-            refunded += effect.amount if effect.kind == REFUNDED and effect.object_id not in failed else 0
-            if effect.kind == REFUNDED and refunded > captured:
-                yield Invariant.MONEY, f"{refunded} of {captured} captured was refunded on {tender.tender_id}"
+            if effect.kind == CAPTURED:
+                captured += effect.amount
+            elif effect.kind == FAILED:
+                alive.pop(effect.object_id, None)
+            elif effect.kind == REFUNDED:
+                alive[effect.object_id] = effect
+                refunded = sum(refund.amount for refund in alive.values())
+                if refunded > captured:
+                    yield Invariant.MONEY, f"{refunded} of {captured} captured was refunded on {tender.tender_id}"
+                ours = sum(refund.amount for refund in alive.values() if refund in world.money and not refund.by_others)
+                if ours > tender.amount.amount:
+                    yield Invariant.MONEY, f"{ours} was refunded on {tender.tender_id}, which paid {tender.amount}"
         ours = world.refunded(ours=True, tender_id=tender.tender_id)
         if ours > tender.amount.amount:
-            yield Invariant.MONEY, f"{ours} was refunded on {tender.tender_id}, which paid {tender.amount}"
+            yield Invariant.MONEY, f"{ours} was put back on {tender.tender_id}, which paid {tender.amount}"
 
 
 def nothing_of_what_was_never_taken(world: World) -> Iterator[tuple[Invariant, str]]:
@@ -86,20 +96,20 @@ def nothing_of_what_was_never_taken(world: World) -> Iterator[tuple[Invariant, s
 
 
 def never_more_than_the_price(world: World) -> Iterator[tuple[Invariant, str]]:
-    """By all ways together. What a person has paid besides is seen while the run waits. Where others gave something back
-    besides, a person has to have seen the difference; what they give alone, of an order of which nothing is cancelled, or
-    twice on a payment of which nothing is given back, is no matter of the process."""
+    """By all ways together, less what a person has left to the customer. What a person has paid besides is seen while the
+    run waits. Where others gave something back besides, a person is asked, and collects the difference or leaves it; what
+    they give alone, of an order of which nothing is cancelled, or twice on a payment of which nothing is given back, is no
+    matter of the process."""
     paid = sum(tender.amount.amount for tender in world.order.tenders)
     by_others = world.by_others - sum(_given_twice_by_others(world, tender) for tender in world.order.tenders)
-    ours = world.given_back + world.by_hand
-    paid_besides = world.by_hand > 0 and world.is_open and world.run is not None and bool(world.run.waits)
-    if ours > paid and not paid_besides:
+    ours = world.given_back + world.by_hand - world.left_to_customer()
+    is_asked = world.run is not None and bool(world.run.waits)
+    if ours > paid and not (world.by_hand > 0 and world.is_open and is_asked):
         yield Invariant.PAID_ONCE, f"the customer has {ours} of {paid} by the process and by hand"
-    elif (ours or world.carried_out) and ours + by_others > paid and not _somebody_is_asked(world):
-        both = ours + by_others
+    elif (ours or world.carried_out) and ours + by_others > paid and not is_asked:
         yield (
             Invariant.PAID_ONCE,
-            f"the customer has {both} of {paid} by the process and by others, and nobody is asked",
+            f"the customer has {ours + by_others} of {paid} by the process and by others, and nobody was asked about it",
         )
 
 
@@ -112,29 +122,26 @@ def _given_twice_by_others(world: World, tender: Tender) -> int:
     return max(refunded + world.total(CHARGED_BACK, tender_id=name) - tender.amount.amount, 0)
 
 
-def _somebody_is_asked(world: World) -> bool:
-    waiting = bool(world.run and any(owner for owner, _ in world.run.waits))
-    return waiting or world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, Verb.ROLL_BACK)
-
-
 def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invariant, str]]:
     """The units that left the order are those whose money went back, less what a person declared not due. What is only
-    reserved goes back by not being captured: no counterpart has done anything then."""
+    reserved goes back by not being captured: no counterpart has done anything then. What others give counts where too little
+    went back; that the process gives no more than is due, whatever they do, is seen without it."""
     if world.is_open or not world.carried_out:
         return
-    given, due = world.given_back + world.by_hand + world.by_others, price_of(world, dict(world.cancelled))
+    ours, due = world.given_back + world.by_hand, price_of(world, dict(world.cancelled))
     left_by_hand = world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.CLOSE_ORDER)
-    if given > due + _may_go_besides(world) and not (world.by_others or left_by_hand):
-        yield Invariant.MONEY, f"{given} went back for units worth {due}"
-    is_known = world.has_said(Verb.NOTHING_DUE) or world.has_said(Verb.DONE_BY_HAND, step=StepName.CHECK_ORDER)
-    if given + world.reserved < due and not is_known:
+    most = due + _may_go_besides(world) + world.lapsed + world.left_to_customer()
+    if ours > most and not left_by_hand:
+        yield Invariant.MONEY, f"{ours} went back for units worth {due}"
+    least = due - world.waived - (world.added if world.has_said(Verb.DONE_BY_HAND, step=StepName.CHECK_ORDER) else 0)
+    given = ours + world.by_others
+    if given + world.reserved < least:
         yield Invariant.MONEY, f"only {given} went back for units worth {due}"
     recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(
         found.released.amount for found in world.carried_out if found.released
     )
-    least = world.given_back + world.by_hand
-    if not least <= recorded <= least + world.reserved and not world.by_others:
-        yield Invariant.MONEY, f"the books say {recorded}, counterparts and people {least}"
+    if not ours <= recorded <= ours + world.reserved + world.by_others:
+        yield Invariant.MONEY, f"the books say {recorded}, counterparts and people {ours}"
 
 
 def _may_go_besides(world: World) -> int:
@@ -163,10 +170,10 @@ def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
         world.given_back + world.by_hand - sum(found.refunded.amount for found in world.cancellations if found.refunded)
     )
     kept -= sum(found.released.amount for found in world.cancellations if found.released)
-    if kept > 0 and not world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE):
+    if kept > world.left_to_customer():
         yield Invariant.MONEY, f"{kept} went back although nothing was cancelled"
     left = world.refunded(ours=True) + world.by_hand
-    if left > 0 and not world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.RESTORE_PAYMENT):
+    if left > world.left_to_customer(StepName.RESTORE_PAYMENT):
         yield Invariant.MONEY, f"{left} went back, nothing was cancelled, and nobody was asked to collect it"
 
 
@@ -195,7 +202,9 @@ def order_names_a_payment_that_holds(world: World) -> Iterator[tuple[Invariant, 
     now = dict(world.paid_with)
     for tender in world.order.tenders:
         released = world.total(RELEASED, ours=True, tender_id=tender.tender_id)
-        seen_to = world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, target=tender.tender_id)
+        seen_to = world.has_said(
+            Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.RESTORE_PAYMENT, target=tender.tender_id
+        )
         if released and now.get(tender.tender_id) == tender.reference and not seen_to:
             yield Invariant.MONEY, f"the order goes on, and names payment {tender.reference}, which was released"
 
@@ -274,7 +283,7 @@ def ledger_is_right(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.LEDGER, f"{payable[transfer.cancellation_id]} is payable in {transfer.cancellation_id}"
     for recorded in world.cancellations:
         left = payable[recorded.cancellation_id]
-        if recorded.outcome is not None and left and not world.has_said(Verb.NOTHING_DUE):
+        if recorded.outcome is not None and left:
             yield Invariant.LEDGER, f"{left} is still payable in {recorded.cancellation_id}, which has ended"
     cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
     known = {effect.object_id for effect in world.money if effect.tender_id in cards}

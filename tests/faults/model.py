@@ -63,7 +63,8 @@ class Verb(StrEnum):
 class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
-    moved, and for which `cancellation`; `proof` is what it was named as the proof of it. `joined`: the request was told that
+    moved, and for which `cancellation`; `waived` with what they have declared not due: of the customer's, or below zero what
+    they have too much; `proof` is what it was named as the proof of it. `joined`: the request was told that
     it is carried out by a cancellation that another one had opened; `by_right`: it is a consumer's withdrawal; `deferred`:
     that it is kept until that one has ended."""
 
@@ -76,6 +77,7 @@ class Said(Value):
     step: StepName | None = None
     target: str = ""
     amount: Money | None = None
+    waived: Money | None = None
     cancellation: str = ""
     proof: str = ""
     joined: bool = False
@@ -219,6 +221,8 @@ class World(Value):
     """The tenders whose payment has neither been reserved nor taken: debits that are processed, or have failed."""
     paid_with: tuple[tuple[str, str], ...] = ()
     """By tender, the payment that the order names now."""
+    added: int = 0
+    """What was charged and paid for while its cancellation waited."""
     leaks: tuple[str, ...] = ()
     """Where the engine shows something confidential of its runs."""
 
@@ -279,6 +283,29 @@ class World(Value):
             for said in self.said
             if said.verb is Verb.DONE_BY_HAND and said.accepted is not False and said.amount is not None
         )
+
+    @property
+    def waived(self) -> int:
+        """Of what was owed to the customer, what a person has declared not due."""
+        return sum(max(amount, 0) for amount in self._amounts_waived())
+
+    def left_to_customer(self, *steps: StepName) -> int:
+        """What the customer has too much, and a person has left to them: at one of these steps, or at any."""
+        return sum(max(-amount, 0) for amount in self._amounts_waived(*steps))
+
+    def _amounts_waived(self, *steps: StepName) -> Iterator[int]:
+        tenders = {tender.tender_id for tender in self.order.tenders}
+        for said in self.said:
+            counts = said.verb is Verb.NOTHING_DUE and said.accepted is not False and said.target in tenders
+            if counts and said.waived is not None and (not steps or said.step in steps):
+                yield said.waived.amount
+
+    @property
+    def lapsed(self) -> int:
+        """What others had refunded and has failed since: it may be owed once more."""
+        failed = {effect.object_id for effect in self.money if effect.kind == FAILED}
+        theirs = (effect for effect in self.money if effect.kind == REFUNDED and effect.by_others)
+        return sum(effect.amount for effect in theirs if effect.object_id in failed)
 
     @property
     def by_others(self) -> int:

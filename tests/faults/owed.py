@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from domain.money import Money
 from domain.plan import PlannedTender
-from domain.step import StepName
+from domain.step import MONEY_STEPS, StepName
 from tests.faults.model import CHARGED_BACK, FAILED, REFUNDED, RELEASED, AtGateway, Said
 
 
@@ -29,6 +29,28 @@ class Owed:
             case _:
                 moved = max(self._due - self._given, 0)
         return Money(amount=moved, currency=self.planned.refund.currency)
+
+    def waived(self, step: StepName | None) -> Money:
+        """What a person gives up who says that nothing is due: what is still owed, or, below zero, what the customer has too
+        much; in a roll-back, all that they have."""
+        if step is StepName.RESTORE_PAYMENT:
+            waived = -self._given - self._by_bank - self._waived_before(StepName.RESTORE_PAYMENT)
+        else:
+            left = self._due - self._given - self._by_others - self._by_bank
+            left -= self._waived_before(*MONEY_STEPS, StepName.CHECK_REFUND)
+            waived = min(left, 0) if step is StepName.CHECK_REFUND else max(left, 0)
+        return Money(amount=waived, currency=self.planned.refund.currency)
+
+    def _waived_before(self, *steps: StepName) -> int:
+        tender_id = self.planned.tender.tender_id
+        return sum(
+            said.waived.amount
+            for said in self.said
+            if said.target == tender_id
+            and said.waived
+            and said.cancellation == self.cancellation
+            and said.step in steps
+        )
 
     @property
     def _due(self) -> int:

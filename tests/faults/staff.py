@@ -236,11 +236,10 @@ class Staff:
 
     async def say(self, verb: Verb, wait: Wait) -> bool:
         """Whether the run has accepted it. Sent again under the same id while no worker answers."""
-        amount, cancellation = None, ""
-        if verb is Verb.DONE_BY_HAND:
-            amount = await self.moved_by_hand(wait.step, wait.target)
-            cases = await read_cases(self.system, self.watched.order.order_id)
-            cancellation = cases[-1].cancellation_id if cases else ""  # it waits while it is verified
+        amount = await self.moved_by_hand(wait.step, wait.target) if verb is Verb.DONE_BY_HAND else None
+        waived = await self.read_waived(wait.step, wait.target) if verb is Verb.NOTHING_DUE else None
+        cases = await read_cases(self.system, self.watched.order.order_id)
+        cancellation = cases[-1].cancellation_id if cases else ""  # it waits while it is verified
         proof = None
         if amount is not None and not amount and wait.step is StepName.REVERSE_PAYMENT:
             proof = await self._lost_dispute()
@@ -260,6 +259,7 @@ class Staff:
                 step=wait.step,
                 target=wait.target or "",
                 amount=amount,
+                waived=waived,
                 cancellation=cancellation,
             )
         )
@@ -302,6 +302,16 @@ class Staff:
                 under_way = sum(effect.amount for effect in await self._under_way(tender.reference))
                 moved = max(due - given - by_others + under_way, 0)
         return Money(amount=moved, currency=world.currency)
+
+    async def read_waived(self, step: StepName | None, target: str | None) -> Money | None:
+        """What a person gives up who says that nothing is due on a tender: what is neither given back nor under way; or,
+        below zero, what the customer has too much or, in a roll-back, all of it."""
+        moved = await self.moved_by_hand(step, target)
+        if moved is None or moved.amount <= 0:
+            return moved
+        references = [tender.reference for tender in self.watched.order.tenders if tender.tender_id == target]
+        under_way = [effect.amount for paid in references for effect in await self._under_way(paid)]
+        return Money(amount=max(moved.amount - sum(under_way), 0), currency=moved.currency)
 
     async def _under_way(self, payment: str) -> list[Effect]:
         """The refunds of a payment that have neither arrived nor failed."""

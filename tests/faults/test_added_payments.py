@@ -23,10 +23,13 @@ async def test_what_is_paid_for_express_goes_back_or_somebody_is_asked(system: S
     added = Tender(tender_id="T2", kind=TenderKind.CARD, amount=EXPRESS, reference="pi_2")
     taken = AtGateway(kind=CAPTURED, tender_id="T2", object_id="pi_2", amount=EXPRESS.amount, key=None)
     changed = order.model_copy(update={"tenders": (*order.tenders, added), "shipping": EXPRESS})
-    unseen = world.model_copy(update={"order": changed, "money": (*world.money, taken)})
+    unseen = world.model_copy(update={"order": changed, "money": (*world.money, taken), "added": EXPRESS.amount})
     assert {found.invariant for found in violations(unseen)} == {Invariant.MONEY}
     known = Said(verb=Verb.DONE_BY_HAND, step=StepName.CHECK_ORDER, target=order.order_id, accepted=None)
-    assert violations(unseen.model_copy(update={"said": (*world.said, known)})) == []
+    seen = unseen.model_copy(update={"said": (*world.said, known)})
+    assert violations(seen) == []
+    less = seen.model_copy(update={"added": EXPRESS.amount - 1})
+    assert {found.invariant for found in violations(less)} == {Invariant.MONEY}, "more is missing than was added"
 
 
 async def test_a_payment_is_added_to_an_order_with_what_it_pays(system: System) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from domain.money import money
+from domain.money import Money, money
 from domain.request import LineScope
+from domain.step import StepName
 from sandbox.carrier.model import Script
 from sandbox.gateway_admin import GatewayAdmin
 from sandbox.shop import SampleOrder, card, line, parcel, request
@@ -18,6 +19,7 @@ from tests.faults.broken import (
     released,
     two_lines,
     undone,
+    with_said,
 )
 from tests.faults.invariants import violations
 from tests.faults.model import (
@@ -43,6 +45,33 @@ def posted_again(world: World) -> World:
     [paid] = [transfer for transfer in world.ledger if transfer.credit == "gateway_clearing"]
     again = paid.model_copy(update={"debit": "customer_receivable"})
     return world.model_copy(update={"ledger": (*world.ledger, again)})
+
+
+def given_back(world: World, amount: int) -> World:
+    """By one refund of so much, and by the books."""
+    money = tuple(
+        effect.model_copy(update={"amount": amount}) if effect.kind in {REFUNDED, SETTLED} else effect
+        for effect in world.money
+    )
+    refunded = Money(amount=amount, currency=world.currency)
+    found = tuple(recorded.model_copy(update={"refunded": refunded}) for recorded in world.cancellations)
+    return world.model_copy(update={"money": money, "cancellations": found})
+
+
+def by_others(world: World, kind: str = REFUNDED, amount: int = 6400) -> World:
+    """Once everything else is done."""
+    at = max(effect.at for effect in world.money)
+    theirs = {"kind": kind, "tender_id": "T1", "object_id": f"of-{kind}", "amount": amount, "key": None, "at": at}
+    effect = AtGateway.model_validate({**theirs, "by_others": True})
+    return world.model_copy(update={"money": (*world.money, effect)})
+
+
+def refunded_twice_at_once(world: World, failed: float, another: float) -> World:
+    """At these seconds after the first refund."""
+    [first] = [effect for effect in world.money if effect.kind == REFUNDED]
+    of_first = first.model_copy(update={"kind": FAILED, "at": first.at + failed})
+    second = first.model_copy(update={"object_id": "re_2", "key": f"{first.key}2", "at": first.at + another})
+    return world.model_copy(update={"money": (*world.money, of_first, second)})
 
 
 def given_back_by_the_bank(world: World) -> World:
@@ -108,6 +137,71 @@ BROKEN: Mapping[str, Broken] = {
             world, object_id="can-1/give_store_credit/T1/1", key="can-1/give_store_credit/T1/1", on_account=True
         ),
     ),
+    "given_back_by_the_bank_besides_and_asked_about_a_parcel": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: with_said(
+            by_others(world, CHARGED_BACK), verb=Verb.DONE_BY_HAND, step=StepName.STOP_SHIPMENT, target="S1"
+        ),
+    ),
+    "a_part_of_what_others_gave_besides_was_collected": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: with_said(
+            by_others(world, amount=2000),
+            verb=Verb.DONE_BY_HAND,
+            step=StepName.CHECK_REFUND,
+            target="T1",
+            amount=money("-19.99 USD"),
+        ),
+    ),
+    "a_part_of_what_others_gave_besides_was_left": Broken(
+        invariants.never_more_than_the_price,
+        Invariant.PAID_ONCE,
+        lambda world: with_said(
+            by_others(world, amount=2000),
+            verb=Verb.NOTHING_DUE,
+            step=StepName.CHECK_REFUND,
+            target="T1",
+            waived=money("-19.99 USD"),
+        ),
+    ),
+    "too_little_and_nothing_due_for_a_parcel": Broken(
+        invariants.carried_out_gives_what_its_goods_cost,
+        Invariant.MONEY,
+        lambda world: with_said(
+            given_back(world, 4400), verb=Verb.NOTHING_DUE, step=StepName.STOP_SHIPMENT, target="S1"
+        ),
+    ),
+    "less_than_a_person_has_declared_not_due": Broken(
+        invariants.carried_out_gives_what_its_goods_cost,
+        Invariant.MONEY,
+        lambda world: with_said(
+            given_back(world, 4400),
+            verb=Verb.NOTHING_DUE,
+            step=StepName.REVERSE_PAYMENT,
+            target="T1",
+            waived=money("19.99 USD"),
+        ),
+    ),
+    "released_and_asked_about_a_parcel": Broken(
+        invariants.undone_gives_nothing,
+        Invariant.MONEY,
+        lambda world: with_said(released(world), verb=Verb.DONE_BY_HAND, step=StepName.RESUME_SHIPMENT, target="S1"),
+    ),
+    "payable_after_the_end_and_nothing_due_for_a_parcel": Broken(
+        invariants.ledger_is_right,
+        Invariant.LEDGER,
+        lambda world: with_said(
+            world.model_copy(update={"ledger": world.ledger[:1]}),
+            verb=Verb.NOTHING_DUE,
+            step=StepName.STOP_SHIPMENT,
+            target="S1",
+        ),
+    ),
+    "two_refunds_at_once_of_which_one_fails": Broken(
+        invariants.never_more_than_captured, Invariant.MONEY, lambda world: refunded_twice_at_once(world, 3, 2)
+    ),
     "payable_below_zero": Broken(
         invariants.ledger_is_right,
         Invariant.LEDGER,
@@ -143,11 +237,7 @@ async def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> 
 async def test_what_others_give_of_an_order_that_nobody_cancels_is_no_matter_of_the_process(system: System) -> None:
     order = await system.shop.place_order(two_lines())
     world = await read_world(system, Watched(order))
-    [refund, back] = (
-        AtGateway(kind=kind, tender_id="T1", object_id=f"of-{kind}", amount=6400, key=None, by_others=True)
-        for kind in (REFUNDED, CHARGED_BACK)
-    )
-    assert violations(world.model_copy(update={"money": (*world.money, refund, back)})) == []
+    assert violations(by_others(by_others(world, REFUNDED), CHARGED_BACK)) == []
 
 
 async def test_a_part_of_a_reservation_goes_back_by_not_being_captured(system: System) -> None:
@@ -242,3 +332,33 @@ async def test_what_the_harness_did_for_others_is_theirs(system: System) -> None
     world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT, scope=(L2,))]))
     assert violations(world) == []
     assert (world.given_back, world.by_others) == (2400, 1000)
+
+
+async def test_a_refund_in_the_place_of_one_that_has_failed_is_none_at_once(sound: World) -> None:
+    later = refunded_twice_at_once(sound, 2, 3)
+    assert violations(later, [invariants.never_more_than_captured]) == []
+
+
+@pytest.mark.parametrize("by_them", [1, 1000])
+async def test_what_others_give_excuses_nothing_of_what_the_process_gives(system: System, by_them: int) -> None:
+    """For one line of 24.00, 44.00."""
+    world = by_others(await cancelled(system, L2), amount=by_them)
+    assert violations(world) == []
+    too_much = given_back(world, 4400)
+    [found] = violations(too_much, [invariants.carried_out_gives_what_its_goods_cost])
+    assert "4400 went back for units worth 2400" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("verb", "moved"), [(Verb.DONE_BY_HAND, "amount"), (Verb.NOTHING_DUE, "waived")], ids=["collected", "left"]
+)
+async def test_what_others_gave_besides_is_somebodys_to_decide(sound: World, verb: Verb, moved: str) -> None:
+    besides = by_others(sound, amount=2000)
+    asked = with_said(besides, verb=verb, step=StepName.CHECK_REFUND, target="T1", **{moved: money("-20.00 USD")})
+    assert violations(asked, [invariants.never_more_than_the_price]) == []
+
+
+async def test_what_a_person_declared_not_due_is_missing_from_what_goes_back(sound: World) -> None:
+    asked = {"verb": Verb.NOTHING_DUE, "step": StepName.REVERSE_PAYMENT, "target": "T1"}
+    less = with_said(given_back(sound, 4400), **asked, waived=money("20.00 USD"))
+    assert violations(less, [invariants.carried_out_gives_what_its_goods_cost]) == []

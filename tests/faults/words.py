@@ -223,8 +223,9 @@ class _Message:
 
     async def said(self, accepted: bool | None) -> Said:
         resolves = VERBS[self.word] in _RESOLUTIONS
-        moved = VERBS[self.word] is Verb.DONE_BY_HAND and accepted and self._reference not in self._staff.proofs
-        self._staff.proofs.update([self._reference] if moved else [])
+        counts = resolves and accepted and self._reference not in self._staff.proofs
+        self._staff.proofs.update([self._reference] if counts else [])
+        moved, waived = (counts and VERBS[self.word] is verb for verb in (Verb.DONE_BY_HAND, Verb.NOTHING_DUE))
         step, target = await self._find_step() if accepted else (None, "")
         return Said(
             verb=VERBS[self.word],
@@ -235,6 +236,7 @@ class _Message:
             step=step,
             target=target,
             amount=await self._staff.moved_by_hand(step, target) if moved else None,
+            waived=await self._staff.read_waived(step, target) if waived else None,
             request_id=self._request().request_id if VERBS[self.word] is Verb.SUBMIT else "",
             joined=self._joined,
         )

@@ -61,6 +61,8 @@ class Watched:
     said: list[Said] = field(default_factory=list)
     handed_over: frozenset[str] = frozenset()
     """The parcels that the carrier had by then."""
+    added: int = 0
+    """What was charged and paid for since."""
 
 
 class _Lists(NamedTuple):
@@ -136,6 +138,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
             *await at_marketplace(system, order),
         ),
         handed_over=watched.handed_over,
+        added=watched.added,
         parcels=tuple([await read_parcel(system, now, cases, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
