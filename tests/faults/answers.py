@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from domain.outcome import Outcome
 from domain.request import LineScope
 from sandbox.serving import ROOT
-from tests.faults.model import FAILED, Invariant, Said, Verb, World
+from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway, Invariant, Said, Verb, World
+from tests.faults.prices import price_of
 
 _LIMITS = {
     limit["currency"]: limit["amount"] for limit in tomllib.loads((ROOT / "policy.toml").read_text())["approval_limits"]
@@ -44,15 +45,42 @@ def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
 
 def seen_by_a_second_person(world: World) -> Iterator[tuple[Invariant, str]]:
     """What goes out of an order without the approval of anybody else is not above the limit, in however many parts it is
-    asked for. What others had refunded and has failed goes out besides; a right is no favour."""
-    theirs_failed = any(effect.kind == FAILED and effect.by_others for effect in world.money)
-    if world.by_others or theirs_failed or any(said.by_right for said in world.said):
+    asked for: by what people said, and by what counterparts and people gave. The register says only which cancellations
+    there were. What others had refunded and has failed goes out besides; a right is no favour."""
+    if any(said.by_right for said in world.said):
         return
-    alone = [found for found in world.carried_out if "approved" not in found.facts]
-    out = sum(amount.amount for found in alone for amount in (found.refunded, found.released) if amount)
+    alone = _carried_out_alone(world)
+    out = sum(effect.amount for effect in _given(world) if effect.cancellation in alone)
+    out += sum(said.amount.amount for said in world.paid_by_hand if said.cancellation in {*alone, ""} and said.amount)
+    if len(alone) == len(world.carried_out):
+        out += _given_under_no_key(world)
     limit = _LIMITS.get(world.currency, 0)
-    if out > limit:
+    if alone and out - world.lapsed > limit:
         yield Invariant.ANSWERED, f"{out} went out without a second person, who has to see what is above {limit}"
+
+
+def _carried_out_alone(world: World) -> set[str]:
+    """The cancellations that nobody approved; an approval that names none may have been of any."""
+    approvals = [said for said in world.said if said.verb is Verb.APPROVE and said.accepted is not False]
+    if any(not said.cancellation for said in approvals):
+        return set()
+    return {found.cancellation_id for found in world.carried_out} - {said.cancellation for said in approvals}
+
+
+def _given(world: World) -> list[AtGateway]:
+    failed = {effect.object_id for effect in world.money if effect.kind == FAILED}
+    return [
+        effect
+        for effect in world.money
+        if effect.kind in {REFUNDED, RELEASED} and not effect.by_others and effect.object_id not in failed
+    ]
+
+
+def _given_under_no_key(world: World) -> int:
+    """At a marketplace, and by not being captured: nobody can say by which of several cancellations."""
+    at_marketplace = sum(effect.amount for effect in _given(world) if effect.key is None)
+    left = price_of(world, dict(world.cancelled)) - world.given_back - world.by_hand - world.by_others - world.waived
+    return at_marketplace + min(world.reserved, max(left, 0))
 
 
 def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:

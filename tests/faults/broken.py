@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from domain.money import Money
 from domain.outcome import Outcome
 from domain.request import LineScope
 from sandbox.carrier.model import Script
@@ -12,6 +13,7 @@ from tests.faults.model import (
     REFUNDED,
     RELEASED,
     RESERVED,
+    SETTLED,
     AtGateway,
     Check,
     Invariant,
@@ -59,6 +61,25 @@ async def cancelled(system: System, *scope: LineScope) -> World:
 def another_refund(world: World, **changes: object) -> World:
     [refund] = [effect for effect in world.money if effect.kind == REFUNDED]
     return world.model_copy(update={"money": (*world.money, refund.model_copy(update=changes))})
+
+
+def given_back(world: World, amount: int) -> World:
+    """By one refund of so much, and by the books."""
+    money = tuple(
+        effect.model_copy(update={"amount": amount}) if effect.kind in {REFUNDED, SETTLED} else effect
+        for effect in world.money
+    )
+    refunded = Money(amount=amount, currency=world.currency)
+    found = tuple(recorded.model_copy(update={"refunded": refunded}) for recorded in world.cancellations)
+    return world.model_copy(update={"money": money, "cancellations": found})
+
+
+def by_others(world: World, kind: str = REFUNDED, amount: int = 6400) -> World:
+    """Once everything else is done."""
+    at = max(effect.at for effect in world.money)
+    theirs = {"kind": kind, "tender_id": "T1", "object_id": f"of-{kind}", "amount": amount, "key": None, "at": at}
+    effect = AtGateway.model_validate({**theirs, "by_others": True})
+    return world.model_copy(update={"money": (*world.money, effect)})
 
 
 def with_run(world: World, **changes: object) -> World:

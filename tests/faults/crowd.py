@@ -369,11 +369,11 @@ class Crowd(Staff):
         owed = await self._read_owed(target)
         if owed is not None and self.others.is_processed(owed.planned.tender.reference):
             return Money.zero(owed.planned.refund.currency)  # whoever reads that it is still being taken waits
-        return owed and owed.moved_by_hand(step)
+        return owed.moved_by_hand(step) if owed else None
 
     async def read_waived(self, step: StepName | None, target: str | None) -> Money | None:
         owed = await self._read_owed(target)
-        return owed and owed.waived(step)
+        return owed.waived(step) if owed else None
 
     async def _read_owed(self, target: str | None) -> Owed | None:
         progress = await self._progress()

@@ -62,11 +62,11 @@ class Verb(StrEnum):
 
 class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
-    `shipping` go with a request, `step` and `target` with an answer about a step, `amount` with money that a person has
-    moved, and for which `cancellation`; `waived` with what they have declared not due: of the customer's, or below zero what
-    they have too much; `proof` is what it was named as the proof of it. `joined`: the request was told that
-    it is carried out by a cancellation that another one had opened; `by_right`: it is a consumer's withdrawal; `deferred`:
-    that it is kept until that one has ended."""
+    `shipping` go with a request, `step` and `target` with an answer about a step, and
+    `cancellation` with any answer; `amount` with money that a person has moved, `waived` with what they have declared not
+    due: of the customer's, or below zero what they have too much; `proof` is what it was named as the proof of it. `joined`:
+    the request was told that it is carried out by a cancellation that another one had opened; `by_right`: it is a consumer's
+    withdrawal; `deferred`: that it is kept until that one has ended."""
 
     verb: Verb
     accepted: bool | None = True
@@ -278,11 +278,11 @@ class World(Value):
     @property
     def by_hand(self) -> int:
         """What people say that they have given back outside, less what they have collected."""
-        return sum(
-            said.amount.amount
-            for said in self.said
-            if said.verb is Verb.DONE_BY_HAND and said.accepted is not False and said.amount is not None
-        )
+        return sum(said.amount.amount for said in self.paid_by_hand if said.amount is not None)
+
+    @property
+    def paid_by_hand(self) -> tuple[Said, ...]:
+        return tuple(said for said in self.said if said.verb is Verb.DONE_BY_HAND and said.accepted is not False)
 
     @property
     def waived(self) -> int:

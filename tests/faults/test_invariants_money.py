@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from domain.money import Money, money
+from domain.money import money
 from domain.request import LineScope
 from domain.step import StepName
 from sandbox.carrier.model import Script
@@ -15,7 +15,9 @@ from tests.faults.broken import (
     L2,
     Broken,
     another_refund,
+    by_others,
     cancelled,
+    given_back,
     released,
     two_lines,
     undone,
@@ -45,25 +47,6 @@ def posted_again(world: World) -> World:
     [paid] = [transfer for transfer in world.ledger if transfer.credit == "gateway_clearing"]
     again = paid.model_copy(update={"debit": "customer_receivable"})
     return world.model_copy(update={"ledger": (*world.ledger, again)})
-
-
-def given_back(world: World, amount: int) -> World:
-    """By one refund of so much, and by the books."""
-    money = tuple(
-        effect.model_copy(update={"amount": amount}) if effect.kind in {REFUNDED, SETTLED} else effect
-        for effect in world.money
-    )
-    refunded = Money(amount=amount, currency=world.currency)
-    found = tuple(recorded.model_copy(update={"refunded": refunded}) for recorded in world.cancellations)
-    return world.model_copy(update={"money": money, "cancellations": found})
-
-
-def by_others(world: World, kind: str = REFUNDED, amount: int = 6400) -> World:
-    """Once everything else is done."""
-    at = max(effect.at for effect in world.money)
-    theirs = {"kind": kind, "tender_id": "T1", "object_id": f"of-{kind}", "amount": amount, "key": None, "at": at}
-    effect = AtGateway.model_validate({**theirs, "by_others": True})
-    return world.model_copy(update={"money": (*world.money, effect)})
 
 
 def refunded_twice_at_once(world: World, failed: float, another: float) -> World:

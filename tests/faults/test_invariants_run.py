@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from domain.money import money
 from domain.outcome import Outcome
 from sandbox.shop import request
 from tests.faults import answers, invariants
-from tests.faults.broken import L2, Broken, cancelled, two_lines, with_lines, with_run, with_said
+from tests.faults.broken import L2, Broken, by_others, cancelled, given_back, two_lines, with_lines, with_run, with_said
 from tests.faults.invariants import violations
 from tests.faults.model import (
     Invariant,
@@ -23,6 +22,13 @@ from workflows.money import MoneySteps
 
 def joined(world: World) -> World:
     return with_said(world, verb=Verb.SUBMIT, scope=(L2,), request_id="r-2", joined=True)
+
+
+def approved_in_books(world: World) -> World:
+    found = tuple(
+        recorded.model_copy(update={"facts": (*recorded.facts, "approved")}) for recorded in world.cancellations
+    )
+    return world.model_copy(update={"cancellations": found})
 
 
 def said(world: World, *verbs: Verb) -> World:
@@ -85,13 +91,17 @@ BROKEN: Mapping[str, Broken] = {
     "above_the_limit_without_a_second_person": Broken(
         answers.seen_by_a_second_person,
         Invariant.ANSWERED,
-        lambda world: world.model_copy(
-            update={
-                "cancellations": tuple(
-                    found.model_copy(update={"refunded": money("5000.00 USD")}) for found in world.cancellations
-                )
-            }
-        ),
+        lambda world: given_back(world, 500_000),
+    ),
+    "above_the_limit_by_the_word_of_the_books_that_it_was_approved": Broken(
+        answers.seen_by_a_second_person,
+        Invariant.ANSWERED,
+        lambda world: approved_in_books(given_back(world, 500_000)),
+    ),
+    "above_the_limit_while_others_gave_a_cent": Broken(
+        answers.seen_by_a_second_person,
+        Invariant.ANSWERED,
+        lambda world: by_others(given_back(world, 500_000), amount=1),
     ),
     "a_history_that_does_not_replay": Broken(
         invariants.every_history_replays,
