@@ -19,6 +19,8 @@ from runtime.texts import translate
 
 T = TypeVar("T")
 
+_RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for a message that its run did not answer
+
 
 # Rule: The command line ends with this code
 class ExitCode(IntEnum):
@@ -170,13 +172,22 @@ def unreachable(address: str) -> StarterError:
     )
 
 
+def is_left_unanswered(error: WorkflowUpdateFailedError) -> bool:
+    """Whether the run took the message, and ended before it answered: what came of it nobody has said."""
+    return isinstance(error.cause, ApplicationError) and error.cause.type == _RUN_CLOSED_FIRST
+
+
+def _without_answer() -> str:
+    return translate("The run ended before it could answer; look at its result.")
+
+
 def _refusal(error: WorkflowUpdateFailedError) -> StarterError:
     """The sentence of a validator, or the cause of a roll-back that came before the decision."""
     cause = error.cause
+    if is_left_unanswered(error):
+        return StarterError(ExitCode.UNDECIDED, _without_answer())
     if not isinstance(cause, ApplicationError):
-        return StarterError(
-            ExitCode.NOT_CANCELLED, translate("The run ended before it could answer; look at its result.")
-        )
+        return StarterError(ExitCode.NOT_CANCELLED, _without_answer())
     if cause.type == ErrorCode.ORDER_NOT_FOUND:
         return OrderNotFound(cause.message)
     if cause.type == ErrorCode.UNDER_WAY:

@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from client.errors import ExitCode, OrderNotFound, StarterError
+from client.errors import ExitCode, OrderNotFound, StarterError, is_left_unanswered
 from client.pauses import find_pause
 from client.runs import handle_of, is_refused_for_now
 from client.status import Source, Status
@@ -25,7 +25,9 @@ _RESEND_AFTER, _LONGEST_RESEND = 0.1, 1.0  # seconds, doubled each time
 
 async def send_message(client: Client, order_id: str, update: UpdateType[Message, Answer], message: Message) -> Answer:
     """To the run that is open; acknowledged when the books keep it. Sent again while the run's task is being repeated,
-    because something else arrived as it ended: nothing is kept of what is sent meanwhile."""
+    because something else arrived as it ended: nothing is kept of what is sent meanwhile. Sent again, too, where the run was
+    reset or terminated before it had answered: the books may keep it, and say so to whoever says the same again. The engine
+    answers the id that it knows with that failure for ever, so this is another one."""
     update_id, resend_after = uuid4().hex, _RESEND_AFTER
     while True:
         try:
@@ -33,6 +35,10 @@ async def send_message(client: Client, order_id: str, update: UpdateType[Message
                 update.name, message, id=update_id, result_type=update.answer
             )
             return answer
+        except WorkflowUpdateFailedError as error:
+            if not is_left_unanswered(error) or resend_after > _LONGEST_RESEND:
+                raise
+            update_id = uuid4().hex
         except RPCError as error:
             if not is_refused_for_now(error) or resend_after > _LONGEST_RESEND:
                 raise

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.engine import Run, read_run
-from client.errors import ExitCode, RunSuperseded, StarterError
+from client.errors import ExitCode, RunSuperseded, StarterError, is_left_unanswered
 from client.pauses import find_pause
 from client.requests import update_id_of
 from client.runs import (
@@ -49,7 +49,6 @@ _SENDINGS = 5
 _RESEND_AFTER = 0.05  # seconds, doubled each time
 _NOT_NOW = {RPCStatusCode.NOT_FOUND, RPCStatusCode.ABORTED, RPCStatusCode.RESOURCE_EXHAUSTED}
 _NOT_KEPT = "MultiOperationExecutionFailure"  # the server's name for what it has not done, although it answers
-_RUN_CLOSED_FIRST = "AcceptedUpdateCompletedWorkflow"  # the server's name for an update that its run did not answer
 
 
 class _RunOptions(TypedDict):
@@ -233,7 +232,7 @@ def _is_under_way(error: Exception) -> bool:
 
 def _is_sent_again(error: Exception) -> bool:
     if isinstance(error, WorkflowUpdateFailedError):
-        return _failure_type(error) == _RUN_CLOSED_FIRST
+        return is_left_unanswered(error)
     if not isinstance(error, RPCError):
         return False
     is_given_up = error.status is RPCStatusCode.UNAVAILABLE and any(

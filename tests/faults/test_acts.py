@@ -35,3 +35,16 @@ def _always(story: Story, histories: Histories) -> list[Case]:
         Case(story, histories, Deed.TERMINATE_ANOTHER_LATE, 2),
         Case(story, histories, Deed.RESET_ENDED, 0),
     ]
+
+
+async def test_an_answer_counts_although_its_run_is_reset_before_it_is_acknowledged(real_time_system: System) -> None:
+    """Between the book that keeps it and the word to its sender."""
+    story, histories = Story.REFUND_COLLECTED, Histories.LONG
+    sweep = Sweep(real_time_system)
+    usual, watch, _ = await sweep.dry_run(story, histories)
+    recorded = [at for at, moment in enumerate(watch.seen) if moment.endswith("after record_decision")]
+    cases = [Case(story, histories, Deed.RESET_LAST, at) for at in recorded]
+    found = await sweep.run(cases, {story: usual})
+    assert [(result.case, result.violations) for result in found if not result.survived] == []
+    assert recorded
+    assert all(result.hit for result in found)
