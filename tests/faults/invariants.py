@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from domain.order import Tender, TenderKind
-from domain.outcome import State
 from domain.step import StepName
 from tests.faults.answers import (
     acknowledged_has_effect,
@@ -42,6 +41,7 @@ from tests.faults.model import (
 )
 from tests.faults.papers import credit_notes_have_the_tax_of_what_was_cancelled
 from tests.faults.prices import after_discount, price_of
+from tests.faults.runs import all_say_the_same, over_or_visible
 
 _NO_THIRD_DECIMAL = frozenset({"KWD", "BHD", "JOD", "OMR", "TND"})
 
@@ -217,51 +217,6 @@ def over_once_it_has_arrived(world: World) -> Iterator[tuple[Invariant, str]]:
         ours = effect.tender_id in cards and not effect.on_account and not effect.by_others
         if effect.kind == REFUNDED and ours and effect.object_id not in over:
             yield Invariant.MONEY, f"it is over, and refund {effect.object_id} has neither arrived nor failed"
-
-
-# The run: I3 and I6
-
-
-def over_or_visible(world: World) -> Iterator[tuple[Invariant, str]]:
-    """Each accepted request has an outcome, or waits where it can be seen, for somebody, until some time."""
-    run = world.run
-    asked = any(said.verb is Verb.SUBMIT and said.accepted for said in world.said)
-    if run is None:
-        if asked and not world.cancellations:
-            yield Invariant.TERMINAL, "a request was accepted, and no run and no cancellation is there"
-        return
-    if run.task_fails:
-        yield Invariant.VISIBLE, "the run's own task fails"
-    lost = world.has_said(Verb.TERMINATE)
-    if run.status == "running":
-        if not run.waits and not run.pending:
-            yield Invariant.VISIBLE, f"the run is {run.state} and waits for nobody"
-        if run.needs_person and run.state != State.NEEDS_ATTENTION:
-            yield Invariant.VISIBLE, f"a person is waited for, and the list of runs says {run.state}"
-        for owner, due in run.waits:
-            if not owner or not due:
-                yield Invariant.TERMINAL, f"it waits for {owner or 'nobody'}, {'' if due else 'not '}with a due time"
-    elif world.is_open and not lost:
-        yield Invariant.TERMINAL, f"the run is {run.status}, and the register has an open cancellation"
-
-
-def all_say_the_same(world: World) -> Iterator[tuple[Invariant, str]]:
-    """Result, register, search attribute and order management system."""
-    run = world.run
-    if run is None or run.status not in {"completed", "failed"} or not world.cancellations:
-        return
-    if run.outcome is not None and not run.existing:
-        recorded = {cancellation.cancellation_id: cancellation.outcome for cancellation in world.cancellations}
-        in_books = recorded.get(run.cancellation_id or world.cancellations[-1].cancellation_id)
-        if in_books not in {run.outcome, None} and not run.unbooked:
-            yield Invariant.TERMINAL, f"the run says {run.outcome}, the register {in_books}"
-        if run.state not in {run.outcome.value, None}:
-            yield Invariant.TERMINAL, f"the run says {run.outcome}, its search attribute {run.state}"
-    if not world.is_open and world.held_by is not None:
-        yield Invariant.TERMINAL, f"the order is still held by {world.held_by}"
-    gone = dict(world.cancelled)
-    if not world.carried_out and any(gone.values()) and not world.is_open:
-        yield Invariant.TERMINAL, f"units left the order ({gone}), and no cancellation was carried out"
 
 
 # The ledger: I4

@@ -177,8 +177,8 @@ class Paper(Value):
 
 
 class RunNow(Value):
-    """The order's latest run. `state` is the search attribute. `waits`: each as its owner, and whether it has a due time.
-    `unbooked`: no book keeps its request, as that of a stranger, or one whose id had other content before."""
+    """The order's latest run. `state` and `owner` are search attributes. `waits`: each as its owner, and whether it has a
+    due time. `unbooked`: no book keeps its request, as that of a stranger, or one whose id had other content before."""
 
     status: str
     state: str | None = None
@@ -192,6 +192,8 @@ class RunNow(Value):
     waits: tuple[tuple[str, bool], ...] = ()
     needs_person: bool = False
     """One of its waits is for a person, who has to do something about it."""
+    most_urgent: tuple[str, ...] = ()
+    """The owners of those waits, or of all where there is none such: the list of runs shows one of them."""
     pending: bool = False
     """An activity of it is under way, or is to be tried again."""
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from domain.outcome import Outcome
+from domain.money import money
+from domain.outcome import Outcome, State
 from sandbox.shop import request
-from tests.faults import answers, invariants
+from tests.faults import answers, invariants, runs
 from tests.faults.broken import L2, Broken, by_others, cancelled, given_back, two_lines, with_lines, with_run, with_said
 from tests.faults.invariants import violations
 from tests.faults.model import (
@@ -31,6 +32,18 @@ def approved_in_books(world: World) -> World:
     return world.model_copy(update={"cancellations": found})
 
 
+def waiting(world: World, **changes: object) -> World:
+    """For the refund department to act, and for the bank."""
+    waits = (("bank", True), ("refund_department", True))
+    waits_for = {
+        "waits": waits,
+        "needs_person": True,
+        "most_urgent": ("refund_department",),
+        "owner": "refund_department",
+    }
+    return with_run(world, status="running", state=State.NEEDS_ATTENTION, **{**waits_for, **changes})
+
+
 def said(world: World, *verbs: Verb) -> World:
     return world.model_copy(update={"said": (*world.said, *(Said(verb=verb) for verb in verbs))})
 
@@ -38,24 +51,37 @@ def said(world: World, *verbs: Verb) -> World:
 BROKEN: Mapping[str, Broken] = {
     "joined_another_scope": Broken(answers.joined_what_it_asked_for, Invariant.ANSWERED, joined),
     "the_list_names_another_wait": Broken(
-        invariants.over_or_visible,
+        runs.over_or_visible,
         Invariant.VISIBLE,
         lambda world: with_run(world, status="running", state="running", needs_person=True),
     ),
     "waits_for_nobody": Broken(
-        invariants.over_or_visible, Invariant.VISIBLE, lambda world: with_run(world, status="running", waits=())
+        runs.over_or_visible, Invariant.VISIBLE, lambda world: with_run(world, status="running", waits=())
     ),
     "its_task_fails": Broken(
-        invariants.over_or_visible, Invariant.VISIBLE, lambda world: with_run(world, status="running", task_fails=True)
+        runs.over_or_visible, Invariant.VISIBLE, lambda world: with_run(world, status="running", task_fails=True)
     ),
     "another_word_in_the_list": Broken(
-        invariants.all_say_the_same, Invariant.TERMINAL, lambda world: with_run(world, state="rejected")
+        runs.all_say_the_same, Invariant.TERMINAL, lambda world: with_run(world, state="rejected")
+    ),
+    "another_amount_in_the_result": Broken(
+        runs.all_say_the_same, Invariant.TERMINAL, lambda world: with_run(world, refunded=money("1.00 USD"))
+    ),
+    "no_amount_in_the_result": Broken(
+        runs.all_say_the_same, Invariant.TERMINAL, lambda world: with_run(world, refunded=None)
+    ),
+    "another_owner_in_the_list": Broken(
+        runs.over_or_visible, Invariant.VISIBLE, lambda world: waiting(world, owner="warehouse")
+    ),
+    "no_owner_in_the_list": Broken(runs.over_or_visible, Invariant.VISIBLE, lambda world: waiting(world, owner=None)),
+    "still_somebodys_in_the_list": Broken(
+        runs.all_say_the_same, Invariant.TERMINAL, lambda world: with_run(world, owner="warehouse")
     ),
     "still_held": Broken(
-        invariants.all_say_the_same, Invariant.TERMINAL, lambda world: world.model_copy(update={"held_by": "can-1"})
+        runs.all_say_the_same, Invariant.TERMINAL, lambda world: world.model_copy(update={"held_by": "can-1"})
     ),
     "lines_without_a_cancellation": Broken(
-        invariants.all_say_the_same,
+        runs.all_say_the_same,
         Invariant.TERMINAL,
         lambda world: world.model_copy(
             update={
@@ -119,6 +145,10 @@ async def sound(system: System) -> World:
 @pytest.mark.parametrize("name", BROKEN)
 async def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
     BROKEN[name].assert_seen_in(sound)
+
+
+async def test_a_wait_whose_owner_is_shown_breaks_nothing(sound: World) -> None:
+    assert violations(waiting(sound), [runs.over_or_visible, runs.all_say_the_same]) == []
 
 
 async def nothing(*_: object) -> None:

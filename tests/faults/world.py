@@ -255,9 +255,11 @@ async def _run(system: System, order_id: str) -> tuple[RunNow | None, list[str]]
         except (RPCError, WorkflowQueryFailedError):  # nobody can go on with it
             return now.model_copy(update={"task_fails": True}), leaks
         waits = tuple((wait.owner.value, wait.due_at is not None) for wait in progress.waits)
-        needs_person = any(wait.state is State.NEEDS_ATTENTION for wait in progress.waits)
+        for_people = [wait for wait in progress.waits if wait.state is State.NEEDS_ATTENTION]
+        urgent = tuple(wait.owner.value for wait in for_people or progress.waits)
         leaks += shown_in_waits(progress.waits)
-        return now.model_copy(update={"waits": waits, "needs_person": needs_person}), leaks
+        waiting = {"waits": waits, "needs_person": bool(for_people), "most_urgent": urgent}
+        return now.model_copy(update=waiting), leaks
     result = await _result(system, order_id, execution, info.execution.run_id)
     if result is None:
         return now, leaks
