@@ -120,11 +120,13 @@ class EffectKind(StrEnum):
 
 class Effect(BaseModel):
     """Something that was committed. `object` is the shipment id; `key` is what the caller named it by: the shipment's
-    reference for a label, the transId for an intercept."""
+    reference for a label, the transId for an intercept. `address` is the id of the customer's: labels that are bought for
+    one parcel, one after the other, have the same."""
 
     kind: EffectKind
     object: str
     key: str | None
+    address: str | None = None
     at: datetime
 
 

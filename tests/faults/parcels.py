@@ -4,12 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from domain.case import Case
-from domain.keys import EffectKey
 from domain.order import Order
 from domain.shipment import LabelStatus, Shipment, Tracking
-from domain.step import StepName
-from providers.carrier.easypost import reference_for
 from providers.database.engine import reading
 from providers.stored_value.tables import AccountEntryRow
 from sandbox.carrier.model import Effect as CarrierEffect
@@ -17,20 +13,14 @@ from sandbox.carrier.model import EffectKind as CarrierKind
 from tests.faults.model import ParcelNow
 from tests.system import System
 
-_TIMES = 4
-"""How often a compensation may be repeated under another key."""
 
-
-async def read_parcel(
-    system: System, now: Order, cases: Sequence[Case], parcel: Shipment, carrier: Sequence[CarrierEffect]
-) -> ParcelNow:
+async def read_parcel(system: System, now: Order, parcel: Shipment, carrier: Sequence[CarrierEffect]) -> ParcelNow:
+    """Its labels are those that the carrier has sold for its address, under whatever key."""
     in_oms = next((found for found in now.shipments if found.shipment_id == parcel.shipment_id), None)
-    bought = {
-        reference_for(str(EffectKey(case.cancellation_id, StepName.RESUME_SHIPMENT, parcel.shipment_id, n)))
-        for case in cases
-        for n in range(1, _TIMES)
-    }
-    again = [effect.object for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT and effect.key in bought]
+    bought = [effect for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT]
+    address = next((effect.address for effect in bought if effect.object == parcel.label_reference), None)
+    same = [effect.object for effect in bought if address is not None and effect.address == address]
+    again = [label for label in same if label != parcel.label_reference]
     labels = [label for label in (parcel.label_reference, *again) if label]
     effects = [effect for effect in carrier if effect.object in labels and effect.object not in again] + [
         effect for effect in carrier if effect.object in again and effect.kind is not CarrierKind.LABEL_BOUGHT

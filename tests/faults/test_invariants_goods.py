@@ -15,6 +15,7 @@ from tests.faults.broken import (
     another_refund,
     cancelled,
     released,
+    two_lines,
     undone,
     with_parcel,
 )
@@ -147,3 +148,14 @@ async def test_a_gift_card_is_usable_until_it_is_deactivated(system: System) -> 
     assert violations(world) == []
     broken = violations(with_parcel(world, deactivated=False))
     assert {found.invariant for found in broken} == {Invariant.GOODS}
+
+
+async def test_a_label_that_is_bought_under_any_key_is_seen(system: System) -> None:
+    order = await system.shop.place_order(two_lines())
+    watched = Watched(order)
+    assert violations(await read_world(system, watched)) == []
+    [label] = system.shop.labels[order.order_id]
+    await system.labels.buy_again(label, key="no key of the process")
+    world = await read_world(system, watched)
+    assert [parcel.bought_again for parcel in world.parcels] == [1]
+    assert {found.invariant for found in violations(world)} == {Invariant.COMPENSATION}

@@ -139,7 +139,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
         ),
         handed_over=watched.handed_over,
         added=watched.added,
-        parcels=tuple([await read_parcel(system, now, cases, parcel, lists.carrier) for parcel in order.shipments]),
+        parcels=tuple([await read_parcel(system, now, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
         cancellations=tuple(_recorded(case) for case in cases),
