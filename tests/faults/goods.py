@@ -1,4 +1,4 @@
-"""The goods and the compensations: I2 and I9."""
+"""The goods, what was done to them, and the compensations: I2, I5 and I9."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -63,21 +63,66 @@ def undone_goods_move_again(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} stays stopped although nothing was cancelled"
 
 
+_STOPPED_BY = {
+    "label.void_submitted": "label.bought",
+    "label.voided": "label.bought",
+    "intercept.requested": "intercept.cancelled",
+    "gift_card.deactivated": "gift_card.activated",
+}
+"""What carriers and gift cards do to a parcel, and what undoes it."""
+
+
+def once_per_parcel(world: World) -> Iterator[tuple[Invariant, str]]:
+    """By carriers and gift cards. What was undone may be done again."""
+    for parcel in world.parcels:
+        times = _count_effects(parcel)
+        for done, undo in _STOPPED_BY.items():
+            if times[done] > 1 + times[undo]:
+                yield (
+                    Invariant.ONCE,
+                    f"{times[done]} × {done} of parcel {parcel.shipment.shipment_id}, and {times[undo]} × {undo}",
+                )
+
+
 def undone_at_most_once(world: World) -> Iterator[tuple[Invariant, str]]:
     for parcel in world.parcels:
-        voids = sum(effect == "label.void_submitted" for effect in parcel.effects)
-        if parcel.bought_again > voids:
-            yield (
-                Invariant.COMPENSATION,
-                f"{parcel.bought_again} labels were bought for parcel {parcel.shipment.shipment_id}, {voids} were voided",
-            )
-        asked = sum(effect == "intercept.requested" for effect in parcel.effects)
-        taken_back = sum(effect == "intercept.cancelled" for effect in parcel.effects)
-        if taken_back > asked:
-            yield (
-                Invariant.COMPENSATION,
-                f"{taken_back} of {asked} intercepts of parcel {parcel.shipment.shipment_id} were taken back",
-            )
+        times = _count_effects(parcel)
+        for done, undo in _STOPPED_BY.items():
+            if times[undo] > times[done] and done != "label.voided":  # which takes weeks
+                yield (
+                    Invariant.COMPENSATION,
+                    f"{times[undo]} × {undo} of parcel {parcel.shipment.shipment_id}, and {times[done]} × {done}",
+                )
+
+
+def _count_effects(parcel: ParcelNow) -> Counter[str]:
+    times = Counter(parcel.effects)
+    times["label.bought"] = parcel.bought_again
+    return times
+
+
+_CLOSED_ANEW_FOR = frozenset({"reopened", "parcel_found", "parcel_received", "settled_by_hand", "nothing_due"})
+
+
+def once_at_the_shop(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Each effect of a cancellation on one thing, less what was undone of it. A closed order is closed anew for what has
+    changed since: that something has, the register says. What leaves the order by it is compared with the money."""
+    for recorded in world.cancellations:
+        mine = [effect for effect in world.at_shop if effect.cancellation_id == recorded.cancellation_id]
+        times = Counter((effect.kind, effect.target) for effect in mine)
+        anew = sum(fact in _CLOSED_ANEW_FOR for fact in recorded.facts)
+        for (kind, target), count in times.items():
+            most = {
+                "withdraw_pick": 1 + times["resume_pick", target],
+                "resume_pick": times["withdraw_pick", target],
+                "close_order": 1 + anew,
+                "thaw": 1 + anew,
+            }
+            if count > most.get(kind, count):
+                yield Invariant.ONCE, f"{count} × {kind} of {target} by {recorded.cancellation_id}"
+        for (kind, reference), count in Counter((effect.kind, effect.reference) for effect in mine).items():
+            if reference is not None and count > 1:
+                yield Invariant.ONCE, f"{count} × {kind} with {reference} by {recorded.cancellation_id}"
 
 
 _UNDO_OF = {

@@ -19,6 +19,8 @@ from tests.faults.answers import (
 )
 from tests.faults.goods import (
     goods_and_money_agree,
+    once_at_the_shop,
+    once_per_parcel,
     only_ups_is_asked_to_stop,
     undone_at_most_once,
     undone_goods_move_again,
@@ -275,10 +277,6 @@ def once_per_key(world: World) -> Iterator[tuple[Invariant, str]]:
     for tender_id, times in Counter(effect.tender_id for effect in world.money if effect.kind == RESERVED).items():
         if times > 1:
             yield Invariant.ONCE, f"the money of {tender_id} was reserved again {times} times"
-    for parcel in world.parcels:
-        for effect, times in Counter(parcel.effects).items():
-            if effect == "label.voided" and times > 1 + parcel.bought_again:
-                yield Invariant.ONCE, f"{times} × {effect} of parcel {parcel.shipment.shipment_id}"
 
 
 def every_effect_is_noted(world: World) -> Iterator[tuple[Invariant, str]]:
@@ -324,6 +322,8 @@ CHECKS: tuple[Check, ...] = (
     ledger_is_right,
     credit_notes_have_the_tax_of_what_was_cancelled,
     once_per_key,
+    once_per_parcel,
+    once_at_the_shop,
     every_history_replays,
     shows_nothing_confidential,
     every_effect_is_noted,

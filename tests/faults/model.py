@@ -121,7 +121,7 @@ one that was released."""
 class ParcelNow(Value):
     """One parcel of the order as it was placed. `in_oms` False: the order does not have it any more; `stopped`: the order
     management system shows it as stopped. `group` is the carrier's truth about the label that it had; None without one.
-    `effects` are what the carrier did to that label and to those bought in its place."""
+    `effects` are what the carrier did to that label and to those bought in its place, or what was done to the gift card."""
 
     shipment: Shipment
     stopped: bool
@@ -131,6 +131,16 @@ class ParcelNow(Value):
     bought_again: int = 0
     deactivated: bool = False
     effects: tuple[str, ...] = ()
+
+
+class AtShop(Value):
+    """What the order management system did for a cancellation, once under a key. `reference` is the label, or the payment,
+    that it was given."""
+
+    kind: str
+    cancellation_id: str
+    target: str
+    reference: str | None = None
 
 
 class Recorded(Value):
@@ -213,6 +223,7 @@ class World(Value):
     cancelled: tuple[tuple[str, int], ...]
     """By line, the units that have left the order in its order management system."""
     held_by: str | None
+    at_shop: tuple[AtShop, ...] = ()
     cancellations: tuple[Recorded, ...]
     ledger: tuple[Posted, ...]
     papers: tuple[Paper, ...] = ()

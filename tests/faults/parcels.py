@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
-
 from domain.order import Order
 from domain.shipment import LabelStatus, Shipment, Tracking
-from providers.database.engine import reading
-from providers.stored_value.tables import AccountEntryRow
 from sandbox.carrier.model import Effect as CarrierEffect
 from sandbox.carrier.model import EffectKind as CarrierKind
 from tests.faults.model import ParcelNow
+from tests.faults.shop import ACTIVATED, DEACTIVATED, read_gift_card
 from tests.system import System
 
 
@@ -28,6 +25,7 @@ async def read_parcel(system: System, now: Order, parcel: Shipment, carrier: Seq
     tracks = [await system.labels.track(label) for label in labels]
     tracked = tracks[-1] if tracks else None
     kinds = [effect.kind for effect in effects if effect.object == labels[-1]] if labels else []
+    card = await read_gift_card(system, parcel.gift_card) if parcel.gift_card else ()
     return ParcelNow(
         shipment=parcel,
         stopped=in_oms is not None and in_oms.stopped,
@@ -35,8 +33,9 @@ async def read_parcel(system: System, now: Order, parcel: Shipment, carrier: Seq
         voided=CarrierKind.VOID_SUBMITTED in kinds or (tracked is not None and tracked.label is LabelStatus.VOIDED),
         intercepted=kinds.count(CarrierKind.INTERCEPT_REQUESTED) > kinds.count(CarrierKind.INTERCEPT_CANCELLED),
         bought_again=len(again),
-        deactivated=bool(parcel.gift_card) and await _is_deactivated(system, parcel.gift_card or ""),
+        deactivated=card.count(DEACTIVATED) > card.count(ACTIVATED),
         effects=(
+            *card,
             *(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
             *_voids_without_effect(labels, tracks, effects),
         ),
@@ -54,15 +53,3 @@ def _voids_without_effect(
         for label, track in zip(labels, tracks, strict=True)
         if track.label is LabelStatus.VOIDED and label not in listed
     ]
-
-
-async def _is_deactivated(system: System, account: str) -> bool:
-    async with reading(system.engine).connect() as session:
-        rows = await session.execute(
-            select(AccountEntryRow.key, AccountEntryRow.undoes, AccountEntryRow.deactivates).where(
-                AccountEntryRow.account_id == account
-            )
-        )
-        found = rows.all()
-    undone = {row.undoes for row in found if row.undoes}
-    return any(row.deactivates and row.key not in undone for row in found)

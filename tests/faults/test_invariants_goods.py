@@ -12,6 +12,7 @@ from sandbox.shop import request
 from tests.faults import goods, invariants
 from tests.faults.broken import (
     Broken,
+    Change,
     another_refund,
     cancelled,
     released,
@@ -21,6 +22,7 @@ from tests.faults.broken import (
 )
 from tests.faults.invariants import violations
 from tests.faults.model import (
+    AtShop,
     Invariant,
     Said,
     Verb,
@@ -67,9 +69,67 @@ def undone_first_to_last(world: World) -> World:
     return world.model_copy(update={"cancellations": (changed,)})
 
 
+def with_effects_of_parcel(world: World, *kinds: str) -> World:
+    return with_parcel(world, effects=(*world.parcels[0].effects, *kinds))
+
+
+def at_shop(world: World, *kinds: str, reference: str | None = None) -> World:
+    """Each under a key of its own."""
+    [recorded] = world.cancellations
+    found = (
+        AtShop(kind=kind, cancellation_id=recorded.cancellation_id, target="S1", reference=reference) for kind in kinds
+    )
+    return world.model_copy(update={"at_shop": (*world.at_shop, *found)})
+
+
 BROKEN: Mapping[str, Broken] = {
     "refunded_twice_under_one_key": Broken(
         invariants.once_per_key, Invariant.ONCE, lambda world: another_refund(world, object_id="re_2")
+    ),
+    "five_intercepts": Broken(
+        goods.once_per_parcel,
+        Invariant.ONCE,
+        lambda world: with_effects_of_parcel(world, *["intercept.requested"] * 5),
+    ),
+    "three_voids": Broken(
+        goods.once_per_parcel,
+        Invariant.ONCE,
+        lambda world: with_effects_of_parcel(world, *["label.void_submitted"] * 2),
+    ),
+    "voided_twice": Broken(
+        goods.once_per_parcel, Invariant.ONCE, lambda world: with_effects_of_parcel(world, *["label.voided"] * 2)
+    ),
+    "stopped_again_once_too_often": Broken(
+        goods.once_per_parcel,
+        Invariant.ONCE,
+        lambda world: with_effects_of_parcel(world, *["intercept.requested"] * 3, "intercept.cancelled"),
+    ),
+    "a_gift_card_deactivated_twice": Broken(
+        goods.once_per_parcel,
+        Invariant.ONCE,
+        lambda world: with_effects_of_parcel(world, *["gift_card.deactivated"] * 2),
+    ),
+    "a_gift_card_activated_twice": Broken(
+        goods.undone_at_most_once,
+        Invariant.COMPENSATION,
+        lambda world: with_effects_of_parcel(world, "gift_card.deactivated", *["gift_card.activated"] * 2),
+    ),
+    "a_pick_withdrawn_twice": Broken(
+        goods.once_at_the_shop, Invariant.ONCE, lambda world: at_shop(world, "withdraw_pick", "withdraw_pick")
+    ),
+    "a_pick_that_goes_on_twice": Broken(
+        goods.once_at_the_shop, Invariant.ONCE, lambda world: at_shop(world, "withdraw_pick", *["resume_pick"] * 2)
+    ),
+    "an_order_closed_twice": Broken(
+        goods.once_at_the_shop, Invariant.ONCE, lambda world: at_shop(world, "close_order", "close_order")
+    ),
+    "a_label_put_on_a_parcel_twice": Broken(
+        goods.once_at_the_shop, Invariant.ONCE, lambda world: at_shop(world, "relabel", "relabel", reference="shp_2")
+    ),
+    "a_payment_put_into_an_order_twice": Broken(
+        goods.once_at_the_shop,
+        Invariant.ONCE,
+        lambda world: at_shop(world, "replace_payment", "replace_payment", reference="pi_2"),
     ),
     "reserved_again_twice": Broken(
         invariants.once_per_key, Invariant.ONCE, lambda world: released(world, "pi_2", "pi_3")
@@ -148,6 +208,31 @@ async def test_a_gift_card_is_usable_until_it_is_deactivated(system: System) -> 
     assert violations(world) == []
     broken = violations(with_parcel(world, deactivated=False))
     assert {found.invariant for found in broken} == {Invariant.GOODS}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda world: with_effects_of_parcel(
+            world, "intercept.requested", "intercept.cancelled", "intercept.requested"
+        ),
+        lambda world: at_shop(world, "withdraw_pick", "resume_pick", "withdraw_pick"),
+        lambda world: with_effects_of_parcel(
+            world, "gift_card.deactivated", "gift_card.activated", "gift_card.deactivated"
+        ),
+    ],
+    ids=["intercept", "pick", "gift_card"],
+)
+async def test_what_was_undone_may_be_done_again(sound: World, change: Change) -> None:
+    assert violations(change(sound), [goods.once_per_parcel, goods.once_at_the_shop, goods.undone_at_most_once]) == []
+
+
+async def test_what_shop_and_gift_cards_did_is_read(system: System) -> None:
+    order = await system.shop.place_order(sample := bought_gift_card())
+    await system.cancel(request(sample))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+    assert [parcel.effects for parcel in world.parcels] == [("gift_card.deactivated",)]
+    assert [(effect.kind, effect.target) for effect in world.at_shop] == [("close_order", order.order_id)]
 
 
 async def test_a_label_that_is_bought_under_any_key_is_seen(system: System) -> None:

@@ -47,6 +47,7 @@ from tests.faults.model import (
 )
 from tests.faults.parcels import read_parcel
 from tests.faults.payments import at_gateway, at_marketplace, never_taken, of_other_orders, on_accounts, reserved
+from tests.faults.shop import read_shop_effects
 from tests.replaying import find_failed_replays, list_handles
 from tests.system import System
 
@@ -142,6 +143,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
         parcels=tuple([await read_parcel(system, now, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
+        at_shop=tuple(await read_shop_effects(system, order.order_id)),
         cancellations=tuple(_recorded(case) for case in cases),
         ledger=tuple(
             Posted(
