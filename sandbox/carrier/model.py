@@ -121,13 +121,15 @@ class EffectKind(StrEnum):
 class Effect(BaseModel):
     """Something that was committed. `object` is the shipment id; `key` is what the caller named it by: the shipment's
     reference for a label, the transId for an intercept. `address` is the id of the customer's: labels that are bought for
-    one parcel, one after the other, have the same."""
+    one parcel, one after the other, have the same. `at` is by the sandbox clock, `really_at` by the machine's, which nobody
+    advances: in seconds since 1970."""
 
     kind: EffectKind
     object: str
     key: str | None
     address: str | None = None
     at: datetime
+    really_at: float = 0
 
 
 class EventKind(StrEnum):

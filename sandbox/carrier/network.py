@@ -359,7 +359,14 @@ class Network:
         return made
 
     def _effect(self, kind: EffectKind, parcel: Parcel, key: str | None) -> None:
-        effect = Effect(kind=kind, object=parcel.id, key=key, address=parcel.to_address["id"], at=self.now())
+        effect = Effect(
+            kind=kind,
+            object=parcel.id,
+            key=key,
+            address=parcel.to_address["id"],
+            at=self.now(),
+            really_at=time.time(),
+        )
         self._db.execute("INSERT INTO effects (document) VALUES (?)", (effect.model_dump_json(),))
 
     def _announce(self, kind: EventKind, parcel: Parcel, previous: dict[str, str]) -> None:

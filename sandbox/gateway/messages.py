@@ -21,8 +21,9 @@ class EffectKind(StrEnum):
 
 
 class Effect(BaseModel):
-    """Something that was committed, once. `amount` is in the gateway's units, `currency` in lower case, `at` in seconds
-    since 1970 by the sandbox clock. `key` is the idempotency key of the call, None when time or a bank did it."""
+    """Something that was committed, once. `amount` is in the gateway's units, `currency` in lower case. `at` is in seconds
+    since 1970 by the sandbox clock, `really_at` by the machine's, which nobody advances. `key` is the idempotency key of
+    the call, None when time or a bank did it."""
 
     seq: int
     kind: EffectKind
@@ -33,6 +34,7 @@ class Effect(BaseModel):
     currency: str
     metadata: dict[str, str]
     at: float
+    really_at: float = 0
 
 
 class FaultKind(StrEnum):

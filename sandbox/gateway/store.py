@@ -197,6 +197,7 @@ class Store:
             currency=record.currency,
             metadata={} if isinstance(record, Dispute) else record.metadata,
             at=self.now,
+            really_at=time.time(),
         )
         self._db.execute(
             "INSERT INTO effects (payment, doc) VALUES (?, ?)",

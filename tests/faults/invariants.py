@@ -24,7 +24,6 @@ from tests.faults.goods import (
     only_ups_is_asked_to_stop,
     undone_at_most_once,
     undone_goods_move_again,
-    undone_last_first,
 )
 from tests.faults.model import (
     CAPTURED,
@@ -44,6 +43,7 @@ from tests.faults.model import (
 from tests.faults.papers import credit_notes_have_the_tax_of_what_was_cancelled
 from tests.faults.prices import after_discount, price_of
 from tests.faults.runs import all_say_the_same, over_or_visible
+from tests.faults.sequence import undone_last_first
 
 _NO_THIRD_DECIMAL = frozenset({"KWD", "BHD", "JOD", "OMR", "TND"})
 

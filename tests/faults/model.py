@@ -99,7 +99,7 @@ class AtGateway(Value):
     by_others: bool = False
     on_account: bool = False
     at: float = 0
-    """By the gateway's clock; where nobody needs to know, zero."""
+    """By the machine's clock; where nobody needs to know, zero."""
 
     @property
     def noted_key(self) -> str:
@@ -118,6 +118,13 @@ SETTLED, CHARGED_BACK, RESERVED = "settled", "charged_back", "reserved"
 one that was released."""
 
 
+class DoneToParcel(Value):
+    """By its carrier, or by the stored value to the gift card. `at` is by the machine's clock; zero: nobody says when."""
+
+    kind: str
+    at: float = 0
+
+
 class ParcelNow(Value):
     """One parcel of the order as it was placed. `in_oms` False: the order does not have it any more; `stopped`: the order
     management system shows it as stopped. `group` is the carrier's truth about the label that it had; None without one.
@@ -128,9 +135,15 @@ class ParcelNow(Value):
     group: GoodsGroup | None
     voided: bool = False
     intercepted: bool = False
-    bought_again: int = 0
     deactivated: bool = False
-    effects: tuple[str, ...] = ()
+    effects: tuple[DoneToParcel, ...] = ()
+    asked_to_stop: int = 0
+    """How often its carrier was called to stop it, and may have refused; read where that is another one than UPS."""
+
+    @property
+    def bought_again(self) -> int:
+        """How many labels."""
+        return sum(effect.kind == "label.bought" for effect in self.effects)
 
 
 class AtShop(Value):
@@ -141,6 +154,16 @@ class AtShop(Value):
     cancellation_id: str
     target: str
     reference: str | None = None
+    at: float = 0
+    """By the machine's clock."""
+
+
+class Noted(Value):
+    """An effect was noted, with no outcome yet, or has ended with this one. `at` is by the machine's clock."""
+
+    key: str
+    outcome: EffectOutcome | None = None
+    at: float = 0
 
 
 class Recorded(Value):
@@ -152,8 +175,12 @@ class Recorded(Value):
     released: Money | None = None
     facts: tuple[str, ...] = ()
     """The kinds of its facts, in their order."""
-    effects: tuple[tuple[str, EffectOutcome | None], ...] = ()
-    """The keys of its effects, in the order in which they were noted: None, and in which they ended."""
+    effects: tuple[Noted, ...] = ()
+    """In the order in which they were noted, and in which they ended."""
+    began_at: float = 0
+    ended_at: float | None = None
+    rolled_back_at: float | None = None
+    """When somebody ordered the roll-back."""
     planned: tuple[str, ...] = ()
     """The parcels and tenders of the plan, in its order."""
     requests: tuple[str, ...] = ()
@@ -167,7 +194,7 @@ class Recorded(Value):
 
     @property
     def noted(self) -> frozenset[str]:
-        return frozenset(key for key, ended in self.effects if ended is None)
+        return frozenset(effect.key for effect in self.effects if effect.outcome is None)
 
 
 class Posted(Value):

@@ -6,8 +6,9 @@ from domain.order import Order
 from domain.shipment import LabelStatus, Shipment, Tracking
 from sandbox.carrier.model import Effect as CarrierEffect
 from sandbox.carrier.model import EffectKind as CarrierKind
-from tests.faults.model import ParcelNow
-from tests.faults.shop import ACTIVATED, DEACTIVATED, read_gift_card
+from sandbox.carrier.model import Operation
+from tests.faults.model import DoneToParcel, ParcelNow
+from tests.faults.shop import DEACTIVATED, read_gift_card
 from tests.system import System
 
 
@@ -19,9 +20,7 @@ async def read_parcel(system: System, now: Order, parcel: Shipment, carrier: Seq
     same = [effect.object for effect in bought if address is not None and effect.address == address]
     again = [label for label in same if label != parcel.label_reference]
     labels = [label for label in (parcel.label_reference, *again) if label]
-    effects = [effect for effect in carrier if effect.object in labels and effect.object not in again] + [
-        effect for effect in carrier if effect.object in again and effect.kind is not CarrierKind.LABEL_BOUGHT
-    ]
+    effects = [effect for effect in carrier if effect.object in labels and not _is_first_label(effect, parcel)]
     tracks = [await system.labels.track(label) for label in labels]
     tracked = tracks[-1] if tracks else None
     kinds = [effect.kind for effect in effects if effect.object == labels[-1]] if labels else []
@@ -32,24 +31,36 @@ async def read_parcel(system: System, now: Order, parcel: Shipment, carrier: Seq
         group=tracked.group if tracked else None,
         voided=CarrierKind.VOID_SUBMITTED in kinds or (tracked is not None and tracked.label is LabelStatus.VOIDED),
         intercepted=kinds.count(CarrierKind.INTERCEPT_REQUESTED) > kinds.count(CarrierKind.INTERCEPT_CANCELLED),
-        bought_again=len(again),
-        deactivated=card.count(DEACTIVATED) > card.count(ACTIVATED),
+        deactivated=bool(card) and card[-1].kind == DEACTIVATED,
         effects=(
             *card,
-            *(effect.kind.value for effect in effects if effect.kind is not CarrierKind.LABEL_BOUGHT),
+            *(DoneToParcel(kind=effect.kind.value, at=effect.really_at) for effect in effects),
             *_voids_without_effect(labels, tracks, effects),
         ),
+        asked_to_stop=await _count_stops(system, parcel) if parcel.carrier not in {None, "UPS"} else 0,
     )
+
+
+async def _count_stops(system: System, parcel: Shipment) -> int:
+    """UPS does not know what is another carrier's: it is asked by the number."""
+    carrier = system.shop.carrier
+    by_label = await carrier.calls(parcel.label_reference) if parcel.label_reference else {}
+    by_number = await carrier.calls(parcel.tracking_number) if parcel.tracking_number else {}
+    return by_label.get(Operation.SHIPMENT_REFUND, 0) + by_number.get(Operation.INTERCEPT_RETURN, 0)
+
+
+def _is_first_label(effect: CarrierEffect, parcel: Shipment) -> bool:
+    return effect.kind is CarrierKind.LABEL_BOUGHT and effect.object == parcel.label_reference
 
 
 def _voids_without_effect(
     labels: Sequence[str], tracks: Sequence[Tracking], effects: Sequence[CarrierEffect]
-) -> list[str]:
+) -> list[DoneToParcel]:
     """A label that is only charged on its use is voided by nobody's using it: the carrier has nothing to pay back, and
     lists no effect."""
     listed = {effect.object for effect in effects if effect.kind is CarrierKind.VOID_SUBMITTED}
     return [
-        CarrierKind.VOID_SUBMITTED.value
+        DoneToParcel(kind=CarrierKind.VOID_SUBMITTED.value)
         for label, track in zip(labels, tracks, strict=True)
         if track.label is LabelStatus.VOIDED and label not in listed
     ]

@@ -21,6 +21,7 @@ from tests.faults.model import (
     AtGateway,
 )
 from tests.faults.prices import price_of_units
+from tests.faults.shop import seconds_of
 from tests.system import System
 
 _KINDS = {
@@ -50,7 +51,7 @@ def at_gateway(order: Order, effects: Sequence[Effect], keys: Container[str]) ->
             by_others=effect.object_id in theirs
             if _KINDS[effect.kind] in _OF_REFUNDS
             else effect.key is None or effect.key in keys,
-            at=effect.at,
+            at=effect.really_at,
         )
         for effect in effects
         if effect.payment_id in tender_of and effect.kind in _KINDS
@@ -86,7 +87,7 @@ def reserved(effects: Sequence[Effect], cancellations: Container[str]) -> list[A
         cancellation, _, key = (effect.key or "").partition("/")
         if effect.kind is EffectKind.PAYMENT_AUTHORISED and cancellation in cancellations:
             tender_id = key.partition("/")[2].rpartition("/")[0]
-            made = {"object_id": effect.object_id, "amount": effect.amount, "key": effect.key}
+            made = {"object_id": effect.object_id, "amount": effect.amount, "key": effect.key, "at": effect.really_at}
             found.append(AtGateway.model_validate({"kind": RESERVED, "tender_id": tender_id, **made}))
     return found
 
@@ -108,6 +109,7 @@ async def on_accounts(system: System, order: Order) -> list[AtGateway]:
                 amount=abs(row.amount),
                 key=row.key,
                 on_account=True,
+                at=seconds_of(row.at),
             )
             for row in rows
             if kinds.get(row.tender_id or "") is not TenderKind.MARKETPLACE

@@ -9,7 +9,7 @@ from domain.keys import EffectKey
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from sandbox.shop import request
-from tests.faults import goods, invariants
+from tests.faults import goods, invariants, sequence
 from tests.faults.broken import (
     Broken,
     Change,
@@ -22,8 +22,12 @@ from tests.faults.broken import (
 )
 from tests.faults.invariants import violations
 from tests.faults.model import (
+    FAILED,
+    REFUNDED,
     AtShop,
+    DoneToParcel,
     Invariant,
+    Noted,
     Said,
     Verb,
     World,
@@ -33,44 +37,66 @@ from tests.system import System
 from tests.workflows.samples import bought_gift_card
 
 
-def with_effects(world: World, *steps: StepName) -> World:
-    """Noted and ended one after the other."""
-    [recorded] = world.cancellations
-    keys = [str(EffectKey(recorded.cancellation_id, step, "T1")) for step in steps]
-    effects = (*recorded.effects, *((key, ended) for key in keys for ended in (None, EffectOutcome.DONE)))
-    facts = (*recorded.facts, "roll_back_ordered")
-    found = recorded.model_copy(update={"effects": effects, "facts": facts})
-    return world.model_copy(update={"cancellations": (found,)})
+def rolled_back(world: World, *rows: tuple[StepName, str]) -> World:
+    """A roll-back is ordered when the last fact was written. Each of these is noted, and ends, in the minutes after it."""
+    [recorded] = undone(world).cancellations
+    ordered = recorded.ended_at
+    assert ordered is not None
+    noted = tuple(
+        Noted(
+            key=str(EffectKey(recorded.cancellation_id, step, target)),
+            outcome=outcome,
+            at=ordered + 60 * minute + (30 if outcome else 0),
+        )
+        for minute, (step, target) in enumerate(rows, start=1)
+        for outcome in (None, EffectOutcome.DONE)
+    )
+    changes = {"effects": (*recorded.effects, *noted), "rolled_back_at": ordered, "ended_at": None}
+    return undone(world, cancellations=(recorded.model_copy(update=changes),))
 
 
 def undone_side_by_side(world: World) -> World:
-    """The parcel goes on before the credit note is taken back."""
-    stop, resume = (
-        str(EffectKey(world.cancellations[0].cancellation_id, step, "S1"))
-        for step in (StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT)
+    """The parcel goes on before the credit note has been taken back."""
+    changed = rolled_back(
+        world, (StepName.CREDIT_REFUND, "T1"), (StepName.REVOKE_REFUND, "T1"), (StepName.RESUME_SHIPMENT, "S1")
     )
-    [recorded] = with_effects(undone(world), StepName.CREDIT_REFUND, StepName.REVOKE_REFUND).cancellations
-    done = EffectOutcome.DONE
-    effects = ((stop, None), (stop, done), *recorded.effects[:-1], (resume, None), (resume, done), recorded.effects[-1])
-    return world.model_copy(update={"cancellations": (recorded.model_copy(update={"effects": effects}),)})
+    [recorded] = changed.cancellations
+    *before, revoked, resume, resumed = recorded.effects
+    late = revoked.model_copy(update={"at": resumed.at + 1})
+    found = recorded.model_copy(update={"effects": (*before, resume, resumed, late)})
+    return changed.model_copy(update={"cancellations": (found,)})
 
 
 def undone_first_to_last(world: World) -> World:
     """Two parcels, in the order in which they were stopped and in which the plan has them."""
-    [recorded] = undone(world).cancellations
-    keys = [
-        str(EffectKey(recorded.cancellation_id, step, target))
-        for step in (StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT)
-        for target in ("S1", "S2")
-    ]
-    noted_and_done = tuple((key, ended) for key in keys for ended in (None, EffectOutcome.DONE))
-    facts = ("effect_noted", "effect_ended", "effect_noted", "effect_ended", "roll_back_ordered")
-    changed = recorded.model_copy(update={"effects": noted_and_done, "facts": facts, "planned": ("S1", "S2")})
-    return world.model_copy(update={"cancellations": (changed,)})
+    rows = [(step, target) for step in (StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT) for target in ("S1", "S2")]
+    changed = rolled_back(with_parcel(world, effects=()), *rows)
+    [recorded] = changed.cancellations
+    notes = recorded.effects[-8:]
+    found = recorded.model_copy(update={"effects": notes, "planned": ("S1", "S2")})
+    return changed.model_copy(update={"cancellations": (found,)})
+
+
+def undone_by_counterparts(world: World, *, parcel_minute: int, refund_minute: int) -> World:
+    """So many minutes after the order to roll back. The parcel had been stopped before the refund was made. By the notes the
+    refund is taken back first."""
+    changed = rolled_back(world, (StepName.RESTORE_PAYMENT, "T1"), (StepName.RESUME_SHIPMENT, "S1"))
+    ordered = changed.cancellations[0].rolled_back_at
+    assert ordered is not None
+    [refund] = [effect for effect in world.money if effect.kind == REFUNDED]
+    taken_back = refund.model_copy(
+        update={"kind": FAILED, "key": "of the call that cancels it", "at": ordered + 60 * refund_minute}
+    )
+    [parcel] = world.parcels
+    bought = DoneToParcel(kind="label.bought", at=ordered + 60 * parcel_minute)
+    return with_parcel(
+        changed.model_copy(update={"money": (*world.money, taken_back)}), effects=(*parcel.effects, bought)
+    )
 
 
 def with_effects_of_parcel(world: World, *kinds: str) -> World:
-    return with_parcel(world, effects=(*world.parcels[0].effects, *kinds))
+    more = (DoneToParcel(kind=kind) for kind in kinds)
+    return with_parcel(world, effects=(*world.parcels[0].effects, *more))
 
 
 def at_shop(world: World, *kinds: str, reference: str | None = None) -> World:
@@ -141,11 +167,16 @@ BROKEN: Mapping[str, Broken] = {
             update={"cancellations": tuple(r.model_copy(update={"effects": ()}) for r in world.cancellations)}
         ),
     ),
-    "undone_first_to_last": Broken(
-        goods.undone_last_first,
+    "the_parcel_goes_on_before_the_refund_is_taken_back": Broken(
+        sequence.undone_last_first,
         Invariant.COMPENSATION,
-        lambda world: with_effects(
-            undone(world), StepName.CREDIT_REFUND, StepName.RESTORE_PAYMENT, StepName.REVOKE_REFUND
+        lambda world: undone_by_counterparts(world, parcel_minute=1, refund_minute=2),
+    ),
+    "the_credit_note_is_taken_back_last": Broken(
+        sequence.undone_last_first,
+        Invariant.COMPENSATION,
+        lambda world: rolled_back(
+            world, (StepName.CREDIT_REFUND, "T1"), (StepName.RESTORE_PAYMENT, "T1"), (StepName.REVOKE_REFUND, "T1")
         ),
     ),
     "delivered_all_the_same": Broken(
@@ -171,10 +202,12 @@ BROKEN: Mapping[str, Broken] = {
         ),
     ),
     "a_label_too_many": Broken(
-        goods.undone_at_most_once, Invariant.COMPENSATION, lambda world: with_parcel(world, bought_again=2)
+        goods.undone_at_most_once,
+        Invariant.COMPENSATION,
+        lambda world: with_effects_of_parcel(world, "label.bought", "label.bought"),
     ),
-    "compensated_side_by_side": Broken(goods.undone_last_first, Invariant.COMPENSATION, undone_side_by_side),
-    "compensated_first_to_last": Broken(goods.undone_last_first, Invariant.COMPENSATION, undone_first_to_last),
+    "compensated_side_by_side": Broken(sequence.undone_last_first, Invariant.COMPENSATION, undone_side_by_side),
+    "compensated_first_to_last": Broken(sequence.undone_last_first, Invariant.COMPENSATION, undone_first_to_last),
     "on_its_way_back_although_nothing_was_cancelled": Broken(
         goods.undone_goods_move_again,
         Invariant.GOODS,
@@ -227,11 +260,16 @@ async def test_what_was_undone_may_be_done_again(sound: World, change: Change) -
     assert violations(change(sound), [goods.once_per_parcel, goods.once_at_the_shop, goods.undone_at_most_once]) == []
 
 
+async def test_the_counterparts_say_in_which_sequence_it_was_undone(sound: World) -> None:
+    last_first = undone_by_counterparts(sound, parcel_minute=2, refund_minute=1)
+    assert violations(last_first, [sequence.undone_last_first]) == []
+
+
 async def test_what_shop_and_gift_cards_did_is_read(system: System) -> None:
     order = await system.shop.place_order(sample := bought_gift_card())
     await system.cancel(request(sample))
     world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
-    assert [parcel.effects for parcel in world.parcels] == [("gift_card.deactivated",)]
+    assert [[effect.kind for effect in parcel.effects] for parcel in world.parcels] == [["gift_card.deactivated"]]
     assert [(effect.kind, effect.target) for effect in world.at_shop] == [("close_order", order.order_id)]
 
 

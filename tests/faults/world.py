@@ -38,6 +38,7 @@ from sandbox.gateway.messages import Effect as GatewayEffect
 from tests.faults.confidential import shown_in_failures, shown_in_runs, shown_in_waits
 from tests.faults.model import (
     AtGateway,
+    Noted,
     Paper,
     Posted,
     Recorded,
@@ -51,6 +52,7 @@ from tests.faults.shop import read_shop_effects
 from tests.replaying import find_failed_replays, list_handles
 from tests.system import System
 
+_ROLLS_BACK = frozenset({"withdrawal_asked", "approval_refused", "roll_back_ordered"})
 _AFTER_PIVOT = {StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, StepName.CREDIT_REFUND, StepName.CLOSE_ORDER}
 
 
@@ -193,10 +195,17 @@ def _recorded(case: Case) -> Recorded:
         released=result.released if result else None,
         facts=tuple(entry.fact.kind for entry in case.entries),
         effects=tuple(
-            (str(entry.fact.key), entry.fact.outcome if isinstance(entry.fact, EffectEnded) else None)
+            Noted(
+                key=str(entry.fact.key),
+                outcome=entry.fact.outcome if isinstance(entry.fact, EffectEnded) else None,
+                at=entry.at.timestamp(),
+            )
             for entry in case.entries
             if isinstance(entry.fact, EffectNoted | EffectEnded)
         ),
+        began_at=case.entries[0].at.timestamp(),
+        ended_at=case.entries[-1].at.timestamp() if ended else None,
+        rolled_back_at=next((entry.at.timestamp() for entry in case.entries if entry.fact.kind in _ROLLS_BACK), None),
         planned=_planned(case.plan) if case.plan else (),
         requests=tuple(
             entry.fact.request.request_id for entry in case.entries if isinstance(entry.fact, Requested | Joined)
