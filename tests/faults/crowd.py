@@ -70,8 +70,6 @@ class Crowd(Staff):
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
     others: Others = field(init=False)
-    seen: list[Violation] = field(default_factory=list)
-    """What was broken while it was under way."""
 
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
@@ -221,6 +219,7 @@ class Crowd(Staff):
             self.seen.append(Violation(invariant=Invariant.VISIBLE, order_id=self.planned.order_id, sentence=sentence))
 
     async def _answer(self, wait: Wait) -> None:
+        await self.judge(wait)
         if wait.state is State.WAITING_FOR_CARRIER:
             await self._hear_of_carrier()
         elif wait.state is State.WAITING_FOR_APPROVAL:

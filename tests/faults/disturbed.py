@@ -222,7 +222,7 @@ async def play(stage: Stage, case: Case) -> Seen:
 
 async def _see(system: System, staff: Staff) -> tuple[End, tuple[str, ...]]:
     world = await read_world(system, staff.watched)
-    return await read_end(system, world), tuple(str(found) for found in violations(world))
+    return await read_end(system, world), tuple(str(found) for found in (*staff.seen, *violations(world)))
 
 
 async def _find_unnoted(system: System, order: Order) -> tuple[str, ...]:

@@ -15,11 +15,7 @@ from tests.system import System
 async def read_parcel(system: System, now: Order, parcel: Shipment, carrier: Sequence[CarrierEffect]) -> ParcelNow:
     """Its labels are those that the carrier has sold for its address, under whatever key."""
     in_oms = next((found for found in now.shipments if found.shipment_id == parcel.shipment_id), None)
-    bought = [effect for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT]
-    address = next((effect.address for effect in bought if effect.object == parcel.label_reference), None)
-    same = [effect.object for effect in bought if address is not None and effect.address == address]
-    again = [label for label in same if label != parcel.label_reference]
-    labels = [label for label in (parcel.label_reference, *again) if label]
+    labels = _labels_of(parcel, carrier)
     effects = [effect for effect in carrier if effect.object in labels and not _is_first_label(effect, parcel)]
     tracks = [await system.labels.track(label) for label in labels]
     tracked = tracks[-1] if tracks else None
@@ -47,6 +43,27 @@ async def _count_stops(system: System, parcel: Shipment) -> int:
     by_label = await carrier.calls(parcel.label_reference) if parcel.label_reference else {}
     by_number = await carrier.calls(parcel.tracking_number) if parcel.tracking_number else {}
     return by_label.get(Operation.SHIPMENT_REFUND, 0) + by_number.get(Operation.INTERCEPT_RETURN, 0)
+
+
+def read_parcel_effects(parcel: Shipment, carrier: Sequence[CarrierEffect]) -> ParcelNow:
+    """What its carrier lists, and nothing else of it."""
+    labels = _labels_of(parcel, carrier)
+    effects = [effect for effect in carrier if effect.object in labels and not _is_first_label(effect, parcel)]
+    return ParcelNow(
+        shipment=parcel,
+        stopped=False,
+        group=None,
+        effects=tuple(DoneToParcel(kind=effect.kind.value, at=effect.really_at) for effect in effects),
+    )
+
+
+def _labels_of(parcel: Shipment, carrier: Sequence[CarrierEffect]) -> list[str]:
+    """That which it had, and those that were bought for its address since."""
+    bought = [effect for effect in carrier if effect.kind is CarrierKind.LABEL_BOUGHT]
+    address = next((effect.address for effect in bought if effect.object == parcel.label_reference), None)
+    same = [effect.object for effect in bought if address is not None and effect.address == address]
+    again = [label for label in same if label != parcel.label_reference]
+    return [label for label in (parcel.label_reference, *again) if label]
 
 
 def _is_first_label(effect: CarrierEffect, parcel: Shipment) -> bool:

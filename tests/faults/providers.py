@@ -304,7 +304,7 @@ async def _rest(staff: Staff, counterparts: Counterparts) -> list[str]:
 
 
 async def _read_broken(staff: Staff) -> list[str]:
-    return [str(found) for found in violations(await read_world(staff.system, staff.watched))]
+    return [str(found) for found in (*staff.seen, *violations(await read_world(staff.system, staff.watched)))]
 
 
 async def run_cases(

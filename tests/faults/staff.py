@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -27,8 +27,9 @@ from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
+from tests.faults.instants import find_broken_now
 from tests.faults.kept import wait_for_sending
-from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb
+from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb, Violation
 from tests.faults.prices import price_of
 from tests.faults.rest import NotAtRest
 from tests.faults.stories import Course
@@ -61,6 +62,9 @@ class Staff:
     unlocked: bool = False
     proofs: set[str] = field(default_factory=set)
     """What was done by hand. Sent twice, it was done once."""
+    seen: list[Violation] = field(default_factory=list)
+    """What was broken while it was under way."""
+    judged: set[str] = field(default_factory=set)
     before_answer: Callable[[Wait], Awaitable[None]] | None = None
     """Hears of each wait that is about to be answered."""
 
@@ -123,7 +127,17 @@ class Staff:
         except (RPCError, WorkflowQueryFailedError, TimeoutError):
             return None
 
+    async def judge(self, wait: Wait) -> None:
+        """What holds at any instant has to hold when a wait is first seen. Nothing is judged while the database is away."""
+        name = f"{wait.state} {wait.step} {wait.target}"
+        if name in self.judged:
+            return
+        self.judged.add(name)
+        with suppress(DBAPIError):
+            self.seen += await find_broken_now(self.system, self.watched)
+
     async def _answer(self, wait: Wait) -> None:
+        await self.judge(wait)
         if self.before_answer is not None:
             await self.before_answer(wait)
         match wait.state:

@@ -42,7 +42,7 @@ class Trial(Generic[C]):
 
     def find_broken(self, world: World, usual: End, *, lost: bool = False) -> list[Violation]:
         """`usual` is the end of the story undisturbed. `lost`: the run was ended from outside."""
-        found = violations(world)
+        found = [*self.staff.seen, *violations(world)]
         if self.stuck:
             order_id = world.order.order_id
             return [*found, Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=self.stuck)]

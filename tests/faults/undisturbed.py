@@ -43,7 +43,7 @@ async def run_story(system: System, course: Course, within: float) -> list[Viola
             await staff.see_through(within)
     except NotAtRest as moves:
         watching.found.append(Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=str(moves)))
-    return [*watching.found, *await watching.find_broken()]
+    return [*staff.seen, *watching.found, *await watching.find_broken()]
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Reading what is true of orders: from the counterparts' own lists of effects, from the tables, and from the engine."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ from tests.faults.model import (
     Said,
     World,
 )
-from tests.faults.parcels import read_parcel
+from tests.faults.parcels import read_parcel, read_parcel_effects
 from tests.faults.payments import at_gateway, at_marketplace, never_taken, of_other_orders, on_accounts, reserved
 from tests.faults.shop import read_shop_effects
 from tests.replaying import find_failed_replays, list_handles
@@ -101,6 +101,31 @@ async def read_world(system: System, watched: Watched) -> World:
     return world
 
 
+async def read_instant(system: System, watched: Watched) -> World:
+    """What has been done to the order by now, by the lists of the counterparts, and what the books have of it: the money
+    first, because it has to be in the books by then. Not the run, nor what the order and its parcels are now."""
+    order = watched.order
+    money = await read_money(system, order)
+    at_shop = await read_shop_effects(system, order.order_id)
+    has_labels = any(parcel.label_reference for parcel in order.shipments)
+    carrier = await system.shop.carrier.effects() if has_labels else []
+    cases = await read_cases(system, order.order_id)
+    ids = {case.cancellation_id for case in cases}
+    return World(
+        order=order,
+        said=tuple(watched.said),
+        money=tuple(money),
+        handed_over=watched.handed_over,
+        parcels=tuple(read_parcel_effects(parcel, carrier) for parcel in order.shipments),
+        cancelled=(),
+        held_by=None,
+        at_shop=tuple(at_shop),
+        cancellations=tuple(_recorded(case) for case in cases),
+        ledger=_posted(await books.ledger(system.engine), ids),
+        run=None,
+    )
+
+
 async def read_money(system: System, order: Order) -> list[AtGateway]:
     """What was done with the order's money by now, and nothing else."""
     effects = [
@@ -147,24 +172,28 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
         held_by=(await system.read_order(order.order_id)).held_by,
         at_shop=tuple(await read_shop_effects(system, order.order_id)),
         cancellations=tuple(_recorded(case) for case in cases),
-        ledger=tuple(
-            Posted(
-                cancellation_id=transfer.cancellation_id,
-                debit=transfer.debit.value,
-                credit=transfer.credit.value,
-                amount=transfer.amount.amount,
-                currency=transfer.amount.currency,
-                reference=transfer.reference,
-            )
-            for transfer in lists.ledger
-            if transfer.cancellation_id in ids
-        ),
+        ledger=_posted(lists.ledger, ids),
         papers=tuple(_paper(document) for document in lists.papers if document.order_id == order.order_id),
         run=run,
         leaks=(*leaks, *await shown_in_runs(await list_handles(system, workflow_id(order.order_id)))),
         failed_replays=tuple(await _failed_replays(system, order.order_id)),
         never_taken=tuple(never_taken(order, lists.gateway)),
         paid_with=tuple((tender.tender_id, tender.reference) for tender in now.tenders),
+    )
+
+
+def _posted(ledger: Sequence[books.Transfer], cancellations: Container[str]) -> tuple[Posted, ...]:
+    return tuple(
+        Posted(
+            cancellation_id=transfer.cancellation_id,
+            debit=transfer.debit.value,
+            credit=transfer.credit.value,
+            amount=transfer.amount.amount,
+            currency=transfer.amount.currency,
+            reference=transfer.reference,
+        )
+        for transfer in ledger
+        if transfer.cancellation_id in cancellations
     )
 
 
