@@ -91,7 +91,7 @@ def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
 def nothing_of_what_was_never_taken(world: World) -> Iterator[tuple[Invariant, str]]:
     """Of a debit that fails nothing is given back: by no refund, no store credit, and by nobody who is asked to pay."""
     for tender_id in () if world.is_open else world.never_taken:
-        by_hand = sum(said.amount.amount for said in world.said if said.target == tender_id and said.amount is not None)
+        by_hand = sum(said.amount.amount for said in world.paid_by_hand if said.target == tender_id and said.amount)
         given = world.refunded(ours=True, tender_id=tender_id) + by_hand
         if given > 0:
             yield Invariant.MONEY, f"{given} was given back on {tender_id}, of which nothing was ever taken"

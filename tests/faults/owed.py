@@ -42,15 +42,17 @@ class Owed:
         return Money(amount=waived, currency=self.planned.refund.currency)
 
     def _waived_before(self, *steps: StepName) -> int:
+        return sum(said.waived.amount for said in self._taken if said.waived and said.step in steps)
+
+    @property
+    def _taken(self) -> list[Said]:
+        """What was said about the tender, and was not refused: who is refused has moved nothing, and waived nothing."""
         tender_id = self.planned.tender.tender_id
-        return sum(
-            said.waived.amount
+        return [
+            said
             for said in self.said
-            if said.target == tender_id
-            and said.waived
-            and said.cancellation == self.cancellation
-            and said.step in steps
-        )
+            if said.target == tender_id and said.cancellation == self.cancellation and said.accepted is not False
+        ]
 
     @property
     def _due(self) -> int:
@@ -78,12 +80,7 @@ class Owed:
             for found in self._on_tender
             if found.cancellation == self.cancellation and found.kind in {REFUNDED, RELEASED}
         )
-        tender_id = self.planned.tender.tender_id
-        return by_process + sum(
-            said.amount.amount
-            for said in self.said
-            if said.target == tender_id and said.amount and said.cancellation == self.cancellation
-        )
+        return by_process + sum(said.amount.amount for said in self._taken if said.amount)
 
     @property
     def _by_others(self) -> int:

@@ -303,7 +303,7 @@ class Staff:
         if tender is None:
             return None
         given = world.refunded(ours=True, tender_id=target) + world.total(RELEASED, tender_id=target)
-        given += sum(said.amount.amount for said in world.said if said.target == target and said.amount is not None)
+        given += sum(said.amount.amount for said in world.paid_by_hand if said.target == target and said.amount)
         by_others = world.refunded(ours=False, tender_id=target) + world.total(CHARGED_BACK, tender_id=target)
         units = {part.line_id: part.quantity for part in self.course.scope}
         due = min(tender.amount.amount, price_of(world, units)) if units else tender.amount.amount
