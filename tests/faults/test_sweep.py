@@ -57,8 +57,8 @@ async def test_temporal_killed_while_the_gateway_refunds_changes_nothing(tmp_pat
 
 
 _READS = {
-    Port.BOOKS: "of_order orders_of_customer orders_of read history quiet_after close_in_flight due_notices find_deferred "
-    "due_requests notice_sent notice_delayed notice_refused request_sent request_delayed",
+    Port.BOOKS: "of_order orders_of_customer orders_of read history order_when_decided quiet_after close_in_flight "
+    "due_notices find_deferred due_requests notice_sent notice_delayed notice_refused request_sent request_delayed",
     Port.ORDERS: "list_findings read",
     Port.STORED_VALUE: "read find gift_card_used",
     Port.GATEWAY: "read_payment read_refund",
