@@ -271,6 +271,7 @@ def request(
     *scope: LineScope,
     request_id: str | None = None,
     reason: ReasonCode = ReasonCode.NO_LONGER_NEEDED,
+    note: str = "",
 ) -> CancellationRequest:
     """The customer's own request for a sample order."""
     return CancellationRequest(
@@ -280,5 +281,6 @@ def request(
         actor=Actor(kind=ActorKind.CUSTOMER, id=sample.customer_id),
         channel=Channel.WEB_SHOP,
         reason=reason,
+        note=note,
         lines=scope,
     )

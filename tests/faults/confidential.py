@@ -17,7 +17,7 @@ from tests.faults.model import Invariant, Violation
 from tests.system import Handle
 
 NOTE = "Jo Canary, jo@canary.example, paid with 4242 4242 4242 4242"
-"""In the note of every request."""
+"""In the note of every request that the people of a story (staff.py, words.py) and those of the swarm make."""
 
 CANARIES = (
     "4242 4242",

@@ -27,6 +27,7 @@ from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
+from tests.faults.confidential import NOTE
 from tests.faults.instants import find_broken_now
 from tests.faults.kept import wait_for_sending
 from tests.faults.model import CHARGED_BACK, RELEASED, Said, Verb, Violation
@@ -48,8 +49,7 @@ _RESOLUTIONS = {
 
 @dataclass
 class Staff:
-    """Whoever helps one cancellation to its end. What is said is kept in `watched`, with how it was answered.
-    `before_answer` hears of each wait that is about to be answered."""
+    """Whoever helps one cancellation to its end. What is said is kept in `watched`, with how it was answered."""
 
     system: System
     sample: SampleOrder
@@ -80,6 +80,7 @@ class Staff:
             *self.course.kept,
             request_id=f"by-right-{self.sample.order_id}",
             reason=ReasonCode.STATUTORY_WITHDRAWAL,
+            note=NOTE,
         )
         submission = await self.system.library.start(asked)
         self.watched.said.append(
@@ -96,7 +97,7 @@ class Staff:
     async def submit(self, request_id: str | None = None) -> None:
         """Start the cancellation without waiting for a worker, or join the run that there is. Raises StarterError, and
         NotAtRest where the client library comes to no answer."""
-        asked = request(self.sample, *self.course.scope, request_id=request_id)
+        asked = request(self.sample, *self.course.scope, request_id=request_id, note=NOTE)
         try:
             await self.system.start(asked)
         except WorkflowAlreadyStartedError:

@@ -30,6 +30,7 @@ from domain.said import Steering
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox.shop import request
+from tests.faults.confidential import NOTE
 from tests.faults.model import Said, Verb
 from tests.faults.staff import Staff
 from tests.faults.world import read_cases
@@ -201,7 +202,8 @@ class _Message:
         sample, scope = self._staff.sample, self._staff.course.scope
         if self.word is Word.WIDER:
             scope = () if scope else (LineScope(line_id="L1", quantity=1),)
-        return request(sample, *scope, request_id=None if self.word is Word.SAME else f"r-{self._reference}")
+        request_id = None if self.word is Word.SAME else f"r-{self._reference}"
+        return request(sample, *scope, request_id=request_id, note=NOTE)
 
     def _steering(self) -> Steering:
         """No step is named: the one that waits is meant."""
