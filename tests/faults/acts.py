@@ -1,9 +1,9 @@
 """One act at each moment of each story: what people say, a cancel request, a terminate, a reset, while a task or an activity
 is under way, in the middle of it, and between them; also where a run continues as new again and again.
 
-    python -m tests.faults.acts --results DIR [--database postgresql] [--share 10] [--seed 12] [STORY …]
+    python -m tests.faults.acts --results DIR [--database postgresql] [--share 10] [STORY …]
 
-A case that is in DIR already is not run again.
+A case that is in DIR already, run on the same code, is not run again.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.faults.promises import End
 from tests.faults.rest import NotAtRest
 from tests.faults.results import CaseResult
 from tests.faults.staff import place_order
-from tests.faults.stories import STORIES, Story
+from tests.faults.stories import STORIES, UNDISTURBED_AT_ONCE, Story
 from tests.faults.trial import Trial
 from tests.faults.words import Word, speak
 from tests.faults.world import read_worlds
@@ -37,8 +37,6 @@ HARNESS = "acts"
 _AT_ONCE, _GROUP = 10, 40
 _HELD_FOR = 15.0
 """Seconds. An attempt has 30."""
-_UNDISTURBED_AT_ONCE = 5
-"""So few that no attempt times out: whatever is called again then is no moment of the story."""
 _KEYS_EXPIRE = 25 * 3600
 _PARCELS_ARRIVE = 30 * 24 * 3600
 _SHORT_HISTORY = 12
@@ -58,10 +56,6 @@ class Deed(StrEnum):
     RESET_FIRST = "reset_first"
     RESET_LAST = "reset_last"
     RESET_ENDED = "reset_ended"
-
-    @property
-    def is_terminate(self) -> bool:
-        return self.value.startswith("terminate")
 
     @property
     def is_late(self) -> bool:
@@ -180,7 +174,7 @@ class Sweep:
         return (await self.dry_runs([story], histories))[story]
 
     async def dry_runs(self, stories: Sequence[Story], histories: Histories) -> dict[Story, tuple[End, Watch, int]]:
-        turns = asyncio.Semaphore(_UNDISTURBED_AT_ONCE)
+        turns = asyncio.Semaphore(UNDISTURBED_AT_ONCE)
 
         async def run(story: Story) -> tuple[End, Watch, int]:
             async with turns:

@@ -36,9 +36,9 @@ def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
         if verb in verbs and fact not in facts:
             yield Invariant.ANSWERED, f"{verb} was acknowledged, and the books have no {fact}"
     proofs = {proof for found in world.cancellations for proof in found.proofs}
-    for told in taken:
-        if told.proof and told.proof not in proofs:
-            yield Invariant.ANSWERED, f"{told.verb} by {told.proof} was acknowledged, and the books do not have it"
+    for said in taken:
+        if said.proof and said.proof not in proofs:
+            yield Invariant.ANSWERED, f"{said.verb} by {said.proof} was acknowledged, and the books do not have it"
     if verbs & {Verb.WITHDRAW, Verb.REJECT, Verb.ROLL_BACK} and not outcomes & undone:
         yield Invariant.ANSWERED, f"{sorted(verbs)} were acknowledged, and it ended {sorted(map(str, outcomes))}"
 

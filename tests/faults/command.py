@@ -62,17 +62,16 @@ class Asked:
 
 
 def run_command(harness: str, description: str | None, run: Callable[[Asked], Coroutine[None, None, None]]) -> int:
-    """The exit code is 1 where something was broken."""
+    """Returns the exit code (results.py)."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stories", nargs="*", type=Story, default=[*Story], metavar="STORY")
     parser.add_argument("--results", type=Path, required=True, metavar="DIR")
     parser.add_argument("--database", type=Database, choices=list(Database), default=Database.SQLITE)
     parser.add_argument("--share", type=int, default=1, help="run one in so many cases")
-    parser.add_argument("--seed", type=int, default=12)
     given = parser.parse_args()
     quieten()
     results = Results(CaseResult, given.results, f"{harness}-{given.database}")
     with tempfile.TemporaryDirectory(prefix=f"{harness}-", ignore_cleanup_errors=True) as folder:
-        draw = Draw(given.seed, given.share)
+        draw = Draw(share=given.share)
         asyncio.run(run(Asked(harness, given.stories, given.database, draw, results, Path(folder))))
     return summarise(results)

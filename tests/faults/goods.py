@@ -57,8 +57,8 @@ def undone_goods_move_again(world: World) -> Iterator[tuple[Invariant, str]]:
     for parcel in world.parcels:
         standing = parcel.stopped or parcel.deactivated or (parcel.voided and not parcel.bought_again)
         kept = standing and parcel.group in {None, GoodsGroup.NOT_HANDED_OVER}
-        turned = parcel.intercepted and parcel.group not in {GoodsGroup.DELIVERED, GoodsGroup.LOST}
-        if (kept or turned) and not _was_said_of(world, parcel):
+        returning = parcel.intercepted and parcel.group not in {GoodsGroup.DELIVERED, GoodsGroup.LOST}
+        if (kept or returning) and not _was_said_of(world, parcel):
             yield Invariant.GOODS, f"parcel {parcel.shipment.shipment_id} stays stopped although nothing was cancelled"
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import httpx2
 import stripe
 from temporalio import activity
 
@@ -19,6 +18,7 @@ from domain.request import workflow_id
 from providers.breaker import Breaker
 from providers.gateway.stripe import StripeGateway, _Transport
 from sandbox.gateway_admin import SANDBOX_KEY, GatewayAdmin
+from tests.faults.others import is_possible
 from tests.faults.stories import Story
 
 Answer = tuple[bytes, int, Mapping[str, str]]
@@ -72,17 +72,17 @@ class Dashboard:
 
     async def act(self, act: Act, payment: str, total: Money) -> bool:
         """Whether the gateway has let them."""
-        return await _was_possible(self._act(act, payment, total))
+        return await is_possible(self._act(act, payment, total))
 
     async def act_before(self, act: Act, payment: str, total: Money) -> None:
         """Before the cancellation is asked for."""
         if act is Act.EARLIER_REFUND_FAILS:
-            await _was_possible(self._refund_a_part(payment, total))
+            await is_possible(self._refund_a_part(payment, total))
 
     async def act_afterwards(self, act: Act, payment: str) -> None:
         """When the cancellation is over."""
         if act is Act.REFUND_FAILS_IN_THE_END:
-            await _was_possible(self._fail(payment))
+            await is_possible(self._fail(payment))
 
     async def _act(self, act: Act, payment: str, total: Money) -> None:
         admin = self._admin
@@ -120,14 +120,6 @@ class Dashboard:
             raise stripe.InvalidRequestError("there is no such refund", "refund")  # type: ignore[no-untyped-call]
         await self._admin.fail(self._refunds[payment])
         self.failed[payment] = self._refunds[payment]
-
-
-async def _was_possible(call: Awaitable[None]) -> bool:
-    try:
-        await call
-    except (stripe.StripeError, httpx2.HTTPStatusError):
-        return False
-    return True
 
 
 @dataclass

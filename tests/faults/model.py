@@ -64,9 +64,9 @@ class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, and
     `cancellation` with any answer; `amount` with money that a person has moved, `waived` with what they have declared not
-    due: of the customer's, or below zero what they have too much; `proof` is what it was named as the proof of it. `joined`:
-    the request was told that it is carried out by a cancellation that another one had opened; `by_right`: it is a consumer's
-    withdrawal; `deferred`: that it is kept until that one has ended."""
+    due: of the customer's, or below zero what they have too much; `proof` is what it was named as the proof of it. `joined`,
+    of a request: the answer says that it is carried out by a cancellation that another one had opened; `deferred`: the answer
+    says that it is kept until that one has ended; `by_right`: it is a consumer's withdrawal."""
 
     verb: Verb
     accepted: bool | None = True

@@ -70,10 +70,6 @@ class Watch:
     act: Act | None = None
     seen: list[str] = field(default_factory=list)
 
-    @property
-    def is_hit(self) -> bool:
-        return self.at is not None and len(self.seen) > self.at
-
     async def reach(self, moment: Moment) -> None:
         number = len(self.seen)
         self.seen.append(str(moment))

@@ -2,9 +2,9 @@
 too late for its question. And every message twice, in one task: of the run that waits, and of one that takes up a run which
 was lost there.
 
-    python -m tests.faults.pairs --results DIR [--database postgresql] [--share 10] [--seed 12] [STORY …]
+    python -m tests.faults.pairs --results DIR [--database postgresql] [--share 10] [STORY …]
 
-A case that is in DIR already is not run again.
+A case that is in DIR already, run on the same code, is not run again.
 """
 
 import asyncio

@@ -38,7 +38,7 @@ def share_payments(
             card=_card(other.sample).card,
         )
         shared.append(payment)
-        paid |= {each.order_id: _paid_by(each, payment.name) for each in (other, order)}
+        paid |= {sharer.order_id: _paid_by(sharer, payment.name) for sharer in (other, order)}
     return tuple(paid.values()), tuple(shared)
 
 

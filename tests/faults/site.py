@@ -4,9 +4,8 @@ import asyncio
 import os
 import re
 import signal
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +14,12 @@ from sqlalchemy import event, text
 from runtime.plugin import TASK_QUEUE
 from sandbox.serving import ROOT, Process
 from tests.faults.plan import Plan, PlannedPolicy
-from tests.faults.stage import Database, new_database
+from tests.faults.stage import Database, lock_file, new_database
 from tests.faults.stand_ins import start_stand_ins
 from tests.fixtures.databases import Databases
 from tests.fixtures.system import on_database
 from tests.fixtures.temporal import start_dev_server
-from tests.fixtures.workers import Workers, environment
+from tests.fixtures.workers import Workers, environment, has_worked
 from tests.system import System, eventually
 
 _OURS = "faults"
@@ -50,7 +49,7 @@ class Site:
     async def replace_worker(self, number: int, by: signal.Signals) -> bool:
         """End one and start another in its place. Whether the first had done anything."""
         ended = self.at_work[number % len(self.at_work)]
-        had_worked = _has_worked(ended)
+        had_worked = has_worked(ended)
         await asyncio.to_thread(ended.kill if by is signal.SIGKILL else ended.stop)
         self.at_work[self.at_work.index(ended)] = await self.start_worker()
         return had_worked
@@ -58,7 +57,7 @@ class Site:
     async def pause_worker(self, number: int, seconds: float) -> bool:
         """It does nothing for a while, and then goes on as if nothing had been. Whether it had done anything."""
         paused = self.at_work[number % len(self.at_work)]
-        had_worked = _has_worked(paused)
+        had_worked = has_worked(paused)
         os.kill(paused.pid, signal.SIGSTOP)
         await asyncio.sleep(seconds)
         os.kill(paused.pid, signal.SIGCONT)
@@ -66,9 +65,7 @@ class Site:
 
     async def lock_database(self, seconds: float) -> bool:
         if self.database is Database.SQLITE:
-            await asyncio.to_thread(self._lock_file)
-            await asyncio.sleep(seconds)
-            self._unlock_file()
+            await lock_file(self.system.engine.url, seconds, asyncio.Event())
             return True
         async with self.system.engine.connect() as connection:
             ended = await connection.execute(
@@ -79,14 +76,6 @@ class Site:
                 {"ours": _OURS},
             )
             return bool(ended.all())
-
-    def _lock_file(self) -> None:
-        self._locking = sqlite3.connect(str(self.system.engine.url.database), check_same_thread=False, timeout=30)
-        self._locking.execute("BEGIN IMMEDIATE")
-
-    def _unlock_file(self) -> None:
-        with closing(self._locking):
-            self._locking.rollback()
 
 
 @asynccontextmanager
@@ -111,10 +100,6 @@ async def standing(folder: Path, plan: Plan, databases: Databases, database: Dat
         stack.callback(_kill_all, site.workers)
         site.at_work = list(await asyncio.gather(*(site.start_worker() for _ in range(plan.workers))))
         yield site
-
-
-def _has_worked(worker: Process) -> bool:
-    return '"step_attempt' in worker.log.read_text()
 
 
 def _kill_all(workers: Workers) -> None:

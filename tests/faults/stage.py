@@ -4,14 +4,16 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from select import poll
 
+from sqlalchemy import URL
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -169,6 +171,21 @@ async def new_database(databases: Databases, database: Database, folder: Path) -
         yield url.render_as_string(hide_password=False)
     finally:
         await databases.drop(url)
+
+
+async def lock_file(database: URL, seconds: float, locked: asyncio.Event) -> None:
+    """Another program writes to the SQLite file, and takes its time. `locked` is set once it does."""
+    other = await asyncio.to_thread(_begin_writing, str(database.database))
+    with closing(other):
+        locked.set()
+        await asyncio.sleep(seconds)
+        other.rollback()
+
+
+def _begin_writing(file: str) -> sqlite3.Connection:
+    other = sqlite3.connect(file, check_same_thread=False, timeout=30)
+    other.execute("BEGIN IMMEDIATE")
+    return other
 
 
 @dataclass

@@ -15,6 +15,8 @@ from tests.faults.model import Verb
 from tests.workflows.samples import an_id, bought_gift_card, captured, in_network, split_tender
 
 ABOVE_LIMIT = "600.00 USD"
+UNDISTURBED_AT_ONCE = 5
+"""Stories. So few that no attempt times out: whatever is called again then is no call of the story."""
 
 
 class Story(StrEnum):
@@ -185,7 +187,7 @@ def _above_limit_and_another() -> SampleOrder:
 
 
 class Longer(StrEnum):
-    """Stories that are told undisturbed only: they go one thing after the other that STORIES have one by one."""
+    """Stories that are only run undisturbed: they combine several STORIES."""
 
     ALL_TAKEN_BACK = "all_taken_back"
     ONE_OF_TWO_CARDS_FAILS = "one_of_two_cards_fails"

@@ -16,7 +16,7 @@ async def test_what_another_carrier_has_on_its_way_is_not_to_be_stopped(system: 
     """Its line stays in the order, and the other one is cancelled."""
     lines = (line("L1", 1, "20.00 USD"), line("L2", 1, "44.00 USD"))
     sent, packed = parcel(Script.INTERCEPT_SILENT, L1=1), parcel(Script.LABEL_ONLY, L2=1)
-    parcels = tuple(each.model_copy(update={"carrier": "FedEx"}) for each in (sent, packed))
+    parcels = tuple(placed.model_copy(update={"carrier": "FedEx"}) for placed in (sent, packed))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=(card("64.00 USD"),), parcels=parcels)
     order = await system.shop.place_order(sample)
     await system.cancel(request(sample))

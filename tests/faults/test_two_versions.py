@@ -27,7 +27,7 @@ from tests.faults.world import read_world
 from tests.fixtures import api as apis
 from tests.fixtures.api import SUPERVISOR, Api, running_api
 from tests.fixtures.mail import Mailbox
-from tests.fixtures.workers import Workers, environment
+from tests.fixtures.workers import Workers, environment, has_worked
 from tests.observing import eventually
 from tests.system import System
 
@@ -77,10 +77,6 @@ async def works(process: Process) -> None:
         return '"worker_started"' in process.log.read_text()
 
     await eventually(started, "the worker works", within=60)
-
-
-def has_worked(process: Process) -> bool:
-    return '"step_attempt' in process.log.read_text()
 
 
 async def read_sound(staff: Staff) -> World:
