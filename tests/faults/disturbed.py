@@ -4,30 +4,29 @@ import asyncio
 import os
 import shutil
 import signal
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 from temporalio.service import RPCError
 
 from client.errors import StarterError
 from domain.base import Value
 from domain.order import Order
+from tests.faults.confidential import shown_in_logs
 from tests.faults.end import End, read_end
 from tests.faults.invariants import violations
-from tests.faults.model import REFUNDED, RELEASED, Invariant
+from tests.faults.model import REFUNDED, RELEASED, Invariant, Violation
 from tests.faults.points import Disturbance, Moment, Point
+from tests.faults.rest import NotAtRest
 from tests.faults.staff import Staff, place_order
-from tests.faults.stage import Database, Stage, is_alive, kill
+from tests.faults.stage import Database, Stage, is_alive, kill, lock_file
 from tests.faults.stories import STORIES, Story
-from tests.faults.worker import WorkerOrder, calls_file, control_socket
+from tests.faults.worker import WorkerOrder, calls_file, control_socket, log_file
 from tests.faults.world import keys_noted, read_cases, read_money, read_world
 from tests.fixtures.system import on_database
 from tests.system import System
@@ -76,12 +75,13 @@ class Case(Value):
 
 
 class Seen(Value):
-    """`hit`: the point was reached, and the fault happened there. `unlocked`: the order was closed after all, because nobody
+    """`hit`: the point was reached, and the fault happened there. `end` None: it came to none, which is a violation.
+    `unlocked`: the order was closed after all, because nobody
     knew what came of an attempt to close it. `calls`: those of all its workers, in their order."""
 
     hit: bool
     unlocked: bool
-    end: End
+    end: End | None
     violations: tuple[str, ...]
     calls: tuple[str, ...]
     seconds: float
@@ -149,12 +149,12 @@ class _Play:
                 self.later.append(asyncio.create_task(self.stage.temporal.restart(killed)))
                 await killed.wait()
             case Fault.DATABASE_RESTARTED:
-                dead = asyncio.Event()
-                self.later.append(asyncio.create_task(self.stage.databases.restart_postgresql(dead)))
-                await dead.wait()
+                stopped = asyncio.Event()
+                self.later.append(asyncio.create_task(self.stage.databases.restart_postgresql(stopped)))
+                await stopped.wait()
             case Fault.DATABASE_LOCKED:
                 locked = asyncio.Event()
-                self.later.append(asyncio.create_task(_lock(self.system, locked)))
+                self.later.append(asyncio.create_task(lock_file(self.system.engine.url, LOCKED_FOR, locked)))
                 await locked.wait()
             case _:
                 pass  # the worker loses the answer itself
@@ -176,11 +176,11 @@ class _Play:
     async def check_worker(self) -> None:
         async with self.turn:
             if not is_alive(self.worker):
-                raise WorkerDied((self.folder / "worker.log").read_text()[-2000:])
+                raise WorkerDied(log_file(self.folder).read_text()[-2000:])
 
 
 async def play(stage: Stage, case: Case) -> Seen:
-    """Raises what goes wrong with the test itself, and NotAtRest when the cancellation comes to no end."""
+    """Raises what goes wrong with the test itself. A cancellation that comes to no end breaks I3."""
     began = time.monotonic()
     folder = stage.new_folder()
     async with stage.new_database(folder) as url, on_database(stage.environment, url, stage.parts) as system:
@@ -191,12 +191,12 @@ async def play(stage: Stage, case: Case) -> Seen:
         try:
             loses = case.fault is Fault.ANSWER_LOST
             await playing.fork(Disturbance(point=case.point, loses_answer=loses))
-            await _persist(staff.submit)
-            await _persist(lambda: staff.see_through(_LONGEST))
+            stuck = await _find_stuck(staff)
             await asyncio.gather(*playing.later)
-            await playing.resume()
+            if not stuck:
+                await playing.resume()
             await playing.check_worker()
-            seen = await _persist(lambda: _see(system, staff))
+            end, broken = (None, stuck) if stuck else await _persist(lambda: _see(system, staff))
         finally:
             control.close()
             if playing.waking:
@@ -208,16 +208,27 @@ async def play(stage: Stage, case: Case) -> Seen:
             for task in playing.later:
                 task.cancel()
         calls = tuple(calls_file(folder).read_text().split())
+        shown = tuple(str(found) for found in shown_in_logs([log_file(folder)]))
     shutil.rmtree(folder)
-    end, broken = seen
     return Seen(
         hit=playing.hit,
         unlocked=staff.unlocked,
         end=end,
-        violations=(*playing.unnoted, *broken),
+        violations=(*playing.unnoted, *broken, *shown),
         calls=calls,
         seconds=time.monotonic() - began,
     )
+
+
+async def _find_stuck(staff: Staff) -> tuple[str, ...]:
+    """Ask for the cancellation, and help it to its end. What is broken where it comes to none."""
+    try:
+        await _persist(staff.submit)
+        await _persist(lambda: staff.see_through(_LONGEST))
+    except NotAtRest as moves:
+        order_id = staff.watched.order.order_id
+        return (str(Violation(invariant=Invariant.TERMINAL, order_id=order_id, sentence=f"{moves}"[:1000])),)
+    return ()
 
 
 async def _see(system: System, staff: Staff) -> tuple[End, tuple[str, ...]]:
@@ -246,17 +257,6 @@ async def _persist(action: Callable[[], Awaitable[T]]) -> T:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_PAUSE)
-
-
-async def _lock(system: System, locked: asyncio.Event) -> None:
-    """Another program writes to the database, and takes its time."""
-    file = make_url(str(system.engine.url)).database
-    assert file is not None
-    with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        locked.set()
-        await asyncio.sleep(LOCKED_FOR)
-        other.execute("ROLLBACK")
 
 
 def points_of(calls: tuple[str, ...]) -> list[Point]:

@@ -21,11 +21,11 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 
 from sandbox.serving import ROOT
-from tests.faults.results import report
+from tests.faults.results import Ended, report
 from tests.faults.stage import Database
 
 _STARTS = 3
@@ -90,12 +90,6 @@ FULL: tuple[Part, ...] = (
     Part(Harness.ACTS, Database.SQLITE),
     Part(Harness.ACTS, Database.POSTGRESQL, short=2_000),
 )
-
-
-class Ended(IntEnum):
-    SOUND = 0
-    BROKEN = 1
-    NOT_OVER = 2
 
 
 async def run_part(part: Part, arguments: Sequence[str]) -> Ended:

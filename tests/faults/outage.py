@@ -3,8 +3,8 @@
 python -m tests.faults.outage --runs 2000 --minutes 60 --results DIR
 
 starts every part of the stack as a process of its own, with the product's own settings and policy.toml. It says on standard
-error how far it is, and writes its figures as one line of JSON, also to DIR/outage.jsonl; what is there is not measured
-again. It ends with 1 when a run did not end as it should.
+error how far it is, and writes its figures as one line of JSON, also to DIR/outage.jsonl; what is there, measured on
+the same code, is not measured again. It ends with 1 when a run did not end as it should.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from sandbox.gateway_admin import GatewayAdmin
 from sandbox.shop import SampleOrder, Shop, card, line, request
 from sandbox.stack import new_stack
 from sandbox.vendure.proxy import CuttableProxy
-from tests.faults.results import OnCommit, Results
+from tests.faults.results import OnCommit, Results, reports_since_now
 from workflows.cancellation import CancellationWorkflow
 
 _SAYS_EVERY = 15.0
@@ -205,11 +205,6 @@ class Outage:
 
 
 async def _measure_on_processes(runs: int, minutes: float, folder: Path) -> Figures:
-    began = time.monotonic()
-
-    def say(sentence: str) -> None:
-        print(f"{time.monotonic() - began:7.0f} s  {sentence}", file=sys.stderr, flush=True)
-
     async def last(outage: Outage) -> None:
         while (left := outage.away_at + minutes * 60 - time.monotonic()) > 0:
             waiting, calls = await outage.count_waiting(), len(outage.front.tried)
@@ -226,7 +221,7 @@ async def _measure_on_processes(runs: int, minutes: float, folder: Path) -> Figu
         ):
             stack.gateway.url = front.url  # where the worker finds it
             await stack.start_worker()
-            outage = Outage(client, Shop(gateway, carrier, engine), front, say=say)
+            outage = Outage(client, Shop(gateway, carrier, engine), front, say=reports_since_now())
             try:
                 return await outage.measure(runs, last, seconds=minutes * 30)
             finally:

@@ -4,7 +4,8 @@ idempotency keys that the gateway has forgotten when a lost answer is asked for 
 python -m tests.faults.providers --results DIR [--only faults|acts|expired …] [--share 10]
 
 Each case is an order of its own. A case that met no fault proves nothing and is not counted. Results are lines of JSON in
-DIR/providers.jsonl; cases that are there are not run again. The exit code is 1 where something was broken.
+DIR/providers.jsonl; cases that are there, run on the same code, are not run again. The exit code is 1 where something was
+broken, and 2 where a case could not be run.
 """
 
 import argparse
@@ -16,81 +17,41 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import structlog
 from pydantic import TypeAdapter
 
-from domain.base import Value
-from sandbox.gateway.messages import FaultKind
 from tests.faults.invariants import violations
-from tests.faults.meddling import Act, ActCase, Dashboard, HeardCalls, HeardGateway, Listener
+from tests.faults.meddling import ActCase, Dashboard, HeardCalls, HeardGateway, Listener
 from tests.faults.opening import open_system
-from tests.faults.provider_cases import (
-    Calls,
-    Provider,
-    ProviderCase,
-    ProviderFault,
-    add_fault,
-    cases_of,
-    is_read,
-    read_calls,
-    take_back_faults,
-    targets_of,
+from tests.faults.provider_cases import Calls, ProviderCase, add_fault, read_calls, take_back_faults, targets_of
+from tests.faults.provider_families import (
+    AnyCase,
+    ExpiredCase,
+    Family,
+    Undisturbed,
+    all_cases,
+    family_of,
+    fault_of,
 )
 from tests.faults.rest import NotAtRest
-from tests.faults.results import CaseResult, Draw, Results, report, summarise
+from tests.faults.results import CaseResult, Draw, Results, code, report, summarise
 from tests.faults.staff import Staff, place_order
-from tests.faults.stories import STORIES, Story
+from tests.faults.stories import STORIES, UNDISTURBED_AT_ONCE, Story
 from tests.faults.world import read_world
 from tests.system import System
 
 HARNESS = "providers"
 _FORGOTTEN = 25 * 3600
 """Seconds after which the gateway knows no idempotency key any more."""
-_LOSSES = (
-    FaultKind.DROP_BEFORE_COMMIT,
-    FaultKind.DROP_AFTER_COMMIT,
-    FaultKind.HTTP_500_BEFORE,
-    FaultKind.HTTP_500_AFTER_COMMIT,
-)
 LONGEST = 900.0
 _BATCH = 120
 """Cases on one set of processes: their lists of effects grow with each."""
 
-_UNDISTURBED_AT_ONCE = 5
-"""So few that no attempt times out: whatever is called again then is no call of the story."""
-
-
-class Family(StrEnum):
-    FAULTS = "faults"
-    ACTS = "acts"
-    EXPIRED = "expired"
-
 
 _AT_ONCE: Mapping[Family, int] = {Family.FAULTS: 20, Family.ACTS: 12, Family.EXPIRED: 1}
 """The gateway's clock is everybody's: only one order at a time may let it jump."""
-
-
-class Undisturbed(Value):
-    """What a story comes to when nothing happens."""
-
-    story: Story
-    calls: tuple[Calls, ...]
-    outcomes: tuple[str, ...]
-
-
-class ExpiredCase(Value):
-    """An answer to a write is lost, and the gateway has forgotten its key when the process asks again."""
-
-    fault: ProviderCase
-
-    def __str__(self) -> str:
-        return f"{self.fault}/key-forgotten"
-
-
-AnyCase = ProviderCase | ActCase | ExpiredCase
 
 
 @dataclass
@@ -144,7 +105,7 @@ async def try_out(counterparts: Counterparts, story: Story) -> Undisturbed:
 
 
 async def _try_out_each(counterparts: Counterparts, stories: Sequence[Story]) -> list[Undisturbed]:
-    turns = asyncio.Semaphore(_UNDISTURBED_AT_ONCE)
+    turns = asyncio.Semaphore(UNDISTURBED_AT_ONCE)
 
     async def run(story: Story) -> Undisturbed:
         async with turns:
@@ -166,66 +127,19 @@ def _outcomes(found: Sequence[object]) -> tuple[str, ...]:
 # The cases
 
 
-def all_cases(undisturbed: Sequence[Undisturbed], families: Sequence[Family]) -> list[AnyCase]:
-    cases: list[AnyCase] = []
-    for found in undisturbed:
-        for calls in found.calls:
-            if Family.FAULTS in families:
-                cases += cases_of(calls)
-            if Family.EXPIRED in families:
-                cases += _expired_cases(calls)
-        heard = sum(calls.count for calls in found.calls if calls.target.provider is Provider.GATEWAY)
-        if Family.ACTS in families and heard:
-            cases += [
-                ActCase(story=found.story, act=act, number=number) for act in Act for number in range(1, heard + 2)
-            ]
-    return cases
-
-
-def _expired_cases(calls: Calls) -> list[ExpiredCase]:
-    if calls.target.provider is not Provider.GATEWAY or is_read(calls.operation):
-        return []
-    return [
-        ExpiredCase(
-            fault=ProviderCase(
-                story=calls.story,
-                target=calls.target,
-                operation=calls.operation,
-                number=number,
-                fault=ProviderFault(kind=loss),
-            )
-        )
-        for number in range(1, calls.count + 1)
-        for loss in _LOSSES
-    ]
-
-
-def family_of(case: AnyCase) -> Family:
-    match case:
-        case ProviderCase():
-            return Family.FAULTS
-        case ActCase():
-            return Family.ACTS
-        case ExpiredCase():
-            return Family.EXPIRED
-
-
 async def run_case(counterparts: Counterparts, case: AnyCase, undisturbed: Mapping[Story, Undisturbed]) -> CaseResult:
     began = time.monotonic()
     match case:
         case ProviderCase():
             met, broken = await _run_fault(counterparts, case, undisturbed[case.story])
-            fault = case.fault.kind
         case ActCase():
             met, broken = await _run_act(counterparts, case)
-            fault = case.act.value
         case ExpiredCase():
             met, broken = await _run_expired(counterparts, case)
-            fault = f"key forgotten after {case.fault.fault.kind}"
     return CaseResult(
         harness=HARNESS,
         case=str(case),
-        fault=fault,
+        fault=fault_of(case),
         hit=met > 0,
         survived=not broken,
         violations=tuple(broken),
@@ -307,6 +221,11 @@ async def _read_broken(staff: Staff) -> list[str]:
     return [str(found) for found in (*staff.seen, *violations(await read_world(staff.system, staff.watched)))]
 
 
+def open_results(folder: Path) -> Results[CaseResult]:
+    """A case that could not be run is run again."""
+    return Results(CaseResult, folder, HARNESS, lambda result: bool(result.wrong))
+
+
 async def run_cases(
     counterparts: Counterparts,
     cases: Sequence[AnyCase],
@@ -319,15 +238,22 @@ async def run_cases(
     async def run(case: AnyCase) -> None:
         async with turns:
             try:
-                on_result(await run_case(counterparts, case, undisturbed))
+                result = await run_case(counterparts, case, undisturbed)
             except Exception as error:  # noqa: BLE001 - the other cases go on, and this one is run again the next time
-                print(f"{case} was not carried out: {error!r}"[:600], file=sys.stderr, flush=True)
+                result = _not_run(case, f"{error!r}"[:1000])
+        on_result(result)
 
     await asyncio.gather(*(run(case) for case in cases))
 
 
+def _not_run(case: AnyCase, wrong: str) -> CaseResult:
+    return CaseResult(
+        harness=HARNESS, case=str(case), fault=fault_of(case), hit=False, survived=False, wrong=wrong, seconds=0
+    )
+
+
 class Kept:
-    """What the stories come to undisturbed, in a file: a run that goes on takes the same for granted."""
+    """What the stories come to undisturbed, in a file: a run that goes on, on the same code, takes the same for granted."""
 
     _stories = TypeAdapter(list[Undisturbed])
 
@@ -367,9 +293,9 @@ class _Progress:
     def add(self, result: CaseResult) -> None:
         self._results.add(result)
         self._done += 1
-        word = "broken" if result.violations else "ok" if result.hit else "not met"
+        word = "broken" if result.violations else "not run" if result.wrong else "ok" if result.hit else "not met"
         report(f"{self._done}/{self._total} {word}: {result.case} ({result.seconds} s)")
-        for sentence in result.violations:
+        for sentence in (*result.violations, *filter(None, [result.wrong])):
             report(f"    {sentence}")
 
 
@@ -381,7 +307,7 @@ def main() -> int:
     asked = parser.parse_args()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     logging.disable(logging.CRITICAL)  # an attempt that fails is what is wanted here
-    results = Results(CaseResult, asked.results, HARNESS)
+    results = open_results(asked.results)
     with tempfile.TemporaryDirectory(prefix="providers-") as folder:
         asyncio.run(
             run(
@@ -389,7 +315,7 @@ def main() -> int:
                 Path(folder),
                 asked.only,
                 Draw(share=asked.share),
-                Kept(asked.results / f"{HARNESS}-undisturbed.json"),
+                Kept(asked.results / f"{HARNESS}-undisturbed-{code()}.json"),
             )
         )
     return summarise(results)

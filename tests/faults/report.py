@@ -3,11 +3,13 @@
 python -m tests.faults.report --results DIR
 
 Reads each *.jsonl of DIR, which is named after its harness and, where it ran on several, its database: sweep-sqlite.jsonl.
+What was run on different code is never added up: the figures name the digest of the code, and the commits that had it. The
+exit code is 1 where a promise is broken on the code of now, and 2 where nothing is known of that or a case could not be run.
 """
 
 import argparse
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,15 +19,19 @@ from pydantic import JsonValue, TypeAdapter
 from benchmarks.report import replace_block
 from domain.base import Value
 from sandbox.serving import ROOT
+from tests.faults.model import Violation
+from tests.faults.results import Ended, code
 
 PAGE = ROOT / "docs" / "reliability.md"
+UNKNOWN = "unknown"
 _MOST_SEEDS = 12
 _FIGURES = TypeAdapter(dict[str, JsonValue])
 
 
 class Line(Value):
     """What the harnesses say alike of a case. `orders` are its cancellations, `faults` what really reached something, where
-    that is counted; else it is the one `fault` of the case, where it was `hit`. `wrong`: what the harness could not do."""
+    that is counted; else it is the one `fault` of the case, where it was `hit`. `wrong`: what the harness could not do, so
+    that the case says nothing. `code` is what all depends on but the documents (results.py)."""
 
     case: str
     hit: bool
@@ -33,12 +39,13 @@ class Line(Value):
     fault: str = ""
     faults: Mapping[str, int] = {}
     orders: int = 1
-    violations: tuple[str, ...] = ()
+    violations: tuple[str | Violation, ...] = ()
     differences: tuple[str, ...] = ()
     wrong: str = ""
     seconds: float = 0
     seed: int | None = None
     commit: str = ""
+    code: str = ""
 
     @property
     def reached(self) -> Counter[str]:
@@ -48,10 +55,12 @@ class Line(Value):
 
 
 class Harness(Value):
-    """`figures` are lines that count no cases: they are shown as they are. What is a problem there is a violation."""
+    """What it has found out about one code. `figures` are lines that count no cases: they are shown as they are. What is a
+    problem there is a violation."""
 
     name: str
     database: str
+    code: str = ""
     lines: tuple[Line, ...] = ()
     figures: tuple[Mapping[str, JsonValue], ...] = ()
 
@@ -59,6 +68,10 @@ class Harness(Value):
     def proven(self) -> tuple[Line, ...]:
         """A fault that reached nothing does not count."""
         return tuple(line for line in self.lines if line.hit and not line.wrong)
+
+    @property
+    def not_run(self) -> int:
+        return sum(bool(line.wrong) for line in self.lines)
 
     @property
     def violated(self) -> int:
@@ -70,7 +83,7 @@ class Harness(Value):
     @property
     def commits(self) -> str:
         """Those that its cases were run on."""
-        return ", ".join(sorted({line.commit for line in self.lines if line.commit})) or "unknown"
+        return ", ".join(sorted({line.commit for line in self.lines if line.commit})) or UNKNOWN
 
     @property
     def reached(self) -> Counter[str]:
@@ -78,21 +91,31 @@ class Harness(Value):
 
 
 def read_results(folder: Path) -> list[Harness]:
-    return [_read(file) for file in sorted(folder.glob("*.jsonl"))]
+    return [harness for file in sorted(folder.glob("*.jsonl")) for harness in _read(file)]
 
 
-def _read(file: Path) -> Harness:
+def _read(file: Path) -> list[Harness]:
+    """One for each code that it has results about. Of a case that was run again on the same code the last result counts."""
     name, _, database = file.stem.partition("-")
-    found: dict[str, Line] = {}
-    figures = []
+    lines: dict[str, dict[str, Line]] = defaultdict(dict)
+    figures: dict[str, dict[str, Mapping[str, JsonValue]]] = defaultdict(dict)
     for text in file.read_text(encoding="utf-8").splitlines():
         given = _FIGURES.validate_json(text)
+        code, case = str(given.get("code", "")), str(given.get("case", ""))
         if "hit" in given:
-            line = Line.model_validate(given)
-            found[line.case] = line  # a case that was run again
+            lines[code][case] = Line.model_validate(given)
         else:
-            figures.append(given)
-    return Harness(name=name, database=database or "sqlite", lines=tuple(found.values()), figures=tuple(figures))
+            figures[code][case or str(len(figures[code]))] = given
+    return [
+        Harness(
+            name=name,
+            database=database or "sqlite",
+            code=code,
+            lines=tuple(lines[code].values()),
+            figures=tuple(figures[code].values()),
+        )
+        for code in dict.fromkeys((*lines, *figures))
+    ]
 
 
 def block_of(harnesses: Sequence[Harness]) -> str:
@@ -104,8 +127,10 @@ def block_of(harnesses: Sequence[Harness]) -> str:
             [
                 "harness",
                 "database",
+                "code",
                 "commit",
                 "cases",
+                "not run",
                 "reached",
                 "cancellations",
                 "faults",
@@ -118,9 +143,9 @@ def block_of(harnesses: Sequence[Harness]) -> str:
         *(_seeds(harness) for harness in counted if any(line.seed is not None for line in harness.lines)),
         "What was done to them, and how often it really reached something:",
         _table(
-            ["harness", "database", "fault", "times"],
+            ["harness", "database", "code", "fault", "times"],
             [
-                [harness.name, harness.database, fault.replace("_", " "), f"{times:,}"]
+                [harness.name, harness.database, harness.code or UNKNOWN, fault.replace("_", " "), f"{times:,}"]
                 for harness in counted
                 for fault, times in sorted(harness.reached.items())
             ],
@@ -139,8 +164,10 @@ def _row(harness: Harness) -> list[str]:
     return [
         harness.name,
         harness.database,
+        harness.code or UNKNOWN,
         harness.commits,
         f"{len(harness.lines):,}",
+        f"{harness.not_run:,}",
         f"{len(proven):,}",
         f"{sum(line.orders for line in proven):,}",
         f"{harness.reached.total():,}",
@@ -155,7 +182,7 @@ def _seeds(harness: Harness) -> str:
     shown = [str(seed) for seed in seeds]
     if len(shown) > _MOST_SEEDS:
         shown = [*shown[: _MOST_SEEDS // 2], "…", *shown[-_MOST_SEEDS // 2 :]]
-    return f"Seeds of {harness.name} on {harness.database}: {', '.join(shown)}."
+    return f"Seeds of {harness.name} on {harness.database}, code {harness.code or UNKNOWN}: {', '.join(shown)}."
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -172,9 +199,13 @@ def main() -> int:
         print(f"{arguments.results} has no results.", file=sys.stderr)
         return 2
     PAGE.write_text(replace_block(PAGE.read_text(encoding="utf-8"), block_of(harnesses)), encoding="utf-8")
-    violated = sum(harness.violated for harness in harnesses)
-    print(f"{PAGE.relative_to(ROOT)} is written: {len(harnesses)} files of results, {violated} violations.")
-    return 1 if violated else 0
+    now = [harness for harness in harnesses if harness.code == code()]
+    violated, not_run = sum(harness.violated for harness in now), sum(harness.not_run for harness in now)
+    print(
+        f"{PAGE.relative_to(ROOT)} is written. On the code of now, {code()}: {len(now)} harnesses, {violated} violations, "
+        f"{not_run} cases that could not be run."
+    )
+    return Ended.of(broken=violated > 0, wrong=not_run > 0 or not now)
 
 
 if __name__ == "__main__":

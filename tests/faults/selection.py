@@ -3,7 +3,8 @@
 python -m tests.faults.selection [--until I5 …]
 
 What is broken is printed at once, in lines that begin with the invariant. The exit code is 1 then. With --until it ends as
-soon as one of these is broken.
+soon as one of these is broken. What could not be run to its end is printed too, in lines that begin with NOT RUN; where that
+is all, the exit code is 2.
 """
 
 import argparse
@@ -31,7 +32,8 @@ from tests.faults.model import Invariant, Violation
 from tests.faults.opening import open_system
 from tests.faults.points import Moment, Point
 from tests.faults.provider_cases import Provider, ProviderCase, ProviderFault, Target
-from tests.faults.results import CaseResult, Draw, quieten, report
+from tests.faults.provider_families import AnyCase, ExpiredCase, Undisturbed
+from tests.faults.results import NOT_RUN, CaseResult, Draw, Ended, quieten, report
 from tests.faults.stage import Database, open_stage
 from tests.faults.stories import LONGER_STORIES, STORIES, Course, Story
 from tests.faults.swarm import run_plan
@@ -62,7 +64,7 @@ _TERMINATED = Story.GOODS_LET_GO
 """A story that is rolled back: its run is ended at every second moment, and at some of them less of it is asked for."""
 
 
-def _forgotten(story: Story, operation: str) -> providers.ExpiredCase:
+def _forgotten(story: Story, operation: str) -> ExpiredCase:
     """The answer to the first of these calls is lost, and the gateway has forgotten its key by the next one."""
     lost = ProviderCase(
         story=story,
@@ -71,7 +73,7 @@ def _forgotten(story: Story, operation: str) -> providers.ExpiredCase:
         number=1,
         fault=ProviderFault(kind=FaultKind.DROP_AFTER_COMMIT),
     )
-    return providers.ExpiredCase(fault=lost)
+    return ExpiredCase(fault=lost)
 
 
 _MORE_OF_OTHERS = (
@@ -121,7 +123,8 @@ async def run_machine() -> Lines:
     try:
         async for line in child.stdout:
             yield line.decode().rstrip()
-        await child.wait()
+        if await child.wait() not in {0, 1}:
+            yield f"{NOT_RUN} the state machine ended with {child.returncode}"
     finally:
         if child.returncode is None:
             child.kill()
@@ -149,17 +152,19 @@ async def run_sweep(folder: Path) -> Lines:
         for result in await sweep.run_cases(stage, _SWEEP, undisturbed, at_once=_SWEEP_AT_ONCE):
             for sentence in result.violations:
                 yield sentence
-            for other in (*result.differences, *filter(None, [result.wrong])):
+            for other in result.differences:
                 yield f"{Invariant.TERMINAL} {result.case}: {other}"
+            if result.wrong:
+                yield f"{NOT_RUN} {result.case}: {result.wrong}"
 
 
 async def run_providers(folder: Path) -> Lines:
     async with open_system(folder) as system, providers.listening(system, HeardCalls(), _CASE_TAKES) as counterparts:
 
-        async def run(case: providers.AnyCase) -> CaseResult:
-            story = case.fault.story if isinstance(case, providers.ExpiredCase) else case.story
+        async def run(case: AnyCase) -> CaseResult:
+            story = case.fault.story if isinstance(case, ExpiredCase) else case.story
             outcome = Outcome.ROLLED_BACK if story is Story.APPROVAL_REFUSED else Outcome.CANCELLED
-            usual = providers.Undisturbed(story=story, calls=(), outcomes=(outcome.value,))
+            usual = Undisturbed(story=story, calls=(), outcomes=(outcome.value,))
             return await providers.run_case(counterparts, case, {story: usual})
 
         for ended in asyncio.as_completed([run(case) for case in (*PROVIDER_CASES, *_MORE_OF_OTHERS)]):
@@ -203,8 +208,8 @@ async def run_pairs(folder: Path) -> Lines:
 
 async def run_swarm(folder: Path) -> Lines:
     databases = Databases(folder)
-    for sentence in (await run_plan(_SWARM, folder / "site", databases, Database.SQLITE)).violations:
-        yield sentence
+    for violation in (await run_plan(_SWARM, folder / "site", databases, Database.SQLITE)).violations:
+        yield str(violation)
 
 
 def _violations_of(results: Sequence[CaseResult]) -> list[str]:
@@ -224,11 +229,14 @@ HARNESSES: tuple[Callable[[Path], Lines], ...] = (
 async def find_broken(folder: Path) -> Lines:
     """By the harnesses, one after the other, and by the state machine beside them."""
     found = asyncio.Queue[str]()
-    running = {asyncio.create_task(work) for work in (_run_harnesses(folder, found), _collect(run_machine(), found))}
+    machine = _collect("run_machine", run_machine(), found)
+    running = {asyncio.create_task(work) for work in (_run_harnesses(folder, found), machine)}
     try:
         while running:
             line = asyncio.create_task(found.get())
             done, _ = await asyncio.wait({*running, line}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done & running:
+                task.result()
             running -= done
             if line in done:
                 yield line.result()
@@ -243,37 +251,42 @@ async def find_broken(folder: Path) -> Lines:
 
 
 async def _run_harnesses(folder: Path, found: "asyncio.Queue[str]") -> None:
-    """One that cannot even begin, because its stories break something undisturbed, is left out: they have been seen to."""
     for harness in HARNESSES:
         began, inner = time.monotonic(), folder / harness.__name__
         await asyncio.to_thread(inner.mkdir)
-        try:
-            await _collect(harness(inner), found)
-        except Exception as error:  # noqa: BLE001 - a bug may be met by the harness itself
-            report(f"{harness.__name__}: {error!r}"[:400])
+        await _collect(harness.__name__, harness(inner), found)
         report(f"{harness.__name__}: {time.monotonic() - began:.0f} s")
 
 
-async def _collect(lines: Lines, found: "asyncio.Queue[str]") -> None:
-    async with aclosing(lines):
-        async for line in lines:
-            found.put_nowait(line)
+async def _collect(name: str, lines: Lines, found: "asyncio.Queue[str]") -> None:
+    """One that cannot even begin, because its stories break something undisturbed, has not run; the others do."""
+    try:
+        async with aclosing(lines):
+            async for line in lines:
+                found.put_nowait(line)
+    except Exception as error:  # noqa: BLE001 - a bug may be met by the harness itself
+        found.put_nowait(f"{NOT_RUN} {name}: {error!r}"[:400].replace("\n", " "))
+
+
+def end_of(lines: Sequence[str]) -> Ended:
+    wrong = [line for line in lines if line.startswith(NOT_RUN)]
+    return Ended.of(broken=len(lines) > len(wrong), wrong=bool(wrong))
 
 
 async def main(until: Collection[Invariant]) -> NoReturn:
     """Ends the process itself: a call to a server that is gone by then may never end."""
     quieten()
-    code = 0
+    lines_seen: list[str] = []
     with tempfile.TemporaryDirectory(prefix="selection-", ignore_cleanup_errors=True) as folder:
         async with aclosing(find_broken(Path(folder))) as lines:
             async for line in lines:
-                code = 1
+                lines_seen.append(line)
                 print(line, flush=True)
                 if line.partition(" ")[0] in until:
                     break
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(end_of(lines_seen))
 
 
 if __name__ == "__main__":

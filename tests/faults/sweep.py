@@ -4,8 +4,8 @@ the answer of its counterpart is lost, Temporal is killed, the database is locke
 python -m tests.faults.sweep --results DIR [--database postgresql] [--share 10] [--story STORY …] [--fault FAULT …]
 
 Each case is an order of its own. It survives when what can be seen of it in the end breaks no invariant and is what an
-undisturbed order of its story leaves. Results are lines of JSON in DIR/sweep-sqlite.jsonl; cases that are there are not
-run again.
+undisturbed order of its story leaves. Results are lines of JSON in DIR/sweep-sqlite.jsonl; cases that are there, run on the
+same code, are not run again. The exit code is 1 where something was broken, and 2 where a case could not be run.
 """
 
 import argparse
@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.faults.disturbed import Case, Fault, Seen, cases_of, play
-from tests.faults.end import End
-from tests.faults.results import Draw, OnCommit, Results, quieten
+from tests.faults.results import Draw, Ended, OnCommit, Results, quieten, report
 from tests.faults.stage import Database, Stage, open_stage
-from tests.faults.stories import Story
+from tests.faults.stories import UNDISTURBED_AT_ONCE, Story
 
 _BATCH = 100
 """Cases on one set of processes: the lists of the stand-ins and the tables of Temporal grow with each."""
@@ -30,12 +29,9 @@ _BATCH = 100
 _AT_ONCE = {Fault.TEMPORAL_KILLED: 4, Fault.DATABASE_RESTARTED: 4}
 """What is killed there is everybody's."""
 
-_UNDISTURBED_AT_ONCE = 5
-"""So few that no attempt times out: whatever is called again then is no call of the story."""
-
 
 class Result(OnCommit):
-    """`wrong`: what the test itself could not do, such as seeing the cancellation through."""
+    """`wrong`: what the test itself could not do. The case says nothing then."""
 
     case: str
     story: Story
@@ -50,13 +46,14 @@ class Result(OnCommit):
 
 
 def open_results(folder: Path, database: Database) -> Results[Result]:
-    """Those of one database. A case that was not hit, or that the test could not see through, is run again."""
-    return Results(Result, folder, f"sweep-{database}", lambda result: not result.hit or bool(result.wrong))
+    """Those of one database. A case that was not hit, or that the test could not run, is run again; one that broke something
+    is not."""
+    return Results(Result, folder, f"sweep-{database}", lambda result: not (result.hit or has_failed(result)))
 
 
 async def try_out(stage: Stage, stories: Sequence[Story]) -> dict[Story, Seen]:
     """What becomes of an order of each story when nothing happens."""
-    turns = asyncio.Semaphore(_UNDISTURBED_AT_ONCE)
+    turns = asyncio.Semaphore(UNDISTURBED_AT_ONCE)
 
     async def run(story: Story) -> Seen:
         async with turns:
@@ -80,21 +77,23 @@ async def run_cases(
 
     async def run(case: Case) -> Result:
         async with turns:
-            result = await _run_case(stage, case, undisturbed[case.story].end)
+            result = await _run_case(stage, case, undisturbed[case.story])
         on_result(result)
         return result
 
     return await asyncio.gather(*(run(case) for case in cases))
 
 
-async def _run_case(stage: Stage, case: Case, undisturbed: End) -> Result:
+async def _run_case(stage: Stage, case: Case, undisturbed: Seen) -> Result:
     assert case.fault is not None
     asked = Result(case=str(case), story=case.story, fault=case.fault, point=str(case.point), hit=False, survived=False)
     try:
         seen = await play(stage, case)
     except Exception as error:  # noqa: BLE001 - the other cases go on
         return asked.model_copy(update={"wrong": f"{type(error).__name__}: {error}"[:1000]})
-    differences = () if seen.unlocked else tuple(seen.end.differences(undisturbed))
+    differences: tuple[str, ...] = ()
+    if seen.end and undisturbed.end and not seen.unlocked:
+        differences = tuple(seen.end.differences(undisturbed.end))
     return asked.model_copy(
         update={
             "hit": seen.hit,
@@ -148,23 +147,19 @@ class _Progress:
         self._results.add(result)
         self._done += 1
         if not result.survived:
-            _report(describe(result))
+            report(describe(result))
         if self._done % 10 == 0 or self._done == self._total:
-            _report(f"{self._done} of {self._total} cases after {time.monotonic() - self._began:.0f} s")
+            report(f"{self._done} of {self._total} cases after {time.monotonic() - self._began:.0f} s")
 
 
 def has_failed(result: Result) -> bool:
     """A fault that hit nothing does not count."""
-    return bool(result.violations or result.differences or result.wrong)
+    return bool(result.violations or result.differences)
 
 
 def describe(result: Result) -> str:
     why = [*result.violations, *result.differences, *([result.wrong] if result.wrong else [])]
     return f"{result.case}: {'; '.join(why) or 'not hit'}"
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def summarise(results: Sequence[Result]) -> str:
@@ -216,7 +211,10 @@ def main() -> int:
         if not result.survived:
             print(describe(result))
     print(summarise(list(results.found.values())))
-    return 1 if any(has_failed(result) for result in results.found.values()) else 0
+    return Ended.of(
+        broken=any(has_failed(result) for result in results.found.values()),
+        wrong=any(result.wrong for result in results.found.values()),
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from sandbox.carrier.model import Operation
 from sandbox.gateway.messages import FaultKind
 from tests.faults.meddling import Act, ActCase, HeardCalls
 from tests.faults.provider_cases import Calls, Provider, ProviderCase, ProviderFault, Target, cases_of
-from tests.faults.providers import AnyCase, ExpiredCase, Undisturbed, listening, run_case
+from tests.faults.provider_families import AnyCase, ExpiredCase, Undisturbed
+from tests.faults.providers import listening, run_case
 from tests.faults.stories import Story
 from tests.system import System
 

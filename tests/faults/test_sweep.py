@@ -1,5 +1,6 @@
 """A few of the sweep's cases (python -m tests.faults.sweep), one of each fault; and that it knows every call that writes."""
 
+import asyncio
 import inspect
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from providers.gateway.port import PaymentGateway
 from providers.marketplace.port import Marketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
+from tests.faults import disturbed
+from tests.faults.confidential import NOTE
 from tests.faults.disturbed import Case, Fault, cases_of
 from tests.faults.points import WRITES, Moment, Point, Port
 from tests.faults.stage import Database, open_stage
 from tests.faults.stories import Story
 from tests.faults.sweep import Result, describe, has_failed, open_results, run_cases, try_out
+from tests.faults.worker import log_file
+from tests.observing import eventually
 
 pytestmark = pytest.mark.long
 
@@ -54,6 +59,37 @@ async def test_temporal_killed_while_the_gateway_refunds_changes_nothing(tmp_pat
         [result] = await run_cases(stage, [killed], undisturbed, at_once=1)
         assert stage.temporal.kills == 1
     assert result.survived, describe(result)
+
+
+async def test_a_cancellation_that_hangs_breaks_a_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I3, and it is not run again until it passes."""
+    async with open_stage(tmp_path / "stage") as stage:
+        undisturbed = await try_out(stage, [Story.LABEL])
+        monkeypatch.setattr(disturbed, "_LONGEST", 0)
+        [result] = await run_cases(stage, _CASES[:1], undisturbed, at_once=1)
+    [violation] = result.violations
+    assert violation.startswith("I3 order ")
+    assert (result.wrong, result.differences, result.survived, has_failed(result)) == ("", (), False, True)
+    results = open_results(tmp_path, Database.SQLITE)
+    results.add(result)
+    assert set(open_results(tmp_path, Database.SQLITE).found) == {result.case}
+
+
+async def test_what_a_worker_writes_to_its_log_is_looked_at(tmp_path: Path) -> None:
+    """I8. What is written here is not the worker's own."""
+    async with open_stage(tmp_path / "stage") as stage:
+        playing = asyncio.create_task(disturbed.play(stage, Case(story=Story.LABEL)))
+        log = log_file(stage.folder / "1")
+
+        async def is_written() -> bool:
+            return log.exists()
+
+        await eventually(is_written, "the worker has a log", within=60)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(NOTE)
+        seen = await playing
+    assert seen.violations
+    assert {violation.partition(" ")[0] for violation in seen.violations} == {"I8"}
 
 
 _READS = {
@@ -113,6 +149,9 @@ def test_what_was_not_hit_is_run_again_and_what_survived_is_not(tmp_path: Path) 
     hit = Result(case="a", story=Story.LABEL, fault=Fault.ANSWER_LOST, point="", hit=True, survived=True)
     missed = hit.model_copy(update={"case": "b", "hit": False, "survived": False})
     broken = hit.model_copy(update={"case": "c", "survived": False, "violations": ("I1 order 1: twice",)})
-    results.add(hit, missed, broken)
-    assert set(open_results(tmp_path, Database.SQLITE).found) == {"a", "c"}
-    assert [has_failed(result) for result in (hit, missed, broken)] == [False, False, True]
+    hanging = missed.model_copy(update={"case": "d", "violations": ("I3 order 1: after 180 s",)})
+    wrong = missed.model_copy(update={"case": "e", "wrong": "WorkerDied"})
+    results.add(hit, missed, broken, hanging, wrong)
+    assert set(open_results(tmp_path, Database.SQLITE).found) == {"a", "c", "d"}
+    failed = [has_failed(result) for result in (hit, missed, broken, hanging, wrong)]
+    assert failed == [False, False, True, True, False]

@@ -4,8 +4,8 @@ python -m tests.faults.waiting --runs 2000 --results DIR
 
 starts every part of the stack as a process of its own, with the product's own settings and policy.toml. The runs wait for
 somebody's approval. The worker is killed, the next one is stopped properly, and in the end all are approved. It says on
-standard error how far it is, and writes its figures as one line of JSON, also to DIR/waiting.jsonl; what is there is not
-measured again. It ends with 1 when a run did not end as it should.
+standard error how far it is, and writes its figures as one line of JSON, also to DIR/waiting.jsonl; what is there,
+measured on the same code, is not measured again. It ends with 1 when a run did not end as it should.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from sandbox.gateway_admin import GatewayAdmin
 from sandbox.serving import Process
 from sandbox.shop import SampleOrder, Shop, card, line, request
 from sandbox.stack import Stack, new_stack
-from tests.faults.results import OnCommit, Results
+from tests.faults.results import OnCommit, Results, reports_since_now
 from tests.system import SUPERVISOR
 
 Given = TypeVar("Given")
@@ -169,16 +169,11 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--results", type=Path, metavar="DIR")
     asked = parser.parse_args()
-    began = time.monotonic()
-
-    def say(sentence: str) -> None:
-        print(f"{time.monotonic() - began:7.0f} s  {sentence}", file=sys.stderr, flush=True)
-
     results, case = Results(Figures, asked.results, "waiting"), f"{asked.runs} runs"
     figures = results.found.get(case)
     if figures is None:
         with tempfile.TemporaryDirectory(prefix="waiting-") as folder:
-            figures = asyncio.run(measure_on_processes(asked.runs, Path(folder) / "stack", say))
+            figures = asyncio.run(measure_on_processes(asked.runs, Path(folder) / "stack", reports_since_now()))
         figures = figures.model_copy(update={"case": case})
         results.add(figures)
     print(figures.model_dump_json())

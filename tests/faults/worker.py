@@ -48,6 +48,11 @@ def calls_file(folder: Path) -> Path:
     return folder / "calls.txt"
 
 
+def log_file(folder: Path) -> Path:
+    """Of all workers of the case."""
+    return folder / "worker.log"
+
+
 def control_socket(folder: Path) -> Path:
     return folder / "control"
 
@@ -92,7 +97,7 @@ async def _work(order: WorkerOrder) -> None:
 
 
 def _be_worker(order: WorkerOrder) -> NoReturn:
-    log = os.open(order.folder / "worker.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.open(log_file(order.folder), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ["TEMPORAL_ADDRESS"] = order.address

@@ -4,8 +4,8 @@ python -m tests.faults.planted [NAME …] [--results DIR]
 
 A copy of the tree with the bug in it runs tests/faults/selection.py until one of the invariants is broken that the bug
 breaks. NAME is a patch of this folder, or a folder below it; without one all of them are tried, and before them a copy
-without a bug, in which nothing is broken. Results are lines of JSON in DIR/planted.jsonl; bugs that were found are not run
-again. The exit code is 1 where one was not.
+without a bug, in which nothing is broken. Results are lines of JSON in DIR/planted.jsonl; bugs that were found, in the
+same code, are not looked for again. The exit code is 1 where one was not.
 """
 
 import argparse
@@ -16,19 +16,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from domain.base import Value
 from tests.faults.model import Invariant
 from tests.faults.planted.bugs import Bug, DoesNotApply, copy_tree, plant, read_bugs
-from tests.faults.results import Results, report
+from tests.faults.results import NOT_RUN, Ended, OnCommit, Results, report
 
 SOUND = "no bug"
 _LONGEST, _STOPS_WITHIN = 900.0, 60.0
 
 
-class Found(Value):
-    """`by` is the line that names one of the invariants in `breaks`, `reported` what was broken besides until then."""
+class Found(OnCommit):
+    """`by` is the line that names one of the invariants in `breaks`, `reported` what was broken besides until then. `patch`
+    is the bug's digest; `wrong` says what could not be run."""
 
     bug: str
+    patch: str = ""
     breaks: tuple[Invariant, ...]
     found: bool
     by: str = ""
@@ -42,7 +43,7 @@ class Found(Value):
 
 
 def search_for_bug(bug: Bug | None) -> Found:
-    """None: the tree as it is. It is as it should be when nothing is broken."""
+    """None: the tree as it is. It is as it should be when everything was run, and nothing is broken."""
     began = time.monotonic()
     name, breaks = (bug.name, bug.breaks) if bug else (SOUND, ())
     lines: list[str] = []
@@ -56,6 +57,7 @@ def search_for_bug(bug: Bug | None) -> Found:
     by = next((line for line, invariant in broken.items() if invariant in breaks), "")
     return Found(
         bug=name,
+        patch=bug.digest if bug else "",
         breaks=breaks,
         found=bool(by) if bug else not (broken or wrong),
         by=by[:400],
@@ -80,8 +82,16 @@ def _run_in_copy(bug: Bug | None, tree: Path, breaks: Sequence[Invariant]) -> tu
             return _named(out), f"not over after {_LONGEST:.0f} s"
         log.seek(0)
         last = "".join(log.readlines()[-5:]).strip()
-    lines = _named(out)
-    return lines, "" if lines or running.returncode == 0 else f"ended with {running.returncode}: {last}"
+    return read_run(out, running.returncode, last)
+
+
+def read_run(out: str, code: int, last: str) -> tuple[list[str], str]:
+    """What the selection has printed, and how it ended: the same two. `last` is what it has said last."""
+    lines, not_run = _named(out), [line for line in out.splitlines() if line.startswith(NOT_RUN)]
+    if not_run:
+        return lines, "; ".join(not_run)
+    is_over = code == (Ended.BROKEN if lines else Ended.SOUND)
+    return lines, "" if is_over else f"ended with {code}: {last}"
 
 
 def _stop(running: "subprocess.Popen[str]") -> str:
@@ -135,9 +145,11 @@ def main() -> int:
     found: list[Found] = []
     for number, bug in enumerate(bugs, start=1):
         name = bug.name if bug else SOUND
-        result = known[name] if name in known and known[name].found else search_for_bug(bug)
+        before = known.get(name)
+        is_known = before is not None and before.found and before.patch == (bug.digest if bug else "")
+        result = before if before and is_known else search_for_bug(bug)
         found.append(result)
-        if known.get(name) is not result:
+        if before is not result:
             results.add(result)
         report(f"{number} of {len(bugs)}: {describe(result)}")
     missed = [result for result in found if not result.found]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 from domain.base import Value
@@ -23,6 +24,10 @@ class Bug(Value):
     @property
     def file(self) -> Path:
         return FOLDER / f"{self.name}.patch"
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.file.read_bytes()).hexdigest()[:8]
 
 
 class DoesNotApply(Exception):
