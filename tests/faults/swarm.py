@@ -4,7 +4,7 @@ python -m tests.faults.swarm --seed 1 --orders 2000 --database postgresql --resu
 
 The orders are run in plans of some dozens, each on processes and a database of its own, so that a plan that fails can be run
 again. With --shrink it is cut down to the shortest plan that still fails, which becomes a test. What was run stands in DIR,
-a line for each plan, and is not run again. Ends with 1 when anything is violated.
+a line for each plan, and is not run again on the same code. Ends with 1 when anything is violated.
 """
 
 import argparse
@@ -14,12 +14,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from temporalio.client import WorkflowHistory
-
-from client.engine import list_runs
+from domain.request import workflow_id
 from runtime import logs
 from sandbox.carrier.model import Operation
 from tests.faults.confidential import shown_in_logs
@@ -27,10 +25,10 @@ from tests.faults.crowd import Crowd
 from tests.faults.disturbing import Disturber
 from tests.faults.drawing import draw_plan
 from tests.faults.invariants import violations
-from tests.faults.model import Invariant, Violation
+from tests.faults.model import Invariant, Violation, World
 from tests.faults.plan import Plan, PlannedOrder
 from tests.faults.rest import NotAtRest
-from tests.faults.results import Results
+from tests.faults.results import Results, report
 from tests.faults.sharing import make_payments
 from tests.faults.shrinking import shrink
 from tests.faults.site import Site, standing
@@ -38,7 +36,7 @@ from tests.faults.stage import Database
 from tests.faults.swarm_results import PlanResult, name_of
 from tests.faults.world import read_worlds
 from tests.fixtures.databases import Databases
-from worker import DEFAULT_NAMESPACE, make_replayer
+from tests.replaying import list_handles
 
 FOUND = Path(__file__).with_name("found")
 ORDERS_OF_A_PLAN = 50
@@ -64,23 +62,16 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
         ):
             broken = violations(world)
             if broken:
-                seen = folder / f"{crowd.planned.order_id}.json"
-                seen.write_text(f"{crowd.planned.model_dump_json()}\n{world.model_dump_json()}\n", encoding="utf-8")
+                await _keep(crowd, world, folder)
             found += broken
-        histories = [
-            await site.system.client.get_workflow_handle(run.workflow_id, run_id=run.run_id).fetch_history()
-            async for run in list_runs(site.system.client, "WorkflowType = 'CancellationWorkflow'")
-        ]
-        found += await _check_histories(histories, folder)
         found += shown_in_logs(process.log for process in site.workers.started)
     return PlanResult(
         case=name_of(plan.seed, database),
         seed=plan.seed,
         database=database,
         orders=len(crowds),
-        replayed=len(histories),
         faults=dict(sorted(faults.items())),
-        violations=tuple(map(str, found)),
+        violations=tuple(found),
         seconds=round(time.monotonic() - began, 1),
         hit=bool(faults),
         survived=not found,
@@ -102,14 +93,14 @@ async def _see_through(crowds: Sequence[Crowd], disturber: Disturber) -> list[Vi
     """Some dozens at a time, and the processes disturbed beside them. Then the carrier's events of what happened since."""
     disturbing = asyncio.create_task(disturber.run())
     try:
-        ends = await _each_at_rest(crowds, Crowd.see_through)
+        ends = await _bring_to_rest(crowds, Crowd.see_through)
     finally:
         await disturber.end(disturbing)
     await crowds[0].system.shop.carrier.clear_faults()
-    return ends + await _each_at_rest(crowds, Crowd.hear_of_parcels)
+    return ends + await _bring_to_rest(crowds, Crowd.hear_of_parcels)
 
 
-async def _each_at_rest(crowds: Sequence[Crowd], come_to_rest: Callable[[Crowd], Awaitable[None]]) -> list[Violation]:
+async def _bring_to_rest(crowds: Sequence[Crowd], come_to_rest: Callable[[Crowd], Awaitable[None]]) -> list[Violation]:
     some = asyncio.Semaphore(AT_ONCE)
 
     async def seen(crowd: Crowd) -> Violation | None:
@@ -147,29 +138,14 @@ async def _faults_met(crowds: Sequence[Crowd]) -> Counter[str]:
     return +met
 
 
-async def _check_histories(histories: Sequence[WorkflowHistory], folder: Path) -> list[Violation]:
-    """Each replays on the code of now. One that does not is kept in `folder`."""
-    found: list[Violation] = []
-
-    async def each() -> AsyncIterator[WorkflowHistory]:
-        for history in histories:
-            yield history
-
-    replayer = make_replayer(DEFAULT_NAMESPACE)
-    async with replayer.workflow_replay_iterator(each()) as replays:
-        async for replay in replays:
-            if replay.replay_failure:
-                kept = folder / f"{replay.history.run_id}.history.json"
-                kept.write_text(replay.history.to_json(), encoding="utf-8")
-                sentence = f"{replay.replay_failure}"[:300]
-                found.append(
-                    Violation(invariant=Invariant.REPLAY, order_id=_order_of(replay.history), sentence=sentence)
-                )
-    return found
-
-
-def _order_of(history: WorkflowHistory) -> str:
-    return history.workflow_id.removeprefix("cancel-order-")
+async def _keep(crowd: Crowd, world: World, folder: Path) -> None:
+    """What is broken is looked into: the order as it was planned and as it was seen, and the histories of its runs."""
+    order_id = crowd.planned.order_id
+    seen = f"{crowd.planned.model_dump_json()}\n{world.model_dump_json()}\n"
+    (folder / f"{order_id}.json").write_text(seen, encoding="utf-8")
+    for handle in await list_handles(crowd.system, workflow_id(order_id)):
+        history = await handle.fetch_history()
+        (folder / f"{history.run_id}.history.json").write_text(history.to_json(), encoding="utf-8")
 
 
 # The command
@@ -184,7 +160,7 @@ def seeds_of(seed: int, orders: int) -> list[tuple[int, int]]:
 
 async def _shortest(plan: Plan, case: PlanResult, folder: Path, databases: Databases, database: Database) -> Plan:
     """The shortest plan that breaks one of the same invariants."""
-    broken = {violation.partition(" ")[0] for violation in case.violations}
+    broken = {violation.invariant for violation in case.violations}
     tried = 0
 
     async def fails(cut: Plan) -> bool:
@@ -192,13 +168,13 @@ async def _shortest(plan: Plan, case: PlanResult, folder: Path, databases: Datab
         for _ in range(_TRIES):
             tried += 1
             again = await run_plan(cut, folder / f"try-{plan.seed}-{tried}", databases, database)
-            same = broken & {violation.partition(" ")[0] for violation in again.violations}
-            _say(f"  try {tried}: {cut.size} parts, {'still fails' if same else 'passes'}")
+            same = broken & {violation.invariant for violation in again.violations}
+            report(f"  try {tried}: {cut.size} parts, {'still fails' if same else 'passes'}")
             if same:
                 return True
         return False
 
-    orders = {violation.split(" ")[2].rstrip(":") for violation in case.violations}
+    orders = {violation.order_id for violation in case.violations}
     suspects = plan.model_copy(update={"orders": tuple(order for order in plan.orders if order.order_id in orders)})
     return await shrink(suspects if suspects.orders and await fails(suspects) else plan, fails)
 
@@ -209,10 +185,6 @@ def _keep_as_test(plan: Plan) -> Path:
     file = FOUND / f"seed_{plan.seed}.json"
     file.write_text(plan.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8")
     return file
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 async def _run(arguments: argparse.Namespace, folder: Path) -> int:
@@ -232,12 +204,12 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> int:
             case = await run_plan(plan, folder / f"plan-{seed}", databases, database)
             results.add(case)
             found.append(case)
-            _say(
+            report(
                 f"{number} of {len(plans)}: {name}, {case.orders} orders, {sum(case.faults.values())} faults, "
                 f"{len(case.violations)} violations, {case.seconds:.0f} s"
             )
             for violation in case.violations:
-                _say(f"  {violation}")
+                report(f"  {violation}")
             if case.violations and arguments.shrink:
                 shortest = await _shortest(plan, case, folder, databases, database)
                 file = _keep_as_test(shortest)
@@ -265,7 +237,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="swarm-"))
     code = asyncio.run(_run(arguments, folder))
     if code:
-        _say(f"The logs are in {folder}.")
+        report(f"The logs are in {folder}.")
     else:
         shutil.rmtree(folder)
     return code

@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping
 
+from tests.faults.model import Violation
 from tests.faults.results import OnCommit
 from tests.faults.stage import Database
 
 
 class PlanResult(OnCommit):
-    """`faults` are those that really reached something, by what they were: without any the plan proves nothing (`hit`).
-    `replayed` histories were replayed."""
+    """`faults` are those that really reached something, by what they were: without any the plan proves nothing (`hit`)."""
 
     case: str
     seed: int
     database: Database
     orders: int
-    replayed: int
     faults: Mapping[str, int]
-    violations: tuple[str, ...]
+    violations: tuple[Violation, ...]
     seconds: float
     hit: bool
     survived: bool
