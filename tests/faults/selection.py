@@ -292,5 +292,5 @@ async def main(until: Collection[Invariant]) -> NoReturn:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--until", type=Invariant, choices=list(Invariant), nargs="*", default=[])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Ended.NOT_OVER))  # what was started is stopped
     asyncio.run(main(parser.parse_args().until))

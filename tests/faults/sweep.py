@@ -194,7 +194,7 @@ def main() -> int:
     asked = parser.parse_args()
     results = open_results(asked.results, asked.database)
     quieten()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Ended.NOT_OVER))  # what was started is stopped
     with tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True) as folder:
         asyncio.run(
             sweep(
