@@ -1,7 +1,5 @@
 """An event that is sent on when its cancellation has ended in the books, and its run has not ended yet."""
 
-import pytest
-
 from domain.outcome import Outcome
 from domain.step import StepName
 from sandbox.gateway.messages import EffectKind
@@ -13,13 +11,7 @@ from tests.faults.stories import STORIES, Story
 from tests.faults.world import read_world
 from tests.system import System
 
-_XFAIL = (
-    "the inbox counts the event as delivered, because a run was there that could take it, and the run ends without "
-    "looking again: I1, only 0 went back for units worth 6400, the books say 6400"
-)
 
-
-@pytest.mark.xfail(strict=True, reason=_XFAIL)
 async def test_a_refund_that_fails_while_the_run_ends_is_paid_again(real_time_system: System) -> None:
     """I1, B24: the last step has ended the cancellation in the books, and its task is not completed."""
     system = real_time_system
