@@ -8,17 +8,19 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from client.errors import StarterError
-from domain.messages import Submission
+from domain.messages import RefundEvent, Submission
 from domain.money import money
 from domain.order import OrderFlag, OrderState
 from domain.outcome import Outcome, State
 from domain.request import CancellationRequest, LineScope
+from domain.step import StepName
 from order_cancellation import ExitCode
 from sandbox.shop import SampleOrder, card, line, request
 from tests.fixtures.api import ApiSystem
 from tests.fixtures.starter import address_of, begin_starter, end_starter, run_starter
 from tests.observing import eventually
 from tests.system import AGENT, System, customer_of
+from tests.workflows.refunds import refund_of
 from tests.workflows.samples import an_id, captured
 
 L1, L2 = LineScope(line_id="L1", quantity=1), LineScope(line_id="L2", quantity=1)
@@ -210,6 +212,42 @@ async def test_an_ended_request_gets_its_own_result_while_another_runs(system: S
     assert again.result.refunded == CHEAP
     assert await system.refunds(sample.order_id) == [CHEAP]
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED, None]
+
+
+@pytest.mark.xfail(strict=True, reason="answered with the other cancellation, which it has joined")
+async def test_an_ended_request_gets_its_own_result_and_joins_nothing_while_another_run_is_lost(system: System) -> None:
+    """Rule 15, I3, I11: the units of a line are cancelled one by one. The repetition takes the lost cancellation up, and the
+    refund of its own cancellation, which fails later, is that one's matter."""
+    sample = SampleOrder(order_id=an_id(), lines=(line("L1", 2, "800.00 USD"),), tenders=(card("800.00 USD"),))
+    await system.shop.place_order(sample)
+    unit = LineScope(line_id="L1", quantity=1)
+    asked = request(sample, unit, request_id="first")
+    first = await system.cancel(asked)
+    refund = await refund_of(system, sample)
+    other, lost = await system.submit(request(sample, unit, request_id="second"))
+    await system.wait_for_state(lost, State.WAITING_FOR_APPROVAL)
+    await system.lose(lost)
+
+    again, handle = await system.submit(asked)
+    assert again.result
+    assert again.cancellation_id == again.result.cancellation_id == first.cancellation_id != other.cancellation_id
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+    await system.approve(handle)
+    assert (await system.finish(handle)).cancellation_id == other.cancellation_id
+    assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED, Outcome.CANCELLED]
+
+    await system.shop.gateway.fail(refund)
+    found = await system.find_reopened(sample.order_id, refund)
+    assert found
+    await system.library.look_again(found, RefundEvent(event_id="evt_r", subject=refund))
+    run = system.current(sample.order_id)
+    system.started.append(run)
+    wait = await system.wait_for_step(run, StepName.REVERSE_PAYMENT)
+    assert wait
+    assert refund in wait.reason
+    assert (await system.progress(run)).cancellation_id == first.cancellation_id
+    await system.retry(run, StepName.REVERSE_PAYMENT, "T1")
+    await system.finish(run)
 
 
 async def test_one_cancellation_is_one_row_however_often_it_is_asked_for(open_system: System) -> None:
