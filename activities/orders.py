@@ -1,5 +1,6 @@
 """Activities at the beginning: verify the order and freeze it, release it, or only quote what would be done."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -7,7 +8,7 @@ from temporalio import activity
 from activities.attempt import attempt_deadline, begin_attempt, check_deadline, check_local_attempt, this_run
 from activities.customer_notices import acknowledge, received_notice, refusal_notices, released_notices
 from activities.deciding import Deciding
-from activities.incoming import IncomingRequests
+from activities.incoming import IncomingRequest, IncomingRequests
 from activities.known_orders import SeenOrder
 from activities.reopening import Reopening
 from activities.signatures import Booked, QuoteCancellation, StepInput, Verified, VerifyOrder
@@ -68,6 +69,8 @@ class OrderActivities:
         """
         check_local_attempt(self._orders)
         request = step_input.request
+        # Asked for before anything is read: what comes later is not delivered by this look.
+        events = await self._register.events_sent(request.order_id) if step_input.look_again else ()
         incoming = await self._incoming.read(request)
         if incoming is None:
             return Verified(entries=(), decision=self._policy.not_found(request.order_id))
@@ -79,9 +82,9 @@ class OrderActivities:
         if case.ended:
             if not case.has(request):
                 await acknowledge(self._outbox, requested, case)
-            return await self._look_again(step_input, order, case)
+            return await self._look_again(step_input, order, case, events)
         if case.request:
-            case = await self._take_up(step_input, order, case)
+            case = await self._take_up(step_input, incoming)
             if case.decided or case.roll_back_cause:
                 return Verified(entries=case.entries)
             requested = Requested(request=case.request or request, at=case.requested_at or step_input.requested_at)
@@ -94,22 +97,26 @@ class OrderActivities:
         return Verified(entries=await self._decide_and_freeze(incoming.seen, requested, case))
 
     # Rule: An ended cancellation is not repeated: its result is given once more
-    async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case) -> Verified:
+    async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case, events: Sequence[str]) -> Verified:
         """The cancellation has ended. An event may say that its outcome does not hold any more: then it is opened again."""
         if step_input.look_again:
-            await self._reopening.reopen_from(case, order, this_run())
+            if await self._reopening.reopen_from(case, order, this_run()) and events:
+                await self._register.mark_looked_at(case.cancellation_id, events)
             # Or an attempt that was given up has opened it since this one read it.
             case = Case(await self._register.read(case.cancellation_id))
         # An earlier attempt of this run may have ended it, and its answer was lost.
         return Verified(entries=case.entries, existing=case.ended is not None and case.holder != this_run())
 
-    async def _take_up(self, step_input: VerifyOrder, order: Order, case: Case) -> Case:
-        """An earlier run was lost: go on from the books' facts, with this request among those who asked."""
+    async def _take_up(self, step_input: VerifyOrder, incoming: IncomingRequest) -> Case:
+        """An earlier run was lost: go on from the books' facts, with this request among those who asked. One whose own
+        cancellation has ended is answered by that one, and asks for nothing more."""
+        order, case, own = incoming.order, incoming.case, incoming.own_case
         entries = await self._register.take_up(
             case.cancellation_id, this_run(), from_elsewhere=step_input.from_elsewhere
         )
         request = step_input.request
-        if not Case(entries).has(request) and self._policy.reject_actor(order, request) is None:
+        is_answered = Case(entries).has(request) or (own is not None and own.ended is not None)
+        if not is_answered and self._policy.reject_actor(order, request) is None:
             await acknowledge(self._outbox, Requested(request=request, at=step_input.requested_at), Case(entries))
             await self._register.write(
                 case.cancellation_id, this_run(), lambda case: joining_facts(order, case, request)

@@ -42,9 +42,10 @@ class Reopening:
         self._labels = labels
 
     # Rule: An ended cancellation is opened again when its outcome no longer holds
-    async def reopen_from(self, ended: Case, order: Order, run: Run) -> None:
+    async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
         """Look at every parcel and every refund again; while the outcome holds nothing is written. After a roll-back
-        only a refund that has failed matters, because the order goes on and others may refund it."""
+        only a refund that has failed matters, because the order goes on and others may refund it. False: the books knew
+        more by then than `ended`, and nothing was written."""
         found = _Found([])
         if ended.ever_closed:
             found.facts += [*await self._read_moving(ended, order), *await self._read_expected(ended)]
@@ -55,9 +56,9 @@ class Reopening:
         now = ended.with_facts(found.facts)
         why = _why(ended, now, found)
         if why is None:
-            return
+            return True
         owed = ended.ever_closed and any(reversal.outstanding for reversal in now.reversals)
-        await self._register.reopen(
+        return await self._register.reopen(
             ended.cancellation_id,
             [Reopened(why=why, others=tuple(found.of_others), unclear=tuple(found.unclear)), *found.facts],
             found.failed,

@@ -31,9 +31,10 @@ class KnownOrder:
         return next((case for case in self.cases if not case.ended), None)
 
     def of_request(self, request_id: str) -> Case | None:
-        """The cancellation that a request opened or joined; the latest, where it opened one after it had joined another."""
-        ids = [(case, {request.request_id for request in case.requests}) for case in reversed(self.cases)]
-        return next((case for case, requests in ids if request_id in requests), None)
+        """The cancellation that a request opened, else the latest that it joined."""
+        asked = [case for case in self.cases if request_id in {request.request_id for request in case.requests}]
+        opened = (case for case in asked if case.request and case.request.request_id == request_id)
+        return next(opened, asked[-1] if asked else None)
 
     def opened_for(self, request: CancellationRequest) -> Case | None:
         """The cancellation of this very request. It was the order's owner who sent that."""

@@ -20,7 +20,6 @@ from easypost.errors.general.signature_verification_error import (
 from easypost.util import validate_webhook
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, SecretStr, ValidationError
-from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from client.errors import StarterError
@@ -131,13 +130,14 @@ class EventDispatcher:
     """Sends the events that have arrived to their cancellations, in every process of the API: an event is claimed
     first, so two of them do not send it twice. A run that has ended has nothing left to wait for: its events count as
     delivered. Only an event that may undo the outcome, or that an ended cancellation waits for, starts a run, which
-    checks it. While the cancellation is under way, such an event wakes its run up once and is kept until the end: the
-    run may have looked for the last time before. So may a run that has not ended yet although its cancellation has: the
-    event is sent again after it. While another cancellation of the order is under way, its run shows that the event waits
-    for its end. No event is given up but by a person."""
+    checks it; it is delivered when that cancellation was looked at, whatever run it has met. While the cancellation is
+    under way, such an event wakes its run up once and is kept until the end: the run may have looked for the last time
+    before. While another cancellation of the order is, its run shows that the event waits for its end. No event is given
+    up but by a person."""
 
     BATCH = 50
     LONGEST_DELAY = timedelta(minutes=5)
+    LONGEST_REST = timedelta(hours=6)
     KEEP = timedelta(days=30)
     """Longer than any provider repeats an event."""
 
@@ -191,8 +191,9 @@ class EventDispatcher:
         if under_way and not ended and event.attempts > 1:
             await self._put_off(event)
             return
+        if ended and not ended.busy:
+            await self._events.note_sent(event, ended.cancellation_id, self._sent_again_at(event, ended))
         try:
-            is_ending = ended is not None and not ended.busy and await self._is_running(event.order_id)
             await self._signal(event, ended)
         except (RPCError, StarterError) as error:
             if not _no_run(error):
@@ -200,31 +201,28 @@ class EventDispatcher:
                 await self._events.delay(event, self._next_attempt(event))
                 log.warning("event_delayed", error=why)
                 return
-            is_ending = False
             log.info("event_without_run")
         else:
             if not (ended and ended.busy):
-                log.info("event_delivered")
+                log.info("event_sent" if ended else "event_delivered")
         if ended.busy if ended else under_way:
             await self._put_off(event)
             return
-        if is_ending:  # the run may have looked for the last time before, as it does while the books end
-            await self._events.delay(event, self._next_attempt(event))
-            return
-        await self._events.mark_delivered(event, datetime.now(UTC))
+        if ended is None:  # otherwise a look delivers it
+            await self._events.mark_delivered(event, datetime.now(UTC))
+
+    # Rule: An event about an ended cancellation is delivered by a look at that one [sent until then]
+    def _sent_again_at(self, event: DueEvent, ended: EndedCancellation) -> datetime:
+        """When it is due once more, unless it is delivered by then. The run that it has met may be of another request, or be
+        lost before it looks. An event that no run can look for is sent more and more rarely."""
+        now = datetime.now(UTC)
+        rest = self.LONGEST_DELAY
+        if event.sent_to == ended.cancellation_id:
+            rest = max(rest, min((now - event.received_at) / 4, self.LONGEST_REST))
+        return now + rest
 
     def _next_attempt(self, event: DueEvent) -> datetime:
         return datetime.now(UTC) + min(timedelta(seconds=2 ** min(event.attempts, 12)), self.LONGEST_DELAY)
-
-    async def _is_running(self, order_id: str) -> bool:
-        client = await self._temporal.client()
-        try:
-            found = await handle_of(client, order_id).describe(rpc_timeout=TEMPORAL_WAIT)
-        except RPCError as error:
-            if _no_run(error):
-                return False
-            raise
-        return found.status is WorkflowExecutionStatus.RUNNING
 
     async def _put_off(self, event: DueEvent) -> None:
         await self._events.delay(event, datetime.now(UTC) + self.LONGEST_DELAY)

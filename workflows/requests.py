@@ -59,8 +59,8 @@ class Requests:
         return request == self._own and self._case.last_seq == 0
 
     def _answers_ended(self, request: CancellationRequest) -> bool:
-        """The run began with this request, and found a cancellation that is over."""
-        return request == self._own and self._case.ended is not None
+        """The run began with this request, and found a cancellation that was over."""
+        return request == self._own and self._runner.had_ended
 
     async def _wait_for_decision(self) -> None:
         """No timer is started during a local attempt, which has its own limit: where the server hears of its result earlier

@@ -329,6 +329,7 @@ def upgrade() -> None:
         _time("received_at"),
         _time("due_at"),
         _count("attempts"),
+        _text("sent_to", nullable=True),
         _time("delivered_at", nullable=True),
         _text("given_up_why", nullable=True),
         _check("ck_webhook_events_delivered_or_given_up", "delivered_at IS NULL OR given_up_why IS NULL"),

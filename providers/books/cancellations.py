@@ -34,7 +34,15 @@ from domain.policy import CustomerHistory
 from domain.request import CHANGES_OF_MIND
 from domain.step import StepName
 from providers.books.adapter import SqlAdapter
-from providers.books.inbox import repeat_for_others, repeat_for_payment, repeat_won_disputes, watch, watchers_of
+from providers.books.inbox import (
+    deliver_sent,
+    events_sent,
+    repeat_for_others,
+    repeat_for_payment,
+    repeat_won_disputes,
+    watch,
+    watchers_of,
+)
 from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
@@ -298,6 +306,14 @@ class SqlRegister(SqlAdapter):
             await put_notices(session, key.cancellation_id, row.order_id, notices)
             ended = Ended(outcome=cause.outcome, sentence=cause.sentence)
             return (*case.entries, *await append(session, row, [*effect_facts(case, key), ended]))
+
+    async def events_sent(self, order_id: str) -> Sequence[str]:
+        async with transaction(self._looks) as session:
+            return await events_sent(session, order_id)
+
+    async def mark_looked_at(self, cancellation_id: str, event_ids: Sequence[str]) -> None:
+        async with transaction(self._writes) as session:
+            await deliver_sent(session, cancellation_id, event_ids)
 
     async def reopen(
         self,

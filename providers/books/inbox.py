@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import CursorResult, bindparam, delete, or_, select, text
+from sqlalchemy import CursorResult, bindparam, delete, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
@@ -19,9 +19,13 @@ from providers.database.engine import insert_once, transaction
 from providers.inbox.port import DueEvent, EndedCancellation, EventStatus, Provider, ProviderEvent
 
 _CLAIM = timedelta(minutes=1)
-_WATCHED, _CANCELLATIONS = table_of(WatchedRow), table_of(CancellationRow)
+_WATCHED, _CANCELLATIONS, _EVENTS = table_of(WatchedRow), table_of(CancellationRow), table_of(WebhookEventRow)
 _OPEN = select(_CANCELLATIONS.c.cancellation_id).where(
     _CANCELLATIONS.c.order_id == bindparam("order"), _CANCELLATIONS.c.closed_at.is_(None)
+)
+_NOT_DELIVERED = (_EVENTS.c.delivered_at.is_(None), _EVENTS.c.given_up_why.is_(None))
+_SENT = select(_EVENTS.c.event_id).where(
+    _EVENTS.c.order_id == bindparam("order"), _EVENTS.c.sent_to.is_not(None), *_NOT_DELIVERED
 )
 _WATCHERS_OF = (
     select(_WATCHED.c.order_id, _WATCHED.c.reference)
@@ -101,6 +105,7 @@ class SqlInbox(SqlAdapter):
                         received_at=row.received_at,
                         payment_taken=row.payment_taken,
                         dispute_won=row.dispute_won,
+                        sent_to=row.sent_to,
                     )
                 )
             return claimed
@@ -139,6 +144,11 @@ class SqlInbox(SqlAdapter):
     async def mark_delivered(self, event: DueEvent, at: datetime) -> None:
         async with transaction(self._writes) as session:
             (await _row(session, event)).delivered_at = at
+
+    async def note_sent(self, event: DueEvent, cancellation_id: str, until: datetime) -> None:
+        async with transaction(self._writes) as session:
+            row = await _row(session, event)
+            row.sent_to, row.due_at = cancellation_id, until
 
     async def delay(self, event: DueEvent, until: datetime) -> None:
         async with transaction(self._writes) as session:
@@ -226,6 +236,17 @@ async def watch(session: AsyncSession, order_id: str, references: Sequence[str])
     rows = [{"reference": reference, "order_id": order_id, "since": at} for reference in references]
     if rows:
         await session.execute(insert_once(session, WatchedRow), rows)
+
+
+# Rule: An event about an ended cancellation is delivered by a look at that one
+async def events_sent(session: AsyncSession, order_id: str) -> Sequence[str]:
+    """The order's events that were sent to ended cancellations, and that no look has delivered."""
+    return (await session.scalars(_SENT, {"order": order_id})).all()
+
+
+async def deliver_sent(session: AsyncSession, cancellation_id: str, event_ids: Sequence[str]) -> None:
+    looked_for = (_EVENTS.c.event_id.in_(event_ids), _EVENTS.c.sent_to == cancellation_id, *_NOT_DELIVERED)
+    await session.execute(update(_EVENTS).where(*looked_for).values(delivered_at=datetime.now(UTC)))
 
 
 async def repeat_for_others(session: AsyncSession, order_id: str, failed: Refund) -> None:

@@ -235,7 +235,7 @@ class WebhookEventRow(Base):
     """An event of a provider, once, by its own id. Without an order it is about nothing that a cancellation has to do
     with. `may_undo_outcome`: it may undo what an ended cancellation had achieved; `payment_taken` and `dispute_won`: by
     saying so. It is sent to the order's cancellation until that has it (`delivered_at`), or a person has given it up
-    (`given_up_why`)."""
+    (`given_up_why`). `sent_to` is the ended cancellation that it is about: a look at that one delivers it."""
 
     __tablename__ = "webhook_events"
     __table_args__ = (
@@ -259,5 +259,6 @@ class WebhookEventRow(Base):
     received_at: Mapped[datetime] = mapped_column(index=True)
     due_at: Mapped[datetime]
     attempts: Mapped[int]
+    sent_to: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
     given_up_why: Mapped[str | None]

@@ -163,6 +163,16 @@ class Register(Protocol):
         its roll-back. Nothing when it was never opened or has ended."""
         ...
 
+    async def events_sent(self, order_id: str) -> Sequence[str]:
+        """The providers' events that were sent to ended cancellations of the order (`Inbox.note_sent`), and that no look has
+        delivered."""
+        ...
+
+    async def mark_looked_at(self, cancellation_id: str, event_ids: Sequence[str]) -> None:
+        """An ended cancellation was looked at: those of these events that were sent to it are delivered. They are asked for
+        before anything is read for the look."""
+        ...
+
     async def reopen(
         self,
         cancellation_id: str,

@@ -50,7 +50,8 @@ class EventStatus(StrEnum):
 class DueEvent(Value):
     """An event that has not been sent to the order's cancellation yet. `subject` is the refund, the payment that the
     bank gave back or that was taken, the dispute that was won, or the parcel by its tracking number or, where the order does
-    not know that, by its label. The flags as in `ProviderEvent`; `dispute_won`: it has a `won_dispute`."""
+    not know that, by its label. The flags as in `ProviderEvent`; `dispute_won`: it has a `won_dispute`. `sent_to`: the ended
+    cancellation that it was sent to, and that nobody has looked at since."""
 
     provider: Provider
     event_id: str
@@ -61,6 +62,7 @@ class DueEvent(Value):
     received_at: datetime
     payment_taken: bool = False
     dispute_won: bool = False
+    sent_to: str | None = None
 
 
 class EndedCancellation(Value):
@@ -110,6 +112,11 @@ class Inbox(Protocol):
         ...
 
     async def mark_delivered(self, event: DueEvent, at: datetime) -> None: ...
+
+    async def note_sent(self, event: DueEvent, cancellation_id: str, until: datetime) -> None:
+        """It is about to be sent to this ended cancellation, and due again at `until`, unless a look at that one has
+        delivered it by then (`Register.mark_looked_at`)."""
+        ...
 
     async def delay(self, event: DueEvent, until: datetime) -> None: ...
 

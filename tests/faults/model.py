@@ -65,7 +65,7 @@ class Said(Value):
     `shipping` go with a request, `step` and `target` with an answer about a step, and
     `cancellation` with any answer; `amount` with money that a person has moved, `waived` with what they have declared not
     due: of the customer's, or below zero what they have too much; `proof` is what it was named as the proof of it. `joined`,
-    of a request: the answer says that it is carried out by a cancellation that another one had opened; `deferred`: the answer
+    of a request: the answer says that a cancellation which another one had opened carries it out; `deferred`: the answer
     says that it is kept until that one has ended; `by_right`: it is a consumer's withdrawal."""
 
     verb: Verb

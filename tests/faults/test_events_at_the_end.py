@@ -28,7 +28,7 @@ async def test_a_refund_that_fails_while_the_run_ends_is_paid_again(real_time_sy
         failed.append(refund.object_id)
         await system.shop.gateway.fail(refund.object_id)
         await receive_failure(system, payment, refund.object_id)
-        await wait_for_delivery(system, order_id)
+        await wait_for_delivery(system, order_id, times=1)
 
     async with halting_worker(system, fail_refund), dispatching_events(system):
         await staff.submit()

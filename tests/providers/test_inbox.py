@@ -260,6 +260,34 @@ async def test_an_event_about_an_ended_cancellation_waits_while_another_one_is_u
     assert await inbox.find_ended(ABOUT.model_copy(update={"order_id": "O-404"})) is None
 
 
+async def test_an_event_that_was_sent_to_an_ended_cancellation_is_delivered_by_a_look_that_began_after_it(
+    merchant: Merchant, inbox: SqlInbox, database: AsyncEngine
+) -> None:
+    """Neither by a look at another cancellation, nor by one that had begun before."""
+    one = await decided(merchant, database)
+    for event_id in ("evt_1", "evt_2", "evt_3"):
+        await inbox.receive(of_payment("pi_1", event_id, may_undo=True))
+    at = datetime.now(UTC) + timedelta(seconds=1)
+    seen, late, given_up = await inbox.claim_due(at, 10)
+    later = at + timedelta(minutes=5)
+    assert await merchant.books.events_sent("O-1") == []
+    for event in (seen, given_up):
+        await inbox.note_sent(event, one.cancellation_id, later)
+    begun_with = await merchant.books.events_sent("O-1")
+    assert {*begun_with} == {seen.event_id, given_up.event_id}
+    await inbox.note_sent(late, one.cancellation_id, later)
+    await give_up(database, given_up.event_id)
+
+    await merchant.books.mark_looked_at("another", begun_with)
+    assert {*await merchant.books.events_sent("O-1")} == {seen.event_id, late.event_id}
+    await merchant.books.mark_looked_at(one.cancellation_id, begun_with)
+
+    assert await merchant.books.events_sent("O-1") == [late.event_id]
+    assert await inbox.claim_due(later - timedelta(seconds=1), 10) == []
+    [again] = await inbox.claim_due(later, 10)
+    assert (again.event_id, again.sent_to) == (late.event_id, one.cancellation_id)
+
+
 async def test_a_refund_of_a_cancellation_that_was_rolled_back_is_found_by_its_event(
     merchant: Merchant, inbox: SqlInbox, database: AsyncEngine
 ) -> None:

@@ -214,7 +214,6 @@ async def test_an_ended_request_gets_its_own_result_while_another_runs(system: S
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED, None]
 
 
-@pytest.mark.xfail(strict=True, reason="answered with the other cancellation, which it has joined")
 async def test_an_ended_request_gets_its_own_result_and_joins_nothing_while_another_run_is_lost(system: System) -> None:
     """Rule 15, I3, I11: the units of a line are cancelled one by one. The repetition takes the lost cancellation up, and the
     refund of its own cancellation, which fails later, is that one's matter."""
