@@ -19,7 +19,7 @@ _DOCUMENTS = "credit_note debit_note"
 _TENDERS = "card gift_card store_credit marketplace"
 _ACCOUNTS = (
     "sales_returns tax_payable refunds_payable customer_receivable gateway_clearing gift_card_liability "
-    "store_credit_liability marketplace_clearing manual_clearing"
+    "store_credit_liability marketplace_clearing manual_clearing refunds_waived"
 )
 _EFFECTS = "thaw withdraw_pick resume_pick relabel replace_payment close_order"
 _NOTICES = (

@@ -47,7 +47,7 @@ from providers.books.ledger import post_settlements
 from providers.books.outbox import put_notices
 from providers.books.reading import known_order
 from providers.books.tables import CancellationRow, FactRow, VerificationRow
-from providers.books.transfers import collect, settle_rolled_back, take_settlement_back
+from providers.books.transfers import collect, settle_rolled_back, take_settlement_back, waive
 from providers.books.writing import (
     LockedRow,
     append,
@@ -384,6 +384,8 @@ async def _end(session: AsyncSession, row: LockedRow, case: Case, ending: Ending
     if ending.credit is not None:
         await post_settlements(session, ending.credit)
     await collect(session, case)
+    if case.plan is not None:
+        await waive(session, case, case.plan.currency)
     await put_notices(session, case.cancellation_id, row.order_id, ending.notices)
     return [*effect_facts(case, ending.key), ending.ended]
 

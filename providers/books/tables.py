@@ -29,7 +29,7 @@ class DocumentKind(StrEnum):
 class LedgerAccount(StrEnum):
     """`refunds_payable` is what we owe customers: the credit note puts it there, each settlement takes it off. It is never
     negative: what a customer got beyond it is on `customer_receivable` until it is collected.
-    `manual_clearing` is what a person paid outside."""
+    `manual_clearing` is what a person paid outside, `refunds_waived` what a person declared not due."""
 
     SALES_RETURNS = "sales_returns"
     TAX_PAYABLE = "tax_payable"
@@ -40,6 +40,7 @@ class LedgerAccount(StrEnum):
     STORE_CREDIT_LIABILITY = "store_credit_liability"
     MARKETPLACE_CLEARING = "marketplace_clearing"
     MANUAL_CLEARING = "manual_clearing"
+    REFUNDS_WAIVED = "refunds_waived"
 
 
 Base.registry.update_type_annotation_map(

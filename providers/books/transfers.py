@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.case import Case
 from domain.errors import ErrorCode, Refused
-from domain.facts import SettledByHand
+from domain.facts import NothingDue, SettledByHand
 from domain.money import Money
 from domain.order import TenderKind
-from domain.step import StepName
+from domain.step import MONEY_STEPS, StepName
 from providers.books.clock import now
 from providers.books.tables import DocumentRow, LedgerAccount, TransferRow
 from providers.database.columns import table_of
@@ -171,6 +171,21 @@ async def collect(session: AsyncSession, case: Case) -> None:
                 await _take_back(session, case.cancellation_id, fact.reference, fact.amount, key=key, to=account)
             else:
                 await _pay_out(session, case.cancellation_id, fact.reference, -fact.amount, key=key, by=account)
+
+
+# Rule: What a person declares not due is taken off what is payable
+async def waive(session: AsyncSession, case: Case, currency: str) -> None:
+    """At the end of a cancellation, what is payable still: a person has declared it not due, under the number that they
+    named."""
+    left = await _balance(session, case.cancellation_id, _PAYABLE)
+    facts = (entry.fact for entry in case.entries)
+    waived = [fact for fact in facts if isinstance(fact, NothingDue) and fact.step in MONEY_STEPS]
+    if left and waived:
+        key, part = (
+            f"waived/{case.cancellation_id}/{case.last_seq}",
+            _Part(_PAYABLE, LedgerAccount.REFUNDS_WAIVED, left),
+        )
+        await _post(session, case.cancellation_id, waived[-1].reference, currency, key, part)
 
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
