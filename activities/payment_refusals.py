@@ -1,10 +1,7 @@
 """What a person is asked about a tender whose money does not simply go back."""
 
-from collections.abc import Sequence
-
 from activities.attempt import Attempt
 from domain.errors import ErrorCode, Refused
-from domain.facts import RefundElsewhereSeen
 from domain.money import Money
 from domain.payment import DisputeState, Payment
 
@@ -46,19 +43,6 @@ def by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
         f"{amount} of {attempt.tender_in_words} is owed, and the gateway does not have it: it went to the "
         "customer by refunds that are not for this, or that they have paid back, or it is less than the gateway takes. "
         "Transfer it and resolve the step with the transfer's reference.",
-    )
-
-
-def refunded_elsewhere(attempt: Attempt, found: Sequence[RefundElsewhereSeen]) -> Refused:
-    refunds = " and ".join(
-        f"{seen.refund.amount} on tender {seen.tender} (refund {seen.refund.reference})" for seen in found
-    )
-    owed = attempt.case.outstanding(attempt.step_input.target)
-    return Refused(
-        ErrorCode.ALREADY_REFUNDED,
-        f"Since the cancellation was decided, others have refunded {refunds}, to which nothing goes back by the plan; "
-        f"{owed} of {attempt.tender_in_words} has not gone back yet. If they did it for this cancellation, resolve the step "
-        "with the refund's number: it counts for what it gave back. If it was for something else, retry the step.",
     )
 
 

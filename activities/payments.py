@@ -7,7 +7,8 @@ from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.customer_notices import failure_notice
-from activities.payment_refusals import by_hand_alone, disputed, refunded_elsewhere, unclear
+from activities.other_payments import look_elsewhere, must_ask_first
+from activities.payment_refusals import by_hand_alone, disputed, unclear
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import capture_news, dispute_news, found_news, refund_news, settlement_facts
@@ -15,12 +16,20 @@ from activities.tenders import Payments
 from domain import key_parts
 from domain.case import Case
 from domain.earlier import EarlierReversal
-from domain.elsewhere import other_cards, refunds_elsewhere, unanswered_refunds
 from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
-from domain.next_reversal import ByHandAlone, Disputed, MakeRefund, NotYet, Settled, Unclear, Void, next_reversal
+from domain.next_reversal import (
+    ByHandAlone,
+    Disputed,
+    MakeRefund,
+    NotYet,
+    Settled,
+    Unclear,
+    Void,
+    next_reversal,
+)
 from domain.order import Tender, TenderKind
 from domain.payment import Payment, Refund, Refunded
 from domain.plan import PlannedTender
@@ -58,10 +67,9 @@ class PaymentActivities:
         """Void what is reserved and refund what was captured, by what the provider says now, never more than planned.
 
         Looks before it acts: the refund of this key may exist although no answer came. Refused: PAYMENT_DISPUTED,
-        REFUND_REFUSED, REFUND_UNCLEAR, AMOUNT_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND, ALREADY_REFUNDED.
+        REFUND_REFUSED, REFUND_UNCLEAR, AMOUNT_REFUSED, REFUND_EXCEEDS_CAPTURED, PAYMENT_NOT_FOUND.
         """
         async with begin_attempt(self._register, step_input) as attempt:
-            await self._check_other_payments(attempt)
             planned = attempt.case.planned(step_input.target)
             assert planned is not None
             match planned.tender.kind:
@@ -72,23 +80,6 @@ class PaymentActivities:
                 case _:
                     await self._put_back(attempt, planned)
             return await attempt.answer()
-
-    # Rule: What others refund on another payment of the order is a person's question [before the money moves]
-    async def _check_other_payments(self, attempt: Attempt) -> None:
-        """Whether others have refunded something since the plan at the order's payments to which nothing goes back. Nothing
-        is read while money may have moved already: that is looked up first. Refused: ALREADY_REFUNDED until a person has
-        said what it was for."""
-        case, target = attempt.case, attempt.step_input.target
-        plan = case.plan
-        if plan is None or case.unknown_effects(target) or not case.outstanding(target):
-            return
-        for other in other_cards(plan, but=target):
-            payment = await self._payments.read(plan.order_id, other.tender)
-            reversal = case.reversal(other.tender.tender_id)
-            seen = refunds_elsewhere(case.entries, target, reversal.planned, reversal.refunds, payment)
-            await attempt.write(*seen)
-        if found := unanswered_refunds(case.entries, target):
-            raise refunded_elsewhere(attempt, found)
 
     async def _void_or_refund(self, attempt: Attempt, planned: PlannedTender) -> None:
         """Look, decide, act once, and decide by what the act's answer shows, until nothing is left to do."""
@@ -109,14 +100,14 @@ class PaymentActivities:
     async def _next_reversal(
         self, attempt: Attempt, payment: Payment, other_reversals: Sequence[EarlierReversal]
     ) -> Void | MakeRefund | Disputed | None:
-        """What is to be done next, and None once nothing is; what has come back so far is written. Raises Unavailable.
-        Refused: REFUND_EXCEEDS_CAPTURED."""
+        """What is to be done next, and None once nothing is, or a person is asked first; what has come back so far is
+        written. Raises Unavailable. Refused: REFUND_EXCEEDS_CAPTURED."""
         reversal = attempt.case.reversal(attempt.step_input.target)
         await attempt.write(*dispute_news(reversal, payment, other_reversals))
         to_do = next_reversal(reversal, payment, attempt.step_input.key, other_reversals)
         match to_do:
             case Void():
-                return to_do
+                pass
             case NotYet(sentence=sentence):
                 raise Unavailable(sentence)
             case Settled():
@@ -124,6 +115,8 @@ class PaymentActivities:
                 return None
             case MakeRefund() | Disputed() | ByHandAlone() | Unclear():
                 await attempt.write(*found_news(reversal, to_do.released, to_do.found))
+        if await must_ask_first(attempt, self._payments):
+            return None
         if isinstance(to_do, ByHandAlone):
             raise by_hand_alone(attempt, to_do.amount)
         if isinstance(to_do, Unclear):
@@ -218,6 +211,8 @@ class PaymentActivities:
         reversal = attempt.case.reversal(step_input.target)
         balance = await self._read_payment(attempt, planned.tender)
         made = balance.made_under(str(step_input.key))  # by an earlier attempt, which may not have noted it
+        if not made and await must_ask_first(attempt, self._payments):
+            return
         amount = made.amount if made else min(reversal.outstanding, balance.refundable)
         if amount:
             await self._put_on_balance(attempt, planned.tender, amount)
@@ -242,6 +237,8 @@ class PaymentActivities:
     # Rule: A marketplace's order is cancelled there, and the marketplace gives the money back
     async def _cancel_sale(self, attempt: Attempt, planned: PlannedTender) -> None:
         """The marketplace took the money and gives it back: what it does about our share is recorded."""
+        if await must_ask_first(attempt, self._payments):
+            return
         step_input = attempt.step_input
         plan, request = attempt.case.plan, attempt.case.request
         assert plan is not None
@@ -278,16 +275,15 @@ class PaymentActivities:
     @activity.defn
     async def give_store_credit(self, step_input: StepInput) -> Booked:
         """Put what the tender cannot take back, and nobody has given back meanwhile, on the customer's store credit. Nothing
-        is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED, ALREADY_REFUNDED."""
+        is given while the bank disputes the payment. Refused: REFUND_EXCEEDS_CAPTURED."""
         async with begin_attempt(self._register, step_input) as attempt:
             case, target = attempt.case, step_input.target
             if case.chosen_method(target) is None and not case.unknown_effects(target):
                 return await attempt.answer()  # the order's risk has been seen meanwhile
-            await self._check_other_payments(attempt)
             reversal = case.reversal(target)
             if not reversal.planned.tender.kind.is_stored_value:
                 await self._give_instead(attempt, reversal.planned)
-            elif owed := reversal.outstanding:
+            elif (owed := reversal.outstanding) and not await must_ask_first(attempt, self._payments):
                 await self._put_on_balance(attempt, reversal.planned.tender, owed)
             return await attempt.answer()
 
@@ -316,7 +312,8 @@ class PaymentActivities:
     @activity.defn
     async def check_refund(self, step_input: Look) -> Booked:
         """Read the refunds of one tender again, and whether the bank disputes the payment meanwhile. An effect whose
-        outcome is unknown is looked up by its key."""
+        outcome is unknown is looked up by its key. Where money is owed, or a person has paid by hand, refunds of others on
+        the order's other payments are looked for."""
         async with begin_attempt(self._register, step_input) as attempt:
             reversal = attempt.case.reversal(step_input.target)
             tender = reversal.planned.tender
@@ -340,6 +337,7 @@ class PaymentActivities:
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt, attempt.case)
+            await look_elsewhere(attempt, self._payments)
             return await attempt.answer_look(step_input)
 
     # Rule: In a roll-back money that went back is restored, or asked of a person

@@ -177,13 +177,20 @@ class RefundSeen(Value):
 
 
 class RefundElsewhereSeen(Value):
-    """A refund that others have made since the plan at the payment of `tender`, to which nothing goes back by it. It was
-    found before money of the tender `target` moved. What it was for, only a person knows."""
+    """A refund that others have made since the plan at the payment of `tender`, and that is more than what is due there. It
+    was found before money of the tender `target` moved, or a person has named it for that one. What it was for, only a
+    person knows. `beyond` is the part of it that is not due there; None: all of it."""
 
     kind: Literal["refund_elsewhere_seen"] = "refund_elsewhere_seen"
     target: str
     tender: str
     refund: Refund
+    beyond: Rare[Money] = None
+
+    @property
+    def amount(self) -> Money:
+        """What of it may be for `target`."""
+        return self.refund.amount if self.beyond is None else self.beyond
 
 
 class DisputeSeen(Value):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from domain.elsewhere import unanswered_refunds
 from domain.facts import Chosen, Entry, NothingDue, RefundSeen, RetryOrdered, says_how_money_goes_back
 from domain.payment import Refund
 from domain.step import StepName
@@ -30,12 +31,13 @@ def chosen_method(entries: Sequence[Entry], tender_id: str) -> RefundMethod | No
     """How the customer wants what is outstanding, unless staff has ordered another try since, or a refund has failed
     again."""
     method: RefundMethod | None = None
-    for entry in entries:
+    for at, entry in enumerate(entries):
         match entry.fact:
             case Chosen(target=target, method=chosen) if target == tender_id:
                 method = chosen
             case RetryOrdered(step=StepName.REVERSE_PAYMENT, target=target) if target == tender_id:
-                method = None
+                if not unanswered_refunds(entries[:at], tender_id):  # that is all that they were asked about
+                    method = None
             case RefundSeen(target=target, refund=refund) if target == tender_id and refund.status.has_failed:
                 method = None
             case _:

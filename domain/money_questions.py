@@ -1,12 +1,22 @@
 """The questions about what is owed on a tender that a person answers, instead of its provider being asked: a refund that has
-failed, a disputed payment, a proof that turns out to be none, or money that was captured although it was not to be."""
+failed, a disputed payment, a proof that turns out to be none, money that was captured although it was not to be, or what
+others have refunded on another payment of the order."""
 
 from collections.abc import Sequence
 
 from domain.carried import Obstacle
 from domain.case import Case
-from domain.elsewhere import find_elsewhere
-from domain.facts import Credited, Entry, RefundSeen, Reopened, ReversalSeen, SettledByHand, says_how_money_goes_back
+from domain.elsewhere import find_elsewhere, unanswered_refunds
+from domain.facts import (
+    Credited,
+    Entry,
+    RefundElsewhereSeen,
+    RefundSeen,
+    Reopened,
+    ReversalSeen,
+    SettledByHand,
+    says_how_money_goes_back,
+)
 from domain.money import Money
 from domain.payment import Refund
 from domain.step import MONEY_STEPS
@@ -15,6 +25,14 @@ from domain.tender_facts import reversal_of
 
 def why_person_decides(case: Case, order_id: str, tender_id: str) -> Obstacle | None:
     """Why, in a sentence for them. None: nobody has to decide, or somebody has."""
+    question = _of_the_tender(case, order_id, tender_id)
+    if not (found := unanswered_refunds(case.entries, tender_id)):
+        return question
+    asked = _refunded_elsewhere(found, case.outstanding(tender_id), f"tender {tender_id} of order {order_id}")
+    return Obstacle(sentence=f"{question.sentence} {asked}" if question else asked, final=True)
+
+
+def _of_the_tender(case: Case, order_id: str, tender_id: str) -> Obstacle | None:
     owed, of_order = case.outstanding(tender_id), f"tender {tender_id} of order {order_id}"
     failed, method = case.failed_refund(tender_id), case.chosen_method(tender_id)
     if case.reversal(tender_id).disputed and (failed or method):
@@ -28,6 +46,22 @@ def why_person_decides(case: Case, order_id: str, tender_id: str) -> Obstacle | 
     if failed and method is None:
         return _failed(failed, unclear_since_reopening(case.entries, tender_id), of_order)
     return None
+
+
+def _refunded_elsewhere(found: Sequence[RefundElsewhereSeen], owed: Money, of_order: str) -> str:
+    refunds = " and ".join(
+        f"{seen.refund.amount} on tender {seen.tender} (refund {seen.refund.reference})"
+        + (f", {seen.beyond} more than is due there" if seen.beyond else "")
+        for seen in found
+    )
+    name_it = (
+        "with the number of each refund that was, one after the other" if found[1:] else "with the refund's number"
+    )
+    return (
+        f"Since the cancellation was decided, others have refunded {refunds}, on another payment of the order; {owed} of "
+        f"{of_order} has not gone back yet. If they did it for this cancellation, resolve the step {name_it}: it counts for "
+        "what it gave back. If it was for something else, retry the step."
+    )
 
 
 def _disputed(disputes: str, owed: Money, tender_id: str) -> Obstacle:

@@ -119,6 +119,29 @@ def next_reversal(
     return action(amount=amount, released=released, found=(*of_others, *counted))
 
 
+# Rule: What others refund on another payment of the order is a person's question [what of it is due there]
+def beyond_due(
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal]
+) -> dict[str, Money]:
+    """By its reference, what of each refund of others at the tender's payment gives back nothing that is due on the tender:
+    what is due is taken over first. 10.00 are due: of a refund of 50.00 it is 40.00."""
+    planned = reversal.planned
+    released = released_by_now(reversal, payment)
+    if isinstance(released, Void):
+        released = planned.release + planned.never_taken(payment)
+    now = reversal.with_refunds(payment, _counted(reversal, payment, key)).model_copy(update={"released": released})
+    of_others = made_by_others(now, payment, key, now.outstanding, other_reversals)
+    now = now.model_copy(update={"refunds": (*now.refunds, *of_others)})
+    counted = {refund.reference: refund.amount for refund in now.live_refunds}
+    excess, found = now.excess, dict[str, Money]()
+    for refund in payment.refunds:
+        if refund.key is None:
+            of_it = counted.get(refund.reference)
+            found[refund.reference] = refund.amount if of_it is None else min(of_it, excess)
+            excess -= found[refund.reference] if of_it is not None else Money.zero(excess.currency)
+    return found
+
+
 # Rule: A reservation that has expired counts as released
 # Rule: A payment that was not completed is closed
 def released_by_now(reversal: Reversal, payment: Payment) -> Money | Void:

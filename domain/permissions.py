@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from domain.case import Case
 from domain.decision import Gate, order_not_found
-from domain.elsewhere import find_elsewhere, taken_over
+from domain.elsewhere import find_elsewhere, left_of
 from domain.errors import ErrorCode
 from domain.facts import (
     ApprovalRefused,
@@ -22,7 +22,7 @@ from domain.facts import (
     Written,
 )
 from domain.money import Money
-from domain.payment import FailureCause, Refund
+from domain.payment import FailureCause
 from domain.policy import above_at_most
 from domain.repetition import is_repetition
 from domain.request import STAFF, Actor, ActorKind
@@ -227,7 +227,7 @@ def _of_proof(case: Case, said: SettledByHand, owed: Money, order_id: str) -> Mo
     """What of it the proof stands for: a lost dispute for no more than the bank gave back by it, and a refund of others on
     another payment for no more than it is."""
     if elsewhere := find_elsewhere(case.entries, said.target, said.reference):
-        return _of_refund_elsewhere(case, elsewhere.refund, owed, order_id)
+        return _of_refund_elsewhere(case, elsewhere.refund.reference, owed, order_id)
     reversal = case.reversal(said.target)
     lost = next((back for back in reversal.charge_backs if back.reference == said.reference), None)
     if lost is None:
@@ -241,12 +241,11 @@ def _of_proof(case: Case, said: SettledByHand, owed: Money, order_id: str) -> Mo
     return min(owed, left)
 
 
-def _of_refund_elsewhere(case: Case, refund: Refund, owed: Money, order_id: str) -> Money:
-    named = (amount for seen, amount in taken_over(case.entries) if seen.refund.reference == refund.reference)
-    left = refund.amount - Money.total(named, owed.currency)
+def _of_refund_elsewhere(case: Case, reference: str, owed: Money, order_id: str) -> Money:
+    left = left_of(case.entries, reference)
     if left.amount <= 0:
         raise NotPossible(
-            f"What others gave back by refund {refund.reference} is recorded already; {owed} of order {order_id} is still "
+            f"What others gave back by refund {reference} is recorded already; {owed} of order {order_id} is still "
             "owed. Name the proof of what you have paid for it."
         )
     return min(owed, left)

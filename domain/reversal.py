@@ -1,6 +1,6 @@
 """The reversal of one tender: what has come back to the customer so far. What is done next: domain/next_reversal.py."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from domain.base import Value
 from domain.earlier import EarlierReversal, RefundPart
@@ -202,8 +202,15 @@ class Reversal(Value):
     @property
     def overpaid(self) -> Money:
         """What the customer has got beyond what is due to them, from whomever, and nobody has collected."""
-        arrived = (refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
-        given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *arrived)
+        return self._beyond(refund.amount for refund in self.refunds if refund.status is RefundStatus.SUCCEEDED)
+
+    @property
+    def excess(self) -> Money:
+        """The same with what is on its way to them."""
+        return self._beyond(refund.amount for refund in self.live_refunds)
+
+    def _beyond(self, refunded: Iterable[Money]) -> Money:
+        given = self._total(self.released, self.covered, self.waived, self.given_by_hand, *refunded)
         return max(given + self.given_by_bank - self.planned_total - self.collected, self._total())
 
     # Rule: What the bank gave back by a dispute counts

@@ -63,6 +63,7 @@ GROUPS = {
             "domain/fallback.py",
             "domain/money_questions.py",
             "activities/payments.py",
+            "activities/other_payments.py",
         ),
         *("activities/restoring.py", "domain/errors.py", "providers/gateway/stripe_errors.py"),
         *("providers/gateway/stripe_objects.py", "providers/stored_value/built_in.py"),

@@ -54,7 +54,8 @@ class MoneySteps:
                     await runner.run_step(steps.GIVE_STORE_CREDIT, tender_id)
                 case RefundMethod.BANK_TRANSFER:
                     await runner.run_look(steps.CHECK_REFUND, tender_id)
-                    if case.outstanding(tender_id) == owed and not case.reversal(tender_id).disputed:
+                    asked = why_person_decides(case, self._order_id, tender_id)
+                    if asked is None and case.outstanding(tender_id) == owed:
                         await self._ask_for_transfer(tender_id, owed)
                 case _:
                     await runner.run_step(steps.REVERSE_PAYMENT, tender_id)

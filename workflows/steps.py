@@ -285,7 +285,6 @@ REVERSE_PAYMENT = Step(
             ErrorCode.REFUND_UNCLEAR,
             ErrorCode.REFUND_EXCEEDS_CAPTURED,
             ErrorCode.AMOUNT_REFUSED,
-            ErrorCode.ALREADY_REFUNDED,
         }
     ),
     undo=StepName.RESTORE_PAYMENT,
@@ -296,7 +295,7 @@ GIVE_STORE_CREDIT = Step(
     Role.RETRIABLE,
     Owner.REFUND_DEPARTMENT,
     "Give store credit in place of tender",
-    refusals=frozenset({ErrorCode.REFUND_UNCLEAR, ErrorCode.REFUND_EXCEEDS_CAPTURED, ErrorCode.ALREADY_REFUNDED}),
+    refusals=frozenset({ErrorCode.REFUND_UNCLEAR, ErrorCode.REFUND_EXCEEDS_CAPTURED}),
     undo=StepName.RESTORE_PAYMENT,
 )
 CHECK_REFUND = Step(signatures.CHECK_REFUND, Role.LOOK, Owner.REFUND_DEPARTMENT, "Check refund of tender")

@@ -3,8 +3,6 @@ goes, until a person has said of this very refund what it was for."""
 
 from datetime import timedelta
 
-import pytest
-
 from domain.money import Money, money
 from domain.outcome import State
 from domain.request import LineScope
@@ -33,7 +31,6 @@ async def given_back(system: System, sample: SampleOrder) -> Money:
     return Money.total([(await system.gateway.read_payment(payment)).refunded for payment in payments], "USD")
 
 
-@pytest.mark.xfail(strict=True, reason="the answer about the first one clears both: 25.00 USD are refunded besides")
 async def test_of_two_refunds_on_the_other_card_both_count(system: System) -> None:
     """E30, I1, I11: a refund in two parts is named one by one."""
     sample = two_cards()
@@ -54,7 +51,6 @@ async def test_of_two_refunds_on_the_other_card_both_count(system: System) -> No
     await end(system, handle, sample, FIFTEEN, TWENTY_FIVE)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks there again: 25.00 USD are refunded besides")
 async def test_what_others_refund_on_the_other_card_while_the_question_waits_is_asked_about(system: System) -> None:
     """E30, I1, I11: the answer is about the first refund alone."""
     sample = two_cards()
@@ -70,7 +66,7 @@ async def test_what_others_refund_on_the_other_card_while_the_question_waits_is_
 
 
 async def transfer_chosen(system: System, sample: SampleOrder) -> tuple[Handle, str]:
-    """The gateway has refused the refund, an agent has refunded 40.00 on the other card, and the customer wants a transfer."""
+    """The gateway has refused the refund, an agent refunds 40.00 on the other card, and the customer wants a transfer."""
     await system.shop.place_order(sample)
     first, second = system.shop.payments[sample.order_id]
     await system.shop.gateway.add_fault("refund.create", FaultKind.REFUSE, payment=first)
@@ -85,7 +81,6 @@ async def transfer_chosen(system: System, sample: SampleOrder) -> tuple[Handle, 
     return handle, theirs
 
 
-@pytest.mark.xfail(strict=True, reason="transfer 40.00 USD and resolve the step with its reference")
 async def test_whoever_is_asked_for_a_transfer_hears_of_a_refund_on_the_other_card(system: System) -> None:
     """E30, I1, I11: they would pay once more what the customer has."""
     sample = two_cards()
@@ -96,7 +91,6 @@ async def test_whoever_is_asked_for_a_transfer_hears_of_a_refund_on_the_other_ca
     await end(system, handle, sample, FORTY)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody is asked: the transfer is waited for at once")
 async def test_a_transfer_is_asked_for_once_it_is_known_that_the_other_refund_was_for_something_else(
     system: System,
 ) -> None:
@@ -115,7 +109,6 @@ async def test_a_transfer_is_asked_for_once_it_is_known_that_the_other_refund_wa
     assert await system.paid_by_hand(theirs) == money("0.00 USD")
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is read while an effect is unknown: 80.00 USD are given")
 async def test_what_others_refund_while_the_gateway_does_not_answer_is_asked_about_before_the_next_try(
     system: System,
 ) -> None:
@@ -136,7 +129,6 @@ async def test_what_others_refund_while_the_gateway_does_not_answer_is_asked_abo
     await end(system, handle, sample, FORTY)
 
 
-@pytest.mark.xfail(strict=True, reason="ended as cancelled: 80.00 USD given, 50.00 USD planned")
 async def test_what_others_refund_on_a_card_of_which_a_part_is_not_to_be_captured_is_asked_about(
     system: System,
 ) -> None:
@@ -160,7 +152,6 @@ def of_both_cards() -> SampleOrder:
     return SampleOrder(order_id=an_id(), lines=lines, tenders=tenders, age=timedelta(days=60))
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks there: 100.00 USD are given, 60.00 USD planned")
 async def test_more_than_is_due_on_the_other_card_is_asked_about(system: System) -> None:
     """E30, I1, I11: something goes back on both cards, and others refund more on the second one than that."""
     sample = of_both_cards()
