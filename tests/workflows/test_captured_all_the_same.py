@@ -3,6 +3,8 @@ cancellation, and an event of the gateway says so after it."""
 
 from datetime import UTC, datetime
 
+import pytest
+
 from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.outcome import Outcome, State
@@ -11,6 +13,7 @@ from domain.step import StepName
 from providers.books.inbox import SqlInbox
 from sandbox import books
 from sandbox.shop import SampleOrder, card, line, request
+from tests.observing import eventually
 from tests.system import Handle, System, settled
 from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id
@@ -62,6 +65,40 @@ async def test_what_was_captured_for_something_else_is_not_refunded(system: Syst
     sample, handle = await captured_while_it_settles(system)
     asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T2")
     assert asked
+    await system.resolve(handle, settled(asked, "nothing_due", "EXTRA-1"))
+    result = await system.finish(handle)
+    assert (result.outcome, result.refunded, result.released) == (Outcome.CANCELLED, money("40.00 USD"), NOTHING)
+    assert await system.refunds(sample.order_id) == [money("40.00 USD")]
+    await system.assert_books_balance()
+
+
+@pytest.mark.xfail(strict=True, reason="the second answer is acknowledged, and the question is asked for ever")
+async def test_what_is_captured_in_two_parts_is_asked_about_twice_and_both_answers_may_name_the_same_proof(
+    system: System,
+) -> None:
+    """E29, I10: the shop captures 5.00, and 5.00 more while the refund department is asked about the first. Both are for the
+    extra order EXTRA-1, and the same person says so each time."""
+    reserved = await system.shop.gateway.create_payment(money("40.00 USD"), multicapture=True)
+    tenders = (card("40.00 USD", card=PENDING), card("40.00 USD", "0.00 USD", payment=reserved))
+    lines = (line("L1", 1, "50.00 USD"), line("L2", 1, "30.00 USD"))
+    sample = SampleOrder(order_id=an_id(), lines=lines, tenders=tenders)
+    await system.shop.place_order(sample)
+    _, handle = await system.submit(request(sample, OF_LINE))
+    await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
+    await system.shop.gateway.capture(reserved, money("35.00 USD"), final=False)
+    await system.shop.gateway.settle(await refund_of(system, sample))
+    await system.wake(handle)
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T2")
+    assert asked
+    assert "5.00 USD of tender T2" in asked.reason
+    await system.shop.gateway.capture(reserved, money("5.00 USD"), final=True)
+    await system.resolve(handle, settled(asked, "nothing_due", "EXTRA-1"))
+
+    async def is_asked_again() -> bool:
+        progress = await system.progress(handle)
+        return progress.released == NOTHING and any(wait.step is asked.step for wait in progress.waits)
+
+    await eventually(is_asked_again, "the second part is asked about")
     await system.resolve(handle, settled(asked, "nothing_due", "EXTRA-1"))
     result = await system.finish(handle)
     assert (result.outcome, result.refunded, result.released) == (Outcome.CANCELLED, money("40.00 USD"), NOTHING)
