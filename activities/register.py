@@ -53,7 +53,14 @@ class RegisterActivities:
         names_dispute = isinstance(said, SettledByHand) and self._gateway.is_dispute_number(said.reference)
 
         def change(case: Case) -> Sequence[Fact]:
-            kept = permit(case, said, step_input.order_id, refunds_of_others, names_dispute=names_dispute)
+            kept = permit(
+                case,
+                said,
+                step_input.order_id,
+                refunds_of_others,
+                asked_after=step_input.asked_after,
+                names_dispute=names_dispute,
+            )
             return [] if kept is None else [kept]
 
         try:

@@ -84,10 +84,12 @@ class RemindStaff(StepInput):
 
 
 class RecordDecision(StepInput):
-    """`requested` opens the cancellation where the books know none yet."""
+    """`requested` opens the cancellation where the books know none yet. `asked_after`: the last fact of the books when the
+    run asked what this answers; 0: it has not asked."""
 
     requested: Requested
     said: Annotated[Written, Field(discriminator="kind")]
+    asked_after: int = 0
 
 
 class ReceiveRequest(StepInput):

@@ -45,15 +45,17 @@ def permit(
     order_id: str,
     refunds_of_others: Mapping[str, str] | None = None,
     *,
+    asked_after: int = 0,
     names_dispute: bool = False,
 ) -> Written | None:
     """What is to be kept of what was said; None: the same was said before by the same person, and is kept already.
-    `refunds_of_others`: those of other cancellations, each with its order, and `names_dispute`: by its form the proof is the
-    number of a dispute. The books know both, and a run does not.
+    `asked_after`: the last fact of the books when the run asked what this answers. `refunds_of_others`: those of other
+    cancellations, each with its order, and `names_dispute`: by its form the proof is the number of a dispute. The books know
+    both, and a run does not.
 
     Raises NotPossible.
     """
-    if is_repetition(case, said):
+    if is_repetition(case, said, asked_after):
         return None
     _check_open(case, order_id)
     match said:

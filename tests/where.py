@@ -41,7 +41,7 @@ GROUPS = {
     ),
     "Decision and approval": (
         *("activities/orders.py", "domain/defects.py", "domain/policy.py", "domain/clocks.py", "domain/country.py"),
-        *("workflows/approval.py", "workflows/decisions.py", "domain/permissions.py"),
+        *("workflows/approval.py", "workflows/decisions.py", "domain/permissions.py", "domain/repetition.py"),
     ),
     "The plan": (
         *("domain/known_order.py", "domain/order.py", "domain/planning.py", "domain/plan.py", "domain/money.py"),

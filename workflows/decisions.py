@@ -81,6 +81,7 @@ class Decisions:
         self._requested = requested
         self._order_id = requested.request.order_id
         self._questions: list[Question] = []
+        self._asked_after: dict[tuple[StepName, str], int] = {}  # the last fact that was known then
         self._accepted: list[Written] = []
         self._waits_for_approval = False
         self._tried: set[tuple[StepName, str]] = set()
@@ -98,6 +99,7 @@ class Decisions:
         """`in_books` False: a run of another namespace writes for this cancellation, so the answer stays with this run."""
         question = Question(step, target, why, choices, in_books)
         self._questions.append(question)
+        self._asked_after[step, target] = self._case.last_seq
         return question
 
     async def close_question(self, question: Question) -> Answer | None:
@@ -147,13 +149,13 @@ class Decisions:
     def _check(self, message: Steering) -> None:
         try:
             said = self._said(message)
-            question = self._question_of(said)
-            if is_repetition(self._known, said) and (question is None or question.taken):
+            asked_after = self._last_asked(said)
+            if is_repetition(self._known, said, asked_after):
                 return
             if isinstance(said, Chosen):  # what is not offered at all is said first
-                permit(self._known, said, self._order_id)
+                permit(self._known, said, self._order_id, asked_after=asked_after)
             self._check_question(said)
-            permit(self._known, said, self._order_id)
+            permit(self._known, said, self._order_id, asked_after=asked_after)
         except NotPossible as no:
             raise ApplicationError(no.sentence, type=no.code) from None
 
@@ -163,11 +165,10 @@ class Decisions:
             await workflow.wait_condition(lambda: self.has_arrived)
             self._check(message)
         said = self._said(message)
-        question = self._question_of(said)
-        # An open question is answered, also with what was said before: the step waits for it once more.
-        if is_repetition(self._known, said) and (question is None or question.taken):
+        question, asked_after = self._question_of(said), self._last_asked(said)
+        if is_repetition(self._known, said, asked_after):
             await self.wait_until_recorded()
-            if not is_repetition(self._case, said):  # the books refused the first one
+            if not is_repetition(self._case, said, asked_after):  # the books refused the first one
                 raise ApplicationError("The same decision was refused a moment ago.", type=ErrorCode.NOT_POSSIBLE)
             return
         if question is not None:
@@ -200,6 +201,7 @@ class Decisions:
             last_seq=case.last_seq,
             requested=self._requested,
             said=said,
+            asked_after=self._last_asked(said),
         )
         try:
             booked = await attempt_step(RECORD_DECISION, self._order_id, step_input)
@@ -249,18 +251,13 @@ class Decisions:
 
     def _question_of(self, said: Written) -> Question | None:
         """The open question that it answers, if any."""
-        match said:
-            case RetryOrdered(step=step, target=target) | SettledByHand(step=step, target=target):
-                place = (step, target)
-            case NothingDue(step=step, target=target):
-                place = (step, target)
-            case RollBackOrdered(step=step, target=target) if step is not None:
-                place = (step, target)
-            case Chosen(target=target):
-                place = (StepName.REVERSE_PAYMENT, target)
-            case _:
-                return None
+        place = _place_answered(said)
         return next((q for q in self._questions if (q.step, q.target) == place), None)
+
+    def _last_asked(self, said: Written) -> int:
+        """The last fact of the books that was known when this run asked what it answers; 0: it has not asked."""
+        place = _place_answered(said)
+        return self._asked_after.get(place, 0) if place else 0
 
     # Rule: Only what is asked can be answered, and once
     def _check_question(self, said: Written) -> None:
@@ -272,8 +269,8 @@ class Decisions:
         if isinstance(said, WithdrawalAsked):
             return
         question = self._question_of(said)
-        place = (StepName.REVERSE_PAYMENT, said.target) if isinstance(said, Chosen) else (said.step, said.target)
-        if question is None and place in self._tried:
+        place = _place_answered(said)
+        if question is None and place and place in self._tried:
             raise NotPossible(
                 f"{place[0]} of {said.target} is being tried again at this moment. Send it again in two minutes, if it "
                 "still waits then."
@@ -293,3 +290,14 @@ class Decisions:
         if self._waits_for_approval:
             return f"Order {self._order_id} is waiting for an approval: approve it, or reject it."
         return f"No step of order {self._order_id} waits for a decision."
+
+
+def _place_answered(said: Written) -> tuple[StepName, str] | None:
+    """The step, and its target, about which it is asked."""
+    match said:
+        case Chosen(target=target):
+            return StepName.REVERSE_PAYMENT, target
+        case RetryOrdered() | SettledByHand() | NothingDue() | RollBackOrdered():
+            return (said.step, said.target) if said.step else None
+        case _:
+            return None

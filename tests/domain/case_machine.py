@@ -191,17 +191,19 @@ class CaseRules(RuleBasedStateMachine):
     # What is said
 
     @promised(Invariant.ANSWERED)
-    def say(self, said: Written) -> None:
+    def say(self, said: Written, *, anew: bool = False) -> None:
+        """`anew`: the run asks it at this moment."""
+        asked_after = self.case.last_seq if anew else 0
         of_parcel = isinstance(said, SettledByHand | NothingDue) and said.step is STOP
         if of_parcel and not (self.model.past or self.model.untouched):
             return
-        expected = self.model.answer(said)
-        if expected is Answer.KEPT and self.model.answer(said, ordered=self.ordered) is Answer.REFUSED:
+        expected = self.model.answer(said, anew=anew)
+        if expected is Answer.KEPT and self.model.answer(said, ordered=self.ordered, anew=anew) is Answer.REFUSED:
             with pytest.raises(NotPossible):
-                permit(self.run, said, ORDER)
+                permit(self.run, said, ORDER, asked_after=asked_after)
             return
         try:
-            kept = permit(self.case, said, ORDER)
+            kept = permit(self.case, said, ORDER, asked_after=asked_after)
         except NotPossible:
             assert expected is Answer.REFUSED, f"{said} is {expected}"
             return
@@ -265,6 +267,10 @@ class CaseRules(RuleBasedStateMachine):
     @rule(said=_said_of(actors))
     def say_anything(self, said: Written) -> None:
         self.say(said)
+
+    @rule(said=_said_of(actors))
+    def say_what_is_asked_anew(self, said: Written) -> None:
+        self.say(said, anew=True)
 
     @rule(first=_said_of(staff | st.just(CUSTOMER)), second=_said_of(staff | st.just(CUSTOMER)))
     @promised(Invariant.ANSWERED)
@@ -416,5 +422,3 @@ class CaseRules(RuleBasedStateMachine):
         self.write(
             DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs, open_disputes=open_disputes)
         )
-        if lost:
-            self.model.ask_anew(tender, StepName.CHECK_REFUND)

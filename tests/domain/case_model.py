@@ -138,12 +138,6 @@ def _plain(said: Written) -> Written:
     return said.model_copy(update={"sentence": ""}) if isinstance(said, RollBackOrdered) else said
 
 
-def _place(said: Written) -> tuple[StepName | None, str | None]:
-    """The step and the target that it is about."""
-    step = REVERSE if isinstance(said, Chosen) else getattr(said, "step", None)
-    return step, getattr(said, "target", None)
-
-
 @dataclass
 class Model:
     plan: Plan
@@ -228,23 +222,12 @@ class Model:
         number = self.number(step, target)
         number.known = outcome is not EffectOutcome.UNKNOWN
         number.refused = outcome in {EffectOutcome.FAILED, EffectOutcome.REFUSED}
-        if number.refused:
-            self.ask_anew(target, step)
         if outcome is not EffectOutcome.UNKNOWN:
             self.forget(target, key)
 
     def forget(self, target: str, key: str) -> None:
         if key in self.unknown.get(target, []):
             self.unknown[target].remove(key)
-
-    def ask_anew(self, target: str, step: StepName, *, but: type[Written] | None = None) -> None:
-        """What was said about it was the answer to another question, `but` what was said so."""
-        steps = MONEY if step in MONEY else {step}
-        self.said = [
-            said
-            for said in self.said
-            if _place(said)[1] != target or _place(said)[0] not in steps or (but and isinstance(said, but))
-        ]
 
     def see_refund(
         self,
@@ -266,11 +249,9 @@ class Model:
                 number.others_failed = True
         if key is not None:
             self.forget(target, str(key))
-        self.ask_anew(target, REVERSE if status.has_failed else StepName.CHECK_REFUND)
         purse.refunds[reference] = (amount, status)
         for other in self.purses.values():
             other.hands = [hand for hand in other.hands if hand[0] != reference]  # a person has named this refund
-        self.said = [said for said in self.said if not self._is_refuted(said, target, reference)]
         if status.has_failed:
             purse.failed, purse.chosen, purse.ours = reference, None, ours
 
@@ -292,9 +273,10 @@ class Model:
             return min(owed, max(purse.charged_back - purse.named_dispute, 0))
         return owed
 
-    def answer(self, said: Written, *, ordered: bool = False) -> Answer:
-        """`ordered`: the run has ordered a step on money, which no book knows yet."""
-        if self._was_said(said):
+    def answer(self, said: Written, *, ordered: bool = False, anew: bool = False) -> Answer:
+        """`ordered`: the run has ordered a step on money, which no book knows yet. `anew`: it is asked now, and nobody has
+        answered since."""
+        if self._was_said(said) and not anew:
             return Answer.REPEATED
         return Answer.REFUSED if self.ended or not self._may(said, self.past or ordered) else Answer.KEPT
 
@@ -338,11 +320,6 @@ class Model:
         """Whether it is the refund of another tender."""
         return any(reference in purse.refunds for tender, purse in self.purses.items() if tender != target)
 
-    def _is_refuted(self, said: Written, target: str, reference: str) -> bool:
-        """Whether it named this refund as the proof of a payment for another tender."""
-        named = isinstance(said, SettledByHand) and said.step in MONEY and said.reference == reference
-        return named and _place(said)[1] != target
-
     def _is_known(self, actor: Actor) -> bool:
         return actor.kind is not ActorKind.CUSTOMER or actor.id == "C-1"
 
@@ -362,7 +339,6 @@ class Model:
                 purse = self.purses[target]
                 purse.chosen, purse.failed = method, None
             case RetryOrdered(step=step, target=target):
-                self.ask_anew(target, step, but=SettledByHand)
                 if (purse_ := self.purses.get(target)) and step in MONEY:
                     purse_.failed = None
                     purse_.chosen = None if step is REVERSE else purse_.chosen
@@ -386,5 +362,6 @@ class Model:
             self.stop(target, StopStatus.LOST if self.past else StopStatus.DECLINED, True)
         elif step in MONEY:
             self.purses[target].waived += self.purses[target].outstanding
+            self.purses[target].failed = None
         else:
             self.purses[target].left += self.purses[target].overpaid

@@ -126,8 +126,6 @@ class CaseMachine(CaseRules):
             self.write(EffectNoted(key=key))
             self.model.note(STOP, parcel, str(key))
         self.write(StopSeen(stop=Stop(shipment_id=parcel, action=action, status=status)))
-        if status in GOES_ON:
-            self.model.ask_anew(parcel, STOP)
         self.model.see_stop(parcel, status, by_hand=action is StopAction.NONE)
 
     # Paper and the end

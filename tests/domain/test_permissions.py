@@ -86,9 +86,9 @@ def not_due(step: StepName = REVERSE, by: Actor = CLERK) -> NothingDue:
     return NothingDue(step=step, target="T1", reference="N-1", by=by)
 
 
-def refused(case: Case, said: Written) -> NotPossible:
+def refused(case: Case, said: Written, asked_after: int = 0) -> NotPossible:
     with pytest.raises(NotPossible) as no:
-        permit(case, said, ORDER)
+        permit(case, said, ORDER, asked_after=asked_after)
     return no.value
 
 
@@ -302,6 +302,17 @@ def test_the_same_said_again_by_the_same_person_is_kept_already(said: Written) -
     assert permit(waiting(kept, OVER), said, ORDER) is None
 
 
+@pytest.mark.parametrize("said", [not_due(), not_due(CHECK), by_hand()])
+def test_the_same_said_again_is_another_answer_where_it_is_asked_anew(said: NothingDue | SettledByHand) -> None:
+    """Rule 12: whatever it is asked for. A repetition that the books have kept since is one."""
+    twice = [refund_seen(5_000, RefundStatus.SUCCEEDED, reference=reference) for reference in ("re-1", "re-2")]
+    facts = twice if said.step is CHECK else []
+    case = opened(PLAN, *facts, said)
+    assert permit(case, said, ORDER) is None
+    assert permit(case, said, ORDER, asked_after=case.last_seq) is not None
+    assert permit(opened(PLAN, *facts, said, said), said, ORDER, asked_after=case.last_seq) is None
+
+
 def test_another_try_is_a_new_one_each_time() -> None:
     again = RetryOrdered(step=REVERSE, target="T1", by=CLERK)
     assert not is_repetition(opened(PLAN, again), again)
@@ -313,7 +324,8 @@ def test_a_choice_that_led_nowhere_can_be_made_again() -> None:
     assert permit(opened(PLAN, FAILED, chosen), chosen, ORDER) is None
     again = RetryOrdered(step=REVERSE, target="T1", by=CLERK)
     second = refund_seen(5_000, RefundStatus.FAILED, reference="re-2")
-    assert permit(opened(PLAN, FAILED, chosen, again, second), chosen, ORDER) == chosen
+    case = opened(PLAN, FAILED, chosen, again, second)
+    assert permit(case, chosen, ORDER, asked_after=case.last_seq) == chosen
 
 
 @pytest.mark.parametrize(
@@ -377,7 +389,8 @@ def test_what_came_twice_once_more_is_collected_once_more() -> None:
     assert collected is not None
     assert permit(opened(PLAN, *twice, collected), by_hand(CHECK), ORDER) is None
     third = refund_seen(1_000, RefundStatus.SUCCEEDED, reference="re-3")
-    kept = permit(opened(PLAN, *twice, collected, third), by_hand(CHECK), ORDER)
+    case = opened(PLAN, *twice, collected, third)
+    kept = permit(case, by_hand(CHECK), ORDER, asked_after=case.last_seq)
     assert isinstance(kept, SettledByHand)
     assert kept.amount == usd(1_000)
 
@@ -392,7 +405,8 @@ def test_a_parcel_whose_lines_left_the_plan_is_not_settled_any_more() -> None:
 
 def test_a_payment_that_is_recorded_is_not_to_be_taken_back() -> None:
     facts = [FAILED, permit(opened(PLAN, FAILED), by_hand(), ORDER), Reopened(why="A parcel moves.")]
-    said = refused(opened(PLAN, *(fact for fact in facts if fact)), by_hand())
+    case = opened(PLAN, *(fact for fact in facts if fact))
+    said = refused(case, by_hand(), asked_after=case.last_seq)
     assert "BANK-1 is recorded already" in said.sentence
     assert "take back" not in said.sentence
     assert "collect" in refused(opened(PLAN), by_hand(CHECK)).sentence

@@ -3,8 +3,6 @@ cancellation, and an event of the gateway says so after it."""
 
 from datetime import UTC, datetime
 
-import pytest
-
 from domain.messages import RefundEvent
 from domain.money import Money, money
 from domain.outcome import Outcome, State
@@ -72,7 +70,6 @@ async def test_what_was_captured_for_something_else_is_not_refunded(system: Syst
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the second answer is acknowledged, and the question is asked for ever")
 async def test_what_is_captured_in_two_parts_is_asked_about_twice_and_both_answers_may_name_the_same_proof(
     system: System,
 ) -> None:
