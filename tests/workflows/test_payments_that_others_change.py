@@ -1,11 +1,15 @@
 """Orders that do not stay frozen, and what they are paid with when the run goes on after a wait."""
 
+from datetime import timedelta
+
 import pytest
 
 from domain.money import money
 from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import Owner, StepName
+from sandbox.carrier.model import Script, TrackerStatus
+from sandbox.gateway.messages import FaultKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, customer_of, resolve, settled
 from tests.workflows.samples import an_id
@@ -48,6 +52,57 @@ async def test_a_payment_that_is_added_to_an_order_that_is_cancelled_as_a_whole_
         result = await system.finish(handle)
     assert result.outcome is (Outcome.CANCELLED if is_known else Outcome.WITHDRAWN)
     assert await system.refunds(sample.order_id) == ([money(TWO_LINES)] if is_known else [])
+
+
+@pytest.mark.xfail(strict=True, reason="the answer about one payment counts for all that others change later")
+async def test_a_payment_that_is_added_after_another_one_was_known_is_a_persons_question_too(over_oscar: Oscar) -> None:
+    """I1: 15.00 are known, and 80.00 are taken while a parcel is intercepted."""
+    system, sample = over_oscar.system, two_lines()
+    order = await over_oscar.place_order(sample)
+    async with system.worker():
+        handle = await wait_for_approval(over_oscar, sample)
+        parcel = await over_oscar.send(order, Script.INTERCEPT_SILENT, 0)
+        await over_oscar.shop.add_payment(sample.order_id, await pay(over_oscar, "15.00 USD"), money("15.00 USD"))
+        await system.approve(handle)
+        wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
+        assert wait is not None
+        await system.resolve(handle, settled(wait, "done_by_hand", "TICKET-1"))
+        await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
+        await over_oscar.shop.add_payment(sample.order_id, await pay(over_oscar, "80.00 USD"), money("80.00 USD"))
+        await system.shop.carrier.scan(parcel.label_reference or "", TrackerStatus.RETURN_TO_SENDER)
+        await system.wake_by_carrier(handle)
+        again = await system.wait_for_step(handle, StepName.CHECK_ORDER)
+        assert again is not None
+        assert "(80.00 USD) is a new payment" in again.reason
+        assert "15.00 USD" not in again.reason, "that is known"
+        assert await system.refunds(sample.order_id) == []
+        await system.resolve(handle, settled(again, "done_by_hand", "TICKET-1"))
+        result = await system.finish(handle)
+    assert (result.outcome, await system.refunds(sample.order_id)) == (Outcome.CANCELLED, [money(TWO_LINES)])
+
+
+@pytest.mark.xfail(strict=True, reason="nobody is asked once the refund has been ordered")
+async def test_a_payment_that_is_added_while_the_gateway_is_away_is_a_persons_question_afterwards(
+    over_oscar: Oscar,
+) -> None:
+    """I1: the order was looked at before. Only what was planned goes back, and the person refunds the other payment."""
+    system, sample = over_oscar.system, two_lines()
+    await over_oscar.place_order(sample)
+    async with system.worker():
+        handle = await wait_for_approval(over_oscar, sample)
+        await system.disturb_look(sample.order_id, FaultKind.HTTP_429, seconds=90)
+        await system.approve(handle)
+        await system.wait_for_look(handle, sample.order_id)
+        await over_oscar.shop.add_payment(sample.order_id, await pay(over_oscar, "80.00 USD"), money("80.00 USD"))
+        assert await system.refunds(sample.order_id) == []
+        await system.skip(timedelta(minutes=5))
+        wait = await system.wait_for_step(handle, StepName.CHECK_ORDER)
+        assert wait is not None
+        assert "(80.00 USD) is a new payment" in wait.reason
+        assert "the money is on its way back" in wait.reason
+        await system.resolve(handle, settled(wait, "done_by_hand", "REFUND-2"))
+        result = await system.finish(handle)
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money(TWO_LINES))
 
 
 @pytest.mark.parametrize("lines", [0, 1], ids=["everything", "a_line"])
