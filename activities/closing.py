@@ -7,7 +7,7 @@ from activities.attempt import Attempt, begin_attempt, check_local_attempt
 from activities.credit import credit_of
 from activities.customer_notices import notice_lines, refund_notice, reservation_notices
 from activities.deciding import Deciding
-from activities.known_orders import KnownOrders
+from activities.known_orders import KnownOrders, SeenOrder
 from activities.signatures import Booked, StepInput
 from domain import key_parts
 from domain.case import Case
@@ -23,16 +23,33 @@ from domain.closing import (
 )
 from domain.departures import find_departures
 from domain.errors import OURS_TO_PUT_RIGHT, ErrorCode, Refused, Unavailable
-from domain.facts import EffectEnded, EffectOutcome, Ended, OrderClosed, ParcelFound, ParcelReceived, StopSeen
+from domain.facts import (
+    EffectEnded,
+    EffectOutcome,
+    Ended,
+    OrderChangeSeen,
+    OrderClosed,
+    ParcelFound,
+    ParcelReceived,
+    StopSeen,
+)
 from domain.keys import EffectKey
 from domain.money import Money
 from domain.order import Order
+from domain.order_changes import is_asked_about, lines_taken_for_us, unanswered_change
 from domain.plan import PlannedShipment
 from domain.shipment import GoodsGroup, Shipment
 from domain.standing import closing_outcome
 from domain.step import StepName
 from domain.stopping import planned_action
-from domain.unfrozen import find_added_units, find_changed_money, find_new_parcels, find_unpacked_parcels, is_shared
+from domain.unfrozen import (
+    find_added_units,
+    find_changed_money,
+    find_new_parcels,
+    find_new_payments,
+    find_unpacked_parcels,
+    is_shared,
+)
 from providers.cancellations.port import Ending, Register
 from providers.orders.port import GivenBack, Orders
 from providers.outbox.port import NewNotice, NoticeKind
@@ -118,11 +135,7 @@ class ClosingActivities:
         closing, before = Closing.of(case), Closing.before(case)
         key = key.part_of(key_parts.close_again(case.times_closed))
         in_flight = case.is_noted(key) and await self._register.close_in_flight(case.cancellation_id)
-        # What is missing may be ours also where a person has said so before the close.
-        cases_tried = [
-            *(cases_since(case, key) if in_flight else ()),
-            *([case] if case.is_done(StepName.CHECK_ORDER, order_id) else ()),
-        ]
+        cases_tried = [*cases_since(case, key)] if in_flight else []
         if seen:
             ahead = seen.known.ahead_of_oms(case.cancellation_id)
             closing = closing.without_expected(self._list_expected(case), ahead)
@@ -130,6 +143,9 @@ class ClosingActivities:
             earlier = [
                 Closing.of(then).without_expected(self._list_expected(then), ahead).targets for then in cases_tried
             ]
+            # What is missing may be ours also where a person has said so before the close.
+            ours = lines_taken_for_us(case.entries)
+            earlier.append({line_id: gone for line_id, gone in closing.targets.items() if line_id in ours})
             others = closing.taken_by_others(seen.gone_in_oms, tried=earlier, already=gone_at_last_close)
             if others:
                 raise Refused(ErrorCode.ORDER_CHANGED, changed_at_close(order_id, others, self._list_expected(case)))
@@ -150,7 +166,7 @@ class ClosingActivities:
         """Read an order again that does not stay frozen: goods of this cancellation that have left meanwhile are parcels to
         be stopped. Raises Unavailable while no money has moved and the order could not be closed. Refused: ORDER_CHANGED
         when others have taken units out of it, have added some to one that is cancelled as a whole, or have changed what is
-        paid."""
+        paid, and nobody has answered that."""
         check_local_attempt(self._orders)
         async with begin_attempt(self._register, step_input) as attempt:
             case = attempt.case
@@ -167,15 +183,28 @@ class ClosingActivities:
             await attempt.write(*_departures(case, seen.order))
             for shipment in await self._find_new_parcels(case, seen.order):
                 await self._add_parcel(attempt, shipment, seen.order, find_unpacked_parcels(plan, seen.order))
-            # Once a close was noted, what is missing may be ours: the close itself looks.
-            if not case.keys_noted(StepName.CLOSE_ORDER, target=step_input.order_id):
-                others = Closing.of(case).taken_by_others(gone_of(seen.order))
-                then = None if case.past_pivot else await self._register.order_when_decided(case.cancellation_id)
-                added = {} if case.past_pivot else find_added_units(plan, seen.order)
-                money = find_changed_money(plan, then, seen.in_oms) if then else ()
-                if (others or added or money) and not case.is_done(StepName.CHECK_ORDER, step_input.target):
-                    raise Refused(ErrorCode.ORDER_CHANGED, changed_before(step_input.order_id, others, added, money))
+            change = unanswered_change(case.entries, await self._find_change(case, seen))
+            if change.is_change:
+                if not is_asked_about(case.entries, change):
+                    await attempt.write(change)
+                sentence = changed_before(step_input.order_id, change, past_pivot=case.past_pivot)
+                raise Refused(ErrorCode.ORDER_CHANGED, sentence)
             return await attempt.answer()
+
+    async def _find_change(self, case: Case, seen: SeenOrder) -> OrderChangeSeen:
+        """What others have changed. Once the money moves, what is new in the order is the next cancellation's, but for a
+        payment until the end: it may have paid for what has left. Once a close was noted, what is missing may be ours: the
+        close itself looks."""
+        plan, order = case.plan, seen.order
+        assert plan is not None
+        is_closing = bool(case.keys_noted(StepName.CLOSE_ORDER, target=order.order_id))
+        find_money = find_new_payments if case.past_pivot else find_changed_money
+        then = None if case.reopened else await self._register.order_when_decided(case.cancellation_id)
+        return OrderChangeSeen(
+            taken={} if is_closing else Closing.of(case).taken_by_others(gone_of(order)),
+            added={} if case.past_pivot else find_added_units(plan, order),
+            money=find_money(plan, then, seen.in_oms) if then else (),
+        )
 
     async def _find_new_parcels(self, case: Case, order: Order) -> tuple[Shipment, ...]:
         plan, decided = case.plan, case.decided

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from domain.base import Value
 from domain.case import Case
 from domain.closed import is_settled_by_person
-from domain.facts import EffectNoted, OrderClosed, ParcelReceived, StopSeen
+from domain.facts import EffectNoted, OrderChangeSeen, OrderClosed, ParcelReceived, StopSeen
 from domain.keys import EffectKey
 from domain.order import Order
 from domain.shipment import GoodsGroup, Stop, StopStatus, Tracking
@@ -173,26 +173,35 @@ def _taken_out_by_hand(case: Case) -> frozenset[str]:
     return lost_parcels(Case(case.entries[: settled[-1]])) & lost_parcels(case) if settled else frozenset()
 
 
-def changed_before(
-    order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None, money: Collection[str] = ()
-) -> str:
-    """What a person has to put right before the money moves. `added`: by line, units of an order that was to be cancelled as
-    a whole. `money`: what is paid or costs something else by now."""
-    stays = " What was added stays in the order then, and the shipping charge goes back all the same." if added else ""
-    if money:
+def changed_before(order_id: str, change: OrderChangeSeen, *, past_pivot: bool = False) -> str:
+    """What a person has to put right, before the money moves where that is possible. Units are added to an order that was to
+    be cancelled as a whole."""
+    changed = f"Somebody else has {_changed(order_id, change)}"
+    if past_pivot:
+        return (
+            f"{changed}, and the money is on its way back: only what was planned. Give back what else is owed, or undo the "
+            "change, then resolve the step with a reference."
+        )
+    stays = (
+        " What was added stays in the order then, and the shipping charge goes back all the same."
+        if change.added
+        else ""
+    )
+    if change.money:
         stays += " Only what was planned goes back then; once it is rolled back, what holds now can be cancelled."
     return (
-        f"Somebody else has {_changed(order_id, others, added, money)}. No money has moved: undo that and retry the step, "
-        f"roll back, or resolve the step with a reference when it is this cancellation's.{stays}"
+        f"{changed}. No money has moved: undo that and retry the step, roll back, or resolve the step with a reference when "
+        f"it is this cancellation's.{stays}"
     )
 
 
 def changed_at_close(order_id: str, others: Mapping[str, int], expected: Iterable[str] = ()) -> str:
     """What a person has to put right when the money is on its way back. The `expected` parcels leave the order when they
     arrive."""
+    changed = _changed(order_id, OrderChangeSeen(taken=others))
     stays = ", ".join(f"parcel {parcel}" for parcel in sorted(expected))
     return (
-        f"Somebody else has {_changed(order_id, others)}, and the money is on its way back. Take out of the order what is "
+        f"Somebody else has {changed}, and the money is on its way back. Take out of the order what is "
         "still missing of this cancellation, then resolve the step with a reference."
         f"{f' What is on its way back leaves it later: {stays}.' if stays else ''}"
     )
@@ -207,12 +216,10 @@ def lost_in(order_id: str, parcels: Iterable[str]) -> str:
     )
 
 
-def _changed(
-    order_id: str, others: Mapping[str, int], added: Mapping[str, int] | None = None, money: Collection[str] = ()
-) -> str:
-    taken = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(others.items()) if units > 0)
-    back = ", ".join(f"{-units} of line {line_id}" for line_id, units in sorted(others.items()) if units < 0)
-    more = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted((added or {}).items()))
+def _changed(order_id: str, change: OrderChangeSeen) -> str:
+    taken = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(change.taken.items()) if units > 0)
+    back = ", ".join(f"{-units} of line {line_id}" for line_id, units in sorted(change.taken.items()) if units < 0)
+    more = ", ".join(f"{units} of line {line_id}" for line_id, units in sorted(change.added.items()))
     done = (
         f"taken {taken} out of" if taken else "",
         f"put {back} back into" if back else "",
@@ -220,8 +227,8 @@ def _changed(
     )
     units = " and ".join(filter(None, done))
     changes = f"{units} order {order_id}" if units else ""
-    if money:
-        changes += f"{' and ' if units else ''}changed the money of order {order_id} ({', '.join(money)})"
+    if change.money:
+        changes += f"{' and ' if units else ''}changed the money of order {order_id} ({', '.join(change.money)})"
     return f"{changes} since its cancellation was decided"
 
 

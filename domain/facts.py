@@ -4,6 +4,7 @@ Everything else that is known of a cancellation is derived from them (domain/cas
 nothing that follows from it; the books add its number and its time. What people wrote was checked when they sent it.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -272,6 +273,21 @@ class ParcelFound(Value):
     packed_before: tuple[str, ...] = ()
 
 
+class OrderChangeSeen(Value):
+    """What others have changed of the order since it was decided, where that is news: by line, the units that they took
+    out (below zero: put back) and added, and what is paid or costs something else by now, each in a few words. What it
+    means, only a person knows: their answer is about what was seen before it."""
+
+    kind: Literal["order_change_seen"] = "order_change_seen"
+    taken: Mapping[str, int] = {}
+    added: Mapping[str, int] = {}
+    money: tuple[str, ...] = ()
+
+    @property
+    def is_change(self) -> bool:
+        return bool(self.taken or self.added or self.money)
+
+
 class OrderClosed(Value):
     """The lines have left the order. Nothing is rolled back any more. `expected_back`: parcels whose lines are still in it,
     because its order management system would restock them at once, and they are on their way."""
@@ -337,6 +353,7 @@ Fact = (
     | Credited
     | CreditRevoked
     | ParcelFound
+    | OrderChangeSeen
     | OrderClosed
     | ParcelReceived
     | Reopened

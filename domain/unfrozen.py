@@ -116,21 +116,31 @@ def find_changed_money(plan: Plan, then: Order, now: Order) -> tuple[str, ...]:
 
     A payment that is new may have paid for what leaves the order, unless all of that is refunded by payments which the order
     still names, at the price that it still has."""
-    known = {tender.reference: tender.amount for tender in then.by_payment().tenders}
     named = {tender.reference for tender in now.tenders}
-    changed = [
+    gone = tuple(
         f"the payment of tender {planned.tender.tender_id} ({planned.tender.amount}) is gone"
         for planned in plan.tenders
         if (planned.refund or planned.release) and planned.tender.reference not in named
-    ]
-    if changed or plan.everything or any(planned.release for planned in plan.tenders):
-        for tender in now.by_payment().tenders:
-            before = known.get(tender.reference)
-            if before is None:
-                changed.append(f"tender {tender.tender_id} ({tender.amount}) is a new payment")
-            elif tender.amount > before:
-                changed.append(f"tender {tender.tender_id} is {tender.amount} instead of {before}")
-    return (*changed, *(() if plan.everything else _changed_prices(plan, then, now)))
+    )
+    prices = () if plan.everything else _changed_prices(plan, then, now)
+    return (*gone, *find_new_payments(plan, then, now, any_payment=bool(gone)), *prices)
+
+
+# Rule: A payment or a price that others change before the money moves is a person's question [a payment also afterwards]
+def find_new_payments(plan: Plan, then: Order, now: Order, *, any_payment: bool = False) -> tuple[str, ...]:
+    """Payments that may have paid for what leaves the order, and that the plan does not know, or not with so much.
+    `any_payment`: whatever of the order is cancelled."""
+    if not (any_payment or plan.everything or any(planned.release for planned in plan.tenders)):
+        return ()
+    known = {tender.reference: tender.amount for tender in then.by_payment().tenders}
+    changed = []
+    for tender in now.by_payment().tenders:
+        before = known.get(tender.reference)
+        if before is None:
+            changed.append(f"tender {tender.tender_id} ({tender.amount}) is a new payment")
+        elif tender.amount > before:
+            changed.append(f"tender {tender.tender_id} is {tender.amount} instead of {before}")
+    return tuple(changed)
 
 
 def _changed_prices(plan: Plan, then: Order, now: Order) -> Iterable[str]:

@@ -49,7 +49,7 @@ GROUPS = {
     ),
     "Goods": (
         *("domain/shipment.py", "domain/stopping.py", "domain/scans.py", "domain/stops.py", "workflows/goods.py"),
-        *("domain/unfrozen.py", "domain/departures.py", "activities/shipments.py"),
+        *("domain/unfrozen.py", "domain/order_changes.py", "domain/departures.py", "activities/shipments.py"),
     ),
     "Money": (
         *("activities/tenders.py", "domain/payment.py", "domain/next_reversal.py", "domain/reversal.py"),

@@ -46,12 +46,12 @@ class GoodsSteps:
     # Rule: Goods that have left an order that cannot be frozen are parcels to be stopped [like any other parcel]
     async def recheck_order(self) -> None:
         """Goods may leave an order that does not stay frozen: it is read again, and what has left is stopped like any other
-        parcel, until nothing new is found."""
+        parcel, until nothing new is found. Others may have changed more while a person was asked."""
         while not self._case.stays_frozen:
             plan = self._case.plan
-            await self._runner.run_step(steps.CHECK_ORDER, self._order_id)
+            answer = await self._runner.run_step(steps.CHECK_ORDER, self._order_id)
             await self.stop_shipments()
-            if self._case.plan == plan:
+            if self._case.plan == plan and answer is None:
                 return
 
     # Rule: A parcel that counts as stopped is looked at again, and stopped once more

@@ -170,7 +170,6 @@ class CaseMachine(CaseRules):
         moved = Stop(shipment_id=parcel, action=StopAction.VOID_LABEL, status=StopStatus.MOVING)
         self.model.ended, self.model.reopened, self.model.cause = False, True, False
         self.write(Reopened(why="A parcel moves."), StopSeen(stop=moved))
-        self.model.said = [said for said in self.model.said if isinstance(said, Approved)]
         self.model.see_stop(parcel, StopStatus.MOVING)
 
     # Roll-back
@@ -212,7 +211,6 @@ class CaseMachine(CaseRules):
         target, known = data.draw(st.sampled_from(self.can_move()))
         self.model.ended, self.model.reopened = False, True
         self.write(Reopened(why="A refund has failed."))
-        self.model.said.clear()
         self.see(target, known.amount.amount, RefundStatus.FAILED, known.reference, EffectKey.read(known.key))
         restore = StepName.RESTORE_PAYMENT
         self.model.undone = [p for p in self.model.undone if (UNDO[p[0]], p[1]) != (restore, target)]

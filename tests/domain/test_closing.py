@@ -13,7 +13,7 @@ from domain.closing import (
     gone_of,
     not_received,
 )
-from domain.facts import OrderClosed, ParcelReceived
+from domain.facts import OrderChangeSeen, OrderClosed, ParcelReceived
 from domain.money import money
 from domain.order import Order
 from domain.payment import RefundStatus
@@ -231,19 +231,19 @@ def test_at_a_later_attempt_units_at_their_target_may_be_ours(gone: dict[str, in
 
 def test_a_person_learns_of_which_lines_how_much_is_missing() -> None:
     others = {"L2": 1, "L1": 2}
-    for said in (changed_before("1001", others), changed_at_close("1001", others)):
+    for said in (changed_before("1001", OrderChangeSeen(taken=others)), changed_at_close("1001", others)):
         assert said.startswith("Somebody else has taken 2 of line L1, 1 of line L2 out of order 1001 since")
 
 
 def test_a_person_learns_of_what_is_put_back_and_of_what_leaves_the_order_later() -> None:
-    assert changed_before("1001", {"L2": -1, "L1": 2}).startswith(
+    assert changed_before("1001", OrderChangeSeen(taken={"L2": -1, "L1": 2})).startswith(
         "Somebody else has taken 2 of line L1 out of and put 1 of line L2 back into order 1001 since"
     )
     assert changed_at_close("1001", {"L1": 1}, {"S2"}).endswith("What is on its way back leaves it later: parcel S2.")
 
 
 def test_a_person_learns_of_what_was_added_and_what_becomes_of_it() -> None:
-    said = changed_before("1001", {"L2": 1}, {"L1": 1})
+    said = changed_before("1001", OrderChangeSeen(taken={"L2": 1}, added={"L1": 1}))
     assert said.startswith("Somebody else has taken 1 of line L2 out of and added 1 of line L1 to order 1001 since")
     assert said.endswith("What was added stays in the order then, and the shipping charge goes back all the same.")
 

@@ -2,14 +2,18 @@
 
 import pytest
 
+from domain.facts import Fact, NothingDue, OrderChangeSeen, SettledByHand
 from domain.money import money
 from domain.order import Order
+from domain.order_changes import is_asked_about, lines_taken_for_us, unanswered_change
 from domain.plan import Plan
 from domain.planning import make_plan
 from domain.request import LineScope
+from domain.step import StepName
 from domain.terms import Terms
 from domain.unfrozen import find_changed_money
 from tests.domain.build import line, order, payment, request, tender
+from tests.domain.cases import CLERK, entries
 
 FIRST = tender("T1").model_copy(update={"amount": money("105.00 USD")})
 THEN = order(line("L1", 3, "60.00 USD"), line("L2", 1, "40.00 USD"), tenders=(FIRST,), shipping="5.00 USD")
@@ -88,3 +92,38 @@ def test_a_price_is_asked_about_where_it_is_what_goes_back(changed: Order, found
 def test_a_shipping_charge_that_goes_back_is_asked_about() -> None:
     changed = find_changed_money(plan(*A_LINE, shipping=True), THEN, now(shipping=money("9.00 USD")))
     assert changed == ("the shipping charge is 9.00 USD instead of 5.00 USD",)
+
+
+TAKEN = OrderChangeSeen(taken={"L1": 1}, money=("a payment",))
+KNOWN = SettledByHand(step=StepName.CHECK_ORDER, target="1001", reference="TICKET-1", by=CLERK)
+
+
+@pytest.mark.parametrize(
+    ("facts", "asked"),
+    [
+        ([TAKEN], TAKEN),
+        ([TAKEN, KNOWN], OrderChangeSeen()),
+        ([TAKEN, NothingDue(**KNOWN.model_dump(exclude={"kind", "amount"}))], OrderChangeSeen()),
+        ([KNOWN], TAKEN),
+        ([TAKEN, KNOWN.model_copy(update={"step": StepName.CLOSE_ORDER})], TAKEN),
+        ([OrderChangeSeen(money=TAKEN.money), KNOWN], OrderChangeSeen(taken=TAKEN.taken)),
+        ([OrderChangeSeen(taken={"L1": 2}, added={"L1": 1}), KNOWN], TAKEN),
+    ],
+    ids=["asked", "ours", "no matter", "nothing seen", "of the close", "of a payment", "of another number of units"],
+)
+def test_an_answer_is_about_the_change_that_was_seen_before_it(facts: list[Fact], asked: OrderChangeSeen) -> None:
+    assert unanswered_change(entries(facts), TAKEN) == asked
+
+
+def test_units_that_were_missing_count_as_ours_where_the_answer_was_about_them() -> None:
+    of_payment = OrderChangeSeen(money=TAKEN.money)
+    assert lines_taken_for_us(entries([TAKEN])) == frozenset()
+    assert lines_taken_for_us(entries([of_payment, KNOWN])) == frozenset()
+    assert lines_taken_for_us(entries([TAKEN, KNOWN])) == {"L1"}
+
+
+def test_a_change_is_kept_once_while_it_is_asked_about() -> None:
+    other = OrderChangeSeen(taken={"L1": 2})
+    assert not is_asked_about(entries([]), TAKEN)
+    assert is_asked_about(entries([other, TAKEN]), TAKEN)
+    assert not is_asked_about(entries([TAKEN, other]), TAKEN)

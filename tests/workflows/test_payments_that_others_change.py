@@ -54,7 +54,6 @@ async def test_a_payment_that_is_added_to_an_order_that_is_cancelled_as_a_whole_
     assert await system.refunds(sample.order_id) == ([money(TWO_LINES)] if is_known else [])
 
 
-@pytest.mark.xfail(strict=True, reason="the answer about one payment counts for all that others change later")
 async def test_a_payment_that_is_added_after_another_one_was_known_is_a_persons_question_too(over_oscar: Oscar) -> None:
     """I1: 15.00 are known, and 80.00 are taken while a parcel is intercepted."""
     system, sample = over_oscar.system, two_lines()
@@ -81,7 +80,6 @@ async def test_a_payment_that_is_added_after_another_one_was_known_is_a_persons_
     assert (result.outcome, await system.refunds(sample.order_id)) == (Outcome.CANCELLED, [money(TWO_LINES)])
 
 
-@pytest.mark.xfail(strict=True, reason="nobody is asked once the refund has been ordered")
 async def test_a_payment_that_is_added_while_the_gateway_is_away_is_a_persons_question_afterwards(
     over_oscar: Oscar,
 ) -> None:
