@@ -16,6 +16,7 @@ from sandbox.shop import SampleOrder, request
 from tests.system import AGENT, Handle, System, resolve, settled
 from tests.workflows.refunds import refund_of
 from tests.workflows.samples import captured
+from tests.workflows.test_disputes_that_are_won import name_open_dispute
 from tests.workflows.test_several_cancellations import (
     FIRST,
     REST,
@@ -259,4 +260,36 @@ async def test_a_part_that_is_settled_by_a_dispute_leaves_the_other_part_its_who
     assert again
     assert (await system.finish(again)).existing
     assert await receivable(system) == 0
+    await system.assert_books_balance()
+
+
+@pytest.mark.xfail(strict=True, reason="the second one is never looked at, and nobody is asked")
+async def test_what_the_bank_does_not_give_back_of_two_cancellations_that_name_one_open_dispute_is_owed(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B27, I1: 64.00 and 36.00 were settled with the number of one dispute, and the bank gives 50.00 back by it. That is
+    enough for the cancellation that is looked at first, and 50.00 of the other one are owed."""
+    sample = two_lines()
+    await system.shop.place_order(sample)
+    [payment] = system.shop.payments[sample.order_id]
+    await system.shop.gateway.dispute(payment)
+    for asked in (of_line(sample, "L1", "first"), of_line(sample, "L2", "rest")):
+        ended, _ = await name_open_dispute(system, sample, asked)
+        await system.finish(ended)
+    mails = await system.notices(sample.order_id)
+    give_back_in_part(system, monkeypatch, "50.00 USD")
+    await system.shop.gateway.dispute(payment, "lost")
+    first = await hear_of_dispute(system, sample)
+    assert first
+    assert (await system.finish(first)).outcome is Outcome.CANCELLED
+    assert await system.notices(sample.order_id) == mails, "nothing is new for anybody"
+    second = await hear_of_dispute(system, sample)
+    assert second
+    asked_about = await system.wait_for_step(second, StepName.REVERSE_PAYMENT)
+    assert asked_about
+    assert "50.00 USD" in asked_about.reason, asked_about.reason
+    await system.resolve(second, settled(asked_about, "done_by_hand", "SEPA-1"))
+    result = await system.finish(second)
+    assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
+    assert (await system.payable(), await receivable(system)) == (0, 0)
     await system.assert_books_balance()
