@@ -148,4 +148,14 @@ def _why(ended: Case, now: Case, found: _Found) -> str | None:
         return "A parcel that had been stopped is on its way to the customer."
     if ended.ever_closed and any(reversal.outstanding or reversal.overpaid for reversal in now.reversals):
         return "What the customer has got is not what was planned."
+    if ended.ever_closed and _named_and_lost(now) - _named_and_lost(ended):
+        return "The bank has decided a dispute for the customer that was named as the proof."
     return None
+
+
+# Rule: A dispute that is named as the proof counts until it is won [and for no more than the bank gives back by it]
+# Rule: A dispute that is named as the proof counts until it is won [lost, it is looked at for each that named it]
+def _named_and_lost(case: Case) -> set[str]:
+    """The lost disputes that were named as the proof. That they are lost is kept also where the bank gave back enough: what
+    is left is for the order's other cancellations that were settled with the same dispute, and these are looked at then."""
+    return {lost.reference for reversal in case.reversals for lost in reversal.named_disputes}

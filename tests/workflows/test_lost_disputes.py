@@ -263,7 +263,6 @@ async def test_a_part_that_is_settled_by_a_dispute_leaves_the_other_part_its_who
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="the second one is never looked at, and nobody is asked")
 async def test_what_the_bank_does_not_give_back_of_two_cancellations_that_name_one_open_dispute_is_owed(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
