@@ -86,7 +86,7 @@ GROUPS = {
         ),
         *("providers/orders/vendure/closing.py", "providers/orders/vendure/order_lock.py"),
     ),
-    "After the end": ("activities/reopening.py",),
+    "After the end": ("activities/reopening.py", "domain/reopening.py"),
     "Events of providers": (
         *("web/webhooks.py", "providers/events/stripe.py", "providers/events/easypost.py", "providers/events/port.py"),
         *("providers/books/inbox.py", "web/reconciler.py"),

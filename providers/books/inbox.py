@@ -1,15 +1,14 @@
 """The providers' events: kept once each before they are acknowledged, and sent to the order's cancellation afterwards."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import CursorResult, bindparam, delete, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.case import Case
 from domain.facts import DisputeSeen, ReversalSeen
-from domain.money import Money
 from domain.payment import Refund
+from domain.reopening import find_case_about
 from providers.books.adapter import SqlAdapter
 from providers.books.reading import known_order
 from providers.books.tables import CancellationRow, WatchedRow, WebhookEventRow
@@ -110,25 +109,17 @@ class SqlInbox(SqlAdapter):
                 )
             return claimed
 
-    # Rule: An ended cancellation is opened again when its outcome no longer holds [the event that says so]
     async def find_ended(self, event: DueEvent) -> EndedCancellation | None:
         async with transaction(self._reads) as session:
             known = await known_order(session, event.order_id)
-            ended = [case for case in known.cases if case.ended]
-            about = _subjects if event.may_undo_outcome else _expected
-            case = next((case for case in ended if event.subject in about(case)), None)
-            if event.payment_taken:
-                case = next((case for case in reversed(ended) if event.subject in _not_to_be_taken(case)), None)
-            elif (
-                case is None
-                and event.may_undo_outcome
-                and event.provider is Provider.STRIPE
-                and event.subject is not None
-            ):
-                gave_back = (case for case in reversed(ended) if event.subject in _payments(case))
-                case = next(gave_back, None)
-                if case is None and not event.dispute_won:
-                    case = _carried_out_besides(ended)
+            case = find_case_about(
+                [case for case in known.cases if case.ended],
+                event.subject,
+                may_undo_outcome=event.may_undo_outcome,
+                of_gateway=event.provider is Provider.STRIPE,
+                payment_taken=event.payment_taken,
+                dispute_won=event.dispute_won,
+            )
             if case is None or case.request is None:
                 return None
             due_at = event.received_at + case.terms.attention_due
@@ -162,49 +153,6 @@ class SqlInbox(SqlAdapter):
         )
         async with transaction(self._writes) as session:
             await session.execute(delete(WebhookEventRow).where(WebhookEventRow.received_at < before, done))
-
-
-def _subjects(case: Case) -> set[str]:
-    """What the outcome rests on: the refunds that have not failed, those of before the plan among them, the disputes that
-    a person has named, and the parcels that were stopped. After a roll-back the parcels travel, and what others had refunded
-    before is no matter."""
-    if case.plan is None or not case.ever_closed:
-        return {refund.reference for reversal in case.reversals for refund in reversal.live_refunds}
-    parcels = (planned.shipment.named_by_carrier for planned in case.plan.shipments)
-    return set[str]().union(*(reversal.rests_on for reversal in case.reversals), *parcels)
-
-
-def _payments(case: Case) -> set[str]:
-    """Those of which it gave back something that the bank can give back as well, where it was carried out."""
-    reversals = case.reversals if case.ever_closed else ()
-    return {reversal.planned.tender.reference for reversal in reversals if reversal.open_to_bank}
-
-
-def _not_to_be_taken(case: Case) -> set[str]:
-    """Payments of which a part was not to be taken, and can be all the same."""
-    reversals = case.reversals if case.ever_closed else ()
-    return {reversal.planned.tender.reference for reversal in reversals if reversal.may_be_taken}
-
-
-def _expected(case: Case) -> set[str]:
-    """The parcels whose lines leave the order when they are received."""
-    planned = case.plan.shipments if case.plan else ()
-    parcels = (p.shipment for p in planned if p.shipment.shipment_id in case.expected_back)
-    return set[str]().union(*(parcel.named_by_carrier for parcel in parcels))
-
-
-def _carried_out_besides(cases: Sequence[Case]) -> Case | None:
-    """A cancellation that was carried out, where one of these has left money with the customer another way: that one itself
-    if it may be, and another one where it was rolled back."""
-    another_way = [case for case in cases if any(_left_another_way(case))]
-    carried_out = [case for case in (*another_way, *cases) if case.ever_closed]
-    return carried_out[0] if another_way and carried_out else None
-
-
-def _left_another_way(case: Case) -> Iterator[Money]:
-    return (
-        reversal.given_another_way if case.ever_closed else reversal.kept_another_way for reversal in case.reversals
-    )
 
 
 # Rule: An event is kept once, and matched to the orders that wait for it [which orders]
