@@ -273,20 +273,3 @@ async def test_what_was_collected_for_a_refund_of_others_that_fails_is_given_aga
     assert (await system.finish(again)).outcome is Outcome.CANCELLED
     assert await system.paid_by_hand("BANK-2") == money("40.00 USD")
     await system.assert_books_balance()
-
-
-async def test_what_a_person_declares_not_due_is_payable_no_more(system: System) -> None:
-    """I4: the refund failed after the end, and the customer wants nothing for it."""
-    sample = captured(parcels=())
-    await system.shop.place_order(sample)
-    await system.cancel(request(sample))
-    await system.shop.gateway.fail(await refund_of(system, sample))
-    again = await system.notify_of_refund(sample.order_id)
-    asked = await system.wait_for_step(again, StepName.REVERSE_PAYMENT)
-    assert asked
-    assert await system.payable() == PRICE.amount
-    await system.resolve(again, settled(asked, "nothing_due", "WAIVED-1"))
-    await system.finish(again)
-    assert await system.payable() == 0
-    assert "WAIVED-1" in await system.references()
-    await system.assert_books_balance()

@@ -60,6 +60,23 @@ async def test_what_others_had_refunded_is_owed_where_it_fails_after_the_end(sys
     await system.assert_books_balance()
 
 
+async def test_what_others_had_refunded_and_a_person_declares_not_due_is_payable_no_more(system: System) -> None:
+    """I4: theirs has failed, and the customer wants nothing for it."""
+    sample = captured()
+    theirs = await refunded_before(system, sample, PRICE)
+    await system.cancel(request(sample))
+    handle = await notify_of_failure(system, sample, theirs)
+    assert handle, "nobody is notified"
+    asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
+    assert asked
+    assert await system.payable() == PRICE.amount
+    await system.resolve(handle, settled(asked, "nothing_due", "WAIVED-1"))
+    assert (await system.finish(handle)).refunded == NOTHING
+    assert await system.payable() == 0
+    assert "WAIVED-1" in await system.references()
+    await system.assert_books_balance()
+
+
 async def test_what_others_had_refunded_is_owed_where_it_fails_while_ours_is_under_way(system: System) -> None:
     """I1, B23: the customer chooses store credit for it."""
     sample = captured().model_copy(update={"tenders": (card("64.00 USD", card=PENDING),)})
