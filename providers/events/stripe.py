@@ -71,9 +71,9 @@ class _Object(BaseModel):
         return self.object == "dispute" and self.status == _WON
 
     def _is_made_by_others(self) -> bool:
-        return isinstance(self.metadata, dict) and not any(
-            isinstance(value, str) and EffectKey.read(value) for value in self.metadata.values()
-        )
+        """Stripe may leave the metadata out where there is none."""
+        metadata = self.metadata if isinstance(self.metadata, dict) else {}
+        return not any(isinstance(value, str) and EffectKey.read(value) for value in metadata.values())
 
 
 class _Data(BaseModel):

@@ -106,12 +106,13 @@ def refunds_shown(intent: stripe.PaymentIntent) -> list[stripe.Refund] | None:
 
 
 def key_of(made: stripe.Refund | stripe.PaymentIntent) -> str | None:
-    return made.metadata.to_dict().get(KEY) if made.metadata else None
+    metadata = getattr(made, "metadata", None)
+    return metadata.to_dict().get(KEY) if metadata else None
 
 
 def _status_of(refund: stripe.Refund) -> RefundStatus:
     try:
-        return RefundStatus(refund.status or "")
+        return RefundStatus(getattr(refund, "status", None) or "")
     except ValueError:
         return RefundStatus.UNKNOWN
 
@@ -129,10 +130,15 @@ def to_refund(refund: stripe.Refund) -> Refund:
     )
 
 
-def _is_release(refund: stripe.Refund) -> bool:
-    """Stripe also lists the end of an authorisation as a refund that succeeded. No captured money moved, so it has no
-    balance transaction."""
-    return refund.status == "succeeded" and refund.balance_transaction is None and key_of(refund) is None
+def _is_release(refund: stripe.Refund, intent: stripe.PaymentIntent) -> bool:
+    """Stripe also lists the end of an authorisation as a refund that succeeded, of all that was never captured. No captured
+    money moved, so it has no balance transaction."""
+    return (
+        refund.amount == intent.amount - intent.amount_received
+        and _status_of(refund) is RefundStatus.SUCCEEDED
+        and getattr(refund, "balance_transaction", None) is None
+        and key_of(refund) is None
+    )
 
 
 def _dispute(disputes: list[stripe.Dispute]) -> DisputeState:
@@ -146,7 +152,7 @@ def is_dispute_number(text: str) -> bool:
 
 
 def to_payment(intent: stripe.PaymentIntent, listed: list[stripe.Refund], disputes: list[stripe.Dispute]) -> Payment:
-    refunds = tuple(to_refund(refund) for refund in listed if not _is_release(refund))
+    refunds = tuple(to_refund(refund) for refund in listed if not _is_release(refund, intent))
     captured = _money(intent.amount_received, intent.currency)
     part_taken = intent.status == "succeeded" and intent.amount_received < intent.amount
     return Payment(

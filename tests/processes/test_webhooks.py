@@ -15,6 +15,7 @@ import stripe
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from domain.keys import EffectKey
 from domain.messages import RetryStep
 from domain.money import money
 from domain.outcome import GoodsStatus, Outcome, State
@@ -25,6 +26,7 @@ from providers.books.inbox import SqlInbox
 from providers.books.tables import WebhookEventRow
 from providers.database.engine import open_engine
 from providers.events.stripe import StripeEventKind
+from providers.gateway.stripe_objects import KEY
 from providers.inbox.port import Provider, ProviderEvent
 from sandbox import built_in
 from sandbox.carrier.model import WEBHOOK_SECRET, EventKind, Script, TrackerStatus
@@ -44,9 +46,10 @@ EASYPOST = "/webhooks/easypost"
 
 
 def event(kind: str, payment: str, **more: Any) -> dict[str, Any]:
-    """As Stripe sends it, as far as anybody reads it."""
+    """As Stripe sends it, as far as anybody reads it; a refund is one of ours."""
     name = {"refund": "refund", "charge": "charge"}[kind.partition(".")[0]]
-    subject = {"id": f"{name}_{uuid4().hex}", "object": name, "payment_intent": payment}
+    ours = {KEY: str(EffectKey("can-1", StepName.REVERSE_PAYMENT, "T1"))}
+    subject = {"id": f"{name}_{uuid4().hex}", "object": name, "payment_intent": payment, "metadata": ours}
     return {"id": f"evt_{uuid4().hex}", "object": "event", "type": kind, "data": {"object": {**subject, **more}}}
 
 

@@ -29,7 +29,6 @@ def test_an_event_says_whether_it_may_undo_an_outcome_and_whether_a_payment_was_
     assert (event.may_undo_outcome, event.payment_taken) == (may_undo, taken)
 
 
-@pytest.mark.xfail(strict=True, reason="without metadata it counts as ours, wakes nobody and is forgotten")
 @pytest.mark.parametrize("metadata", [{"metadata": None}, {}], ids=["null", "absent"])
 def test_a_refund_without_our_key_is_one_of_others_whatever_its_metadata(metadata: dict[str, None]) -> None:
     """I11: after the end it may give back what was given another way. Stripe's specification allows both."""
