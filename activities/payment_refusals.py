@@ -50,6 +50,6 @@ def unclear(attempt: Attempt, payment: Payment, amount: Money) -> Refused:
     return Refused(
         ErrorCode.REFUND_UNCLEAR,
         f"{amount} may be owed on {attempt.tender_in_words}: {payment.taken} of {payment.whole} was captured, "
-        "and nobody can tell whether for this order or for another one that paid as much. If for this one, refund it at the "
+        "and nobody can tell whether for this order or for another one that it pays. If for this one, refund it at the "
         "gateway and resolve the step with the refund's number; otherwise resolve it as nothing due.",
     )

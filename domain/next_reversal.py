@@ -58,7 +58,7 @@ class ByHandAlone:
     found: tuple[Refund, ...]
 
 
-# Rule: Whose the captured half of a payment is, a person says [and it is not refunded]
+# Rule: Whose the captured part of a shared payment is, a person says where it is not certain [and it is not refunded]
 @dataclass(frozen=True)
 class Unclear:
     """The money may be another order's. A person finds out, and gives it back where it is this one's."""
@@ -106,16 +106,17 @@ def next_reversal(
     ours = max(payment.refundable - left_to_other_orders(now, payment, key, owed, other_reversals), zero)
     owed = max(owed - Money.total((refund.amount for refund in of_others), zero.currency), zero)
     amount = min(owed, ours).in_steps(payment.step)
+    unclear = planned.unclear and payment.taken < payment.whole  # once all is captured, each order's share is
     of_this_key = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or of_this_key is not None:
         # A key has one refund. What it does not cover is owed under the next key, once the failure that left it is known.
         failed = _failed_since(reversal, payment, of_this_key) if of_this_key is not None else ()
         if owed and not failed:
-            decided_by_person = Disputed if payment.disputed else Unclear if planned.unclear else ByHandAlone
+            decided_by_person = Disputed if payment.disputed else Unclear if unclear else ByHandAlone
             return decided_by_person(amount=owed, released=released, found=(*of_others, *counted))
         live = (refund for refund in counted if not refund.status.has_failed)
         return Settled(released=released, refunds=(*of_others, *live, *failed))
-    action = Disputed if payment.disputed else Unclear if planned.unclear else MakeRefund
+    action = Disputed if payment.disputed else Unclear if unclear else MakeRefund
     return action(amount=amount, released=released, found=(*of_others, *counted))
 
 

@@ -52,6 +52,7 @@ class PlannedTender(Value):
     - `earlier`: the refunds that existed then, by their references. A refund that others make after that gives back what is
       planned here.
     - `share`: what of the payment is still this order's, where it pays for more than the order. None: all of it.
+    - `releasable`: what of `capturable` is this order's. None: all of it may be.
     - `unclear`: whether what was captured is this order's or another one's, nobody can tell.
     - `step`: its provider takes amounts that are divisible by so many minor units. None: any amount.
     - `by_others`: what others had refunded before, of which this plan gives back so much less. Where it fails, it is owed.
@@ -71,6 +72,7 @@ class PlannedTender(Value):
     step: Rare[int] = None
     unpaid: Rare[Money] = None
     share: Rare[Money] = None
+    releasable: Rare[Money] = None
     unclear: Rare[bool] = None
     by_others: Rare[tuple[RefundPart, ...]] = None
 
@@ -85,13 +87,17 @@ class PlannedTender(Value):
     @property
     def at_most(self) -> Money:
         """What can be given back of it."""
-        both = self.refundable + self.capturable
+        both = self.refundable + self._reserved_for_us
         return both if self.share is None else min(self.share, both)
+
+    @property
+    def _reserved_for_us(self) -> Money:
+        return self.capturable if self.releasable is None else min(self.capturable, self.releasable)
 
     def giving(self, amount: Money) -> "PlannedTender":
         """So much of it. What is only reserved is released before what was captured is refunded."""
         zero = Money.zero(amount.currency)
-        reserved = min(self.capturable, self.at_most)
+        reserved = min(self._reserved_for_us, self.at_most)
         release = self.sendable(min(amount, reserved), reserved)
         refund = self.sendable(max(amount - release, zero), min(self.refundable, self.at_most - release))
         return self.model_copy(update={"release": release, "refund": refund})

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from domain.clocks import RefundDue
 from domain.defects import foreign_payment, negative_amount
@@ -93,8 +94,8 @@ def make_plan(
     lines, shipping = _with_shipping(order, request, units, everything=everything)
     if request.shipping_alone:
         _check_shipping_alone(order, shipping)
-    shipped = any(trackings[shipment.shipment_id].group not in NOT_SEEN for shipment in order.shipments)
-    tenders = [_planned_tender(tender, payments[tender.tender_id], shipped=shipped) for tender in order.tenders]
+    not_left = _value_not_left(order, trackings)
+    tenders = [_planned_tender(tender, payments[tender.tender_id], not_left) for tender in order.tenders]
     value = Money.total((line.amount for line in lines), order.currency) + shipping
     available = Money.total((t.at_most for t in tenders), order.currency)
     ahead = min(_given_ahead(order, tenders, available), value)
@@ -226,15 +227,16 @@ def _nothing_left_to_cancel(order: Order, left_out: Sequence[LeftOut]) -> NotCan
 
 
 # Rule: What an earlier cancellation gives back, or need not, is left to it [in the plan]
-def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> PlannedTender:
+def _planned_tender(tender: Tender, payment: Payment, not_left: Money | None) -> PlannedTender:
     """With the gateway's count and the bounds. The gateway still counts what earlier cancellations give back another way, as
-    refundable, or as reserved where it was settled before it was captured. `shipped`: goods of the order have left."""
+    refundable, or as reserved where it was settled before it was captured."""
     zero = Money.zero(payment.captured.currency)
     captured = payment.taken
     left = captured - payment.refunded
     earlier = tender.earlier_reversals
     kept = left_to_earlier(earlier, payment)
     released = _released_before(tender)
+    captured_for_us = _captured_for_us(tender, payment, not_left)
     refundable = max(left - kept, zero)
     reserved = max(payment.capturable - released - max(kept - left, zero), zero)
     planned = PlannedTender(
@@ -242,12 +244,13 @@ def _planned_tender(tender: Tender, payment: Payment, *, shipped: bool) -> Plann
         refund=zero,
         release=zero,
         refundable=refundable,
-        capturable=zero if _is_captured_for(tender, payment, shipped=shipped) else reserved,
+        capturable=reserved,
         earlier=tuple(refund.reference for refund in payment.refunds),
         captured=captured,
         refunded=payment.refunded,
-        share=_share(tender, payment, shipped=shipped),
-        unclear=_is_unclear(tender, payment, shipped=shipped) or None,
+        share=_share(tender, payment),
+        releasable=captured_for_us and max(_paid_by_us(tender) - captured_for_us.at_most, zero),
+        unclear=(captured_for_us is not None and not captured_for_us.is_certain) or None,
         step=payment.step if payment.step > 1 else None,
         unpaid=payment.unpaid,
         by_others=given_by_others(payment, earlier) if tender.kind is TenderKind.CARD else None,
@@ -266,38 +269,51 @@ def _given_ahead(order: Order, tenders: Sequence[PlannedTender], available: Mone
 
 
 # Rule: An order gets back its own share of a payment that pays others too
-def _share(tender: Tender, payment: Payment, *, shipped: bool) -> Money | None:
+def _share(tender: Tender, payment: Payment) -> Money | None:
     """What of a card's payment is the order's still, where the payment was made over more than the order paid by it. None:
     all of it is."""
+    if not _paid_by_others(tender, payment):
+        return None
+    ours = _paid_by_us(tender)
+    return max(ours - _due_before(tender), Money.zero(ours.currency))
+
+
+class _CapturedForUs(NamedTuple):
+    """How much of what was captured of a shared payment may be this order's."""
+
+    at_most: Money
+    is_certain: bool
+
+
+# Rule: Whose the captured part of a shared payment is, a person says where it is not certain
+def _captured_for_us(tender: Tender, payment: Payment, not_left: Money | None) -> _CapturedForUs | None:
+    """No provider says for which order something was captured. Certain is what the amounts leave no choice about: what the
+    others cannot have paid, and what has left of this order, because a card is charged for what is shipped. The same says
+    that no more was captured for it, where the rest of its share is still reserved; unless just as much was captured as
+    the order paid. `not_left`: the worth of the goods that have not left. None for it: nothing has. None: the payment is
+    not shared."""
     others = _paid_by_others(tender, payment)
     if not others:
         return None
-    if _is_captured_for_others(tender, payment):
-        return Money.zero(others.currency)
-    zero = Money.zero(others.currency)
-    due = Money.total((max(earlier.due, zero) for earlier in tender.earlier_reversals), zero.currency)
-    return max(_paid_by_us(tender) - due, zero)
+    ours, taken, due = _paid_by_us(tender), payment.taken, _due_before(tender)
+    left = min(due if not_left is None else max(ours - not_left, due), taken)
+    at_least, at_most = max(taken - others, left), min(taken, ours)
+    if at_least >= at_most:
+        return _CapturedForUs(at_most, is_certain=True)
+    if at_least == left and taken != ours and payment.capturable - _released_before(tender) >= ours - left:
+        return _CapturedForUs(left, is_certain=True)
+    return _CapturedForUs(at_most, is_certain=False)
 
 
-def _is_captured_for(tender: Tender, payment: Payment, *, shipped: bool) -> bool:
-    """Whether what was captured of a shared payment is this order's. Nobody says so: it was captured for whoever paid just
-    as much, and of two that paid alike for the one whose goods have left, because that is when a card is charged."""
-    ours, others = _paid_by_us(tender), _paid_by_others(tender, payment)
-    return bool(others) and payment.taken == ours and (shipped or ours != others)
-
-
-def _is_captured_for_others(tender: Tender, payment: Payment) -> bool:
-    """Whether it is the other orders', and the reservation of this one's share has ended with that capture."""
-    ours, others = _paid_by_us(tender), _paid_by_others(tender, payment)
-    return payment.released and payment.taken == others != ours
-
-
-# Rule: Whose the captured half of a payment is, a person says
-def _is_unclear(tender: Tender, payment: Payment, *, shipped: bool) -> bool:
-    """Whether what was captured is as likely this order's as another one's, and the rest of the reservation has ended: the
-    gateway shows the same of an order that is alone, and of which a half was captured, as of two that paid alike."""
-    ours, others = _paid_by_us(tender), _paid_by_others(tender, payment)
-    return payment.released and payment.taken == ours == others and not shipped
+def _value_not_left(order: Order, trackings: Mapping[str, Tracking]) -> Money | None:
+    """What the goods are worth that are not on their way, with the shipping charge. None: nothing has left."""
+    gone = [shipment for shipment in order.shipments if trackings[shipment.shipment_id].group not in NOT_SEEN]
+    if not gone:
+        return None
+    left = units_by_line(part for shipment in gone for part in shipment.lines)
+    here = [(line, max(line.remaining - left[line.line_id], 0)) for line in order.lines]
+    goods = Money.total((line.value_of(quantity) for line, quantity in here if quantity), order.currency)
+    return goods + _shipping_left(order) if goods else goods
 
 
 def _paid_by_others(tender: Tender, payment: Payment) -> Money | None:
@@ -308,6 +324,12 @@ def _paid_by_others(tender: Tender, payment: Payment) -> Money | None:
 
 def _paid_by_us(tender: Tender) -> Money:
     return tender.amount - _released_before(tender)
+
+
+def _due_before(tender: Tender) -> Money:
+    """What earlier cancellations give back of what was captured."""
+    zero = Money.zero(tender.amount.currency)
+    return Money.total((max(earlier.due, zero) for earlier in tender.earlier_reversals), zero.currency)
 
 
 def _released_before(tender: Tender) -> Money:
